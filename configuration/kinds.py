@@ -1,0 +1,199 @@
+"""The kinds of values that settings hold, each with its own words for what is wrong and what to write."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SecretStr,
+    StrictStr,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+WORDED = "slipway"
+"""Type of the errors that bring their own words, in their context: `wrong`, `remedy` and perhaps `value`."""
+
+
+def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustomError:
+    """The error to raise in a validator. `value` stands for the input where the input may not be shown
+    whole.
+    """
+    context = {"wrong": wrong, "remedy": remedy}
+    return PydanticCustomError(WORDED, "{wrong}", context if value is None else context | {"value": value})
+
+
+@dataclass(frozen=True)
+class Within:
+    """A whole number between two bounds, both allowed."""
+
+    low: int
+    high: int
+    what: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, core_schema.int_schema(strict=True))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"minimum": self.low, "maximum": self.high}
+
+    def _check(self, value: int) -> int:
+        if not self.low <= value <= self.high:
+            raise mistake(f"not {self.what}", f"Set a whole number from {self.low} to {self.high}.")
+        return value
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A text of a certain form. `secret` keeps even the form's violations out of messages."""
+
+    pattern: str
+    wrong: str
+    remedy: str
+    length: int = 1000
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"pattern": f"^(?:{self.pattern})$", "maxLength": self.length}
+
+    def _check(self, value: str) -> str:
+        if len(value) > self.length:
+            raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.")
+        if not re.fullmatch(self.pattern, value):
+            raise mistake(self.wrong, self.remedy)
+        return value
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """No entry twice."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise mistake(f'lists "{twice[0]}" twice', "List each once.")
+    return values
+
+
+def not_empty(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """At least one entry."""
+
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        if not values:
+            raise mistake("empty", f"List {what}.")
+        return values
+
+    return check
+
+
+def reserved(names: dict[str, str]) -> Callable[[str], str]:
+    """None of the names that mean something already; each comes with what it means."""
+
+    def check(value: str) -> str:
+        if value in names:
+            raise mistake(f"reserved: {names[value]}", "Use another name.")
+        return value
+
+    return check
+
+
+def _account(name: str) -> str:
+    if not name:
+        raise mistake("an empty account name", "Write a name such as alice.")
+    if ":" in name:
+        # People write `alice:password` as in an htpasswd file: what follows the colon is never shown.
+        before = name.partition(":")[0][:20]
+        raise mistake(
+            "an account name with a colon, where htpasswd ends the name",
+            "Write the name alone; its password belongs into slipway:passwords.",
+            value=f'"{before}:…"',
+        )
+    if len(name) > ACCOUNT_LENGTH:
+        raise mistake(
+            f"an account name of {len(name)} characters",
+            f"Use {ACCOUNT_LENGTH} characters at most.",
+            value=f'"{name[:20]}…"',
+        )
+    if not re.fullmatch(ACCOUNT_PATTERN, name):
+        raise mistake(
+            "not an account name", "Use letters, digits and . _ @ + -, with a letter or a digit first."
+        )
+    return name
+
+
+def _password(password: SecretStr) -> SecretStr:
+    text = password.get_secret_value()
+    if not re.fullmatch(r"[!-~]*", text):
+        raise mistake(
+            "has a blank, a line break or a character outside ASCII, which Docker clients send differently",
+            "Use printable ASCII characters only.",
+        )
+    if len(text) < PASSWORD_MIN:
+        raise mistake(
+            "too short", f"Use {PASSWORD_MIN} characters at least, such as `openssl rand -hex 24` makes."
+        )
+    if len(text) > PASSWORD_MAX:
+        raise mistake("too long", f"Use {PASSWORD_MAX} characters at most: bcrypt reads no more.")
+    return password
+
+
+def _secret(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value():
+        raise mistake("empty", "Set it with `pulumi config set --secret --path`.")
+    return secret
+
+
+def _text_of_number(value: object) -> object:
+    # `pulumi config set --path …env.WORKERS 4` stores a number: its text is meant, and there is only one.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ACCOUNT_LENGTH = 64
+ACCOUNT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@+-]*"
+PASSWORD_MIN = 16
+"""Characters. NIST SP 800-63B asks for 15 where a password is the only factor."""
+PASSWORD_MAX = 72
+"""Bytes. bcrypt ignores what comes after them."""
+VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
+LABEL_PATTERN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+
+Port = Annotated[int, Within(1, 65535, "a TCP port")]
+Seconds = Annotated[int, Within(1, 3600, "a time in seconds")]
+Account = Annotated[StrictStr, AfterValidator(_account)]
+Password = Annotated[SecretStr, AfterValidator(_password)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Variable = Annotated[
+    StrictStr,
+    Matching(VARIABLE_PATTERN, "not a variable's name", "Use letters, digits and _, with no digit first."),
+]
+Value = Annotated[StrictStr, BeforeValidator(_text_of_number, json_schema_input_type=str | int)]
+Label = Annotated[
+    StrictStr,
+    Matching(
+        LABEL_PATTERN,
+        "not a DNS label",
+        "Use at most 63 lower-case letters, digits and hyphens, with a letter first and no hyphen last.",
+    ),
+]
+DomainName = Annotated[
+    StrictStr,
+    Matching(
+        r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "not a domain name",
+        "Write the bare name in lower case, such as shop.example.com, without scheme, port or path.",
+        length=253,
+    ),
+]
+UrlPath = Annotated[
+    StrictStr,
+    Matching(
+        r"/[!-\"$-~]*", "not the path of a URL", "Start it with / and use no blanks, such as /up.", length=500
+    ),
+]

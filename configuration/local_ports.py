@@ -1,0 +1,117 @@
+"""Whether the ports that a local stack publishes on 127.0.0.1 are free, or its own already.
+
+Only the standard library: the Docker SDK alone would take longer to import than all of this takes to run.
+"""
+
+import errno
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configuration.problems import Location, Problem, path_of
+
+if TYPE_CHECKING:
+    from settings import StackSettings
+
+ADDRESS = "127.0.0.1"
+STACK_LABEL = "slipway.stack"
+"""Label of the containers that are hosts: the name of their stack."""
+TIMEOUT = 2.0
+"""Seconds. A healthy Docker Engine lists its containers within milliseconds."""
+
+
+def occupied(settings: "StackSettings", stack: str) -> list[Problem]:
+    """One problem for each port of the stack that something else on this machine holds."""
+    endpoint = os.environ.get("DOCKER_HOST", "")
+    if endpoint and not endpoint.startswith("unix://"):
+        return []  # the engine, and so the ports, are another machine's
+    held = [(port, what, where) for port, what, where in _wanted(settings) if is_held(port)]
+    if not held:
+        return []
+    containers = _containers(endpoint.removeprefix("unix://"))
+    return [
+        Problem(
+            where,
+            f"{what} is to answer on {ADDRESS}:{port}, and {holder} holds that port",
+            f"End that, or set {_remedy(where)}.",
+        )
+        for port, what, where in held
+        if (holder := _holder(containers, port, stack)) is not None
+    ]
+
+
+def is_held(port: int) -> bool:
+    """Whether somebody listens on this port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # So that connections that linger after their listener has gone do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except PermissionError:
+            # Ports below 1024 are for root to bind, as the Docker Engine does; anybody may ask who answers.
+            return probe.connect_ex((ADDRESS, port)) == 0
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
+    for host in settings.hosts:
+        ports = settings.local_ports(host)
+        yield ports.ssh, f"SSH of {host}", ("hosts", host, "slot")
+        yield ports.engine, f"the Docker Engine of {host}", ("hosts", host, "slot")
+        if ports.http is not None:
+            yield ports.http, f"HTTP of {host}", ("hosts", host, "slot")
+        if ports.registry is not None:
+            yield ports.registry, "the registry", ("registry", "port")
+
+
+def _remedy(where: Location) -> str:
+    return f"{path_of(where)} or slipway:platform.portOffset to another number"
+
+
+def _holder(containers: list[dict[str, Any]], port: int, stack: str) -> str | None:
+    """Who holds the port, in words; None if it is the stack itself."""
+    for container in containers:
+        if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
+            label = (container.get("Labels") or {}).get(STACK_LABEL)
+            if label == stack:
+                return None
+            name = str((container.get("Names") or ["/?"])[0]).removeprefix("/")
+            return f"the container {name}" + (f" of the stack {label}" if label else "")
+    return "another program"
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _containers(path: str) -> list[dict[str, Any]]:
+    """The running containers; none if no Docker Engine answers, whose containers hold no port then."""
+    usual = ("/var/run/docker.sock", f"{os.environ.get('XDG_RUNTIME_DIR', '')}/docker.sock")
+    candidates = [path] if path else [*usual, str(Path.home() / ".docker/run/docker.sock")]
+    for candidate in candidates:
+        connection = _SocketConnection(candidate)
+        try:
+            connection.request("GET", "/containers/json")
+            answer = connection.getresponse()
+            if answer.status == http.HTTPStatus.OK:
+                return list(json.loads(answer.read()))
+        except (OSError, http.client.HTTPException, ValueError):
+            continue
+        finally:
+            connection.close()
+    return []

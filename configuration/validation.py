@@ -1,0 +1,201 @@
+"""From what a user wrote to settings, or to all of its mistakes at once.
+
+pydantic reports every wrong field, but stops short of what several fields mean together. So wrong fields
+are taken out, and what is left is checked further; a check leaves out what depends on a field that was
+taken out.
+"""
+
+import copy
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from configuration.checks import Checks
+from configuration.kinds import WORDED
+from configuration.problems import Location, Problem, SettingsError, shown, suggestion, words
+
+if TYPE_CHECKING:
+    from settings import StackSettings
+
+PLATFORMS_TO_COME = ("aws", "ssh")
+
+SECRET_KEYS = ("passwords", "secrets")
+"""Keys whose values are never shown, whatever is wrong with them."""
+
+
+def validated(
+    model: type["StackSettings"],
+    configuration: Mapping[str, Any],
+    directory: Path,
+    secret_keys: frozenset[str] | None,
+) -> "StackSettings":
+    """See `settings.validate`."""
+    values = copy.deepcopy(dict(configuration))
+    hidden = frozenset(SECRET_KEYS) | (secret_keys or frozenset())
+    problems: list[Problem] = []
+    reported: list[Problem] = []
+    holes: list[Location] = []
+
+    if later := _platform_to_come(values):
+        # Its hosts are described in other words, which cannot be judged here.
+        problems.append(later)
+        holes += [("platform",), ("hosts",)]
+        for key in ("platform", "hosts"):
+            values.pop(key, None)
+
+    settings = None
+    while settings is None:
+        try:
+            settings = model.model_validate(values)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            if not reported:
+                reported = [_problem(model, detail, hidden) for detail in details]
+            wrong = {_location(detail) for detail in details}
+            holes += [*wrong, *(_take_out(values, location) for location in sorted(wrong, key=_last_first))]
+    problems += reported
+
+    problems += Checks(settings, holes, directory, secret_keys).problems()
+    if problems:
+        order = list(model.model_fields)
+        raise SettingsError(
+            sorted(problems, key=lambda p: order.index(str(p.location[0])) if p.location[0] in order else -1)
+        )
+    return settings
+
+
+def _platform_to_come(values: Mapping[str, Any]) -> Problem | None:
+    platform = values.get("platform")
+    kind = platform.get("kind") if isinstance(platform, dict) else None
+    if kind not in PLATFORMS_TO_COME:
+        return None
+    return Problem(
+        ("platform", "kind"),
+        f"platform kind {kind} is not available in this version",
+        "Use local.",
+        shown(kind),
+    )
+
+
+def _location(detail: ErrorDetails) -> Location:
+    """Where the mistake is. pydantic marks the key of a map, as against its value, by a last `[key]`."""
+    location = detail["loc"]
+    return location[:-1] if location[-1:] == ("[key]",) else location
+
+
+def _last_first(location: Location) -> list[tuple[int, str]]:
+    """Sorts the later entries of a list before the earlier, so that taking one out moves no other."""
+    return [(-step, "") if isinstance(step, int) else (0, step) for step in location]
+
+
+def _take_out(values: dict[str, Any], location: Location) -> Location:
+    """Removes a wrong value, or what holds it where it is one that is missing; returns what was removed."""
+    for depth in range(len(location), 0, -1):
+        parent: Any = values
+        try:
+            for step in location[: depth - 1]:
+                parent = parent[step]
+            del parent[location[depth - 1]]
+        except (KeyError, IndexError, TypeError):
+            continue
+        return location[:depth]
+    return ()
+
+
+def _problem(model: type[BaseModel], detail: ErrorDetails, hidden: frozenset[str]) -> Problem:
+    location = _location(detail)
+    wrong, remedy = _wording(model, detail, location)
+    key_itself = detail["loc"][-1:] == ("[key]",)
+    unshown = location[0] in hidden or key_itself or detail["type"] in ("missing", "extra_forbidden")
+    value = detail.get("ctx", {}).get("value") if detail["type"] == WORDED else None
+    if key_itself and value:
+        # The name is wrong, and part of it may not be shown.
+        location = (*location[:-1], value.strip('"'))
+    return Problem(location, wrong, remedy, None if unshown else value or shown(detail["input"]))
+
+
+def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -> tuple[str, str]:
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    field = _field(model, location)
+    example = f", such as {_flow(field.examples[0])}" if field and field.examples else ""
+    match kind:
+        case "slipway":
+            return context["wrong"], context["remedy"]
+        case "extra_forbidden":
+            allowed = sorted(_keys(model, location[:-1]))
+            return "unknown key", f"{suggestion(location[-1], allowed)}Allowed here: {words(allowed)}."
+        case "missing":
+            return "missing", f"Set it{example}."
+        case "literal_error":
+            allowed = [str(word) for word in typing.get_args(_annotation(model, location))]
+            return "not a known word", f"{suggestion(given, allowed)}Allowed: {words(allowed)}."
+        case "int_type" | "int_from_float":
+            quoted = isinstance(given, str) and given.strip().isdigit()
+            return "not a whole number", "Write it without quotes." if quoted else "Write a whole number."
+        case "string_type":
+            scalar = isinstance(given, (int, float))
+            return "not a text", "Put it in quotes." if scalar else f"Write a text{example}."
+        case "bool_type":
+            return "neither true nor false", "Write true or false."
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "not a map", f"Write keys and values{example}."
+        case "tuple_type" | "list_type":
+            return "not a list", f"Write a list{example}."
+        case "string_too_short" | "too_short":
+            return "empty", f"Set it{example}, or leave the key out."
+        case _:
+            # Anything that pydantic may add one day: its own words say less, but they are never wrong.
+            return detail["msg"], f"Correct it{example}."
+
+
+def _steps(model: type[BaseModel], location: Location) -> Iterator[tuple[Any, Any]]:
+    """For each step of a location the type that is expected there, and the model's field if it is one."""
+    annotation: Any = model
+    for step in location:
+        field = None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = next((f for n, f in annotation.model_fields.items() if step in (f.alias, n)), None)
+            annotation = field.annotation if field else None
+        else:
+            # The values of a map, or the entries of a list.
+            inner = typing.get_args(annotation)
+            at = 1 if typing.get_origin(annotation) is dict else 0
+            annotation = inner[at] if len(inner) > at else None
+        annotation = _plain(annotation)
+        yield annotation, field
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without `Annotated` and `| None`."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    alternatives = [arm for arm in typing.get_args(annotation) if arm is not type(None)]
+    if len(alternatives) == 1 and type(None) in typing.get_args(annotation):
+        return _plain(alternatives[0])
+    return annotation
+
+
+def _annotation(model: type[BaseModel], location: Location) -> Any:
+    return [model, *(annotation for annotation, _ in _steps(model, location))][-1]
+
+
+def _field(model: type[BaseModel], location: Location) -> Any:
+    return [None, *(field for _, field in _steps(model, location))][-1]
+
+
+def _keys(model: type[BaseModel], location: Location) -> list[str]:
+    parent = _annotation(model, location)
+    return [field.alias or name for name, field in parent.model_fields.items()]
+
+
+def _flow(example: Any) -> str:
+    """An example in YAML's short notation."""
+    if isinstance(example, dict):
+        return f"{{ {', '.join(f'{key}: {_flow(value)}' for key, value in example.items())} }}"
+    if isinstance(example, (list, tuple)):
+        return f"[{', '.join(map(_flow, example))}]"
+    return str(example)

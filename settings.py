@@ -1,0 +1,369 @@
+"""What a stack is configured with: `StackSettings`, and `load()`, the only reader of the stack's
+configuration.
+
+The class attributes below, in camelCase, are the keys that users write under `slipway:` in
+`Pulumi.<stack>.yaml`. Their docstrings become the descriptions in `slipway.schema.json` and in the README's
+table; after a change run `python -m configuration.reference`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic.alias_generators import to_camel
+
+from configuration.kinds import (
+    Account,
+    DomainName,
+    Label,
+    Password,
+    Port,
+    Seconds,
+    Secret,
+    UrlPath,
+    Value,
+    Variable,
+    Within,
+    distinct,
+    not_empty,
+    reserved,
+)
+from configuration.problems import SettingsError
+
+Role = Literal["registry", "build", "app"]
+"""What a host does: keeps the images, builds them, runs the services."""
+
+HOSTS_ACCOUNT = "hosts"
+"""The account of the registry by which the stack's own hosts push and pull. People have others."""
+
+IMAGE_ARGUMENTS = ("TITLE", "REVISION", "SOURCE")
+"""Build arguments that every Dockerfile gets, for the image's OCI labels."""
+
+BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
+"""Build argument by which an app image's Dockerfile gets the reference of the service's base image."""
+
+SSH_PORT, ENGINE_PORT, HTTP_PORT = 2200, 23760, 8080
+"""Where a local host of slot 0 answers on 127.0.0.1, with no offset."""
+
+REGISTRY_PORT = 5000
+"""Where the registry answers unless told otherwise: distribution's own default."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+    )
+
+
+class PlatformSettings(_Settings):
+    """Where hosts come from."""
+
+    kind: Literal["local"] = "local"
+    """`local`: hosts are containers on this machine's own Docker Engine."""
+
+    port_offset: Annotated[int, Within(0, 41000, "an offset of ports")] = 0
+    """Added to every port that is published on 127.0.0.1, so that two stacks fit on one machine. Steps of
+    100 keep them apart. The highest one keeps the highest port (23760 + slot 99 + offset) below 65536."""
+
+
+class HostSettings(_Settings):
+    """One Docker host."""
+
+    roles: Annotated[
+        tuple[Role, ...],
+        AfterValidator(distinct),
+        AfterValidator(not_empty("one role or more of registry, build and app")),
+        Field(examples=[["registry", "build"]]),
+    ]
+    """What the host does: `registry` keeps the images (exactly one host), `build` builds them (one host),
+    `app` runs services (any number)."""
+
+    slot: Annotated[int, Within(0, 99, "a slot")] | None = None
+    """Which ports of 127.0.0.1 the host has: SSH on 2200 + slot, its engine on 23760 + slot, HTTP on 8080 +
+    slot. By default the number at the end of the host's name, else 0."""
+
+    memory: Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None = None
+    """MiB of memory that the host may use, 256 at least; no limit by default. systemd, sshd and Docker
+    Engine alone take about 150."""
+
+
+class RegistrySettings(_Settings):
+    """The stack's own image registry."""
+
+    users: Annotated[
+        tuple[Annotated[Account, AfterValidator(reserved({HOSTS_ACCOUNT: "the stack's hosts use it"}))], ...],
+        AfterValidator(distinct),
+        Field(examples=[["alice"]]),
+    ] = ()
+    """Accounts of the people and programs that may push and pull. Each needs a password in
+    `slipway:passwords`, and so does `hosts`, the account of the stack's own hosts."""
+
+    port: Port | None = None
+    """TCP port of the registry, on its host and on 127.0.0.1. By default 5000 + `platform.portOffset`."""
+
+    memory: Annotated[int, Within(64, 1_048_576, "an amount of memory in MiB for a registry")] = 512
+    """MiB of memory that the registry may use, 64 at least."""
+
+
+class BaseImageSettings(_Settings):
+    """The image that a service's own image stands on: what changes seldom."""
+
+    context: Annotated[str, Field(strict=True, min_length=1, examples=["app/base"])]
+    """Directory that is sent to the build, relative to the project."""
+
+    dockerfile: Annotated[str, Field(strict=True, min_length=1)] = "Dockerfile"
+    """The Dockerfile, relative to `context`."""
+
+    args: dict[
+        Annotated[
+            Variable, AfterValidator(reserved(dict.fromkeys(IMAGE_ARGUMENTS, "the build sets it itself")))
+        ],
+        Value,
+    ] = Field(default_factory=dict, examples=[{"BASE": "debian:12"}])
+    """Build arguments. They are no place for secrets: an image's history shows them."""
+
+    @property
+    def dockerfile_path(self) -> str:
+        """The Dockerfile, relative to the project."""
+        return f"{self.context}/{self.dockerfile}"
+
+
+class BuildSettings(BaseImageSettings):
+    """How a service's image is built."""
+
+    context: Annotated[str, Field(strict=True, min_length=1, examples=["app"])]
+    """Directory that is sent to the build, relative to the project. Its `.dockerignore` is honoured."""
+
+    base: BaseImageSettings | None = None
+    """A base image that is built first. The service's Dockerfile gets its reference as the build argument
+    `BASE_IMAGE`."""
+
+    platform: Literal["linux/amd64", "linux/arm64"] | None = None
+    """What the image runs on. By default what the hosts are."""
+
+
+class ServiceSettings(_Settings):
+    """One web service: an image, and how its containers run on the app hosts."""
+
+    build: Annotated[BuildSettings, Field(examples=[{"context": "app"}])]
+    """How the image is built."""
+
+    port: Port = 8080
+    """TCP port that the service listens on, inside its container."""
+
+    health: UrlPath = "/up"
+    """Path that answers 200 once the service can take requests."""
+
+    health_timeout: Seconds = 30
+    """Seconds that a new container has to become healthy, 1 to 3600, before the roll-out is given up. 30 is
+    Kamal's default too."""
+
+    drain_timeout: Seconds = 30
+    """Seconds that requests to the old container have to finish, 1 to 3600. 30 is Kamal's default too."""
+
+    hosts: (
+        Annotated[
+            tuple[str, ...],
+            AfterValidator(distinct),
+            AfterValidator(not_empty("one app host or more, or leave `hosts` out to use them all")),
+            Field(examples=[["web-1"]]),
+        ]
+        | None
+    ) = None
+    """Hosts that run the service, in the order of the roll-out. By default all with the role `app`, by
+    name."""
+
+    domain: DomainName | None = None
+    """Name by which the proxy knows requests for this service. A service without one gets all that no other
+    service of its host asks for."""
+
+    env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
+    """Environment of the containers. It is readable in the stack's state; secrets belong into `secrets`."""
+
+    secrets: Annotated[
+        tuple[Variable, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
+    ] = ()
+    """Names from `slipway:secrets`. The containers find each as a file of that name in /run/secrets."""
+
+    memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB")] = 512
+    """MiB of memory that a container may use. Docker takes 6 at least."""
+
+
+class CertificateSettings(_Settings):
+    """How long certificates are valid."""
+
+    authority_hours: Annotated[int, Within(1, 175_200, "a time in hours")] = 87_600
+    """Hours that the two certificate authorities are valid, 1 to 175200 (20 years). The default is 10
+    years."""
+
+    leaf_hours: Annotated[int, Within(1, 19_800, "a time in hours")] = 8_760
+    """Hours that the certificates of engines, registry and clients are valid. The default is one year; the
+    most is 825 days, beyond which Apple's systems refuse a server's certificate."""
+
+    renew_hours: Annotated[int, Within(0, 19_799, "a time in hours")] = 720
+    """A certificate that ends within so many hours is renewed by the next `up`. The default is 30 days, so
+    one `up` a month is enough."""
+
+
+ServiceName = Annotated[
+    Label,
+    AfterValidator(reserved(dict.fromkeys(("registry", "proxy"), "a container of Slipway's own has it"))),
+]
+HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every machine's own name"}))]
+
+
+@dataclass(frozen=True)
+class LocalPorts:
+    """Where a local host answers on 127.0.0.1. `None`: it does not."""
+
+    ssh: int
+    engine: int
+    http: int | None
+    registry: int | None
+
+
+def _one_host() -> dict[str, HostSettings]:
+    return {"box": HostSettings(roles=("registry", "build", "app"))}
+
+
+class StackSettings(_Settings):
+    """The whole configuration of one stack."""
+
+    platform: PlatformSettings = Field(default_factory=PlatformSettings, examples=[{"kind": "local"}])
+    """Where hosts come from. By default containers on this machine."""
+
+    hosts: dict[HostName, HostSettings] = Field(
+        default_factory=_one_host, min_length=1, examples=[{"yard": {"roles": ["registry", "build", "app"]}}]
+    )
+    """The Docker hosts by name. By default one, `box`, that has every role."""
+
+    registry: RegistrySettings = Field(default_factory=RegistrySettings, examples=[{"users": ["alice"]}])
+    """The stack's own image registry."""
+
+    services: dict[ServiceName, ServiceSettings] = Field(
+        default_factory=dict, examples=[{"web": {"build": {"context": "app"}}}]
+    )
+    """The web services by name. By default none, which leaves a registry."""
+
+    passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
+    """The password of each account of the registry: 16 to 72 printable ASCII characters. `./slip up` makes
+    those that are missing; by hand it is `pulumi config set --secret --path slipway:passwords.NAME`."""
+
+    secrets: dict[Variable, Secret] = Field(
+        default_factory=dict, examples=[{"DATABASE_URL": {"secure": "…"}}]
+    )
+    """Secrets that services may ask for by name. `pulumi config set --secret --path slipway:secrets.NAME`
+    sets one."""
+
+    certificates: CertificateSettings = Field(default_factory=CertificateSettings)
+    """How long certificates are valid."""
+
+    protect: StrictBool = False
+    """Whether Pulumi refuses to delete hosts and the registry's data."""
+
+    def hosts_with(self, role: Role) -> tuple[str, ...]:
+        """The names of the hosts that have this role, in the order of the configuration."""
+        return tuple(name for name, host in self.hosts.items() if role in host.roles)
+
+    @property
+    def registry_host(self) -> str:
+        """The name of the one host that keeps the images."""
+        return self.hosts_with("registry")[0]
+
+    @property
+    def build_host(self) -> str | None:
+        """The name of the host that builds images; none is needed without services."""
+        return next(iter(self.hosts_with("build")), None)
+
+    @property
+    def registry_port(self) -> int:
+        """The registry's TCP port, the same for hosts and for people."""
+        return self.registry.port or REGISTRY_PORT + self.platform.port_offset
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Every account of the registry: the hosts' own, then the users'."""
+        return (HOSTS_ACCOUNT, *self.registry.users)
+
+    def service_hosts(self, service: str) -> tuple[str, ...]:
+        """The names of the hosts that run this service, in the order of its roll-out."""
+        return self.services[service].hosts or self.hosts_with("app")
+
+    def services_on(self, host: str) -> tuple[str, ...]:
+        """The names of the services that this host runs."""
+        return tuple(name for name in self.services if host in self.service_hosts(name))
+
+    def slot(self, host: str) -> int:
+        """The host's slot: as configured, else the number at the end of its name, else 0."""
+        configured = self.hosts[host].slot
+        return slot_of_name(host) if configured is None else configured
+
+    def local_ports(self, host: str) -> LocalPorts:
+        """Where this host answers on 127.0.0.1 on the platform `local`."""
+        roles = self.hosts[host].roles
+        shift = self.slot(host) + self.platform.port_offset
+        return LocalPorts(
+            ssh=SSH_PORT + shift,
+            engine=ENGINE_PORT + shift,
+            http=HTTP_PORT + shift if "app" in roles else None,
+            registry=self.registry_port if "registry" in roles else None,
+        )
+
+
+def slot_of_name(host: str) -> int:
+    """The number at the end of a host's name, else 0: 12 for `web-12`."""
+    number = re.search(r"[0-9]+$", host)
+    return int(number.group()) if number else 0
+
+
+def validate(
+    configuration: Mapping[str, Any], directory: Path | None = None, secret_keys: frozenset[str] | None = None
+) -> StackSettings:
+    """The settings that a configuration means.
+
+    Args:
+        configuration: what the user wrote, with the keys' `slipway:` taken off.
+        directory: the project's; what `context` is relative to. By default the current one.
+        secret_keys: the keys that Pulumi keeps secret, where that is known.
+
+    Raises:
+        SettingsError: with every mistake that there is, not the first only.
+    """
+    from configuration.validation import validated
+
+    return validated(StackSettings, configuration, directory or Path.cwd(), secret_keys)
+
+
+def load(directory: Path | None = None, check_ports: bool = True) -> StackSettings:
+    """The settings of the stack that runs this program.
+
+    Args:
+        directory: the project's. By default the current one, which is where Pulumi runs programs.
+        check_ports: whether to refuse a port of this machine that is somebody else's.
+
+    Raises:
+        pulumi.RunError: one, which tells every mistake in the configuration.
+    """
+    import pulumi
+
+    from configuration.local_ports import occupied
+    from configuration.stack import secret_keys, written
+
+    try:
+        settings = validate(written(), directory, secret_keys())
+        if check_ports and (taken := occupied(settings, pulumi.get_stack())):
+            raise SettingsError(taken)
+    except SettingsError as error:
+        count = len(error.problems)
+        mistakes = "one mistake" if count == 1 else f"{count} mistakes"
+        raise pulumi.RunError(
+            f"the configuration of stack {pulumi.get_stack()} has {mistakes}; nothing was touched:\n"
+            + "\n".join(f"  {problem}" for problem in error.problems)
+        ) from None
+    return settings
