@@ -107,9 +107,6 @@ class RegistrySettings(_Settings):
     port: Port | None = None
     """TCP port of the registry, on its host and on 127.0.0.1. By default 5000 + `platform.portOffset`."""
 
-    memory: Annotated[int, Within(64, 1_048_576, "an amount of memory in MiB for a registry")] = 512
-    """MiB of memory that the registry may use, 64 at least."""
-
 
 class BaseImageSettings(_Settings):
     """The image that a service's own image stands on: what changes seldom."""
@@ -198,17 +195,16 @@ class ServiceSettings(_Settings):
 class CertificateSettings(_Settings):
     """How long certificates are valid."""
 
-    authority_hours: Annotated[int, Within(1, 175_200, "a time in hours")] = 87_600
-    """Hours that the two certificate authorities are valid, 1 to 175200 (20 years). The default is 10
-    years."""
+    authority_validity_hours: Annotated[int, Within(1, 175_200, "a time in hours")] = 87_600
+    """Hours that the two certificate authorities are valid, 1 to 175200 (20 years). By default 10 years."""
 
-    leaf_hours: Annotated[int, Within(1, 19_800, "a time in hours")] = 8_760
-    """Hours that the certificates of engines, registry and clients are valid. The default is one year; the
-    most is 825 days, beyond which Apple's systems refuse a server's certificate."""
+    validity_hours: Annotated[int, Within(1, 19_800, "a time in hours")] = 8_760
+    """Hours that the certificates of engines, registry and clients are valid. By default one year; at most
+    825 days, beyond which Apple's systems refuse a server's certificate."""
 
-    renew_hours: Annotated[int, Within(0, 19_799, "a time in hours")] = 720
-    """A certificate that ends within so many hours is renewed by the next `up`. The default is 30 days, so
-    one `up` a month is enough."""
+    early_renewal_hours: Annotated[int, Within(0, 19_799, "a time in hours")] = 720
+    """An `up` renews the certificates that end within so many hours. By default 30 days, so that one `up` a
+    month is enough."""
 
 
 ServiceName = Annotated[
@@ -220,12 +216,12 @@ HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every m
 
 @dataclass(frozen=True)
 class LocalPorts:
-    """Where a local host answers on 127.0.0.1. `None`: it does not."""
+    """Where a local host answers on 127.0.0.1; the registry's port comes on top on its host."""
 
     ssh: int
     engine: int
-    http: int | None
-    registry: int | None
+    http: int
+    """Only hosts with the role `app` publish it."""
 
 
 def _one_host() -> dict[str, HostSettings]:
@@ -287,6 +283,11 @@ class StackSettings(_Settings):
         return self.registry.port or REGISTRY_PORT + self.platform.port_offset
 
     @property
+    def registry_address(self) -> str:
+        """`host:port` of the registry, by which hosts know it and images are named."""
+        return f"{self.registry_host}:{self.registry_port}"
+
+    @property
     def accounts(self) -> tuple[str, ...]:
         """Every account of the registry: the hosts' own, then the users'."""
         return (HOSTS_ACCOUNT, *self.registry.users)
@@ -306,14 +307,14 @@ class StackSettings(_Settings):
 
     def local_ports(self, host: str) -> LocalPorts:
         """Where this host answers on 127.0.0.1 on the platform `local`."""
-        roles = self.hosts[host].roles
         shift = self.slot(host) + self.platform.port_offset
-        return LocalPorts(
-            ssh=SSH_PORT + shift,
-            engine=ENGINE_PORT + shift,
-            http=HTTP_PORT + shift if "app" in roles else None,
-            registry=self.registry_port if "registry" in roles else None,
-        )
+        return LocalPorts(ssh=SSH_PORT + shift, engine=ENGINE_PORT + shift, http=HTTP_PORT + shift)
+
+    def published_ports(self, host: str) -> dict[int, str]:
+        """What this host itself answers on 127.0.0.1, by port; the registry's comes on top."""
+        ports = self.local_ports(host)
+        published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
+        return published | {ports.http: "HTTP"} if "app" in self.hosts[host].roles else published
 
 
 def slot_of_name(host: str) -> int:

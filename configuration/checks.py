@@ -235,19 +235,19 @@ class Checks:
         certificates = self.settings.certificates
         if not self.whole("certificates"):
             return
-        if certificates.renew_hours >= certificates.leaf_hours:
+        if certificates.early_renewal_hours >= certificates.validity_hours:
             yield Problem(
-                ("certificates", "renewHours"),
-                f"not less than leafHours ({certificates.leaf_hours})",
+                ("certificates", "earlyRenewalHours"),
+                f"not less than validityHours ({certificates.validity_hours})",
                 "Set less, or every `up` renews every certificate.",
-                str(certificates.renew_hours),
+                str(certificates.early_renewal_hours),
             )
-        if certificates.leaf_hours > certificates.authority_hours:
+        if certificates.validity_hours > certificates.authority_validity_hours:
             yield Problem(
-                ("certificates", "leafHours"),
-                f"longer than authorityHours ({certificates.authority_hours})",
+                ("certificates", "validityHours"),
+                f"longer than authorityValidityHours ({certificates.authority_validity_hours})",
                 "Set no more than that.",
-                str(certificates.leaf_hours),
+                str(certificates.validity_hours),
             )
 
     def passwords(self) -> Iterator[Problem]:

@@ -51,12 +51,12 @@ class Within:
 
 @dataclass(frozen=True)
 class Matching:
-    """A text of a certain form. `secret` keeps even the form's violations out of messages."""
+    """A text of a certain form."""
 
     pattern: str
     wrong: str
     remedy: str
-    length: int = 1000
+    length: int | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
@@ -64,10 +64,11 @@ class Matching:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return handler(schema) | {"pattern": f"^(?:{self.pattern})$", "maxLength": self.length}
+        limit = {} if self.length is None else {"maxLength": self.length}
+        return handler(schema) | {"pattern": f"^(?:{self.pattern})$"} | limit
 
     def _check(self, value: str) -> str:
-        if len(value) > self.length:
+        if self.length is not None and len(value) > self.length:
             raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.")
         if not re.fullmatch(self.pattern, value):
             raise mistake(self.wrong, self.remedy)

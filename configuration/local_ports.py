@@ -3,6 +3,7 @@
 Only the standard library: the Docker SDK alone would take longer to import than all of this takes to run.
 """
 
+import contextlib
 import errno
 import http.client
 import json
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 STACK_LABEL = "slipway.stack"
 """Label of the containers that are hosts: the name of their stack."""
+LISTENING = "0A"
+"""State of a socket in /proc/net/tcp."""
 TIMEOUT = 2.0
 """Seconds. A healthy Docker Engine lists its containers within milliseconds."""
 
@@ -61,13 +64,9 @@ def is_held(port: int) -> bool:
 
 def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
     for host in settings.hosts:
-        ports = settings.local_ports(host)
-        yield ports.ssh, f"SSH of {host}", ("hosts", host, "slot")
-        yield ports.engine, f"the Docker Engine of {host}", ("hosts", host, "slot")
-        if ports.http is not None:
-            yield ports.http, f"HTTP of {host}", ("hosts", host, "slot")
-        if ports.registry is not None:
-            yield ports.registry, "the registry", ("registry", "port")
+        for port, what in settings.published_ports(host).items():
+            yield port, f"{what} of {host}", ("hosts", host, "slot")
+    yield settings.registry_port, "the registry", ("registry", "port")
 
 
 def _remedy(where: Location) -> str:
@@ -83,7 +82,26 @@ def _holder(containers: list[dict[str, Any]], port: int, stack: str) -> str | No
                 return None
             name = str((container.get("Names") or ["/?"])[0]).removeprefix("/")
             return f"the container {name}" + (f" of the stack {label}" if label else "")
-    return "another program"
+    return _program(port) or "another program"
+
+
+def _program(port: int) -> str | None:
+    """The program that listens on the port, where Linux tells: for other people's programs only root may
+    ask."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            for line in table.read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) in inodes:
+                process = descriptor.parent.parent
+                name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"{name} (process {process.name})"
+    return None
 
 
 class _SocketConnection(http.client.HTTPConnection):

@@ -103,6 +103,7 @@ def _take_out(values: dict[str, Any], location: Location) -> Location:
         except (KeyError, IndexError, TypeError):
             continue
         return location[:depth]
+    values.clear()
     return ()
 
 
