@@ -1,0 +1,45 @@
+"""The pinned versions. Python packages' are in requirements.txt; Go modules' also in the go.mod files below `go/`."""
+
+import re
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+"""The clone that this file lies in."""
+
+LANGUAGE_HOST = "3.79.0"
+"""The last version of `pulumi-language-python` released inside the module github.com/pulumi/pulumi/sdk/v3."""
+
+REGISTRY = "3.1.1"
+"""The image registry; older ones have known holes."""
+
+PROXY = "0.9.2"
+"""kamal-proxy."""
+
+ACTIONLINT = "1.7.12"
+"""The checker of workflow files."""
+
+DEBIAN = "12"
+"""The Debian release under hosts and apps."""
+
+DEBIAN_CODENAME = "bookworm"
+
+DEBIAN_IMAGE = f"debian:{DEBIAN}"
+REGISTRY_IMAGE = f"registry:{REGISTRY}"
+PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY}"
+
+
+def packages() -> dict[str, str]:
+    """The versions of requirements.txt's packages, by name: `{"pulumi": "3.259.0", "pulumi-tls": "5.5.1", …}`."""
+    text = (REPOSITORY / "requirements.txt").read_text()
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)$", text, re.MULTILINE))
+
+
+def pulumi() -> str:
+    """The Pulumi CLI's version: its Python SDK's."""
+    return packages()["pulumi"]
+
+
+def plugins() -> dict[str, str]:
+    """The provider plugins' versions by name, without `pulumi-`: each is its Python SDK's."""
+    prefix = "pulumi-"
+    return {name.removeprefix(prefix): version for name, version in packages().items() if name.startswith(prefix)}
