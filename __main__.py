@@ -1,0 +1,164 @@
+"""Slipway's line: settings, certificates, hosts, engines, registry, images, services, outputs."""
+
+import pulumi
+import pulumi_tls as tls
+
+import settings as configuration
+from components import proxy, registry
+from components.certificates import (
+    Certificate,
+    CertificateArgs,
+    CertificateAuthority,
+    CertificateAuthorityArgs,
+)
+from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
+from components.hosts.local import LocalHostArgs, LocalPlatform, LocalPlatformArgs, engine_platform
+from components.image import AppImage, AppImageArgs, images_below
+from components.outputs import stack_outputs
+from components.proxy import Proxy, ProxyArgs
+from components.registry import Registry, RegistryArgs
+from components.service import Service, ServiceArgs
+
+# settings: wrong ones end the program here, before anything is touched.
+settings = configuration.load()
+lifetime = settings.certificates
+passwords = {
+    account: pulumi.Output.secret(settings.passwords[account].get_secret_value())
+    for account in settings.accounts
+}
+
+# certificates: who may drive an engine, and which registry to trust.
+engine_ca, registry_ca = (
+    CertificateAuthority(
+        f"{what}-ca",
+        CertificateAuthorityArgs(
+            common_name=f"Slipway {pulumi.get_stack()} {what} CA",
+            validity_hours=lifetime.authority_validity_hours,
+        ),
+    )
+    for what in ("engine", "registry")
+)
+operator = Certificate(
+    "operator",
+    CertificateArgs(
+        authority=engine_ca,
+        common_name="operator",
+        uses=["client_auth"],
+        validity_hours=lifetime.validity_hours,
+        early_renewal_hours=lifetime.early_renewal_hours,
+    ),
+)
+
+# hosts: machines that answer SSH with a known host key.
+ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
+hosts = LocalPlatform(
+    "hosts",
+    LocalPlatformArgs(
+        hosts={
+            name: LocalHostArgs(
+                roles=frozenset(host.roles),
+                ports=settings.local_ports(name),
+                registry_port=settings.registry_port,
+                memory_mib=host.memory,
+                protect=settings.protect,
+            )
+            for name, host in settings.hosts.items()
+        },
+        ssh_key=ssh_key,
+    ),
+).hosts
+
+# engines: from here on, everything on a host goes through its own provider.
+access = EngineAccess(
+    authority=engine_ca,
+    operator=operator,
+    validity_hours=lifetime.validity_hours,
+    early_renewal_hours=lifetime.early_renewal_hours,
+)
+registry_host = hosts[settings.registry_host]
+trust = RegistryTrust(
+    address=f"{registry_host.name}:{settings.registry_port}",
+    certificate_authority_pem=registry_ca.certificate_pem,
+    username=configuration.HOSTS_ACCOUNT,
+    password=passwords[configuration.HOSTS_ACCOUNT],
+)
+first_images = {
+    "registry": [registry.IMAGE],
+    "build": [image for service in settings.services.values() for image in images_below(service.build)],
+    "app": [proxy.IMAGE],
+}
+engines = {
+    name: DockerEngine(
+        name,
+        DockerEngineArgs(
+            host=host,
+            access=access,
+            registry=trust,
+            images=sorted({image for role in host.roles for image in first_images[role]}),
+        ),
+    )
+    for name, host in hosts.items()
+}
+
+# registry: behind TLS and accounts.
+images_registry = Registry(
+    "registry",
+    RegistryArgs(
+        engine=engines[settings.registry_host],
+        port=settings.registry_port,
+        authority=registry_ca,
+        passwords=passwords,
+        validity_hours=lifetime.validity_hours,
+        early_renewal_hours=lifetime.early_renewal_hours,
+    ),
+)
+
+# images: built on the build host, pushed, known by digest.
+images = {
+    name: AppImage(
+        name,
+        AppImageArgs(
+            engine=engines[settings.build_host],
+            registry=images_registry,
+            account=trust,
+            build=service.build,
+            platform=service.build.platform or engine_platform(),
+        ),
+    )
+    for name, service in settings.services.items()
+    if settings.build_host
+}
+
+# services: pulled by digest, one host after another, each only when it is healthy.
+proxies = {
+    name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
+}
+for name, service in settings.services.items():
+    Service(
+        name,
+        ServiceArgs(
+            image=images[name].reference,
+            hosts=[(engines[host], proxies[host]) for host in settings.service_hosts(name)],
+            port=service.port,
+            health_path=service.health,
+            health_timeout_seconds=service.health_timeout,
+            drain_timeout_seconds=service.drain_timeout,
+            memory_mib=service.memory,
+            domain=service.domain,
+            environment=service.env,
+            secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
+        ),
+    )
+
+# outputs: what people, `slip` and other projects use.
+for key, value in stack_outputs(
+    settings=settings,
+    hosts=hosts,
+    trust=trust,
+    passwords=passwords,
+    engine_ca=engine_ca,
+    operator=operator,
+    ssh_key=ssh_key,
+    images={name: image.reference for name, image in images.items()},
+).items():
+    pulumi.export(key, value)

@@ -1,0 +1,1 @@
+"""The component resources that make up Slipway's line, one noun a file."""

@@ -1,0 +1,33 @@
+"""Accounts of the registry: an htpasswd file with bcrypt, the same text for the same passwords."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+import bcrypt
+
+COST = 5
+"""bcrypt's cost, the binary logarithm of its rounds: the default of Apache's `htpasswd -B`. The registry pays
+it at each request; what protects the passwords here is that they are long and random."""
+
+_STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def entry(account: str, password: str) -> str:
+    """A line of the file.
+
+    The salt comes from the account and its password rather than from chance, since each `up` would
+    otherwise show a change. Two accounts with one password still have different salts.
+    """
+    seed = hashlib.sha256(
+        b"\0".join([b"slipway registry account", account.encode(), password.encode()])
+    ).digest()
+    salt = base64.b64encode(seed[:16]).rstrip(b"=").translate(bytes.maketrans(_STANDARD, _BCRYPT))
+    digest = bcrypt.hashpw(password.encode(), b"$2b$%02d$%s" % (COST, salt))
+    return f"{account}:{digest.decode()}"
+
+
+def htpasswd(passwords: Mapping[str, str]) -> str:
+    """The file, a line for each account, in the order of their names."""
+    return "\n".join(entry(account, password) for account, password in sorted(passwords.items()))

@@ -1,0 +1,105 @@
+"""Private certificate authorities and the leaf certificates that they sign."""
+
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_tls as tls
+
+
+def new_key(name: str, parent: pulumi.Resource) -> tls.PrivateKey:
+    """An ECDSA P-256 key: what every Docker Engine, registry and browser takes, and quick to make."""
+    return tls.PrivateKey(
+        name, algorithm="ECDSA", ecdsa_curve="P256", opts=pulumi.ResourceOptions(parent=parent)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateAuthorityArgs:
+    """What a certificate authority is made from."""
+
+    common_name: str
+    """The name that people see when they look at the certificate."""
+    validity_hours: int
+    """Hours until it expires. It is not renewed early: a new authority has to be trusted everywhere first."""
+
+
+class CertificateAuthority(pulumi.ComponentResource):
+    """A private authority: a key, and a self-signed certificate to trust."""
+
+    certificate_pem: pulumi.Output[str]
+    """The certificate to trust, PEM. Public."""
+    private_key_pem: pulumi.Output[str]
+    """The signing key, PEM. Secret; it never leaves the state."""
+
+    def __init__(
+        self, name: str, args: CertificateAuthorityArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("slipway:index:CertificateAuthority", name, None, opts)
+        key = new_key(f"{name}-key", self)
+        certificate = tls.SelfSignedCert(
+            f"{name}-certificate",
+            private_key_pem=key.private_key_pem,
+            subject=tls.SelfSignedCertSubjectArgs(common_name=args.common_name, organization="Slipway"),
+            is_ca_certificate=True,
+            set_subject_key_id=True,
+            validity_period_hours=args.validity_hours,
+            allowed_uses=["cert_signing", "crl_signing"],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.certificate_pem = certificate.cert_pem
+        self.private_key_pem = pulumi.Output.secret(key.private_key_pem)
+        self.register_outputs({"certificate_pem": self.certificate_pem})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateArgs:
+    """What a leaf certificate is made from."""
+
+    authority: CertificateAuthority
+    """Who signs it."""
+    common_name: str
+    """The subject's name; clients look at the SANs only."""
+    dns_names: list[str] = field(default_factory=list)
+    """DNS SANs."""
+    ip_addresses: list[pulumi.Input[str]] = field(default_factory=list)
+    """IP SANs."""
+    uses: list[str]
+    """Extended key usages: `server_auth`, `client_auth`."""
+    validity_hours: int
+    """Hours until it expires."""
+    early_renewal_hours: int
+    """Hours before its end from which on the next `up` replaces it."""
+
+
+class Certificate(pulumi.ComponentResource):
+    """A leaf certificate and its key, renewed by any `up` that runs within its last weeks."""
+
+    certificate_pem: pulumi.Output[str]
+    """The certificate, PEM. Public."""
+    private_key_pem: pulumi.Output[str]
+    """Its key, PEM. Secret."""
+
+    def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:index:Certificate", name, None, opts)
+        key = new_key(f"{name}-key", self)
+        request = tls.CertRequest(
+            f"{name}-request",
+            private_key_pem=key.private_key_pem,
+            subject=tls.CertRequestSubjectArgs(common_name=args.common_name, organization="Slipway"),
+            dns_names=args.dns_names,
+            ip_addresses=args.ip_addresses,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        certificate = tls.LocallySignedCert(
+            f"{name}-certificate",
+            cert_request_pem=request.cert_request_pem,
+            ca_cert_pem=args.authority.certificate_pem,
+            ca_private_key_pem=args.authority.private_key_pem,
+            allowed_uses=["digital_signature", *args.uses],
+            validity_period_hours=args.validity_hours,
+            early_renewal_hours=args.early_renewal_hours,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.certificate_pem = certificate.cert_pem
+        self.private_key_pem = pulumi.Output.secret(key.private_key_pem)
+        self.register_outputs({"certificate_pem": self.certificate_pem})

@@ -1,0 +1,97 @@
+"""What a build context holds: a tag that follows its content, and where it comes from in git."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+TAG_LENGTH = 12
+"""Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not meet by chance."""
+
+
+def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Pattern]:
+    """What `.dockerignore` leaves out of a context; `<dockerfile>.dockerignore` goes before it, as in Docker.
+
+    Docker's patterns are git's, but for one thing: they are all relative to the context's root.
+    """
+    own = dockerfile.with_name(dockerfile.name + ".dockerignore")
+    file = own if own.is_file() else context / ".dockerignore"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return pathspec.PathSpec.from_lines("gitignore", (_anchored(line.strip()) for line in lines))
+
+
+def _anchored(pattern: str) -> str:
+    if not pattern or pattern.startswith("#"):
+        return ""
+    negation = "!" if pattern.startswith("!") else ""
+    return f"{negation}/{pattern.removeprefix('!').removeprefix('./').lstrip('/')}"
+
+
+def files(context: Path, dockerfile: Path) -> Iterator[Path]:
+    """The files that a build sees, in a fixed order. Links are not followed."""
+    spec = ignored(context, dockerfile)
+    for path in sorted(context.rglob("*")):
+        if (path.is_symlink() or path.is_file()) and not spec.match_file(
+            path.relative_to(context).as_posix()
+        ):
+            yield path
+
+
+def content_tag(
+    context: Path, dockerfile: Path | None = None, arguments: Mapping[str, str] | None = None
+) -> str:
+    """A tag that changes just when the files, their modes, the Dockerfile or the build arguments do."""
+    dockerfile = dockerfile or context / "Dockerfile"
+    digest = hashlib.sha256()
+
+    def add(*parts: bytes) -> None:
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big") + part)
+
+    add(b"dockerfile", dockerfile.read_bytes())
+    for name, value in sorted((arguments or {}).items()):
+        add(b"argument", name.encode(), value.encode())
+    for path in files(context, dockerfile):
+        inside = path.relative_to(context).as_posix().encode()
+        if path.is_symlink():
+            add(b"link", inside, path.readlink().as_posix().encode())
+        else:
+            executable = b"x" if path.stat().st_mode & 0o100 else b"-"
+            add(b"file", inside, executable, path.read_bytes())
+    return digest.hexdigest()[:TAG_LENGTH]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a build context comes from, for the image's OCI labels. Empty where there is no git."""
+
+    revision: str
+    """The last commit that touched the context, with `-dirty` where the working tree differs from it.
+
+    Not the last commit of all: a change elsewhere in the repository must not change the image.
+    """
+    url: str
+    """The repository, as `git remote get-url origin` has it, without a user's name or password."""
+
+
+def source(context: Path) -> Source:
+    """Asks git about a context."""
+    revision = _git(context, "log", "-1", "--format=%H", "--", ".")
+    if revision and _git(context, "status", "--porcelain", "--", "."):
+        revision += "-dirty"
+    scheme, separator, rest = _git(context, "remote", "get-url", "origin").rpartition("://")
+    url = f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else rest
+    return Source(revision=revision, url=url)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False, timeout=30
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip() if result.returncode == 0 else ""

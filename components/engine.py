@@ -1,0 +1,167 @@
+"""A host's Docker Engine: behind mutual TLS, trusting the registry, driven by a provider of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+from components import script
+from components.certificates import Certificate, CertificateArgs, CertificateAuthority
+from components.hosts import Host
+
+SETUP_TIMEOUT = "10m"
+"""Longest that a machine may take to answer SSH and get its engine up."""
+LOAD_TIMEOUT = "20m"
+"""Longest that a host's engine may take to get the images that it starts with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineAccess:
+    """Who may drive the stack's engines."""
+
+    authority: CertificateAuthority
+    """Signs the engines' certificates and their clients'."""
+    operator: Certificate
+    """The client certificate with which this program comes."""
+    validity_hours: int
+    """Hours until an engine's certificate expires."""
+    early_renewal_hours: int
+    """Hours before its end from which on the next `up` renews it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryTrust:
+    """The registry as its clients see it: its address, the authority to trust, the account to use."""
+
+    address: str
+    """`host:port`, the first part of every image's name. The hosts know the registry by it."""
+    certificate_authority_pem: pulumi.Input[str]
+    """The authority's certificate."""
+    username: str
+    """The account that the stack's own pulls and pushes use."""
+    password: pulumi.Input[str]
+    """Its password. Secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerEngineArgs:
+    """What an engine is set up with."""
+
+    host: Host
+    """The machine."""
+    access: EngineAccess
+    """Who may drive it."""
+    registry: RegistryTrust
+    """The registry to trust."""
+    images: Sequence[str]
+    """Images to have before anything else; taken from the operator's engine where the host cannot pull."""
+
+
+class DockerEngine(pulumi.ComponentResource):
+    """Docker Engine on a host: set up by one idempotent script, then driven through its API."""
+
+    host: Host
+    """The machine that it runs on."""
+    provider: docker.Provider
+    """Through this, resources are made on the engine."""
+    ready: list[pulumi.Resource]
+    """What has to be done before the engine takes work."""
+
+    def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:index:DockerEngine", name, None, opts)
+        host, access, registry = args.host, args.access, args.registry
+        self.host = host
+        certificate = Certificate(
+            f"{host.name}-engine",
+            CertificateArgs(
+                authority=access.authority,
+                common_name=host.name,
+                dns_names=host.dns_names,
+                ip_addresses=host.ip_addresses,
+                uses=["server_auth"],
+                validity_hours=access.validity_hours,
+                early_renewal_hours=access.early_renewal_hours,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        setup = command.remote.Command(
+            f"{host.name}-setup",
+            connection=host.ssh,
+            create="bash -s",
+            stdin=script.with_values(
+                "engine.sh",
+                {
+                    "BIRTH": host.birth,
+                    "ENGINE_CA": access.authority.certificate_pem,
+                    "ENGINE_CERTIFICATE": certificate.certificate_pem,
+                    "ENGINE_KEY": certificate.private_key_pem,
+                    "REGISTRY_ADDRESS": registry.address,
+                    "REGISTRY_CA": registry.certificate_authority_pem,
+                    "SWITCH_SCRIPT": script.text("switch.sh"),
+                },
+            ),
+            logging=command.remote.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=host.lives_here(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    additional_secret_outputs=["stdout", "stderr"],
+                    custom_timeouts=pulumi.CustomTimeouts(create=SETUP_TIMEOUT),
+                )
+            ),
+        )
+        self.provider = docker.Provider(
+            f"{host.name}-docker",
+            # Through the set-up's id it is unknown until the engine is there: a first preview asks nobody.
+            host=pulumi.Output.all(host.engine_endpoint, setup.id).apply(lambda known: known[0]),
+            ca_material=access.authority.certificate_pem,
+            cert_material=access.operator.certificate_pem,
+            key_material=access.operator.private_key_pem,
+            registry_auth=[
+                docker.ProviderRegistryAuthArgs(
+                    address=registry.address, username=registry.username, password=registry.password
+                )
+            ],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[setup], deleted_with=host.resource),
+        )
+        self.ready = [self.provider]
+        if args.images:
+            self.ready.append(self._load(args))
+        self.register_outputs({"endpoint": host.engine_endpoint})
+
+    def _load(self, args: DockerEngineArgs) -> command.local.Command:
+        host, access = args.host, args.access
+        return command.local.Command(
+            f"{host.name}-images",
+            create="bash -s",
+            stdin=script.with_values(
+                "load-images.sh",
+                {
+                    "ENDPOINT": host.engine_endpoint,
+                    "ENGINE_CA": access.authority.certificate_pem,
+                    "CLIENT_CERTIFICATE": access.operator.certificate_pem,
+                    "CLIENT_KEY": access.operator.private_key_pem,
+                    "IMAGES": "\n".join(args.images),
+                },
+            ),
+            logging=command.local.Logging.NONE,
+            add_previous_output_in_env=False,
+            triggers=[list(args.images), host.birth],
+            opts=host.lives_here(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[self.provider],
+                    additional_secret_outputs=["stdout", "stderr"],
+                    # Renewed certificates are no reason to look again.
+                    ignore_changes=["stdin"],
+                    custom_timeouts=pulumi.CustomTimeouts(create=LOAD_TIMEOUT),
+                )
+            ),
+        )
+
+    def runs_here(self, options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+        """The options, completed for something that this engine runs."""
+        own = pulumi.ResourceOptions(provider=self.provider, depends_on=self.ready)
+        return self.host.lives_here(pulumi.ResourceOptions.merge(own, options))

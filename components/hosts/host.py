@@ -1,0 +1,73 @@
+"""What every platform returns: a machine that answers SSH with a key that we know."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+
+REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
+"""Where a registry's host keeps the registry's data: every platform puts a volume of its own there."""
+
+DIAL_TIMEOUT_SECONDS = 15
+"""Seconds that one attempt to connect may take: the plugin's own default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """A machine of the stack, wherever it runs. From here on no component asks which platform it is on."""
+
+    name: str
+    """Its name in the configuration: a DNS label."""
+    roles: frozenset[str]
+    """Among `registry`, `build` and `app`."""
+    address: pulumi.Input[str]
+    """Where the operator reaches it: IP address or DNS name."""
+    private_address: pulumi.Input[str]
+    """Where the other hosts reach it: IP address or DNS name."""
+    ssh_port: int
+    """TCP port, at `address`, of its SSH server."""
+    ssh_user: str
+    """Who logs in there."""
+    ssh_private_key: pulumi.Input[str]
+    """The operator's key, in OpenSSH's format. Secret."""
+    ssh_host_key: pulumi.Input[str]
+    """The host's own public key, as a line of OpenSSH: known beforehand, never trusted on first use."""
+    engine_port: int
+    """TCP port, at `address`, of its Docker Engine's API."""
+    http_port: int
+    """TCP port, at `address`, on which its proxy serves, if it has the role `app`."""
+    dns_names: list[str]
+    """Names that its certificates carry."""
+    ip_addresses: list[pulumi.Input[str]]
+    """Addresses that its certificates carry."""
+    resource: pulumi.Resource
+    """The machine itself. What lives on the host is deleted and replaced with it."""
+    birth: pulumi.Input[str]
+    """An identity that is new whenever the machine is a new one."""
+
+    @property
+    def ssh(self) -> command.remote.ConnectionArgs:
+        """How commands connect: until their own timeout, since a machine may still be booting."""
+        return command.remote.ConnectionArgs(
+            host=self.address,
+            port=self.ssh_port,
+            user=self.ssh_user,
+            private_key=self.ssh_private_key,
+            host_key=self.ssh_host_key,
+            dial_error_limit=-1,
+            per_dial_timeout=DIAL_TIMEOUT_SECONDS,
+        )
+
+    @property
+    def engine_endpoint(self) -> pulumi.Output[str]:
+        """The address of its Docker Engine, as Docker writes it."""
+        return pulumi.Output.concat("tcp://", self.address, f":{self.engine_port}")
+
+    def lives_here(self, options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+        """The options, completed for something that lives on this host.
+
+        A host that is deleted takes it along without asking the engine, which may be dead; a host that is
+        replaced gets it anew.
+        """
+        own = pulumi.ResourceOptions(deleted_with=self.resource, replace_with=[self.resource])
+        return pulumi.ResourceOptions.merge(own, options)

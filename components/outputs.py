@@ -1,0 +1,69 @@
+"""The stack's outputs: flat keys for people, for `slip` and for other projects' `StackReference`."""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_tls as tls
+
+from components.certificates import Certificate, CertificateAuthority
+from components.engine import RegistryTrust
+from components.hosts import Host
+from settings import StackSettings
+
+
+def stack_outputs(
+    *,
+    settings: StackSettings,
+    hosts: Mapping[str, Host],
+    trust: RegistryTrust,
+    passwords: Mapping[str, pulumi.Input[str]],
+    engine_ca: CertificateAuthority,
+    operator: Certificate,
+    ssh_key: tls.PrivateKey,
+    images: Mapping[str, pulumi.Output[str]],
+) -> dict[str, object]:
+    """What the stack tells. Secrets have keys of their own, so that the others stay readable.
+
+    `README.md` has the table of keys for people.
+    """
+    registry_host = hosts[settings.registry_host]
+    return {
+        "platform": settings.platform.kind,
+        "stackProtected": settings.protect,
+        "registryAddress": trust.address,
+        "registryPublicAddress": pulumi.Output.concat(registry_host.address, f":{settings.registry_port}"),
+        "registryCaCertificate": trust.certificate_authority_pem,
+        "registryAccounts": list(settings.accounts),
+        "registryPasswords": pulumi.Output.secret(pulumi.Output.all(**passwords)),
+        "hosts": {name: _host(host) for name, host in hosts.items()},
+        "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
+        "engineCaCertificate": engine_ca.certificate_pem,
+        "engineClientCertificate": operator.certificate_pem,
+        "engineClientKey": operator.private_key_pem,
+        "sshPrivateKey": pulumi.Output.secret(ssh_key.private_key_openssh),
+        "images": dict(images),
+        "serviceUrls": {
+            name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services
+        },
+        "serviceDomains": {
+            name: service.domain for name, service in settings.services.items() if service.domain
+        },
+        "serviceHealthPaths": {name: service.health for name, service in settings.services.items()},
+    }
+
+
+def _host(host: Host) -> dict[str, object]:
+    return {
+        "address": host.address,
+        "privateAddress": host.private_address,
+        "roles": sorted(host.roles),
+        "sshPort": host.ssh_port,
+        "sshUser": host.ssh_user,
+        "sshHostKey": host.ssh_host_key,
+        "enginePort": host.engine_port,
+    }
+
+
+def _url(host: Host) -> pulumi.Output[str]:
+    port = "" if host.http_port == 80 else f":{host.http_port}"
+    return pulumi.Output.concat("http://", host.address, port, "/")

@@ -1,0 +1,178 @@
+"""The private image registry: distribution behind TLS and accounts, its data on the host's own volume."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_docker as docker
+
+from components import script
+from components.accounts import htpasswd
+from components.certificates import Certificate, CertificateArgs, CertificateAuthority
+from components.engine import DockerEngine
+from components.hosts.host import REGISTRY_DATA_PATH
+
+IMAGE = "registry:3.1.1"
+"""distribution 3.1.1: releases before it have known holes (its release notes)."""
+CONTAINER_PORT = 5000
+"""TCP port inside the container."""
+MEMORY_MIB = 512
+"""Most memory that it may use."""
+SETTINGS_PATH = "/etc/slipway/registry"
+"""Where a registry's host keeps its configuration, accounts and certificate: root's alone."""
+
+CONFIG = """\
+version: 0.1
+log:
+  level: info
+  accesslog:
+    disabled: false
+storage:
+  filesystem:
+    rootdirectory: /var/lib/registry
+  delete:
+    enabled: true
+http:
+  addr: :{port}
+  secret: {secret}
+  headers:
+    X-Content-Type-Options: [nosniff]
+  tls:
+    certificate: /etc/distribution/tls.crt
+    key: /etc/distribution/tls.key
+    minimumtls: tls1.2
+  debug:
+    # Health and metrics, inside the container only.
+    addr: 127.0.0.1:5001
+    prometheus:
+      enabled: true
+auth:
+  htpasswd:
+    realm: slipway
+    path: /etc/distribution/htpasswd
+health:
+  storagedriver:
+    enabled: true
+    interval: 10s
+    threshold: 3
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryArgs:
+    """What a registry is made from."""
+
+    engine: DockerEngine
+    """The engine that runs it."""
+    port: int
+    """TCP port of its host."""
+    authority: CertificateAuthority
+    """Signs its certificate; the authority that every host trusts."""
+    passwords: Mapping[str, pulumi.Input[str]]
+    """The accounts that may come in, with their passwords. Secret."""
+    validity_hours: int
+    """Hours until its certificate expires."""
+    early_renewal_hours: int
+    """Hours before its end from which on the next `up` renews it."""
+
+
+class Registry(pulumi.ComponentResource):
+    """A private image registry behind TLS and accounts.
+
+    Source: distribution's deployment and configuration guides.
+    """
+
+    ready: list[pulumi.Resource]
+    """What has to be there before somebody pushes or pulls."""
+
+    def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:index:Registry", name, None, opts)
+        engine, host = args.engine, args.engine.host
+        certificate = Certificate(
+            f"{name}-server",
+            CertificateArgs(
+                authority=args.authority,
+                common_name=host.name,
+                dns_names=host.dns_names,
+                ip_addresses=host.ip_addresses,
+                uses=["server_auth"],
+                validity_hours=args.validity_hours,
+                early_renewal_hours=args.early_renewal_hours,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        settings = command.remote.Command(
+            f"{name}-settings",
+            connection=host.ssh,
+            create="bash -s",
+            stdin=script.with_values(
+                "registry.sh",
+                {
+                    "CONFIG": certificate.private_key_pem.apply(config),
+                    "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
+                    "CERTIFICATE": certificate.certificate_pem,
+                    "KEY": certificate.private_key_pem,
+                    "DATA_PATH": REGISTRY_DATA_PATH,
+                },
+            ),
+            logging=command.remote.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=host.lives_here(
+                pulumi.ResourceOptions(
+                    parent=self, depends_on=engine.ready, additional_secret_outputs=["stdout", "stderr"]
+                )
+            ),
+        )
+        image = docker.RemoteImage(
+            f"{name}-image",
+            name=IMAGE,
+            keep_locally=True,
+            opts=engine.runs_here(pulumi.ResourceOptions(parent=self)),
+        )
+        container = docker.Container(
+            f"{name}-container",
+            name="slipway-registry",
+            image=image.image_id,
+            restart="always",
+            envs=["OTEL_TRACES_EXPORTER=none"],
+            read_only=True,
+            memory=MEMORY_MIB,
+            security_opts=["no-new-privileges"],
+            ports=[docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port)],
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    host_path=SETTINGS_PATH, container_path="/etc/distribution", read_only=True
+                ),
+                docker.ContainerVolumeArgs(host_path=REGISTRY_DATA_PATH, container_path="/var/lib/registry"),
+            ],
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:5001/debug/health"],
+                interval="1s",
+                timeout="5s",
+                retries=15,
+            ),
+            wait=True,
+            wait_timeout=60,
+            labels=[
+                docker.ContainerLabelArgs(label="slipway.stack", value=pulumi.get_stack()),
+                docker.ContainerLabelArgs(label="slipway.role", value="registry"),
+            ],
+            # The name and the port are the old container's until it is gone.
+            opts=engine.runs_here(
+                pulumi.ResourceOptions(parent=self, depends_on=[settings], delete_before_replace=True)
+            ),
+        )
+        self.ready = [container]
+        self.register_outputs({})
+
+
+def config(private_key_pem: str) -> str:
+    """The registry's `config.yml`.
+
+    Its secret signs the state of unfinished uploads. It comes from the key, so that an upload survives a
+    restart.
+    """
+    secret = hashlib.sha256(b"slipway upload state\0" + private_key_pem.encode()).hexdigest()
+    return CONFIG.format(port=CONTAINER_PORT, secret=secret)

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Makes this machine one of Slipway's Docker hosts: an engine behind mutual TLS that trusts the registry.
+# Safe to run again at any time; restarts the engine only when something that it reads at start has changed.
+#
+# The values come ahead of this text, on standard input (components/script.py):
+#   BIRTH                                    identity of this machine
+#   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
+#   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
+#   SWITCH_SCRIPT                            text of switch.sh
+set -euo pipefail
+umask 077
+
+: "${BIRTH:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
+: "${REGISTRY_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}"
+
+fail() {
+  echo "slipway: $1" >&2
+  exit 4
+}
+
+# put FILE MODE: installs standard input as FILE, in one step, if it differs. Says so in `changed`.
+put() {
+  local file=$1 mode=$2 new
+  mkdir -p "$(dirname "$file")"
+  new=$(mktemp "$file.XXXXXX")
+  cat >"$new"
+  chmod "$mode" "$new"
+  if cmp -s "$new" "$file"; then
+    rm -f "$new"
+  else
+    mv -f "$new" "$file"
+    changed=true
+  fi
+}
+
+install_engine() {
+  command -v apt-get >/dev/null ||
+    fail "this host has neither Docker Engine with curl nor apt-get: install Docker Engine 20.10 or newer, and curl"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q
+  apt-get install -q -y --no-install-recommends docker.io iptables ca-certificates curl
+}
+
+daemon_json() {
+  # live-restore: containers outlive a restart of the engine, so that a renewed certificate disturbs nobody.
+  cat <<'JSON'
+{
+  "live-restore": true,
+  "log-driver": "local",
+  "log-opts": { "max-file": "5", "max-size": "10m" },
+  "tls": true,
+  "tlsverify": true,
+  "tlscacert": "/etc/docker/tls/ca.pem",
+  "tlscert": "/etc/docker/tls/cert.pem",
+  "tlskey": "/etc/docker/tls/key.pem"
+}
+JSON
+}
+
+unit() {
+  # The packages' unit names its listeners on the command line, where daemon.json may not name them again.
+  cat <<UNIT
+[Service]
+ExecStart=
+ExecStart=$(command -v dockerd) -H fd:// -H tcp://0.0.0.0:2376 --containerd=/run/containerd/containerd.sock
+UNIT
+}
+
+wait_for_engine() {
+  for _ in $(seq 100); do
+    docker version >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  journalctl -u docker.service -n 20 --no-pager >&2 || true
+  fail "Docker Engine does not start; above are its last words"
+}
+
+# A new machine can have an old machine's disk. Its containers are nobody's any more: Slipway makes its own anew.
+sweep() {
+  local born=/var/lib/docker/slipway-birth
+  if [ "$(cat "$born" 2>/dev/null)" != "$BIRTH" ]; then
+    docker ps -aq --filter label=slipway.stack | xargs -r docker rm -f >/dev/null
+    echo "$BIRTH" >"$born"
+  fi
+}
+
+main() {
+  changed=false
+  if ! command -v dockerd >/dev/null || ! command -v curl >/dev/null; then
+    install_engine
+  fi
+  put /etc/docker/tls/ca.pem 0644 <<<"$ENGINE_CA"
+  put /etc/docker/tls/cert.pem 0644 <<<"$ENGINE_CERTIFICATE"
+  put /etc/docker/tls/key.pem 0600 <<<"$ENGINE_KEY"
+  daemon_json | put /etc/docker/daemon.json 0644
+  unit | put /etc/systemd/system/docker.service.d/slipway.conf 0644
+  if $changed; then
+    systemctl daemon-reload
+    systemctl enable -q docker.socket docker.service
+    systemctl restart docker.service
+  else
+    systemctl start docker.service
+  fi
+  # The engine reads this at each pull and push.
+  put "/etc/docker/certs.d/$REGISTRY_ADDRESS/ca.crt" 0644 <<<"$REGISTRY_CA"
+  put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
+  wait_for_engine
+  sweep
+  docker version --format 'Docker Engine {{.Server.Version}}'
+}
+
+# Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.
+main </dev/null

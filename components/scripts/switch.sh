@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Moves a service's traffic on this host to a container, once that container is healthy.
+# The old container goes on serving until then, and for good where the new one does not get healthy.
+#
+#   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT [DOMAIN]   timeouts in seconds
+#   switch --remove SERVICE
+set -euo pipefail
+
+proxy=slipway-proxy
+
+in_proxy() { docker exec "$proxy" kamal-proxy "$@"; }
+
+# The proxy may be a moment old.
+for _ in $(seq 100); do
+  in_proxy list >/dev/null 2>&1 && break
+  sleep 0.1
+done
+
+if [ "$1" = --remove ]; then
+  # Not there is as good as removed.
+  in_proxy remove "$2" 2>/dev/null || true
+  exit 0
+fi
+
+service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
+
+fail() {
+  echo "slipway: $service on $(hostname): $1"
+  echo "slipway: the version before it goes on serving. The container's last log lines:"
+  docker logs --tail 20 "$container" 2>&1 | sed 's/^/  | /'
+  exit 6
+} >&2
+
+state() { docker inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}}' "$container"; }
+address() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$container"; }
+
+# Waits here rather than in the proxy, which cannot tell a crash from a slow start and would wait on.
+deadline=$((SECONDS + health_timeout))
+answer=
+while :; do
+  read -r status exit_code restarts out_of_memory <<<"$(state)"
+  if [ "$status" != running ] || [ "$restarts" -gt 0 ]; then
+    # Restarted meanwhile, it no longer shows the code that it exited with.
+    if [ "$status" = running ]; then
+      exit_code=$(timeout 5 docker wait "$container" 2>/dev/null || echo unknown)
+    fi
+    why="it crashed with exit code $exit_code"
+    [ "$out_of_memory" != true ] || why="$why, out of memory"
+    fail "$why, before it was healthy"
+  fi
+  # 000 is curl's word for no answer; its exit status says why.
+  curl_status=0
+  answer=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${domain:+-H "Host: $domain"} "http://$(address):$port$path") || curl_status=$?
+  case "$answer" in 2??) break ;; esac
+  if [ "$SECONDS" -ge "$deadline" ]; then
+    case "$curl_status" in
+      0) fail "its health check $path answered HTTP $answer for $health_timeout s" ;;
+      7) fail "it refused the connection on port $port for $health_timeout s" ;;
+      28) fail "its health check $path timed out, for $health_timeout s" ;;
+      *) fail "its health check $path got no HTTP answer for $health_timeout s (curl exit status $curl_status)" ;;
+    esac
+  fi
+  sleep 0.1
+done
+
+# A line of `list`: service, host, path, target, ...; host and path may be blank, and columns may be coloured.
+old=$(in_proxy list | sed 's/\x1b\[[0-9;]*m//g' | awk -v service="$service" '$1 == service' |
+  grep -oE '[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+' | head -n 1 | cut -d: -f1 || true)
+in_proxy deploy "$service" --target "$container:$port" ${domain:+--host "$domain"} \
+  --health-check-path "$path" \
+  --deploy-timeout "${health_timeout}s" --drain-timeout "${drain_timeout}s" >&2 ||
+  fail "the proxy did not take it"
+
+# A run that was killed may have left a container that nobody knows. The one that has just been relieved stays:
+# it is Pulumi's to remove, and can still be asked for its logs until then.
+docker ps -a --filter "label=slipway.service=$service" --format '{{.Names}}' | while read -r name; do
+  [ "$name" = "$container" ] || [ "$name" = "$old" ] || docker rm -f "$name" >/dev/null
+done
