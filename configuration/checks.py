@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from configuration.problems import Location, Problem, path_of, shown, suggestion, words
+from configuration.problems import Location, Problem, path_of, suggestion, words
 
 if TYPE_CHECKING:
     from settings import BaseImageSettings, Role, StackSettings
@@ -107,7 +107,7 @@ class Checks:
                     ("hosts", group[-1], "slot"),
                     f"{words(group)} have the same slot, so the same ports on 127.0.0.1",
                     f"Set a slot that is free, such as {free}.",
-                    str(slot),
+                    slot,
                 )
 
     def ports(self) -> Iterator[Problem]:
@@ -123,7 +123,7 @@ class Checks:
                     ("registry", "port"),
                     f"{within[port]} has that port on {host}",
                     "Set another, such as 5000.",
-                    str(port),
+                    port,
                 )
         for host in self._hosts():
             ports = self.settings.local_ports(host)
@@ -137,7 +137,7 @@ class Checks:
                         ("registry", "port"),
                         f"{what} of {host} has that port on 127.0.0.1",
                         f"Set another, or slipway:hosts.{host}.slot.",
-                        str(port),
+                        port,
                     )
 
     def services(self) -> Iterator[Problem]:
@@ -148,15 +148,13 @@ class Checks:
                 if host not in self.settings.hosts:
                     if self.whole("hosts", host) and not self._hosts_replaced():
                         allowed = f"Hosts with the role app: {words(app_hosts)}."
-                        yield Problem(
-                            location, "no such host", suggestion(host, app_hosts) + allowed, shown(host)
-                        )
+                        yield Problem(location, "no such host", suggestion(host, app_hosts) + allowed, host)
                 elif "app" not in self.settings.hosts[host].roles and self.whole("hosts", host, "roles"):
                     yield Problem(
                         location,
                         "a host without the role app",
                         f"Add app to {_roles_path(host)}.",
-                        shown(host),
+                        host,
                     )
 
     def _hosts_replaced(self) -> bool:
@@ -171,7 +169,7 @@ class Checks:
                     ("services", group[-1], "domain"),
                     f"{words(group)} have the same domain",
                     "Give each service a domain of its own.",
-                    shown(domain),
+                    domain,
                 )
         bare = [name for name in known if self.settings.services[name].domain is None]
         for first, second in itertools.combinations(bare, 2):
@@ -214,21 +212,21 @@ class Checks:
                 (*location, "context"),
                 "not a directory" if context.exists() else "no such directory",
                 f"Write a directory with a {image.dockerfile}, relative to the project's.",
-                shown(image.context),
+                image.context,
             )
         elif dockerfile.is_absolute() or ".." in dockerfile.parts:
             yield Problem(
                 (*location, "dockerfile"),
                 "outside the context",
                 "Write a path inside it.",
-                shown(image.dockerfile),
+                image.dockerfile,
             )
         elif not (context / dockerfile).is_file():
             yield Problem(
                 (*location, "context"),
                 f"has no {image.dockerfile}",
                 f"Write a directory that has one, or set {path_of((*location, 'dockerfile'))}.",
-                shown(image.context),
+                image.context,
             )
 
     def certificates(self) -> Iterator[Problem]:
@@ -240,14 +238,14 @@ class Checks:
                 ("certificates", "earlyRenewalHours"),
                 f"not less than validityHours ({certificates.validity_hours})",
                 "Set less, or every `up` renews every certificate.",
-                str(certificates.early_renewal_hours),
+                certificates.early_renewal_hours,
             )
         if certificates.validity_hours > certificates.authority_validity_hours:
             yield Problem(
                 ("certificates", "validityHours"),
                 f"longer than authorityValidityHours ({certificates.authority_validity_hours})",
                 "Set no more than that.",
-                str(certificates.validity_hours),
+                certificates.validity_hours,
             )
 
     def passwords(self) -> Iterator[Problem]:
@@ -269,7 +267,7 @@ class Checks:
                         ("services", name, "secrets", index),
                         f"{path_of(('secrets', secret))} is not set",
                         f"{suggestion(secret, self.settings.secrets)}Set it: {_set(('secrets', secret))}.",
-                        shown(secret),
+                        secret,
                     )
 
     def secrecy(self) -> Iterator[Problem]:

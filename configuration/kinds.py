@@ -114,13 +114,13 @@ def _account(name: str) -> str:
         raise mistake(
             "an account name with a colon, where htpasswd ends the name",
             "Write the name alone; its password belongs into slipway:passwords.",
-            value=f'"{before}:…"',
+            value=f"{before}:…",
         )
     if len(name) > ACCOUNT_LENGTH:
         raise mistake(
             f"an account name of {len(name)} characters",
             f"Use {ACCOUNT_LENGTH} characters at most.",
-            value=f'"{name[:20]}…"',
+            value=f"{name[:20]}…",
         )
     if not re.fullmatch(ACCOUNT_PATTERN, name):
         raise mistake(

@@ -87,7 +87,8 @@ def _holder(containers: list[dict[str, Any]], port: int, stack: str) -> str | No
 
 def _program(port: int) -> str | None:
     """The program that listens on the port, where Linux tells: for other people's programs only root may
-    ask."""
+    ask.
+    """
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 NAMESPACE = "slipway"
 """Every key of the stack's configuration that belongs to Slipway starts with `slipway:`."""
@@ -13,14 +14,21 @@ Location = tuple[str | int, ...]
 """Keys and list indices from the top of the settings: `("hosts", "web-1", "roles", 0)`."""
 
 
+class _Unshown(Enum):
+    UNSHOWN = "a value that is not there, says nothing or is nobody's business"
+
+
+UNSHOWN = _Unshown.UNSHOWN
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. `value` is what the user wrote, as far as it may be shown."""
+    """One mistake. `value` is what the user wrote, unless it must not be shown."""
 
     location: Location
     wrong: str
     remedy: str
-    value: str | None = None
+    value: object = UNSHOWN
 
     @property
     def path(self) -> str:
@@ -28,8 +36,8 @@ class Problem:
         return path_of(self.location)
 
     def __str__(self) -> str:
-        shown = f" = {self.value}" if self.value is not None else ""
-        return f"{self.path}{shown}: {self.wrong}. {self.remedy}"
+        value = "" if self.value is UNSHOWN else f" = {_shown(self.value)}"
+        return f"{self.path}{value}: {self.wrong}. {self.remedy}"
 
 
 class SettingsError(ValueError):
@@ -55,7 +63,7 @@ def path_of(location: Location) -> str:
     return text
 
 
-def shown(value: object) -> str:
+def _shown(value: object) -> str:
     """A value for a message. What is inside a map or a list is left out: it may be a password that went
     astray.
     """

@@ -8,6 +8,7 @@ taken out.
 import copy
 import typing
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from configuration.checks import Checks
 from configuration.kinds import WORDED
-from configuration.problems import Location, Problem, SettingsError, shown, suggestion, words
+from configuration.problems import UNSHOWN, Location, Problem, SettingsError, suggestion, words
 
 if TYPE_CHECKING:
     from settings import StackSettings
@@ -25,6 +26,9 @@ PLATFORMS_TO_COME = ("aws", "ssh")
 
 SECRET_KEYS = ("passwords", "secrets")
 """Keys whose values are never shown, whatever is wrong with them."""
+
+SECRET_LENGTH = 8
+"""Where a secret as long as this has got into another place by mistake, it is not shown there either."""
 
 
 def validated(
@@ -60,6 +64,7 @@ def validated(
     problems += reported
 
     problems += Checks(settings, holes, directory, secret_keys).problems()
+    problems = list(_redacted(problems, {key: configuration.get(key) for key in hidden}))
     if problems:
         order = list(model.model_fields)
         raise SettingsError(
@@ -77,8 +82,25 @@ def _platform_to_come(values: Mapping[str, Any]) -> Problem | None:
         ("platform", "kind"),
         f"platform kind {kind} is not available in this version",
         "Use local.",
-        shown(kind),
+        kind,
     )
+
+
+def _redacted(problems: list[Problem], secret: object) -> Iterator[Problem]:
+    """The problems without the values that contain one of the secrets."""
+    secrets = {text for text in _texts(secret) if len(text) >= SECRET_LENGTH}
+    for problem in problems:
+        leaks = any(text in str(problem.value) for text in secrets)
+        yield replace(problem, value=UNSHOWN) if leaks else problem
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text inside a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _texts(entry)
 
 
 def _location(detail: ErrorDetails) -> Location:
@@ -111,18 +133,19 @@ def _problem(model: type[BaseModel], detail: ErrorDetails, hidden: frozenset[str
     location = _location(detail)
     wrong, remedy = _wording(model, detail, location)
     key_itself = detail["loc"][-1:] == ("[key]",)
-    unshown = location[0] in hidden or key_itself or detail["type"] in ("missing", "extra_forbidden")
-    value = detail.get("ctx", {}).get("value") if detail["type"] == WORDED else None
-    if key_itself and value:
-        # The name is wrong, and part of it may not be shown.
-        location = (*location[:-1], value.strip('"'))
-    return Problem(location, wrong, remedy, None if unshown else value or shown(detail["input"]))
+    context = detail.get("ctx", {}) if detail["type"] == WORDED else {}
+    value = context.get("value", detail["input"])
+    if key_itself:
+        # The name is wrong. It is in the path, where a part of it that may not be shown is left out too.
+        location = (*location[:-1], value)
+    elif location[0] not in hidden and detail["type"] not in ("missing", "extra_forbidden"):
+        return Problem(location, wrong, remedy, value)
+    return Problem(location, wrong, remedy)
 
 
 def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -> tuple[str, str]:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
-    field = _field(model, location)
-    example = f", such as {_flow(field.examples[0])}" if field and field.examples else ""
+    example = _example(model, location)
     match kind:
         case "slipway":
             return context["wrong"], context["remedy"]
@@ -191,6 +214,20 @@ def _field(model: type[BaseModel], location: Location) -> Any:
 def _keys(model: type[BaseModel], location: Location) -> list[str]:
     parent = _annotation(model, location)
     return [field.alias or name for name, field in parent.model_fields.items()]
+
+
+def _example(model: type[BaseModel], location: Location) -> str:
+    """`, such as …` where the setting has an example, or the settings below it that must be there have."""
+    field, expected = _field(model, location), _annotation(model, location)
+    if field and field.examples:
+        return f", such as {_flow(field.examples[0])}"
+    if isinstance(expected, type) and issubclass(expected, BaseModel):
+        entries = expected.model_fields.items()
+        needed = {
+            name: entry.examples[0] for name, entry in entries if entry.is_required() and entry.examples
+        }
+        return f", such as {_flow(needed)}" if needed else ""
+    return ""
 
 
 def _flow(example: Any) -> str:
