@@ -13,7 +13,9 @@ class Echo(Provider):
         return Checked(request.news)
 
 
-def call(news: dict, response: dict | None, errors: list[str] | None = None) -> Call:
+def call(
+    news: dict[str, object], response: dict[str, object] | None, errors: list[str] | None = None
+) -> Call:
     return Call("none", 1, "echo", "Check", {"news": news}, response, errors or [])
 
 
