@@ -22,7 +22,7 @@ def root() -> Path:
 def staged(target: Path) -> Iterator[Path]:
     """Give a directory to work in, next to `target`, so that `publish` is one rename on one file system.
 
-    The directory is gone afterwards, whatever happened. A run that was killed leaves its own behind; `sweep` removes it.
+    The directory is gone afterwards, whatever happened. A killed run leaves its own behind; `sweep` removes it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=".staged-", dir=target.parent))
@@ -50,9 +50,9 @@ def sweep() -> None:
 def lock(name: str, waiting: Callable[[str], None]) -> Iterator[int]:
     """Hold the cache's lock `name`; call `waiting` with the holder's process id first if another one has it.
 
-    The system releases it when the last process that holds the yielded descriptor ends, however it ends. It is handed to
-    long builds: one that outlives a killed run finishes before the next run starts, which then finds its results in the
-    compiler's cache instead of competing with it.
+    The system releases it when the last process that holds the yielded descriptor ends, however it ends. It is
+    handed to long builds: one that outlives a killed run finishes before the next run starts, which then finds its
+    results in the compiler's cache instead of competing with it.
     """
     path = root() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ def run(
     stdin: IO[bytes] | None = None,
     keep_open: Iterable[int] = (),
     timeout: float | None = None,
+    patience: float | None = None,
 ) -> str:
     """Run a program to its end and return its standard output, which goes to `logs/<log>.log` in the cache too.
 
@@ -42,6 +43,7 @@ def run(
         stdin: what it reads; nothing by default.
         keep_open: file descriptors that it inherits, such as the cache's lock.
         timeout: seconds until it is stopped.
+        patience: seconds until it is stopped if it has printed nothing by then. Its output goes only to the log.
 
     Raises:
         ToolError: it could not be started, or ended with another status than 0, or took too long.
@@ -50,21 +52,25 @@ def run(
     path = cache.root() / "logs" / f"{log}.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        process = _start(arguments, failure, directory, variables, stdin, file, keep_open)
+        stdout = subprocess.PIPE if patience is None else file
+        process = _start(arguments, failure, directory, variables, stdin, stdout, file, keep_open)
         try:
+            if patience is not None:
+                _await_first_word(process, path, patience)
             output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as expired:
             _stop(process)
-            raise ToolError(f"{failure}: {_name(arguments)} was still at work after {timeout:.0f} s") from None
+            late = f"was still at work after {expired.timeout:.0f} s"
+            raise ToolError(f"{failure}: {_name(arguments)} {late}") from None
         finally:
             with _guard:
                 _running.discard(process)
-        file.write(output)
+        file.write(output or b"")
     if _cancelled.is_set():
         raise Cancelled
     if process.returncode != 0:
         raise ToolError(f"{failure}: {_name(arguments)} said: {_last_lines(path)} (all of it: {path})")
-    return output.decode(errors="replace")
+    return (output or b"").decode(errors="replace")
 
 
 def cancel() -> None:
@@ -82,6 +88,7 @@ def _start(
     directory: Path | None,
     variables: Mapping[str, str] | None,
     stdin: IO[bytes] | None,
+    stdout: IO[bytes] | int,
     log: IO[bytes],
     keep_open: Iterable[int],
 ) -> "subprocess.Popen[bytes]":
@@ -94,7 +101,7 @@ def _start(
                 cwd=directory,
                 env={**os.environ, **(variables or {})},
                 stdin=stdin or subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=log,
                 pass_fds=tuple(keep_open),
                 # A group of its own: stopping it stops its compilers too, and Ctrl-C reaches it through `cancel` only.
@@ -104,6 +111,14 @@ def _start(
             raise ToolError(f"{failure}: {_name(arguments)} cannot be started: {error.strerror}") from None
         _running.add(process)
         return process
+
+
+def _await_first_word(process: "subprocess.Popen[bytes]", log: Path, patience: float) -> None:
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        if log.stat().st_size == 0:
+            raise
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

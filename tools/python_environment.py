@@ -24,8 +24,8 @@ STAMP = "complete"
 def make(environment: Path, requirements: Path, constraints: Path) -> None:
     """Make `environment` with all of `requirements`, at the versions of `constraints`.
 
-    Environments know their own path, so it is made in place; one without its stamp was interrupted and is made anew (pip's
-    own cache has what was already downloaded).
+    Environments know their own path, so it is made in place; one without its stamp was interrupted and is made anew
+    (pip's own cache has what was already downloaded).
 
     Raises:
         ToolError: Python's `venv` is not all there, or a package cannot be installed.
@@ -33,13 +33,19 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
     with cache.lock(f"environments/{environment.name}", _say_waiting):
         if (environment / STAMP).exists() and (environment / "bin" / "python").exists():
             return  # the run that we waited for made it
-        with _progress(f"Python {sys.version_info[0]}.{sys.version_info[1]}", "installing the packages of requirements.txt"):
+        with _progress(
+            f"Python {sys.version_info[0]}.{sys.version_info[1]}",
+            "installing the packages of requirements.txt",
+        ):
             _require_venv()
             shutil.rmtree(environment, ignore_errors=True)
             _run([sys.executable, "-m", "venv", environment], "the Python environment cannot be made")
-            pip = [environment / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-            # Modules are compiled when first imported: compiling all of the AWS SDK now would take longer than all the rest.
-            pip += ["--quiet", "--no-compile", "--requirement", requirements, "--constraint", constraints]
+            # Modules are compiled when first imported: compiling the AWS SDK would take longer than all the rest.
+            pip: list[str | Path] = [
+                *(environment / "bin" / "python", "-m", "pip", "install"),
+                *("--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"),
+                *("--requirement", requirements, "--constraint", constraints),
+            ]
             _run(pip, "the Python packages cannot be installed")
             (environment / STAMP).touch()
 
@@ -54,15 +60,21 @@ def _require_venv() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     failure = f"{sys.executable} comes without `ensurepip`, and `{remedy}` failed"
-    if subprocess.run(["apt-get", "install", "-qq", version], capture_output=True, env=environment).returncode != 0:
+    try:
+        _run(["apt-get", "install", "-qq", version], failure, environment)
+    except ToolError:
         _run(["apt-get", "update", "-qq"], failure, environment)
         _run(["apt-get", "install", "-qq", version], failure, environment)
 
 
 def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] | None = None) -> None:
     # The caller's own packages must not look installed here.
-    variables = {k: v for k, v in (environment or os.environ).items() if k not in {"PYTHONPATH", "PYTHONHOME"}}
-    result = subprocess.run(arguments, capture_output=True, text=True, errors="replace", env=variables, check=False)
+    variables = {
+        k: v for k, v in (environment or os.environ).items() if k not in {"PYTHONPATH", "PYTHONHOME"}
+    }
+    result = subprocess.run(
+        arguments, capture_output=True, text=True, errors="replace", env=variables, check=False
+    )
     if result.returncode != 0:
         lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")] or lines[-3:]
@@ -70,7 +82,9 @@ def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] 
 
 
 def _say_waiting(holder: str) -> None:
-    print(f"… another run (process {holder}) is making the Python environment; waiting for it", file=sys.stderr)
+    print(
+        f"… another run (process {holder}) is making the Python environment; waiting for it", file=sys.stderr
+    )
 
 
 @contextmanager
@@ -81,7 +95,12 @@ def _progress(title: str, detail: str) -> Iterator[None]:
 
     def tick() -> None:
         while not over.wait(0.2):
-            print(f"\r· {title:<18} {detail}  {time.monotonic() - started:.0f} s", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r· {title:<18} {detail}  {time.monotonic() - started:.0f} s",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
     ticker = threading.Thread(target=tick, daemon=True)
     if sys.stderr.isatty():

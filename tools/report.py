@@ -35,7 +35,7 @@ class Step:
 
 
 class Report:
-    """Prints the steps' lines; safe to use from several threads. Nothing is printed, or imported, before the first step."""
+    """Prints the steps' lines; safe to use from several threads. Nothing is imported before the first step."""
 
     def __init__(self, console: "Console | None" = None) -> None:
         """`console` is where to print; standard error by default, so that standard output stays a command's own."""

@@ -1,4 +1,4 @@
-"""The pinned versions. Python packages' are in requirements.txt; Go modules' also in the go.mod files below `go/`."""
+"""The pinned versions. Python packages' are in requirements.txt, Go modules' also in go.mod files."""
 
 import re
 from pathlib import Path
@@ -42,4 +42,6 @@ def pulumi() -> str:
 def plugins() -> dict[str, str]:
     """The provider plugins' versions by name, without `pulumi-`: each is its Python SDK's."""
     prefix = "pulumi-"
-    return {name.removeprefix(prefix): version for name, version in packages().items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): version for name, version in packages().items() if name.startswith(prefix)
+    }

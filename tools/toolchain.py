@@ -1,0 +1,195 @@
+"""All that a machine needs before the program can run, prepared step by step, each only where it is missing.
+
+Run alone: `python -m tools.toolchain`.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tools import cache, docker_engine, docker_socket, downloads, images, language_host, plugins, pulumi_cli
+from tools.docker_socket import EngineUnreachable
+from tools.errors import ToolError
+from tools.report import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Need = Literal["pulumi", "engine", "images"]
+"""`pulumi`: the CLI, the language host and the plugins. `engine`: a Docker Engine on this machine. `images`: those
+that it needs for local hosts."""
+
+EVERYTHING: tuple[Need, ...] = ("pulumi", "engine", "images")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A prepared machine."""
+
+    pulumi: Path
+    """The Pulumi CLI."""
+    plugins: Literal["official", "stand-ins"]
+    """Which provider plugins the CLI will find."""
+    variables: dict[str, str] = field(repr=False)
+    """What must be set in the environment of every `pulumi` command, and of a shell in which people use it."""
+
+
+def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = EVERYTHING) -> Environment:
+    """Install what is missing, one printed line a step, and return how to use it.
+
+    Where nothing is missing, nothing is printed and a few milliseconds pass. An interrupted run leaves whole steps
+    only; the next one goes on with the others. Of two runs at once the second waits.
+
+    Args:
+        report: where to print: a console or a report; standard error by default.
+        needs: what the command at hand cannot do without. `images` implies `engine`.
+
+    Raises:
+        ToolError: something is missing and cannot be had here; one sentence with the remedy.
+        KeyboardInterrupt: the user stopped it; what was under way has been stopped too.
+    """
+    environment = _ready(needs)
+    if environment:
+        return environment
+    if not isinstance(report, Report):
+        report = Report(report)
+
+    def waiting(holder: str) -> None:
+        whom = f" (process {holder})" if holder else ""
+        report.say(
+            f"… another run{whom}, or what a killed one left behind, is still preparing this machine; waiting for it"
+        )
+
+    with cache.lock("toolchain", waiting) as lock:
+        cache.sweep()
+        _Plan(report, lock, needs).run()
+    environment = _ready(needs)
+    if environment is None:  # every step said that it was done
+        raise ToolError(
+            f"the prepared tools in {cache.root()} were removed at once; is something cleaning that directory?"
+        )
+    return environment
+
+
+class _Plan:
+    """The steps, and which of them overlap.
+
+    Downloads, debootstrap and the linker leave cores idle that the compilers can use, so independent steps run side
+    by side.
+    """
+
+    def __init__(self, report: Report, lock: int, needs: Collection[Need]) -> None:
+        self._report = report
+        self._lock = lock
+        self._needs = needs
+
+    def run(self) -> None:
+        """Run what is missing; stop everything at the first failure, or when the user does."""
+        from tools import commands
+
+        lanes: list[Callable[[], None]] = []
+        if "pulumi" in self._needs:
+            lanes.append(self._cli_and_plugins)
+            if pulumi_cli.find() is None and not downloads.reachable():
+                lanes.append(self._language_host)
+        if "engine" in self._needs or "images" in self._needs:
+            lanes.append(self._engine_and_images)
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            futures: list[Future[None]] = [pool.submit(lane) for lane in lanes]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            except KeyboardInterrupt:
+                commands.cancel()
+                raise
+            if any(future.exception() for future in done):
+                commands.cancel()
+        failures = [error for future in futures if (error := future.exception())]
+        for failure in sorted(failures, key=lambda error: isinstance(error, commands.Cancelled)):
+            raise failure
+
+    def _cli_and_plugins(self) -> None:
+        cli = pulumi_cli.prepare(self._report, self._lock)
+        plugins.prepare(self._report, cli)
+
+    def _language_host(self) -> None:
+        language_host.prepare(self._report, self._lock)
+
+    def _engine_and_images(self) -> None:
+        docker_engine.prepare(self._report)
+        if "images" in self._needs:
+            for image in images.missing():
+                images.prepare(self._report, image, self._lock)
+
+
+def _ready(needs: Collection[Need]) -> Environment | None:
+    """The prepared environment, if nothing is missing. Quick: it runs before every command."""
+    cli = pulumi_cli.find()
+    home = plugins.find()
+    if "pulumi" in needs and (cli is None or home is None or language_host.find(cli) is None):
+        return None
+    try:
+        if "images" in needs and images.missing():
+            return None
+        if "engine" in needs and not docker_engine.answers():
+            return None
+    except EngineUnreachable:
+        return None
+    # Without the need there may be no CLI: the paths then say where it would be.
+    cli = cli or pulumi_cli.directory() / "pulumi"
+    home = home or cache.root() / "pulumi-home" / "none"
+    return Environment(
+        pulumi=cli,
+        plugins="official" if plugins.is_official(home) else "stand-ins",
+        variables=_variables(cli, home),
+    )
+
+
+def _variables(cli: Path, home: Path) -> dict[str, str]:
+    first = [str(Path(sys.executable).parent), str(cli.parent)]
+    rest = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in first]
+    variables = {
+        "PATH": os.pathsep.join([*first, *rest]),
+        "PULUMI_HOME": str(home),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "VIRTUAL_ENV": sys.prefix,
+    }
+    if credentials := _users_credentials():
+        variables["PULUMI_CREDENTIALS_PATH"] = str(credentials)
+    if "DOCKER_HOST" not in os.environ and (endpoint := docker_socket.endpoint()) != docker_socket.DEFAULT:
+        # The plugins do not know the docker CLI's contexts.
+        variables["DOCKER_HOST"] = endpoint
+    return variables
+
+
+def _users_credentials() -> Path | None:
+    """The directory of the user's own login, which a PULUMI_HOME of our own would hide."""
+    if "PULUMI_CREDENTIALS_PATH" in os.environ:
+        return None
+    own = cache.root() / "pulumi-home"
+    chosen = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    if chosen.is_relative_to(own):
+        chosen = Path.home() / ".pulumi"  # a shell prepared by `slip env`
+    return chosen if (chosen / "credentials.json").exists() else None
+
+
+def main() -> int:
+    """Prepare this machine, and say where things are."""
+    try:
+        environment = prepare()
+    except ToolError as error:
+        print(f"slip: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("slip: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    print(f"Pulumi CLI  {environment.pulumi}")
+    print(f"PULUMI_HOME {environment.variables['PULUMI_HOME']} ({environment.plugins})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
