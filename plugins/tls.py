@@ -279,7 +279,7 @@ def _foretell(kind: Kind, state: Properties) -> Properties:
 
 
 def _validity(state: Properties, start: int) -> Properties:
-    """Return how long a certificate that is made at `start` is valid, and whether its renewal is due at once."""
+    """Return how long a certificate made at `start` is valid, and whether its renewal is due at once."""
     end = start + state["validityPeriodHours"] * 3_600_000_000_000
     return {
         "validityStartTime": _timestamp(start),
