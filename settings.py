@@ -31,7 +31,9 @@ from configuration.kinds import (
     not_empty,
     reserved,
 )
-from configuration.problems import SettingsError
+from configuration.problems import SettingsError  # what `validate` raises, so part of this module
+
+__all__ = ["LocalPorts", "SettingsError", "StackSettings", "load", "validate"]
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keeps the images, builds them, runs the services."""

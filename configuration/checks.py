@@ -179,7 +179,7 @@ class Checks:
                 if host in self.settings.service_hosts(second)
             ]
             hosts_known = self.whole("services", first, "hosts") and self.whole("services", second, "hosts")
-            if both and hosts_known and self.roles_known:
+            if both and hosts_known and not self._hosts_replaced():
                 yield Problem(
                     ("services", second, "domain"),
                     f"{first} and {second} both run on {words(both)}, and neither has a domain",

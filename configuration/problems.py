@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 NAMESPACE = "slipway"
@@ -28,7 +28,7 @@ class Problem:
     location: Location
     wrong: str
     remedy: str
-    value: object = UNSHOWN
+    value: object = field(default=UNSHOWN, repr=False)
 
     @property
     def path(self) -> str:
@@ -51,10 +51,14 @@ class SettingsError(ValueError):
 def path_of(location: Location) -> str:
     """The location in Pulumi's own notation: `slipway:hosts.web-1.roles[0]`."""
     text = NAMESPACE
-    for depth, step in enumerate(location):
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif depth == 0:
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        # No key has a colon in it, unless somebody wrote `alice:password` where a name stands.
+        name, colon, _ = part.partition(":")
+        step = f"{name}:…" if colon else name
+        if depth == 0:
             text += f":{step}"
         elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", step):
             text += f".{step}"

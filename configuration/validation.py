@@ -8,7 +8,6 @@ taken out.
 import copy
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,9 @@ PLATFORMS_TO_COME = ("aws", "ssh")
 SECRET_KEYS = ("passwords", "secrets")
 """Keys whose values are never shown, whatever is wrong with them."""
 
-SECRET_LENGTH = 8
-"""Where a secret as long as this has got into another place by mistake, it is not shown there either."""
+SECRET_LENGTH = 12
+"""Characters. A secret as long as this is not shown where it got by mistake either; a shorter one may be a word that
+messages need."""
 
 
 def validated(
@@ -87,11 +87,21 @@ def _platform_to_come(values: Mapping[str, Any]) -> Problem | None:
 
 
 def _redacted(problems: list[Problem], secret: object) -> Iterator[Problem]:
-    """The problems without the values that contain one of the secrets."""
+    """The problems without the secrets that got into places where they do not belong."""
     secrets = {text for text in _texts(secret) if len(text) >= SECRET_LENGTH}
+
+    def clean(text: str) -> str:
+        for found in secrets:
+            text = text.replace(found, "…")
+        return text
+
     for problem in problems:
-        leaks = any(text in str(problem.value) for text in secrets)
-        yield replace(problem, value=UNSHOWN) if leaks else problem
+        yield Problem(
+            tuple(clean(step) if isinstance(step, str) else step for step in problem.location),
+            clean(problem.wrong),
+            clean(problem.remedy),
+            clean(problem.value) if isinstance(problem.value, str) else problem.value,
+        )
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -135,12 +145,9 @@ def _problem(model: type[BaseModel], detail: ErrorDetails, hidden: frozenset[str
     key_itself = detail["loc"][-1:] == ("[key]",)
     context = detail.get("ctx", {}) if detail["type"] == WORDED else {}
     value = context.get("value", detail["input"])
-    if key_itself:
-        # The name is wrong. It is in the path, where a part of it that may not be shown is left out too.
-        location = (*location[:-1], value)
-    elif location[0] not in hidden and detail["type"] not in ("missing", "extra_forbidden"):
-        return Problem(location, wrong, remedy, value)
-    return Problem(location, wrong, remedy)
+    # A name that is wrong is in the path already.
+    unshown = location[0] in hidden or key_itself or detail["type"] in ("missing", "extra_forbidden")
+    return Problem(location, wrong, remedy, UNSHOWN if unshown else value)
 
 
 def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -> tuple[str, str]:
