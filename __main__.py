@@ -105,6 +105,7 @@ images_registry = Registry(
     "registry",
     RegistryArgs(
         engine=engines[settings.registry_host],
+        address=trust.address,
         port=settings.registry_port,
         authority=registry_ca,
         passwords=passwords,

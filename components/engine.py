@@ -100,6 +100,7 @@ class DockerEngine(pulumi.ComponentResource):
                     "REGISTRY_ADDRESS": registry.address,
                     "REGISTRY_CA": registry.certificate_authority_pem,
                     "SWITCH_SCRIPT": script.text("switch.sh"),
+                    "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 },
             ),
             logging=command.remote.Logging.NONE,

@@ -27,6 +27,8 @@ def stack_outputs(
     `README.md` has the table of keys for people.
     """
     registry_host = hosts[settings.registry_host]
+    all_passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**passwords))
+    ssh_private_key: pulumi.Output[str] = pulumi.Output.secret(ssh_key.private_key_openssh)
     return {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
@@ -34,13 +36,13 @@ def stack_outputs(
         "registryPublicAddress": pulumi.Output.concat(registry_host.address, f":{settings.registry_port}"),
         "registryCaCertificate": trust.certificate_authority_pem,
         "registryAccounts": list(settings.accounts),
-        "registryPasswords": pulumi.Output.secret(pulumi.Output.all(**passwords)),
+        "registryPasswords": all_passwords,
         "hosts": {name: _host(host) for name, host in hosts.items()},
         "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
         "engineCaCertificate": engine_ca.certificate_pem,
         "engineClientCertificate": operator.certificate_pem,
         "engineClientKey": operator.private_key_pem,
-        "sshPrivateKey": pulumi.Output.secret(ssh_key.private_key_openssh),
+        "sshPrivateKey": ssh_private_key,
         "images": dict(images),
         "serviceUrls": {
             name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services

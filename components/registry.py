@@ -66,6 +66,8 @@ class RegistryArgs:
 
     engine: DockerEngine
     """The engine that runs it."""
+    address: str
+    """`host:port`, as the hosts call it."""
     port: int
     """TCP port of its host."""
     authority: CertificateAuthority
@@ -147,14 +149,6 @@ class Registry(pulumi.ComponentResource):
                 ),
                 docker.ContainerVolumeArgs(host_path=REGISTRY_DATA_PATH, container_path="/var/lib/registry"),
             ],
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:5001/debug/health"],
-                interval="1s",
-                timeout="5s",
-                retries=15,
-            ),
-            wait=True,
-            wait_timeout=60,
             labels=[
                 docker.ContainerLabelArgs(label="slipway.stack", value=pulumi.get_stack()),
                 docker.ContainerLabelArgs(label="slipway.role", value="registry"),
@@ -164,7 +158,15 @@ class Registry(pulumi.ComponentResource):
                 pulumi.ResourceOptions(parent=self, depends_on=[settings], delete_before_replace=True)
             ),
         )
-        self.ready = [container]
+        answers = command.remote.Command(
+            f"{name}-answers",
+            connection=host.ssh,
+            create=f"/usr/local/lib/slipway/wait-for-registry {args.address}",
+            add_previous_output_in_env=False,
+            triggers=[container.id],
+            opts=host.lives_here(pulumi.ResourceOptions(parent=self, depends_on=[container])),
+        )
+        self.ready = [answers]
         self.register_outputs({})
 
 

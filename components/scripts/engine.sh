@@ -6,12 +6,12 @@
 #   BIRTH                                    identity of this machine
 #   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
-#   SWITCH_SCRIPT                            text of switch.sh
+#   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 umask 077
 
 : "${BIRTH:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
-: "${REGISTRY_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}"
+: "${REGISTRY_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
 
 fail() {
   echo "slipway: $1" >&2
@@ -104,6 +104,7 @@ main() {
   # The engine reads this at each pull and push.
   put "/etc/docker/certs.d/$REGISTRY_ADDRESS/ca.crt" 0644 <<<"$REGISTRY_CA"
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
+  put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

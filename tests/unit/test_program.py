@@ -58,7 +58,7 @@ def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> No
     for resource in program.resources.values():
         host = next((h for h in HOSTS if resource.provider == f"{h}-docker"), None)
         if host is None and resource.request.type.endswith("Command"):
-            name = "yard" if resource.request.name == "registry-settings" else resource.request.name
+            name = resource.request.name.replace("registry-", "yard-")
             host = next(h for h in HOSTS if h in name)
         if host is None:
             continue
