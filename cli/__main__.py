@@ -1,0 +1,42 @@
+"""`python -m cli`, which is what `./slip` runs."""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Run the command line. Returns the exit status."""
+    from cli.errors import CommandError
+
+    try:
+        from cli.app import app
+
+        app(prog_name="slip", standalone_mode=True)
+    except CommandError as error:
+        if os.environ.get("SLIPWAY_DEBUG"):
+            raise
+        from cli import console
+
+        console.error(error.message, error.remedy)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # people get a sentence; SLIPWAY_DEBUG has the rest
+        if os.environ.get("SLIPWAY_DEBUG"):
+            raise
+        from cli import console
+
+        console.error(
+            f"{type(error).__name__}: {error}",
+            "This is a mistake in Slipway itself. SLIPWAY_DEBUG=1 shows where it happened.",
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

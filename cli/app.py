@@ -1,0 +1,274 @@
+"""The commands and their options. Each imports what it needs when it runs, so that `--help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from cli.errors import CommandError
+
+EPILOGUE = (
+    "Exit status: 0 it worked; 1 what was asked for failed (an update, a check, or changes where none were expected); "
+    "2 wrong usage; 3 it could not start, and nothing was touched; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="slip",
+    help="From a Dockerfile to a running, health-checked web app on your own Docker hosts, from your own registry. "
+    "`./slip up` is all it takes for a start.",
+    epilog=EPILOGUE,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+account = typer.Typer(no_args_is_help=True, help="The registry's accounts.")
+app.add_typer(account, name="account")
+
+PASS_ON = {"allow_extra_args": True, "allow_interspersed_args": False}
+"""For commands of Pulumi's: what comes after `--` goes to Pulumi as it is."""
+
+
+def _stack_names(incomplete: str) -> list[str]:
+    """For shell completion: the stacks that have a configuration here."""
+    from cli.project import Project
+
+    files = Project.here().root.glob("Pulumi.*.yaml")
+    names = {"local", *(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _host_names(incomplete: str) -> list[str]:
+    """For shell completion: the hosts in the configurations here."""
+    from cli.project import Project
+    from cli.stack_config import StackConfig
+
+    project = Project.here()
+    hosts = {
+        host
+        for stack in _stack_names("")
+        for host in StackConfig.read(project.config_file(stack), project.name).hosts
+    }
+    return sorted(host for host in hosts if host.startswith(incomplete))
+
+
+StackName = Annotated[
+    str,
+    typer.Option("--stack", "-s", help="The stack to work on.", metavar="STACK", autocompletion=_stack_names),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+Refresh = Annotated[bool, typer.Option("--refresh", "-r", help="First look at what is really there.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Show every property that changes.")]
+ExpectNoChanges = Annotated[
+    bool, typer.Option("--expect-no-changes", help="Fail (status 1) if anything changes.")
+]
+Parallel = Annotated[
+    str, typer.Option("--parallel", "-p", metavar="N", help="How many resources to work on at a time.")
+]
+Target = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", metavar="URN", help="Only this resource; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in clear text.")]
+
+
+def _options(
+    extra: list[str],
+    *,
+    refresh: bool = False,
+    diff: bool = False,
+    expect_no_changes: bool = False,
+    parallel: str = "",
+    target: list[str] | None = None,
+) -> tuple[str, ...]:
+    """What Pulumi gets: our own options that are Pulumi's too, then what came after `--`."""
+    if parallel and not (parallel.isascii() and parallel.isdecimal() and int(parallel)):
+        raise CommandError(
+            f"--parallel {parallel}: not a number from 1", "Say --parallel 4, for example.", status=2
+        )
+    flags = (("--refresh", refresh), ("--diff", diff), ("--expect-no-changes", expect_no_changes))
+    return (
+        *(name for name, wanted in flags if wanted),
+        *(("--parallel", parallel) if parallel else ()),
+        *(option for urn in target or () for option in ("--target", urn)),
+        *extra,
+    )
+
+
+@app.command(context_settings=PASS_ON)
+def up(
+    context: typer.Context,
+    stack: StackName = "local",
+    yes: Yes = False,
+    preview: Annotated[
+        bool | None,
+        typer.Option(
+            "--preview/--skip-preview",
+            help="Show first what changes, or don't. By default a stack on this machine is updated without.",
+            show_default=False,
+        ),
+    ] = None,
+    refresh: Refresh = False,
+    diff: Diff = False,
+    expect_no_changes: ExpectNoChanges = False,
+    parallel: Parallel = "",
+    target: Target = None,
+) -> None:
+    """Make what the configuration says: hosts, registry, image, services.
+
+    Installs what this machine lacks, makes the stack on first use, and clears up after an update that was killed.
+    Then it is `pulumi up`; what comes after `--` goes there. A stack on this machine asks nothing; others ask, as
+    Pulumi does, unless you say --yes.
+    """
+    from cli.updates import Update
+    from cli.updates import up as run
+
+    options = _options(
+        context.args,
+        refresh=refresh,
+        diff=diff,
+        expect_no_changes=expect_no_changes,
+        parallel=parallel,
+        target=target,
+    )
+    raise typer.Exit(run(Update(stack, yes, preview, options)))
+
+
+@app.command(context_settings=PASS_ON)
+def preview(
+    context: typer.Context,
+    stack: StackName = "local",
+    refresh: Refresh = False,
+    diff: Diff = False,
+    expect_no_changes: ExpectNoChanges = False,
+    parallel: Parallel = "",
+    target: Target = None,
+) -> None:
+    """Show what `up` would change, and check the configuration. Changes nothing that runs.
+
+    It is `pulumi preview`; what comes after `--` goes there.
+    """
+    from cli.updates import preview as run
+
+    options = _options(
+        context.args,
+        refresh=refresh,
+        diff=diff,
+        expect_no_changes=expect_no_changes,
+        parallel=parallel,
+        target=target,
+    )
+    raise typer.Exit(run(stack, options))
+
+
+@app.command(context_settings=PASS_ON)
+def down(
+    context: typer.Context,
+    stack: StackName = "local",
+    yes: Yes = False,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge", help="Remove the data too: the registry's images, volumes, the stack itself."
+        ),
+    ] = False,
+    refresh: Refresh = False,
+    parallel: Parallel = "",
+) -> None:
+    """Remove everything that `up` made. The registry's data stays, for the next `up`, unless you say --purge.
+
+    It is `pulumi destroy`; what comes after `--` goes there.
+    """
+    from cli.updates import down as run
+
+    options = _options(context.args, refresh=refresh, parallel=parallel)
+    raise typer.Exit(run(stack, yes=yes, purge=purge, options=options))
+
+
+@app.command()
+def verify(stack: StackName = "local", as_json: Json = False) -> None:
+    """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services.
+
+    Prints a table, and fails (status 1) if a check does.
+    """
+    from cli.stacks import open_stack
+    from cli.verify import run
+
+    raise typer.Exit(run(open_stack(stack), as_json=as_json))
+
+
+@app.command()
+def env(stack: StackName = "local") -> None:
+    """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".
+
+    Prepares this machine and the stack as `up` does. Your own backend and passphrase, where you have set them, stay.
+    """
+    import shlex
+
+    from cli.stacks import open_stack
+
+    for name, value in sorted(open_stack(stack, create=True, works_on_hosts=True).added_variables.items()):
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def forget(
+    host: Annotated[str, typer.Argument(help="The host's name.", autocompletion=_host_names)],
+    stack: StackName = "local",
+    yes: Yes = False,
+) -> None:
+    """Forget a host that is gone for good, with all that lived on it, so that `up` works again.
+
+    Works without the host, on the state alone; a backup of that is kept in .slipway/backups. The next `up` makes the
+    host anew, or leaves it away if the configuration no longer has it.
+    """
+    from cli.forget import run
+    from cli.stacks import open_stack
+
+    run(open_stack(stack), host, yes=yes)
+
+
+@app.command()
+def output(
+    key: Annotated[str | None, typer.Argument(help="One output, printed as it is.")] = None,
+    stack: StackName = "local",
+    show_secrets: ShowSecrets = False,
+    as_json: Json = False,
+) -> None:
+    """Print what the stack tells about itself: addresses, certificates, accounts, images, URLs."""
+    from cli.outputs import show
+    from cli.stacks import open_stack
+
+    show(open_stack(stack), key, show_secrets=show_secrets, as_json=as_json)
+
+
+@account.command("list")
+def account_list(stack: StackName = "local") -> None:
+    """Print the accounts' names, and whether each has a password."""
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    accounts.show(open_stack(stack))
+
+
+@account.command("password")
+def account_password(
+    name: Annotated[str, typer.Argument(help="The account.")], stack: StackName = "local"
+) -> None:
+    """Print an account's password, to be piped into `docker login --password-stdin`."""
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    print(accounts.password(open_stack(stack), name))
+
+
+@app.command()
+def version() -> None:
+    """Print the versions of what Slipway stands on."""
+    import platform
+
+    from tools import versions
+
+    print(f"pulumi {versions.pulumi()}")
+    for name, number in sorted(versions.plugins().items()):
+        print(f"pulumi-{name} {number}")
+    print(f"python {platform.python_version()}")

@@ -1,0 +1,401 @@
+"""What `slip verify` checks on a running stack: the guides' own checks, one small function each.
+
+A check takes the running stack and what it looks at (a host, a service), and returns what it saw or raises `Failed`.
+"""
+
+import http.client
+import json
+import re
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+PATIENCE = 10
+"""Seconds that an answer may take. A pull may take longer."""
+
+PULL_PATIENCE = 300
+"""Seconds that a pull may be silent."""
+
+MISSING_TAG = "slipway-verify-missing"
+"""A tag that no image has."""
+
+
+class Failed(Exception):
+    """A check that did not hold; the text says what was seen instead."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running stack, from its outputs."""
+
+    outputs: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> "Running":
+        """The stack with these outputs.
+
+        Raises:
+            CommandError: it has none of the outputs that a running stack has.
+
+        """
+        if missing := sorted(_NEEDED - outputs.keys()):
+            raise CommandError(
+                f"the stack does not say {', '.join(missing)}: it is not up, or not wholly",
+                "Run `./slip up` first.",
+                status=1,
+            )
+        return cls(outputs)
+
+    @property
+    def registry(self) -> tuple[str, int]:
+        """Where people reach the registry: address and port."""
+        return address(self.outputs["registryPublicAddress"])
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """Name and password of one of the registry's accounts."""
+        passwords = self.outputs["registryPasswords"]
+        names = [name for name in self.outputs["registryAccounts"] if name in passwords]
+        if not names:
+            raise Failed("no account of the registry has a password")
+        return names[0], passwords[names[0]]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names of the hosts."""
+        return sorted(self.outputs["hosts"])
+
+    @property
+    def services(self) -> list[str]:
+        """The names of the services."""
+        return sorted(self.outputs["images"])
+
+    @property
+    def service_hosts(self) -> list[str]:
+        """Every URL of every service."""
+        return [
+            url
+            for service in sorted(self.outputs["serviceUrls"])
+            for url in self.outputs["serviceUrls"][service]
+        ]
+
+    def repository(self, service: str) -> str:
+        """The repository of a service's image: `web` of `yard:5000/web@sha256:…`."""
+        name = str(self.outputs["images"][service]).partition("@")[0].partition("/")[2]
+        return name.partition(":")[0]
+
+    def engine(self, host: str) -> tuple[str, int]:
+        """Where a host's engine answers."""
+        parts = urlsplit(self.outputs["engineEndpoints"][host])
+        return parts.hostname or "", parts.port or 2376
+
+    @contextmanager
+    def docker(self, host: str) -> Iterator["APIClient"]:
+        """A host's engine, as the stack's own client."""
+        from cli.engines import ERRORS, connected
+
+        try:
+            with connected(
+                self.outputs["engineEndpoints"][host],
+                ca=self.outputs["engineCaCertificate"],
+                certificate=self.outputs["engineClientCertificate"],
+                key=self.outputs["engineClientKey"],
+                timeout=PULL_PATIENCE,
+            ) as client:
+                yield client
+        except ERRORS as error:
+            raise Failed(f"the engine of {host}: {error}") from error
+
+    @cached_property
+    def foreign_identity(self) -> tuple[str, str]:
+        """A client certificate and its key, PEM, from an authority that nobody trusts."""
+        return foreign_client()
+
+
+_NEEDED = frozenset(
+    {
+        "registryPublicAddress",
+        "registryAddress",
+        "registryCaCertificate",
+        "registryAccounts",
+        "registryPasswords",
+        "hosts",
+        "engineEndpoints",
+        "engineCaCertificate",
+        "engineClientCertificate",
+        "engineClientKey",
+        "images",
+        "serviceUrls",
+        "serviceHealthPaths",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table, or one for each thing it looks at."""
+
+    title: str
+    look: Callable[[Running, str], str]
+    """Returns what was seen, or raises Failed (or an error of the connection)."""
+    subjects: Callable[[Running], list[str]]
+    """What it looks at, one after another."""
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of `host:port`, where an IPv6 address is in brackets."""
+    parts = urlsplit(f"//{text}")
+    return parts.hostname or "", parts.port or 443
+
+
+def get(url: str, context: ssl.SSLContext | None = None, account: tuple[str, str] | None = None) -> Answer:
+    """Ask for a URL directly: no proxy, no redirect, no other authority than the context's.
+
+    Raises:
+        OSError: no connection, or one that TLS refuses.
+
+    """
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port, timeout=PATIENCE, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
+    headers = {"Authorization": f"Basic {b64encode(':'.join(account).encode()).decode()}"} if account else {}
+    try:
+        connection.request(
+            "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=headers
+        )
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.read().decode(errors="replace"), dict(answer.headers.items()))
+    finally:
+        connection.close()
+
+
+def trusting(ca: str = "") -> ssl.SSLContext:
+    """TLS for a client that trusts one authority (PEM) and no other; without one, nobody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
+
+
+def _registry(running: Running, path: str, *, ca: bool = True, account: bool = True) -> Answer:
+    host, port = running.registry
+    literal = f"[{host}]" if ":" in host else host
+    context = trusting(running.outputs["registryCaCertificate"] if ca else "")
+    return get(f"https://{literal}:{port}{path}", context, running.account if account else None)
+
+
+def answers_with_account(running: Running, _: str) -> str:
+    """The registry's own welcome: an empty object."""
+    answer = _registry(running, "/v2/")
+    if (answer.status, answer.body.strip()) != (200, "{}"):
+        raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
+    return "{}"
+
+
+def refuses_without_ca(running: Running, _: str) -> str:
+    """Who does not know the stack's authority must not trust the registry."""
+    try:
+        answer = _registry(running, "/v2/", ca=False)
+    except ssl.SSLCertVerificationError as error:
+        return f"x509: {error.verify_message}"
+    raise Failed(f"the certificate was trusted by everybody (HTTP {answer.status})")
+
+
+def refuses_without_account(running: Running, _: str) -> str:
+    """Nobody reads without an account."""
+    answer = _registry(running, "/v2/", account=False)
+    if answer.status != http.client.UNAUTHORIZED:
+        raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
+    return "HTTP 401"
+
+
+def catalogue_lists(running: Running, service: str) -> str:
+    """The registry's catalogue has the service's repository."""
+    wanted, path = running.repository(service), "/v2/_catalog?n=1000"
+    while path:
+        answer = _registry(running, path)
+        if answer.status != http.client.OK:
+            raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
+        if wanted in (json.loads(answer.body).get("repositories") or []):
+            return wanted
+        following = re.match(r"<([^>]+)>;\s*rel=\"?next", answer.headers.get("Link", ""))
+        path = following[1] if following else ""
+    raise Failed(f"{wanted} is not in the catalogue")
+
+
+def pulls_by_digest(running: Running, subject: str) -> str:
+    """A host pulls a service's image, known by its digest, over TLS that it trusts."""
+    host, service = subject.split(" ", 1)
+    reference = str(running.outputs["images"][service])
+    name, _, digest = reference.partition("@")
+    if not digest.startswith("sha256:"):
+        raise Failed(f"{reference} has no digest")
+    with running.docker(host) as engine:
+        lines = _pull(engine, name, digest, running.account)
+    if problem := _problem(lines):
+        raise Failed(problem)
+    return digest[:19]
+
+
+def misses_absent_image(running: Running, host: str) -> str:
+    """A host that asks for an image that is not there is told so, not that it may not."""
+    if not running.services:
+        raise Failed("the stack has no service whose repository could be asked")
+    repository = f"{running.outputs['registryAddress']}/{running.repository(running.services[0])}"
+    with running.docker(host) as engine:
+        lines = _pull(engine, repository, MISSING_TAG, running.account)
+    problem = _problem(lines)
+    if not problem:
+        raise Failed(f"{repository}:{MISSING_TAG} was pulled")
+    if "not found" not in problem and "manifest unknown" not in problem:
+        raise Failed(problem)
+    return _short(problem)
+
+
+def _pull(engine: "APIClient", name: str, tag: str, account: tuple[str, str]) -> list[dict[str, Any]]:
+    """What the engine says while it pulls; one line with an `error` if it refuses to start."""
+    from docker.errors import APIError
+
+    try:
+        user, password = account
+        credentials = {"username": user, "password": password}
+        return list(engine.pull(name, tag=tag, auth_config=credentials, stream=True, decode=True))
+    except APIError as error:
+        return [{"error": str(error.explanation or error)}]
+
+
+def _problem(lines: list[dict[str, Any]]) -> str:
+    return next((str(line["error"]) for line in lines if line.get("error")), "")
+
+
+def refuses_no_certificate(running: Running, host: str) -> str:
+    """The engine's API is closed to a client without a certificate."""
+    return _engine_refusal(running, host, trusting(running.outputs["engineCaCertificate"]))
+
+
+def refuses_foreign_certificate(running: Running, host: str) -> str:
+    """The engine's API is closed to a client whose certificate comes from another authority."""
+    from cli.engines import private_files
+
+    context = trusting(running.outputs["engineCaCertificate"])
+    with private_files(*running.foreign_identity) as (certificate, key):
+        context.load_cert_chain(certificate, key)
+    return _engine_refusal(running, host, context)
+
+
+def _engine_refusal(running: Running, host: str, context: ssl.SSLContext) -> str:
+    """How the engine turns a client away: it must be there, with the right certificate, and end the connection.
+
+    In TLS 1.3 a client's handshake ends before the server looks at the client's certificate, so the refusal comes with
+    the first answer. A connection that was never accepted proves nothing.
+    """
+    target = running.engine(host)
+    with socket.create_connection(target, timeout=PATIENCE) as plain:
+        try:
+            with context.wrap_socket(plain, server_hostname=target[0]) as connection:
+                connection.sendall(b"GET /version HTTP/1.0\r\n\r\n")
+                answer = connection.recv(1024)
+        except ssl.SSLCertVerificationError as error:
+            raise Failed(f"the engine's own certificate is not right: {error.verify_message}") from error
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+            return _short(getattr(error, "reason", None) or str(error))
+    if answer:
+        raise Failed(f"it answered: {_short(answer.decode(errors='replace'))}")
+    return "connection closed"
+
+
+def answers_health(running: Running, url: str) -> str:
+    """A service answers its health path on each of its hosts, through the proxy."""
+    service = next(name for name, urls in running.outputs["serviceUrls"].items() if url in urls)
+    path = running.outputs["serviceHealthPaths"][service]
+    answer = get(url.rstrip("/") + path)
+    if answer.status != http.client.OK:
+        raise Failed(f"HTTP {answer.status} on {path}: {_short(answer.body)}")
+    return f"HTTP 200 on {path}"
+
+
+def _registry_alone(_: Running) -> list[str]:
+    return ["registry"]
+
+
+CHECKS = (
+    Check("/v2/ with CA and account answers {}", answers_with_account, _registry_alone),
+    Check("/v2/ without the CA is an x509 error", refuses_without_ca, _registry_alone),
+    Check("/v2/ without account is 401", refuses_without_account, _registry_alone),
+    Check("the catalogue lists the image", catalogue_lists, lambda running: running.services),
+    Check(
+        "pulls by digest",
+        pulls_by_digest,
+        lambda running: [f"{host} {service}" for host in running.hosts for service in running.services],
+    ),
+    Check(
+        "a missing image says so",
+        misses_absent_image,
+        lambda running: running.hosts if running.services else [],
+    ),
+    Check("engine refuses no certificate", refuses_no_certificate, lambda running: running.hosts),
+    Check("engine refuses a foreign CA", refuses_foreign_certificate, lambda running: running.hosts),
+    Check("answers its health path", answers_health, lambda running: running.service_hosts),
+)
+
+
+def _short(text: str) -> str:
+    """The first line of a text, at most a hundred characters."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+def foreign_client() -> tuple[str, str]:
+    """A client certificate and its key, PEM, signed by an authority made on the spot and thrown away."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = datetime.now(UTC)
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign authority")])
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign client")]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    )

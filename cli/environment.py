@@ -1,0 +1,98 @@
+"""What any Pulumi command of this clone runs with: the toolchain, the backend and the passphrase."""
+
+import os
+import secrets
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from cli.backend import Backend
+from cli.errors import CommandError
+from cli.project import Project, write_private
+from cli.pulumi_command import PulumiCommand, search_path
+from cli.stack_config import StackConfig
+
+
+class Toolchain(Protocol):
+    """What `tools.toolchain.prepare` returns."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What must be set for any Pulumi command."""
+
+    @property
+    def pulumi(self) -> Path:
+        """The CLI."""
+
+
+Need = Literal["pulumi", "engine", "images"]
+"""What of the toolchain a command cannot do without, as in `tools.toolchain`."""
+
+
+def prepare_toolchain(needs: Collection[Need]) -> Toolchain:
+    """Install what this machine lacks of `needs`; nothing is printed, and little time goes by, if it lacks nothing.
+
+    Raises:
+        CommandError: something can be neither had nor made on this machine.
+
+    """
+    from tools.errors import ToolError
+    from tools.report import Report
+    from tools.toolchain import prepare
+
+    try:
+        return prepare(Report(), needs)
+    except ToolError as error:
+        raise CommandError(str(error)) from error
+
+
+def variables(
+    toolchain: Toolchain,
+    project: Project,
+    backend: Backend,
+    config: StackConfig,
+    user: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Everything to set on top of the user's own environment for a command on a stack.
+
+    The user's own backend and passphrase win over the clone's.
+    """
+    user = os.environ if user is None else user
+    added = dict(toolchain.variables)
+    added["PATH"] = search_path(added.get("PATH", ""), user.get("PATH", ""))
+    if backend.is_own:
+        added["PULUMI_BACKEND_URL"] = backend.url
+    if path := passphrase_file(project, backend, config, user):
+        added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(path)
+    return added
+
+
+def passphrase_file(
+    project: Project, backend: Backend, config: StackConfig, user: Mapping[str, str]
+) -> Path | None:
+    """The clone's passphrase, made on first use; None where the user set one or secrets need none.
+
+    Raises:
+        CommandError: the stack's secrets are encrypted with a passphrase that is not here, and nobody can be asked.
+
+    """
+    if {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & user.keys():
+        return None
+    if config.has_secrets_provider or (backend.keeps_secrets and not config.has_passphrase):
+        return None
+    path = project.passphrase_file
+    if path.is_file():
+        return path
+    if config.has_passphrase:
+        raise CommandError(
+            f"the secrets of this stack are encrypted with a passphrase, and {path} is not there",
+            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds the passphrase. If it is lost, remove the stack's "
+            "`encryptionsalt` and secrets from its Pulumi.<stack>.yaml: new ones are made.",
+        )
+    write_private(path, secrets.token_urlsafe(32))
+    return path
+
+
+def pulumi_command(toolchain: Toolchain, project: Project, added: Mapping[str, str]) -> PulumiCommand:
+    """The CLI with the user's environment and what was added to it."""
+    return PulumiCommand(toolchain.pulumi, project.root, {**os.environ, **added})

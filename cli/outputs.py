@@ -1,0 +1,88 @@
+"""What a running stack tells about itself: `slip output`, and the panel at the end of `slip up`."""
+
+import json
+import sys
+from typing import Any
+
+from cli import console, deployment
+from cli.errors import CommandError
+from cli.stacks import Stack
+
+SECRET = "[secret]"  # noqa: S105 - what is shown in a secret's place
+"""What people see in place of a secret, as in Pulumi."""
+
+
+def show(stack: Stack, key: str | None, *, show_secrets: bool, as_json: bool) -> None:
+    """Print the outputs, or one of them as it is, so that a script can use it.
+
+    Raises:
+        CommandError: there is no such output, or it is secret and was not asked for as such.
+
+    """
+    outputs = read(stack, show_secrets=show_secrets)
+    if key is None:
+        if as_json:
+            print(json.dumps(outputs, indent=2))
+        else:
+            console.facts(
+                f"Outputs of {stack.name}", [(name, _text(value)) for name, value in sorted(outputs.items())]
+            )
+        return
+    if key not in outputs:
+        raise CommandError(
+            f"the stack '{stack.name}' has no output '{key}'",
+            f"Outputs: {', '.join(sorted(outputs)) or 'none'}.",
+        )
+    if outputs[key] == SECRET and not show_secrets:
+        raise CommandError(f"the output '{key}' is secret", "Say --show-secrets to print it.", status=2)
+    text = json.dumps(outputs[key]) if as_json else _text(outputs[key])
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def read(stack: Stack, *, show_secrets: bool) -> dict[str, Any]:
+    """The stack's outputs; the secret ones in clear text only where that was asked for."""
+    if show_secrets:
+        return stack.outputs()
+    for resource in deployment.resources(stack.deployment()):
+        if resource.get("type") == "pulumi:pulumi:Stack":
+            return {
+                name: SECRET if deployment.has_secret_shape(value) else value
+                for name, value in (resource.get("outputs") or {}).items()
+            }
+    return {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def summary(stack: Stack) -> None:
+    """Say where everything is, how to log in, and what to do next."""
+    outputs = deployment.stack_outputs(stack.deployment())
+    urls = outputs.get("serviceUrls")
+    services = [
+        f"{name}: {'  '.join(str(url) for url in found)}"
+        for name, found in (urls.items() if isinstance(urls, dict) else ())
+    ]
+    registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
+    users = stack.config.users
+    login = (
+        f"./slip account password {users[0]}{stack.option} | docker login {registry} -u {users[0]} --password-stdin"
+        if registry and users
+        else ""
+    )
+    option = stack.option
+    console.facts(
+        f"Slipway: the stack {stack.name} runs",
+        [
+            ("Services", "\n".join(services)),
+            ("Registry", str(registry)),
+            ("Log in", login),
+            ("Next", f"./slip verify{option}  check every part of it"),
+            ("", ""),
+            (
+                "Later",
+                f"edit the app, ./slip up{option}  build, push and roll out\n./slip down{option}  remove it",
+            ),
+        ],
+    )

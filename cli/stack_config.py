@@ -1,0 +1,91 @@
+"""What the command needs to know of a stack's configuration before Pulumi reads it.
+
+The settings themselves are read and checked by the program (`settings.py`), which reports every mistake. So anything
+of an unexpected shape counts as absent here.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOSTS_ACCOUNT = "hosts"
+"""The registry account of the stack's own hosts, as in `settings.py`, which would be slow to import here."""
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The parsed `Pulumi.<stack>.yaml`."""
+
+    content: dict[str, Any]
+    project: str
+
+    @classmethod
+    def read(cls, path: Path, project: str) -> "StackConfig":
+        """The configuration in a file; an empty one if there is none, or it is no YAML (Pulumi says so better)."""
+        import yaml
+
+        try:
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            content = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - a safe loader, in C
+        except (OSError, yaml.YAMLError):
+            content = None
+        return cls(content if isinstance(content, dict) else {}, project)
+
+    def setting(self, key: str) -> Any:
+        """The value of `<project>:<key>`, parsed if it is an object in a string."""
+        values = self.content.get("config")
+        value = values.get(f"{self.project}:{key}") if isinstance(values, dict) else None
+        if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+        return value
+
+    def _object(self, key: str) -> dict[str, Any]:
+        value = self.setting(key)
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def platform(self) -> str:
+        """The kind of platform; `local` where the configuration names none."""
+        platform = self.setting("platform")
+        kind = platform.get("kind") if isinstance(platform, dict) else platform
+        return kind if isinstance(kind, str) else "local"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of the hosts."""
+        return tuple(str(name) for name in self._object("hosts"))
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The registry's accounts of people, without the one of the stack's hosts."""
+        users = self._object("registry").get("users")
+        return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Every account of the registry."""
+        return (HOSTS_ACCOUNT, *self.users)
+
+    @property
+    def accounts_with_password(self) -> frozenset[str]:
+        """The accounts whose password is in the configuration, encrypted or not."""
+        return frozenset(self._object("passwords"))
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the stack asks for care."""
+        return self.setting("protect") is True
+
+    @property
+    def has_passphrase(self) -> bool:
+        """Whether secrets of this configuration were encrypted with a passphrase already."""
+        return "encryptionsalt" in self.content
+
+    @property
+    def has_secrets_provider(self) -> bool:
+        """Whether secrets are encrypted by a key service, which asks for no passphrase."""
+        return bool(self.content.get("secretsprovider"))

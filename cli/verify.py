@@ -1,0 +1,79 @@
+"""`slip verify`: all checks at once, and a table of what they saw."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cli import console
+from cli.checks import CHECKS, Check, Failed, Running
+from cli.stacks import Stack
+
+AT_ONCE = 8
+"""How many checks run at the same time: they wait for the network, mostly."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one check."""
+
+    check: str
+    subject: str
+    passed: bool
+    detail: str
+    """What was seen."""
+    seconds: float
+
+
+def look(check: Check, running: Running, subject: str) -> Result:
+    """Carry out one check. Whatever goes wrong on the way is a failure of the check, never of the others."""
+    started = time.monotonic()
+    try:
+        detail, passed = check.look(running, subject), True
+    except Failed as failed:
+        detail, passed = str(failed), False
+    except (OSError, ValueError, KeyError, LookupError) as error:
+        detail, passed = f"{type(error).__name__}: {error}", False
+    return Result(check.title, subject, passed, detail, round(time.monotonic() - started, 3))
+
+
+def verify(outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS) -> list[Result]:
+    """Carry out the checks on the stack with these outputs, in the order of the table.
+
+    Raises:
+        CommandError: the stack is not up.
+
+    """
+    running = Running.of(outputs)
+    jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        return list(pool.map(lambda job: look(job[0], running, job[1]), jobs))
+
+
+def run(stack: Stack, *, as_json: bool) -> int:
+    """Verify a stack and print the results. Returns the exit status: 1 if a check failed."""
+    results = verify(stack.outputs())
+    show(stack.name, results, as_json=as_json)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def show(name: str, results: Sequence[Result], *, as_json: bool) -> None:
+    """Print the results, as a table or for a script."""
+    failed = [result for result in results if not result.passed]
+    if as_json:
+        report = {"stack": name, "passed": not failed, "checks": [asdict(result) for result in results]}
+        print(json.dumps(report, indent=2))
+        return
+    console.table(
+        f"Checks of {name}",
+        ("check", "where", "result", "seen"),
+        [
+            (result.check, result.subject, "ok" if result.passed else "FAILED", result.detail)
+            for result in results
+        ],
+    )
+    console.say(
+        f"{len(failed)} of {len(results)} checks failed." if failed else f"All {len(results)} checks passed."
+    )
