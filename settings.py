@@ -157,7 +157,7 @@ class ServiceSettings(_Settings):
     """TCP port that the service listens on, inside its container."""
 
     health: UrlPath = "/up"
-    """Path that answers 200 once the service can take requests."""
+    """Path that answers with a status of 2xx once the service can take requests."""
 
     health_timeout: Seconds = 30
     """Seconds that a new container has to become healthy, 1 to 3600, before the roll-out is given up. 30 is

@@ -126,12 +126,7 @@ class Checks:
                     port,
                 )
         for host in self._hosts():
-            ports = self.settings.local_ports(host)
-            for other, what in (
-                (ports.ssh, "SSH"),
-                (ports.engine, "the Docker Engine"),
-                (ports.http, "HTTP"),
-            ):
+            for other, what in self.settings.published_ports(host).items():
                 if other == port:
                     yield Problem(
                         ("registry", "port"),
