@@ -24,10 +24,21 @@ fi
 
 service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
 
+# What serves now. A line of `list`: service, host, path, target, …; some may be blank, and all may be coloured.
+old=$(in_proxy list | sed 's/\x1b\[[0-9;]*m//g' | awk -v service="$service" '$1 == service' |
+  grep -oE '[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+' | head -n 1 | cut -d: -f1 || true)
+
 fail() {
+  local logs
+  logs=$(docker logs --tail 20 "$container" 2>&1 | sed 's/^/  | /')
   echo "slipway: $service on $(hostname): $1"
-  echo "slipway: the version before it goes on serving. The container's last log lines:"
-  docker logs --tail 20 "$container" 2>&1 | sed 's/^/  | /'
+  if [ -n "$old" ]; then
+    echo "slipway: the version before it goes on serving"
+  else
+    echo "slipway: there is no version before it, so nothing serves yet"
+  fi
+  echo "slipway: the container's last log lines:"
+  echo "${logs:-  (it logged nothing)}"
   exit 6
 } >&2
 
@@ -35,7 +46,8 @@ state() { docker inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.Rest
 address() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$container"; }
 
 # Waits here rather than in the proxy, which cannot tell a crash from a slow start and would wait on.
-deadline=$((SECONDS + health_timeout))
+now() { echo "${EPOCHREALTIME/[.,]/}"; }
+deadline=$(($(now) + health_timeout * 1000000))
 answer=
 while :; do
   read -r status exit_code restarts out_of_memory <<<"$(state)"
@@ -52,7 +64,7 @@ while :; do
   curl_status=0
   answer=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${domain:+-H "Host: $domain"} "http://$(address):$port$path") || curl_status=$?
   case "$answer" in 2??) break ;; esac
-  if [ "$SECONDS" -ge "$deadline" ]; then
+  if [ "$(now)" -ge "$deadline" ]; then
     case "$curl_status" in
       0) fail "its health check $path answered HTTP $answer for $health_timeout s" ;;
       7) fail "it refused the connection on port $port for $health_timeout s" ;;
@@ -63,9 +75,6 @@ while :; do
   sleep 0.1
 done
 
-# A line of `list`: service, host, path, target, ...; host and path may be blank, and columns may be coloured.
-old=$(in_proxy list | sed 's/\x1b\[[0-9;]*m//g' | awk -v service="$service" '$1 == service' |
-  grep -oE '[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+' | head -n 1 | cut -d: -f1 || true)
 in_proxy deploy "$service" --target "$container:$port" ${domain:+--host "$domain"} \
   --health-check-path "$path" \
   --deploy-timeout "${health_timeout}s" --drain-timeout "${drain_timeout}s" >&2 ||
