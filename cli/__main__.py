@@ -9,9 +9,14 @@ def main() -> int:
     from cli.errors import CommandError
 
     try:
+        if sys.argv[1:] == ["up"]:
+            # The everyday command, without options: building the parser first would take a tenth of a second.
+            from cli.updates import Update, up
+
+            return up(Update())
         from cli.app import app
 
-        app(prog_name="slip", standalone_mode=True)
+        app(prog_name="slip")
     except CommandError as error:
         if os.environ.get("SLIPWAY_DEBUG"):
             raise

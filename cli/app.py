@@ -1,6 +1,9 @@
 """The commands and their options. Each imports what it needs when it runs, so that `--help` is quick."""
 
-from typing import Annotated
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -18,13 +21,28 @@ app = typer.Typer(
     epilog=EPILOGUE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 account = typer.Typer(no_args_is_help=True, help="The registry's accounts.")
 app.add_typer(account, name="account")
 
-PASS_ON = {"allow_extra_args": True, "allow_interspersed_args": False}
+PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands of Pulumi's: what comes after `--` goes to Pulumi as it is."""
+
+
+def _command(
+    group: typer.Typer, name: str, **settings: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a command whose help is its docstring, with each paragraph's lines joined, as the terminal breaks them."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+        group.command(name, help=text, context_settings=settings)(function)
+        return function
+
+    return register
 
 
 def _stack_names(incomplete: str) -> list[str]:
@@ -94,7 +112,7 @@ def _options(
     )
 
 
-@app.command(context_settings=PASS_ON)
+@_command(app, "up", **PULUMI_OPTIONS)
 def up(
     context: typer.Context,
     stack: StackName = "local",
@@ -133,7 +151,7 @@ def up(
     raise typer.Exit(run(Update(stack, yes, preview, options)))
 
 
-@app.command(context_settings=PASS_ON)
+@_command(app, "preview", **PULUMI_OPTIONS)
 def preview(
     context: typer.Context,
     stack: StackName = "local",
@@ -160,7 +178,7 @@ def preview(
     raise typer.Exit(run(stack, options))
 
 
-@app.command(context_settings=PASS_ON)
+@_command(app, "down", **PULUMI_OPTIONS)
 def down(
     context: typer.Context,
     stack: StackName = "local",
@@ -184,7 +202,7 @@ def down(
     raise typer.Exit(run(stack, yes=yes, purge=purge, options=options))
 
 
-@app.command()
+@_command(app, "verify")
 def verify(stack: StackName = "local", as_json: Json = False) -> None:
     """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services.
 
@@ -196,7 +214,7 @@ def verify(stack: StackName = "local", as_json: Json = False) -> None:
     raise typer.Exit(run(open_stack(stack), as_json=as_json))
 
 
-@app.command()
+@_command(app, "env")
 def env(stack: StackName = "local") -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".
 
@@ -210,7 +228,7 @@ def env(stack: StackName = "local") -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-@app.command()
+@_command(app, "forget")
 def forget(
     host: Annotated[str, typer.Argument(help="The host's name.", autocompletion=_host_names)],
     stack: StackName = "local",
@@ -227,7 +245,7 @@ def forget(
     run(open_stack(stack), host, yes=yes)
 
 
-@app.command()
+@_command(app, "output")
 def output(
     key: Annotated[str | None, typer.Argument(help="One output, printed as it is.")] = None,
     stack: StackName = "local",
@@ -241,7 +259,7 @@ def output(
     show(open_stack(stack), key, show_secrets=show_secrets, as_json=as_json)
 
 
-@account.command("list")
+@_command(account, "list")
 def account_list(stack: StackName = "local") -> None:
     """Print the accounts' names, and whether each has a password."""
     from cli import accounts
@@ -250,7 +268,7 @@ def account_list(stack: StackName = "local") -> None:
     accounts.show(open_stack(stack))
 
 
-@account.command("password")
+@_command(account, "password")
 def account_password(
     name: Annotated[str, typer.Argument(help="The account.")], stack: StackName = "local"
 ) -> None:
@@ -261,7 +279,7 @@ def account_password(
     print(accounts.password(open_stack(stack), name))
 
 
-@app.command()
+@_command(app, "version")
 def version() -> None:
     """Print the versions of what Slipway stands on."""
     import platform

@@ -2,9 +2,9 @@
 
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from cli.backend import Backend
 from cli.errors import CommandError
@@ -25,12 +25,11 @@ class Toolchain(Protocol):
         """The CLI."""
 
 
-Need = Literal["pulumi", "engine", "images"]
-"""What of the toolchain a command cannot do without, as in `tools.toolchain`."""
+def prepare_toolchain(*, local_hosts: bool) -> Toolchain:
+    """Install what this machine lacks; nothing is printed, and little time goes by, if it lacks nothing.
 
-
-def prepare_toolchain(needs: Collection[Need]) -> Toolchain:
-    """Install what this machine lacks of `needs`; nothing is printed, and little time goes by, if it lacks nothing.
+    Args:
+        local_hosts: whether hosts are to run here, which takes a Docker Engine and images.
 
     Raises:
         CommandError: something can be neither had nor made on this machine.
@@ -38,8 +37,9 @@ def prepare_toolchain(needs: Collection[Need]) -> Toolchain:
     """
     from tools.errors import ToolError
     from tools.report import Report
-    from tools.toolchain import prepare
+    from tools.toolchain import Need, prepare
 
+    needs: tuple[Need, ...] = ("pulumi", "engine", "images") if local_hosts else ("pulumi",)
     try:
         return prepare(Report(), needs)
     except ToolError as error:

@@ -150,8 +150,7 @@ def open_stack(
         )
     _configuration(project, name, create=create)
     config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
-    local = works_on_hosts and config.platform == "local"
-    toolchain = environment.prepare_toolchain(("pulumi", "engine", "images") if local else ("pulumi",))
+    toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and config.platform == "local")
     backend = Backend.of(project, os.environ)
     added = environment.variables(toolchain, project, backend, config)
     stack = Stack(project, name, backend, environment.pulumi_command(toolchain, project, added), added)
