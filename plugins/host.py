@@ -49,15 +49,15 @@ Severity = Literal["debug", "info", "warning", "error"]
 Change = Literal["ADD", "ADD_REPLACE", "DELETE", "DELETE_REPLACE", "UPDATE", "UPDATE_REPLACE"]
 
 
-class Failure(Exception):  # noqa: N818  # a word of the protocol, not of Python
+class Failure(Exception):
     """A call that failed, with the text that the user reads."""
 
 
-class Unimplemented(Exception):  # noqa: N818  # a word of the protocol, not of Python
+class Unimplemented(Exception):
     """A call that this plugin does not have."""
 
 
-class InitFailure(Exception):  # noqa: N818  # a word of the protocol, not of Python
+class InitFailure(Exception):
     """A resource that was made or changed, but does not work: the engine keeps it and says why."""
 
     def __init__(

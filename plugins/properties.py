@@ -80,21 +80,24 @@ class Secret:
 
 
 class Asset(NamedTuple):
-    """A file, by its text, its path or its URI; `hash` is the SHA-256 that the engine computed."""
+    """A file, by its text, its path or its URI; `hash` is the SHA-256 that the engine computed.
 
-    text: str = ""
-    path: str = ""
-    uri: str = ""
-    hash: str = ""
+    A field that is None is not sent at all; a state may hold the hash alone.
+    """
+
+    text: str | None = None
+    path: str | None = None
+    uri: str | None = None
+    hash: str | None = None
 
 
 class Archive(NamedTuple):
-    """Files, by path, URI or one by one in `assets`; `hash` is the SHA-256 that the engine computed."""
+    """Files, by path, URI or one by one in `assets`; the fields are sent as those of an `Asset`."""
 
     assets: Properties | None = None
-    path: str = ""
-    uri: str = ""
-    hash: str = ""
+    path: str | None = None
+    uri: str | None = None
+    hash: str | None = None
 
 
 class ResourceReference(NamedTuple):
@@ -167,10 +170,9 @@ def encode(value: Any, into: Value | None = None) -> Value:
     elif isinstance(value, Secret):
         _fill(result.struct_value, {SIGNATURE: SECRET, "value": value.value})
     elif isinstance(value, Asset):
-        _fill(result.struct_value, {SIGNATURE: ASSET, **value._asdict()})
+        _fill(result.struct_value, {SIGNATURE: ASSET, **_given(value._asdict())})
     elif isinstance(value, Archive):
-        fields = {**value._asdict(), "assets": value.assets or {}}
-        _fill(result.struct_value, {SIGNATURE: ARCHIVE, **fields})
+        _fill(result.struct_value, {SIGNATURE: ARCHIVE, **_given(value._asdict())})
     elif isinstance(value, ResourceReference):
         fields = {"urn": value.urn, "id": value.id, "packageVersion": value.package_version}
         _fill(result.struct_value, {SIGNATURE: RESOURCE_REFERENCE, **fields})
@@ -184,6 +186,10 @@ def encode(value: Any, into: Value | None = None) -> Value:
     else:
         raise TypeError(f"a {type(value).__name__} is no property value")
     return result
+
+
+def _given(fields: Properties) -> Properties:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def encode_properties(properties: Mapping[str, Any]) -> Struct:

@@ -1,0 +1,31 @@
+"""What the plugins' tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from plugins.host import Engine, Severity
+from tests.plugins.ssh_server import SSHServer
+
+
+class Messages(Engine):
+    """An engine that only remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[Severity, str, str, bool]] = []
+
+    def log(self, severity: Severity, message: str, urn: str = "", *, ephemeral: bool = False) -> None:
+        self.lines.append((severity, message, urn, ephemeral))
+
+
+@pytest.fixture
+def messages() -> Messages:
+    return Messages()
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SSHServer]:
+    server = SSHServer()
+    yield server
+    server.close()
