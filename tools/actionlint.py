@@ -18,7 +18,9 @@ def prepare(report: Report, lock: int) -> Path:
         return Path(on_path)
     target = cache.root() / "actionlint" / versions.ACTIONLINT / "actionlint"
     if not target.exists():
-        with report.step("actionlint", f"building {versions.ACTIONLINT} from its Go module, about 20 seconds") as step:
+        with report.step(
+            "actionlint", f"building {versions.ACTIONLINT} from its Go module, about 20 seconds"
+        ) as step:
             package = "github.com/rhysd/actionlint/cmd/actionlint"
             go.build("actionlint", package, target, version=versions.ACTIONLINT, lock=lock)
             step.done(f"built {versions.ACTIONLINT} from its Go module")

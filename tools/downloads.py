@@ -3,8 +3,6 @@
 import functools
 import platform
 import threading
-import urllib.error
-import urllib.request
 
 from tools import versions
 
@@ -35,6 +33,10 @@ def _archive() -> str:
 
 
 def _ask(url: str) -> bool:
+    # Slow to import, and needed only where something is missing.
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - a constant https address
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310

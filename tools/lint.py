@@ -10,7 +10,10 @@ from tools import actionlint, cache, versions
 from tools.errors import ToolError
 from tools.report import Report, duration
 
-TYPED = ("__main__.py", "settings.py", "app", "bench", "cli", "components", "configuration", "plugins", "policy", "tools")
+TYPED = (
+    *("__main__.py", "settings.py"),
+    *("app", "bench", "cli", "components", "configuration", "plugins", "policy", "tools"),
+)
 """What mypy checks strictly, of what is there."""
 
 

@@ -4,6 +4,7 @@ Either lies in a PULUMI_HOME of Slipway's own, whose name follows from what is i
 """
 
 import hashlib
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -44,8 +45,11 @@ def prepare(report: Report, pulumi: Path) -> Path:
     with report.step("Pulumi plugins", f"installing the stand-ins for {names}") as step:
         home = _stand_in_home()
         with cache.staged(home) as staged:
-            install = import_module("plugins.install").install
-            install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
+            stand_ins = import_module("plugins.install")
+            try:
+                stand_ins.install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
+            except (stand_ins.InstallError, OSError, subprocess.SubprocessError) as error:
+                raise ToolError(f"the stand-in plugins cannot be installed: {error}") from None
             cache.publish(staged / "home", home)
         step.done(f"installed the stand-ins for {names}")
     return home

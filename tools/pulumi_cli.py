@@ -19,7 +19,7 @@ def directory() -> Path:
 
 
 def find() -> Path | None:
-    """The CLI if it is there: the cached one, or the one on PATH that `prepare` accepted, if it has not changed."""
+    """The CLI if it is there: the cached one, or the one that `accept_from_path` accepted, if it has not changed."""
     cached = directory() / "pulumi"
     if cached.exists():
         return cached
@@ -37,7 +37,7 @@ def prepare(report: Report, lock: int) -> Path:
     Raises:
         ToolError: it can neither be downloaded nor built here.
     """
-    found = find() or _accept_from_path()
+    found = find()
     if found:
         return found
     version = versions.pulumi()
@@ -46,7 +46,7 @@ def prepare(report: Report, lock: int) -> Path:
             return _download(report, version)
         except ToolError as error:
             report.say(f"… {error}; building it instead")
-    with report.step("Pulumi CLI", f"building {version} from its Go module, about 3 minutes") as step:
+    with report.step("Pulumi CLI", f"building {version} from its Go module, about 4 minutes") as step:
         target = directory() / "pulumi"
         version_variable = f"{SDK}/go/common/version.Version"
         go.build(
@@ -56,7 +56,7 @@ def prepare(report: Report, lock: int) -> Path:
     return target
 
 
-def _accept_from_path() -> Path | None:
+def accept_from_path() -> Path | None:
     """The CLI on PATH, if it is the pinned version and has the Python language host with it."""
     found = shutil.which("pulumi")
     if not found or not shutil.which("pulumi-language-python"):

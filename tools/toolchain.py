@@ -5,13 +5,12 @@ Run alone: `python -m tools.toolchain`.
 
 import os
 import sys
-from collections.abc import Callable, Collection
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tools import cache, docker_engine, docker_socket, downloads, images, language_host, plugins, pulumi_cli
+from tools import cache, docker_engine, docker_socket, images, language_host, plugins, pulumi_cli
 from tools.docker_socket import EngineUnreachable
 from tools.errors import ToolError
 from tools.report import Report
@@ -55,6 +54,8 @@ def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = 
     environment = _ready(needs)
     if environment:
         return environment
+    from tools.plan import Plan  # slow to import, and not needed where nothing is missing
+
     if not isinstance(report, Report):
         report = Report(report)
 
@@ -66,63 +67,14 @@ def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = 
 
     with cache.lock("toolchain", waiting) as lock:
         cache.sweep()
-        _Plan(report, lock, needs).run()
-    environment = _ready(needs)
-    if environment is None:  # every step said that it was done
-        raise ToolError(
-            f"the prepared tools in {cache.root()} were removed at once; is something cleaning that directory?"
-        )
-    return environment
-
-
-class _Plan:
-    """The steps, and which of them overlap.
-
-    Downloads, debootstrap and the linker leave cores idle that the compilers can use, so independent steps run side
-    by side.
-    """
-
-    def __init__(self, report: Report, lock: int, needs: Collection[Need]) -> None:
-        self._report = report
-        self._lock = lock
-        self._needs = needs
-
-    def run(self) -> None:
-        """Run what is missing; stop everything at the first failure, or when the user does."""
-        from tools import commands
-
-        lanes: list[Callable[[], None]] = []
-        if "pulumi" in self._needs:
-            lanes.append(self._cli_and_plugins)
-            if pulumi_cli.find() is None and not downloads.reachable():
-                lanes.append(self._language_host)
-        if "engine" in self._needs or "images" in self._needs:
-            lanes.append(self._engine_and_images)
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            futures: list[Future[None]] = [pool.submit(lane) for lane in lanes]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            except KeyboardInterrupt:
-                commands.cancel()
-                raise
-            if any(future.exception() for future in done):
-                commands.cancel()
-        failures = [error for future in futures if (error := future.exception())]
-        for failure in sorted(failures, key=lambda error: isinstance(error, commands.Cancelled)):
-            raise failure
-
-    def _cli_and_plugins(self) -> None:
-        cli = pulumi_cli.prepare(self._report, self._lock)
-        plugins.prepare(self._report, cli)
-
-    def _language_host(self) -> None:
-        language_host.prepare(self._report, self._lock)
-
-    def _engine_and_images(self) -> None:
-        docker_engine.prepare(self._report)
-        if "images" in self._needs:
-            for image in images.missing():
-                images.prepare(self._report, image, self._lock)
+        # Twice, because an edit of the stand-ins in the meantime asks for other ones.
+        for _ in range(2):
+            Plan(report, lock, needs).run()
+            if environment := _ready(needs):
+                return environment
+    raise ToolError(
+        f"what was prepared in {cache.root()} is not there any more; is something cleaning that directory?"
+    )
 
 
 def _ready(needs: Collection[Need]) -> Environment | None:
