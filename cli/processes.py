@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,12 +25,21 @@ def is_running(pid: int, program: str) -> bool:
         pass  # somebody else's: alive
     if not _PROC.joinpath("self").exists():
         return _runs_by_ps(pid, program)
+    return program in _command_line(pid)
+
+
+def _command_line(pid: int) -> str:
+    """The arguments of a process; empty if it has ended, even if nobody has collected it yet."""
     try:
-        command = _PROC.joinpath(str(pid), "cmdline").read_bytes()
+        for _ in range(10):
+            command = _PROC.joinpath(str(pid), "cmdline").read_bytes()
+            state = _PROC.joinpath(str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+            if command or state in {"Z", "X"}:
+                return command.replace(b"\0", b" ").decode(errors="replace")
+            time.sleep(0.005)  # it is just being started: the kernel has not filled the arguments in
     except OSError:
-        return False
-    # A process that has ended and was not collected yet has an empty command line.
-    return program in command.replace(b"\0", b" ").decode(errors="replace")
+        pass
+    return ""
 
 
 def _runs_by_ps(pid: int, program: str) -> bool:

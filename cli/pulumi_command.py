@@ -11,7 +11,7 @@ from types import FrameType
 from cli.errors import CommandError
 
 CANCELLED = 8
-"""Pulumi's exit status after an interrupt that it could still answer."""
+"""Pulumi's exit status after an interrupt that it could still answer; it does not always use it."""
 STACK_NOT_FOUND = 6
 """Pulumi's exit status where the backend has no such stack."""
 
@@ -58,30 +58,33 @@ class PulumiCommand:
         """Run a command with the user's terminal, and return its exit status when it has ended.
 
         An interrupt reaches the CLI from the terminal itself; we wait for its orderly end. SIGTERM and SIGHUP are
-        passed on as an interrupt, which the CLI answers by finishing what it has begun.
+        passed on as an interrupt, which the CLI answers by finishing what it has begun. If it fails after one of these,
+        the status is CANCELLED; if it was killed, the signal's number, negative.
 
         Args:
             arguments: what to run.
             started: called once with the CLI's process id.
 
         """
+        received: list[int] = []
+        process: subprocess.Popen[bytes] | None = None
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            received.append(number)
+            if number != signal.SIGINT and process:
+                process.send_signal(signal.SIGINT)
+
         # A handler, not SIG_IGN: the CLI would inherit that, and never hear of an interrupt.
         before = {
-            number: signal.signal(number, lambda *_: None)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
-            with subprocess.Popen(
+            process = subprocess.Popen(
                 [str(self.executable), *arguments], cwd=self.directory, env=dict(self.variables)
-            ) as process:
-
-                def pass_on(_number: int, _frame: FrameType | None) -> None:
-                    process.send_signal(signal.SIGINT)
-
-                signal.signal(signal.SIGTERM, pass_on)
-                signal.signal(signal.SIGHUP, pass_on)
-                started(process.pid)
-                return process.wait()
+            )
+            started(process.pid)
+            status = process.wait()
+            return CANCELLED if received and status > 0 else status
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
