@@ -29,6 +29,7 @@ call needs (no SDK, no SSH, no cryptography), and the rest inside the functions 
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -76,7 +77,11 @@ class InitFailure(Exception):
 
 
 class CheckFailure(NamedTuple):
-    """One bad input: which property, and why; an empty property stands for the whole resource."""
+    """One bad input: which property, and why; an empty property stands for the whole resource.
+
+    The user reads the reason, with the property before it unless it is in there.  The engine is not told the
+    property as such, because it would print its value too, also a secret one.
+    """
 
     property: str
     reason: str
@@ -528,7 +533,10 @@ def _diff(request: provider_pb2.DiffRequest) -> Diff:
 
 
 def _failure(failure: CheckFailure) -> provider_pb2.CheckFailure:
-    return provider_pb2.CheckFailure(property=failure.property, reason=failure.reason)
+    reason = failure.reason
+    if failure.property and not re.search(rf"(?<!\w){re.escape(failure.property)}(?!\w)", reason):
+        reason = f"{failure.property}: {reason}"
+    return provider_pb2.CheckFailure(reason=reason)
 
 
 def _checked(checked: Checked) -> provider_pb2.CheckResponse:
@@ -590,19 +598,43 @@ def _details(error: InitFailure) -> bytes:
     return bytes(status.SerializeToString())
 
 
-def start(provider: Provider, *, threads: int = 256) -> tuple[grpc.Server, int]:
-    """Start to answer the engine's calls to `provider`, and return the server and its TCP port on 127.0.0.1.
+class Calls:
+    """Counts the calls that are being answered."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there are none, but at most so many `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, seconds)
+
+
+def start(provider: Provider, calls: Calls | None = None, *, threads: int = 256) -> tuple[grpc.Server, int]:
+    """Start to answer the engine's `calls` to `provider`, and return the server and its port on 127.0.0.1.
 
     Threads are made as they are needed; there may be many, since a call can wait for a host for minutes and
     the engine sends as many at once as `--parallel` allows.
     """
+    calls = calls or Calls()
 
     def handler(respond: Callable[[Any], Any], request_type: Any) -> Any:
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
-            try:
-                return respond(request)
-            except Exception as error:  # noqa: BLE001  # the engine must hear of every fault
-                _abort(context, error, provider.name)
+            with calls:
+                try:
+                    return respond(request)
+                except Exception as error:  # noqa: BLE001  # the engine must hear of every fault
+                    _abort(context, error, provider.name)
 
         return grpc.unary_unary_rpc_method_handler(
             answer,
@@ -628,14 +660,24 @@ def serve(provider: Provider, arguments: list[str]) -> NoReturn:
     argument.
     """
     parent = os.getppid()
+    calls = Calls()
+
+    def end(*_: object) -> NoReturn:
+        # What is still under way has nobody to report to any more; usually there is nothing.
+        try:
+            provider.cancelled.set()
+            provider.cancel()
+            calls.wait(1.0)
+        finally:
+            os._exit(0)
+
     if arguments and not arguments[-1].startswith("-"):
         provider.engine.attach(arguments[-1])
     for number in (signal.SIGINT, signal.SIGTERM):
-        # The engine waits for our end; nothing is left to tidy up, for work under way was cancelled before.
-        signal.signal(number, lambda *_: os._exit(0))
-    _server, port = start(provider)
+        signal.signal(number, end)
+    _server, port = start(provider, calls)
     print(port, flush=True)
     while os.getppid() == parent:
         time.sleep(0.5)
-    # A killed engine tells us nothing; without it there is nobody to work for.
-    os._exit(0)
+    # An engine that was killed has told us nothing.
+    end()
