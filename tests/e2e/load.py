@@ -1,0 +1,88 @@
+"""Clients that ask a service again and again, and count what goes wrong."""
+
+import http.client
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from urllib.parse import urlsplit
+
+CLIENTS = 4
+"""Clients for each URL. Half of them keep their connection, the others make a new one for each request."""
+THINK_TIME = 0.01
+"""Seconds between an answer and the next request: the machine that is under load also has to do the update."""
+PATIENCE = 10.0
+"""Seconds that an answer may take."""
+
+
+class Load:
+    """A closed loop of clients on each URL, for as long as the block runs."""
+
+    def __init__(self, *urls: str) -> None:
+        self.requests: Counter[str] = Counter()
+        """How many answers came, by URL."""
+        self.failures: list[str] = []
+        """What went wrong: no connection, no answer, or one that is not HTTP 200."""
+        self.greetings: dict[str, set[str]] = {url: set() for url in urls}
+        """What each URL answered, without the container's name."""
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._client, args=(url, number % 2 == 0), daemon=True)
+            for url in urls
+            for number in range(CLIENTS)
+        ]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(PATIENCE + 5)
+
+    def check(self) -> None:
+        """Fail if a request failed, or if there was hardly any."""
+        assert not self.failures, f"{len(self.failures)} of {self.requests}: {self.failures[:5]}"
+        for url in self.greetings:
+            assert self.requests[url] >= 10 * CLIENTS, f"hardly any load: {self.requests}"
+
+    def _client(self, url: str, keep_alive: bool) -> None:
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
+        while not self._ended.is_set():
+            try:
+                connection.request("GET", "/", headers={} if keep_alive else {"Connection": "close"})
+                answer = connection.getresponse()
+                body = answer.read().decode(errors="replace")
+                failure = "" if answer.status == http.client.OK else f"HTTP {answer.status}: {body[:100]}"
+            except (OSError, http.client.HTTPException) as error:
+                body, failure = "", f"{type(error).__name__}: {error}"
+            if failure or not keep_alive:
+                connection.close()
+            with self._guard:
+                self.requests[url] += 1
+                if failure:
+                    self.failures.append(f"{time.strftime('%H:%M:%S')} {url} {failure}")
+                else:
+                    self.greetings[url].add(body.partition(", from ")[0])
+            self._ended.wait(THINK_TIME)
+        connection.close()
+
+
+def greeting(url: str) -> str:
+    """What a service answers now, without the container's name; fails if it does not answer with HTTP 200."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+    assert answer.status == http.client.OK, f"{url}: HTTP {answer.status} {body}"
+    return body.partition(", from ")[0]

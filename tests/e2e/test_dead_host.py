@@ -1,0 +1,88 @@
+"""A host that is gone for good stops nobody for long: the commands name it and its remedy, and the others serve on."""
+
+import re
+from typing import Any
+
+from tests.e2e.load import Load, greeting
+from tests.e2e.stack import Stack, docker
+
+ON_WEB_1 = re.compile(r"::web-1-(setup|docker|images)$|::web-1-proxy-|::web-web-1(-image|-switch)?$")
+ON_YARD = re.compile(
+    r"::yard-(setup|docker|images)$|::registry-(settings|image|container|answers)$|::web(-base)?-image$"
+)
+
+
+def _names_host_and_remedy(stack: Stack, host: str) -> None:
+    for command in ("preview", "up"):
+        result = stack.slip(command)
+        assert result.status == 1, result
+        assert f"{host} does not answer" in result.output, result
+        assert f"docker start {stack.container(host)}" in result.output, result
+        assert f"./slip forget {host} -s {stack.name}" in result.output, result
+        assert "Traceback" not in result.output, result
+
+
+def _forget(stack: Stack, host: str, lived_there: re.Pattern[str]) -> None:
+    """Forget a host, and see to it that just what lived there is gone from the state."""
+    before = stack.resources()
+    result = stack.slip("forget", host, "--yes")
+    assert result.status == 0, result
+    after = stack.resources()
+    gone = before.keys() - after.keys()
+    assert gone == {urn for urn in before if lived_there.search(urn)}
+    assert after.keys() <= before.keys()
+    for urn, resource in after.items():
+        assert resource.get("outputs") == before[urn].get("outputs"), urn
+    assert all(not gone & set(resource.get("dependencies", ())) for resource in after.values())
+
+
+def test_dead_app_host_is_named_forgotten_and_made_anew(stack: Stack) -> None:
+    first, second = stack.urls()
+    served = greeting(second)
+    with Load(second) as load:
+        docker("stop", stack.container("web-1"))
+        _names_host_and_remedy(stack, "web-1")
+        _forget(stack, "web-1", ON_WEB_1)
+        result = stack.up()
+        assert greeting(first) == served
+    load.check()
+    assert not {"web-2", "yard", "web-web-2"} & result.changes.keys(), result
+    assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_app_host_that_is_gone_can_be_left_away_and_taken_back(stack: Stack) -> None:
+    first, second = stack.urls()
+    served = greeting(second)
+
+    def without(settings: dict[str, Any]) -> None:
+        del settings["hosts"]["web-1"]
+
+    with Load(second) as load:
+        docker("rm", "--force", stack.container("web-1"))
+        _forget(stack, "web-1", ON_WEB_1)
+        with stack.configured(without):
+            stack.up()
+            assert stack.urls() == [second]
+            assert len(stack.traces()["container"]) == 2
+        stack.up()
+        assert greeting(first) == served
+    load.check()
+
+
+def test_dead_registry_host_is_made_anew_with_all_its_images(stack: Stack) -> None:
+    urls, outputs = stack.urls(), stack.outputs()
+    images = stack.registry().images()
+    served = greeting(urls[0])
+    with Load(*urls) as load:
+        docker("stop", stack.container("yard"))
+        _names_host_and_remedy(stack, "yard")
+        _forget(stack, "yard", ON_YARD)
+        stack.up()
+    load.check()
+    assert {greeting(url) for url in urls} == {served}
+    registry = stack.registry()
+    assert registry.lacks(images) == set()
+    # The hosts trust it as before: what they run can be pulled again by its digest.
+    stack.on_host("web-1", "docker", "image", "inspect", outputs["images"]["web"])
+    verified = stack.slip("verify")
+    assert verified.status == 0, verified

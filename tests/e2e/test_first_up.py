@@ -1,0 +1,58 @@
+"""`./slip up` in a fresh clone ends with the sample app answering, from an image that came through our own registry."""
+
+import json
+
+from tests.e2e.conftest import FirstUp
+from tests.e2e.load import greeting
+from tests.e2e.stack import Stack
+
+
+def test_first_up_ends_well_and_says_where_everything_is(first_up: FirstUp) -> None:
+    result = first_up.result
+    assert result.status == 0, result
+    for fact in (
+        "http://127.0.0.1:8381/",
+        "http://127.0.0.1:8382/",
+        "127.0.0.1:5300",
+        "docker login",
+        "slip verify",
+    ):
+        assert fact in result.output, f"{fact} is not in:\n{result.output}"
+
+
+def test_both_app_hosts_serve_the_sample_app(stack: Stack) -> None:
+    urls = stack.urls()
+    assert len(urls) == 2
+    assert {greeting(url) for url in urls} == {"Hello from Slipway"}
+
+
+def test_app_hosts_run_the_image_that_they_pulled_by_digest(stack: Stack) -> None:
+    reference = stack.outputs()["images"]["web"]
+    assert reference.startswith("yard:5300/web@sha256:")
+    for host in ("web-1", "web-2"):
+        (container,) = stack.app_containers(host, all_=True)
+        image = stack.on_host(host, "docker", "inspect", "--format", "{{.Image}}", container)
+        digests = stack.on_host(
+            host, "docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image
+        )
+        assert reference in json.loads(digests)
+
+
+def test_images_say_what_they_are_and_where_they_come_from(stack: Stack) -> None:
+    revision = stack.clone.git("log", "-1", "--format=%H", "--", "app").strip()
+    for service, title in (("web", "web"), ("web-base", "web-base")):
+        tagged = stack.on_host("yard", "docker", "images", "--format", "{{.Repository}}:{{.Tag}}")
+        (name,) = [line for line in tagged.split() if line.startswith(f"yard:5300/{service}:")]
+        shown = stack.on_host(
+            "yard", "docker", "image", "inspect", "--format", "{{json .Config.Labels}}", name
+        )
+        labels = json.loads(shown)
+        assert labels["org.opencontainers.image.title"] == title
+        assert labels["org.opencontainers.image.revision"] == revision
+
+
+def test_hosts_are_reached_on_this_machine_only(stack: Stack) -> None:
+    for host in ("yard", "web-1", "web-2"):
+        published = stack.published(host)
+        assert published
+        assert all(address.startswith("127.0.0.1:") for address in published), published

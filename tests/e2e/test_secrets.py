@@ -1,0 +1,109 @@
+"""No private key and no password shows anywhere but where it has to be: looked for by their actual values."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import FirstUp
+from tests.e2e.stack import Stack, docker
+
+PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\n(.+?)\n-----END", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def secrets(first_up: FirstUp) -> dict[str, str]:
+    """The actual secrets of the stack: what each is, by a text that only it has."""
+    stack = first_up.stack
+    found: dict[str, str] = {}
+    for text in _texts(json.loads(stack.export("--show-secrets"))):
+        for kind, body in PRIVATE_KEY.findall(text):
+            lines = body.splitlines()
+            # The first line of a key of OpenSSH's is the same in all of them.
+            for line in lines[1:] if kind == "OPENSSH " else lines:
+                if len(line) >= 20:
+                    found[line] = f"{kind}private key"
+    for account, password in stack.outputs()["registryPasswords"].items():
+        found[password] = f"password of {account}"
+    found[(stack.clone.root / ".slipway/passphrase").read_text().strip()] = "passphrase"
+    return found
+
+
+def _texts(value: Any) -> Iterable[str]:
+    """Every text in a state, those in secrets too, which are JSON in a text."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+        if isinstance(value.get("plaintext"), str):
+            yield from _texts(json.loads(value["plaintext"]))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _leaks(secrets: dict[str, str], text: str) -> set[str]:
+    return {what for secret, what in secrets.items() if secret in text}
+
+
+def test_there_are_secrets_to_look_for(secrets: dict[str, str]) -> None:
+    kinds = list(secrets.values())
+    # Two authorities, the operator, three engines, the registry; an SSH key and three host keys.
+    assert kinds.count("EC private key") >= 7
+    assert kinds.count("OPENSSH private key") >= 4
+    assert {"password of hosts", "password of deploy", "passphrase"} <= set(kinds)
+
+
+def test_exported_state_has_none(stack: Stack, secrets: dict[str, str]) -> None:
+    exported = stack.export()
+    assert "ciphertext" in exported
+    assert _leaks(secrets, exported) == set()
+
+
+def test_nothing_that_was_ever_printed_has_one(stack: Stack, secrets: dict[str, str]) -> None:
+    assert len(stack.clone.said) > 3
+    for output in stack.clone.said:
+        assert _leaks(secrets, output) == set()
+
+
+def test_process_list_had_none_during_the_first_up(first_up: FirstUp, secrets: dict[str, str]) -> None:
+    watched = first_up.processes
+    assert any("pulumi\nup\n" in line for line in watched.command_lines), "the CLI was not seen"
+    for line in watched.command_lines:
+        assert _leaks(secrets, line) == set(), line
+
+
+def test_only_the_program_had_passwords_in_its_environment(
+    first_up: FirstUp, secrets: dict[str, str]
+) -> None:
+    """Pulumi hands a program its configuration in variables; those are for the program's user alone to read."""
+    for process, environment in first_up.processes.environments.items():
+        kept = [line for line in environment.split("\n") if not line.startswith("PULUMI_CONFIG=")]
+        assert _leaks(secrets, "\n".join(kept)) == set(), process
+
+
+def test_containers_show_none(stack: Stack, secrets: dict[str, str]) -> None:
+    hosts = stack.traces()["container"]
+    assert len(hosts) == 3
+    assert _leaks(secrets, docker("inspect", *hosts)) == set()
+    for host in ("yard", "web-1", "web-2"):
+        inside = stack.on_host(host, "docker", "ps", "--all", "--quiet").split()
+        assert inside
+        assert _leaks(secrets, stack.on_host(host, "docker", "inspect", *inside)) == set()
+        assert _leaks(secrets, docker("logs", stack.container(host))) == set()
+
+
+def test_clone_keeps_them_where_only_its_owner_reads(stack: Stack, secrets: dict[str, str]) -> None:
+    private = stack.clone.root / ".slipway"
+    assert private.stat().st_mode & 0o077 == 0
+    assert (private / "passphrase").stat().st_mode & 0o077 == 0
+    holders = {
+        path.relative_to(stack.clone.root)
+        for path in stack.clone.root.rglob("*")
+        if path.is_file() and _leaks(secrets, path.read_text(errors="replace"))
+    }
+    assert holders == {Path(".slipway/passphrase")}
