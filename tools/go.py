@@ -11,6 +11,9 @@ from pathlib import Path
 from tools import cache, commands, versions
 from tools.errors import ToolError
 
+USUAL = Path("/usr/local/go/bin/go")
+"""Where Go's own archive is unpacked; only login shells learn of it."""
+
 MODULES = versions.REPOSITORY / "tools" / "go"
 
 
@@ -94,10 +97,8 @@ def compiler(wanted_for: str) -> str:
         ToolError: there is none.
     """
     found = shutil.which("go")
-    # The archive from go.dev is unpacked here, and only login shells learn of it.
-    usual = Path("/usr/local/go/bin/go")
-    if not found and usual.is_file():
-        found = str(usual)
+    if not found and USUAL.is_file():
+        found = str(USUAL)
     if not found:
         raise ToolError(
             f"{wanted_for} can neither be downloaded here nor built, because there is no Go on PATH; "
