@@ -1,0 +1,16 @@
+"""A stand-in for pulumi-docker: containers, images, networks, volumes and tags of one Docker Engine.
+
+The official plugin is Terraform's docker provider behind Pulumi's bridge, plus a resource `Image` of its own.
+So is this one, in small: `schema` says what a resource has, `inputs`, `state` and `differences` do what the
+bridge does with any schema, and one module a resource asks the engine.  README.md of `plugins` says what is
+refused.
+"""
+
+from plugins.host import Provider
+
+
+def provider() -> Provider:
+    """Return the plugin."""
+    from plugins.docker.provider import Docker
+
+    return Docker()

@@ -1,0 +1,141 @@
+"""Building on an engine, and pushing from it."""
+
+import base64
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plugins.docker.context import archive
+from plugins.docker.dockerfile import base_images
+from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
+from plugins.docker.image import as_query
+from plugins.docker.progress import Progress, StreamError
+from plugins.host import Failure
+from plugins.properties import Properties
+
+
+class Builder:
+    """Builds and pushes images with one engine, for one resource."""
+
+    def __init__(self, engine: Engine, progress: Progress, account: Account | None) -> None:
+        """`account` is who to be at the image's own registry."""
+        self._engine = engine
+        self._progress = progress
+        self._account = account
+
+    def build(self, name: str, settings: Properties) -> str:
+        """Build the image `name` and return its id; Failure, naming the step, where that fails."""
+        self._progress.status("Building the image")
+        context, dockerfile = Path(settings["context"]), Path(settings["dockerfile"])
+        self._pull_first(name, dockerfile, settings)
+        try:
+            with tempfile.TemporaryFile() as body:
+                inside = archive(context, dockerfile, body)
+                body.seek(0)
+                with engine_errors():
+                    response = self._engine.client.post(
+                        f"{self._engine.client.base_url}/v{self._engine.client.api_version}/build",
+                        params=as_query(settings, name, inside),
+                        data=body,
+                        headers={
+                            "Content-Type": "application/x-tar",
+                            "X-Registry-Config": self._registry_config(name),
+                        },
+                        stream=True,
+                        timeout=None,
+                    )
+                    with response:
+                        _require_success(response)
+                        data = self._progress.follow(_messages(response))
+        except StreamError as error:
+            self._progress.show_output()
+            raise Failure(f"error reading build output: {error}") from error
+        except (EngineError, NotFoundError) as error:
+            raise Failure(f"error building image: {error}") from error
+        except OSError as error:
+            raise Failure(f"error reading build context {context}: {error}") from error
+        return self._built(name, data)
+
+    def _built(self, name: str, data: list[Any]) -> str:
+        ids = [entry["ID"] for entry in data if isinstance(entry, dict) and "ID" in entry]
+        if ids:
+            return str(ids[-1])
+        image = self._engine.local_image(name)
+        if image is None:
+            raise Failure(f"the engine built {name}, but does not have it")
+        return str(image["Id"])
+
+    def _pull_first(self, name: str, dockerfile: Path, settings: Properties) -> None:
+        """Pull what the build needs and the engine lacks, where an account is known that BuildKit would not use."""
+        try:
+            text = dockerfile.read_text(errors="replace")
+        except OSError as error:
+            raise Failure(f"could not open dockerfile {str(dockerfile)!r}: {error}") from error
+        for image in base_images(text, settings.get("args") or {}):
+            account = self._account_for(image, name)
+            if account is None or self._engine.local_image(image) is not None:
+                continue
+            self._progress.status(f"Pulling {image}")
+            try:
+                self._engine.pull(image, account, platform=settings.get("platform"))
+            except (EngineError, NotFoundError) as error:
+                raise Failure(f"error pulling base image {image}: {error}") from error
+        for image in (settings.get("cacheFrom") or {}).get("images") or []:
+            self._progress.status(f"Pulling cached image {image}")
+            try:
+                self._engine.pull(image, self._account_for(image, name), platform=settings.get("platform"))
+            except (EngineError, NotFoundError) as error:
+                self._progress.warn(f"Failed to pull cached image {image}: {error}")
+
+    def _account_for(self, image: str, name: str) -> Account | None:
+        """Return who to be at the registry of `image`, in a build of the image `name`."""
+        if self._account is not None and registry_of(image) == registry_of(name):
+            return self._account
+        return self._engine.account_for(image)
+
+    def _registry_config(self, name: str) -> str:
+        accounts: dict[str, Account] = dict(self._engine.accounts)
+        if self._account is not None:
+            accounts[registry_of(name)] = self._account
+        config = {registry: account._asdict() for registry, account in accounts.items()}
+        return base64.urlsafe_b64encode(json.dumps(config).encode()).decode()
+
+    def push(self, name: str) -> str:
+        """Push the image `name` and return it as `repository@digest`; Failure where the registry refuses it."""
+        self._progress.status("Pushing Image to the registry")
+        account = self._account_for(name, name)
+        try:
+            with engine_errors():
+                data = self._progress.follow(
+                    self._engine.client.push(
+                        name, stream=True, decode=True, auth_config=account and account._asdict()
+                    )
+                )
+        except StreamError as error:
+            raise Failure(f"error reading push output: {error}") from error
+        except (EngineError, NotFoundError) as error:
+            raise Failure(f"error pushing image: {error}") from error
+        repository, _, tag = name.rpartition(":")
+        repository = name if not repository or "/" in tag else repository
+        digests = [entry["Digest"] for entry in data if isinstance(entry, dict) and "Digest" in entry]
+        if not digests:
+            raise Failure(f"the engine pushed {name}, but did not say under which digest")
+        return f"{repository}@{digests[-1]}"
+
+
+def _require_success(response: Any) -> None:
+    from docker.errors import create_api_error_from_http_exception
+    from requests import HTTPError
+
+    try:
+        response.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)
+
+
+def _messages(response: Any) -> Iterator[Mapping[str, Any]]:
+    for line in response.iter_lines():
+        if line:
+            yield json.loads(line)

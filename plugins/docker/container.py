@@ -1,0 +1,240 @@
+"""docker.Container: made, looked up, changed and removed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from plugins.docker.container_config import (
+    change,
+    creation,
+    endpoint,
+    leaves_default_network,
+    upload_archive,
+)
+from plugins.docker.container_schema import CONTAINER
+from plugins.docker.container_state import observe
+from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
+from plugins.docker.schema import State
+from plugins.docker.state import from_pulumi, plan, refresh, settle, write
+from plugins.host import Create, Created, Delete, Failure, InitFailure, Read
+from plugins.properties import Properties, Unknown
+
+UPDATED_IN_PLACE = frozenset(
+    {
+        *("cpuPeriod", "cpuQuota", "cpuSet", "cpuShares"),
+        *("memory", "memoryReservation", "memorySwap"),
+        *("maxRetryCount", "restart"),
+    }
+)
+"""What the engine can change on a container that runs."""
+
+POLL_SECONDS = 0.1
+"""Between two looks at a container that is awaited."""
+
+
+def create(request: Create, engine: Engine, cancelled: Event) -> Created:
+    """Make and start a container.
+
+    InitFailure where it exists afterwards, but could not be set up, started, or does not get healthy.
+    """
+    planned = plan(request.properties, CONTAINER.attributes)
+    container_id = _make(planned, engine)
+    try:
+        _set_up(container_id, planned, engine)
+        if planned["start"]:
+            with _step("Unable to start container"):
+                engine.client.start(container_id)
+            if planned["wait"]:
+                _wait_until_healthy(container_id, planned["waitTimeout"], engine, cancelled)
+        with _step("Unable to inspect container"):
+            container = engine.client.inspect_container(container_id)
+    except Failure as error:
+        properties = write(container_id, _without_unknown(planned), CONTAINER, timeout=request.timeout)
+        raise InitFailure(container_id, properties, [f"creating {request.urn}: {error}"]) from error
+    observed = observe(container, planned)
+    if not planned["start"]:
+        # Nothing is published yet, which is what the program asked for.
+        observed["ports"] = _without_unknown({"ports": planned["ports"]})["ports"]
+    state = settle(planned, {**observed, "exitCode": None}, CONTAINER.attributes)
+    return Created(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
+
+
+def _without_unknown(planned: State) -> State:
+    """Return what was planned, as far as it is known: the state of a container that could not be set up."""
+    state: State = {}
+    for name, value in planned.items():
+        if isinstance(value, Unknown):
+            state[name] = [] if CONTAINER.attributes[name].shape == "set" else None
+        elif name == "ports":
+            state[name] = [
+                {**port, "external": None if isinstance(port["external"], Unknown) else port["external"]}
+                for port in value
+            ]
+        else:
+            state[name] = value
+    return state
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Say, in front of the engine's own text, what failed."""
+    try:
+        with engine_errors():
+            yield
+    except (EngineError, NotFoundError, ValueError, OSError) as error:
+        raise failure(f"{what}: {error}") from error
+
+
+def _make(planned: State, engine: Engine) -> str:
+    try:
+        engine.image(planned["image"])
+    except EngineError as error:
+        raise failure(f"Unable to create container with image {planned['image']}: {error}") from error
+    with _step("Unable to create container"):
+        made = engine.client.create_container_from_config(  # type: ignore[no-untyped-call]
+            creation(planned), planned["name"]
+        )
+    return str(made["Id"])
+
+
+def _set_up(container_id: str, planned: State, engine: Engine) -> None:
+    """Give the container its networks and files, before it starts."""
+    client = engine.client
+    if leaves_default_network(planned):
+        with _step("Unable to disconnect the default network"):
+            client.disconnect_container_from_network(container_id, "bridge")
+    for network in planned["networksAdvanced"]:
+        with _step(f"Unable to connect to network '{network['name']}'"):
+            _connect(container_id, network, engine)
+    if planned["uploads"]:
+        with _step("Unable to upload volume content"):
+            client.put_archive(container_id, "/", upload_archive(planned["uploads"]))
+
+
+def _connect(container_id: str, network: Properties, engine: Engine) -> None:
+    client, settings = engine.client, endpoint(network)
+    addresses = settings.get("IPAMConfig", {})
+    client.connect_container_to_network(
+        container_id,
+        network["name"],
+        aliases=settings.get("Aliases"),
+        ipv4_address=addresses.get("IPv4Address"),
+        ipv6_address=addresses.get("IPv6Address"),
+        link_local_ips=addresses.get("LinkLocalIPs"),
+        driver_opt=settings.get("DriverOpts"),
+        mac_address=settings.get("MacAddress"),
+    )
+
+
+def _wait_until_healthy(container_id: str, seconds: int, engine: Engine, cancelled: Event) -> None:
+    """Wait for the container's own health check; Failure where it fails, crashes, or takes longer than `seconds`."""
+    until = time.monotonic() + seconds
+    while True:
+        with _step("Error inspecting container state"):
+            now = engine.client.inspect_container(container_id)["State"]
+        health = now.get("Health")
+        if health is None:
+            raise failure(
+                "'wait' is set, but the container has no health check that could tell when to stop waiting"
+            )
+        if health["Status"] == "healthy":
+            return
+        problem = _why_not_healthy(now, health)
+        if problem is None and cancelled.is_set():
+            problem = "the update was cancelled while it waited for the container to get healthy"
+        if problem is None and time.monotonic() > until:
+            problem = f"Container is unhealthy: it did not get healthy within {seconds} seconds"
+        if problem is not None:
+            raise failure(problem + _last_words(container_id, health, engine))
+        time.sleep(POLL_SECONDS)
+
+
+def _why_not_healthy(now: Properties, health: Properties) -> str | None:
+    if now["Status"] in ("exited", "dead"):
+        return f"Container is unhealthy: it exited with code {now['ExitCode']}"
+    return "Container is unhealthy" if health["Status"] == "unhealthy" else None
+
+
+def _last_words(container_id: str, health: Properties, engine: Engine) -> str:
+    checks = [entry["Output"].strip() for entry in health.get("Log") or [] if entry["Output"].strip()]
+    with engine_errors():
+        logs = engine.client.logs(container_id, tail=10).decode(errors="replace").strip()
+    said = f"; its last health check said: {checks[-1]}" if checks else ""
+    return f"{said}\nIts last log lines:\n{logs}" if logs else said
+
+
+def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+    """Return the container's id and state, or None if it is gone.
+
+    One that has stopped is no longer one that *must run*, so that the next update brings it back.
+    """
+    try:
+        with engine_errors():
+            container = engine.client.inspect_container(request.id)
+    except NotFoundError:
+        return None
+    before = from_pulumi(request.properties, CONTAINER.attributes)
+    state = refresh(before, observe(container, before), CONTAINER.attributes)
+    if not container["State"]["Running"] and state["mustRun"]:
+        state["mustRun"] = False
+    return str(container["Id"]), state
+
+
+def update(container_id: str, now: State, changed: set[str], engine: Engine) -> State:
+    """Change a container in place to `now`, and return its state."""
+    if changed & UPDATED_IN_PLACE:
+        with _step("Unable to update a container"):
+            _post_update(container_id, now, engine)
+    if "mustRun" in changed and now["mustRun"]:
+        # It was seen stopped, and is to run again.
+        with _step("Unable to start container"):
+            engine.client.start(container_id)
+            container = engine.client.inspect_container(container_id)
+        return refresh(now, observe(container, now), CONTAINER.attributes)
+    return now
+
+
+def _post_update(container_id: str, now: State, engine: Engine) -> None:
+    body = change(now)
+    engine.client.update_container(
+        container_id,
+        cpu_period=body["CpuPeriod"],
+        cpu_quota=body["CpuQuota"],
+        cpu_shares=body["CpuShares"],
+        cpuset_cpus=body["CpusetCpus"],
+        mem_limit=body["Memory"],
+        mem_reservation=body["MemoryReservation"],
+        memswap_limit=body["MemorySwap"],
+        restart_policy=body["RestartPolicy"],
+    )
+
+
+def delete(request: Delete, engine: Engine) -> None:
+    """Stop the container, if it has time to stop in, and remove it; one that is gone already is no failure."""
+    container_id, state = request.id, request.properties
+    try:
+        grace = state.get("destroyGraceSeconds") or 0
+        with engine_errors():
+            if grace > 0:
+                engine.client.stop(container_id, timeout=int(grace))
+            engine.client.remove_container(container_id, v=bool(state.get("removeVolumes", True)), force=True)
+    except NotFoundError:
+        return
+    except EngineError as error:
+        if "is already in progress" not in str(error):
+            raise failure(f"Error deleting container {container_id}: {error}") from error
+    _wait_until_gone(container_id, engine)
+
+
+def _wait_until_gone(container_id: str, engine: Engine) -> None:
+    """Wait until the engine has forgotten the container, so that its name and ports are free."""
+    try:
+        with engine_errors():
+            while True:
+                engine.client.inspect_container(container_id)
+                time.sleep(POLL_SECONDS)
+    except NotFoundError:
+        return
+    except EngineError as error:
+        raise failure(f"Error waiting for container removal '{container_id}': {error}") from error

@@ -1,0 +1,130 @@
+"""A build context: which files it holds, a digest of them, and the archive that the engine gets.
+
+The digest is computed as pulumi-docker does (`hashContext` in its provider), so that an image does not look
+changed when a stack moves between the two plugins.
+"""
+
+import hashlib
+import os
+import stat
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+from plugins.host import Failure
+
+_DOCKERFILE = "Dockerfile"
+
+_LETTERS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    # As Go's FileMode.String orders them.
+    (stat.S_ISLNK, "L"),
+    (lambda mode: stat.S_ISBLK(mode) or stat.S_ISCHR(mode), "D"),
+    (stat.S_ISFIFO, "p"),
+    (lambda mode: bool(mode & stat.S_ISUID), "u"),
+    (lambda mode: bool(mode & stat.S_ISGID), "g"),
+    (stat.S_ISCHR, "c"),
+    (lambda mode: bool(mode & stat.S_ISVTX), "t"),
+)
+
+
+def go_mode(mode: int) -> str:
+    """Return a file's mode as Go writes it: `-rw-r--r--`, `Lrwxrwxrwx`, `urwxr-xr-x`."""
+    kind = "".join(letter for holds, letter in _LETTERS if holds(mode)) or "-"
+    bits = "".join(letter if mode & (0o400 >> index) else "-" for index, letter in enumerate("rwxrwxrwx"))
+    return kind + bits
+
+
+def _matcher(patterns: list[str]) -> Any:
+    """Return the Docker SDK's own matcher of `.dockerignore`, without importing the whole SDK for it."""
+    alias = "slipway_docker_sdk"
+    if alias not in sys.modules:
+        specification = find_spec("docker")
+        if specification is None or not specification.submodule_search_locations:
+            raise Failure("the Python package `docker` is missing from this plugin's environment")
+        directory = next(iter(specification.submodule_search_locations))
+        for name in (alias, f"{alias}.utils"):
+            module = ModuleType(name)
+            module.__path__ = [str(Path(directory, *name.split(".")[1:]))]
+            sys.modules[name] = module
+    return import_module(f"{alias}.utils.build").PatternMatcher(patterns)
+
+
+def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
+    """Return the patterns of `DOCKERFILE.dockerignore` or, where there is none, of the context's `.dockerignore`."""
+    for file in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
+        try:
+            lines = [line.strip() for line in file.read_text().splitlines()]
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failure(f"unable to read {file}: {error}") from error
+        return [line for line in lines if line and not line.startswith("#")]
+    return []
+
+
+def digest(context: Path, dockerfile: Path) -> str:
+    """Return the digest of a context's files, of their names and modes, and of the Dockerfile."""
+    matcher = _matcher(ignore_patterns(context, dockerfile))
+    matcher.patterns.pop()  # the SDK's own exception for .dockerignore, which the digest does not make
+    total = hashlib.sha256()
+    try:
+        _add(total, dockerfile, _DOCKERFILE, 0)
+        for name in _sorted(matcher.walk(str(context))):
+            file = context / name
+            mode = file.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                _add(total, file, name, mode)
+    except OSError as error:
+        raise Failure(f"unable to hash build context: {error}") from error
+    return total.hexdigest()
+
+
+def _sorted(names: Iterator[str]) -> list[str]:
+    """Return paths in the order of a walk that goes into each directory when it comes to its name."""
+    return sorted(names, key=lambda name: name.split("/"))
+
+
+def _add(total: Any, file: Path, name: str, mode: int) -> None:
+    content = hashlib.sha256()
+    if stat.S_ISLNK(mode):
+        content.update(_link_target(file).encode())
+    elif mode == 0 or stat.S_ISREG(mode):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256")
+    total.update(name.encode(errors="surrogateescape") + go_mode(mode).encode() + content.digest() + b"\0")
+
+
+def _link_target(link: Path) -> str:
+    """Return what a link leads to in the end: relative to the working directory if the link is given so."""
+    target = os.path.realpath(link, strict=True)
+    if link.is_absolute() or os.path.isabs(os.readlink(link)):  # noqa: PTH115, PTH117  # text, not paths
+        return target
+    return os.path.relpath(target, os.path.realpath("."))
+
+
+def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
+    """Write the context as a tar archive, all root's, and return the Dockerfile's name inside it."""
+    inside = os.path.relpath(dockerfile, context)
+    outside = inside.startswith("..")
+    patterns = ignore_patterns(context, dockerfile)
+    # The engine needs the Dockerfile, whatever is ignored.
+    matcher = _matcher(patterns if outside else [*patterns, f"!{inside}"])
+    name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
+    # BuildKit recognises an archive by its first block, which a PAX header would hide.
+    with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        tar.add(dockerfile.resolve(), name, filter=_as_root)
+        for path in _sorted(matcher.walk(str(context))):
+            if path != name:
+                tar.add(context / path, path, recursive=False, filter=_as_root)
+    return name
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,162 @@
+"""What a change of inputs does to a resource: which properties differ, and whether it has to be replaced."""
+
+import re
+from typing import Any, cast
+
+from plugins.docker.schema import Attribute, Attributes, Schema, is_empty, without_defaults
+from plugins.host import Change, Diff, Difference, PropertyChange
+from plugins.properties import Properties, Unknown, has_unknown
+
+Changes = dict[str, Change]
+"""The changes, by property path."""
+
+
+def compare(request: Diff, schema: Schema) -> Difference:
+    """Compare a resource's state with its new inputs."""
+    detailed: dict[str, PropertyChange] = {}
+    diffs: list[str] = []
+    replaces: list[str] = []
+    for name, changes in property_changes(request, schema.attributes).items():
+        diffs.append(name)
+        forced = schema.attributes[name].force_new
+        for path, kind in changes.items():
+            detailed[path] = PropertyChange(cast("Change", f"{kind}_REPLACE") if forced else kind)
+        replaces += [name] * len(changes) * forced
+    replacing = sorted(name for name, attribute in schema.attributes.items() if attribute.force_new)
+    return Difference(
+        changes=bool(diffs),
+        diffs=diffs,
+        replaces=replaces,
+        stables=[name for name in replacing if name not in replaces],
+        delete_before_replace=bool(replaces)
+        and (schema.delete_before_replace or _keeps_its_name(request.news, schema)),
+        detailed=detailed,
+    )
+
+
+def _keeps_its_name(news: Properties, schema: Schema) -> bool:
+    """Say whether an old resource would stand in the way of a new one by the name that the program gave both."""
+    return schema.autonamed and "name" not in news.get("__defaults", ())
+
+
+def property_changes(request: Diff, attributes: Attributes) -> dict[str, Changes]:
+    """Return what differs between the state and the new inputs, by property, in alphabetical order."""
+    ignored = {re.split(r"[.\[]", path)[0] for path in request.ignore_changes}
+    news = without_defaults(request.news)
+    result = {}
+    for name in sorted(attributes.keys() - ignored):
+        attribute, old, new = attributes[name], request.olds.get(name), news.get(name)
+        if new is None:
+            if attribute.computed or attribute.output:
+                continue
+            new = attribute.default
+        if not _same(old, new, attribute):
+            result[name] = dict(_changes(name, old, new, attribute))
+    return result
+
+
+def _same(old: Any, new: Any, attribute: Attribute) -> bool:
+    if has_unknown(new):
+        return False
+    if attribute.same is not None:
+        return attribute.same(old, new)
+    return bool(_canonical(old, attribute) == _canonical(new, attribute))
+
+
+def _canonical(value: Any, attribute: Attribute) -> Any:
+    """Return `value` in a form that is equal for all that Terraform takes for equal."""
+    if value is None or is_empty(value):
+        return attribute.zero if not attribute.single else None
+    if attribute.single:
+        return _canonical_object(value, attribute.fields or {})
+    if not attribute.is_collection:
+        return value
+    items = value
+    if attribute.fields is not None:
+        items = [_canonical_object(item, attribute.fields) for item in value]
+    return sorted(items, key=repr) if attribute.shape == "set" else items
+
+
+def _canonical_object(value: Properties, fields: Attributes) -> Properties:
+    return {
+        name: field.default
+        if value.get(name) is None and field.default is not None
+        else _canonical(value.get(name), field)
+        for name, field in fields.items()
+    }
+
+
+def _changes(path: str, old: Any, new: Any, attribute: Attribute) -> Changes:
+    """Return the changes at and below `path` between two values that differ."""
+    if is_empty(old) or is_empty(new):
+        return {path: "ADD" if is_empty(old) else "DELETE"}
+    whole: Changes = {path: "UPDATE"}
+    if isinstance(new, Unknown):
+        return whole
+    if attribute.single:
+        return _object_changes(path, old, new, attribute.fields or {}) or whole
+    if attribute.shape == "set":
+        return whole if has_unknown(new) else _set_changes(path, old, new, attribute) or whole
+    if attribute.shape == "list":
+        return _list_changes(path, old, new, attribute) or whole
+    if attribute.shape == "map":
+        return _map_changes(path, old, new)
+    return whole
+
+
+def _object_changes(path: str, old: Properties, new: Properties, fields: Attributes) -> Changes:
+    result: Changes = {}
+    for name in sorted(fields):
+        field, value = fields[name], new.get(name)
+        if value is None:
+            value = field.default
+        if not (value is None and field.computed) and not _same(old.get(name), value, field):
+            result |= _changes(f"{path}.{name}", old.get(name), value, field)
+    return result
+
+
+def _item_changes(path: str, old: Any, new: Any, attribute: Attribute) -> Changes:
+    if attribute.fields is None or isinstance(new, Unknown):
+        return {} if old == new else {path: "UPDATE"}
+    return _object_changes(path, old, new, attribute.fields)
+
+
+def _list_changes(path: str, old: list[Any], new: list[Any], attribute: Attribute) -> Changes:
+    result: Changes = {}
+    for index in range(max(len(old), len(new))):
+        where = f"{path}[{index}]"
+        if index >= len(old):
+            result[where] = "ADD"
+        elif index >= len(new):
+            result[where] = "DELETE"
+        else:
+            result |= _item_changes(where, old[index], new[index], attribute)
+    return result
+
+
+def _set_changes(path: str, old: list[Any], new: list[Any], attribute: Attribute) -> Changes:
+    """Return the items that are only in one of two sets, each by its index there."""
+    single = attribute._replace(shape="list")
+    removed = {i: item for i, item in enumerate(old) if not any(_same([item], [one], single) for one in new)}
+    added = {i: item for i, item in enumerate(new) if not any(_same([one], [item], single) for one in old)}
+    result: Changes = {}
+    for index in sorted(removed | added):
+        where = f"{path}[{index}]"
+        if index in removed and index in added:
+            result |= _item_changes(where, removed[index], added[index], attribute)
+        else:
+            result[where] = "DELETE" if index in removed else "ADD"
+    return result
+
+
+def _map_changes(path: str, old: Properties, new: Properties) -> Changes:
+    result: Changes = {}
+    for key in sorted(old.keys() | new.keys()):
+        where = f"{path}.{key}" if re.fullmatch(r"[A-Za-z_$][\w$]*", key) else f'{path}["{key}"]'
+        if key not in old:
+            result[where] = "ADD"
+        elif key not in new:
+            result[where] = "DELETE"
+        elif old[key] != new[key]:
+            result[where] = "UPDATE"
+    return result

@@ -1,0 +1,139 @@
+"""Where a Docker Engine is, how to reach it, and whether it answers: without the SDK, which is slow to import."""
+
+import http.client
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from plugins.host import Failure
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+USER_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")
+"""Where Docker Desktop may listen instead, below the user's home."""
+
+CONNECT_TIMEOUT = 15.0
+"""Seconds: ample for a handshake with an engine that is there at all."""
+
+
+class Material(NamedTuple):
+    """What mutual TLS needs, as PEM."""
+
+    authority: str
+    certificate: str
+    key: str
+
+
+class Endpoint(NamedTuple):
+    """A Docker Engine's address, and how its API is spoken there."""
+
+    host: str
+    """`unix:///path` or `tcp://host:port`."""
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def url(self) -> str:
+        """The same as the SDK wants it."""
+        if self.host.startswith("unix://"):
+            return "http+unix://" + self.host.removeprefix("unix://")
+        return ("https://" if self.tls else "http://") + self.host.removeprefix("tcp://")
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection that is not open yet."""
+        if self.host.startswith("unix://"):
+            return _UnixConnection(self.host.removeprefix("unix://"))
+        address = urlsplit(self.host)
+        host, port = address.hostname or "127.0.0.1", address.port or (2376 if self.tls else 2375)
+        if self.tls is not None:
+            return http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=self.tls)
+        return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
+
+    def ping(self) -> str:
+        """Return the API version that the engine speaks; OSError where none answers."""
+        connection = self.connect()
+        try:
+            connection.request("GET", "/_ping")
+            response = connection.getresponse()
+            response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the answer is not an engine's: {error}") from error
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise ConnectionError(f"it answered HTTP {response.status}")
+        return response.getheader("Api-Version", "")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=CONNECT_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def candidates(settings: Mapping[str, str]) -> list[Endpoint]:
+    """Return the engines that a provider's `settings` mean, in the order in which to try them."""
+    tls = _tls(settings)
+    host = settings.get("host") or os.environ.get("DOCKER_HOST")
+    if host:
+        if not host.startswith(("unix://", "tcp://")):
+            raise Failure(
+                f"host is {host!r}; Slipway's stand-in plugin reaches engines at unix:///path or tcp://host:port "
+                "only: use one of these, or the official plugin"
+            )
+        return [Endpoint(host, None if host.startswith("unix://") else tls)]
+    return [
+        Endpoint(DEFAULT_HOST),
+        *(Endpoint(f"unix://{Path.home() / path}") for path in USER_SOCKETS if (Path.home() / path).exists()),
+    ]
+
+
+def _tls(settings: Mapping[str, str]) -> ssl.SSLContext | None:
+    material = [settings.get(name, "") for name in ("caMaterial", "certMaterial", "keyMaterial")]
+    directory = settings.get("certPath") or os.environ.get("DOCKER_CERT_PATH", "")
+    if any(material):
+        if not all(material):
+            raise Failure("certMaterial, keyMaterial, and caMaterial must all be specified")
+        if settings.get("certPath"):
+            raise Failure("when using raw certificates, certPath must not be specified")
+        return tls_context(Material(*material))
+    if directory:
+        try:
+            files = [(Path(directory) / f"{name}.pem").read_text() for name in ("ca", "cert", "key")]
+        except OSError as error:
+            raise Failure(f"certPath is {directory!r}: {error}") from error
+        return tls_context(Material(*files))
+    return None
+
+
+def tls_context(material: Material) -> ssl.SSLContext:
+    """Return a context that trusts only `material.authority` and shows `material.certificate`.
+
+    Failure where one of them is no PEM or the key is another certificate's.
+    """
+    try:
+        context = ssl.create_default_context(cadata=material.authority)
+        # The ssl module reads a key from a file only; this one is nobody else's, and is gone at once.
+        with tempfile.NamedTemporaryFile("w", prefix="slipway-", dir=_memory()) as file:
+            file.write(f"{material.certificate}\n{material.key}\n")
+            file.flush()
+            context.load_cert_chain(file.name)
+    except (ssl.SSLError, ValueError) as error:
+        raise Failure(
+            f"caMaterial, certMaterial and keyMaterial make no TLS configuration: {error}"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _memory() -> str | None:
+    """Return a directory that is in memory, where there is one; None for the usual place of temporary files."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # for a file of mode 0600

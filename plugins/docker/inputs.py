@@ -1,0 +1,116 @@
+"""A resource's inputs: completed with defaults and a name, and told from the state after a refresh."""
+
+from typing import Any
+
+from plugins.docker.naming import autoname
+from plugins.docker.schema import Attribute, Attributes, Schema, input_fields, items_of
+from plugins.host import Check, Checked, CheckFailure
+from plugins.properties import Properties, Unknown
+from plugins.schema import validate
+
+_DEFAULTS = "__defaults"
+
+
+def check(request: Check, schema: Schema, resource: str) -> Checked:
+    """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give."""
+    news, generated = dict(request.news), False
+    failures = []
+    if schema.autonamed and news.get("name") is None:
+        try:
+            news["name"], generated = _generated_name(request), True
+        except LookupError as error:
+            failures.append(CheckFailure("name", str(error)))
+    failures += validate(request._replace(news=news), input_fields(schema.attributes), resource)
+    if failures:
+        return Checked({}, failures)
+    completed = _complete(news, request.olds, schema.attributes)
+    if generated:
+        completed[_DEFAULTS] = sorted([*completed[_DEFAULTS], "name"])
+    return Checked(completed)
+
+
+def _generated_name(request: Check) -> str:
+    if "name" in request.olds.get(_DEFAULTS, ()):
+        return str(request.olds["name"])
+    if request.autonaming is None:
+        return autoname(request.name, request.random_seed)
+    if request.autonaming.mode == "DISABLE":
+        raise LookupError("the stack's `pulumi:autonaming` is disabled, so this resource needs a `name`")
+    return request.autonaming.proposed_name
+
+
+def _complete(news: Properties, olds: Properties, attributes: Attributes) -> Properties:
+    result: Properties = {}
+    defaults = []
+    old_defaults = olds.get(_DEFAULTS, ())
+    for name, attribute in attributes.items():
+        value = news.get(name)
+        if value is not None:
+            result[name] = _complete_value(value, olds.get(name), attribute)
+        elif not attribute.output and attribute.given_default is not None:
+            result[name] = olds[name] if name in old_defaults else attribute.given_default
+            defaults.append(name)
+    return {_DEFAULTS: sorted(defaults), **result}
+
+
+def _complete_value(value: Any, old: Any, attribute: Attribute) -> Any:
+    if attribute.fields is None or isinstance(value, Unknown):
+        return value
+    if attribute.single:
+        return _complete(value, old if isinstance(old, dict) else {}, attribute.fields)
+    olds = old if isinstance(old, list) else []
+    return [
+        item
+        if isinstance(item, Unknown)
+        else _complete(item, olds[index] if index < len(olds) else {}, attribute.fields)
+        for index, item in enumerate(value)
+    ]
+
+
+def refreshed(inputs: Properties, state: Properties, attributes: Attributes) -> Properties:
+    """Return `inputs` as they would have to be now, to give what `state` (in Pulumi's form) says."""
+    result: Properties = {}
+    kept_defaults = []
+    for name, value in inputs.items():
+        if name == _DEFAULTS:
+            continue
+        result[name] = _refreshed_value(value, state.get(name), attributes[name])
+        if name in inputs.get(_DEFAULTS, ()) and result[name] == value:
+            kept_defaults.append(name)
+    return {_DEFAULTS: kept_defaults, **result} if kept_defaults else result
+
+
+def _refreshed_value(value: Any, now: Any, attribute: Attribute) -> Any:
+    if attribute.fields is None or isinstance(value, Unknown):
+        return now
+    if attribute.single:
+        if not isinstance(value, dict) or not isinstance(now, dict):
+            return now
+        return refreshed(value, now, attribute.fields)
+    remaining = list(items_of(now, attribute) or [])
+    result = []
+    for item in value:
+        # What the program gave for an item tells it from the others, in whatever order they are now.
+        match = next((one for one in remaining if _gives(item, one)), None)
+        if match is not None:
+            remaining.remove(match)
+            result.append(refreshed(item, match, attribute.fields))
+    return result + [configured(item, attribute.fields) for item in remaining]
+
+
+def _gives(item: Properties, now: Properties) -> bool:
+    return all(now.get(name) == value for name, value in item.items() if name != _DEFAULTS)
+
+
+def configured(state: Properties, attributes: Attributes) -> Properties:
+    """Return the inputs that a program needs to get `state`: for an import, where there are none yet."""
+    return {
+        name: [configured(item, attribute.fields) for item in state[name]]
+        if attribute.fields is not None and not attribute.single
+        else state[name]
+        for name, attribute in attributes.items()
+        if attribute.supported
+        and not attribute.output
+        and (attribute.required or not attribute.computed)
+        and state.get(name) not in (None, attribute.zero)
+    }

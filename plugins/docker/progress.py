@@ -1,0 +1,156 @@
+"""The progress of builds, pulls and pushes, from the engine's messages to the line that the user sees."""
+
+import base64
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from threading import Event
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from plugins.host import Engine as PulumiEngine
+from plugins.host import Failure
+
+BUILDKIT_TRACE = "moby.buildkit.trace"
+"""The id of a message that holds BuildKit's own report, as protocol buffers."""
+
+KEPT_LINES = 20
+"""Of a failed build's output, this many of its last lines are shown."""
+_SECONDS_BETWEEN = 0.1
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+# The part that is needed here of `control.proto` of moby/buildkit: field numbers, names and types.
+_REPORT: Mapping[str, Mapping[int, tuple[str, Any]]] = {
+    "Vertex": {
+        1: ("digest", _FIELD.TYPE_STRING),
+        3: ("name", _FIELD.TYPE_STRING),
+        4: ("cached", _FIELD.TYPE_BOOL),
+        5: ("started", _FIELD.TYPE_BYTES),
+        6: ("completed", _FIELD.TYPE_BYTES),
+        7: ("error", _FIELD.TYPE_STRING),
+    },
+    "VertexStatus": {
+        1: ("id", _FIELD.TYPE_STRING),
+        4: ("current", _FIELD.TYPE_INT64),
+        5: ("total", _FIELD.TYPE_INT64),
+    },
+    "VertexLog": {1: ("vertex", _FIELD.TYPE_STRING), 4: ("msg", _FIELD.TYPE_BYTES)},
+    "VertexWarning": {3: ("short", _FIELD.TYPE_BYTES)},
+    "StatusResponse": {
+        1: ("vertexes", "Vertex"),
+        2: ("statuses", "VertexStatus"),
+        3: ("logs", "VertexLog"),
+        4: ("warnings", "VertexWarning"),
+    },
+}
+
+
+def _report_class() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="report.proto", package="report", syntax="proto3")
+    for message, fields in _REPORT.items():
+        described = file.message_type.add(name=message)
+        for number, (name, kind) in fields.items():
+            field = described.field.add(name=name, number=number, label=_FIELD.LABEL_OPTIONAL)
+            if isinstance(kind, str):
+                field.type, field.type_name = _FIELD.TYPE_MESSAGE, f".report.{kind}"
+                field.label = _FIELD.LABEL_REPEATED
+            else:
+                field.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("report.StatusResponse"))
+
+
+_Report = _report_class()
+
+
+class StreamError(Exception):
+    """The engine ended a stream of messages with an error; the text is its own."""
+
+
+class Progress:
+    """Shows the engine's messages as the status of one resource, and remembers a build's last output."""
+
+    def __init__(self, engine: PulumiEngine, urn: str, cancelled: Event) -> None:
+        self._engine = engine
+        self._urn = urn
+        self._cancelled = cancelled
+        self._last = ""
+        self._next = 0.0
+        self.output: deque[str] = deque(maxlen=KEPT_LINES)
+        """What the build's steps have printed last."""
+
+    def status(self, text: str) -> None:
+        """Show `text` as what is being done."""
+        if text and text != self._last:
+            self._last = text
+            self._engine.log("info", text, self._urn, ephemeral=True)
+
+    def warn(self, text: str) -> None:
+        """Tell the user for good."""
+        self._engine.log("warning", text, self._urn)
+
+    def show_output(self) -> None:
+        """Tell the user for good what the build's steps have printed last."""
+        if self.output:
+            self._engine.log("info", "\n".join(self.output), self._urn)
+
+    def follow(self, messages: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Show `messages` until they end, and return what came with them as data.
+
+        StreamError where the last is an error, Failure once the update is cancelled.
+        """
+        data = []
+        for message in messages:
+            if self._cancelled.is_set():
+                raise Failure("cancelled")
+            if message.get("error"):
+                raise StreamError(_error_text(message))
+            if message.get("id") == BUILDKIT_TRACE:
+                self._show_report(message["aux"])
+            elif "aux" in message:
+                data.append(message["aux"])
+            else:
+                self._show(_text(message), often=bool(message.get("progressDetail")))
+                if message.get("stream", "").strip():
+                    self.output.append(message["stream"].rstrip())
+        return data
+
+    def _show(self, text: str, *, often: bool) -> None:
+        """Show `text`; what comes `often` only now and then, since nobody reads that fast."""
+        now = time.monotonic()
+        if often and now < self._next:
+            return
+        self._next = now + _SECONDS_BETWEEN
+        self.status(text)
+
+    def _show_report(self, encoded: str) -> None:
+        report = _Report.FromString(base64.b64decode(encoded))
+        for vertex in report.vertexes:
+            if vertex.started and not vertex.completed:
+                self._show(vertex.name, often=False)
+        for status in report.statuses:
+            size = f" {status.current * 100 // status.total}%" if status.total else ""
+            self._show(status.id + size, often=True)
+        for log in report.logs:
+            lines = log.msg.decode(errors="replace").rstrip().splitlines()
+            self.output.extend(lines)
+            self._show(lines[-1] if lines else "", often=True)
+        for warning in report.warnings:
+            self.warn(warning.short.decode(errors="replace"))
+
+
+def _error_text(message: Mapping[str, Any]) -> str:
+    detail = message.get("errorDetail") or {}
+    text = str(detail.get("message") or message["error"])
+    if detail.get("code") == 401:
+        return "authentication is required"
+    if text == "EOF":
+        return f"{text}: most likely the registry's credentials or its name are wrong"
+    return text
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    words = (message.get("id"), message.get("status"), message.get("progress"), message.get("stream"))
+    return " ".join(word for word in words if word).strip()

@@ -1,0 +1,249 @@
+"""The plugin: the provider's own configuration, and which module answers for which type of resource."""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+from plugins.docker import inputs
+from plugins.docker.container_schema import CONTAINER
+from plugins.docker.differences import compare, property_changes
+from plugins.docker.endpoint import CONNECT_TIMEOUT
+from plugins.docker.engine import Engine, EngineError
+from plugins.docker.schema import Schema, State, without_defaults
+from plugins.docker.state import filled, from_pulumi, plan, to_pulumi, write, write_preview
+from plugins.docker.tables import NETWORK, REMOTE_IMAGE, TAG, VOLUME
+from plugins.host import (
+    Check,
+    Checked,
+    CheckFailure,
+    Configure,
+    Create,
+    Created,
+    Delete,
+    Diff,
+    Difference,
+    Failure,
+    Features,
+    Found,
+    Invoke,
+    Provider,
+    Read,
+    Update,
+)
+from plugins.properties import Properties, Secret, Unknown, has_unknown, plain
+
+SETTINGS = frozenset(
+    {
+        *("caMaterial", "certMaterial", "keyMaterial", "certPath"),
+        *("disableDockerDaemonCheck", "host", "registryAuth", "version"),
+    }
+)
+"""What a docker.Provider may be given here."""
+
+_REMEDY = "leave it away, or use the official plugin"
+
+IMAGE = "docker:index/image:Image"
+
+SCHEMAS: dict[str, Schema] = {
+    "docker:index/container:Container": CONTAINER,
+    "docker:index/network:Network": NETWORK,
+    "docker:index/remoteImage:RemoteImage": REMOTE_IMAGE,
+    "docker:index/tag:Tag": TAG,
+    "docker:index/volume:Volume": VOLUME,
+}
+
+
+class Operations(NamedTuple):
+    """What a type of resource does with an engine."""
+
+    create: Callable[[Create, Engine], Created]
+    read: Callable[[Read, Engine], tuple[str, State] | None]
+    update: Callable[[str, State, set[str], Engine], State]
+    delete: Callable[[Delete, Engine], None]
+
+
+class Docker(Provider):
+    """One Docker Engine, as a Pulumi provider."""
+
+    name, version = "docker", "5.1.0"
+    # No secrets: the official plugin takes none either, and the engine keeps what is secret by itself.
+    features = Features(supports_autonaming_configuration=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._engine: Engine | None = None
+
+    def check_config(self, request: Check) -> Checked:
+        """Refuse settings that this plugin lacks, and keep the registries' passwords secret."""
+        failures = [
+            CheckFailure(name, f"Slipway's stand-in plugin does not support the provider's {name}: {_REMEDY}")
+            for name, value in request.news.items()
+            if name not in SETTINGS and value is not None
+        ]
+        checked = dict(request.news)
+        accounts = plain(checked.get("registryAuth"))
+        if isinstance(accounts, str):
+            compact = json.dumps(json.loads(accounts), separators=(",", ":"))
+            checked["registryAuth"] = Secret(compact)
+        return Checked(checked, failures)
+
+    def diff_config(self, request: Diff) -> Difference:
+        """Never replace a provider: another address of an engine is still the same engine."""
+        return Difference()
+
+    def configure(self, request: Configure) -> None:
+        """Look whether the engine answers; Failure where it does not."""
+        if has_unknown(request.arguments.get("host")):
+            return
+        engine = Engine(request.arguments)
+        if plain(request.arguments.get("disableDockerDaemonCheck")) not in (True, "true"):
+            try:
+                engine.find()
+            except OSError as error:
+                self.engine.log(
+                    "error",
+                    f"No Docker Engine answers at {engine.address} ({error}). Is the machine up, and Docker "
+                    f"running there? An engine has {CONNECT_TIMEOUT:.0f} seconds to answer.",
+                    request.urn,
+                )
+                raise Failure(
+                    "docker native provider returned an unexpected error from Configure: "
+                    "failed to connect to any docker daemon"
+                ) from error
+        self._engine = engine
+
+    def check(self, request: Check) -> Checked:
+        """Validate and complete a resource's inputs."""
+        if request.type == IMAGE:
+            from plugins.docker import image
+
+            return image.check(request, self.engine)
+        return inputs.check(request, _schema(request.type), request.type.rpartition(":")[2])
+
+    def diff(self, request: Diff) -> Difference:
+        """Compare a resource's state with its new inputs."""
+        if request.type == IMAGE:
+            from plugins.docker import image
+
+            return image.diff(request)
+        return compare(request, _schema(request.type))
+
+    def create(self, request: Create) -> Created:
+        """Make a resource, or foretell it."""
+        if request.type == IMAGE:
+            return self._build(request.urn, request.properties, preview=request.preview)
+        schema = _schema(request.type)
+        if request.preview:
+            planned = plan(request.properties, schema.attributes)
+            return Created("", write_preview(planned, schema, timeout=request.timeout))
+        with_engine = self._operations(request.type).create
+        return with_engine(request, self._connected())
+
+    def read(self, request: Read) -> Found:
+        """Look a resource up."""
+        if request.type == IMAGE:
+            # Like the official plugin: what was built and pushed is not looked at again.
+            return Found(request.id, request.properties, request.inputs)
+        schema = _schema(request.type)
+        try:
+            found = self._operations(request.type).read(request, self._connected())
+        except EngineError as error:
+            raise Failure(f"refreshing {request.urn}: 1 error occurred:\n\t* {error}\n\n") from error
+        if found is None:
+            return Found("", {}, {})
+        resource_id, state = found
+        shown = to_pulumi(state, schema.attributes)
+        now = inputs.refreshed(request.inputs, shown, schema.attributes)
+        if not request.inputs:
+            now = inputs.configured(shown, schema.attributes)
+        return Found(resource_id, write(resource_id, state, schema, timeout=request.timeout), now)
+
+    def update(self, request: Update) -> Properties:
+        """Change a resource in place, or foretell it."""
+        if request.type == IMAGE:
+            return self._build(request.urn, request.news, preview=request.preview).properties
+        schema = _schema(request.type)
+        changed = set(property_changes(Diff(*request[:8]), schema.attributes))
+        state = _updated(request, schema, changed)
+        if request.preview:
+            return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
+        state = self._operations(request.type).update(request.id, state, changed, self._connected())
+        return write(request.id, state, schema, timeout=request.timeout)
+
+    def delete(self, request: Delete) -> None:
+        """Remove a resource."""
+        if request.type != IMAGE:
+            self._operations(request.type).delete(request, self._connected())
+
+    def invoke(self, request: Invoke) -> Checked:
+        """Call a function."""
+        if request.token != "docker:index/getNetwork:getNetwork":  # noqa: S105  # a name of Pulumi's
+            raise Failure(f"Slipway's stand-in plugin does not have the function {request.token}: {_REMEDY}")
+        from plugins.docker.network import get_network
+
+        return Checked(get_network(request.arguments, self._connected()))
+
+    def _connected(self) -> Engine:
+        if self._engine is None:
+            raise Failure("the docker provider is not configured: its engine's address is not known yet")
+        return self._engine
+
+    def _build(self, urn: str, properties: Properties, *, preview: bool) -> Created:
+        from plugins.docker import image
+
+        if preview and not image.can_preview(properties, urn, self.engine):
+            return Created("", properties)
+        return image.build(urn, properties, self._connected(), self.engine, self.cancelled, preview=preview)
+
+    def _operations(self, kind: str) -> Operations:
+        """Return what a type of resource does; its module is imported only now, for its engine is needed."""
+        if kind == "docker:index/container:Container":
+            from plugins.docker import container
+
+            return Operations(
+                lambda request, engine: container.create(request, engine, self.cancelled),
+                container.read,
+                container.update,
+                container.delete,
+            )
+        if kind == "docker:index/network:Network":
+            from plugins.docker import network
+
+            return Operations(network.create, network.read, _unchanged, network.delete)
+        if kind == "docker:index/volume:Volume":
+            from plugins.docker import volume
+
+            return Operations(volume.create, volume.read, _unchanged, volume.delete)
+        from plugins.docker import remote_image
+
+        if kind == "docker:index/tag:Tag":
+            return Operations(remote_image.create_tag, remote_image.read_tag, _unchanged, _nothing)
+        return Operations(remote_image.create, remote_image.read, _unchanged, remote_image.delete)
+
+
+def _schema(kind: str) -> Schema:
+    if kind not in SCHEMAS:
+        raise Failure(f"Slipway's stand-in plugin does not have the resource type {kind}: {_REMEDY}")
+    return SCHEMAS[kind]
+
+
+def _updated(request: Update, schema: Schema, changed: set[str]) -> State:
+    """Return the state after an update: what did not change stays, a property that was taken back is zero."""
+    before = from_pulumi(request.olds, schema.attributes)
+    planned = plan(without_defaults(request.news), schema.attributes)
+    state: State = {}
+    for name, attribute in schema.attributes.items():
+        value = before[name]
+        if name in changed:
+            value = attribute.zero if planned[name] is None else planned[name]
+        state[name] = value if isinstance(value, Unknown) else filled(value, attribute)
+    return state
+
+
+def _unchanged(resource_id: str, state: State, changed: set[str], engine: Engine) -> State:
+    """Change nothing at the engine: only what Pulumi does with the resource has changed."""
+    return state
+
+
+def _nothing(request: Delete, engine: Engine) -> None:
+    """Leave everything as it is: the official plugin does not remove tags either."""
