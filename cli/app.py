@@ -10,7 +10,8 @@ import typer
 from cli.errors import CommandError
 
 EPILOGUE = (
-    "Exit status: 0 it worked; 1 what was asked for failed (an update, a check, or changes where none were expected); "
+    "Exit status: 0 it worked; 1 what was asked for failed (an update, a check), a host does not answer, or something "
+    "changes where nothing was expected to; "
     "2 wrong usage; 3 it could not start, and nothing was touched; 130 interrupted."
 )
 

@@ -75,14 +75,18 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         status = stack.pulumi.attach(arguments, lambda pid: recovery.mark(stack, command, pid))
         if status >= 0:
             recovery.unmark(stack)
-    # An update that went well may have made a silent host anew, so only what is still silent counts.
-    if status != CANCELLED and (status or watch.found_silence()):
-        diagnosis.report(stack.deployment(), stack.option)
+    # An update that went well may have made a silent host anew, so only what is still silent counts. It is no success
+    # to have changed nothing while a host is gone.
+    silent = (
+        status != CANCELLED
+        and bool(status or watch.found_silence())
+        and diagnosis.report(stack.deployment(), stack.option)
+    )
     if status < 0:
         console.warn(
             f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` clears up after it."
         )
-    return INTERRUPTED if status == CANCELLED else int(status != 0)
+    return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
 
 
 def _mentions(options: Sequence[str], *names: str) -> bool:

@@ -231,7 +231,10 @@ def test_an_engine_behind_mutual_tls_passes(
 def test_an_engine_that_serves_everybody_fails(
     check: Callable[[Running, str], str], authority: Authority, tmp_path: Path
 ) -> None:
-    with engine(authority, tmp_path, mutual=False) as running, pytest.raises(Failed, match="it answered: HTTP"):
+    with (
+        engine(authority, tmp_path, mutual=False) as running,
+        pytest.raises(Failed, match="it answered: HTTP"),
+    ):
         check(running, "yard")
 
 
@@ -245,7 +248,9 @@ def test_an_engine_of_another_authority_fails(
             check(changed, "yard")
 
 
-def test_the_right_client_is_let_in_where_the_foreign_one_is_not(authority: Authority, tmp_path: Path) -> None:
+def test_the_right_client_is_let_in_where_the_foreign_one_is_not(
+    authority: Authority, tmp_path: Path
+) -> None:
     """Else a refusal would prove nothing."""
     with engine(authority, tmp_path, mutual=True) as running:
         context = checks.trusting(running.outputs["engineCaCertificate"])
@@ -253,7 +258,7 @@ def test_the_right_client_is_let_in_where_the_foreign_one_is_not(authority: Auth
 
         pair = (running.outputs["engineClientCertificate"], running.outputs["engineClientKey"])
         with private_files(*pair) as files:
-            context.load_cert_chain(*files)
+            context.load_cert_chain(files[0], files[1])
             assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
         assert not any(file.exists() for file in files)
         port = running.engine("yard")[1]
@@ -286,7 +291,9 @@ class FakeEngine:
 
 
 @pytest.fixture
-def pulling(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Running, FakeEngine]]:
+def pulling(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Running, FakeEngine]]:
     def make(*lines: dict[str, Any]) -> tuple[Running, FakeEngine]:
         fake = FakeEngine(*lines)
 
@@ -321,7 +328,9 @@ def test_a_refused_pull_fails_with_the_engines_words(pulling: Callable[..., Any]
         ({"status": "Downloaded"}, False),
     ],
 )
-def test_a_missing_image_must_be_missing(line: dict[str, Any], passes: bool, pulling: Callable[..., Any]) -> None:
+def test_a_missing_image_must_be_missing(
+    line: dict[str, Any], passes: bool, pulling: Callable[..., Any]
+) -> None:
     running, _ = pulling(line)
     if passes:
         assert checks.misses_absent_image(running, "yard")
@@ -349,7 +358,11 @@ def test_a_stack_that_is_not_up_is_said_to_be_so() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("127.0.0.1:5000", ("127.0.0.1", 5000)), ("[::1]:5000", ("::1", 5000)), ("example.org", ("example.org", 443))],
+    [
+        ("127.0.0.1:5000", ("127.0.0.1", 5000)),
+        ("[::1]:5000", ("::1", 5000)),
+        ("example.org", ("example.org", 443)),
+    ],
 )
 def test_an_address_may_be_of_any_kind(text: str, expected: tuple[str, int]) -> None:
     assert checks.address(text) == expected

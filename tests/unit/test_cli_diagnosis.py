@@ -19,7 +19,7 @@ PREFIX = "urn:pulumi:local::slipway::"
 
 @contextmanager
 def accepting(greeting: bytes | None) -> Iterator[int]:
-    """A port that takes connections and says `greeting`; None: nothing, ever, as Docker's proxy for a dead container."""
+    """A port that takes connections and says `greeting`; None: nothing, as Docker's proxy for a dead container."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept: list[socket.socket] = []
 

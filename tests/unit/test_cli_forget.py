@@ -133,7 +133,11 @@ def test_the_host_itself_stays_to_be_replaced(stack: dict[str, Any]) -> None:
 
 def test_the_registrys_host_takes_the_image_along_but_not_the_apps(stack: dict[str, Any]) -> None:
     result = forget(stack, "yard")
-    assert {removed.rpartition("::")[2] for removed in result.removed} == {"yard-engine", "yard-docker", "image"}
+    assert {removed.rpartition("::")[2] for removed in result.removed} == {
+        "yard-engine",
+        "yard-docker",
+        "image",
+    }
     app = next(item for item in result.deployment["resources"] if item["urn"] == urn(CONTAINER, "web-1-app"))
     assert "dependencies" not in app
     assert app["propertyDependencies"] == {"image": []}

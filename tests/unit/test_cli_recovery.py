@@ -108,7 +108,9 @@ def test_a_lock_of_a_dead_process_is_released(tmp_path: Path, dead_pid: int) -> 
 def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     stack = make_stack(tmp_path)
     lock(stack, sleeper.pid)
-    with pytest.raises(CommandError, match=f"another update of the stack 'local' runs: process {sleeper.pid}"):
+    with pytest.raises(
+        CommandError, match=f"another update of the stack 'local' runs: process {sleeper.pid}"
+    ):
         recovery.recover(stack)
     assert asked(stack) == []
 
@@ -123,7 +125,9 @@ def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path)
 def test_a_lock_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
     lock(stack, 1, host="elsewhere")
-    with pytest.raises(CommandError, match="locked on the machine elsewhere at 2026-01-02 03:04 UTC") as raised:
+    with pytest.raises(
+        CommandError, match="locked on the machine elsewhere at 2026-01-02 03:04 UTC"
+    ) as raised:
         recovery.recover(stack)
     assert "pulumi cancel -s local" in raised.value.remedy
     assert asked(stack) == []
@@ -223,7 +227,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         ours = {"slipway.stack": "local", "slipway.project": "slipway"}
-        self.things = {
+        self.things: dict[str, dict[str, Any]] = {
             "orphan": {"Id": "orphan", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
             "known": {"Id": "known", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
             "longer": {"Id": "longer", "Names": ["/web-1a2b3c4-old"], "Name": "net-2", "Labels": ours},
@@ -299,7 +303,9 @@ def test_the_state_that_is_imported_has_no_secret_in_clear_text(tmp_path: Path, 
         "pulumi:providers:docker",
     ],
 )
-def test_what_is_simply_made_again_asks_no_engine(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_simply_made_again_asks_no_engine(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     stack = make_stack(tmp_path, state(operation("creating", kind, name="data")))
     assert recovery.recover(stack) is False
     assert asked(stack)[-1] == "stack import"
@@ -309,7 +315,10 @@ def test_what_is_simply_made_again_asks_no_engine(tmp_path: Path, kind: str, cap
 def test_what_may_be_left_over_elsewhere_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stack = make_stack(tmp_path, state(operation("creating", "aws:ec2/instance:Instance")))
     assert recovery.recover(stack) is True
-    assert "Instance thing was being made when the last update was killed: it may exist" in capsys.readouterr().err
+    assert (
+        "Instance thing was being made when the last update was killed: it may exist"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_engine_that_does_not_answer_stops_nothing(

@@ -176,7 +176,12 @@ def test_the_configuration_is_read_as_pulumi_would() -> None:
 def test_a_configuration_of_another_shape_is_left_to_the_settings(text: str) -> None:
     loaded = yaml.safe_load(text)
     read = StackConfig(loaded if isinstance(loaded, dict) else {}, "slipway")
-    assert (read.platform, read.users, read.accounts_with_password, read.hosts) == ("local", (), frozenset(), ())
+    assert (read.platform, read.users, read.accounts_with_password, read.hosts) == (
+        "local",
+        (),
+        frozenset(),
+        (),
+    )
     assert not read.is_protected
 
 
@@ -194,9 +199,13 @@ def test_the_first_stack_satisfies_the_settings() -> None:
     root = Path(stacks.__file__).parent.parent
     template = StackConfig.read(root / "cli" / "local-stack.yaml", "slipway")
     written = {key.removeprefix("slipway:"): value for key, value in template.content["config"].items()}
-    passwords = {name: "0123456789abcdef" for name in template.accounts}
+    passwords = dict.fromkeys(template.accounts, "0123456789abcdef")
     read = settings.validate({**written, "passwords": passwords}, root)
-    assert (read.registry_host, read.build_host, read.service_hosts("web")) == ("yard", "yard", ("web-1", "web-2"))
+    assert (read.registry_host, read.build_host, read.service_hosts("web")) == (
+        "yard",
+        "yard",
+        ("web-1", "web-2"),
+    )
 
 
 class FakePulumi:
@@ -233,7 +242,9 @@ config:
 """
 
 
-def test_missing_passwords_are_made_and_go_in_by_stdin(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_passwords_are_made_and_go_in_by_stdin(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     stack = make_stack(project, CONFIG)
     assert accounts.make_missing_passwords(stack, stack.config) == ("hosts", "al.ice")
     paths = [arguments[-1] for arguments, _ in asked(stack)]
@@ -243,7 +254,9 @@ def test_missing_passwords_are_made_and_go_in_by_stdin(project: Project, capsys:
     for (arguments, _), secret in zip(asked(stack), secrets, strict=True):
         assert "--secret" in arguments
         assert secret not in " ".join(arguments)
-        settings.validate({"passwords": {"hosts": secret}}, project.root)  # as long and printable as they must be
+        settings.validate(
+            {"passwords": {"hosts": secret}}, project.root
+        )  # as long and printable as they must be
     shown = "".join(capsys.readouterr())
     assert "hosts, al.ice" in shown
     assert not any(secret in shown for secret in secrets)
@@ -368,7 +381,7 @@ def test_a_stack_that_is_not_up_is_not_made_by_looking_at_it(project: Project) -
 @pytest.mark.usefixtures("calls")
 @pytest.mark.parametrize("name", ["", "../x", "a b", "-s", "a/b/c/d"])
 def test_what_cannot_be_a_stacks_name_is_refused(project: Project, name: str) -> None:
-    with pytest.raises(CommandError, match="no stack|no name of a stack") as raised:
+    with pytest.raises(CommandError, match=r"no stack|no name of a stack") as raised:
         open_stack(name, create=True, project=project)
     assert raised.value.status == 2
 
@@ -379,7 +392,9 @@ def test_a_search_path_has_each_directory_once() -> None:
     assert search_path("/a:/b", "/b:/c::/a") == "/a:/b:/c"
 
 
-def test_the_outputs_secrets_are_hidden_unless_asked_for(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_outputs_secrets_are_hidden_unless_asked_for(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     from cli import outputs
 
     secret: dict[str, Any] = {

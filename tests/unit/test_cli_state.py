@@ -1,0 +1,280 @@
+"""What the command does to a stack's state, with the real Pulumi CLI and a file backend. No host is made."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import accounts, forget, recovery
+from cli.engines import ERRORS, connected
+from cli.project import Project
+from cli.stacks import Stack, open_stack
+from tools.pulumi_cli import find
+
+pytestmark = pytest.mark.skipif(
+    find() is None, reason="needs the Pulumi CLI, which the first `./slip up` prepares"
+)
+
+CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+ROOT = Path(forget.__file__).parent.parent
+
+PROGRAM = """
+import time
+import pulumi
+pulumi.ComponentResource("slipway:test:Thing", "thing")
+pulumi.export("answer", 42)
+time.sleep(float(pulumi.Config().get("pause") or 0))
+"""
+
+
+@pytest.fixture(scope="module")
+def first_use(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project of its own, with the stack `local` as the first `slip up` makes it."""
+    project = tmp_path_factory.mktemp("first use")  # with a blank, which must do no harm
+    (project / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    (project / "__main__.py").write_text(PROGRAM)
+    with pytest.MonkeyPatch.context() as patch:
+        _forget_login(patch, project)
+        open_stack("local", create=True, project=Project(project))
+    return project
+
+
+@pytest.fixture
+def stack(first_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A copy of it."""
+    _forget_login(monkeypatch, tmp_path)
+    project = tmp_path / "a clone"
+    shutil.copytree(first_use, project)
+    return open_stack("local", project=Project(project))
+
+
+def _forget_login(patch: pytest.MonkeyPatch, directory: Path) -> None:
+    """No backend and no passphrase of whoever runs these tests."""
+    for name in [name for name in os.environ if name.startswith("PULUMI_")]:
+        patch.delenv(name)
+    patch.setenv("PULUMI_CREDENTIALS_PATH", str(directory / "nobody"))
+
+
+def urn(kind: str, name: str) -> str:
+    return f"urn:pulumi:local::slipway::{kind}::{name}"
+
+
+def resource(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"urn": urn(kind, name), "custom": True, "type": kind, "id": f"id-{name}", **more}
+
+
+DOCKER = "pulumi:providers:docker"
+WEB_1, WEB_2 = urn(CONTAINER, "web-1"), urn(CONTAINER, "web-2")
+
+
+def two_hosts() -> list[dict[str, Any]]:
+    """web-2's app is rolled out after web-1's."""
+    resources = [
+        {"urn": urn("pulumi:pulumi:Stack", "slipway-local"), "custom": False, "type": "pulumi:pulumi:Stack"},
+        resource(DOCKER, "default_5_1_0", inputs={"version": "5.1.0"}, outputs={"version": "5.1.0"}),
+    ]
+    own = f"{urn(DOCKER, 'default_5_1_0')}::id-default_5_1_0"
+    resources += [resource(CONTAINER, name, provider=own) for name in ("web-1", "web-2")]
+    for name, host in (("web-1", WEB_1), ("web-2", WEB_2)):
+        inputs = {"host": f"tcp://{name}:2376", "version": "5.1.0"}
+        resources.append(
+            resource(DOCKER, name, inputs=inputs, outputs=inputs, dependencies=[host], deletedWith=host)
+        )
+        after = [urn(CONTAINER, "web-1-app")] if name == "web-2" else []
+        resources.append(
+            resource(
+                CONTAINER,
+                f"{name}-app",
+                provider=f"{urn(DOCKER, name)}::id-{name}",
+                deletedWith=host,
+                replaceWith=[host],
+                dependencies=[host, *after],
+                propertyDependencies={"image": None, "name": after},
+            )
+        )
+    return resources
+
+
+def load(stack: Stack, resources: list[dict[str, Any]]) -> None:
+    exported = stack.export()
+    exported["deployment"]["resources"] = resources
+    stack.import_state(exported)
+
+
+def test_the_edited_state_passes_pulumis_own_checks(stack: Stack) -> None:
+    load(stack, two_hosts())
+    before = stack.export()
+    forget.run(stack, "web-1", yes=True)
+
+    after = {item["urn"]: item for item in stack.export()["deployment"]["resources"]}
+    gone = {urn(CONTAINER, "web-1-app"), urn(DOCKER, "web-1")}
+    expected = {
+        item["urn"]: dict(item) for item in before["deployment"]["resources"] if item["urn"] not in gone
+    }
+    expected[WEB_1]["taint"] = True
+    expected[urn(CONTAINER, "web-2-app")]["dependencies"] = [WEB_2]
+    assert after.keys() == expected.keys()
+    for name, item in expected.items():
+        item.pop("propertyDependencies", None)
+        found = dict(after[name])
+        properties = found.pop("propertyDependencies", None) or {}
+        assert not any(properties.values())
+        assert found == item
+
+    (backup,) = (stack.project.private / "backups").iterdir()
+    assert backup.stat().st_mode & 0o777 == 0o600
+    assert json.loads(backup.read_text())["deployment"]["resources"] == before["deployment"]["resources"]
+    stack.import_state(json.loads(backup.read_text()))
+    assert stack.export()["deployment"]["resources"] == before["deployment"]["resources"]
+
+
+def test_both_hosts_can_be_forgotten_one_after_the_other(stack: Stack) -> None:
+    load(stack, two_hosts())
+    forget.run(stack, "web-1", yes=True)
+    stack.import_state(stack.export())
+    forget.run(stack, "web-2", yes=True)
+    names = [item["urn"].rpartition("::")[2] for item in stack.export()["deployment"]["resources"]]
+    assert names == ["slipway-local", "default_5_1_0", "web-1", "web-2"]
+
+
+def test_passwords_are_secrets_of_the_stack(stack: Stack) -> None:
+    password = accounts.password(stack, "deploy")
+    assert len(password) == 32
+    assert password != accounts.password(stack, "hosts")
+    assert password not in stack.config_file.read_text()
+    assert "secure:" in stack.config_file.read_text()
+    assert accounts.make_missing_passwords(stack, stack.config) == ()
+
+
+def set_pending(stack: Stack, *operations: dict[str, Any]) -> None:
+    """Leave operations pending, as a killed CLI does: an import would drop them."""
+    path = stack.backend.state_file("slipway", "local")
+    assert path
+    content = json.loads(path.read_text())
+    content["checkpoint"]["latest"]["pending_operations"] = list(operations)
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def image() -> Iterator[str]:
+    """An image with nothing in it, on this machine's engine."""
+    empty = io.BytesIO()
+    tarfile.open(fileobj=empty, mode="w").close()
+    name = f"slipway-test-{uuid.uuid4().hex[:8]}"
+    with contextlib.ExitStack() as opened:
+        try:
+            engine = opened.enter_context(connected(""))
+        except ERRORS:
+            pytest.skip("no Docker Engine answers")
+        engine.import_image_from_data(empty.getvalue(), repository=name, tag="1")
+        yield f"{name}:1"
+        engine.remove_image(f"{name}:1", force=True)
+
+
+@pytest.mark.engine
+def test_what_a_killed_update_was_making_is_removed(stack: Stack, image: str) -> None:
+    """The container and the network that the state does not know of; not the one that it knows, and no volume."""
+    run = uuid.uuid4().hex[:8]
+    labels = {"slipway.stack": run, "slipway.project": "slipway"}
+    own = f"{urn(DOCKER, 'default_5_1_0')}::id-default_5_1_0"
+    inputs = {"labels": [{"label": key, "value": value} for key, value in labels.items()]}
+    with connected("") as engine:
+        try:
+            known, orphan = (
+                engine.create_container(image, "x", name=f"{name}-{run}", labels=labels, volumes=["/data"])[
+                    "Id"
+                ]
+                for name in ("known", "orphan")
+            )
+            network = engine.create_network(f"net-{run}", labels=labels)["Id"]
+            load(
+                stack,
+                [*two_hosts()[:2], resource(CONTAINER, "known", provider=own, inputs=inputs) | {"id": known}],
+            )
+            creating = [
+                {
+                    "type": "creating",
+                    "resource": resource(kind, name, provider=own, inputs={**inputs, "name": f"{name}-{run}"})
+                    | {"id": ""},
+                }
+                for kind, name in ((CONTAINER, "known"), (CONTAINER, "orphan"), (NETWORK, "net"))
+            ]
+            set_pending(stack, *creating)
+            assert recovery.recover(stack) is False
+            left = engine.containers(all=True, filters={"label": f"slipway.stack={run}"})
+            assert [container["Id"] for container in left] == [known]
+            assert engine.networks(filters={"label": f"slipway.stack={run}"}) == []
+        finally:
+            for container in engine.containers(all=True, filters={"label": f"slipway.stack={run}"}):
+                engine.remove_container(container["Id"], force=True, v=True)
+            for item in engine.networks(filters={"label": f"slipway.stack={run}"}):
+                engine.remove_network(item["Id"])
+    assert orphan != known != network
+    deployment = stack.export()["deployment"]
+    assert not deployment.get("pending_operations")
+    assert [item["id"] for item in deployment["resources"] if item["type"] == CONTAINER] == [known]
+
+
+def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Our side of `slip up` on this stack, in a process of its own."""
+    code = (
+        "import sys; from pathlib import Path; from cli import updates; from cli.project import Project\n"
+        "Project.here = classmethod(lambda cls: cls(Path(sys.argv[1])))\n"
+        "sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(stack.project.root), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def without_hosts(stack: Stack) -> Stack:
+    """The stack on a platform that needs no engine here, as none is used."""
+    text = stack.config_file.read_text().replace("{kind: local}", "{kind: none}")
+    stack.config_file.write_text(text)
+    return stack
+
+
+@pytest.mark.parametrize("killed", ["pulumi", "slip", "both"])
+def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: str) -> None:
+    stack = without_hosts
+    pause = "3" if killed == "slip" else "60"
+    first = slip(stack, "--config", f"slipway:pause={pause}")
+    deadline = time.monotonic() + 60
+    while not stack.locks():
+        assert time.monotonic() < deadline, "the update never began"
+        assert first.poll() is None, first.communicate()[0]
+        time.sleep(0.05)
+    marker = recovery.Marker.read(stack)
+    assert marker
+    assert marker.pulumi
+    time.sleep(0.5)
+    for name in ("slip", "pulumi") if killed == "both" else (killed,):
+        os.kill(getattr(marker, name), signal.SIGKILL)
+    if killed != "pulumi":
+        first.wait(10)
+    second = slip(stack, "--config", "slipway:pause=0")
+    said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert stack.locks() == []
+    assert not stack.project.marker("local").exists()
+    assert stack.outputs()["answer"] == 42
+    assert ("waiting for its end" in said) == (killed == "slip")
+    first.communicate(timeout=30)
