@@ -6,7 +6,7 @@ the functions `run`.
 """
 
 import contextlib
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ from plugins.properties import UNKNOWN, Archive, Asset, Properties, Secret, plai
 from plugins.schema import Field, validate
 
 if TYPE_CHECKING:
-    from plugins import ssh
+    from plugins import shell, ssh
 
 LOCAL: Final = "command:local:Command"
 REMOTE: Final = "command:remote:Command"
@@ -114,7 +114,7 @@ class Command(Provider):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shell = shell.Shell()
+        self._shell: shell.Shell | None = None
         self._operations: set[ssh.Operation] = set()
         """What is under way on remote hosts."""
         self._lock = threading.Lock()
@@ -158,8 +158,8 @@ class Command(Provider):
         if request.type == COPY:
             if request.preview:
                 return Created("", {**request.properties, "source": UNKNOWN})
-            return Created(secrets.token_hex(4), self._copy(request.properties, request.urn, request.timeout))
-        identifier = f"{request.name}{secrets.token_hex(4)}"
+            return Created(os.urandom(4).hex(), self._copy(request.properties, request.urn, request.timeout))
+        identifier = f"{request.name}{os.urandom(4).hex()}"
         if request.preview:
             return Created(identifier, {**request.properties, "stdout": UNKNOWN, "stderr": UNKNOWN})
         command = request.properties.get("create")
@@ -198,8 +198,9 @@ class Command(Provider):
         raise Failure(f"Slipway's stand-in for pulumi-command has no function {request.token}")
 
     def cancel(self) -> None:
-        self._shell.stop()
         with self._lock:
+            if self._shell:
+                self._shell.stop()
             for operation in self._operations:
                 operation.stop()
 
@@ -225,6 +226,10 @@ class Command(Provider):
         return lambda line: self.engine.log("info", line, urn, ephemeral=True)
 
     def _run_locally(self, task: Task, transcript: Transcript) -> Properties:
+        from plugins import shell
+
+        with self._lock:
+            self._shell = self._shell or shell.Shell()
         job = shell.Job(
             command=task.command,
             interpreter=task.inputs.get("interpreter") or ("/bin/sh", "-c"),

@@ -1,13 +1,13 @@
 """Commands on this machine."""
 
 import contextlib
-import hashlib
 import os
 import re
+import selectors
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -105,25 +105,33 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def _follow(process: subprocess.Popen[bytes], stdin: str | None, transcript: Transcript) -> int:
     """Feed and read `process` until it ends, and return its exit status."""
-    threads = [
-        threading.Thread(target=_read, args=(process.stdout, "stdout", transcript.write), daemon=True),
-        threading.Thread(target=_read, args=(process.stderr, "stderr", transcript.write), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
+    feeder = threading.Thread(target=_feed, args=(process.stdin, stdin or ""), daemon=True)
     if process.stdin:
-        # A command need not read what it is given.
-        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-            pipe.write((stdin or "").encode())
-    for thread in threads:
-        thread.join()
+        feeder.start()
+    # One thread reads both, stdout first, so that what was printed in turn stays in turn as far as two pipes
+    # can tell.
+    streams: dict[Stream, IO[bytes] | None] = {"stdout": process.stdout, "stderr": process.stderr}
+    with selectors.DefaultSelector() as selector:
+        for stream, pipe in streams.items():
+            if pipe:
+                selector.register(pipe, selectors.EVENT_READ, stream)
+        while selector.get_map():
+            for key, _ in sorted(selector.select(), key=lambda event: event[0].data, reverse=True):
+                data = os.read(key.fd, 65536)
+                if data:
+                    transcript.write(key.data, data)
+                else:
+                    selector.unregister(key.fileobj)
+    for pipe in filter(None, streams.values()):
+        pipe.close()
     transcript.close()
     return process.wait()
 
 
-def _read(pipe: IO[bytes], stream: Stream, write: Callable[[Stream, bytes], None]) -> None:
-    while data := os.read(pipe.fileno(), 65536):
-        write(stream, data)
+def _feed(pipe: IO[bytes], text: str) -> None:
+    # A command need not read what it is given.
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(text.encode())
 
 
 def _reason(job: Job, error: OSError) -> str:
@@ -142,6 +150,8 @@ def find_assets(directory: str | None, patterns: Sequence[str]) -> dict[str, Ass
     In a pattern `*` is anything but `/`, `**` anything, `?` one character; one that begins with `!` takes
     files out. Failure for a pattern with other wildcards.
     """
+    import hashlib  # loads OpenSSL, which is not small
+
     root = Path(directory or ".")
     rules = [(pattern.startswith("!"), _regular(pattern.removeprefix("!"))) for pattern in patterns]
     found: dict[str, Asset] = {}
