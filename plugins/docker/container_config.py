@@ -15,6 +15,8 @@ from plugins.properties import Properties, Unknown
 
 MIB = 1024 * 1024
 _DEFAULT_NETWORK = "bridge"
+_OPEN_SYSTEM_PATHS = "systempaths=unconfined"
+"""The engine does not know this option: a client turns it into empty lists of paths to hide and to write-protect."""
 
 
 def creation(planned: State) -> Properties:
@@ -70,7 +72,7 @@ def _host_config(
         "Privileged": given["privileged"],
         "PublishAllPorts": given["publishAllPorts"],
         "ReadonlyRootfs": given["readOnly"],
-        "SecurityOpt": given["securityOpts"],
+        "SecurityOpt": [option for option in given["securityOpts"] or [] if option != _OPEN_SYSTEM_PATHS],
         "StorageOpt": given["storageOpts"],
         "Sysctls": given["sysctls"],
         "Tmpfs": given["tmpfs"],
@@ -86,7 +88,10 @@ def _host_config(
         "NanoCpus": round(float(given["cpus"] or 0) * 1e9),
         **resources(given),
     }
-    return {name: value for name, value in config.items() if value not in (None, [], {}, 0) or value is False}
+    said = {name: value for name, value in config.items() if value not in (None, [], {}, 0) or value is False}
+    if _OPEN_SYSTEM_PATHS in (given["securityOpts"] or []):
+        said |= {"MaskedPaths": [], "ReadonlyPaths": []}
+    return said
 
 
 def resources(given: State) -> Properties:
