@@ -24,12 +24,15 @@ def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) ->
     Raises:
         InstallError: the CLI refused one.
     """
-    for name in NAMES:
-        if _launcher(home, name, versions[name]).is_file():
-            continue
-        with tempfile.TemporaryDirectory(prefix="slipway-plugin-") as directory:
-            layout = Path(directory)
-            _lay_out(layout, name, python)
+    missing = [name for name in NAMES if not _launcher(home, name, versions[name]).is_file()]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(prefix="slipway-plugins-") as directory:
+        compiled = _compile(Path(directory) / "compiled", python)
+        for name in missing:
+            layout = Path(directory) / name
+            shutil.copytree(compiled, layout / "plugins")
+            _write_launcher(layout / f"pulumi-resource-{name}", name, python)
             _install(pulumi, home, name, versions[name], layout)
 
 
@@ -37,20 +40,22 @@ def _launcher(home: Path, name: str, version: str) -> Path:
     return home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}"
 
 
-def _lay_out(layout: Path, name: str, python: Path) -> None:
-    """Fill `layout` with what becomes the directory of the plugin `name`."""
-    sources = layout / "plugins"
-    shutil.copytree(SOURCES, sources, ignore=shutil.ignore_patterns("__pycache__", "*.md", "install.py"))
-    # Compiled once, and not compared with its source at each start: it never changes here.
+def _compile(target: Path, python: Path) -> Path:
+    """Copy the plugins' sources to `target` and compile them there."""
+    shutil.copytree(SOURCES, target, ignore=shutil.ignore_patterns("__pycache__", "*.md", "install.py"))
+    # Not to be compared with their sources at each start: they never change there.
     compile_all = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compile_all, str(sources)], check=True)
-    launcher = layout / f"pulumi-resource-{name}"
-    # A shell costs a millisecond, and its line may be longer than the 127 bytes that a `#!` line may have.
+    subprocess.run([*compile_all, str(target)], check=True)
+    return target
+
+
+def _write_launcher(path: Path, name: str, python: Path) -> None:
+    # A shell costs a millisecond; a `#!` line may be too short for the interpreter's path.
     quoted = "'" + str(python).replace("'", "'\\''") + "'"
-    launcher.write_text(
+    path.write_text(
         f'#!/bin/sh\nexec {quoted} -I -S "${{0%/*}}/plugins/main.py" {name} "$@"\n', encoding="utf-8"
     )
-    launcher.chmod(0o755)
+    path.chmod(0o755)
 
 
 def _install(pulumi: Path, home: Path, name: str, version: str, layout: Path) -> None:

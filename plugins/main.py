@@ -5,6 +5,7 @@ Python's own start-up files are skipped (`-I -S`), and the generated gRPC messag
 `pulumi` package without running that package, which would import the whole SDK.
 """
 
+import gc
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -61,11 +62,15 @@ def main() -> None:
     """Serve the plugin that the first argument names."""
     if len(sys.argv) < 2 or sys.argv[1] not in ("aws", "command", "docker", "tls"):
         raise SystemExit("usage: main.py aws|command|docker|tls [OPTION…] ENGINE_ADDRESS")
+    # Nothing that an import leaves behind is garbage.
+    gc.disable()
     _find_packages()
     _stub_pulumi()
     _import_grpc()
     host = import_module("plugins.host")
     plugin = import_module(f"plugins.{sys.argv[1]}")
+    gc.freeze()
+    gc.enable()
     host.serve(plugin.provider(), sys.argv[2:])
 
 
