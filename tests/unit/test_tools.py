@@ -145,6 +145,12 @@ def test_patience_is_for_the_first_word_only():
     commands.run(["sh", "-c", "echo at work; sleep 0.6"], log="x", failure="-", patience=0.2)
 
 
+def _state(process_id: str) -> str:
+    """A process's state as `ps` shows it: empty if it is gone, Z if nobody has asked yet how it ended."""
+    result = subprocess.run(["ps", "-o", "stat=", "-p", process_id], capture_output=True, text=True)
+    return result.stdout.strip()[:1]
+
+
 def test_cancel_stops_the_program_and_its_children(tmp_path):
     child = tmp_path / "child"
     script = f"sleep 60 & echo $! > {child}; wait"
@@ -163,10 +169,10 @@ def test_cancel_stops_the_program_and_its_children(tmp_path):
     commands.cancel()
     thread.join(5)
     assert len(caught) == 1
-    state = subprocess.run(
-        ["ps", "-o", "stat=", "-p", child.read_text().strip()], capture_output=True, text=True
-    )
-    assert state.stdout.strip() in {"", "Z"}
+    deadline = time.monotonic() + 5
+    while _state(child.read_text().strip()) not in {"", "Z"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with pytest.raises(commands.Cancelled):
         commands.run(["true"], log="x", failure="-")
 
