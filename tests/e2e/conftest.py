@@ -130,7 +130,7 @@ def take_down(stack: Stack) -> None:
         left = {kind: names for kind, names in stack.traces().items() if names}
     finally:
         stack.remove_traces()
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
     assert not left, f"`down --purge` left {left}"
 
 

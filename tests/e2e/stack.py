@@ -182,7 +182,7 @@ class Stack:
     def up(self, *options: str, seconds: float = PATIENCE) -> Result:
         """`./slip up`, which must work."""
         result = self.slip("up", *options, seconds=seconds)
-        assert result.status == 0, result
+        assert result.status == 0, str(result)
         return result
 
     def in_prepared_shell(self, line: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def test_every_mistake_is_told_and_nothing_is_touched(stack: Stack, command: str
     containers, resources = stack.traces(), stack.resources()
     with stack.configured(_mistakes):
         result = stack.slip(command)
-    assert result.status == 1, result
+    assert result.status == 1, str(result)
     for path in PATHS:
         assert path in result.output, f"{path} is not in:\n{result.output}"
     assert "nothing was touched" in result.output
@@ -51,7 +51,7 @@ def test_a_port_that_another_program_holds_is_named(stack: Stack, listener: Call
 
     with stack.configured(move_registry):
         result = stack.slip("preview")
-    assert result.status == 1, result
+    assert result.status == 1, str(result)
     assert f"127.0.0.1:{port}" in result.output
     assert "holds that port" in result.output
 
@@ -61,7 +61,7 @@ def test_default_stack_of_a_fresh_clone_can_be_previewed(stack: Stack) -> None:
     local = Stack(stack.clone, "local")
     before = local.traces()
     result = local.slip("preview")
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
     assert local.config_file.exists()
     assert {"yard", "web-1", "web-2"} <= result.changes.keys()
     assert local.traces() == before

@@ -15,18 +15,18 @@ ON_YARD = re.compile(
 def _names_host_and_remedy(stack: Stack, host: str) -> None:
     for command in ("preview", "up"):
         result = stack.slip(command)
-        assert result.status == 1, result
-        assert f"{host} does not answer" in result.output, result
-        assert f"docker start {stack.container(host)}" in result.output, result
-        assert f"./slip forget {host} -s {stack.name}" in result.output, result
-        assert "Traceback" not in result.output, result
+        assert result.status == 1, str(result)
+        assert f"{host} does not answer" in result.output, str(result)
+        assert f"docker start {stack.container(host)}" in result.output, str(result)
+        assert f"./slip forget {host} -s {stack.name}" in result.output, str(result)
+        assert "Traceback" not in result.output, str(result)
 
 
 def _forget(stack: Stack, host: str, lived_there: re.Pattern[str]) -> None:
     """Forget a host, and see to it that just what lived there is gone from the state."""
     before = stack.resources()
     result = stack.slip("forget", host, "--yes")
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
     after = stack.resources()
     gone = before.keys() - after.keys()
     assert gone == {urn for urn in before if lived_there.search(urn)}
@@ -46,7 +46,7 @@ def test_dead_app_host_is_named_forgotten_and_made_anew(stack: Stack) -> None:
         result = stack.up()
         assert greeting(first) == served
     load.check()
-    assert not {"web-2", "yard", "web-web-2"} & result.changes.keys(), result
+    assert not {"web-2", "yard", "web-web-2"} & result.changes.keys(), str(result)
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
 
 
@@ -85,4 +85,4 @@ def test_dead_registry_host_is_made_anew_with_all_its_images(stack: Stack) -> No
     # The hosts trust it as before: what they run can be pulled again by its digest.
     stack.on_host("web-1", "docker", "image", "inspect", outputs["images"]["web"])
     verified = stack.slip("verify")
-    assert verified.status == 0, verified
+    assert verified.status == 0, str(verified)

@@ -10,7 +10,7 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(one_host: Stack) -> None
     assert images
 
     down = one_host.slip("down", "--yes")
-    assert down.status == 0, down
+    assert down.status == 0, str(down)
     left = one_host.traces()
     assert (left["container"], left["network"]) == ([], [])
     assert one_host.volumes() == [f"slipway-{one_host.name}-registry"]
@@ -21,7 +21,7 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(one_host: Stack) -> None
     assert {greeting(url) for url in one_host.urls()} == {"tiny version 1"}
 
     purged = one_host.slip("down", "--purge", "--yes")
-    assert purged.status == 0, purged
+    assert purged.status == 0, str(purged)
     assert one_host.traces() == {"container": [], "network": [], "volume": []}
     assert one_host.clone.git("status", "--porcelain") == ""
 
@@ -29,6 +29,6 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(one_host: Stack) -> None
 def test_down_without_a_yes_asks_and_removes_nothing(stack: Stack) -> None:
     before = stack.traces()
     result = stack.slip("down")
-    assert result.status == 2, result
+    assert result.status == 2, str(result)
     assert "--yes" in result.output
     assert stack.traces() == before

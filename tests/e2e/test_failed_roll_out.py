@@ -96,13 +96,13 @@ def test_bad_version_fails_the_update_and_nobody_notices(stack: Stack, fault: Fa
     load.check()
 
     # The update failed, and said where, why, what the container said last, and that the old version serves on.
-    assert failed.status == 1, failed
-    assert "web on web-1" in failed.output, failed
-    assert fault.reason in failed.output, failed
-    assert fault.logged in failed.output, failed
-    assert "the version before it goes on serving" in failed.output, failed
-    assert "Traceback" not in failed.output, failed
-    assert failed.seconds < LONG / 2, failed
+    assert failed.status == 1, str(failed)
+    assert "web on web-1" in failed.output, str(failed)
+    assert fault.reason in failed.output, str(failed)
+    assert fault.logged in failed.output, str(failed)
+    assert "the version before it goes on serving" in failed.output, str(failed)
+    assert "Traceback" not in failed.output, str(failed)
+    assert failed.seconds < LONG / 2, str(failed)
 
     # The old version served on both hosts, and the second host was not even asked.
     assert served_after_failure == {old}
@@ -111,6 +111,6 @@ def test_bad_version_fails_the_update_and_nobody_notices(stack: Stack, fault: Fa
     assert json.loads(labels)["org.opencontainers.image.revision"].endswith("-dirty")
 
     # The next good version rolled forward, and left one container on each host.
-    assert served_in_the_end == {f"Hello after a {fault.name}"}, good
+    assert served_in_the_end == {f"Hello after a {fault.name}"}, str(good)
     for host in ("web-1", "web-2"):
         assert len(stack.app_containers(host, all_=True)) == 1

@@ -9,7 +9,7 @@ from tests.e2e.stack import Stack
 
 def test_first_up_ends_well_and_says_where_everything_is(first_up: FirstUp) -> None:
     result = first_up.result
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
     for fact in (
         "http://127.0.0.1:8381/",
         "http://127.0.0.1:8382/",

@@ -44,7 +44,7 @@ def _kill(stack: Stack, moment: Moment) -> None:
     command.wait_until(moment.name, moment.reached, PATIENCE)
     moment.kill(command)
     killed = command.wait(60)
-    assert killed.status != 0, killed
+    assert killed.status != 0, str(killed)
 
 
 @pytest.mark.parametrize("moment", FIRST_UP, ids=lambda moment: moment.name)

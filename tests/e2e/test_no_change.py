@@ -5,13 +5,13 @@ from tests.e2e.stack import Stack
 
 def test_second_up_changes_nothing(stack: Stack) -> None:
     result = stack.up("--expect-no-changes")
-    assert result.changes == {}, result
+    assert result.changes == {}, str(result)
     assert len(result.steps) > 40, "the engine looked at hardly anything"
 
 
 def test_preview_that_looks_at_what_is_there_finds_no_change(stack: Stack) -> None:
     result = stack.slip("preview", "--refresh", "--expect-no-changes")
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
 
 
 def test_git_status_is_clean_after_up(stack: Stack) -> None:
@@ -22,5 +22,5 @@ def test_plain_pulumi_works_in_a_prepared_shell_and_finds_no_change(stack: Stack
     for command in ("preview", "up --yes --skip-preview"):
         line = f"pulumi {command} --stack {stack.name} --expect-no-changes --non-interactive"
         result = stack.clone.start(*stack.in_prepared_shell(line)).wait(120)
-        assert result.status == 0, result
+        assert result.status == 0, str(result)
         assert "unchanged" in result.output

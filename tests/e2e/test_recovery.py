@@ -11,8 +11,8 @@ def test_refresh_brings_a_removed_app_container_back(stack: Stack) -> None:
     stack.on_host("web-2", "docker", "rm", "--force", container)
     result = stack.up("--refresh")
     assert greeting(url) == before
-    assert "web-web-2" in result.changes, result
-    assert "web-web-1" not in result.changes, result
+    assert "web-web-2" in result.changes, str(result)
+    assert "web-web-1" not in result.changes, str(result)
 
 
 def test_registry_proxy_and_app_survive_a_restart_of_their_hosts(stack: Stack) -> None:
@@ -25,7 +25,7 @@ def test_registry_proxy_and_app_survive_a_restart_of_their_hosts(stack: Stack) -
     load.check()
     assert registry.images() == images
     preview = stack.slip("preview", "--refresh", "--expect-no-changes")
-    assert preview.status == 0, preview
+    assert preview.status == 0, str(preview)
 
 
 def test_registry_proxy_and_app_survive_a_restart_of_the_engines(stack: Stack) -> None:
@@ -37,4 +37,4 @@ def test_registry_proxy_and_app_survive_a_restart_of_the_engines(stack: Stack) -
     eventually("the app answers", lambda: greeting(urls[0]) == served)
     assert registry.images() == images
     preview = stack.slip("preview", "--refresh", "--expect-no-changes")
-    assert preview.status == 0, preview
+    assert preview.status == 0, str(preview)

@@ -21,7 +21,7 @@ def test_code_change_rolls_over_both_hosts_without_a_failed_request(stack: Stack
         "web-image",
         *("web-web-1-image", "web-web-1", "web-web-1-switch"),
         *("web-web-2-image", "web-web-2", "web-web-2-switch"),
-    }, result
+    }, str(result)
 
     # One host after another: the second's container is made after the first has been switched to its own.
     began = [step.name for step in result.steps if step.operation not in {"same", "refresh"}]

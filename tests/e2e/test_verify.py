@@ -9,7 +9,7 @@ from tests.e2e.stack import Stack
 
 def _verify(stack: Stack, status: int) -> dict[str, Any]:
     result = stack.slip("verify", "--json")
-    assert result.status == status, result
+    assert result.status == status, str(result)
     report: dict[str, Any] = json.loads(result.output)
     return report
 
@@ -35,8 +35,8 @@ def test_every_check_passes_on_a_running_stack(stack: Stack) -> None:
 
 def test_table_has_a_line_for_each_check(stack: Stack) -> None:
     result = stack.slip("verify")
-    assert result.status == 0, result
-    assert len(re.findall(r"\bok\b", result.output)) >= 18, result
+    assert result.status == 0, str(result)
+    assert len(re.findall(r"\bok\b", result.output)) >= 18, str(result)
     assert "FAILED" not in result.output
 
 
