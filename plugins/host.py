@@ -246,7 +246,7 @@ class Engine:
     def __init__(self, address: str = "") -> None:
         """`address` is the `host:port` of the engine's gRPC server; without one, messages go to stderr."""
         self._address = address
-        self._send: Callable[[Any], object] | None = None
+        self._send: Callable[..., object] | None = None
         self._lock = threading.Lock()
 
     def attach(self, address: str) -> None:
@@ -267,11 +267,11 @@ class Engine:
         level = engine_pb2.LogSeverity.Value(severity.upper())
         request = engine_pb2.LogRequest(severity=level, message=message, urn=urn, ephemeral=ephemeral)
         try:
-            self._connected()(request)
+            self._connected()(request, timeout=_LOG_TIMEOUT)
         except grpc.RpcError as error:
             print(f"cannot reach the engine to say: {message} ({error})", file=sys.stderr)
 
-    def _connected(self) -> Callable[[Any], object]:
+    def _connected(self) -> Callable[..., object]:
         with self._lock:
             if self._send is None:
                 channel = grpc.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
@@ -359,6 +359,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 )
+
+_LOG_TIMEOUT = 10.0
+"""Seconds that a message may take; the work that it tells of waits meanwhile."""
 
 _SERVICE = "pulumirpc.ResourceProvider"
 

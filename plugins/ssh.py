@@ -6,6 +6,7 @@ Importing this imports `asyncssh`, which takes longer than a whole update withou
 
 import asyncio
 import contextlib
+import ctypes.util
 import os
 import posixpath
 import socket
@@ -14,11 +15,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncssh
-from asyncssh import public_key
-
 from plugins.host import Failure
 from plugins.output import Stream, Transcript
+
+_find_library = ctypes.util.find_library
+try:
+    # asyncssh looks for optional C libraries, each by running a linker or a compiler, which takes longer
+    # than all the rest.  It needs none of them: cryptography has what it can do with them.
+    vars(ctypes.util)["find_library"] = lambda name: None
+    import asyncssh
+    from asyncssh import public_key
+finally:
+    vars(ctypes.util)["find_library"] = _find_library
 
 # The waits between two dials: as the official plugin's, but shorter in the end where dialling has no limit,
 # since somebody is waiting for a machine then.
