@@ -98,6 +98,14 @@ def test_certificates_say_what_the_recorded_ones_say(call: Call) -> None:
         assert ours.not_valid_after_utc - ours.not_valid_before_utc == hours
 
 
+@pytest.mark.parametrize("call", recorded("tls", method="Diff"), ids=str)
+def test_a_refresh_rebuilds_every_recorded_state(call: Call) -> None:
+    olds = call.request["olds"]
+    made = {name: value for name, value in olds.items() if not name.startswith("__")}
+    request = Read(call.request["urn"], "it", call.type, olds["id"], made, {})
+    assert plain(Tls(then).read(request).properties) == olds
+
+
 Parsed = x509.Certificate | x509.CertificateSigningRequest
 
 
