@@ -13,6 +13,11 @@ from components.hosts import Host
 
 SETUP_TIMEOUT = "10m"
 """Longest that a machine may take to answer SSH and get its engine up."""
+LOG_DRIVER, LOG_OPTIONS = "local", {"max-file": "5", "max-size": "10m"}
+"""Logs of a container: rotated, 50 MB at most. The engines have the same default, but report the options back,
+so a container that leaves them out would look changed after a refresh."""
+ENGINE_DECIDES = ["memorySwap"]
+"""Inputs of a container with a memory limit that only the engine knows: whether it can limit swap at all."""
 LOAD_TIMEOUT = "20m"
 """Longest that a host's engine may take to get the images that it starts with."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import DockerEngine
+from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 
 IMAGE = "basecamp/kamal-proxy:v0.9.2"
 """kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
@@ -49,6 +49,8 @@ class Proxy(pulumi.ComponentResource):
             restart="always",
             memory=MEMORY_MIB,
             security_opts=["no-new-privileges"],
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             ports=[docker.ContainerPortArgs(internal=80, external=80)],
             volumes=[
@@ -61,7 +63,9 @@ class Proxy(pulumi.ComponentResource):
                 docker.ContainerLabelArgs(label="slipway.role", value="proxy"),
             ],
             # The name and the port are the old container's until it is gone.
-            opts=engine.runs_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+            opts=engine.runs_here(
+                pulumi.ResourceOptions(parent=self, delete_before_replace=True, ignore_changes=ENGINE_DECIDES)
+            ),
         )
         self.network = network.name
         self.ready = [container]

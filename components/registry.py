@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from components import script
 from components.accounts import htpasswd
 from components.certificates import Certificate, CertificateArgs, CertificateAuthority
-from components.engine import DockerEngine
+from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 from components.hosts.host import REGISTRY_DATA_PATH
 
 IMAGE = "registry:3.1.1"
@@ -142,6 +142,8 @@ class Registry(pulumi.ComponentResource):
             read_only=True,
             memory=MEMORY_MIB,
             security_opts=["no-new-privileges"],
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
             ports=[docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port)],
             volumes=[
                 docker.ContainerVolumeArgs(
@@ -155,7 +157,12 @@ class Registry(pulumi.ComponentResource):
             ],
             # The name and the port are the old container's until it is gone.
             opts=engine.runs_here(
-                pulumi.ResourceOptions(parent=self, depends_on=[settings], delete_before_replace=True)
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[settings],
+                    delete_before_replace=True,
+                    ignore_changes=ENGINE_DECIDES,
+                )
             ),
         )
         answers = command.remote.Command(

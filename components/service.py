@@ -8,7 +8,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components.engine import DockerEngine
+from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 from components.proxy import Proxy
 
 SWITCH = "/usr/local/lib/slipway/switch"
@@ -80,6 +80,8 @@ class Service(pulumi.ComponentResource):
             restart="unless-stopped",
             memory=args.memory_mib,
             security_opts=["no-new-privileges"],
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
             ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=PROCESSES, hard=PROCESSES)],
             envs=[f"{key}={value}" for key, value in sorted(args.environment.items())],
             uploads=[
@@ -102,6 +104,7 @@ class Service(pulumi.ComponentResource):
                     depends_on=[*proxy.ready, *before],
                     # Explicit: the plugin would remove the old one first, which serves until the switch.
                     delete_before_replace=False,
+                    ignore_changes=ENGINE_DECIDES,
                 )
             ),
         )

@@ -157,7 +157,8 @@ def _make_host(
                 delete_before_replace=True,
                 protect=args.protect,
                 # The engine does not report `systempaths` back, so a refresh would replace the host.
-                ignore_changes=["securityOpts"],
+                # With a memory limit it decides on swap by itself.
+                ignore_changes=["securityOpts", "memorySwap"],
             ),
         ),
     )
