@@ -1,0 +1,94 @@
+"""`python -m bench`, which is what `make bench` runs."""
+
+import signal
+from enum import StrEnum
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from bench import experiments, report
+from bench.experiments import Results
+from bench.measure import BenchError
+from bench.stack import prepared
+
+APP_HOSTS = 2
+"""App hosts of all experiments but `growth`."""
+
+
+class Experiment(StrEnum):
+    """What can be measured."""
+
+    CODE_CHANGE = "code-change"
+    TIMELINE = "timeline"
+    NO_OP = "no-op"
+    MEMORY = "memory"
+    COLD = "cold"
+    GROWTH = "growth"
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1 or max(sizes) > 99:
+        raise typer.BadParameter(f"{text}: say numbers from 1 to 99, such as 1,2,4,8")
+    return sizes
+
+
+def main(
+    only: Annotated[
+        list[Experiment] | None, typer.Option(help="Measure this alone; may be repeated.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
+) -> None:
+    """Measure updates of a stack of its own, which is removed at the end.
+
+    The tools and the machine's images are in place (its own Docker Engine keeps the hosts' image, too), and the app's
+    base image is built by each cold update. Prints tables and writes JSON to bench/results.
+    """
+    sizes = _sizes(hosts)
+    chosen = set(only or Experiment)
+    progress = Console(stderr=True, highlight=False)
+
+    def say(text: str) -> None:
+        progress.print(text, markup=False, soft_wrap=True)
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    results = Results()
+    try:
+        with prepared() as stack:
+            if chosen != {Experiment.GROWTH}:
+                stack.configure(APP_HOSTS)
+                say("bringing the stack up …")
+                stack.slip_up()
+            if Experiment.CODE_CHANGE in chosen:
+                experiments.code_change(stack, results, runs, APP_HOSTS, say)
+            if Experiment.TIMELINE in chosen:
+                experiments.timeline(stack, results, runs, say)
+            if Experiment.NO_OP in chosen:
+                experiments.no_op(stack, results, runs, APP_HOSTS, say)
+            if Experiment.MEMORY in chosen:
+                experiments.memory(stack, results, runs, APP_HOSTS, say)
+            if Experiment.COLD in chosen:
+                experiments.cold(stack, results, runs, APP_HOSTS, say)
+            if Experiment.GROWTH in chosen:
+                experiments.growth(stack, results, min(runs, experiments.GROWTH_RUNS), sizes, say)
+            say("removing the stack …")
+    except BenchError as error:
+        say(f"bench: {error}")
+        raise typer.Exit(1) from None
+    finally:
+        if results.measurements or results.timeline:
+            report.show(results, report.console())
+            say(f"written to {report.write(results, runs)}")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    typer.run(main)

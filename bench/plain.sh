@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# A roll-out as a team would write it without Slipway: build, push, and then, host by host, pull, run and switch over.
+# It is what `make bench` compares an update with. Run it from the folder that has the build context.
+#
+#   CONTEXT     the build context
+#   BASE_IMAGE  the image below the app's
+#   REGISTRY    host:port of the registry
+#   BUILD_HOST  docker context of the engine that builds
+#   APP_HOSTS   docker context and network of each host, in the order of the roll-out: "web-1=net-1 web-2=net-2"
+#   DOMAIN      the name by which the proxy knows the service
+set -euo pipefail
+: "${CONTEXT:?}" "${BASE_IMAGE:?}" "${REGISTRY:?}" "${BUILD_HOST:?}" "${APP_HOSTS:?}" "${DOMAIN:?}"
+
+service=plain
+tag=$(date +%Y%m%d%H%M%S)
+image=$REGISTRY/$service:$tag
+
+docker --context "$BUILD_HOST" build --tag "$image" \
+  --build-arg BASE_IMAGE="$BASE_IMAGE" \
+  --build-arg TITLE="$service" \
+  --build-arg REVISION="$(git -C "$CONTEXT" rev-parse HEAD)" \
+  --build-arg SOURCE="$(git -C "$CONTEXT" config remote.origin.url || true)" \
+  "$CONTEXT"
+docker --context "$BUILD_HOST" push "$image"
+reference=$(docker --context "$BUILD_HOST" inspect --format '{{index .RepoDigests 0}}' "$image")
+
+for pair in $APP_HOSTS; do
+  host=${pair%%=*} network=${pair#*=}
+  on_host() { docker --context "$host" "$@"; }
+
+  old=$(on_host ps --quiet --filter label=bench.service="$service")
+  on_host pull "$reference"
+  on_host run --detach --name "$service-$tag" --network "$network" --label bench.service="$service" \
+    --restart unless-stopped --memory 512m --security-opt no-new-privileges --ulimit nproc=4096 "$reference"
+  # Waits until it is healthy. By default the proxy would look once a second.
+  on_host exec slipway-proxy kamal-proxy deploy "$service" --target "$service-$tag:8080" --host "$DOMAIN" \
+    --health-check-path /up --health-check-interval 100ms --deploy-timeout 30s --drain-timeout 30s
+  if [ -n "$old" ]; then
+    on_host rm --force "$old"
+  fi
+done

@@ -1,0 +1,161 @@
+"""The results as a table for people and as JSON."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bench.experiments import Measurement, Results
+from tools import versions
+
+FOLDER = Path(__file__).with_name("results")
+TIMES = "\N{MULTIPLICATION SIGN}"
+WIDTH = 120
+"""Columns where there is no terminal that has its own."""
+
+
+def console() -> Console:
+    """Standard output: coloured on a terminal, else plain, and wide enough for the tables."""
+    probe = Console()
+    return probe if probe.is_terminal else Console(width=WIDTH, color_system=None)
+
+
+def show(results: Results, to: Console) -> None:
+    """Print tables of what was measured."""
+    single = [line for line in results.measurements if line.experiment != "growth"]
+    if single:
+        to.print(_measurements(single))
+    if results.ratios:
+        to.print(_ratios(results))
+    if growth := [line for line in results.measurements if line.experiment == "growth"]:
+        to.print(_growth(growth))
+    if results.timeline:
+        to.print(_timeline(results))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column in {"", "measured"} else "right")
+    return table
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "s":
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    return f"{value:.0f} {unit}".rstrip()
+
+
+def _measurements(lines: list[Measurement]) -> Table:
+    table = _table("Medians", "", "measured", "app hosts", "runs", "median", "min", "max")
+    before = ""
+    for line in lines:
+        values = line.series.values
+        table.add_row(
+            line.experiment if line.experiment != before else "",
+            line.what,
+            str(line.app_hosts),
+            str(len(values)),
+            *(_number(value, line.unit) for value in (line.series.median, min(values), max(values))),
+        )
+        before = line.experiment
+    return table
+
+
+def _ratios(results: Results) -> Table:
+    table = _table("Ratios, pair by pair", "", "measured", "median", "min", "max", "at most", "held")
+    for ratio in results.ratios:
+        held = ratio.series.median <= ratio.target
+        table.add_row(
+            ratio.experiment,
+            ratio.what,
+            *(
+                f"{v:.2f}{TIMES}"
+                for v in (ratio.series.median, min(ratio.series.values), max(ratio.series.values))
+            ),
+            f"{ratio.target:.1f}{TIMES}",
+            "yes" if held else "[red]no[/red]",
+        )
+    return table
+
+
+def _growth(lines: list[Measurement]) -> Table:
+    sizes = sorted({line.app_hosts for line in lines})
+    table = _table("Growth with the number of app hosts, medians", "measured", "runs", *map(str, sizes))
+    for what in dict.fromkeys(line.what for line in lines):
+        by_size = {line.app_hosts: line for line in lines if line.what == what}
+        one = next(iter(by_size.values()))
+        table.add_row(
+            what,
+            str(len(one.series.values)),
+            *(_number(by_size[size].series.median, one.unit) if size in by_size else "" for size in sizes),
+        )
+    return table
+
+
+def _timeline(results: Results) -> Table:
+    table = _table("Where the time of a code change goes: bare pulumi up, medians", "at", "took", "measured")
+    for entry in results.timeline:
+        took = f"{entry.seconds:.2f} s" if entry.seconds else ""
+        table.add_row(f"{entry.at:.2f} s", took, entry.what)
+    return table
+
+
+def write(results: Results, runs: int) -> Path:
+    """Write all that was measured to a file of this date, and return that."""
+    now = datetime.now(UTC)
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    content = {
+        "date": now.isoformat(timespec="seconds"),
+        "revision": _revision(),
+        "machine": _machine(),
+        "pulumi": versions.pulumi(),
+        "plugins": versions.plugins(),
+        "python": platform.python_version(),
+        "runs": runs,
+        "measurements": [
+            {
+                **{key: getattr(line, key) for key in ("experiment", "what", "unit", "app_hosts")},
+                **line.series.as_json(),
+            }
+            for line in results.measurements
+        ],
+        "ratios": [
+            {
+                "experiment": ratio.experiment,
+                "what": ratio.what,
+                "target": ratio.target,
+                **ratio.series.as_json(),
+            }
+            for ratio in results.ratios
+        ],
+        "timeline": [asdict(entry) for entry in results.timeline],
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path
+
+
+def _machine() -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processors": os.cpu_count(),
+        "memory_mib": memory // 2**20,
+        "kernel": platform.release(),
+        # Above the number of processors somebody else was at work, and the times are too long.
+        "load_average_at_end": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def _revision() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return result.stdout.strip()

@@ -1,0 +1,241 @@
+"""What is measured: a stack of its own in a clone of its own, a plain script on the same hosts, an empty program."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.measure import BenchError, run
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NAME = "bench"
+PORT_OFFSET = 600
+"""Keeps the hosts' ports apart from those of a developer's own stack."""
+PLAIN_DOMAIN = "plain.test"
+"""The name under which the plain script's service stands beside Slipway's, behind the same proxies."""
+FOREIGN = re.compile(r"^(PYTHON|PULUMI_|DOCKER_|SLIPWAY_(?!CACHE|PYTHON)|VIRTUAL_ENV|MAKE|MFLAGS)")
+"""Variables that belong to whoever runs this, and would change what is measured."""
+EMPTY_PROGRAM = '"""A Pulumi program that does nothing."""\n\nimport pulumi\n'
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack `bench` of a clone."""
+
+    root: Path
+    """The clone."""
+    folder: Path
+    """For everything else: the empty program, the docker command's settings."""
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """A user's environment, without any login of Pulumi's."""
+        own = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
+        credentials = self.folder / "credentials"
+        credentials.mkdir(exist_ok=True)
+        return own | {"PULUMI_CREDENTIALS_PATH": str(credentials)}
+
+    @cached_property
+    def pulumi_environment(self) -> dict[str, str]:
+        """What `eval "$(./slip env)"` makes of it: the environment for plain `pulumi`."""
+        line = f'eval "$(./slip env --stack {NAME})" && env --null'
+        listed = _read(["bash", "-c", line], self.root, self.environment)
+        found = dict(entry.split("=", 1) for entry in listed.split("\0") if "=" in entry)
+        # The engine's log of events is an option for those who debug.
+        return found | {"PULUMI_DEBUG_COMMANDS": "true"}
+
+    # ------------------------------------------------------------------------------------ commands
+
+    def configure(self, app_hosts: int) -> None:
+        """Write the stack's configuration: the stack `local` that users start with, with so many app hosts."""
+        template = yaml.safe_load((self.root / "cli/local-stack.yaml").read_text())
+        settings = template["config"]
+        settings["slipway:platform"]["portOffset"] = PORT_OFFSET
+        hosts = {name: host for name, host in settings["slipway:hosts"].items() if host["roles"] != ["app"]}
+        for number in range(1, app_hosts + 1):
+            hosts[f"web-{number}"] = {"roles": ["app"]}
+        settings["slipway:hosts"] = hosts
+        self._config_file.write_text(yaml.safe_dump(template, sort_keys=False))
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether anything of it may be there."""
+        return self._config_file.exists()
+
+    @property
+    def _config_file(self) -> Path:
+        return self.root / f"Pulumi.{NAME}.yaml"
+
+    def slip(self, *arguments: str, started: Callable[[int], None] = lambda _: None) -> float:
+        """Run a command of `./slip` on the stack. Returns its seconds."""
+        return run(
+            ["./slip", arguments[0], "--stack", NAME, *arguments[1:]], self.root, self.environment, started
+        )
+
+    def slip_up(self, started: Callable[[int], None] = lambda _: None) -> float:
+        """`./slip up`. Returns its seconds."""
+        return self.slip("up", started=started)
+
+    def pulumi_up(self, *options: str, started: Callable[[int], None] = lambda _: None) -> float:
+        """Bare `pulumi up` of the same stack. Returns its seconds."""
+        command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview", *options]
+        return run(command, self.root, self.pulumi_environment, started)
+
+    def down(self) -> float:
+        """Remove all of the stack, its data included. Returns the seconds."""
+        return self.slip("down", "--purge", "--yes")
+
+    # ------------------------------------------------------------------------------------ the app
+
+    def change_code(self, greeting: str) -> None:
+        """Change one line of the sample app."""
+        path = self.root / "app/config.json"
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(config | {"greeting": greeting}, indent=2) + "\n")
+
+    def urls(self) -> list[str]:
+        """Where the app answers: a URL for each host."""
+        urls: list[str] = self.outputs["serviceUrls"]["web"]
+        return urls
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets included."""
+        command = ["./slip", "output", "--stack", NAME, "--json", "--show-secrets"]
+        outputs: dict[str, Any] = json.loads(_read(command, self.root, self.environment))
+        return outputs
+
+
+@dataclass(frozen=True)
+class PlainScript:
+    """`plain.sh`, set up for a stack's hosts."""
+
+    stack: Stack
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, stack: Stack) -> "PlainScript":
+        """Give the docker command a context for each host, and log it in to the registry, as one does once."""
+        outputs = stack.outputs
+        folder = stack.folder / "plain"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        environment = stack.environment | {"DOCKER_CONFIG": str(folder)}
+
+        def docker(*arguments: str, stdin: str = "") -> str:
+            return _read(["docker", *arguments], stack.root, environment, stdin).strip()
+
+        options = []
+        for option, key in (("ca", "CaCertificate"), ("cert", "ClientCertificate"), ("key", "ClientKey")):
+            file = folder / f"{option}.pem"
+            file.touch(mode=0o600)
+            file.write_text(outputs[f"engine{key}"])
+            options.append(f"{option}={file}")
+        for host, endpoint in outputs["engineEndpoints"].items():
+            docker("context", "create", host, "--docker", ",".join([f"host={endpoint}", *options]))
+        roles = {host: facts["roles"] for host, facts in outputs["hosts"].items()}
+        build_host = next(host for host in roles if "build" in roles[host])
+        registry, account = outputs["registryAddress"], outputs["registryAccounts"][0]
+        docker(
+            *("--context", build_host, "login", registry, "--username", account, "--password-stdin"),
+            stdin=outputs["registryPasswords"][account],
+        )
+        networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
+        pairs = [
+            f"{host}={docker('--context', host, 'inspect', '--format', networks, 'slipway-proxy')}"
+            for host in roles
+            if "app" in roles[host]
+        ]
+        tagged = docker(
+            "--context", build_host, "images", "--format", "{{.Repository}}:{{.Tag}}", f"{registry}/web-base"
+        )
+        return cls(
+            stack,
+            environment
+            | {
+                "CONTEXT": "app",
+                "BASE_IMAGE": tagged.splitlines()[0],
+                "REGISTRY": registry,
+                "BUILD_HOST": build_host,
+                "APP_HOSTS": " ".join(pairs),
+                "DOMAIN": PLAIN_DOMAIN,
+            },
+        )
+
+    def up(self) -> float:
+        """Roll out the code as it is. Returns the seconds."""
+        return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, self.environment)
+
+
+@dataclass(frozen=True)
+class EmptyProgram:
+    """A Pulumi program that does nothing, with the stack's own CLI, interpreter, packages and backend."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, stack: Stack) -> "EmptyProgram":
+        """Make it, and run it once."""
+        folder = stack.folder / "empty"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "Pulumi.yaml").write_text("name: empty\nruntime:\n  name: python\n")
+            (folder / "__main__.py").write_text(EMPTY_PROGRAM)
+            run(["pulumi", "stack", "init", NAME], folder, stack.pulumi_environment)
+        program = cls(folder, stack.pulumi_environment)
+        program.up()
+        return program
+
+    def up(self, started: Callable[[int], None] = lambda _: None) -> float:
+        """Bare `pulumi up`. Returns its seconds."""
+        command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview"]
+        return run(command, self.folder, self.environment, started)
+
+
+@contextmanager
+def prepared() -> Iterator[Stack]:
+    """A clone of the working tree as it is, and its stack, which is removed afterwards, whatever happened."""
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        root = Path(folder) / "clone"
+        _clone(root)
+        stack = Stack(root, Path(folder))
+        try:
+            yield stack
+        finally:
+            if stack.is_configured:
+                stack.down()
+
+
+def _clone(root: Path) -> None:
+    """Copy what git knows or would add, and commit it, so that a first change is a change."""
+    listed = _read(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], REPOSITORY, dict(os.environ)
+    )
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, root / name, follow_symlinks=False)
+    author = ["-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "As it is"]):
+        _read(["git", *author, *command], root, dict(os.environ))
+
+
+def _read(command: list[str], folder: Path, environment: dict[str, str], stdin: str = "") -> str:
+    """What a command prints on standard output; it may be secret, so it is in no message."""
+    result = subprocess.run(
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise BenchError(f"{' '.join(command)} ended with status {result.returncode}:\n{result.stderr}")
+    return result.stdout

@@ -1,0 +1,152 @@
+"""Where the time of an update goes: what the engine reports of its steps, and which processes start when."""
+
+import contextlib
+import json
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.measure import process_tree
+
+PERIOD = 0.005
+"""Seconds between two looks at the log: how exact a moment is. The log's own times are whole seconds."""
+PROCESS_PERIOD = 0.02
+"""Seconds between two looks at the processes."""
+SAME = "same"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that took its time."""
+
+    what: str
+    at: float
+    """Seconds from the start of the CLI to its beginning."""
+    seconds: float
+
+
+@dataclass
+class Recorder:
+    """Follows one run of the CLI."""
+
+    _events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    _processes: dict[str, float] = field(default_factory=dict)
+    """When the first process of a kind was there."""
+    _begun: float = 0.0
+    _took: float = 0.0
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[tuple[str, Callable[[int], None]]]:
+        """Gives a file for the engine's log of events, and what takes the CLI's process id."""
+        ended = threading.Event()
+        with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+            log = Path(folder) / "events"
+            log.touch()
+            threads = [threading.Thread(target=self._follow, args=(log, ended), daemon=True)]
+
+            def started(pid: int) -> None:
+                self._begun = time.monotonic()
+                threads.append(threading.Thread(target=self._look, args=(pid, ended), daemon=True))
+                for thread in threads:
+                    thread.start()
+
+            try:
+                yield str(log), started
+            finally:
+                self._took = time.monotonic() - self._begun
+                ended.set()
+                for thread in threads:
+                    thread.join()
+
+    def _follow(self, log: Path, ended: threading.Event) -> None:
+        with log.open() as file:
+            half = ""
+            last = False
+            while True:
+                half += file.read()
+                *lines, half = half.split("\n")
+                self._events += [(time.monotonic() - self._begun, json.loads(line)) for line in lines if line]
+                if last:
+                    return
+                last = ended.wait(PERIOD)  # what is written until then is still read
+
+    def _look(self, pid: int, ended: threading.Event) -> None:
+        while not ended.wait(PROCESS_PERIOD):
+            now = time.monotonic() - self._begun
+            for process in process_tree(pid):
+                self._processes.setdefault(_kind(process), now)
+
+    def entries(self) -> list[Entry]:
+        """What took its time, in the order of its beginning."""
+        steps, first, last_same = self._steps()
+        program = self._processes.get("program", first)
+        changes = min((step.at for step in steps), default=self._took)
+        end = max((step.at + step.seconds for step in steps), default=last_same)
+        found = [
+            Entry("CLI: backend, language host, looking for plugins", 0, program),
+            Entry("program: Python starts, imports pulumi", program, first - program),
+            Entry("program: imports, settings, until the first change", first, changes - first),
+            Entry("resources that stay as they are", first, last_same - first),
+            *steps,
+            Entry("CLI: end", end, self._took - end),
+            Entry("all", 0, self._took),
+        ]
+        plugins = [
+            Entry(f"first process: {kind}", at, 0)
+            for kind, at in self._processes.items()
+            if kind.startswith("plugin")
+        ]
+        return sorted([*found, *plugins], key=lambda entry: entry.at)
+
+    def _steps(self) -> tuple[list[Entry], float, float]:
+        """The steps that change something, when the program registered its first resource, and the last unchanged."""
+        begun: dict[tuple[str, str], float] = {}
+        steps = []
+        first = last_same = 0.0
+        for at, event in self._events:
+            if before := event.get("resourcePreEvent"):
+                metadata = before["metadata"]
+                begun[metadata["urn"], metadata["op"]] = at
+                first = first or at
+            elif after := event.get("resOutputsEvent") or event.get("resOpFailedEvent"):
+                metadata = after["metadata"]
+                operation, urn = metadata["op"], metadata["urn"]
+                start = begun.pop((urn, operation), at)
+                if operation == SAME:
+                    last_same = at
+                elif at > start:
+                    name, kind = urn.rpartition("::")[2], metadata["type"].rpartition(":")[2]
+                    steps.append(Entry(f"{operation} {kind} {name}", start, at - start))
+        return steps, first, last_same
+
+
+def _kind(pid: int) -> str:
+    """What a process of an update is: `program`, `plugin docker` and so on; its command's name for others."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        line = " ".join(words)
+        if "language-python-exec" in line:
+            return "program"
+        if "/plugins/resource-" in line:
+            return f"plugin {line.partition('/plugins/resource-')[2].partition('-v')[0]}"
+        return words[0].rpartition("/")[2]
+    return ""
+
+
+def medians(runs: list[list[Entry]]) -> list[Entry]:
+    """One timeline of several: for each thing that took its time in all the runs, the medians."""
+    by_what: dict[str, list[Entry]] = {}
+    for entries in runs:
+        for entry in entries:
+            by_what.setdefault(entry.what, []).append(entry)
+    found = [
+        Entry(what, statistics.median(e.at for e in entries), statistics.median(e.seconds for e in entries))
+        for what, entries in by_what.items()
+        if len(entries) == len(runs)
+    ]
+    return sorted(found, key=lambda entry: (entry.at, entry.seconds))
