@@ -25,15 +25,20 @@ def install(*packages: str, failure: str) -> None:
         ToolError: a package cannot be installed; the text begins with `failure`.
     """
     options = ["-o", "DPkg::Lock::Timeout=300", "-y", "-q", "--no-install-recommends"]
-    variables = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
     command = ["apt-get", *options, "install", *packages]
     log = f"apt-{packages[0]}"
     with _one_at_a_time:
         try:
-            commands.run(command, log=log, failure=failure, variables=variables)
+            _run(command, log, failure)
         except ToolError:
-            commands.run(["apt-get", "-q", "update"], log="apt-update", failure=failure, variables=variables)
-            commands.run(command, log=log, failure=failure, variables=variables)
+            _run(["apt-get", "-q", "update"], "apt-update", failure)
+            _run(command, log, failure)
+
+
+def _run(command: list[str], log: str, failure: str) -> None:
+    # A package manager that is stopped half-way leaves work for an administrator.
+    variables = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+    commands.run(command, log=log, failure=failure, variables=variables, interruptible=False)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ def run(
     failure: str,
     directory: Path | None = None,
     variables: Mapping[str, str] | None = None,
-    stdin: IO[bytes] | None = None,
     keep_open: Iterable[int] = (),
     timeout: float | None = None,
     patience: float | None = None,
+    interruptible: bool = True,
 ) -> str:
     """Run a program to its end and return its standard output, which goes to `logs/<log>.log` in the cache too.
 
@@ -40,10 +40,10 @@ def run(
         failure: what could not be done if the program fails, the beginning of the error's sentence.
         directory: where it runs.
         variables: added to this process's environment.
-        stdin: what it reads; nothing by default.
         keep_open: file descriptors that it inherits, such as the cache's lock.
         timeout: seconds until it is stopped.
         patience: seconds until it is stopped if it has printed nothing by then. Its output goes only to the log.
+        interruptible: whether `cancel` stops it, or lets it finish.
 
     Raises:
         ToolError: it could not be started, or ended with another status than 0, or took too long.
@@ -53,7 +53,10 @@ def run(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         stdout = subprocess.PIPE if patience is None else file
-        process = _start(arguments, failure, directory, variables, stdin, stdout, file, keep_open)
+        process = _start(arguments, failure, directory, variables, stdout, file, keep_open)
+        if not interruptible:
+            with _guard:
+                _running.discard(process)
         try:
             if patience is not None:
                 _await_first_word(process, path, patience)
@@ -87,7 +90,6 @@ def _start(
     failure: str,
     directory: Path | None,
     variables: Mapping[str, str] | None,
-    stdin: IO[bytes] | None,
     stdout: IO[bytes] | int,
     log: IO[bytes],
     keep_open: Iterable[int],
@@ -100,7 +102,7 @@ def _start(
                 [str(argument) for argument in arguments],
                 cwd=directory,
                 env={**os.environ, **(variables or {})},
-                stdin=stdin or subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
                 pass_fds=tuple(keep_open),
