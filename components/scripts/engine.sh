@@ -85,6 +85,9 @@ sweep() {
 }
 
 main() {
+  # A run whose operator was killed goes on: two must not get into each other's way.
+  exec 9>/run/slipway-engine.lock
+  flock 9
   changed=false
   if ! command -v dockerd >/dev/null || ! command -v curl >/dev/null; then
     install_engine

@@ -28,6 +28,9 @@ put() {
 }
 
 main() {
+  # A run whose operator was killed goes on: two must not get into each other's way.
+  exec 9>/run/slipway-registry.lock
+  flock 9
   mkdir -p "$folder" "$DATA_PATH"
   # A missing file of accounts would make the registry invent one and print its password.
   put htpasswd <<<"$ACCOUNTS"
