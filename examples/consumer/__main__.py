@@ -1,0 +1,16 @@
+"""Reads a Slipway stack's outputs, as a dashboard or a DNS zone in a project of its own would."""
+
+import pulumi
+
+slipway = pulumi.StackReference(pulumi.Config().require("stack"))
+
+pulumi.export("urls", slipway.require_output("serviceUrls"))
+pulumi.export("images", slipway.require_output("images"))
+pulumi.export(
+    "appHosts",
+    slipway.require_output("hosts").apply(
+        lambda hosts: sorted(name for name, host in hosts.items() if "app" in host["roles"])
+    ),
+)
+# Secrets stay secret on this side, too.
+pulumi.export("registryPasswords", slipway.require_output("registryPasswords"))
