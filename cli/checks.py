@@ -91,13 +91,10 @@ class Running:
         return sorted(self.outputs["images"])
 
     @property
-    def service_hosts(self) -> list[str]:
-        """Every URL of every service."""
-        return [
-            url
-            for service in sorted(self.outputs["serviceUrls"])
-            for url in self.outputs["serviceUrls"][service]
-        ]
+    def service_urls(self) -> list[str]:
+        """Every service with each of its URLs, `web http://…`."""
+        urls = self.outputs["serviceUrls"]
+        return [f"{service} {url}" for service in sorted(urls) for url in urls[service]]
 
     def repository(self, service: str) -> str:
         """The repository of a service's image: `web` of `yard:5000/web@sha256:…`."""
@@ -168,11 +165,23 @@ def address(text: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or 443
 
 
-def get(url: str, context: ssl.SSLContext | None = None, account: tuple[str, str] | None = None) -> Answer:
+def get(
+    url: str,
+    context: ssl.SSLContext | None = None,
+    account: tuple[str, str] | None = None,
+    host: str = "",
+) -> Answer:
     """Ask for a URL directly: no proxy, no redirect, no other authority than the context's.
+
+    Args:
+        url: what to ask for.
+        context: TLS, for https.
+        account: name and password.
+        host: the name to ask for, if it is not the URL's own.
 
     Raises:
         OSError: no connection, or one that TLS refuses.
+        http.client.HTTPException: no HTTP.
 
     """
     parts = urlsplit(url)
@@ -183,7 +192,9 @@ def get(url: str, context: ssl.SSLContext | None = None, account: tuple[str, str
         )
     else:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
-    headers = {"Authorization": f"Basic {b64encode(':'.join(account).encode()).decode()}"} if account else {}
+    headers = {"Host": host} if host else {}
+    if account:
+        headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
     try:
         connection.request(
             "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=headers
@@ -329,11 +340,13 @@ def _engine_refusal(running: Running, host: str, context: ssl.SSLContext) -> str
     return "connection closed"
 
 
-def answers_health(running: Running, url: str) -> str:
+def answers_health(running: Running, subject: str) -> str:
     """A service answers its health path on each of its hosts, through the proxy."""
-    service = next(name for name, urls in running.outputs["serviceUrls"].items() if url in urls)
+    service, url = subject.split(" ", 1)
     path = running.outputs["serviceHealthPaths"][service]
-    answer = get(url.rstrip("/") + path)
+    # A proxy knows a service with a domain by that name only, wherever the name leads to today.
+    domain = running.outputs.get("serviceDomains", {}).get(service, "")
+    answer = get(url.rstrip("/") + path, host=domain)
     if answer.status != http.client.OK:
         raise Failed(f"HTTP {answer.status} on {path}: {_short(answer.body)}")
     return f"HTTP 200 on {path}"
@@ -360,7 +373,7 @@ CHECKS = (
     ),
     Check("engine refuses no certificate", refuses_no_certificate, lambda running: running.hosts),
     Check("engine refuses a foreign CA", refuses_foreign_certificate, lambda running: running.hosts),
-    Check("answers its health path", answers_health, lambda running: running.service_hosts),
+    Check("answers its health path", answers_health, lambda running: running.service_urls),
 )
 
 

@@ -1,12 +1,23 @@
-"""Whether a process of this machine still lives, and is still the one that was meant."""
+"""Which processes of this machine live, and whether one is still the one that was meant."""
 
 import os
 import subprocess
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 _PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that has not ended."""
+
+    parent: int
+    """Process id of what started it, or of what adopted it after that had ended."""
+    command: str
+    """Its arguments, separated by blanks. Empty while it is just being started, and for what the kernel runs itself."""
 
 
 def is_running(pid: int, program: str) -> bool:
@@ -17,37 +28,51 @@ def is_running(pid: int, program: str) -> bool:
     """
     if pid <= 0 or pid == os.getpid():
         return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's: alive
+    for _ in range(10):
+        process = _look(pid) if _PROC.joinpath("self").exists() else _by_ps().get(pid)
+        if process is None:
+            return False
+        if process.command:
+            return program in process.command
+        time.sleep(0.005)  # the kernel has not filled the arguments in yet
+    return False
+
+
+def everything() -> dict[int, Process]:
+    """Every process of this machine, by process id."""
     if not _PROC.joinpath("self").exists():
-        return _runs_by_ps(pid, program)
-    return program in _command_line(pid)
+        return _by_ps()
+    found = {}
+    for path in _PROC.iterdir():
+        if path.name.isdecimal() and (process := _look(int(path.name))):
+            found[int(path.name)] = process
+    return found
 
 
-def _command_line(pid: int) -> str:
-    """The arguments of a process; empty if it has ended, even if nobody has collected it yet."""
+def _look(pid: int) -> Process | None:
+    """A process by its id, from /proc. One that has ended is gone, even if nobody has collected it yet."""
     try:
-        for _ in range(10):
-            command = _PROC.joinpath(str(pid), "cmdline").read_bytes()
-            state = _PROC.joinpath(str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-            if command or state in {"Z", "X"}:
-                return command.replace(b"\0", b" ").decode(errors="replace")
-            time.sleep(0.005)  # it is just being started: the kernel has not filled the arguments in
+        command = _PROC.joinpath(str(pid), "cmdline").read_bytes()
+        # The program's name in brackets may hold anything, so the fields count from its closing bracket.
+        fields = _PROC.joinpath(str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
-        pass
-    return ""
+        return None
+    if fields[0] in {"Z", "X"}:
+        return None
+    return Process(int(fields[1]), command.replace(b"\0", b" ").decode(errors="replace"))
 
 
-def _runs_by_ps(pid: int, program: str) -> bool:
+def _by_ps() -> dict[int, Process]:
     """The same without /proc, as on macOS."""
-    shown = subprocess.run(
-        ["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return bool(shown) and not shown.startswith("Z") and program in shown
+    listed = subprocess.run(
+        ["ps", "-axwwo", "pid=,ppid=,stat=,command="], capture_output=True, text=True, check=False
+    ).stdout
+    found = {}
+    for line in listed.splitlines():
+        pid, parent, state, *command = line.split(maxsplit=3)
+        if not state.startswith("Z"):
+            found[int(pid)] = Process(int(parent), " ".join(command))
+    return found
 
 
 def now() -> datetime:

@@ -38,6 +38,10 @@ WITHOUT_TRACE = (
 scripts. A volume is never removed: Docker gives back the same one for the same name."""
 
 
+PLUGINS_PATIENCE = 10.0
+"""Seconds that the plugins of a killed CLI have to end."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """Says that an update of a stack runs on this machine, or was killed."""
@@ -104,7 +108,10 @@ def recover(stack: Stack) -> bool:
     # Without a file to read, the export costs a third of a second, so it needs a reason.
     look = marker or stack.backend.directory is not None
     pending = deployment.pending_operations(stack.deployment()) if look else []
-    refresh = bool(pending) and _settle(stack)
+    refresh = False
+    if pending:
+        _wait_for_plugins(stack)
+        refresh = _settle(stack)
     unmark(stack)
     return refresh
 
@@ -122,6 +129,23 @@ def _wait_for_orphan(stack: Stack, marker: Marker) -> None:
         )
         while processes.is_running(marker.pulumi, "pulumi"):
             time.sleep(0.2)
+
+
+def _wait_for_plugins(stack: Stack) -> None:
+    """Wait until the plugins of a killed CLI have ended: until then they may still be making something.
+
+    They notice within a second. Plugins of updates that run have a CLI as their parent, so they do not count.
+    """
+    home = stack.added_variables.get("PULUMI_HOME", "")
+    deadline = time.monotonic() + PLUGINS_PATIENCE
+    while home and time.monotonic() < deadline:
+        running = processes.everything()
+        parents = {pid for pid, process in running.items() if "pulumi" in process.command}
+        if not any(
+            f"{home}/" in process.command and process.parent not in parents for process in running.values()
+        ):
+            return
+        time.sleep(0.1)
 
 
 def _refuse_live(stack: Stack, lock: Lock) -> None:

@@ -1,5 +1,6 @@
 """`slip verify`: all checks at once, and a table of what they saw."""
 
+import http.client
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ def look(check: Check, running: Running, subject: str) -> Result:
         detail, passed = check.look(running, subject), True
     except Failed as failed:
         detail, passed = str(failed), False
-    except (OSError, ValueError, KeyError, LookupError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
         detail, passed = f"{type(error).__name__}: {error}", False
     return Result(check.title, subject, passed, detail, round(time.monotonic() - started, 3))
 

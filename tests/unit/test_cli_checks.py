@@ -265,19 +265,44 @@ def test_the_right_client_is_let_in_where_the_foreign_one_is_not(
         assert checks.get(f"https://127.0.0.1:{port}/version", context).status == 200
 
 
+HEALTH = [check for check in CHECKS if check.look is checks.answers_health]
+
+
 @pytest.mark.parametrize(("status", "passes"), [(200, True), (503, False), (302, False)])
-def test_a_service_must_answer_200(status: int, passes: bool, authority: Authority) -> None:
+@pytest.mark.parametrize("domain", ["", "app.example.org"])
+def test_a_service_must_answer_200(status: int, passes: bool, domain: str, authority: Authority) -> None:
     asked = []
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
-        asked.append(request.path)
+        asked.append((request.path, request.headers["Host"]))
         return status, "text", {}
 
     with serving(answer) as port:
-        url = f"http://127.0.0.1:{port}"
-        running = outputs(authority, serviceUrls={"web": [url]})
-        (result,) = verify(running, [check for check in CHECKS if check.look is checks.answers_health])
-    assert (result.passed, result.subject, asked) == (passes, url, ["/up"])
+        url = f"http://127.0.0.1:{port}/"
+        domains = {"web": domain} if domain else {}
+        (result,) = verify(outputs(authority, serviceUrls={"web": [url]}, serviceDomains=domains), HEALTH)
+    assert (result.passed, result.subject) == (passes, f"web {url}")
+    assert asked == [("/up", domain or f"127.0.0.1:{port}")]
+
+
+def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"no HTTP at all\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        urls = {"web": [f"http://127.0.0.1:{server.getsockname()[1]}"]}
+        (result,) = verify(outputs(authority, serviceUrls=urls), HEALTH)
+        thread.join()
+    assert not result.passed
+    assert "BadStatusLine" in result.detail
 
 
 class FakeEngine:

@@ -369,3 +369,92 @@ def test_processes_are_found_without_proc_too(
     assert not processes.is_running(sleeper.pid, "something else")
     assert not processes.is_running(dead_pid, "")
     sleeper.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Starts processes that sleep, with the given words on their command line, and ends them."""
+    processes_: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
+        processes_.append(subprocess.Popen([sys.executable, "-c", code, *words]))
+        return processes_[-1]
+
+    yield start
+    for process in processes_:
+        process.kill()
+        process.wait()
+
+
+def children(pid: int, word: str) -> list[int]:
+    running = processes.everything().items()
+    return [number for number, process in running if process.parent == pid and word in process.command]
+
+
+def with_home(stack: Stack, home: Path) -> Stack:
+    return Stack(stack.project, stack.name, stack.backend, stack.pulumi, {"PULUMI_HOME": str(home)})
+
+
+def test_a_killed_updates_plugins_may_finish_before_anything_is_looked_for(
+    tmp_path: Path, started: Any, engine: FakeEngine
+) -> None:
+    """Else a container could appear after it was looked for, and stay."""
+    pending = operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)
+    stack = with_home(make_stack(tmp_path, state(pending)), tmp_path / "home")
+    plugin = started(f"{tmp_path}/home/plugins/main.py")
+    threading.Timer(0.5, plugin.kill).start()
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert 0.4 < time.monotonic() - begun < 5
+    assert engine.removed == [("orphan", {"force": True})]
+
+
+def test_plugins_that_stay_are_not_waited_for_forever(
+    tmp_path: Path, started: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PLUGINS_PATIENCE", 0.3)
+    stack = with_home(
+        make_stack(tmp_path, state(operation("creating", NETWORK, name="net"))), tmp_path / "home"
+    )
+    started(f"{tmp_path}/home/plugins/main.py")
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert 0.3 <= time.monotonic() - begun < 5
+    assert engine.removed
+
+
+def test_plugins_of_a_live_pulumi_are_none_of_our_business(
+    tmp_path: Path, started: Any, engine: FakeEngine
+) -> None:
+    home = tmp_path / "home"
+    # The path is put together there, so that only the child has it on its command line.
+    code = (
+        "import subprocess, sys\n"
+        "sleeps = 'import time; time.sleep(60)'\n"
+        "subprocess.run([sys.executable, '-c', sleeps, sys.argv[2] + '/plugins/main.py'])"
+    )
+    live = started("pulumi up", str(home), code=code)
+    deadline = time.monotonic() + 10
+    while not (plugins := children(live.pid, f"{home}/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stack = with_home(make_stack(tmp_path, state(operation("creating", NETWORK, name="net"))), home)
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert time.monotonic() - begun < 2
+    assert children(live.pid, f"{home}/") == plugins
+    os.kill(plugins[0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("by_ps", [False, True])
+def test_every_process_is_listed_with_its_parent(
+    by_ps: bool, started: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if by_ps:
+        monkeypatch.setattr(processes, "_PROC", tmp_path)
+    process = started("some words")
+    while not processes.is_running(process.pid, "some words"):
+        time.sleep(0.01)
+    found = processes.everything()[process.pid]
+    assert found.parent == os.getpid()
+    assert found.command.strip().endswith("some words")
