@@ -53,7 +53,7 @@ class Builder:
             self._progress.show_output()
             raise Failure(f"error reading build output: {error}") from error
         except (EngineError, NotFoundError) as error:
-            raise Failure(f"error building image: {error}") from error
+            raise Failure(str(error)) from error
         except OSError as error:
             raise Failure(f"error reading build context {context}: {error}") from error
         return self._built(name, data)
@@ -116,7 +116,7 @@ class Builder:
         except StreamError as error:
             raise Failure(f"error reading push output: {error}") from error
         except (EngineError, NotFoundError) as error:
-            raise Failure(f"error pushing image: {error}") from error
+            raise Failure(str(error)) from error
         repository, _, tag = name.rpartition(":")
         repository = name if not repository or "/" in tag else repository
         digests = [entry["Digest"] for entry in data if isinstance(entry, dict) and "Digest" in entry]

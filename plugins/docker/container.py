@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 
 from plugins.docker.container_config import (
@@ -17,7 +17,7 @@ from plugins.docker.container_state import observe
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
 from plugins.docker.schema import State
 from plugins.docker.state import from_pulumi, plan, refresh, settle, write
-from plugins.host import Create, Created, Delete, Failure, InitFailure, Read
+from plugins.host import Create, Created, Delete, Failure, InitFailure, Read, Update
 from plugins.properties import Properties, Unknown
 
 UPDATED_IN_PLACE = frozenset(
@@ -36,19 +36,20 @@ POLL_SECONDS = 0.1
 def create(request: Create, engine: Engine, cancelled: Event) -> Created:
     """Make and start a container.
 
-    InitFailure where it exists afterwards, but could not be set up, started, or does not get healthy.
+    Failure where it cannot be made as it should be; then it is not there.  InitFailure where it is there, but
+    could not be started, or does not get healthy.
     """
     planned = plan(request.properties, CONTAINER.attributes)
     container_id = _make(planned, engine)
     try:
         _set_up(container_id, planned, engine)
-        if planned["start"]:
-            with _step("Unable to start container"):
-                engine.client.start(container_id)
-            if planned["wait"]:
-                _wait_until_healthy(container_id, planned["waitTimeout"], engine, cancelled)
-        with _step("Unable to inspect container"):
-            container = engine.client.inspect_container(container_id)
+    except Failure:
+        # Half a container is of no use to anybody, and would hold on to its name.
+        with suppress(EngineError, NotFoundError), engine_errors():
+            engine.client.remove_container(container_id, v=True, force=True)
+        raise
+    try:
+        container = _run(container_id, planned, engine, cancelled)
     except Failure as error:
         properties = write(container_id, _without_unknown(planned), CONTAINER, timeout=request.timeout)
         raise InitFailure(container_id, properties, [f"creating {request.urn}: {error}"]) from error
@@ -58,6 +59,17 @@ def create(request: Create, engine: Engine, cancelled: Event) -> Created:
         observed["ports"] = _without_unknown({"ports": planned["ports"]})["ports"]
     state = settle(planned, {**observed, "exitCode": None}, CONTAINER.attributes)
     return Created(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
+
+
+def _run(container_id: str, state: State, engine: Engine, cancelled: Event) -> Properties:
+    """Start the container and wait for its health, as far as `state` wants that, and return how it is then."""
+    if state["start"]:
+        with _step("Unable to start container"):
+            engine.client.start(container_id)
+        if state["wait"]:
+            _wait_until_healthy(container_id, state["waitTimeout"], engine, cancelled)
+    with _step("Unable to inspect container"):
+        return dict(engine.client.inspect_container(container_id))
 
 
 def _without_unknown(planned: State) -> State:
@@ -181,18 +193,23 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return str(container["Id"]), state
 
 
-def update(container_id: str, now: State, changed: set[str], engine: Engine) -> State:
-    """Change a container in place to `now`, and return its state."""
+def update(request: Update, now: State, changed: set[str], engine: Engine, cancelled: Event) -> State:
+    """Change a container in place to `now`, and return its state.
+
+    InitFailure where it had stopped, or had never started, and does not come up again.
+    """
     if changed & UPDATED_IN_PLACE:
         with _step("Unable to update a container"):
-            _post_update(container_id, now, engine)
-    if "mustRun" in changed and now["mustRun"]:
-        # It was seen stopped, and is to run again.
-        with _step("Unable to start container"):
-            engine.client.start(container_id)
-            container = engine.client.inspect_container(container_id)
-        return refresh(now, observe(container, now), CONTAINER.attributes)
-    return now
+            _post_update(request.id, now, engine)
+    # Without a change, Pulumi asks because the container's last start failed.
+    if changed and not ("mustRun" in changed and now["mustRun"]):
+        return now
+    try:
+        container = _run(request.id, now, engine, cancelled)
+    except Failure as error:
+        properties = write(request.id, now, CONTAINER, timeout=request.timeout)
+        raise InitFailure(request.id, properties, [f"updating {request.urn}: {error}"]) from error
+    return refresh(now, observe(container, now), CONTAINER.attributes)
 
 
 def _post_update(container_id: str, now: State, engine: Engine) -> None:

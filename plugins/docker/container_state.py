@@ -7,7 +7,7 @@ from plugins.docker.container_config import MIB
 from plugins.docker.container_schema import CONTAINER, nanoseconds
 from plugins.docker.schema import State
 from plugins.docker.state import ordered
-from plugins.properties import Properties
+from plugins.properties import Properties, Unknown
 
 _UNITS = (("h", 3600 * 10**9), ("m", 60 * 10**9))
 
@@ -40,7 +40,6 @@ def observe(container: Mapping[str, Any], before: State) -> State:
         "domainname": config["Domainname"],
         "entrypoints": config["Entrypoint"] or [],
         "groupAdds": host["GroupAdd"] or [],
-        "healthcheck": _healthcheck(config.get("Healthcheck"), before.get("healthcheck")),
         "hostname": config["Hostname"],
         "hosts": [_extra_host(entry) for entry in host["ExtraHosts"] or []],
         "image": config["Image"],
@@ -81,6 +80,10 @@ def observe(container: Mapping[str, Any], before: State) -> State:
         "workingDir": config["WorkingDir"],
         "exitCode": None if running else container["State"]["ExitCode"],
     }
+    healthcheck = _healthcheck(config.get("Healthcheck"), before.get("healthcheck"))
+    if healthcheck or not isinstance(before.get("healthcheck"), Unknown):
+        # A container without one has none (null) at first, and an empty one ever after.
+        observed["healthcheck"] = healthcheck
     return {name: ordered(value, CONTAINER.attributes[name]) for name, value in observed.items()}
 
 

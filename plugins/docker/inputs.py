@@ -77,7 +77,7 @@ def refreshed(inputs: Properties, state: Properties, attributes: Attributes) -> 
         result[name] = _refreshed_value(value, state.get(name), attributes[name])
         if name in inputs.get(_DEFAULTS, ()) and result[name] == value:
             kept_defaults.append(name)
-    return {_DEFAULTS: kept_defaults, **result} if kept_defaults else result
+    return {_DEFAULTS: sorted(kept_defaults), **result} if kept_defaults else result
 
 
 def _refreshed_value(value: Any, now: Any, attribute: Attribute) -> Any:

@@ -17,7 +17,7 @@ BUILDKIT_TRACE = "moby.buildkit.trace"
 
 KEPT_LINES = 20
 """Of a failed build's output, this many of its last lines are shown."""
-_SECONDS_BETWEEN = 0.1
+_SECONDS_BETWEEN = 0.25
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # The part that is needed here of `control.proto` of moby/buildkit: field numbers, names and types.

@@ -58,7 +58,7 @@ class Operations(NamedTuple):
 
     create: Callable[[Create, Engine], Created]
     read: Callable[[Read, Engine], tuple[str, State] | None]
-    update: Callable[[str, State, set[str], Engine], State]
+    update: Callable[[Update, State, set[str], Engine], State]
     delete: Callable[[Delete, Engine], None]
 
 
@@ -83,8 +83,9 @@ class Docker(Provider):
         checked = dict(request.news)
         accounts = plain(checked.get("registryAuth"))
         if isinstance(accounts, str):
-            compact = json.dumps(json.loads(accounts), separators=(",", ":"))
-            checked["registryAuth"] = Secret(compact)
+            failures += _account_failures(accounts)
+            if not failures:
+                checked["registryAuth"] = Secret(_compact(accounts))
         return Checked(checked, failures)
 
     def diff_config(self, request: Diff) -> Difference:
@@ -167,7 +168,7 @@ class Docker(Provider):
         state = _updated(request, schema, changed)
         if request.preview:
             return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
-        state = self._operations(request.type).update(request.id, state, changed, self._connected())
+        state = self._operations(request.type).update(request, state, changed, self._connected())
         return write(request.id, state, schema, timeout=request.timeout)
 
     def delete(self, request: Delete) -> None:
@@ -203,7 +204,9 @@ class Docker(Provider):
             return Operations(
                 lambda request, engine: container.create(request, engine, self.cancelled),
                 container.read,
-                container.update,
+                lambda request, state, changed, engine: container.update(
+                    request, state, changed, engine, self.cancelled
+                ),
                 container.delete,
             )
         if kind == "docker:index/network:Network":
@@ -219,6 +222,28 @@ class Docker(Provider):
         if kind == "docker:index/tag:Tag":
             return Operations(remote_image.create_tag, remote_image.read_tag, _unchanged, _nothing)
         return Operations(remote_image.create, remote_image.read, _unchanged, remote_image.delete)
+
+
+def _account_failures(accounts: str) -> list[CheckFailure]:
+    """Refuse what this plugin cannot do with registries; `accounts` is the JSON that Pulumi's SDK makes."""
+    try:
+        entries = json.loads(accounts)
+        names = {name for entry in entries for name, value in entry.items() if value is not None}
+    except (ValueError, AttributeError, TypeError):
+        return [CheckFailure("registryAuth", "registryAuth has to be a list of registries")]
+    return [
+        CheckFailure(
+            f"registryAuth.{name}",
+            f"Slipway's stand-in plugin does not support the provider's registryAuth.{name}: {_REMEDY}",
+        )
+        for name in sorted(names - {"address", "username", "password"})
+    ]
+
+
+def _compact(accounts: str) -> str:
+    """Return JSON as Go writes it."""
+    text = json.dumps(json.loads(accounts), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _schema(kind: str) -> Schema:
@@ -240,7 +265,7 @@ def _updated(request: Update, schema: Schema, changed: set[str]) -> State:
     return state
 
 
-def _unchanged(resource_id: str, state: State, changed: set[str], engine: Engine) -> State:
+def _unchanged(request: Update, state: State, changed: set[str], engine: Engine) -> State:
     """Change nothing at the engine: only what Pulumi does with the resource has changed."""
     return state
 
