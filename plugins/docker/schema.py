@@ -121,9 +121,9 @@ def _field(attribute: Attribute) -> Field:
 
 def items_of(value: Any, attribute: Attribute) -> list[Any] | None:
     """Return a list or set as Terraform has it, from Pulumi's form, where a `single` one is its item alone."""
-    if not attribute.single:
-        return None if value is None else list(value)
-    return None if value is None else [value]
+    if value is None:
+        return [] if attribute.is_block else None
+    return [value] if attribute.single else list(value)
 
 
 def without_defaults(value: Any) -> Any:
