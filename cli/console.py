@@ -81,6 +81,7 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """A result as labelled lines: a panel on a terminal, `label: value` elsewhere. Empty values are left out."""
     shown = [(label, value) for label, value in rows if value]
     if is_rich(sys.stdout):
+        from rich.box import HORIZONTALS  # without sides, so that what is to be copied can be
         from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
@@ -90,7 +91,9 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
         grid.add_column(overflow="fold")
         for label, value in shown:
             grid.add_row(Text(label), Text(value))  # not as markup: addresses have brackets
-        _console(sys.stdout).print(Panel(grid, title=title, title_align="left", expand=False))
+        _console(sys.stdout).print(
+            Panel(grid, title=title, title_align="left", expand=False, box=HORIZONTALS)
+        )
         return
     print(title)
     for label, value in shown:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cli import console, deployment
+from cli import console, deployment, recovery
 from cli.deployment import Deployment, Resource, name_of, provider_urn
 from cli.errors import CommandError
 from cli.project import write_private
@@ -140,6 +140,8 @@ def run(stack: Stack, host: str, *, yes: bool) -> None:
         CommandError: no such host, declined, or the state could not be written.
 
     """
+    # An import drops operations that a killed update left pending, so what they made is cleared up first.
+    refresh = " --refresh" if recovery.recover(stack) else ""
     exported = stack.export()
     result = forget(exported["deployment"], host)
     console.say(f"{host}: {len(result.removed)} resources lived on it and would be forgotten:")
@@ -155,7 +157,8 @@ def run(stack: Stack, host: str, *, yes: bool) -> None:
     stack.import_state(exported)
     console.say(f"Forgotten. The state before is kept in {backup.relative_to(stack.project.root)}.")
     console.say(
-        f"Next: `./slip up{stack.option}` makes {host} anew, or removes it if the configuration no longer has it."
+        f"Next: `./slip up{stack.option}{refresh}` makes {host} anew, or, if the configuration no longer has it, "
+        "removes it."
     )
 
 

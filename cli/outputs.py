@@ -66,23 +66,21 @@ def summary(stack: Stack) -> None:
     ]
     registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
     users = stack.config.users
+    option = stack.option
+    # A shell takes a line that ends in a pipe together with the next one, so both can be copied at once.
     login = (
-        f"./slip account password {users[0]}{stack.option} | docker login {registry} -u {users[0]} --password-stdin"
+        f"./slip account password {users[0]}{option} |\n  docker login {registry} -u {users[0]} --password-stdin"
         if registry and users
         else ""
     )
-    option = stack.option
     console.facts(
         f"Slipway: the stack {stack.name} runs",
         [
             ("Services", "\n".join(services)),
             ("Registry", str(registry)),
             ("Log in", login),
-            ("Next", f"./slip verify{option}  check every part of it"),
-            ("", ""),
-            (
-                "Later",
-                f"edit the app, ./slip up{option}  build, push and roll out\n./slip down{option}  remove it",
-            ),
+            ("Check", f"./slip verify{option}"),
+            ("Change", f"edit the app or {stack.config_file.name}, then ./slip up{option}"),
+            ("Remove", f"./slip down{option}"),
         ],
     )
