@@ -255,7 +255,7 @@ def without_hosts(stack: Stack) -> Stack:
 @pytest.mark.parametrize("killed", ["pulumi", "slip", "both"])
 def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: str) -> None:
     stack = without_hosts
-    pause = "3" if killed == "slip" else "60"
+    pause = "3" if killed == "slip" else "20"
     first = slip(stack, "--config", f"slipway:pause={pause}")
     deadline = time.monotonic() + 60
     while not stack.locks():
