@@ -88,7 +88,9 @@ def _host_config(
         "NanoCpus": round(float(given["cpus"] or 0) * 1e9),
         **resources(given),
     }
-    said = {name: value for name, value in config.items() if value not in (None, [], {}, 0) or value is False}
+    said = {
+        name: value for name, value in config.items() if value not in (None, "", [], {}, 0) or value is False
+    }
     if _OPEN_SYSTEM_PATHS in (given["securityOpts"] or []):
         said |= {"MaskedPaths": [], "ReadonlyPaths": []}
     return said

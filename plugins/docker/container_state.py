@@ -149,6 +149,6 @@ def _duration(value: int, given: str | None) -> str:
     for unit, length in _UNITS:
         count, value = divmod(value, length)
         text += f"{count}{unit}" if count or text else ""
-    if value % 10**9 and not text:
+    if 0 < value < 10**9 and not text:
         return f"{value / 10**6:g}ms"
     return f"{text}{value / 10**9:g}s"

@@ -1,4 +1,4 @@
-"""What the tests of the docker stand-in need of a real engine: a tiny image, and a tidy end."""
+"""What the tests of the docker stand-in share: a listener, and a tiny image for a real engine."""
 
 import io
 import platform
@@ -7,11 +7,13 @@ import tarfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from plugins.docker.provider import Docker
 from plugins.host import Configure, Failure
+from plugins.host import Engine as PulumiEngine
 
 # A program for Linux on x86-64: called with one argument it ends at once with status 0, else it waits for ever.
 _CODE = bytes.fromhex(
@@ -40,6 +42,17 @@ def _program() -> bytes:
     )
     segment = ((1, 4), (5, 4), (0, 8), (_ADDRESS, 8), (_ADDRESS, 8), (size, 8), (size, 8), (4096, 8))
     return elf + b"".join(value.to_bytes(length, "little") for value, length in segment) + _CODE
+
+
+class Listener(PulumiEngine):
+    """Pulumi's engine, as far as it takes messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[tuple[str, str, bool]] = []
+
+    def log(self, severity: Any, message: str, urn: str = "", *, ephemeral: bool = False) -> None:
+        self.messages.append((severity, message, ephemeral))
 
 
 def docker(*arguments: str, stdin: bytes | None = None) -> str:

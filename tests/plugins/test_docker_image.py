@@ -1,0 +1,215 @@
+"""docker.Image: contexts, digests, Dockerfiles and progress."""
+
+import io
+import tarfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.docker.context import archive, digest, go_mode
+from plugins.docker.dockerfile import base_images
+from plugins.docker.progress import Progress, StreamError
+from plugins.docker.provider import IMAGE, Docker
+from plugins.host import Check, Failure
+from tests.plugins.docker_engine import Listener
+from tests.plugins.replay import answer, differences, recorded
+
+
+def check(kind: str, news: dict[str, Any], **more: Any) -> Any:
+    plugin = Docker()
+    plugin.engine = Listener()
+    return plugin.check(Check("urn", "name", kind, {}, news, **more))
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    directory = Path("app")
+    (tmp_path / directory / "sub").mkdir(parents=True)
+    (directory / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (directory / "sub" / "code.py").write_text("print()\n")
+    (directory / "notes.md").write_text("mine\n")
+    return directory
+
+
+def test_the_digest_is_the_official_plugins(tmp_path: Path) -> None:
+    """The context of 08-fail-build is known: with it, this is the digest that was recorded."""
+    (call,) = recorded("docker", file="08-fail-build", method="Create")
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("FROM scratch\nCOPY absent /x\n")
+    dockerfile.chmod(0o644)
+    assert digest(tmp_path, dockerfile) == call.request["properties"]["build"]["contextDigest"]
+
+
+def test_the_digest_follows_content_names_and_modes_but_not_what_is_ignored(context: Path) -> None:
+    dockerfile = context / "Dockerfile"
+    (context / ".dockerignore").write_text("# a comment\n\n*.md\n.dockerignore\n")
+    digests = [digest(context, dockerfile)]
+
+    def changed() -> bool:
+        digests.append(digest(context, dockerfile))
+        return digests[-1] != digests[-2]
+
+    (context / "notes.md").write_text("other\n")
+    assert not changed()
+    (context / "sub" / "code.py").write_text("print(1)\n")
+    assert changed()
+    (context / "sub" / "code.py").chmod(0o755)
+    assert changed()
+    (context / "sub" / "code.py").rename(context / "sub" / "core.py")
+    assert changed()
+    (context / "link").symlink_to("sub")
+    assert changed()
+    dockerfile.write_text("FROM scratch\n")
+    assert changed()
+    (context / "Dockerfile.dockerignore").write_text("sub\n")
+    assert changed()
+    assert len(set(digests)) == len(digests) - 1
+
+
+def test_the_digest_does_not_depend_on_where_the_context_is(context: Path) -> None:
+    here = digest(context, context / "Dockerfile")
+    elsewhere = context.rename(context.with_name("elsewhere"))
+    assert digest(elsewhere, elsewhere / "Dockerfile") == here
+
+
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [
+        (0, "----------"),
+        (0o100644, "-rw-r--r--"),
+        (0o120777, "Lrwxrwxrwx"),
+        (0o104755, "urwxr-xr-x"),
+        (0o102755, "grwxr-xr-x"),
+        (0o010600, "prw-------"),
+        (0o020666, "Dcrw-rw-rw-"),
+    ],
+)
+def test_modes_are_written_as_go_does(mode: int, text: str) -> None:
+    assert go_mode(mode) == text
+
+
+def names_in(body: io.BytesIO) -> list[str]:
+    body.seek(0)
+    with tarfile.open(fileobj=body) as tar:
+        assert {(entry.uid, entry.gid, entry.uname) for entry in tar} == {(0, 0, "")}
+        return tar.getnames()
+
+
+def test_the_archive_has_the_dockerfile_first_and_nothing_ignored(context: Path) -> None:
+    (context / ".dockerignore").write_text("*\n!sub\n")
+    body = io.BytesIO()
+    assert archive(context, context / "Dockerfile", body) == "Dockerfile"
+    assert names_in(body) == ["Dockerfile", ".dockerignore", "sub", "sub/code.py"]
+
+
+def test_a_dockerfile_outside_of_its_context_comes_along(context: Path) -> None:
+    outside = Path("other.Dockerfile")
+    outside.write_text("FROM scratch\n")
+    body = io.BytesIO()
+    name = archive(context, outside, body)
+    assert name.startswith(".dockerfile.")
+    assert names_in(body)[0] == name
+
+
+def test_check_completes_an_image(context: Path) -> None:
+    checked = check(IMAGE, {"imageName": "r:5000/a:1", "build": {"context": "./app"}})
+    build = checked.inputs["build"]
+    assert not checked.failures
+    assert checked.inputs["buildOnPreview"] is False
+    assert (build["context"], build["dockerfile"]) == ("./app", "app/Dockerfile")
+    assert build["platform"].startswith("linux/")
+    assert build["contextDigest"] == digest(context, context / "Dockerfile")
+
+
+@pytest.mark.parametrize("call", recorded("docker", method="Check", kind=IMAGE), ids=str)
+def test_check_completes_an_image_as_recorded(call: Any, context: Path) -> None:
+    shapes = {"inputs.build.contextDigest": "[0-9a-f]{64}"}
+    assert differences(call, answer(Docker(), call), shapes) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        ({"context": "absent"}, "could not open dockerfile at relative path 'absent/Dockerfile'$"),
+        ({"context": "app", "dockerfile": "sub/code.py"}, r"Try setting `dockerfile` to 'app/sub/code\.py'"),
+    ],
+)
+def test_a_dockerfile_that_is_not_there_is_named(context: Path, build: dict[str, str], text: str) -> None:
+    with pytest.raises(Failure, match=text):
+        check(IMAGE, {"imageName": "r:5000/a:1", "build": build})
+
+
+def test_a_registry_has_to_be_named_to_push(context: Path) -> None:
+    news = {"imageName": "a:1", "build": {"context": "app"}}
+    assert [failure.property for failure in check(IMAGE, news).failures] == ["imageName"]
+    assert not check(IMAGE, {**news, "skipPush": True}).failures
+    assert not check(IMAGE, {**news, "registry": {"server": "r:5000"}}).failures
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "images"),
+    [
+        ("FROM debian:12\n", {}, ["debian:12"]),
+        ("FROM scratch\n", {}, []),
+        ("FROM --platform=linux/amd64 a AS one\nFROM b\nCOPY --from=one /x /\nFROM one\n", {}, ["a", "b"]),
+        ("ARG BASE=a\nFROM ${BASE}\n", {}, ["a"]),
+        ("ARG BASE=a\nFROM ${BASE}\n", {"BASE": "r:5000/b@sha256:1"}, ["r:5000/b@sha256:1"]),
+        ("ARG TAG\nFROM a:${TAG:-12}\n", {}, ["a:12"]),
+        ("from a \\\n  as x\nfrom $UNKNOWN\n", {}, ["a"]),
+    ],
+)
+def test_the_images_below(text: str, arguments: dict[str, str], images: list[str]) -> None:
+    assert base_images(text, arguments) == images
+
+
+REPORT = (
+    "Cm8KR3NoYTI1NjoyZjJmZDMzZjMyZGMwYWM3NDJmZjEzZDdiNWYyZDI4NzUyNmYyNGQxZGM5M2Y1OTYzYjgyZGVmYTM0M2UzMGNjGiRb"
+    "aW50ZXJuYWxdIGxvYWQgcmVtb3RlIGJ1aWxkIGNvbnRleHQqCwjMz4XYBhCjx6Ez"
+)
+"""What an engine said when it began to load a build's context (cut down to that)."""
+
+
+def follow(*messages: dict[str, Any]) -> tuple[list[Any], Listener, Progress]:
+    listener = Listener()
+    progress = Progress(listener, "urn", threading.Event())
+    return progress.follow(messages), listener, progress
+
+
+def test_buildkits_steps_are_shown() -> None:
+    # The length of the message is its second byte: 0x6f without a start, 13 more with one.
+    report = "CnwK" + REPORT[4:]
+    _, listener, _ = follow({"id": "moby.buildkit.trace", "aux": report})
+    assert listener.messages == [("info", "[internal] load remote build context", True)]
+
+
+def test_data_is_handed_on_and_repeated_progress_is_not_shown() -> None:
+    layers = [
+        {"id": "l", "status": "Pushing", "progress": str(n), "progressDetail": {"n": n}} for n in range(9)
+    ]
+    data, listener, _ = follow(*layers, {"aux": {"Digest": "sha256:1"}})
+    assert data == [{"Digest": "sha256:1"}]
+    assert listener.messages == [("info", "l Pushing 0", True)]
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"error": "short", "errorDetail": {"message": "long"}}, "long"),
+        ({"error": "x", "errorDetail": {"code": 401, "message": "x"}}, "authentication is required"),
+        ({"error": "EOF"}, "EOF: most likely the registry's credentials or its name are wrong"),
+    ],
+)
+def test_an_error_in_the_stream_ends_it(message: dict[str, Any], text: str) -> None:
+    with pytest.raises(StreamError) as failed:
+        follow({"stream": "RUN false\n"}, message)
+    assert str(failed.value) == text
+
+
+def test_a_cancelled_update_stops_following() -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(Failure, match="cancelled"):
+        Progress(Listener(), "urn", cancelled).follow([{"stream": "x"}])
