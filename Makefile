@@ -16,7 +16,11 @@ help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: test-unit test-plugins test-e2e ## Run all the tests, end to end included (needs root or a Docker Engine; minutes)
+test: tools test-unit test-plugins test-e2e ## Run all the tests, end to end included (minutes)
+
+.PHONY: tools
+tools: ## Install what is missing on this machine: Pulumi, plugins, Docker Engine, images
+	$(python) -m tools.toolchain
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Python

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -145,10 +146,13 @@ def test_patience_is_for_the_first_word_only():
     commands.run(["sh", "-c", "echo at work; sleep 0.6"], log="x", failure="-", patience=0.2)
 
 
-def _state(process_id: str) -> str:
-    """A process's state as `ps` shows it: empty if it is gone, Z if nobody has asked yet how it ended."""
-    result = subprocess.run(["ps", "-o", "stat=", "-p", process_id], capture_output=True, text=True)
-    return result.stdout.strip()[:1]
+def _runs(process_id: int) -> bool:
+    """Whether the process is there and has not ended; one that has is kept until its parent asks how."""
+    try:
+        os.kill(process_id, 0)
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
 def test_cancel_stops_the_program_and_its_children(tmp_path):
@@ -170,7 +174,7 @@ def test_cancel_stops_the_program_and_its_children(tmp_path):
     thread.join(5)
     assert len(caught) == 1
     deadline = time.monotonic() + 5
-    while _state(child.read_text().strip()) not in {"", "Z"}:
+    while _runs(int(child.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     with pytest.raises(commands.Cancelled):
