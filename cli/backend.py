@@ -1,5 +1,6 @@
 """Where the stack's state is kept: in the user's own backend where one is set, else in a file backend of the clone."""
 
+import contextlib
 import gzip
 import json
 import re
@@ -90,6 +91,22 @@ class Backend:
         content = path.read_bytes()
         checkpoint: dict[str, Any] = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
         return (checkpoint.get("checkpoint") or {}).get("latest") or {}
+
+    def mend(self, project: str, stack: str) -> None:
+        """Remove what a killed write of a file backend left half done, without which Pulumi reads the stack again.
+
+        State files are written whole or not at all, but the attributes next to them, which nobody needs, are not: an
+        empty file of them makes every command fail with "failed to load checkpoint: EOF".
+        """
+        if self.directory is None:
+            return
+        pulumi = self.directory / ".pulumi"
+        written = (pulumi / "stacks" / project).glob(f"{stack}.json*.attrs")
+        locks = (pulumi / "locks" / "organization" / project / stack).glob("*.attrs")
+        for path in (*written, *locks):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_size == 0:
+                    path.unlink()
 
     def locks(self, project: str, stack: str) -> list[Lock]:
         """The locks of a stack in a file backend."""

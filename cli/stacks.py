@@ -152,6 +152,7 @@ def open_stack(
     config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
     toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and config.platform == "local")
     backend = Backend.of(project, os.environ)
+    backend.mend(project.name, name.rpartition("/")[2])
     added = environment.variables(toolchain, project, backend, config)
     stack = Stack(project, name, backend, environment.pulumi_command(toolchain, project, added), added)
     if not missing_ok and not stack.exists():

@@ -105,6 +105,20 @@ def test_the_state_is_read_straight_from_its_file(tmp_path: Path, name: str) -> 
     assert backend.deployment("slipway", "dev") is None
 
 
+def test_attributes_that_a_killed_write_left_empty_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / ".pulumi" / "stacks" / "slipway"
+    folder.mkdir(parents=True)
+    for name, content in {"local.json": "{}", "local.json.attrs": "", "local.json.bak.attrs": "{}"}.items():
+        (folder / name).write_text(content)
+    (folder / "localhost.json.attrs").touch()  # another stack's
+    Backend(f"file://{tmp_path}").mend("slipway", "local")
+    assert {path.name for path in folder.iterdir()} == {
+        "local.json",
+        "local.json.bak.attrs",
+        "localhost.json.attrs",
+    }
+
+
 def test_a_passphrase_is_made_once_and_kept_private(project: Project) -> None:
     backend = Backend.of(project, {})
     first = environment.passphrase_file(project, backend, config(""), {})
