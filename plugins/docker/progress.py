@@ -2,7 +2,6 @@
 
 import base64
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from threading import Event
 from typing import Any
@@ -17,6 +16,7 @@ BUILDKIT_TRACE = "moby.buildkit.trace"
 
 KEPT_LINES = 20
 """Of a failed build's output, this many of its last lines are shown."""
+_KEPT_CHARACTERS = 4000
 _SECONDS_BETWEEN = 0.25
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -78,8 +78,7 @@ class Progress:
         self._cancelled = cancelled
         self._last = ""
         self._next = 0.0
-        self.output: deque[str] = deque(maxlen=KEPT_LINES)
-        """What the build's steps have printed last."""
+        self._output = ""
 
     def status(self, text: str) -> None:
         """Show `text` as what is being done."""
@@ -93,8 +92,9 @@ class Progress:
 
     def show_output(self) -> None:
         """Tell the user for good what the build's steps have printed last."""
-        if self.output:
-            self._engine.log("info", "\n".join(self.output), self._urn)
+        lines = self._output.strip().splitlines()[-KEPT_LINES:]
+        if lines:
+            self._engine.log("info", "\n".join(lines), self._urn)
 
     def follow(self, messages: Iterable[Mapping[str, Any]]) -> list[Any]:
         """Show `messages` until they end, and return what came with them as data.
@@ -113,9 +113,12 @@ class Progress:
                 data.append(message["aux"])
             else:
                 self._show(_text(message), often=bool(message.get("progressDetail")))
-                if message.get("stream", "").strip():
-                    self.output.append(message["stream"].rstrip())
+                self._keep(message.get("stream", ""))
         return data
+
+    def _keep(self, output: str) -> None:
+        """Remember the end of what the build's steps print, which comes in pieces of lines."""
+        self._output = (self._output + output)[-_KEPT_CHARACTERS:]
 
     def _show(self, text: str, *, often: bool) -> None:
         """Show `text`; what comes `often` only now and then, since nobody reads that fast."""
@@ -134,9 +137,9 @@ class Progress:
             size = f" {status.current * 100 // status.total}%" if status.total else ""
             self._show(status.id + size, often=True)
         for log in report.logs:
-            lines = log.msg.decode(errors="replace").rstrip().splitlines()
-            self.output.extend(lines)
-            self._show(lines[-1] if lines else "", often=True)
+            text = log.msg.decode(errors="replace")
+            self._keep(text)
+            self._show(text.strip().rpartition("\n")[2], often=True)
         for warning in report.warnings:
             self.warn(warning.short.decode(errors="replace"))
 

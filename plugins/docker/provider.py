@@ -7,7 +7,6 @@ from typing import NamedTuple
 from plugins.docker import inputs
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.differences import compare, property_changes
-from plugins.docker.endpoint import CONNECT_TIMEOUT
 from plugins.docker.engine import Engine, EngineError
 from plugins.docker.schema import Schema, State, without_defaults
 from plugins.docker.state import filled, from_pulumi, plan, to_pulumi, write, write_preview
@@ -104,7 +103,7 @@ class Docker(Provider):
                 self.engine.log(
                     "error",
                     f"No Docker Engine answers at {engine.address} ({error}). Is the machine up, and Docker "
-                    f"running there? An engine has {CONNECT_TIMEOUT:.0f} seconds to answer.",
+                    "running there?",
                     request.urn,
                 )
                 raise Failure(

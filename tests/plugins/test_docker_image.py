@@ -213,3 +213,9 @@ def test_a_cancelled_update_stops_following() -> None:
     cancelled.set()
     with pytest.raises(Failure, match="cancelled"):
         Progress(Listener(), "urn", cancelled).follow([{"stream": "x"}])
+
+
+def test_the_end_of_a_failed_builds_output_is_shown_whole() -> None:
+    _, listener, progress = follow({"stream": "cannot acc"}, {"stream": "ess\nit\n"})
+    progress.show_output()
+    assert listener.messages[-1] == ("info", "cannot access\nit", False)
