@@ -76,8 +76,13 @@ def run(
     return (output or b"").decode(errors="replace")
 
 
+def begin() -> None:
+    """Let programs start again after a `cancel`."""
+    _cancelled.clear()
+
+
 def cancel() -> None:
-    """Stop every program that `run` started here, and let no other start."""
+    """Stop every program that `run` started here, and let no other start until `begin`."""
     _cancelled.set()
     with _guard:
         processes = list(_running)

@@ -101,7 +101,7 @@ def compiler(wanted_for: str) -> str:
         found = str(USUAL)
     if not found:
         raise ToolError(
-            f"{wanted_for} can neither be downloaded here nor built, because there is no Go on PATH; "
+            f"{wanted_for} can neither be downloaded here nor built, because there is no Go on PATH: "
             f"open the network to Pulumi's and Docker's downloads, or install Go 1.25 or newer."
         )
     return found

@@ -22,6 +22,7 @@ class Plan:
 
     def run(self) -> None:
         """Run what is missing; stop everything at the first failure, or when the user does."""
+        commands.begin()
         lanes: list[Callable[[], None]] = []
         if "pulumi" in self._needs:
             cli = pulumi_cli.find() or pulumi_cli.accept_from_path()

@@ -87,13 +87,12 @@ def _describe(path: Path) -> dict[str, str | int]:
 
 def _download(report: Report, version: str) -> Path:
     with report.step("Pulumi CLI", f"downloading {version} from Pulumi") as step:
-        # Slow to import, and needed only here.
+        # Slow to import, and needed only here. Its default is the version of the SDK itself, which is the pinned one.
         from pulumi.automation import PulumiCommand
-        from semver import VersionInfo
 
         with cache.staged(directory().parent) as staged:
             try:
-                PulumiCommand.install(root=str(staged / "root"), version=VersionInfo.parse(version))
+                PulumiCommand.install(root=str(staged / "root"))
             except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 raise ToolError(f"the Pulumi CLI {version} cannot be downloaded: {error}") from None
             directory().parent.mkdir(parents=True, exist_ok=True)
