@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -53,8 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report: Any = yield
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
     if report.when == "call":
         item.stash[_outcomes] = report.passed
     return report
@@ -123,6 +123,22 @@ def three_hosts() -> dict[str, Any]:
     return settings
 
 
+def one_host_settings() -> dict[str, Any]:
+    """A stack with one host that does it all, with a service that is quick to build."""
+    return {
+        "platform": {"kind": "local", "portOffset": 400},
+        "hosts": {"box": {"roles": ["registry", "build", "app"]}},
+        "services": {
+            "web": {
+                "build": {"context": "tests/e2e/fixtures/tiny"},
+                "health": "/",
+                "healthTimeout": HEALTH_TIMEOUT,
+                "drainTimeout": 1,
+            }
+        },
+    }
+
+
 def take_down(stack: Stack) -> None:
     """Remove the stack as a user would, and fail if that leaves anything; remove that too."""
     try:
@@ -156,20 +172,7 @@ def one_host(clone: Clone, machine: None) -> Iterator[Stack]:
     """The configuration of a stack with one host that does it all; a test brings it up. Removed after each test."""
     stack = Stack(clone, "e2e-one")
     stack.remove_traces()
-    stack.write_config(
-        {
-            "platform": {"kind": "local", "portOffset": 400},
-            "hosts": {"box": {"roles": ["registry", "build", "app"]}},
-            "services": {
-                "web": {
-                    "build": {"context": "tests/e2e/fixtures/tiny"},
-                    "health": "/",
-                    "healthTimeout": HEALTH_TIMEOUT,
-                    "drainTimeout": 1,
-                }
-            },
-        }
-    )
+    stack.write_config(one_host_settings())
     try:
         yield stack
     finally:

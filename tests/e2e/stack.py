@@ -33,6 +33,10 @@ def docker(*arguments: str, check: bool = True) -> str:
     return result.stdout.strip()
 
 
+def _without_ciphertext(value: dict[str, Any]) -> dict[str, Any]:
+    return value | {"ciphertext": "…"} if "ciphertext" in value else value
+
+
 def eventually(what: str, holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something holds; errors of the network count as "not yet"."""
     deadline = time.monotonic() + seconds
@@ -201,8 +205,11 @@ class Stack:
         return self.clone.read(*self.in_prepared_shell(line))
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """The state's resources by URN; those that wait for their deletion are left out."""
-        found = json.loads(self.export())["deployment"]["resources"]
+        """The state's resources by URN; those that wait for their deletion are left out.
+
+        Encrypted secrets are shown as such: every export encrypts them anew.
+        """
+        found = json.loads(self.export(), object_hook=_without_ciphertext)["deployment"]["resources"]
         return {resource["urn"]: resource for resource in found if not resource.get("delete")}
 
     def registry(self) -> Registry:

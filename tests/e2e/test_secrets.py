@@ -2,16 +2,22 @@
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.e2e.conftest import FirstUp
 from tests.e2e.stack import Stack, docker
 
-PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\n(.+?)\n-----END", re.DOTALL)
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\n(.+?)\n-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +26,8 @@ def secrets(first_up: FirstUp) -> dict[str, str]:
     stack = first_up.stack
     found: dict[str, str] = {}
     for text in _texts(json.loads(stack.export("--show-secrets"))):
-        for kind, body in PRIVATE_KEY.findall(text):
-            lines = body.splitlines()
-            # The first line of a key of OpenSSH's is the same in all of them.
-            for line in lines[1:] if kind == "OPENSSH " else lines:
-                if len(line) >= 20:
-                    found[line] = f"{kind}private key"
+        for match in PRIVATE_KEY.finditer(text):
+            found |= dict.fromkeys(_private_lines(match[0] + "\n", match[2]), f"{match[1]}private key")
     for account, password in stack.outputs()["registryPasswords"].items():
         found[password] = f"password of {account}"
     found[(stack.clone.root / ".slipway/passphrase").read_text().strip()] = "passphrase"
@@ -46,6 +48,27 @@ def _texts(value: Any) -> Iterable[str]:
         yield value
 
 
+def _private_lines(pem: str, body: str) -> Iterable[str]:
+    """The lines of a private key that hold the private number itself; the others are public, or the same in all."""
+    key: object
+    if "OPENSSH" in pem:
+        key = serialization.load_ssh_private_key(pem.encode(), None)
+    else:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+    if isinstance(key, EllipticCurvePrivateKey):
+        secret = key.private_numbers().private_value.to_bytes((key.key_size + 7) // 8, "big")
+    else:
+        assert isinstance(key, Ed25519PrivateKey), f"a key of a type that this test does not know: {key}"
+        secret = key.private_bytes_raw()
+    start = b64decode(body).index(secret)
+    first, last = start * 4 // 3, (start + len(secret)) * 4 // 3
+    position = 0
+    for line in body.splitlines():
+        if min(last, position + len(line)) - max(first, position) >= 12:  # less would be found by chance
+            yield line
+        position += len(line)
+
+
 def _leaks(secrets: dict[str, str], text: str) -> set[str]:
     return {what for secret, what in secrets.items() if secret in text}
 
@@ -55,6 +78,7 @@ def test_there_are_secrets_to_look_for(secrets: dict[str, str]) -> None:
     # Two authorities, the operator, three engines, the registry; an SSH key and three host keys.
     assert kinds.count("EC private key") >= 7
     assert kinds.count("OPENSSH private key") >= 4
+    assert kinds.count("private key") >= 7
     assert {"password of hosts", "password of deploy", "passphrase"} <= set(kinds)
 
 
