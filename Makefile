@@ -5,10 +5,6 @@ SHELL := /bin/bash
 
 # Made on first use; see `slip`. Asked for only by targets that need it.
 python = $(or $(shell SLIPWAY_DEV=1 ./slip --python),$(error there is no Python environment, see above))
-export PYTHONPATH := $(CURDIR)
-export PYTHONSAFEPATH := 1
-export PULUMI_ERROR_OUTPUT_STRING := true
-
 PYTEST_ARGS ?=
 
 .PHONY: help
@@ -24,7 +20,7 @@ tools: ## Install what is missing on this machine: Pulumi, plugins, Docker Engin
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Python
-	$(python) -m pytest tests/unit $(PYTEST_ARGS)
+	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit $(PYTEST_ARGS)
 
 .PHONY: test-plugins
 test-plugins: ## Compare the stand-in plugins with recordings of the official ones
