@@ -3,11 +3,14 @@
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from cli.stack_config import StackConfig
 
 EPILOGUE = (
     "Exit status: 0 it worked; 1 what was asked for failed (an update, a check), a host does not answer, or something "
@@ -55,18 +58,25 @@ def _stack_names(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def _host_names(incomplete: str) -> list[str]:
-    """For shell completion: the hosts in the configurations here."""
+def _configurations() -> "list[StackConfig]":
+    """For shell completion: what the stacks here say."""
     from cli.project import Project
     from cli.stack_config import StackConfig
 
     project = Project.here()
-    hosts = {
-        host
-        for stack in _stack_names("")
-        for host in StackConfig.read(project.config_file(stack), project.name).hosts
-    }
+    return [StackConfig.read(project.config_file(stack), project.name) for stack in _stack_names("")]
+
+
+def _host_names(incomplete: str) -> list[str]:
+    """For shell completion: the hosts in the configurations here."""
+    hosts = {host for configuration in _configurations() for host in configuration.hosts}
     return sorted(host for host in hosts if host.startswith(incomplete))
+
+
+def _user_names(incomplete: str) -> list[str]:
+    """For shell completion: the registry's accounts in the configurations here."""
+    names = {name for configuration in _configurations() for name in configuration.accounts}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 StackName = Annotated[
@@ -267,6 +277,46 @@ def account_list(stack: StackName = "local") -> None:
     from cli.stacks import open_stack
 
     accounts.show(open_stack(stack))
+
+
+AccountName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The account's name.", autocompletion=_user_names)
+]
+
+
+@_command(account, "add")
+def account_add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A new name.")], stack: StackName = "local"
+) -> None:
+    """Let somebody in: make a password, and add the name to the configuration. The next `up` puts it in place.
+
+    Nobody else is disturbed, and the registry is not restarted.
+    """
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    accounts.add(open_stack(stack), name)
+
+
+@_command(account, "remove")
+def account_remove(name: AccountName, stack: StackName = "local") -> None:
+    """Take an account and its password out of the configuration. The registry refuses it from the next `up` on."""
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    accounts.remove(open_stack(stack), name)
+
+
+@_command(account, "rotate")
+def account_rotate(name: AccountName, stack: StackName = "local") -> None:
+    """Make a new password for an account. From the next `up` on the registry takes that one only.
+
+    NAME may be `hosts`, by which the stack's own hosts push and pull.
+    """
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    accounts.rotate(open_stack(stack), name)
 
 
 @_command(account, "password")

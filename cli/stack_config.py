@@ -66,6 +66,19 @@ class StackConfig:
         return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
 
     @property
+    def users_can_be_edited(self) -> bool:
+        """Whether Pulumi can change the list of users in its place: what holds it is YAML, not an object in a text.
+
+        Pulumi would put a new object in place of the whole text, and lose what it says.
+        """
+        values = self.content.get("config")
+        registry = values.get(f"{self.project}:registry") if isinstance(values, dict) else None
+        if registry is None:
+            return True
+        users = registry.get("users", []) if isinstance(registry, dict) else None
+        return isinstance(users, list) and all(isinstance(user, str) for user in users)
+
+    @property
     def accounts(self) -> tuple[str, ...]:
         """Every account of the registry."""
         return (HOSTS_ACCOUNT, *self.users)
@@ -77,8 +90,9 @@ class StackConfig:
 
     @property
     def is_protected(self) -> bool:
-        """Whether the stack asks for care."""
-        return self.setting("protect") is True
+        """Whether the stack asks for care. `pulumi config set` of any other key writes this one anew, as a text."""
+        value = self.setting("protect")
+        return value is True or value == "true"
 
     @property
     def has_passphrase(self) -> bool:
