@@ -330,6 +330,35 @@ def account_password(
     print(accounts.password(open_stack(stack), name))
 
 
+@_command(app, "login")
+def login(
+    stack: StackName = "local",
+    account: Annotated[
+        str | None,
+        typer.Option(
+            "--account", "-a", metavar="NAME", help="Whom to log in as.", autocompletion=_user_names
+        ),
+    ] = None,
+) -> None:
+    """Let this machine's Docker trust the stack's registry, and log it in.
+
+    The first of the registry's users is logged in unless you say --account. `./slip logout` undoes it.
+    """
+    from cli.login import login as run
+    from cli.stacks import open_stack
+
+    run(open_stack(stack), account)
+
+
+@_command(app, "logout")
+def logout(stack: StackName = "local") -> None:
+    """Undo what `login` did: log out, and trust the registry no more. Works without the stack too."""
+    from cli.login import logout as run
+    from cli.project import Project
+
+    run(Project.here(), stack)
+
+
 @_command(app, "version")
 def version() -> None:
     """Print the versions of what Slipway stands on."""

@@ -31,7 +31,19 @@ def slip(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-COMMANDS = ["up", "preview", "down", "verify", "env", "forget", "output", "version", "account"]
+COMMANDS = [
+    "up",
+    "preview",
+    "down",
+    "verify",
+    "env",
+    "forget",
+    "output",
+    "version",
+    "account",
+    "login",
+    "logout",
+]
 
 
 @pytest.fixture(scope="module")
