@@ -225,6 +225,15 @@ def verify(stack: StackName = "local", as_json: Json = False) -> None:
     raise typer.Exit(run(open_stack(stack), as_json=as_json))
 
 
+@_command(app, "images")
+def images(stack: StackName = "local", as_json: Json = False) -> None:
+    """Print what the registry has, with tags, digests, sizes, ages and source revisions, and what of it runs where."""
+    from cli.images import run
+    from cli.stacks import open_stack
+
+    run(open_stack(stack), as_json=as_json)
+
+
 @_command(app, "env")
 def env(stack: StackName = "local") -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".

@@ -47,6 +47,7 @@ def stack_outputs(
         "serviceUrls": {
             name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services
         },
+        "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
         "serviceDomains": {
             name: service.domain for name, service in settings.services.items() if service.domain
         },

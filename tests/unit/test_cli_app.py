@@ -43,6 +43,7 @@ COMMANDS = [
     "account",
     "login",
     "logout",
+    "images",
 ]
 
 

@@ -212,6 +212,7 @@ def test_one_host_can_do_everything() -> None:
     ports = {int(port["internal"]) for port in program.named("box", "container:Container").inputs["ports"]}
     assert ports == {22, 80, 2376, 5000}
     assert program.outputs["serviceUrls"] == {"web": ["http://127.0.0.1:8080/"]}
+    assert program.outputs["serviceHosts"] == {"web": ["box"]}
 
 
 def test_two_services_share_a_host_by_their_domains() -> None:
@@ -232,6 +233,7 @@ def test_two_services_share_a_host_by_their_domains() -> None:
         if "switch" in r.request.name
     }
     assert set(switches) == {"shop-web-1-switch", "shop-web-2-switch", "blog-web-2-switch"}
+    assert program.outputs["serviceHosts"] == {"shop": ["web-1", "web-2"], "blog": ["web-2"]}
     assert switches["blog-web-2-switch"].endswith(" blog.example.com")
 
 
