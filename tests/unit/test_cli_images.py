@@ -186,7 +186,9 @@ def test_what_was_deleted_meanwhile_is_left_out(registry: FakeRegistry, api: Reg
     assert [image.tags for image in images.images(api, {})] == [("here",)]
 
 
-def test_a_connection_that_the_registry_has_closed_is_made_anew(registry: FakeRegistry, api: RegistryApi) -> None:
+def test_a_connection_that_the_registry_has_closed_is_made_anew(
+    registry: FakeRegistry, api: RegistryApi
+) -> None:
     registry.tags = {"web": {"v1": registry.image()["digest"]}}
     for _ in range(3):  # the server of these tests closes each after its answer
         assert api.tags("web") == ["v1"]
