@@ -25,6 +25,7 @@ THEMES = (
     "no_change",
     "secrets",
     "verify",
+    "accounts",
     "roll_out",
     "failed_roll_out",
     "recovery",
