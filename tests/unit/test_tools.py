@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -197,12 +198,16 @@ def test_duration(seconds, text):
     assert duration(seconds) == text
 
 
+def untimed(stream: io.StringIO) -> str:
+    return re.sub(r"\d+\.\d s$", "(time)", stream.getvalue(), flags=re.MULTILINE)
+
+
 def test_without_a_terminal_a_step_is_one_line():
     stream = io.StringIO()
     report = Report(Console(file=stream, width=40))
     with report.step("Docker Engine", "starting [it]") as step:
         step.done("started [1], a line that is longer than the console is wide")
-    lines = stream.getvalue().splitlines()
+    lines = untimed(stream).splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(
         "✓ Docker Engine      started [1], a line that is longer than the console is wide  0.0 s"
@@ -216,7 +221,7 @@ def test_a_failed_step_says_so_and_a_cancelled_one_nothing():
         raise ToolError("no")
     with pytest.raises(commands.Cancelled), report.step("Proxy image", "building it"):
         raise commands.Cancelled
-    assert stream.getvalue().splitlines() == ["✗ Pulumi CLI         failed: building it  0.0 s"]
+    assert untimed(stream).splitlines() == ["✗ Pulumi CLI         failed: building it  (time)"]
 
 
 def test_with_a_terminal_the_lines_that_stay_are_the_same():
