@@ -16,6 +16,9 @@ from cli.stacks import Stack
 AT_ONCE = 8
 """How many requests are under way at a time."""
 
+TAGS_SHOWN = 3
+"""How many tags of an image the table shows where there are many."""
+
 REVISION = "org.opencontainers.image.revision"
 """The label, or annotation, that names the source's commit (OCI image specification)."""
 
@@ -181,7 +184,7 @@ def show(
         [
             (
                 image.repository,
-                ", ".join(image.tags) or "-",
+                some(image.tags),
                 image.digest[:19],
                 ", ".join(image.platforms) or "-",
                 size(image.size),
@@ -192,6 +195,13 @@ def show(
             for image in found
         ],
     )
+
+
+def some(tags: Sequence[str]) -> str:
+    """Tags in a table's cell: all of a few, or the first of many and how many there are besides."""
+    if len(tags) <= TAGS_SHOWN + 1:
+        return ", ".join(tags) or "-"
+    return f"{', '.join(tags[:TAGS_SHOWN])} and {len(tags) - TAGS_SHOWN} more"
 
 
 def size(count: int) -> str:

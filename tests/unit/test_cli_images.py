@@ -314,6 +314,19 @@ def test_an_image_that_runs_but_is_gone_is_a_warning(
 
 
 @pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("", "-"),
+        ("a", "a"),
+        ("abcd", "a, b, c, d"),
+        ("abcde", "a, b, c and 2 more"),
+    ],
+)
+def test_many_tags_do_not_fill_the_table(tags: str, expected: str) -> None:
+    assert images.some(tuple(tags)) == expected
+
+
+@pytest.mark.parametrize(
     ("count", "expected"),
     [
         (0, "0 B"),
