@@ -207,17 +207,16 @@ def _remove(done: Login) -> str:
         else:
             file.unlink()
             said = f", and {file} is removed"
-        for folder in reversed(done.folders):
-            with contextlib.suppress(FileNotFoundError):
-                if any(Path(folder).iterdir()):
-                    break
-                Path(folder).rmdir()
     except PermissionError as error:
         raise CommandError(
             f"{error.filename} is not yours to remove",
             f"Run `sudo rm '{file}'`, then this again.",
             status=1,
         ) from error
+    for folder in reversed(done.folders):
+        # One that others use too, or that is root's, stays: an empty folder is in nobody's way.
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
     return said
 
 
