@@ -23,7 +23,6 @@ THEMES = (
     "first_up",
     "configuration",
     "no_change",
-    "secrets",
     "verify",
     "accounts",
     "roll_out",
@@ -32,8 +31,9 @@ THEMES = (
     "dead_host",
     "killed",
     "down",
+    "secrets",
 )
-"""The files' order: a stack is made first, then looked at, then changed, then broken."""
+"""The files' order: a stack is made first, then looked at, then changed, then broken; and what was said on the way."""
 TIME_LIMIT = 300
 """Seconds that one test may take, without the fixtures that it waits for: those have limits of their own."""
 TOOLS_LIMIT = 3600
@@ -67,8 +67,12 @@ def machine() -> Iterator[None]:
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "version"], capture_output=True).returncode
     )
-    if not has_engine and os.geteuid() != 0:
+    missing = ""
+    if not Path("/proc/self").exists():
+        missing = "these tests look at processes by /proc, so they need Linux"
+    elif not has_engine and os.geteuid() != 0:
         missing = "no Docker Engine answers, and only root can install one"
+    if missing:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

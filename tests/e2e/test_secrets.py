@@ -89,7 +89,7 @@ def test_exported_state_has_none(stack: Stack, secrets: dict[str, str]) -> None:
 
 
 def test_nothing_that_was_ever_printed_has_one(stack: Stack, secrets: dict[str, str]) -> None:
-    assert len(stack.clone.said) > 3
+    assert stack.clone.said
     for output in stack.clone.said:
         assert _leaks(secrets, output) == set()
 
