@@ -1,5 +1,7 @@
 """Slipway's line: settings, certificates, hosts, engines, registry, images, services, outputs."""
 
+import signal
+
 import pulumi
 import pulumi_tls as tls
 
@@ -18,6 +20,11 @@ from components.outputs import stack_outputs
 from components.proxy import Proxy, ProxyArgs
 from components.registry import Registry, RegistryArgs
 from components.service import Service, ServiceArgs
+
+if __name__ == "__main__":
+    # Pulumi interrupts a program whose update has failed. Python would wait for the engine's answers, which no longer
+    # come, and be killed 5 s later; those who look for the error would wait for that too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # settings: wrong ones end the program here, before anything is touched.
 settings = configuration.load()
