@@ -10,9 +10,9 @@ proxy=slipway-proxy
 
 in_proxy() { docker exec "$proxy" kamal-proxy "$@"; }
 
-# The proxy may be a moment old.
+# What serves now: a table of service, host, path, target, … Asked again while the proxy is only just starting.
 for _ in $(seq 100); do
-  in_proxy list >/dev/null 2>&1 && break
+  listing=$(in_proxy list 2>/dev/null) && break
   sleep 0.1
 done
 
@@ -24,9 +24,14 @@ fi
 
 service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
 
-# What serves now. A line of `list`: service, host, path, target, …; some may be blank, and all may be coloured.
-old=$(in_proxy list | sed 's/\x1b\[[0-9;]*m//g' | awk -v service="$service" '$1 == service' |
-  grep -oE '[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+' | head -n 1 | cut -d: -f1 || true)
+# The target's container. Cells may be blank, and all may be coloured.
+old=$(awk -v service="$service" '
+  { gsub(/\033\[[0-9;]*m/, "") }
+  $1 == service && match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
+    split(substr($0, RSTART, RLENGTH), target, ":")
+    print target[1]
+    exit
+  }' <<<"$listing")
 
 fail() {
   local logs
@@ -42,15 +47,18 @@ fail() {
   exit 6
 } >&2
 
-state() { docker inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}}' "$container"; }
-address() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$container"; }
+# The address comes last, since a container that is not running has none.
+inspect() {
+  docker inspect "$container" --format '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{
+    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+}
 
 # Waits here rather than in the proxy, which cannot tell a crash from a slow start and would wait on.
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
 deadline=$(($(now) + health_timeout * 1000000))
 answer=
 while :; do
-  read -r status exit_code restarts out_of_memory <<<"$(state)"
+  read -r status exit_code restarts out_of_memory address <<<"$(inspect)"
   if [ "$status" != running ] || [ "$restarts" -gt 0 ]; then
     # Restarted meanwhile, it no longer shows the code that it exited with.
     if [ "$status" = running ]; then
@@ -62,7 +70,7 @@ while :; do
   fi
   # 000 is curl's word for no answer; its exit status says why.
   curl_status=0
-  answer=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${domain:+-H "Host: $domain"} "http://$(address):$port$path") || curl_status=$?
+  answer=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
   case "$answer" in 2??) break ;; esac
   if [ "$(now)" -ge "$deadline" ]; then
     case "$curl_status" in
