@@ -81,7 +81,7 @@ def main(
         say(f"bench: {error}")
         raise typer.Exit(1) from None
     finally:
-        if results.measurements or results.timeline:
+        if results.measurements or results.timelines:
             report.show(results, report.console())
             say(f"written to {report.write(results, runs)}")
 

@@ -47,7 +47,8 @@ class Results:
 
     measurements: list[Measurement] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
-    timeline: list[Entry] = field(default_factory=list)
+    timelines: dict[str, list[Entry]] = field(default_factory=dict)
+    """Where the time goes, by what was run."""
 
     def add(self, experiment: str, what: str, unit: str, values: list[float], app_hosts: int) -> Series:
         """Add a line."""
@@ -111,7 +112,7 @@ def timeline(stack: Stack, results: Results, runs: int, say: Say) -> None:
             seconds = stack.pulumi_up("--event-log", log, started=started)
         recorded.append(recorder.entries())
         say(f"timeline {number} of {runs}: {seconds:.2f} s")
-    results.timeline = medians(recorded)
+    results.timelines["a code change, bare pulumi up"] = medians(recorded)
 
 
 def no_op(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
@@ -162,17 +163,29 @@ def memory(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) 
 
 def cold(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
     """A first update of a stack of which nothing is there, and its removal. The stack is up before and after."""
-    downs, ups, peaks = [], [], []
+    downs, ups, peaks, recorded = [], [], [], []
     for number in range(1, runs + 1):
         downs.append(stack.down())
-        watch = MemoryWatch()
-        with watch.watching() as started:
-            ups.append(stack.slip("up", started=started))
-        peaks.append(watch.peak_mib)
+        memory_watch, recorder = MemoryWatch(), Recorder()
+        with memory_watch.watching() as look, recorder.recording() as (log, follow):
+            ups.append(stack.slip("up", "--", "--event-log", log, started=both(look, follow)))
+        peaks.append(memory_watch.peak_mib)
+        recorded.append(recorder.entries())
         say(f"cold {number} of {runs}: up {ups[-1]:.1f} s, down {downs[-1]:.1f} s, {peaks[-1]:.0f} MiB")
     results.add("cold", "./slip up", "s", ups, app_hosts)
     results.add("cold", "peak memory, ./slip up", "MiB", peaks, app_hosts)
     results.add("cold", "./slip down --purge", "s", downs, app_hosts)
+    results.timelines["a cold ./slip up"] = medians(recorded)
+
+
+def both(first: Callable[[int], None], second: Callable[[int], None]) -> Callable[[int], None]:
+    """One function that calls two."""
+
+    def call(pid: int) -> None:
+        first(pid)
+        second(pid)
+
+    return call
 
 
 def growth(stack: Stack, results: Results, runs: int, sizes: list[int], say: Say) -> None:

@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.experiments import Measurement, Results
+from bench.timeline import Entry
 from tools import versions
 
 FOLDER = Path(__file__).with_name("results")
 TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 120
 """Columns where there is no terminal that has its own."""
+WORTH_A_LINE = 0.005
+"""Least part of the whole that a step takes to be in a table of a timeline; the JSON has all of them."""
 
 
 def console() -> Console:
@@ -37,8 +40,8 @@ def show(results: Results, to: Console) -> None:
         to.print(_ratios(results))
     if growth := [line for line in results.measurements if line.experiment == "growth"]:
         to.print(_growth(growth))
-    if results.timeline:
-        to.print(_timeline(results))
+    for what, entries in results.timelines.items():
+        to.print(_timeline(what, entries))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -101,11 +104,12 @@ def _growth(lines: list[Measurement]) -> Table:
     return table
 
 
-def _timeline(results: Results) -> Table:
-    table = _table("Where the time of a code change goes: bare pulumi up, medians", "at", "took", "measured")
-    for entry in results.timeline:
-        took = f"{entry.seconds:.2f} s" if entry.seconds else ""
-        table.add_row(f"{entry.at:.2f} s", took, entry.what)
+def _timeline(what: str, entries: list[Entry]) -> Table:
+    table = _table(f"Where the time goes: {what}, medians", "at", "took", "measured")
+    least = max(entry.seconds for entry in entries) * WORTH_A_LINE
+    for entry in entries:
+        if entry.seconds >= least:
+            table.add_row(f"{entry.at:.2f} s", f"{entry.seconds:.2f} s", entry.what)
     return table
 
 
@@ -116,11 +120,15 @@ def write(results: Results, runs: int) -> Path:
     path = FOLDER / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     content = {
         "date": now.isoformat(timespec="seconds"),
-        "revision": _revision(),
+        "revision": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "machine": _machine(),
         "pulumi": versions.pulumi(),
         "plugins": versions.plugins(),
         "python": platform.python_version(),
+        # Whose builder the plain script uses.
+        "docker": _said(
+            "docker", "version", "--format", "{{.Client.Version}} client, {{.Server.Version}} engine"
+        ),
         "runs": runs,
         "measurements": [
             {
@@ -138,7 +146,9 @@ def write(results: Results, runs: int) -> Path:
             }
             for ratio in results.ratios
         ],
-        "timeline": [asdict(entry) for entry in results.timeline],
+        "timelines": {
+            what: [asdict(entry) for entry in entries] for what, entries in results.timelines.items()
+        },
     }
     path.write_text(json.dumps(content, indent=2) + "\n")
     return path
@@ -155,7 +165,6 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _revision() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+def _said(*command: str) -> str:
+    result = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
     return result.stdout.strip()

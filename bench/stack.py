@@ -43,16 +43,15 @@ class Stack:
         own = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
         credentials = self.folder / "credentials"
         credentials.mkdir(exist_ok=True)
-        return own | {"PULUMI_CREDENTIALS_PATH": str(credentials)}
+        # The engine's log of events is an option for those who debug.
+        return own | {"PULUMI_CREDENTIALS_PATH": str(credentials), "PULUMI_DEBUG_COMMANDS": "true"}
 
     @cached_property
     def pulumi_environment(self) -> dict[str, str]:
         """What `eval "$(./slip env)"` makes of it: the environment for plain `pulumi`."""
         line = f'eval "$(./slip env --stack {NAME})" && env --null'
         listed = _read(["bash", "-c", line], self.root, self.environment)
-        found = dict(entry.split("=", 1) for entry in listed.split("\0") if "=" in entry)
-        # The engine's log of events is an option for those who debug.
-        return found | {"PULUMI_DEBUG_COMMANDS": "true"}
+        return dict(entry.split("=", 1) for entry in listed.split("\0") if "=" in entry)
 
     # ------------------------------------------------------------------------------------ commands
 

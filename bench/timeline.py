@@ -18,6 +18,8 @@ PERIOD = 0.005
 PROCESS_PERIOD = 0.02
 """Seconds between two looks at the processes."""
 SAME = "same"
+COMPONENTS = ("pulumi:pulumi:", "slipway:")
+"""Types that stand for others, and take as long as those do."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Recorder:
     """Follows one run of the CLI."""
 
     _events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
-    _processes: dict[str, float] = field(default_factory=dict)
-    """When the first process of a kind was there."""
+    _processes: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """What each process was last, and when it was that for the first time."""
     _begun: float = 0.0
     _took: float = 0.0
 
@@ -79,29 +81,35 @@ class Recorder:
         while not ended.wait(PROCESS_PERIOD):
             now = time.monotonic() - self._begun
             for process in process_tree(pid):
-                self._processes.setdefault(_kind(process), now)
+                kind = _kind(process)
+                # A launcher turns into what it launches.
+                if kind and self._processes.get(process, ("", 0.0))[0] != kind:
+                    self._processes[process] = kind, now
 
     def entries(self) -> list[Entry]:
         """What took its time, in the order of its beginning."""
         steps, first, last_same = self._steps()
-        program = self._processes.get("program", first)
+        cli = self._first("pulumi", 0)
+        program = self._first("program", first)
         changes = min((step.at for step in steps), default=self._took)
         end = max((step.at + step.seconds for step in steps), default=last_same)
+        plugins = [at for kind, at in self._processes.values() if kind.startswith("plugin")]
         found = [
-            Entry("CLI: backend, language host, looking for plugins", 0, program),
+            Entry("slip: before Pulumi", 0, cli),
+            Entry("CLI: backend, language host, which plugins the program needs", cli, program - cli),
             Entry("program: Python starts, imports pulumi", program, first - program),
             Entry("program: imports, settings, until the first change", first, changes - first),
+            *_span("plugins: from the first one's start to the last one's", plugins),
             Entry("resources that stay as they are", first, last_same - first),
             *steps,
-            Entry("CLI: end", end, self._took - end),
+            Entry("after the last change", end, self._took - end),
             Entry("all", 0, self._took),
         ]
-        plugins = [
-            Entry(f"first process: {kind}", at, 0)
-            for kind, at in self._processes.items()
-            if kind.startswith("plugin")
-        ]
-        return sorted([*found, *plugins], key=lambda entry: entry.at)
+        return sorted((entry for entry in found if entry.seconds > 0), key=lambda entry: entry.at)
+
+    def _first(self, kind: str, otherwise: float) -> float:
+        """When the first process of a kind was there."""
+        return min((at for found, at in self._processes.values() if found == kind), default=otherwise)
 
     def _steps(self) -> tuple[list[Entry], float, float]:
         """The steps that change something, when the program registered its first resource, and the last unchanged."""
@@ -119,14 +127,18 @@ class Recorder:
                 start = begun.pop((urn, operation), at)
                 if operation == SAME:
                     last_same = at
-                elif at > start:
+                elif at > start and not metadata["type"].startswith(COMPONENTS):
                     name, kind = urn.rpartition("::")[2], metadata["type"].rpartition(":")[2]
                     steps.append(Entry(f"{operation} {kind} {name}", start, at - start))
         return steps, first, last_same
 
 
+def _span(what: str, moments: list[float]) -> list[Entry]:
+    return [Entry(what, min(moments), max(moments) - min(moments))] if moments else []
+
+
 def _kind(pid: int) -> str:
-    """What a process of an update is: `program`, `plugin docker` and so on; its command's name for others."""
+    """What a process of an update is: `program`, `plugin docker`, else its command's name; empty if it has ended."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         line = " ".join(words)
