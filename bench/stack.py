@@ -209,11 +209,27 @@ def prepared() -> Iterator[Stack]:
         root = Path(folder) / "clone"
         _clone(root)
         stack = Stack(root, Path(folder))
+        _remove_traces()
         try:
             yield stack
         finally:
-            if stack.is_configured:
-                stack.down()
+            try:
+                if stack.is_configured:
+                    stack.down()
+            finally:
+                _remove_traces()
+
+
+def _remove_traces() -> None:
+    """Remove what a killed run of this has left, behind the stack's back: its clone is gone, and its state with it."""
+    label = f"label=slipway.stack={NAME}"
+    for kind, every in (("container", ["--all"]), ("network", []), ("volume", [])):
+        listed = _read(
+            ["docker", kind, "ls", *every, "--quiet", "--filter", label], REPOSITORY, dict(os.environ)
+        )
+        if names := listed.split():
+            force = ["--force"] if kind == "container" else []
+            _read(["docker", kind, "rm", *force, *names], REPOSITORY, dict(os.environ))
 
 
 def _clone(root: Path) -> None:
