@@ -80,6 +80,9 @@ def main(
     except BenchError as error:
         say(f"bench: {error}")
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        say("bench: interrupted")
+        raise typer.Exit(130) from None
     finally:
         if results.measurements or results.timelines:
             report.show(results, report.console())
