@@ -20,14 +20,18 @@ def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Patte
     own = dockerfile.with_name(dockerfile.name + ".dockerignore")
     file = own if own.is_file() else context / ".dockerignore"
     lines = file.read_text().splitlines() if file.is_file() else []
-    return pathspec.PathSpec.from_lines("gitignore", (_anchored(line.strip()) for line in lines))
+    return pathspec.PathSpec.from_lines(
+        "gitignore", [rule for line in lines for rule in _rules(line.strip())]
+    )
 
 
-def _anchored(pattern: str) -> str:
+def _rules(pattern: str) -> list[str]:
+    """A line of Docker's in git's terms: from the root, and with all that is inside of what it names."""
     if not pattern or pattern.startswith("#"):
-        return ""
+        return []
     negation = "!" if pattern.startswith("!") else ""
-    return f"{negation}/{pattern.removeprefix('!').removeprefix('./').lstrip('/')}"
+    name = pattern.removeprefix("!").strip().removeprefix("./").strip("/")
+    return [f"{negation}/{name}", f"{negation}/{name}/**"]
 
 
 def files(context: Path, dockerfile: Path) -> Iterator[Path]:

@@ -1,7 +1,9 @@
 """A service's image: built on the build host, pushed to the registry, known by its digest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pulumi
 import pulumi_docker as docker
@@ -46,41 +48,31 @@ class AppImage(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AppImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AppImage", name, None, opts)
-        arguments: dict[str, pulumi.Input[str]] = {}
-        below: dict[str, str] = {}
-        if args.build.base is not None:
-            base = self._image(f"{name}-base", args, args.build.base, {}, {})
-            arguments[BASE_IMAGE_ARGUMENT] = base.repo_digest
-            # The reference is not known before it is pushed; its content is.
-            below[BASE_IMAGE_ARGUMENT] = self._tag(args.build.base, {}, args.platform)
-        self.reference = self._image(name, args, args.build, arguments, below).repo_digest
+        base = args.build.base
+        if base is None:
+            self.reference = self._image(name, args, _Step.of(name, args.build, args.platform))
+        else:
+            below = _Step.of(f"{name}-base", base, args.platform)
+            reference = self._image(f"{name}-base", args, below)
+            # The reference is known once it is pushed; what it stands for, its tag, is known now.
+            step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.tag})
+            self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
         self.register_outputs({"reference": self.reference})
-
-    @staticmethod
-    def _tag(build: BaseImageSettings, below: dict[str, str], platform: str) -> str:
-        return content_tag(
-            Path(build.context),
-            Path(build.dockerfile_path),
-            {**build.args, **below, "TARGETPLATFORM": platform},
-        )
 
     def _image(
         self,
         name: str,
         args: AppImageArgs,
-        build: BaseImageSettings,
-        arguments: dict[str, pulumi.Input[str]],
-        below: dict[str, str],
-    ) -> docker.Image:
-        origin = source(Path(build.context))
-        labels = {"TITLE": name, "REVISION": origin.revision, "SOURCE": origin.url}
-        return docker.Image(
+        step: "_Step",
+        arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
+    ) -> pulumi.Output[str]:
+        image = docker.Image(
             f"{name}-image",
-            image_name=f"{args.account.address}/{name}:{self._tag(build, below, args.platform)}",
+            image_name=f"{args.account.address}/{name}:{step.tag}",
             build=docker.DockerBuildArgs(
-                context=build.context,
-                dockerfile=build.dockerfile_path,
-                args={**build.args, **labels, **arguments},
+                context=step.build.context,
+                dockerfile=step.build.dockerfile_path,
+                args={**step.arguments, **arguments},
                 platform=args.platform,
             ),
             registry=docker.RegistryArgs(
@@ -88,3 +80,27 @@ class AppImage(pulumi.ComponentResource):
             ),
             opts=args.engine.runs_here(pulumi.ResourceOptions(parent=self, depends_on=args.registry.ready)),
         )
+        return image.repo_digest
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One build: with which arguments, and under which tag."""
+
+    build: BaseImageSettings
+    arguments: dict[str, str]
+    tag: str
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        build: BaseImageSettings,
+        platform: str,
+        below: Mapping[str, str] = MappingProxyType({}),
+    ) -> "_Step":
+        """A tag stands for one image for good, so it follows all that is in it: labels and what is below, too."""
+        origin = source(Path(build.context))
+        arguments = {**build.args, "TITLE": name, "REVISION": origin.revision, "SOURCE": origin.url}
+        content = {**arguments, **below, "TARGETPLATFORM": platform}
+        return cls(build, arguments, content_tag(Path(build.context), Path(build.dockerfile_path), content))
