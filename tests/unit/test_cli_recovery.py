@@ -377,8 +377,12 @@ def started() -> Iterator[Any]:
     processes_: list[subprocess.Popen[bytes]] = []
 
     def start(*words: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
-        processes_.append(subprocess.Popen([sys.executable, "-c", code, *words]))
-        return processes_[-1]
+        process = subprocess.Popen([sys.executable, "-c", code, *words])
+        processes_.append(process)
+        # Until it has become Python, it still has this process's command line.
+        while code not in Path(f"/proc/{process.pid}/cmdline").read_text():
+            time.sleep(0.01)
+        return process
 
     yield start
     for process in processes_:
