@@ -57,6 +57,9 @@ def main(
         progress.print(text, markup=False, soft_wrap=True)
 
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts what runs in the background deaf to it, which Pulumi's processes would inherit: the CLI ends its
+    # plugins by this signal, and waits five seconds for a deaf one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = Results()
     try:
         with prepared() as stack:
