@@ -1,5 +1,6 @@
 """What is measured: a stack of its own in a clone of its own, a plain script on the same hosts, an empty program."""
 
+import fcntl
 import json
 import os
 import re
@@ -205,7 +206,7 @@ class EmptyProgram:
 @contextmanager
 def prepared() -> Iterator[Stack]:
     """A clone of the working tree as it is, and its stack, which is removed afterwards, whatever happened."""
-    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+    with _alone(), tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         root = Path(folder) / "clone"
         _clone(root)
         stack = Stack(root, Path(folder))
@@ -218,6 +219,18 @@ def prepared() -> Iterator[Stack]:
                     stack.down()
             finally:
                 _remove_traces()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold this machine's lock: two measurements at once would spoil each other, and share the stack's name."""
+    path = Path(tempfile.gettempdir()) / f"slipway-bench-{os.getuid()}.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError(f"another run is under way on this machine ({path})") from None
+        yield
 
 
 def _remove_traces() -> None:
