@@ -97,9 +97,9 @@ class Recorder:
         found = [
             Entry("slip: before Pulumi", 0, cli),
             Entry("CLI: backend, language host, which plugins the program needs", cli, program - cli),
-            Entry("program: Python starts, imports pulumi", program, first - program),
-            Entry("program: imports, settings, until the first change", first, changes - first),
-            *_span("plugins: from the first one's start to the last one's", plugins),
+            Entry("program: Python starts, imports, lays out all resources", program, first - program),
+            Entry("plugins start, resources are compared, until the first change", first, changes - first),
+            *_span("of that, from the first plugin's start to the last one's", plugins),
             Entry("resources that stay as they are", first, last_same - first),
             *steps,
             Entry("after the last change", end, self._took - end),
