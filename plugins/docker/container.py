@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event
 
+from plugins.bridge.schema import State
+from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.container_config import (
     change,
     creation,
@@ -15,8 +17,6 @@ from plugins.docker.container_config import (
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.container_state import observe
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
-from plugins.docker.schema import State
-from plugins.docker.state import from_pulumi, plan, refresh, settle, write
 from plugins.host import Create, Created, Delete, Failure, InitFailure, Read, Update
 from plugins.properties import Properties, Unknown
 

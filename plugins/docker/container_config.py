@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plugins.bridge.schema import State
 from plugins.docker.container_schema import nanoseconds
 from plugins.docker.engine import labels_of
-from plugins.docker.schema import State
 from plugins.properties import Properties, Unknown
 
 MIB = 1024 * 1024

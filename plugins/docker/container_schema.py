@@ -4,7 +4,8 @@ import re
 from functools import partial
 from typing import Any
 
-from plugins.docker.schema import Attribute, Schema
+from plugins.bridge.schema import Attribute, Schema
+from plugins.bridge.state import SDK_TIMEOUTS
 from plugins.properties import Properties
 
 _new = partial(Attribute, force_new=True)
@@ -68,8 +69,8 @@ _DURATION_FIELD = Attribute(default="0s", same=_same_duration)
 
 CONTAINER = Schema(
     version="2",
-    has_timeouts=True,
-    autonamed=True,
+    timeouts=SDK_TIMEOUTS,
+    autonamed="name",
     delete_before_replace=True,
     attributes={
         "attach": _refused("boolean", default=False),

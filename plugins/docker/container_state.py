@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from plugins.bridge.schema import State
+from plugins.bridge.state import ordered
 from plugins.docker.container_config import MIB
 from plugins.docker.container_schema import CONTAINER, nanoseconds
-from plugins.docker.schema import State
-from plugins.docker.state import ordered
 from plugins.properties import Properties, Unknown
 
 _UNITS = (("h", 3600 * 10**9), ("m", 60 * 10**9))

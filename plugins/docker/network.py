@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from plugins.bridge.schema import State
+from plugins.bridge.state import from_pulumi, ordered, plan, refresh, settle, write
 from plugins.docker.engine import (
     Engine,
     EngineError,
@@ -13,8 +15,6 @@ from plugins.docker.engine import (
     labels_of,
     retry_while,
 )
-from plugins.docker.schema import State
-from plugins.docker.state import from_pulumi, ordered, plan, refresh, settle, write
 from plugins.docker.tables import NETWORK
 from plugins.host import Create, Created, Delete, Failure, Read
 from plugins.properties import Properties, Unknown

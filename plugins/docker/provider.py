@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from plugins.docker import inputs
+from plugins.bridge import inputs
+from plugins.bridge.differences import compare, property_changes
+from plugins.bridge.schema import Schema, State
+from plugins.bridge.state import plan, to_pulumi, updated, write, write_preview
 from plugins.docker.container_schema import CONTAINER
-from plugins.docker.differences import compare, property_changes
 from plugins.docker.engine import Engine, EngineError
-from plugins.docker.schema import Schema, State, without_defaults
-from plugins.docker.state import filled, from_pulumi, plan, to_pulumi, write, write_preview
 from plugins.docker.tables import NETWORK, REMOTE_IMAGE, TAG, VOLUME
 from plugins.host import (
     Check,
@@ -29,7 +29,7 @@ from plugins.host import (
     Read,
     Update,
 )
-from plugins.properties import Properties, Secret, Unknown, has_unknown, plain
+from plugins.properties import Properties, Secret, has_unknown, plain
 
 SETTINGS = frozenset(
     {
@@ -164,7 +164,7 @@ class Docker(Provider):
             return self._build(request.urn, request.news, preview=request.preview).properties
         schema = _schema(request.type)
         changed = set(property_changes(Diff(*request[:8]), schema.attributes))
-        state = _updated(request, schema, changed)
+        state = updated(request, schema, changed)
         if request.preview:
             return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
         state = self._operations(request.type).update(request, state, changed, self._connected())
@@ -249,19 +249,6 @@ def _schema(kind: str) -> Schema:
     if kind not in SCHEMAS:
         raise Failure(f"Slipway's stand-in plugin does not have the resource type {kind}: {_REMEDY}")
     return SCHEMAS[kind]
-
-
-def _updated(request: Update, schema: Schema, changed: set[str]) -> State:
-    """Return the state after an update: what did not change stays, a property that was taken back is zero."""
-    before = from_pulumi(request.olds, schema.attributes)
-    planned = plan(without_defaults(request.news), schema.attributes)
-    state: State = {}
-    for name, attribute in schema.attributes.items():
-        value = before[name]
-        if name in changed:
-            value = attribute.zero if planned[name] is None else planned[name]
-        state[name] = value if isinstance(value, Unknown) else filled(value, attribute)
-    return state
 
 
 def _unchanged(request: Update, state: State, changed: set[str], engine: Engine) -> State:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from plugins.bridge.schema import State
+from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
-from plugins.docker.schema import State
-from plugins.docker.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.tables import REMOTE_IMAGE, TAG
 from plugins.host import Create, Created, Delete, Read
 from plugins.properties import Properties

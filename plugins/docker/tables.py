@@ -2,14 +2,15 @@
 
 from functools import partial
 
+from plugins.bridge.schema import Attribute, Schema
+from plugins.bridge.state import SDK_TIMEOUTS
 from plugins.docker.container_schema import LABELS
-from plugins.docker.schema import Attribute, Schema
 
 _new = partial(Attribute, force_new=True)
 
 NETWORK = Schema(
     version="1",
-    autonamed=True,
+    autonamed="name",
     attributes={
         "attachable": _new("boolean"),
         "driver": _new(computed=True),
@@ -38,7 +39,7 @@ NETWORK = Schema(
 
 VOLUME = Schema(
     version="1",
-    autonamed=True,
+    autonamed="name",
     attributes={
         "cluster": Attribute("set", {}, single=True, supported=False),
         "driver": _new(computed=True),
@@ -50,7 +51,7 @@ VOLUME = Schema(
 )
 
 REMOTE_IMAGE = Schema(
-    has_timeouts=True,
+    timeouts=SDK_TIMEOUTS,
     attributes={
         "build": Attribute("set", {}, single=True, supported=False),
         "forceRemove": Attribute("boolean"),

@@ -9,9 +9,9 @@ import pytest
 from plugins.docker.container_config import change, creation, upload_archive
 from plugins.docker.container_schema import CONTAINER, nanoseconds
 from plugins.docker.container_state import _duration
-from plugins.docker.naming import autoname
+from plugins.bridge.naming import autoname
 from plugins.docker.provider import IMAGE, Docker
-from plugins.docker.state import plan
+from plugins.bridge.state import plan
 from plugins.host import Autonaming, Check, Diff, Failure, Invoke
 from plugins.properties import UNKNOWN
 from tests.plugins.docker_engine import Listener

@@ -3,7 +3,7 @@
 import re
 from typing import Any, cast
 
-from plugins.docker.schema import Attribute, Attributes, Schema, is_empty, without_defaults
+from plugins.bridge.schema import Attribute, Attributes, Schema, is_empty, without_defaults
 from plugins.host import Change, Diff, Difference, PropertyChange
 from plugins.properties import Properties, Unknown, has_unknown
 
@@ -18,10 +18,10 @@ def compare(request: Diff, schema: Schema) -> Difference:
     replaces: list[str] = []
     for name, changes in property_changes(request, schema.attributes).items():
         diffs.append(name)
-        forced = schema.attributes[name].force_new
         for path, kind in changes.items():
+            forced = _forces(path, schema.attributes)
             detailed[path] = PropertyChange(cast("Change", f"{kind}_REPLACE") if forced else kind)
-        replaces += [name] * len(changes) * forced
+            replaces += [name] * forced
     replacing = sorted(name for name, attribute in schema.attributes.items() if attribute.force_new)
     return Difference(
         changes=bool(diffs),
@@ -36,7 +36,21 @@ def compare(request: Diff, schema: Schema) -> Difference:
 
 def _keeps_its_name(news: Properties, schema: Schema) -> bool:
     """Say whether an old resource would stand in the way of a new one by the name that the program gave both."""
-    return schema.autonamed and "name" not in news.get("__defaults", ())
+    return bool(schema.autonamed) and schema.autonamed not in news.get("__defaults", ())
+
+
+def _forces(path: str, attributes: Attributes) -> bool:
+    """Say whether the change of what is at `path` replaces the resource: of an object, what is inside counts too."""
+    fields: Attributes | None = attributes
+    attribute: Attribute | None = None
+    for part in re.findall(r"[A-Za-z_]\w*", path):
+        if fields is None or part not in fields:
+            return False
+        attribute = fields[part]
+        if attribute.force_new:
+            return True
+        fields = attribute.fields
+    return attribute is not None and any(field.force_new for field in (attribute.fields or {}).values())
 
 
 def property_changes(request: Diff, attributes: Attributes) -> dict[str, Changes]:
@@ -60,7 +74,19 @@ def _same(old: Any, new: Any, attribute: Attribute) -> bool:
         return False
     if attribute.same is not None:
         return attribute.same(old, new)
+    new = _with_computed(old, new, attribute)
     return bool(_canonical(old, attribute) == _canonical(new, attribute))
+
+
+def _with_computed(old: Any, new: Any, attribute: Attribute) -> Any:
+    """Return `new` with what the program leaves to the provider inside an object, as it is in `old`."""
+    fields = attribute.fields
+    if fields is None or not attribute.single or not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    left = {
+        name for name, field in fields.items() if (field.computed or field.output) and new.get(name) is None
+    }
+    return {**new, **{name: old.get(name) for name in left}}
 
 
 def _canonical(value: Any, attribute: Attribute) -> Any:

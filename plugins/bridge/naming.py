@@ -16,8 +16,13 @@ _QUARTER_ROUNDS = (
 )
 
 
-def autoname(name: str, seed: bytes) -> str:
-    """Return `name` with a suffix drawn from `seed`; without a seed, from chance."""
+def autoname(name: str, seed: bytes, limit: int = 0) -> str:
+    """Return `name` with a suffix drawn from `seed`; without a seed, from chance.
+
+    A `limit` is the most characters that the result may have: `name` is cut to fit.
+    """
+    if limit:
+        name = name[: limit - SUFFIX_DIGITS - 1]
     if not seed:
         return f"{name}-{secrets.token_hex(4)[:SUFFIX_DIGITS]}"
     key = hashlib.sha256(seed).digest()

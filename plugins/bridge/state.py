@@ -8,13 +8,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from plugins.docker.schema import Attribute, Attributes, Schema, State, is_empty, items_of, terraform_name
+from plugins.bridge.schema import (
+    Attribute,
+    Attributes,
+    Schema,
+    State,
+    is_empty,
+    items_of,
+    terraform_name,
+    without_defaults,
+)
+from plugins.host import Update
 from plugins.properties import UNKNOWN, Properties, Unknown, has_unknown
 
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
 """The key under which Terraform's SDK keeps a resource's time limits."""
-_DEFAULT_TIMEOUT = 20 * 60 * 10**9
-"""Nanoseconds: the limit of Terraform's SDK for one operation."""
+SDK_TIMEOUTS = dict.fromkeys(("create", "delete", "update"), 20 * 60)
+"""Seconds: the limits of Terraform's SDK, where a resource has none of its own."""
 
 
 def plan(inputs: Properties, attributes: Attributes) -> State:
@@ -88,6 +98,19 @@ def refresh(state: State, observed: Mapping[str, Any], attributes: Attributes) -
     }
 
 
+def updated(request: Update, schema: Schema, changed: set[str]) -> State:
+    """Return the state after an update: what did not change stays, a property that was taken back is zero."""
+    before = from_pulumi(request.olds, schema.attributes)
+    planned = plan(without_defaults(request.news), schema.attributes)
+    state: State = {}
+    for name, attribute in schema.attributes.items():
+        value = before[name]
+        if name in changed:
+            value = attribute.zero if planned[name] is None else planned[name]
+        state[name] = value if isinstance(value, Unknown) else filled(value, attribute)
+    return state
+
+
 def filled(value: Any, attribute: Attribute) -> Any:
     """Return `value` with zero for each null inside its items, as Terraform has it after the first read."""
     if attribute.fields is None or value is None or isinstance(value, Unknown):
@@ -135,7 +158,7 @@ def write(resource_id: str, state: State, schema: Schema, *, timeout: float = 0.
 def write_preview(planned: State, schema: Schema, *, timeout: float = 0.0) -> Properties:
     """Return the whole state of a resource that a preview foretells."""
     return {
-        **(_meta(schema, timeout=timeout, preview=planned) if schema.has_timeouts else {}),
+        **(_meta(schema, timeout=timeout, preview=planned) if schema.timeouts else {}),
         "id": UNKNOWN,
         **to_pulumi(planned, schema.attributes),
     }
@@ -144,13 +167,15 @@ def write_preview(planned: State, schema: Schema, *, timeout: float = 0.0) -> Pr
 def _meta(schema: Schema, *, timeout: float = 0.0, preview: State | None = None) -> Properties:
     meta: dict[str, Any] = {}
     if preview is not None:
-        # Terraform's SDK keeps here what it was given for a property that it normalises: a port's address.
+        # Terraform's SDK keeps here what it was given for a property that it normalises: a container's port's
+        # address.
         meta["_new_extra_shim"] = {
             f"ports.{index}.ip": port["ip"] for index, port in enumerate(preview.get("ports") or [])
         }
-    if schema.has_timeouts:
-        limit = int(timeout * 10**9) or _DEFAULT_TIMEOUT
-        meta[_TIMEOUTS] = {"create": limit, "delete": limit, "update": limit}
+    if schema.timeouts:
+        meta[_TIMEOUTS] = {
+            name: int((timeout or seconds) * 10**9) for name, seconds in sorted(schema.timeouts.items())
+        }
     if schema.version and preview is None:
         meta["schema_version"] = schema.version
     return {"__meta": json.dumps(meta, separators=(",", ":"))} if meta else {}

@@ -38,7 +38,7 @@ class Attribute(NamedTuple):
     output: bool = False
     """The engine alone decides it: no input."""
     force_new: bool = False
-    """Its change replaces the resource."""
+    """Its change replaces the resource; of a property inside an object, the change of that one alone."""
     default: Any = None
     terraform_name: str = ""
     """Its name in Terraform, where that is not just the snake case of ours."""
@@ -80,10 +80,12 @@ class Schema(NamedTuple):
     """Without `id`, which every resource has."""
     version: str = ""
     """Version of its state; empty for 0, which is not written down."""
-    has_timeouts: bool = False
-    """Whether its state carries the time limits of its operations."""
-    autonamed: bool = False
-    """Whether it gets a name of its own where the program gives none."""
+    timeouts: Mapping[str, int] | None = None
+    """The time limits of its operations, seconds by `create`, `update` and so on, if its state carries them."""
+    autonamed: str = ""
+    """The property in which it gets a name of its own where the program gives none; empty for none."""
+    name_limit: int = 0
+    """How long such a name may be; 0 for any length."""
     delete_before_replace: bool = False
     """Whether an old one always goes before the new one comes, if the program does not say otherwise."""
 

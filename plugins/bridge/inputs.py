@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from plugins.docker.naming import autoname
-from plugins.docker.schema import Attribute, Attributes, Schema, input_fields, items_of
+from plugins.bridge.naming import autoname
+from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of
 from plugins.host import Check, Checked, CheckFailure
 from plugins.properties import Properties, Unknown
 from plugins.schema import validate
@@ -15,27 +15,29 @@ def check(request: Check, schema: Schema, resource: str) -> Checked:
     """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give."""
     news, generated = dict(request.news), False
     failures = []
-    if schema.autonamed and news.get("name") is None:
+    named = schema.autonamed
+    if named and news.get(named) is None:
         try:
-            news["name"], generated = _generated_name(request), True
+            news[named], generated = _generated_name(request, schema), True
         except LookupError as error:
-            failures.append(CheckFailure("name", str(error)))
+            failures.append(CheckFailure(named, str(error)))
     failures += validate(request._replace(news=news), input_fields(schema.attributes), resource)
     if failures:
         return Checked({}, failures)
     completed = _complete(news, request.olds, schema.attributes)
     if generated:
-        completed[_DEFAULTS] = sorted([*completed[_DEFAULTS], "name"])
+        completed[_DEFAULTS] = sorted([*completed[_DEFAULTS], named])
     return Checked(completed)
 
 
-def _generated_name(request: Check) -> str:
-    if "name" in request.olds.get(_DEFAULTS, ()):
-        return str(request.olds["name"])
+def _generated_name(request: Check, schema: Schema) -> str:
+    named = schema.autonamed
+    if named in request.olds.get(_DEFAULTS, ()):
+        return str(request.olds[named])
     if request.autonaming is None:
-        return autoname(request.name, request.random_seed)
+        return autoname(request.name, request.random_seed, schema.name_limit)
     if request.autonaming.mode == "DISABLE":
-        raise LookupError("the stack's `pulumi:autonaming` is disabled, so this resource needs a `name`")
+        raise LookupError(f"the stack's `pulumi:autonaming` is disabled, so this resource needs a `{named}`")
     return request.autonaming.proposed_name
 
 
