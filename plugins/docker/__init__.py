@@ -11,6 +11,6 @@ from plugins.host import Provider
 
 def provider() -> Provider:
     """Return the plugin."""
-    from plugins.docker.provider import Docker
+    from plugins.docker.plugin import Docker
 
     return Docker()

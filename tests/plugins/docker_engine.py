@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plugins.docker.provider import Docker
+from plugins.docker.plugin import Docker
 from plugins.host import Configure, Failure
 from plugins.host import Engine as PulumiEngine
 

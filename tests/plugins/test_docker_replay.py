@@ -2,7 +2,7 @@
 
 import pytest
 
-from plugins.docker.provider import IMAGE, Docker
+from plugins.docker.plugin import IMAGE, Docker
 from tests.plugins.replay import Call, answer, differences, recorded
 
 NOT_IMAGE = "docker:index/[!i]*"
