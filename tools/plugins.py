@@ -4,6 +4,7 @@ Either lies in a PULUMI_HOME of Slipway's own, whose name follows from what is i
 """
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -50,7 +51,7 @@ def prepare(report: Report, pulumi: Path) -> Path:
                 stand_ins.install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
             except (stand_ins.InstallError, OSError, subprocess.SubprocessError) as error:
                 raise ToolError(f"the stand-in plugins cannot be installed: {error}") from None
-            cache.publish(staged / "home", home)
+            _publish(staged / "home", home)
         step.done(f"installed the stand-ins for {names}")
     return home
 
@@ -71,8 +72,20 @@ def _download(pulumi: Path) -> Path:
                 variables={"PULUMI_HOME": str(staged / "home"), "PULUMI_SKIP_UPDATE_CHECK": "true"},
                 timeout=900,
             )
-        cache.publish(staged / "home", home)
+        _publish(staged / "home", home)
     return home
+
+
+def _publish(staged: Path, home: Path) -> None:
+    """Put a PULUMI_HOME in its place, without the logs that the CLI writes of itself in there.
+
+    Nobody asks for them, each command pays for them (a tenth of an update without a change), and there is no option
+    against them. `pulumi --logtostderr --verbose 9` shows the same.
+    """
+    logs = staged / "logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.touch(mode=0o600)
+    cache.publish(staged, home)
 
 
 def _official_home() -> Path:
