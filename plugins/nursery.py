@@ -52,21 +52,26 @@ def hand_over(arguments: list[str]) -> None:
         )
         socket.send_fds(link, [len(message).to_bytes(4, "big")], [0, 1, 2])
         link.sendall(message)
-        # From here on a signal to the group is the child's.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        if not link.recv(1):
+        child = int(link.recv(20) or b"0")
+        if not child:
             raise OSError("the nursery has ended")
         link.settimeout(None)
-    except OSError:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, lambda number, _: _pass_on(number, child))
+    except OSError:
         link.close()
         return
     try:
         link.recv(1)  # nothing comes: the child's end of the link is closed with the child
     finally:
         os._exit(0)
+
+
+def _pass_on(number: int, child: int) -> None:
+    try:  # noqa: SIM105  # contextlib takes milliseconds to import
+        os.kill(child, number)
+    except ProcessLookupError:
+        pass  # it was in the group that got the signal
 
 
 def leave(prepare: "Callable[[], None]", serve: "Callable[[list[str]], object]") -> None:
@@ -151,5 +156,5 @@ def _be_plugin(link: socket.socket, serve: "Callable[[list[str]], object]") -> N
         os.close(stream)
     os.setpgid(0, os.getpgid(_peer(link)))
     link.settimeout(None)
-    link.sendall(b"1")
+    link.sendall(str(os.getpid()).encode())
     serve(arguments)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from plugins.bridge.naming import autoname
+from plugins.bridge.state import plan
 from plugins.docker.container_config import change, creation, upload_archive
 from plugins.docker.container_schema import CONTAINER, nanoseconds
 from plugins.docker.container_state import _duration
-from plugins.bridge.naming import autoname
 from plugins.docker.plugin import IMAGE, Docker
-from plugins.bridge.state import plan
 from plugins.host import Autonaming, Check, Diff, Failure, Invoke
 from plugins.properties import UNKNOWN
 from tests.plugins.docker_engine import Listener

@@ -436,7 +436,7 @@ def test_a_start_imports_nothing_heavy(name: str) -> None:
     )
     script = (
         f"import runpy, sys; sys.argv = ['main.py', {name!r}]\n"
-        "import importlib\n"
+        f"import importlib; sys.path.insert(0, {str(MAIN.parent.parent)!r})\n"
         f"main = runpy.run_path({str(MAIN)!r})\n"
         "main['_find_packages'](); main['_stub_pulumi']()\n"
         f"importlib.import_module('plugins.{name}').provider()\n"

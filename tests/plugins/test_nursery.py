@@ -45,6 +45,8 @@ Start = Callable[..., Started]
 def start() -> Iterator[Start]:
     """Starts a program as the engine starts a plugin: in a process group of its own, with pipes."""
     started: list[Started] = []
+    # The nursery belongs to this process as its "CLI", which goes on: each test shall have one of its own.
+    _end_nursery(os.getpid())
 
     def run(*command: str, **options: object) -> Started:
         process: Started = subprocess.Popen(  # type: ignore[call-overload]
@@ -64,7 +66,6 @@ def start() -> Iterator[Start]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    # The nursery belongs to this process as its "CLI", which goes on: the next test shall have one of its own.
     _end_nursery(os.getpid())
 
 
@@ -120,10 +121,11 @@ def test_the_second_plugin_is_forked(start: Start, second: str) -> None:
     assert not _imported_grpc(forked), "it serves itself"
 
 
-def test_an_interrupt_of_its_group_ends_it_and_no_other(start: Start) -> None:
+@pytest.mark.parametrize("interrupt", [os.kill, os.killpg])
+def test_an_interrupt_ends_it_and_no_other(start: Start, interrupt: Callable[[int, int], None]) -> None:
     first, second, third = (start(str(MAIN), "tls", "127.0.0.1:1") for _ in range(3))
     ports = [_line(first), _line(second), _line(third)]
-    os.killpg(second.pid, signal.SIGINT)
+    interrupt(second.pid, signal.SIGINT)
     assert second.wait(timeout=5) == 0
     assert _answers(ports[0])
     assert _answers(ports[2])
