@@ -7,13 +7,9 @@ import pulumi_tls as tls
 
 import settings as configuration
 from components import proxy, registry
-from components.certificates import (
-    Certificate,
-    CertificateArgs,
-    CertificateAuthority,
-    CertificateAuthorityArgs,
-)
+from components.certificates import Certificate, CertificateArgs
 from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
+from components.generations import authority, own_outputs, reached, takeovers
 from components.hosts.local import LocalHostArgs, LocalPlatform, LocalPlatformArgs, engine_platform
 from components.image import AppImage, AppImageArgs, images_below
 from components.outputs import stack_outputs
@@ -35,15 +31,12 @@ passwords = {
 }
 
 # certificates: who may drive an engine, and which registry to trust.
+before = own_outputs()
+generations = takeovers(
+    {"engine": lifetime.engine_ca_generation, "registry": lifetime.registry_ca_generation}, before
+)
 engine_ca, registry_ca = (
-    CertificateAuthority(
-        f"{what}-ca",
-        CertificateAuthorityArgs(
-            common_name=f"Slipway {pulumi.get_stack()} {what} CA",
-            validity_hours=lifetime.authority_validity_hours,
-        ),
-    )
-    for what in ("engine", "registry")
+    authority(what, generations[what], lifetime.authority_validity_hours) for what in ("engine", "registry")
 )
 operator = Certificate(
     "operator",
@@ -81,11 +74,12 @@ access = EngineAccess(
     operator=operator,
     validity_hours=lifetime.validity_hours,
     early_renewal_hours=lifetime.early_renewal_hours,
+    before=before,
 )
 registry_host = hosts[settings.registry_host]
 trust = RegistryTrust(
     address=f"{registry_host.name}:{settings.registry_port}",
-    certificate_authority_pem=registry_ca.certificate_pem,
+    certificate_authority_pem=registry_ca.trusted_pem,
     username=configuration.HOSTS_ACCOUNT,
     password=passwords[configuration.HOSTS_ACCOUNT],
 )
@@ -115,6 +109,8 @@ images_registry = Registry(
         address=trust.address,
         port=settings.registry_port,
         authority=registry_ca,
+        # While an authority takes over, every host trusts it first. Otherwise nobody waits for the slowest host.
+        trusted_by=[engine.setup for engine in engines.values() if generations["registry"].predecessor],
         passwords=passwords,
         validity_hours=lifetime.validity_hours,
         early_renewal_hours=lifetime.early_renewal_hours,
@@ -159,6 +155,7 @@ for name, service in settings.services.items():
     )
 
 # outputs: what people, `slip` and other projects use.
+setups = [engine.setup.stdin for engine in engines.values()]
 for key, value in stack_outputs(
     settings=settings,
     hosts=hosts,
@@ -168,5 +165,9 @@ for key, value in stack_outputs(
     operator=operator,
     ssh_key=ssh_key,
     images={name: image.reference for name, image in images.items()},
+    generations={
+        "engine": reached(generations["engine"], engine_ca, setups),
+        "registry": reached(generations["registry"], registry_ca, [*setups, images_registry.settings.stdin]),
+    },
 ).items():
     pulumi.export(key, value)

@@ -194,6 +194,10 @@ class ServiceSettings(_Settings):
     """MiB of memory that a container may use. Docker takes 6 at least."""
 
 
+Generation = Annotated[int, Within(1, 1000, "a generation")]
+"""The first authority has 1; each that takes over from another has one more."""
+
+
 class CertificateSettings(_Settings):
     """How long certificates are valid."""
 
@@ -207,6 +211,14 @@ class CertificateSettings(_Settings):
     early_renewal_hours: Annotated[int, Within(0, 19_799, "a time in hours")] = 720
     """An `up` renews the certificates that end within so many hours. By default 30 days, so that one `up` a
     month is enough."""
+
+    registry_ca_generation: Generation = 1
+    """Which authority stands for the registry. One more than before makes a new one, and the next two `up`s move
+    everybody to it: the first lets hosts trust both, the second drops the old one. People then have to log in
+    again. 1 to 1000."""
+
+    engine_ca_generation: Generation = 1
+    """The same for the authority that stands for the engines and for who may drive them. 1 to 1000."""
 
 
 ServiceName = Annotated[

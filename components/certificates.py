@@ -1,9 +1,13 @@
 """Private certificate authorities and the leaf certificates that they sign."""
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 import pulumi
 import pulumi_tls as tls
+
+ORGANIZATION = "Slipway"
+"""The organization in each certificate's subject."""
 
 
 def new_key(name: str, parent: pulumi.Resource) -> tls.PrivateKey:
@@ -21,13 +25,20 @@ class CertificateAuthorityArgs:
     """The name that people see when they look at the certificate."""
     validity_hours: int
     """Hours until it expires. It is not renewed early: a new authority has to be trusted everywhere first."""
+    predecessor: Optional["CertificateAuthority"] = None
+    """The authority that this one takes over from, as long as somebody may still trust only that one."""
 
 
 class CertificateAuthority(pulumi.ComponentResource):
     """A private authority: a key, and a self-signed certificate to trust."""
 
     certificate_pem: pulumi.Output[str]
-    """The certificate to trust, PEM. Public."""
+    """The certificate of this authority alone, PEM. Public."""
+    trusted_pem: pulumi.Output[str]
+    """Whom to trust, PEM: this authority, and its predecessor while there is one. Public."""
+    cross_pem: pulumi.Output[str] | None
+    """This authority's certificate as its predecessor signs it, PEM. With it behind a leaf certificate, who trusts
+    only the predecessor trusts the leaf. None without a predecessor."""
     private_key_pem: pulumi.Output[str]
     """The signing key, PEM. Secret; it never leaves the state."""
 
@@ -39,16 +50,47 @@ class CertificateAuthority(pulumi.ComponentResource):
         certificate = tls.SelfSignedCert(
             f"{name}-certificate",
             private_key_pem=key.private_key_pem,
-            subject=tls.SelfSignedCertSubjectArgs(common_name=args.common_name, organization="Slipway"),
+            subject=tls.SelfSignedCertSubjectArgs(common_name=args.common_name, organization=ORGANIZATION),
             is_ca_certificate=True,
             set_subject_key_id=True,
             validity_period_hours=args.validity_hours,
             allowed_uses=["cert_signing", "crl_signing"],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.certificate_pem = certificate.cert_pem
+        self.certificate_pem = self.trusted_pem = certificate.cert_pem
         self.private_key_pem = pulumi.Output.secret(key.private_key_pem)
+        self.cross_pem = None
+        if args.predecessor:
+            self.trusted_pem = pulumi.Output.concat(self.certificate_pem, args.predecessor.certificate_pem)
+            self.cross_pem = self._signed_by(args.predecessor, name, args, key)
         self.register_outputs({"certificate_pem": self.certificate_pem})
+
+    def _signed_by(
+        self,
+        predecessor: "CertificateAuthority",
+        name: str,
+        args: CertificateAuthorityArgs,
+        key: tls.PrivateKey,
+    ) -> pulumi.Output[str]:
+        request = tls.CertRequest(
+            f"{name}-cross-request",
+            private_key_pem=key.private_key_pem,
+            # The same name and key as in its own certificate, or it would be another authority.
+            subject=tls.CertRequestSubjectArgs(common_name=args.common_name, organization=ORGANIZATION),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        certificate = tls.LocallySignedCert(
+            f"{name}-cross-certificate",
+            cert_request_pem=request.cert_request_pem,
+            ca_cert_pem=predecessor.certificate_pem,
+            ca_private_key_pem=predecessor.private_key_pem,
+            is_ca_certificate=True,
+            set_subject_key_id=True,
+            allowed_uses=["cert_signing", "crl_signing"],
+            validity_period_hours=args.validity_hours,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return certificate.cert_pem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +117,8 @@ class Certificate(pulumi.ComponentResource):
     """A leaf certificate and its key, renewed by any `up` that runs within its last weeks."""
 
     certificate_pem: pulumi.Output[str]
-    """The certificate, PEM. Public."""
+    """What to show: the certificate, and behind it what leads to its authority's predecessor, if there is one. PEM,
+    public."""
     private_key_pem: pulumi.Output[str]
     """Its key, PEM. Secret."""
 
@@ -85,7 +128,7 @@ class Certificate(pulumi.ComponentResource):
         request = tls.CertRequest(
             f"{name}-request",
             private_key_pem=key.private_key_pem,
-            subject=tls.CertRequestSubjectArgs(common_name=args.common_name, organization="Slipway"),
+            subject=tls.CertRequestSubjectArgs(common_name=args.common_name, organization=ORGANIZATION),
             dns_names=args.dns_names,
             ip_addresses=args.ip_addresses,
             opts=pulumi.ResourceOptions(parent=self),
@@ -100,6 +143,9 @@ class Certificate(pulumi.ComponentResource):
             early_renewal_hours=args.early_renewal_hours,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.certificate_pem = certificate.cert_pem
+        cross = args.authority.cross_pem
+        self.certificate_pem = (
+            pulumi.Output.concat(certificate.cert_pem, cross) if cross else certificate.cert_pem
+        )
         self.private_key_pem = pulumi.Output.secret(key.private_key_pem)
         self.register_outputs({"certificate_pem": self.certificate_pem})

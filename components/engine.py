@@ -1,7 +1,7 @@
 """A host's Docker Engine: behind mutual TLS, trusting the registry, driven by a provider of its own."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_command as command
@@ -34,6 +34,9 @@ class EngineAccess:
     """Hours until an engine's certificate expires."""
     early_renewal_hours: int
     """Hours before its end from which on the next `up` renews it."""
+    before: Mapping[str, object] = field(default_factory=dict)
+    """The stack's outputs as the last update left them: how the engines can be reached while certificates are about to
+    be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class RegistryTrust:
     address: str
     """`host:port`, the first part of every image's name. The hosts know the registry by it."""
     certificate_authority_pem: pulumi.Input[str]
-    """The authority's certificate."""
+    """Its certificate; two of them while one takes over from the other."""
     username: str
     """The account that the stack's own pulls and pushes use."""
     password: pulumi.Input[str]
@@ -73,6 +76,8 @@ class DockerEngine(pulumi.ComponentResource):
     """Through this, resources are made on the engine."""
     ready: list[pulumi.Resource]
     """What has to be done before the engine takes work."""
+    setup: command.remote.Command
+    """What makes the machine a host: afterwards it trusts whom it is to trust."""
 
     def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:DockerEngine", name, None, opts)
@@ -91,7 +96,7 @@ class DockerEngine(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        setup = command.remote.Command(
+        setup = self.setup = command.remote.Command(
             f"{host.name}-setup",
             connection=host.ssh,
             create="bash -s",
@@ -99,7 +104,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "engine.sh",
                 {
                     "BIRTH": host.birth,
-                    "ENGINE_CA": access.authority.certificate_pem,
+                    "ENGINE_CA": access.authority.trusted_pem,
                     "ENGINE_CERTIFICATE": certificate.certificate_pem,
                     "ENGINE_KEY": certificate.private_key_pem,
                     "REGISTRY_ADDRESS": registry.address,
@@ -122,8 +127,10 @@ class DockerEngine(pulumi.ComponentResource):
             f"{host.name}-docker",
             # Through the set-up's id it is unknown until the engine is there: a first preview asks nobody.
             host=pulumi.Output.all(host.engine_endpoint, setup.id).apply(lambda known: known[0]),
-            ca_material=access.authority.certificate_pem,
-            cert_material=access.operator.certificate_pem,
+            ca_material=_known(access.authority.trusted_pem, access.before.get("engineCaCertificate")),
+            cert_material=_known(
+                access.operator.certificate_pem, access.before.get("engineClientCertificate")
+            ),
             key_material=access.operator.private_key_pem,
             registry_auth=[
                 docker.ProviderRegistryAuthArgs(
@@ -146,7 +153,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "load-images.sh",
                 {
                     "ENDPOINT": host.engine_endpoint,
-                    "ENGINE_CA": access.authority.certificate_pem,
+                    "ENGINE_CA": access.authority.trusted_pem,
                     "CLIENT_CERTIFICATE": access.operator.certificate_pem,
                     "CLIENT_KEY": access.operator.private_key_pem,
                     "IMAGES": "\n".join(args.images),
@@ -171,3 +178,15 @@ class DockerEngine(pulumi.ComponentResource):
         """The options, completed for something that this engine runs."""
         own = pulumi.ResourceOptions(provider=self.provider, depends_on=self.ready)
         return self.host.lives_here(pulumi.ResourceOptions.merge(own, options))
+
+
+def _known(certificate_pem: pulumi.Output[str], before: object) -> pulumi.Output[str]:
+    """A certificate or, in a preview that would make it anew, the one before, by which engines still answer.
+
+    A provider that is not wholly known can compare nothing: a preview would show changes everywhere.
+    """
+    if not isinstance(before, str):
+        return certificate_pem
+    return certificate_pem.apply(
+        lambda known: before if isinstance(known, pulumi.output.Unknown) else known, run_with_unknowns=True
+    )

@@ -7,6 +7,7 @@ import pulumi_tls as tls
 
 from components.certificates import Certificate, CertificateAuthority
 from components.engine import RegistryTrust
+from components.generations import setting as generation_output
 from components.hosts import Host
 from settings import StackSettings
 
@@ -21,6 +22,7 @@ def stack_outputs(
     operator: Certificate,
     ssh_key: tls.PrivateKey,
     images: Mapping[str, pulumi.Output[str]],
+    generations: Mapping[str, pulumi.Output[int]],
 ) -> dict[str, object]:
     """What the stack tells. Secrets have keys of their own, so that the others stay readable.
 
@@ -39,11 +41,12 @@ def stack_outputs(
         "registryPasswords": all_passwords,
         "hosts": {name: _host(host) for name, host in hosts.items()},
         "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
-        "engineCaCertificate": engine_ca.certificate_pem,
+        "engineCaCertificate": engine_ca.trusted_pem,
         "engineClientCertificate": operator.certificate_pem,
         "engineClientKey": operator.private_key_pem,
         "sshPrivateKey": ssh_private_key,
         "images": dict(images),
+        **{generation_output(what): generation for what, generation in generations.items()},
         "serviceUrls": {
             name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services
         },

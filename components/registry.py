@@ -1,7 +1,7 @@
 """The private image registry: distribution behind TLS and accounts, its data on the host's own volume."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -72,6 +72,8 @@ class RegistryArgs:
     """TCP port of its host."""
     authority: CertificateAuthority
     """Signs its certificate; the authority that every host trusts."""
+    trusted_by: Sequence[pulumi.Resource] = ()
+    """What has to be there before it shows another authority's certificate: whoever has to trust that first."""
     passwords: Mapping[str, pulumi.Input[str]]
     """The accounts that may come in, with their passwords. Secret."""
     validity_hours: int
@@ -88,6 +90,8 @@ class Registry(pulumi.ComponentResource):
 
     ready: list[pulumi.Resource]
     """What has to be there before somebody pushes or pulls."""
+    settings: command.remote.Command
+    """What puts its configuration, accounts and certificate in place."""
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Registry", name, None, opts)
@@ -105,7 +109,7 @@ class Registry(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        settings = command.remote.Command(
+        settings = self.settings = command.remote.Command(
             f"{name}-settings",
             connection=host.ssh,
             create="bash -s",
@@ -117,13 +121,17 @@ class Registry(pulumi.ComponentResource):
                     "CERTIFICATE": certificate.certificate_pem,
                     "KEY": certificate.private_key_pem,
                     "DATA_PATH": REGISTRY_DATA_PATH,
+                    "AUTHORITY": args.authority.trusted_pem,
+                    "ADDRESS": args.address,
                 },
             ),
             logging=command.remote.Logging.NONE,
             add_previous_output_in_env=False,
             opts=host.lives_here(
                 pulumi.ResourceOptions(
-                    parent=self, depends_on=engine.ready, additional_secret_outputs=["stdout", "stderr"]
+                    parent=self,
+                    depends_on=[*engine.ready, *args.trusted_by],
+                    additional_secret_outputs=["stdout", "stderr"],
                 )
             ),
         )

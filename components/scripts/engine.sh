@@ -75,6 +75,92 @@ wait_for_engine() {
   fail "Docker Engine does not start; above are its last words"
 }
 
+# published CONTAINER…: an address, a port of it, the container's address and its port, for each port that is published
+# to more than this machine.
+published() {
+  docker inspect "$@" --format '{{ $to := "" }}{{ range .NetworkSettings.Networks }}{{ $to = .IPAddress }}{{ end }}{{
+    range $port, $from := .NetworkSettings.Ports }}{{ range $from }}{{
+      .HostIp }} {{ .HostPort }} {{ $to }} {{ $port }}{{ println }}{{ end }}{{ end }}' |
+    sed -n 's,/tcp$,,; /^127\./d; /^[0-9.]* [0-9]* [0-9.]* [0-9]*$/p'
+}
+
+# neighbours CONTAINER: address and name of each container that it can call by name.
+neighbours() {
+  docker inspect "$1" --format '{{ range $name, $_ := .NetworkSettings.Networks }}{{ println $name }}{{ end }}' |
+    xargs -r docker network inspect --format '{{ range .Containers }}{{ println .IPv4Address .Name }}{{ end }}' |
+    sed -n 's,/[0-9]* , ,p'
+}
+
+# Containers outlive a restart of the engine, but for a second it neither tells them each other's addresses nor forwards
+# ports to them. So what it has told and forwarded holds without it meanwhile, and no request is lost.
+hold() {
+  local running from port to inside hosts_file
+  running=$(docker ps -q 2>/dev/null) || return 0
+  [ -n "$running" ] || return 0
+  # Ends by itself, should this run be killed.
+  systemd-run --quiet --collect --unit=slipway-release --on-active="$NAMES_HELD" \
+    bash -c "$(declare -f release_ports release_names); release_ports; release_names"
+  if command -v iptables >/dev/null; then
+    iptables -w -t nat -N SLIPWAY
+    iptables -w -N SLIPWAY
+    # Whatever the machine's owner has forbidden stays so.
+    if iptables -w -n -L DOCKER-USER >/dev/null 2>&1; then iptables -w -A SLIPWAY -j DOCKER-USER; fi
+    # shellcheck disable=SC2086 # one word a container
+    while read -r from port to inside; do
+      iptables -w -t nat -A SLIPWAY -d "${from/#0.0.0.0/0.0.0.0/0}" -p tcp --dport "$port" \
+        -j DNAT --to-destination "$to:$inside"
+      iptables -w -A SLIPWAY -d "$to" -p tcp --dport "$inside" -j ACCEPT
+      iptables -w -A SLIPWAY -s "$to" -p tcp --sport "$inside" -j ACCEPT
+    done < <(published $running)
+    iptables -w -I FORWARD -j SLIPWAY
+    iptables -w -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j SLIPWAY
+    iptables -w -t nat -I OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY
+  fi
+  if hosts_file=$(docker inspect slipway-proxy --format '{{ .HostsPath }}' 2>/dev/null); then
+    neighbours slipway-proxy | sed 's/$/ # slipway/' >>"$hosts_file"
+    # Programs in Go look at this file every five seconds.
+    sleep 6
+  fi
+}
+
+# Seconds that names are held: for two minutes after the restart the kernel still sends some questions to where the engine
+# answered them before.
+NAMES_HELD=180
+
+# These two end what `hold` began, in this run or in one that was killed.
+release_ports() {
+  local table
+  command -v iptables >/dev/null || return 0
+  while iptables -w -D FORWARD -j SLIPWAY 2>/dev/null; do :; done
+  while iptables -w -t nat -D PREROUTING -m addrtype --dst-type LOCAL -j SLIPWAY 2>/dev/null; do :; done
+  while iptables -w -t nat -D OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY 2>/dev/null; do :; done
+  for table in nat filter; do
+    if iptables -w -t "$table" -F SLIPWAY 2>/dev/null; then iptables -w -t "$table" -X SLIPWAY; fi
+  done
+}
+
+release_names() {
+  local file kept
+  for file in /var/lib/docker/containers/*/hosts; do
+    if grep -q ' # slipway$' "$file" 2>/dev/null; then
+      # In its place: the container has this very file.
+      kept=$(grep -v ' # slipway$' "$file")
+      cat <<<"$kept" >"$file"
+    fi
+  done
+}
+
+restart_engine() {
+  systemctl stop slipway-release.timer 2>/dev/null || true
+  release_ports
+  release_names
+  trap release_ports EXIT
+  # If it does not hold, a moment's requests are lost; the certificate has to be in place all the same.
+  hold || true
+  systemctl restart docker.service
+  wait_for_engine
+}
+
 # A new machine can have an old machine's disk. Its containers are nobody's any more: Slipway makes its own anew.
 sweep() {
   local born=/var/lib/docker/slipway-birth
@@ -100,7 +186,7 @@ main() {
   if $changed; then
     systemctl daemon-reload
     systemctl enable -q docker.socket docker.service
-    systemctl restart docker.service
+    restart_engine
   else
     systemctl start docker.service
   fi

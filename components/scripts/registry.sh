@@ -5,12 +5,15 @@
 # The values come ahead of this text, on standard input (components/script.py):
 #   CONFIG                  config.yml
 #   ACCOUNTS                htpasswd file, bcrypt only
-#   CERTIFICATE KEY         as whom it answers (PEM)
+#   CERTIFICATE KEY         as whom it answers (PEM); behind the certificate there may be others that lead to its authority
+#   AUTHORITY               whom its clients trust (PEM)
+#   ADDRESS                 host:port, as the hosts call it
 #   DATA_PATH               folder of its data
 set -euo pipefail
 umask 077
 
 : "${CONFIG:?}" "${ACCOUNTS:?}" "${CERTIFICATE:?}" "${KEY:?}" "${DATA_PATH:?}"
+: "${AUTHORITY:?}" "${ADDRESS:?}"
 
 folder=/etc/slipway/registry
 
@@ -27,6 +30,21 @@ put() {
   fi
 }
 
+# leaf: the first certificate on standard input, without those that lead to its authority.
+leaf() { sed '/-END CERTIFICATE-/q'; }
+
+# Who pushes or pulls next must not meet a registry that is only just starting.
+wait_for_answer() {
+  for _ in $(seq 300); do
+    # Without an account the answer is 401, which is an answer.
+    curl -s -o /dev/null --max-time 5 --cacert "$folder/ca.crt" "https://$ADDRESS/v2/" && return
+    sleep 0.1
+  done
+  docker logs --tail 20 slipway-registry >&2 || true
+  echo "slipway: the registry does not answer at https://$ADDRESS/v2/ after its restart; above are its last words" >&2
+  exit 5
+}
+
 main() {
   # A run whose operator was killed goes on: two must not get into each other's way.
   exec 9>/run/slipway-registry.lock
@@ -34,12 +52,18 @@ main() {
   mkdir -p "$folder" "$DATA_PATH"
   # A missing file of accounts would make the registry invent one and print its password.
   put htpasswd <<<"$ACCOUNTS"
+  put ca.crt <<<"$AUTHORITY"
+  local before
+  before=$(leaf 2>/dev/null <"$folder/tls.crt" || true)
+  put tls.crt <<<"$CERTIFICATE"
   changed=false
   put config.yml <<<"$CONFIG"
-  put tls.crt <<<"$CERTIFICATE"
   put tls.key <<<"$KEY"
+  # What leads to an authority that nobody trusts any more may be shown until the next start: it is no reason for one.
+  [ "$before" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
   if $changed && docker inspect slipway-registry >/dev/null 2>&1; then
     docker restart slipway-registry >/dev/null
+    wait_for_answer
   fi
 }
 

@@ -28,9 +28,12 @@ class Registry:
             (account, outputs["registryPasswords"][account]),
         )
 
+    def tls(self) -> ssl.SSLContext:
+        """What its client trusts."""
+        return ssl.create_default_context(cadata=self.certificate_authority)
+
     def _ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
-        context = ssl.create_default_context(cadata=self.certificate_authority)
-        connection = http.client.HTTPSConnection(self.address, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(self.address, context=self.tls(), timeout=10)
         try:
             credentials = b64encode(":".join(self.account).encode()).decode()
             headers = {"Authorization": f"Basic {credentials}", "Accept": MANIFESTS}

@@ -69,7 +69,10 @@ def _plain(value: Any) -> Any:
 
 
 class _Answers(pulumi.runtime.Mocks):
-    """What the plugins would answer, as far as the program reads it."""
+    """What the plugins would answer, as far as the program reads it; and the stack's outputs from before."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self.outputs = outputs
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         outputs = dict(args.inputs)
@@ -98,12 +101,14 @@ class _Answers(pulumi.runtime.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
-        raise AssertionError(f"the program calls {args.token}")
+        assert args.token == "pulumi:pulumi:readStackOutputs", f"the program calls {args.token}"
+        assert args.args["name"].endswith("/slipway/test"), "outputs of another stack"
+        return {"outputs": self.outputs}
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self) -> None:
-        super().__init__(_Answers())
+    def __init__(self, answers: _Answers) -> None:
+        super().__init__(answers)
         self.requests: list[Any] = []
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's own name
@@ -135,11 +140,17 @@ class Program:
 
 
 @cache
-def run(changes: str = "{}") -> Program:
-    """Runs the program with the configuration of these tests, changed as the JSON says."""
+def run(changes: str = "{}", before: str = "{}") -> Program:
+    """Runs the program with the configuration of these tests, changed as the JSON says.
+
+    Args:
+        changes: keys of the configuration, as JSON.
+        before: the stack's outputs, as the last update left them, as JSON.
+    """
     configuration = CONFIGURATION | json.loads(changes)
-    monitor = _Monitor()
-    pulumi.runtime.set_mocks(_Answers(), project="slipway", stack="test", monitor=monitor)
+    answers = _Answers(json.loads(before))
+    monitor = _Monitor(answers)
+    pulumi.runtime.set_mocks(answers, project="slipway", stack="test", monitor=monitor)
     pulumi.runtime.set_all_config(
         {f"slipway:{key}": json.dumps(value) for key, value in configuration.items()},
         ["slipway:passwords", "slipway:secrets"],
