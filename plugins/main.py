@@ -10,6 +10,14 @@ import os
 import sys
 
 NAMES = ("aws", "command", "docker", "tls")
+LATER = [
+    "plugins.docker.plugin",
+    "plugins.command",
+    # What takes longest at a plugin's first operation; some pieces first, so that nobody waits long.
+    *("urllib3", "requests", "docker.utils", "plugins.docker.client"),
+    *("asyncio", "cryptography.hazmat.primitives.serialization", "asyncssh.connection", "plugins.ssh"),
+]
+"""What plugins after the first need, or may need."""
 
 
 def _find_packages() -> None:
@@ -72,14 +80,6 @@ def _prepare() -> None:
     import plugins.host  # noqa: F401
 
 
-def _prepare_others() -> None:
-    """Import the plugins that a stack has several processes of, or that start later on."""
-    import plugins.command
-    import plugins.docker.plugin  # noqa: F401
-
-    gc.freeze()
-
-
 def _serve(arguments: list[str]) -> None:
     """Be the plugin that the first argument names."""
     from importlib import import_module
@@ -101,7 +101,7 @@ def main() -> None:
 
     nursery.hand_over(sys.argv[1:])
     _prepare()
-    nursery.leave(_prepare_others, _serve)
+    nursery.leave(LATER, _serve)
     _serve(sys.argv[1:])
 
 

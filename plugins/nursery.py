@@ -74,10 +74,11 @@ def _pass_on(number: int, child: int) -> None:
         pass  # it was in the group that got the signal
 
 
-def leave(prepare: "Callable[[], None]", serve: "Callable[[list[str]], object]") -> None:
+def leave(modules: list[str], serve: "Callable[[list[str]], object]") -> None:
     """Leave a nursery behind for this CLI, which calls `serve` with its arguments in a fork for each plugin.
 
-    Called before any thread is started. `prepare` imports what the first plugin does not need but others do.
+    Called before any thread is started. The nursery imports the `modules`, which plugins after the first may need,
+    one after another as long as no plugin is asked for.
     """
     if not hasattr(os, "pidfd_open"):
         return
@@ -94,15 +95,16 @@ def leave(prepare: "Callable[[], None]", serve: "Callable[[list[str]], object]")
         os.close(watch)
         return
     try:
-        _be_nursery(door, watch, prepare, serve)
+        _be_nursery(door, watch, modules, serve)
     finally:
         os._exit(1)
 
 
 def _be_nursery(
-    door: socket.socket, watch: int, prepare: "Callable[[], None]", serve: "Callable[[list[str]], object]"
+    door: socket.socket, watch: int, modules: list[str], serve: "Callable[[list[str]], object]"
 ) -> None:
     import select
+    from importlib import import_module
 
     # Not with the first plugin's group, whose end is not ours; nor may we hold its streams open.
     os.setpgid(0, 0)
@@ -112,11 +114,13 @@ def _be_nursery(
     os.close(nothing)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     door.listen(64)
-    prepare()
     while True:
-        ready, _, _ = select.select([door.fileno(), watch], [], [])
+        ready, _, _ = select.select([door.fileno(), watch], [], [], 0 if modules else None)
         if watch in ready:
             os._exit(0)
+        if not ready:
+            import_module(modules.pop(0))
+            continue
         link, _ = door.accept()
         with link:
             if _peer(link) and not os.fork():

@@ -31,7 +31,7 @@ def serve(arguments):
 
 nursery.hand_over(sys.argv[1:])
 print("imports", flush=True)
-nursery.leave(lambda: None, serve)
+nursery.leave([], serve)
 serve(sys.argv[1:])
 """
 
