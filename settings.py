@@ -15,17 +15,26 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 
+from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
 from configuration.kinds import (
     Account,
+    ClosedNetworks,
     DomainName,
+    Gibibytes,
+    InstanceType,
     Label,
+    Network,
     Password,
     Port,
+    Region,
     Seconds,
     Secret,
+    SubnetId,
+    Url,
     UrlPath,
     Value,
     Variable,
+    Version,
     Within,
     distinct,
     not_empty,
@@ -63,15 +72,70 @@ class _Settings(BaseModel):
     )
 
 
+class NetworkSettings(_Settings):
+    """The network of a stack on AWS: one of its own unless one of the others is named."""
+
+    cidr: Network | None = None
+    """Addresses of the stack's own network, a private IPv4 network from /16 to /26. By default 10.83.0.0/22."""
+
+    default: StrictBool = False
+    """Whether to use the account's default VPC in the region instead."""
+
+    subnets: Annotated[
+        tuple[SubnetId, ...],
+        AfterValidator(distinct),
+        Field(examples=[["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]]),
+    ] = ()
+    """Subnets to use instead, all in one VPC, in different zones, with a way out to the internet."""
+
+
 class PlatformSettings(_Settings):
     """Where hosts come from."""
 
-    kind: Literal["local"] = "local"
-    """`local`: hosts are containers on this machine's own Docker Engine."""
+    kind: Literal["local", "aws"] = "local"
+    """`local`: hosts are containers on this machine's own Docker Engine. `aws`: they are EC2 instances."""
 
     port_offset: Annotated[int, Within(0, 41000, "an offset of ports")] = 0
-    """Added to every port that is published on 127.0.0.1, so that two stacks fit on one machine. Steps of
-    100 keep them apart. The highest one keeps the highest port (23760 + slot 99 + offset) below 65536."""
+    """local: added to every port that is published on 127.0.0.1, so that two stacks fit on one machine. Steps
+    of 100 keep them apart. The highest one keeps the highest port (23760 + slot 99 + offset) below 65536."""
+
+    region: Region | None = None
+    """aws: the region, such as `eu-central-1`. Required there."""
+
+    admin_cidrs: ClosedNetworks = ()
+    """aws: networks that may reach SSH and the Docker Engines: yours. Required there; never the world."""
+
+    network: NetworkSettings = Field(default_factory=NetworkSettings, examples=[{"cidr": "10.83.0.0/22"}])
+    """aws: the network. By default a small VPC of the stack's own with two public subnets."""
+
+    connect: Literal["public", "private"] = "public"
+    """aws: `public`: each host has an Elastic IP, and you reach it there. `private`: no host has a public
+    address, and you reach them by a VPN into `network.subnets`."""
+
+    distribution: Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"] = "debian-12"
+    """aws: what the hosts run."""
+
+    instance_type: InstanceType = "t3.small"
+    """aws: the hosts' instance type, where a host names none. By default one with 2 GiB of memory. With
+    Graviton's, such as `t4g.small`, images are built for `linux/arm64`."""
+
+    root_size: Annotated[Gibibytes, Field(examples=[20])] = 20
+    """aws: GiB of a host's root volume, where a host says nothing else: system, images and containers."""
+
+    engine_version: Version | None = None
+    """aws: the Docker Engine's version, such as `28.5.2`: from Docker's repository, or Amazon Linux's own. By
+    default the distribution's own package."""
+
+    ssh_timeout: Annotated[int, Within(30, 3600, "a time in seconds")] = 600
+    """aws: seconds that a new host has to answer SSH and finish its first boot, 30 to 3600."""
+
+    zone: DomainName | None = None
+    """aws: a Route 53 zone of the account. `registry.domain` and the services' domains that are in it get
+    records."""
+
+    endpoint: Url | None = None
+    """aws: asks this URL in place of AWS's own, for trying out. AWS_ENDPOINT_URL in the environment does the
+    same."""
 
 
 class HostSettings(_Settings):
@@ -87,12 +151,22 @@ class HostSettings(_Settings):
     `app` runs services (any number)."""
 
     slot: Annotated[int, Within(0, 99, "a slot")] | None = None
-    """Which ports of 127.0.0.1 the host has: SSH on 2200 + slot, its engine on 23760 + slot, HTTP on 8080 +
+    """local: which ports of 127.0.0.1 the host has: SSH on 2200 + slot, its engine on 23760 + slot, HTTP on 8080 +
     slot. By default the number at the end of the host's name, else 0."""
 
     memory: Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None = None
-    """MiB of memory that the host may use, 256 at least; no limit by default. systemd, sshd and Docker
+    """local: MiB of memory that the host may use, 256 at least; no limit by default. systemd, sshd and Docker
     Engine alone take about 150."""
+
+    type: InstanceType | None = None
+    """aws: the host's instance type. By default `platform.instanceType`."""
+
+    root_size: Gibibytes | None = None
+    """aws: GiB of the host's root volume. By default `platform.rootSize`. It can grow in place."""
+
+    subnet: Annotated[int, Within(1, 16, "the number of a subnet")] | None = None
+    """aws: which of the network's subnets the host is in, counted from 1. By default the number at the end of
+    its name goes round them: web-1 is in the first, web-2 in the second. A host without one is in the first."""
 
 
 class RegistrySettings(_Settings):
@@ -108,6 +182,20 @@ class RegistrySettings(_Settings):
 
     port: Port | None = None
     """TCP port of the registry, on its host and on 127.0.0.1. By default 5000 + `platform.portOffset`."""
+
+    allowed_cidrs: ClosedNetworks | None = None
+    """aws: networks that may reach the registry, besides the stack's own hosts. By default
+    `platform.adminCidrs`; never the world."""
+
+    domain: DomainName | None = None
+    """aws: a name of the registry's host, which its certificate then carries. With `platform.zone` it gets
+    a record."""
+
+    data_size: Annotated[Gibibytes, Field(examples=[50])] = 20
+    """aws: GiB of the volume that keeps the images. It grows in place, and never shrinks."""
+
+    snapshot_days: Annotated[int, Within(0, 3650, "a number of days")] = 7
+    """aws: days that the daily snapshots of that volume are kept; 0 makes none."""
 
 
 class BaseImageSettings(_Settings):
@@ -181,6 +269,14 @@ class ServiceSettings(_Settings):
     domain: DomainName | None = None
     """Name by which the proxy knows requests for this service. A service without one gets all that no other
     service of its host asks for."""
+
+    allowed_cidrs: Annotated[
+        tuple[Network, ...],
+        AfterValidator(distinct),
+        AfterValidator(not_empty("one network or more, or leave `allowedCidrs` out to let everybody in")),
+        Field(examples=[["198.51.100.0/24"]]),
+    ] = ("0.0.0.0/0",)
+    """aws: networks that may reach the service. By default everybody, by IPv4."""
 
     env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
     """Environment of the containers. It is readable in the stack's state; secrets belong into `secrets`."""
@@ -297,6 +393,35 @@ class StackSettings(_Settings):
         return self.registry.port or REGISTRY_PORT + self.platform.port_offset
 
     @property
+    def registry_networks(self) -> tuple[str, ...]:
+        """aws: the networks that reach the registry from outside."""
+        allowed = self.registry.allowed_cidrs
+        return self.platform.admin_cidrs if allowed is None else allowed
+
+    @property
+    def distribution(self) -> Distribution:
+        """aws: what the hosts run."""
+        return DISTRIBUTIONS[self.platform.distribution]
+
+    def instance_type(self, host: str) -> str:
+        """aws: the host's instance type."""
+        return self.hosts[host].type or self.platform.instance_type
+
+    def architecture(self, host: str) -> Architecture:
+        """aws: the host's architecture."""
+        return architecture_of(self.instance_type(host)) or "amd64"
+
+    def root_size(self, host: str) -> int:
+        """aws: GiB of the host's root volume."""
+        return self.hosts[host].root_size or self.platform.root_size
+
+    def subnet(self, host: str, count: int) -> int:
+        """aws: which of so many subnets the host is in, counted from 0."""
+        chosen = self.hosts[host].subnet
+        number = slot_of_name(host) if chosen is None else chosen
+        return (number - 1) % count if number else 0
+
+    @property
     def registry_address(self) -> str:
         """`host:port` of the registry, by which hosts know it and images are named."""
         return f"{self.registry_host}:{self.registry_port}"
@@ -309,6 +434,15 @@ class StackSettings(_Settings):
     def service_hosts(self, service: str) -> tuple[str, ...]:
         """The names of the hosts that run this service, in the order of its roll-out."""
         return self.services[service].hosts or self.hosts_with("app")
+
+    def names_in_zone(self) -> dict[str, tuple[str, ...]]:
+        """aws: the names that get a record in `platform.zone`, each with the hosts that it leads to."""
+        zone = self.platform.zone
+        names = {self.registry.domain: self.hosts_with("registry")} if self.registry.domain else {}
+        for service, settings in self.services.items():
+            if settings.domain:
+                names[settings.domain] = self.service_hosts(service)
+        return {name: hosts for name, hosts in names.items() if zone and f".{name}".endswith(f".{zone}")}
 
     def services_on(self, host: str) -> tuple[str, ...]:
         """The names of the services that this host runs."""
@@ -372,7 +506,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
 
     try:
         settings = validate(written(), directory, secret_keys())
-        if check_ports and (taken := occupied(settings, pulumi.get_stack())):
+        if check_ports and settings.platform.kind == "local" and (taken := occupied(settings, pulumi.get_stack())):
             raise SettingsError(taken)
     except SettingsError as error:
         count = len(error.problems)

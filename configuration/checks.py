@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from configuration.platform_checks import platform_problems
 from configuration.problems import Location, Problem, path_of, suggestion, words
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Checks:
     def problems(self) -> list[Problem]:
         """Every mistake found."""
         checks: tuple[Callable[[], Iterator[Problem]], ...] = (
+            self.platform,
             self.roles,
             self.slots,
             self.ports,
@@ -56,6 +58,14 @@ class Checks:
         return not any(
             hole[: len(location)] == location or location[: len(hole)] == hole for hole in self.holes
         )
+
+    def platform(self) -> Iterator[Problem]:
+        return platform_problems(self.settings, self.whole)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether hosts publish ports of this machine."""
+        return self.settings.platform.kind == "local" and self.whole("platform", "kind")
 
     @property
     def roles_known(self) -> bool:
@@ -91,6 +101,8 @@ class Checks:
         ]
 
     def slots(self) -> Iterator[Problem]:
+        if not self.on_this_machine:
+            return
         for name in self.settings.hosts:
             if self.whole("hosts", name, "slot") and self.settings.slot(name) > 99:
                 yield Problem(
@@ -125,7 +137,7 @@ class Checks:
                     "Set another, such as 5000.",
                     port,
                 )
-        for host in self._hosts():
+        for host in self._hosts() if self.on_this_machine else ():
             for other, what in self.settings.published_ports(host).items():
                 if other == port:
                     yield Problem(

@@ -1,5 +1,6 @@
 """The kinds of values that settings hold, each with its own words for what is wrong and what to write."""
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +9,16 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     SecretStr,
     StrictStr,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
+from configuration.problems import suggestion
 
 WORDED = "slipway"
 """Type of the errors that bring their own words, in their context: `wrong`, `remedy` and perhaps `value`."""
@@ -156,6 +161,39 @@ def _text_of_number(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise mistake(
+            "neither an address nor a network", "Write one such as 203.0.113.7 or 198.51.100.0/24."
+        ) from None
+    if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
+        raise mistake("an address inside of its network", f"Write {network}, or the address alone.")
+    return str(network)
+
+
+def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Not the world: no network is too large, and neither are all of them taken together."""
+    for text in networks:
+        if (network := ipaddress.ip_network(text)).prefixlen < LARGEST_NETWORK[network.version]:
+            raise mistake(f"{text} is open to {_part_of_world(network.prefixlen)}", CLOSED_REMEDY, value=text)
+    for version in LARGEST_NETWORK:
+        same = [network for text in networks if (network := ipaddress.ip_network(text)).version == version]
+        for network in ipaddress.collapse_addresses(same):  # type: ignore[type-var]
+            if network.prefixlen < LARGEST_NETWORK[version]:
+                raise mistake(f"together they open {network}", CLOSED_REMEDY)
+    return networks
+
+
+def _part_of_world(prefix: int) -> str:
+    return "the whole world" if prefix == 0 else "a large part of the world"
+
+
+LARGEST_NETWORK = {4: 8, 6: 20}
+"""The shortest prefix, by IP version, of a network that somebody may have alone: what was given to single
+organizations at most."""
+CLOSED_REMEDY = "Write the networks of your office or VPN only, such as 203.0.113.7/32."
 ACCOUNT_LENGTH = 64
 ACCOUNT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@+-]*"
 PASSWORD_MIN = 16
@@ -197,4 +235,43 @@ UrlPath = Annotated[
     Matching(
         r"/[!-\"$-~]*", "not the path of a URL", "Start it with / and use no blanks, such as /up.", length=500
     ),
+]
+Network = Annotated[StrictStr, AfterValidator(_network)]
+ClosedNetworks = Annotated[
+    tuple[Network, ...],
+    AfterValidator(distinct),
+    AfterValidator(_few),
+    Field(examples=[["203.0.113.7/32"]]),
+]
+def _region(region: str) -> str:
+    if region not in REGIONS:
+        raise mistake("not a region of AWS", f"{suggestion(region, sorted(REGIONS))}Write one such as eu-central-1.")
+    return region
+
+
+def _instance_type(kind: str) -> str:
+    if not re.fullmatch(INSTANCE_TYPE_PATTERN, kind):
+        raise mistake("not an instance type of EC2", "Write one such as t3.small, or t4g.small for arm64.")
+    if architecture_of(kind) is None:
+        raise mistake("an instance type that runs no Linux", "Write one such as t3.small, or t4g.small for arm64.")
+    return kind
+
+
+Region = Annotated[StrictStr, AfterValidator(_region)]
+InstanceType = Annotated[StrictStr, AfterValidator(_instance_type)]
+SubnetId = Annotated[
+    StrictStr,
+    Matching(
+        r"subnet-([0-9a-f]{8}|[0-9a-f]{17})",
+        "not a subnet's id",
+        "Write one such as subnet-0123456789abcdef0.",
+    ),
+]
+Version = Annotated[
+    StrictStr, Matching(r"[0-9]+\.[0-9]+\.[0-9]+", "not a version", "Write all three numbers, such as 28.5.2.")
+]
+Gibibytes = Annotated[int, Within(1, 16_384, "a size in GiB of a volume")]
+Url = Annotated[
+    StrictStr,
+    Matching(r"https?://[!-~]+", "not a URL", "Write one such as http://127.0.0.1:5000.", length=500),
 ]

@@ -21,7 +21,7 @@ from configuration.problems import UNSHOWN, Location, Problem, SettingsError, su
 if TYPE_CHECKING:
     from settings import StackSettings
 
-PLATFORMS_TO_COME = ("aws", "ssh")
+PLATFORMS_TO_COME = ("ssh",)
 
 SECRET_KEYS = ("passwords", "secrets")
 """Keys whose values are never shown, whatever is wrong with them."""
@@ -81,7 +81,7 @@ def _platform_to_come(values: Mapping[str, Any]) -> Problem | None:
     return Problem(
         ("platform", "kind"),
         f"platform kind {kind} is not available in this version",
-        "Use local.",
+        "Use local or aws.",
         kind,
     )
 

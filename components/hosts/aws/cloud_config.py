@@ -1,0 +1,54 @@
+"""A host's user data: cloud-config as a pure function of what the host is to be."""
+
+import json
+from dataclasses import dataclass
+
+from components import script
+from configuration.aws import Distribution
+
+INSTALL_ENGINE = "/usr/local/lib/slipway/install-engine"
+"""Where a host has scripts/install-engine.sh, if its engine's version is pinned."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudConfigArgs:
+    """What a host is born with."""
+
+    name: str
+    """Its host name."""
+    distribution: Distribution
+    """What it runs."""
+    engine_version: str | None
+    """Its Docker Engine's version; None for the distribution's own."""
+    host_private_key: str
+    """The key by which it proves who it is, in OpenSSH's format. Secret."""
+    host_public_key: str
+    """That key's public half."""
+    admin_public_key: str
+    """Who may log in."""
+
+
+def cloud_config(args: CloudConfigArgs) -> str:
+    """The text of the user data. Secret, since the host's key is in it. EC2 takes 16 KiB at most."""
+    engine, *others = args.distribution.packages
+    pinned = args.engine_version is not None
+    config: dict[str, object] = {
+        "hostname": args.name,
+        "preserve_hostname": False,
+        # Each would take its time, and nobody needs it.
+        "locale": False,
+        "ssh_deletekeys": True,
+        "ssh_keys": {"ed25519_private": args.host_private_key, "ed25519_public": args.host_public_key},
+        "ssh_genkeytypes": [],
+        "ssh_pwauth": False,
+        "disable_root": True,
+        "ssh_authorized_keys": [args.admin_public_key],
+        "packages": others if pinned else [engine, *others],
+    }
+    if pinned:
+        config["write_files"] = [
+            {"path": INSTALL_ENGINE, "permissions": "0755", "content": script.text("install-engine.sh")}
+        ]
+        config["runcmd"] = [[INSTALL_ENGINE, args.engine_version]]
+    # JSON is YAML, and no value can be mistaken for another kind.
+    return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"
