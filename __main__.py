@@ -10,7 +10,7 @@ from components import proxy, registry
 from components.certificates import Certificate, CertificateArgs
 from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
 from components.generations import authority, own_outputs, reached, takeovers
-from components.hosts.local import LocalHostArgs, LocalPlatform, LocalPlatformArgs, engine_platform
+from components.hosts.platforms import make_hosts
 from components.image import AppImage, AppImageArgs, images_below
 from components.outputs import stack_outputs
 from components.proxy import Proxy, ProxyArgs
@@ -49,24 +49,9 @@ operator = Certificate(
     ),
 )
 
-# hosts: machines that answer SSH with a known host key.
+# hosts: machines that answer SSH with a known host key, wherever the platform has them.
 ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
-hosts = LocalPlatform(
-    "hosts",
-    LocalPlatformArgs(
-        hosts={
-            name: LocalHostArgs(
-                roles=frozenset(host.roles),
-                ports=settings.local_ports(name),
-                registry_port=settings.registry_port,
-                memory_mib=host.memory,
-                protect=settings.protect,
-            )
-            for name, host in settings.hosts.items()
-        },
-        ssh_key=ssh_key,
-    ),
-).hosts
+hosts = make_hosts(settings, ssh_key)
 
 # engines: from here on, everything on a host goes through its own provider.
 access = EngineAccess(
@@ -80,6 +65,7 @@ registry_host = hosts[settings.registry_host]
 trust = RegistryTrust(
     address=f"{registry_host.name}:{settings.registry_port}",
     certificate_authority_pem=registry_ca.trusted_pem,
+    host_address=registry_host.private_address,
     username=configuration.HOSTS_ACCOUNT,
     password=passwords[configuration.HOSTS_ACCOUNT],
 )
@@ -126,7 +112,7 @@ images = {
             registry=images_registry,
             account=trust,
             build=service.build,
-            platform=service.build.platform or engine_platform(),
+            platform=service.build.platform or hosts[settings.build_host].platform,
         ),
     )
     for name, service in settings.services.items()

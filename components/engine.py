@@ -45,6 +45,8 @@ class RegistryTrust:
 
     address: str
     """`host:port`, the first part of every image's name. The hosts know the registry by it."""
+    host_address: pulumi.Input[str]
+    """Where the other hosts reach the registry's host: an IP address, or a name that they resolve already."""
     certificate_authority_pem: pulumi.Input[str]
     """Its certificate; two of them while one takes over from the other."""
     username: str
@@ -99,7 +101,7 @@ class DockerEngine(pulumi.ComponentResource):
         setup = self.setup = command.remote.Command(
             f"{host.name}-setup",
             connection=host.ssh,
-            create="bash -s",
+            create=host.as_root("bash -s"),
             stdin=script.with_values(
                 "engine.sh",
                 {
@@ -108,6 +110,7 @@ class DockerEngine(pulumi.ComponentResource):
                     "ENGINE_CERTIFICATE": certificate.certificate_pem,
                     "ENGINE_KEY": certificate.private_key_pem,
                     "REGISTRY_ADDRESS": registry.address,
+                    "REGISTRY_HOST_ADDRESS": registry.host_address,
                     "REGISTRY_CA": registry.certificate_authority_pem,
                     "SWITCH_SCRIPT": script.text("switch.sh"),
                     "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
@@ -118,6 +121,7 @@ class DockerEngine(pulumi.ComponentResource):
             opts=host.lives_here(
                 pulumi.ResourceOptions(
                     parent=self,
+                    depends_on=host.ready,
                     additional_secret_outputs=["stdout", "stderr"],
                     custom_timeouts=pulumi.CustomTimeouts(create=SETUP_TIMEOUT),
                 )

@@ -35,7 +35,9 @@ def stack_outputs(
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
         "registryAddress": trust.address,
-        "registryPublicAddress": pulumi.Output.concat(registry_host.address, f":{settings.registry_port}"),
+        "registryPublicAddress": pulumi.Output.concat(
+            settings.registry.domain or registry_host.address, f":{settings.registry_port}"
+        ),
         "registryCaCertificate": trust.certificate_authority_pem,
         "registryAccounts": list(settings.accounts),
         "registryPasswords": all_passwords,

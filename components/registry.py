@@ -112,7 +112,7 @@ class Registry(pulumi.ComponentResource):
         settings = self.settings = command.remote.Command(
             f"{name}-settings",
             connection=host.ssh,
-            create="bash -s",
+            create=host.as_root("bash -s"),
             stdin=script.with_values(
                 "registry.sh",
                 {
@@ -176,7 +176,7 @@ class Registry(pulumi.ComponentResource):
         answers = command.remote.Command(
             f"{name}-answers",
             connection=host.ssh,
-            create=f"/usr/local/lib/slipway/wait-for-registry {args.address}",
+            create=host.as_root(f"/usr/local/lib/slipway/wait-for-registry {args.address}"),
             add_previous_output_in_env=False,
             triggers=[container.id],
             opts=host.lives_here(pulumi.ResourceOptions(parent=self, depends_on=[container])),

@@ -119,9 +119,9 @@ class Service(pulumi.ComponentResource):
             f"{name}-{host.name}-switch",
             connection=host.ssh,
             create=pulumi.Output.concat(
-                f"{SWITCH} {name} ", container.name, " ", shlex.join(str(argument) for argument in arguments)
+                host.as_root(f"{SWITCH} {name} "), container.name, " ", shlex.join(str(argument) for argument in arguments)
             ),
-            delete=f"{SWITCH} --remove {name}",
+            delete=host.as_root(f"{SWITCH} --remove {name}"),
             # No triggers: they would replace the command, whose `delete` then takes the service away.
             add_previous_output_in_env=False,
             opts=host.lives_here(pulumi.ResourceOptions(parent=self)),

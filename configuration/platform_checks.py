@@ -2,6 +2,7 @@
 
 import ipaddress
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,10 @@ SERVICE_KEYS = {"aws": ("allowed_cidrs",)}
 
 DOCKER_BRIDGE = ipaddress.IPv4Network("172.17.0.0/16")
 """What every Docker Engine takes for its containers, unless told otherwise."""
+DOCUMENTATION = tuple(
+    map(ipaddress.IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
+)
+"""Networks that only stand in documentation (RFC 5737)."""
 OWN_SUBNETS = 2
 """Subnets of a stack's own network, each in a zone of its own."""
 
@@ -48,7 +53,7 @@ def platform_problems(settings: "StackSettings", whole: Whole) -> Iterator[Probl
         return
     yield from _foreign(settings)
     if settings.platform.kind == "aws":
-        for check in (_required, _network, _subnets, _architectures, _zone, _shared_hosts):
+        for check in (_required, _admins, _network, _subnets, _architectures, _zone, _shared_hosts):
             yield from check(settings, whole)
 
 
@@ -81,6 +86,21 @@ def _required(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
             "missing: nobody could reach the hosts to set them up",
             "Set it to the networks that you come from, such as [203.0.113.7/32].",
         )
+
+
+def _admins(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+    """The example in the stack's file is for reading: hosts that let nobody in would be waited for in vain."""
+    if settings.platform.endpoint or "AWS_ENDPOINT_URL" in os.environ:
+        return  # no real hosts, and nobody comes from anywhere
+    for index, text in enumerate(settings.platform.admin_cidrs):
+        network = ipaddress.ip_network(text)
+        if isinstance(network, ipaddress.IPv4Network) and any(map(network.subnet_of, DOCUMENTATION)):
+            yield Problem(
+                ("platform", "adminCidrs", index),
+                "a network for examples, from which nobody comes",
+                "Write yours: `curl https://checkip.amazonaws.com` tells your address.",
+                text,
+            )
 
 
 def _network(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
@@ -167,7 +187,12 @@ def _types_known(settings: "StackSettings", whole: Whole) -> bool:
 
 
 def _zone(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
-    zone = settings.platform.zone
+    zone, domain = settings.platform.zone, settings.registry.domain
+    for name, service in settings.services.items():
+        if domain is not None and service.domain == domain:
+            yield Problem(
+                ("services", name, "domain"), "the registry has that name", "Give it another.", domain
+            )
     if zone is None or not (whole("registry") and whole("services")):
         return
     if not settings.names_in_zone():

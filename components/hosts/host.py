@@ -1,5 +1,6 @@
 """What every platform returns: a machine that answers SSH with a key that we know."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -36,6 +37,8 @@ class Host:
     """TCP port, at `address`, of its Docker Engine's API."""
     http_port: int
     """TCP port, at `address`, on which its proxy serves, if it has the role `app`."""
+    platform: str
+    """What its engine runs and builds for, as Docker writes it: `linux/amd64`."""
     dns_names: list[str]
     """Names that its certificates carry."""
     ip_addresses: list[pulumi.Input[str]]
@@ -44,6 +47,12 @@ class Host:
     """The machine itself. What lives on the host is deleted and replaced with it."""
     birth: pulumi.Input[str]
     """An identity that is new whenever the machine is a new one."""
+    ready: Sequence[pulumi.Resource] = ()
+    """What the platform itself has to do on the machine before anybody else may."""
+
+    def as_root(self, command_line: str) -> str:
+        """The command line, for a remote command that only root may run."""
+        return command_line if self.ssh_user == "root" else f"sudo -n {command_line}"
 
     @property
     def ssh(self) -> command.remote.ConnectionArgs:

@@ -11,7 +11,7 @@ import pulumi_tls as tls
 
 from components.content import content_tag
 from components.hosts.host import REGISTRY_DATA_PATH, Host
-from settings import LocalPorts
+from settings import LocalPorts, StackSettings
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")
 """Build context of the hosts' image, relative to the project."""
@@ -89,6 +89,21 @@ class LocalPlatform(pulumi.ComponentResource):
             for host, host_args in args.hosts.items()
         }
         self.register_outputs({"hosts": sorted(self.hosts)})
+
+
+def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
+    """The stack's hosts, by name."""
+    hosts = {
+        name: LocalHostArgs(
+            roles=frozenset(host.roles),
+            ports=settings.local_ports(name),
+            registry_port=settings.registry_port,
+            memory_mib=host.memory,
+            protect=settings.protect,
+        )
+        for name, host in settings.hosts.items()
+    }
+    return LocalPlatform("hosts", LocalPlatformArgs(hosts=hosts, ssh_key=ssh_key)).hosts
 
 
 def _make_host(
@@ -173,6 +188,7 @@ def _make_host(
         ssh_host_key=host_key.public_key_openssh.apply(str.strip),
         engine_port=args.ports.engine,
         http_port=args.ports.http,
+        platform=engine_platform(),
         dns_names=[name, "localhost"],
         ip_addresses=[LOOPBACK],
         resource=container,

@@ -6,12 +6,13 @@
 #   BIRTH                                    identity of this machine
 #   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
+#   REGISTRY_HOST_ADDRESS                    where its host is, if it is an IP address
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 umask 077
 
 : "${BIRTH:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
-: "${REGISTRY_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
+: "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
 
 fail() {
   echo "slipway: $1" >&2
@@ -31,6 +32,15 @@ put() {
     mv -f "$new" "$file"
     changed=true
   fi
+}
+
+# Where no name server knows the registry's host, /etc/hosts does. Written in its place, since it may be a mount.
+name_registry() {
+  local name=${REGISTRY_ADDRESS%:*} rest
+  [[ $REGISTRY_HOST_ADDRESS =~ ^[0-9.]+$|: ]] || return 0
+  grep -qxF "$REGISTRY_HOST_ADDRESS $name # slipway" /etc/hosts && return
+  rest=$(grep -v '# slipway$' /etc/hosts || true)
+  printf '%s\n' "$REGISTRY_HOST_ADDRESS $name # slipway" "$rest" >/etc/hosts
 }
 
 install_engine() {
@@ -190,6 +200,7 @@ main() {
   else
     systemctl start docker.service
   fi
+  name_registry
   # The engine reads this at each pull and push.
   put "/etc/docker/certs.d/$REGISTRY_ADDRESS/ca.crt" 0644 <<<"$REGISTRY_CA"
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"

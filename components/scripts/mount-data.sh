@@ -79,6 +79,8 @@ main() {
     if mountpoint -q "$DATA_PATH"; then
       fail "something else is mounted at $DATA_PATH"
     fi
+    # What somebody wrote there without it would be hidden by it.
+    [ -z "$(ls -A "$DATA_PATH")" ] || fail "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     # The boot goes on without it, so that somebody can log in and look; Docker Engine does not (below).
     entry="UUID=$uuid $DATA_PATH ext4 defaults,noatime,nofail,x-systemd.device-timeout=60s 0 2"
     sed -i "\\|[[:space:]]$DATA_PATH[[:space:]]|d" /etc/fstab
@@ -86,8 +88,6 @@ main() {
     mkdir -p /etc/systemd/system/docker.service.d
     printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH" >/etc/systemd/system/docker.service.d/slipway-data.conf
     systemctl daemon-reload
-    # What an engine wrote there without it would be hidden by it.
-    [ -z "$(ls -A "$DATA_PATH")" ] || fail "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     mount -o noatime "$dev" "$DATA_PATH"
   fi
   resize2fs "$dev" >/dev/null 2>&1 || fail "the file system of the volume $VOLUME could not be grown"

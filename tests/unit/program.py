@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,12 +99,68 @@ class _Answers(pulumi.runtime.Mocks):
                 outputs["certRequestPem"] = f"request of {args.name}"
             case "tls:index/selfSignedCert:SelfSignedCert" | "tls:index/locallySignedCert:LocallySignedCert":
                 outputs["certPem"] = f"certificate of {args.name}"
+            case "aws:ec2/instance:Instance":
+                outputs["privateIp"] = f"private address of {args.name}"
+            case "aws:ec2/eip:Eip":
+                outputs["publicIp"] = f"public {args.name}"
+                outputs["allocationId"] = f"{args.name}-id"
+            case "aws:ebs/volume:Volume" | "aws:iam/role:Role":
+                outputs["arn"] = f"arn of {args.name}"
         return f"{args.name}-id", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
-        assert args.token == "pulumi:pulumi:readStackOutputs", f"the program calls {args.token}"
+        CALLS.append((args.token, dict(args.args)))
+        if args.token != "pulumi:pulumi:readStackOutputs":
+            return aws_answer(args.token, args.args)
         assert args.args["name"].endswith("/slipway/test"), "outputs of another stack"
         return {"outputs": self.outputs}
+
+
+CALLS: list[tuple[str, dict[str, Any]]] = []
+"""What the program asked AWS for, of late."""
+
+ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
+SUBNETS = {
+    "subnet-00000000000000001": ("vpc-1", ZONES[0]),
+    "subnet-00000000000000002": ("vpc-1", ZONES[1]),
+    "subnet-0000000000000000e": ("vpc-2", ZONES[1]),
+}
+"""The VPC and the zone of each subnet that AWS has."""
+OFFERED = {"t3.small": ZONES, "t3.medium": ZONES, "t4g.small": ZONES[1:], "m7i.large": ZONES[:1], "x2gd.large": ()}
+"""Where AWS has which instance type."""
+
+
+def aws_answer(token: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What AWS would say."""
+    filters = {one["name"]: one["values"] for one in asked.get("filters", ())}
+    match token.rpartition(":")[2]:
+        case "getAmi":
+            assert asked["owners"] == ["136693071363"], asked
+            return {"id": f"ami of {filters['name'][0]}"}
+        case "getParameter":
+            return {"value": f"ami of {asked['name']}"}
+        case "getAvailabilityZones":
+            return {"names": list(reversed(ZONES))}
+        case "getInstanceTypeOfferings":
+            pairs = [(kind, zone) for kind in filters["instance-type"] for zone in OFFERED[kind]]
+            return {"instanceTypes": [kind for kind, _ in pairs], "locations": [zone for _, zone in pairs]}
+        case "getVpc":
+            return {"id": "vpc-1"}
+        case "getSubnets":
+            return {"ids": [subnet for subnet, (vpc, _) in SUBNETS.items() if [vpc] == filters["vpc-id"]]}
+        case "getSubnet":
+            vpc, zone = SUBNETS[asked["id"]]
+            return {"id": asked["id"], "vpcId": vpc, "availabilityZone": zone}
+        case "getZone":
+            return {"zoneId": f"zone of {asked['name']}"}
+    raise AssertionError(f"the program calls {token}")
+
+
+class _Hooks:
+    """Where the program's hooks end up; nobody runs them here."""
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        pass
 
 
 class _Monitor(mocks.MockMonitor):
@@ -151,6 +208,7 @@ def run(changes: str = "{}", before: str = "{}") -> Program:
     answers = _Answers(json.loads(before))
     monitor = _Monitor(answers)
     pulumi.runtime.set_mocks(answers, project="slipway", stack="test", monitor=monitor)
+    pulumi.runtime.settings.SETTINGS.callbacks = _Hooks()
     pulumi.runtime.set_all_config(
         {f"slipway:{key}": json.dumps(value) for key, value in configuration.items()},
         ["slipway:passwords", "slipway:secrets"],

@@ -35,11 +35,9 @@ def cloud_config(args: CloudConfigArgs) -> str:
     config: dict[str, object] = {
         "hostname": args.name,
         "preserve_hostname": False,
-        # Each would take its time, and nobody needs it.
+        # Making one takes its time, and nobody needs it.
         "locale": False,
-        "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": args.host_private_key, "ed25519_public": args.host_public_key},
-        "ssh_genkeytypes": [],
         "ssh_pwauth": False,
         "disable_root": True,
         "ssh_authorized_keys": [args.admin_public_key],

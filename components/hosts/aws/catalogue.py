@@ -1,0 +1,175 @@
+"""What AWS has to be asked before anything is made: images, zones, subnets. Each answer, or one clear error."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pulumi
+import pulumi_aws as aws
+
+from configuration.aws import Architecture, Distribution
+from configuration.problems import words
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SubnetFacts:
+    """A subnet that is there already."""
+
+    id: str
+    vpc: str
+    zone: str
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """AWS in one region, with the credentials of the provider."""
+
+    region: str
+    options: pulumi.InvokeOptions
+    """With the provider that asks."""
+
+    def image(self, distribution: Distribution, architecture: Architecture) -> str:
+        """The id of the distribution's newest machine image."""
+        name = distribution.image_name(architecture)
+        if distribution.image_owner is None:
+            answer = self._ask(
+                f"the image {name}",
+                lambda: aws.ssm.get_parameter(name=name, opts=self.options),
+            )
+            return answer.value
+        filters = [
+            aws.ec2.GetAmiFilterArgs(name="name", values=[name]),
+            aws.ec2.GetAmiFilterArgs(name="state", values=["available"]),
+        ]
+        owner = distribution.image_owner
+        return self._ask(
+            f"the image {name}",
+            lambda: aws.ec2.get_ami(owners=[owner], filters=filters, most_recent=True, opts=self.options),
+        ).id
+
+    def zones(self) -> list[str]:
+        """The region's availability zones, without those that an account has to ask for."""
+        filters = [aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])]
+        answer = self._ask(
+            "availability zones",
+            lambda: aws.get_availability_zones(state="available", filters=filters, opts=self.options),
+        )
+        return sorted(answer.names)
+
+    def offers(self, instance_types: Iterable[str]) -> dict[str, set[str]]:
+        """For each of these instance types, the zones that have it."""
+        wanted = sorted(set(instance_types))
+        filters = [aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=wanted)]
+        answer = self._ask(
+            f"where there are {words(wanted)}",
+            lambda: aws.ec2.get_instance_type_offerings(
+                location_type="availability-zone", filters=filters, opts=self.options
+            ),
+        )
+        offers: dict[str, set[str]] = {kind: set() for kind in wanted}
+        for kind, zone in zip(answer.instance_types, answer.locations, strict=True):
+            offers[kind].add(zone)
+        return offers
+
+    def default_subnets(self) -> list[SubnetFacts]:
+        """Those of the account's default VPC, in the order of their zones."""
+        vpc = self._ask("the default VPC", lambda: aws.ec2.get_vpc(default=True, opts=self.options)).id
+        filters = [
+            aws.ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc]),
+            aws.ec2.GetSubnetsFilterArgs(name="default-for-az", values=["true"]),
+        ]
+        answer = self._ask(
+            "the default VPC's subnets", lambda: aws.ec2.get_subnets(filters=filters, opts=self.options)
+        )
+        return sorted(map(self.subnet, answer.ids), key=lambda subnet: subnet.zone)
+
+    def subnet(self, identity: str) -> SubnetFacts:
+        """A subnet, by its id."""
+        answer = self._ask(
+            f"the subnet {identity}", lambda: aws.ec2.get_subnet(id=identity, opts=self.options)
+        )
+        return SubnetFacts(identity, answer.vpc_id, answer.availability_zone)
+
+    def hosted_zone(self, name: str, *, private: bool) -> str:
+        """The id of a Route 53 zone."""
+        kind = "private" if private else "public"
+        return self._ask(
+            f"the {kind} Route 53 zone {name}",
+            lambda: aws.route53.get_zone(name=name, private_zone=private, opts=self.options),
+        ).zone_id
+
+    def _ask(self, what: str, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except Exception as error:
+            # Whatever went wrong, the SDK raises it as a bare Exception, with its whole story as the text.
+            reason = " ".join(str(error).split())
+            raise pulumi.RunError(
+                f"AWS was asked for {what} in {self.region}, and did not give it: {reason}"
+            ) from None
+
+
+def zones_for(
+    types: Mapping[str, str], zones: Sequence[str], offers: Mapping[str, set[str]], count: int
+) -> list[str]:
+    """The first zones that have every instance type.
+
+    Args:
+        types: the hosts' instance types, by host.
+        zones: the region's.
+        offers: for each type, where it is.
+        count: how many are wanted; fewer are enough, if the region has no more.
+
+    Raises:
+        pulumi.RunError: no zone has them all.
+
+    """
+    for host, kind in types.items():
+        if not offers[kind]:
+            raise pulumi.RunError(
+                f"slipway:hosts.{host}.type = {kind}: the region has no such instance type. Choose another, here or in "
+                "slipway:platform.instanceType."
+            )
+    found = [zone for zone in zones if all(zone in offers[kind] for kind in set(types.values()))]
+    if not found:
+        raise pulumi.RunError(
+            f"no zone of the region has all of {words(sorted(set(types.values())))}: choose instance types that "
+            "are found together, or name subnets in slipway:platform.network.subnets"
+        )
+    return found[:count]
+
+
+def check_placement(
+    types: Mapping[str, str],
+    places: Mapping[str, int],
+    subnets: Sequence[SubnetFacts],
+    offers: Mapping[str, set[str]],
+) -> None:
+    """Whether subnets that are there already can take the hosts.
+
+    Args:
+        types: the hosts' instance types, by host.
+        places: for each host, which subnet it is in.
+        subnets: the subnets.
+        offers: for each type, the zones that have it.
+
+    Raises:
+        pulumi.RunError: a subnet is in another VPC than the first, or its zone lacks the type of a host.
+
+    """
+    for index, subnet in enumerate(subnets):
+        if subnet.vpc != subnets[0].vpc:
+            raise pulumi.RunError(
+                f"slipway:platform.network.subnets[{index}] = {subnet.id}: it is in {subnet.vpc}, and the first one in "
+                f"{subnets[0].vpc}. Name subnets of one VPC."
+            )
+    for host, kind in types.items():
+        zone = subnets[places[host]].zone
+        if zone not in offers[kind]:
+            there = words(sorted(offers[kind])) if offers[kind] else "no zone of the region"
+            raise pulumi.RunError(
+                f"slipway:hosts.{host}.type = {kind}: {zone}, where its subnet is, does not have it; {there} does. "
+                f"Choose another type, or another subnet by slipway:hosts.{host}.subnet."
+            )

@@ -1,0 +1,210 @@
+"""One host: an EC2 instance that proves who it is from its first connection on."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_command as command
+import pulumi_tls as tls
+
+from components import script
+from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
+from components.hosts.host import REGISTRY_DATA_PATH, Host
+from configuration.aws import Architecture, Distribution
+
+DEVICE = "/dev/sdf"
+"""The name by which the data volume is attached, which Xen keeps. NVMe has its own: see scripts/mount-data.sh."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsHostArgs:
+    """What a host is made from."""
+
+    label: str
+    """Its name in AWS's console."""
+    roles: frozenset[str]
+    """Among `registry`, `build` and `app`."""
+    distribution: Distribution
+    """What it runs."""
+    engine_version: str | None
+    """Its Docker Engine's version; None for the distribution's own."""
+    image: str
+    """The machine image that a new machine starts from."""
+    instance_type: str
+    """Its instance type."""
+    architecture: Architecture
+    """That type's architecture."""
+    root_size_gib: int
+    """Size of its root volume."""
+    subnet_id: pulumi.Input[str]
+    """Where it is."""
+    security_groups: Sequence[pulumi.Input[str]]
+    """Who may reach it."""
+    public: bool
+    """Whether it has a public address."""
+    key_name: pulumi.Input[str]
+    """The key pair that EC2 hands over."""
+    ssh_key: tls.PrivateKey
+    """The same key: the operator's."""
+    dns_names: Sequence[str]
+    """Names that its certificates carry, besides its own."""
+    boot_seconds: int
+    """How long its first boot may take."""
+    protect: bool
+    """Whether Pulumi, and EC2 itself, refuse to delete it."""
+
+
+class AwsHost(pulumi.ComponentResource):
+    """An instance, its address, and the end of its first boot."""
+
+    host: Host
+    """What all else builds on."""
+    instance: aws.ec2.Instance
+    """The machine."""
+
+    def __init__(self, name: str, args: AwsHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:hosts:AwsHost", name, None, opts)
+        host_key = tls.PrivateKey(
+            f"{name}-host-key", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=self)
+        )
+        tags = {"Name": args.label}
+        self.instance = instance = aws.ec2.Instance(
+            name,
+            ami=args.image,
+            instance_type=args.instance_type,
+            subnet_id=args.subnet_id,
+            vpc_security_group_ids=list(args.security_groups),
+            key_name=args.key_name,
+            # It installs its engine before its Elastic IP is there, which then takes this one's place.
+            associate_public_ip_address=args.public,
+            user_data=_user_data(name, args, host_key),
+            user_data_replace_on_change=True,
+            disable_api_termination=args.protect,
+            metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
+                http_endpoint="enabled",
+                http_tokens="required",
+                # Containers are one hop further away, and so get nothing of it.
+                http_put_response_hop_limit=1,
+            ),
+            root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
+                volume_type="gp3",
+                volume_size=args.root_size_gib,
+                encrypted=True,
+                delete_on_termination=True,
+                tags={"Name": f"{args.label}-root"},
+            ),
+            tags=tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.protect,
+                # Its address and its data volume are the old machine's until that is gone.
+                delete_before_replace=True,
+                # A newer image replaces no machine that runs; a machine that is replaced anyway starts from it.
+                ignore_changes=["ami"],
+            ),
+        )
+        address: pulumi.Output[str] = instance.private_ip
+        reachable: list[pulumi.Resource] = [instance]
+        if args.public:
+            elastic = aws.ec2.Eip(
+                f"{name}-address", domain="vpc", tags=tags, opts=pulumi.ResourceOptions(parent=self)
+            )
+            association = aws.ec2.EipAssociation(
+                f"{name}-address-association",
+                instance_id=instance.id,
+                allocation_id=elastic.allocation_id,
+                opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            )
+            address = elastic.public_ip
+            reachable.append(association)
+        addresses: list[pulumi.Input[str]] = [instance.private_ip]
+        host = Host(
+            name=name,
+            roles=args.roles,
+            address=address,
+            private_address=instance.private_ip,
+            ssh_port=22,
+            ssh_user=args.distribution.login,
+            ssh_private_key=pulumi.Output.secret(args.ssh_key.private_key_openssh),
+            ssh_host_key=host_key.public_key_openssh.apply(str.strip),
+            engine_port=2376,
+            http_port=80,
+            platform=f"linux/{args.architecture}",
+            dns_names=[name, *args.dns_names],
+            ip_addresses=[address, *addresses] if args.public else addresses,
+            resource=instance,
+            birth=instance.id,
+        )
+        boot = command.remote.Command(
+            f"{name}-boot",
+            connection=host.ssh,
+            create=host.as_root("bash -s"),
+            stdin=script.with_values("wait-for-boot.sh", {"BIRTH": host.birth}),
+            logging=command.remote.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=host.lives_here(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=reachable,
+                    additional_secret_outputs=["stdout", "stderr"],
+                    custom_timeouts=pulumi.CustomTimeouts(create=f"{args.boot_seconds}s"),
+                )
+            ),
+        )
+        self.host = dataclasses.replace(host, ready=[boot])
+        self.register_outputs({"address": address})
+
+    def mount(self, name: str, volume: aws.ebs.Volume, size_gib: int) -> None:
+        """Attaches the registry's volume and mounts it, before anything else is done on the host."""
+        host = self.host
+        attachment = aws.ec2.VolumeAttachment(
+            f"{name}-attachment",
+            device_name=DEVICE,
+            instance_id=self.instance.id,
+            volume_id=volume.id,
+            # It goes with the machine, which unmounts it as it shuts down. Detached before, it would be torn off.
+            opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+        )
+        mounted = command.remote.Command(
+            f"{name}-mount",
+            connection=host.ssh,
+            create=host.as_root("bash -s"),
+            stdin=script.with_values(
+                "mount-data.sh",
+                {"VOLUME": volume.id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
+            ),
+            logging=command.remote.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=host.lives_here(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[*host.ready, attachment],
+                    additional_secret_outputs=["stdout", "stderr"],
+                )
+            ),
+        )
+        self.host = dataclasses.replace(host, ready=[*host.ready, mounted])
+
+
+def _user_data(name: str, args: AwsHostArgs, host_key: tls.PrivateKey) -> pulumi.Output[str]:
+    keys = pulumi.Output.all(
+        private=host_key.private_key_openssh,
+        public=host_key.public_key_openssh,
+        admin=args.ssh_key.public_key_openssh,
+    )
+    return pulumi.Output.secret(
+        keys.apply(
+            lambda known: cloud_config(
+                CloudConfigArgs(
+                    name=name,
+                    distribution=args.distribution,
+                    engine_version=args.engine_version,
+                    host_private_key=known["private"],
+                    host_public_key=known["public"].strip(),
+                    admin_public_key=known["admin"].strip(),
+                )
+            )
+        )
+    )

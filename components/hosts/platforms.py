@@ -1,0 +1,22 @@
+"""From the settings to hosts, by the platform that they name. Only that platform's own SDK is imported."""
+
+import pulumi_tls as tls
+
+from components.hosts.host import Host
+from settings import StackSettings
+
+
+def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
+    """The stack's hosts, by name.
+
+    Args:
+        settings: the stack's.
+        ssh_key: the operator's key, which logs in to them.
+
+    """
+    match settings.platform.kind:
+        case "local":
+            from components.hosts.local import make_hosts
+        case "aws":
+            from components.hosts.aws.platform import make_hosts
+    return make_hosts(settings, ssh_key)
