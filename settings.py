@@ -506,7 +506,11 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
 
     try:
         settings = validate(written(), directory, secret_keys())
-        if check_ports and settings.platform.kind == "local" and (taken := occupied(settings, pulumi.get_stack())):
+        if (
+            check_ports
+            and settings.platform.kind == "local"
+            and (taken := occupied(settings, pulumi.get_stack()))
+        ):
             raise SettingsError(taken)
     except SettingsError as error:
         count = len(error.problems)

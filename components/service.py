@@ -119,7 +119,10 @@ class Service(pulumi.ComponentResource):
             f"{name}-{host.name}-switch",
             connection=host.ssh,
             create=pulumi.Output.concat(
-                host.as_root(f"{SWITCH} {name} "), container.name, " ", shlex.join(str(argument) for argument in arguments)
+                host.as_root(f"{SWITCH} {name} "),
+                container.name,
+                " ",
+                shlex.join(str(argument) for argument in arguments),
             ),
             delete=host.as_root(f"{SWITCH} --remove {name}"),
             # No triggers: they would replace the command, whose `delete` then takes the service away.

@@ -10,16 +10,22 @@ from typing import Literal
 Architecture = Literal["amd64", "arm64"]
 """A processor architecture, as Docker and Debian name it."""
 
-REGIONS = frozenset(
-    """
-    af-south-1
-    ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 ap-southeast-1
-    ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7
-    ca-central-1 ca-west-1 cn-north-1 cn-northwest-1
-    eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 eu-west-3 eusc-de-east-1
-    il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1
-    us-east-1 us-east-2 us-gov-east-1 us-gov-west-1 us-west-1 us-west-2
-    """.split()
+REGIONS = (
+    *("af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
+    *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4"),
+    *("ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1"),
+    *(
+        "cn-north-1",
+        "cn-northwest-1",
+        "eu-central-1",
+        "eu-central-2",
+        "eu-north-1",
+        "eu-south-1",
+        "eu-south-2",
+    ),
+    *("eu-west-1", "eu-west-2", "eu-west-3", "eusc-de-east-1", "il-central-1", "me-central-1", "me-south-1"),
+    *("mx-central-1", "sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1"),
+    *("us-west-1", "us-west-2"),
 )
 """AWS's regions, from botocore's endpoints.json."""
 
@@ -53,8 +59,8 @@ class Distribution:
     image_owner: str | None = None
     """The AWS account whose images have names like `image`; None where `image` is a public SSM parameter."""
     image: str
-    """Name of the machine image (with a `*` for its date) or of the parameter that holds its id; `{architecture}` stands
-    for the name in `architectures`."""
+    """Name of the machine image (with a `*` for its date) or of the parameter that holds its id. `{architecture}`
+    stands for the name in `architectures`."""
     architectures: dict[Architecture, str]
     """How the image's name says which architecture it is for."""
 

@@ -178,10 +178,10 @@ def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
     for text in networks:
         if (network := ipaddress.ip_network(text)).prefixlen < LARGEST_NETWORK[network.version]:
             raise mistake(f"{text} is open to {_part_of_world(network.prefixlen)}", CLOSED_REMEDY, value=text)
-    for version in LARGEST_NETWORK:
+    for version, shortest in LARGEST_NETWORK.items():
         same = [network for text in networks if (network := ipaddress.ip_network(text)).version == version]
         for network in ipaddress.collapse_addresses(same):  # type: ignore[type-var]
-            if network.prefixlen < LARGEST_NETWORK[version]:
+            if network.prefixlen < shortest:
                 raise mistake(f"together they open {network}", CLOSED_REMEDY)
     return networks
 
@@ -243,9 +243,11 @@ ClosedNetworks = Annotated[
     AfterValidator(_few),
     Field(examples=[["203.0.113.7/32"]]),
 ]
+
+
 def _region(region: str) -> str:
     if region not in REGIONS:
-        raise mistake("not a region of AWS", f"{suggestion(region, sorted(REGIONS))}Write one such as eu-central-1.")
+        raise mistake("not a region of AWS", f"{suggestion(region, REGIONS)}Write one such as eu-central-1.")
     return region
 
 
@@ -253,7 +255,9 @@ def _instance_type(kind: str) -> str:
     if not re.fullmatch(INSTANCE_TYPE_PATTERN, kind):
         raise mistake("not an instance type of EC2", "Write one such as t3.small, or t4g.small for arm64.")
     if architecture_of(kind) is None:
-        raise mistake("an instance type that runs no Linux", "Write one such as t3.small, or t4g.small for arm64.")
+        raise mistake(
+            "an instance type that runs no Linux", "Write one such as t3.small, or t4g.small for arm64."
+        )
     return kind
 
 
@@ -268,7 +272,8 @@ SubnetId = Annotated[
     ),
 ]
 Version = Annotated[
-    StrictStr, Matching(r"[0-9]+\.[0-9]+\.[0-9]+", "not a version", "Write all three numbers, such as 28.5.2.")
+    StrictStr,
+    Matching(r"[0-9]+\.[0-9]+\.[0-9]+", "not a version", "Write all three numbers, such as 28.5.2."),
 ]
 Gibibytes = Annotated[int, Within(1, 16_384, "a size in GiB of a volume")]
 Url = Annotated[

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 Whole = Callable[..., bool]
 """Whether nothing at, above or below a place was taken out, since it was wrong."""
 
-PLATFORM_KEYS = {
+Keys = dict[str, tuple[str, ...]]
+"""For each kind of platform, the settings that it alone reads."""
+
+PLATFORM_KEYS: Keys = {
     "local": ("port_offset",),
     "aws": (
         "region",
@@ -32,16 +35,14 @@ PLATFORM_KEYS = {
         "endpoint",
     ),
 }
-HOST_KEYS = {"local": ("slot", "memory"), "aws": ("type", "root_size", "subnet")}
-REGISTRY_KEYS = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days")}
-SERVICE_KEYS = {"aws": ("allowed_cidrs",)}
+HOST_KEYS: Keys = {"local": ("slot", "memory"), "aws": ("type", "root_size", "subnet")}
+REGISTRY_KEYS: Keys = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days")}
+SERVICE_KEYS: Keys = {"aws": ("allowed_cidrs",)}
 """Settings that mean something on one kind of platform only."""
 
 DOCKER_BRIDGE = ipaddress.IPv4Network("172.17.0.0/16")
 """What every Docker Engine takes for its containers, unless told otherwise."""
-DOCUMENTATION = tuple(
-    map(ipaddress.IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
-)
+DOCUMENTATION = tuple(map(ipaddress.IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))
 """Networks that only stand in documentation (RFC 5737)."""
 OWN_SUBNETS = 2
 """Subnets of a stack's own network, each in a zone of its own."""
@@ -59,12 +60,12 @@ def platform_problems(settings: "StackSettings", whole: Whole) -> Iterator[Probl
 
 def _foreign(settings: "StackSettings") -> Iterator[Problem]:
     """What another kind of platform would read, and this one does not."""
-    places: list[tuple[Location, BaseModel, dict[str, tuple[str, ...]]]] = [
+    places: list[tuple[Location, BaseModel, Keys]] = [
         (("platform",), settings.platform, PLATFORM_KEYS),
-        *((("hosts", name), host, HOST_KEYS) for name, host in settings.hosts.items()),
         (("registry",), settings.registry, REGISTRY_KEYS),
-        *((("services", name), service, SERVICE_KEYS) for name, service in settings.services.items()),
     ]
+    places += [(("hosts", name), host, HOST_KEYS) for name, host in settings.hosts.items()]
+    places += [(("services", name), service, SERVICE_KEYS) for name, service in settings.services.items()]
     kind = settings.platform.kind
     for location, model, keys in places:
         for other, fields in keys.items():

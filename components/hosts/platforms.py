@@ -14,9 +14,10 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Ho
         ssh_key: the operator's key, which logs in to them.
 
     """
-    match settings.platform.kind:
-        case "local":
-            from components.hosts.local import make_hosts
-        case "aws":
-            from components.hosts.aws.platform import make_hosts
-    return make_hosts(settings, ssh_key)
+    if settings.platform.kind == "aws":
+        from components.hosts.aws import platform as aws
+
+        return aws.make_hosts(settings, ssh_key)
+    from components.hosts import local
+
+    return local.make_hosts(settings, ssh_key)

@@ -83,7 +83,7 @@ main() {
     [ -z "$(ls -A "$DATA_PATH")" ] || fail "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     # The boot goes on without it, so that somebody can log in and look; Docker Engine does not (below).
     entry="UUID=$uuid $DATA_PATH ext4 defaults,noatime,nofail,x-systemd.device-timeout=60s 0 2"
-    sed -i "\\|[[:space:]]$DATA_PATH[[:space:]]|d" /etc/fstab
+    sed -i "\\|[[:space:]]${DATA_PATH}[[:space:]]|d" /etc/fstab
     echo "$entry" >>/etc/fstab
     mkdir -p /etc/systemd/system/docker.service.d
     printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH" >/etc/systemd/system/docker.service.d/slipway-data.conf

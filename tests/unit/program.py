@@ -126,7 +126,13 @@ SUBNETS = {
     "subnet-0000000000000000e": ("vpc-2", ZONES[1]),
 }
 """The VPC and the zone of each subnet that AWS has."""
-OFFERED = {"t3.small": ZONES, "t3.medium": ZONES, "t4g.small": ZONES[1:], "m7i.large": ZONES[:1], "x2gd.large": ()}
+OFFERED = {
+    "t3.small": ZONES,
+    "t3.medium": ZONES,
+    "t4g.small": ZONES[1:],
+    "m7i.large": ZONES[:1],
+    "x2gd.large": (),
+}
 """Where AWS has which instance type."""
 
 

@@ -103,8 +103,7 @@ class Catalogue:
     def _ask(self, what: str, question: Callable[[], T]) -> T:
         try:
             return question()
-        except Exception as error:
-            # Whatever went wrong, the SDK raises it as a bare Exception, with its whole story as the text.
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the SDK raises nothing more special
             reason = " ".join(str(error).split())
             raise pulumi.RunError(
                 f"AWS was asked for {what} in {self.region}, and did not give it: {reason}"

@@ -11,7 +11,8 @@ from settings import StackSettings
 SSH, ENGINE, HTTP, HTTPS, DNS = 22, 2376, 80, 443, 53
 
 EVERYWHERE = "0.0.0.0/0"
-ALL = "-1"
+Protocol = Literal["tcp", "udp", "-1"]
+ALL: Protocol = "-1"
 """Every protocol, as EC2 writes it."""
 
 HOST_GROUP = "host"
@@ -29,7 +30,7 @@ class Rule:
     direction: Literal["ingress", "egress"]
     what: str
     """The rule's purpose in a word or two: `ssh`, `registry`."""
-    protocol: Literal["tcp", "udp", "-1"] = "tcp"
+    protocol: Protocol = "tcp"
     port: int | None = None
     """None with all protocols."""
     network: str | None = None

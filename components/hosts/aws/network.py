@@ -37,9 +37,7 @@ class AwsNetwork(pulumi.ComponentResource):
     subnets: list[aws.ec2.Subnet]
     """One a zone."""
 
-    def __init__(
-        self, name: str, args: AwsNetworkArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: AwsNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:hosts:AwsNetwork", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         tags = {"Name": args.label}

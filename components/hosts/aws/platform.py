@@ -50,9 +50,7 @@ class AwsPlatform(pulumi.ComponentResource):
     hosts: dict[str, Host]
     """The hosts, by name."""
 
-    def __init__(
-        self, name: str, args: AwsPlatformArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: AwsPlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:hosts:AwsPlatform", name, None, opts)
         self._settings = settings = args.settings
         self._region = str(settings.platform.region)
@@ -120,14 +118,13 @@ class AwsPlatform(pulumi.ComponentResource):
         types = {host: settings.instance_type(host) for host in settings.hosts}
         offers = self._catalogue.offers(types.values())
         if network.subnets or network.default:
-            subnets = (
-                [self._catalogue.subnet(subnet) for subnet in network.subnets]
-                or self._catalogue.default_subnets()[:OWN_SUBNETS]
-            )
+            subnets = [
+                self._catalogue.subnet(subnet) for subnet in network.subnets
+            ] or self._catalogue.default_subnets()[:OWN_SUBNETS]
             if not subnets:
                 raise pulumi.RunError(
-                    f"slipway:platform.network.default: the default VPC of {self._region} has no subnets. Leave it out, or "
-                    "name subnets."
+                    f"slipway:platform.network.default: the default VPC of {self._region} has no subnets. "
+                    "Leave it out, or name subnets."
                 )
             places = {host: settings.subnet(host, len(subnets)) for host in settings.hosts}
             check_placement(types, places, subnets, offers)
