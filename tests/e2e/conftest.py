@@ -21,6 +21,7 @@ from tests.e2e.stack import REPOSITORY, Clone, Stack
 HERE = Path(__file__).parent
 THEMES = (
     "first_up",
+    "cli_state",
     "configuration",
     "no_change",
     "verify",

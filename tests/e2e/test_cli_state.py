@@ -21,11 +21,6 @@ from cli import accounts, forget, recovery
 from cli.engines import ERRORS, connected
 from cli.project import Project
 from cli.stacks import Stack, open_stack
-from tools.pulumi_cli import find
-
-pytestmark = pytest.mark.skipif(
-    find() is None, reason="needs the Pulumi CLI, which the first `./slip up` prepares"
-)
 
 CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
 ROOT = Path(forget.__file__).parent.parent
