@@ -214,15 +214,30 @@ def down(
 
 
 @_command(app, "verify")
-def verify(stack: StackName = "local", as_json: Json = False) -> None:
-    """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services.
+def verify(
+    stack: StackName = "local",
+    as_json: Json = False,
+    days: Annotated[
+        float | None,
+        typer.Option(
+            "--days",
+            min=0,
+            metavar="DAYS",
+            help="How long each certificate has to be valid at least. By default half of "
+            "`certificates.earlyRenewalHours`, so 15 days.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services, and how long
+    its certificates last.
 
     Prints a table, and fails (status 1) if a check does.
     """
     from cli.stacks import open_stack
     from cli.verify import run
 
-    raise typer.Exit(run(open_stack(stack), as_json=as_json))
+    raise typer.Exit(run(open_stack(stack), as_json=as_json, days=days))
 
 
 @_command(app, "images")

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -49,9 +50,11 @@ class Running:
     """A running stack, from its outputs."""
 
     outputs: Mapping[str, Any]
+    least: timedelta = timedelta()
+    """How long each certificate has to be valid at least."""
 
     @classmethod
-    def of(cls, outputs: Mapping[str, Any]) -> "Running":
+    def of(cls, outputs: Mapping[str, Any], least: timedelta = timedelta()) -> "Running":
         """The stack with these outputs.
 
         Raises:
@@ -64,7 +67,7 @@ class Running:
                 "Run `./slip up` first.",
                 status=1,
             )
-        return cls(outputs)
+        return cls(outputs, least)
 
     @property
     def registry(self) -> tuple[str, int]:
@@ -352,6 +355,19 @@ def answers_health(running: Running, subject: str) -> str:
     return f"HTTP 200 on {path}"
 
 
+def certificates_last(running: Running, subject: str) -> str:
+    """A certificate does not end before the next `up` can have renewed it."""
+    from cli import certificates
+
+    return certificates.inspect(running, subject)
+
+
+def _certificates(running: Running) -> list[str]:
+    from cli import certificates
+
+    return certificates.subjects(running)
+
+
 def _registry_alone(_: Running) -> list[str]:
     return ["registry"]
 
@@ -374,6 +390,7 @@ CHECKS = (
     Check("engine refuses no certificate", refuses_no_certificate, lambda running: running.hosts),
     Check("engine refuses a foreign CA", refuses_foreign_certificate, lambda running: running.hosts),
     Check("answers its health path", answers_health, lambda running: running.service_urls),
+    Check("the certificate lasts", certificates_last, _certificates),
 )
 
 

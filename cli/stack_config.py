@@ -12,6 +12,9 @@ from typing import Any
 HOSTS_ACCOUNT = "hosts"
 """The registry account of the stack's own hosts, as in `settings.py`, which would be slow to import here."""
 
+EARLY_RENEWAL_HOURS = 720
+"""What `certificates.earlyRenewalHours` is by default, as in `settings.py`."""
+
 
 @dataclass(frozen=True)
 class StackConfig:
@@ -87,6 +90,12 @@ class StackConfig:
     def accounts_with_password(self) -> frozenset[str]:
         """The accounts whose password is in the configuration, encrypted or not."""
         return frozenset(self._object("passwords"))
+
+    @property
+    def early_renewal_hours(self) -> int:
+        """Hours before its end from which on an `up` renews a certificate."""
+        hours = self._object("certificates").get("earlyRenewalHours")
+        return hours if isinstance(hours, int) else EARLY_RENEWAL_HOURS
 
     @property
     def is_protected(self) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from cli import console
@@ -40,22 +41,38 @@ def look(check: Check, running: Running, subject: str) -> Result:
     return Result(check.title, subject, passed, detail, round(time.monotonic() - started, 3))
 
 
-def verify(outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS) -> list[Result]:
+def verify(
+    outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS, least: timedelta = timedelta()
+) -> list[Result]:
     """Carry out the checks on the stack with these outputs, in the order of the table.
+
+    Args:
+        outputs: the stack's.
+        checks: what to look at.
+        least: how long each certificate has to be valid at least.
 
     Raises:
         CommandError: the stack is not up.
 
     """
-    running = Running.of(outputs)
+    running = Running.of(outputs, least)
     jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return list(pool.map(lambda job: look(job[0], running, job[1]), jobs))
 
 
-def run(stack: Stack, *, as_json: bool) -> int:
-    """Verify a stack and print the results. Returns the exit status: 1 if a check failed."""
-    results = verify(stack.outputs())
+def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
+    """Verify a stack and print the results. Returns the exit status: 1 if a check failed.
+
+    Args:
+        stack: the stack.
+        as_json: for a script.
+        days: how long each certificate has to be valid at least. By default half of the time in which an `up` renews
+            it: one that has less was due, and there was no `up`.
+
+    """
+    least = timedelta(hours=stack.config.early_renewal_hours) / 2 if days is None else timedelta(days=days)
+    results = verify(stack.outputs(), least=least)
     show(stack.name, results, as_json=as_json)
     return 0 if all(result.passed for result in results) else 1
 
