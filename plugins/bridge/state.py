@@ -126,23 +126,31 @@ def filled(value: Any, attribute: Attribute) -> Any:
 
 def from_pulumi(properties: Properties, attributes: Attributes) -> State:
     """Return the state that `write` wrote down as `properties`."""
-    return {
-        name: items_of(properties.get(name), attribute)
-        if attribute.is_collection and not isinstance(properties.get(name), Unknown)
-        else properties.get(name)
-        for name, attribute in attributes.items()
-    }
+    return {name: _from_pulumi(properties.get(name), attribute) for name, attribute in attributes.items()}
+
+
+def _from_pulumi(value: Any, attribute: Attribute) -> Any:
+    if isinstance(value, Unknown) or not attribute.is_collection:
+        return value
+    items = items_of(value, attribute)
+    if items is None or attribute.fields is None:
+        return items
+    fields = attribute.fields
+    return [item if isinstance(item, Unknown) else from_pulumi(item, fields) for item in items]
 
 
 def to_pulumi(state: State, attributes: Attributes) -> Properties:
     """Return `state` in Pulumi's form, without an id and what only the plugins need."""
-    result: Properties = {}
-    for name, attribute in attributes.items():
-        value = state.get(name)
-        if attribute.single and not isinstance(value, Unknown):
-            value = value[0] if value else None
-        result[name] = value
-    return result
+    return {name: _to_pulumi(state.get(name), attribute) for name, attribute in attributes.items()}
+
+
+def _to_pulumi(value: Any, attribute: Attribute) -> Any:
+    if value is None or isinstance(value, Unknown) or not attribute.is_collection:
+        return value
+    if attribute.fields is not None:
+        fields = attribute.fields
+        value = [item if isinstance(item, Unknown) else to_pulumi(item, fields) for item in value]
+    return (value[0] if value else None) if attribute.single else value
 
 
 def write(resource_id: str, state: State, schema: Schema, *, timeout: float = 0.0) -> Properties:

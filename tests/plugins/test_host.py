@@ -26,7 +26,6 @@ from pulumi.runtime.proto import (
 )
 
 from plugins import host
-from plugins.aws import Aws
 from plugins.host import (
     Check,
     Checked,
@@ -444,18 +443,3 @@ def test_a_start_imports_nothing_heavy(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
-
-
-# aws
-
-
-def test_aws_refuses_everything_by_name() -> None:
-    (failure,) = Aws().check(Check("urn", "a", "aws:ec2/instance:Instance", {}, {})).failures
-    assert failure.reason.startswith("aws:ec2/instance:Instance cannot be made here.")
-    with pytest.raises(Failure, match="aws:ec2/getAmi:getAmi cannot be called here"):
-        Aws().invoke(host.Invoke("aws:ec2/getAmi:getAmi", {}))
-    with pytest.raises(Failure, match="cannot be removed here"):
-        Aws().delete(host.Delete("urn", "a", "aws:ec2/instance:Instance", "1", {}, {}))
-    assert Aws().check_config(Check("urn", "a", "pulumi:providers:aws", {}, {"version": "7"})).inputs == {
-        "version": "7"
-    }

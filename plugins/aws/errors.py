@@ -1,0 +1,104 @@
+"""What AWS refuses and why AWS cannot be asked, in one sentence each: as AWS said it, and what to do."""
+
+from typing import Any
+
+from plugins.host import Failure
+
+NAMES = {
+    "backup": "AWS Backup",
+    "ec2": "EC2",
+    "iam": "IAM",
+    "route53": "Route 53",
+    "ssm": "Systems Manager",
+    "sts": "STS",
+}
+"""What the services are called."""
+
+_NEW_CREDENTIALS = "log in again (`aws sso login`), or renew what AWS_PROFILE or the environment holds"
+_CREDENTIALS = (
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "
+    "`aws sts get-caller-identity` shows whether they work"
+)
+_THROTTLED = "AWS asks for fewer calls; try again in a minute, or with a smaller `--parallel`"
+
+_REMEDIES = {
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestExpired"), _NEW_CREDENTIALS),
+    **dict.fromkeys(
+        (
+            *("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"),
+            *(
+                "SignatureDoesNotMatch",
+                "InvalidSignatureException",
+                "IncompleteSignature",
+                "MissingAuthenticationToken",
+            ),
+        ),
+        f"are the credentials right, and is the region switched on in the account? {_CREDENTIALS}",
+    ),
+    **dict.fromkeys(
+        ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"), _THROTTLED
+    ),
+    "OptInRequired": "the account has to opt in to this service or image first",
+}
+"""What to do about some of AWS's error codes; most say it themselves."""
+
+
+class Refused(Failure):
+    """A call that AWS refused; `code` is its own word for the reason."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        """`text` is what the user reads."""
+        super().__init__(text)
+        self.code = code
+
+
+def explained(error: Exception, service: str, operation: str, region: str) -> Refused | None:
+    """Return what to tell of `error`, raised by boto3 for an operation such as `RunInstances`; None if it is not
+    one of boto3's.
+    """
+    from botocore import exceptions
+
+    name = NAMES.get(service, service)
+    if isinstance(error, exceptions.ClientError):
+        return _refused(error.response, name, operation)
+    if not isinstance(error, (exceptions.BotoCoreError, exceptions.HTTPClientError)):
+        return None
+    return Refused(f"{name} cannot be asked to {operation}: {_unsent(error, region)}", type(error).__name__)
+
+
+def _refused(response: dict[str, Any], name: str, operation: str) -> Refused:
+    said = response.get("Error", {})
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+    text = f"{name} refused {operation}: {code}: {message}".rstrip(": ")
+    request = response.get("ResponseMetadata", {}).get("RequestId")
+    if request:
+        text += f" (request {request})"
+    if code in _REMEDIES:
+        text += f". {_REMEDIES[code][0].upper()}{_REMEDIES[code][1:]}"
+    return Refused(text, code)
+
+
+def _unsent(error: Exception, region: str) -> str:
+    from botocore import exceptions
+
+    if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
+        return f"there are no AWS credentials ({error}): {_CREDENTIALS}"
+    if isinstance(
+        error,
+        (
+            *(exceptions.TokenRetrievalError, exceptions.UnauthorizedSSOTokenError, exceptions.SSOError),
+            *(exceptions.CredentialRetrievalError, exceptions.RefreshWithMFAUnsupportedError),
+        ),
+    ):
+        return f"the AWS credentials cannot be had ({error}): {_NEW_CREDENTIALS}"
+    if isinstance(error, exceptions.ProfileNotFound):
+        return f"{error}: name one of ~/.aws/config in AWS_PROFILE or in the provider's `profile`"
+    if isinstance(error, exceptions.InvalidRegionError):
+        return f"the region {region!r} cannot be one ({error}): set the provider's `region`"
+    if isinstance(error, exceptions.EndpointConnectionError):
+        return f"nothing answers there ({error}). Is {region!r} a region of AWS, and is the network up?"
+    if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
+        return f"no answer in time ({error}). Is the network up, and is there a proxy on the way?"
+    if isinstance(error, exceptions.ParamValidationError):
+        return f"the request is not one that AWS knows: {error}"
+    return str(error)

@@ -1,0 +1,429 @@
+"""Hosts: ec2.Instance."""
+
+import base64
+from typing import Any
+
+from plugins.aws.errors import Refused
+from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
+from plugins.aws.volume import wait_for_modification
+from plugins.bridge.schema import Attribute, Schema, State
+from plugins.host import Failure
+
+_METADATA = {
+    "httpEndpoint": "HttpEndpoint",
+    "httpProtocolIpv6": "HttpProtocolIpv6",
+    "httpPutResponseHopLimit": "HttpPutResponseHopLimit",
+    "httpTokens": "HttpTokens",
+    "instanceMetadataTags": "InstanceMetadataTags",
+}
+_ROOT_VOLUME = {
+    "encrypted": "Encrypted",
+    "iops": "Iops",
+    "kmsKeyId": "KmsKeyId",
+    "throughput": "Throughput",
+    "volumeSize": "VolumeSize",
+    "volumeType": "VolumeType",
+}
+_NOT_FOUND = "InvalidInstanceID.NotFound"
+
+
+def _create(work: Work) -> str:
+    new = work.new
+    parameters: dict[str, Any] = {
+        "ImageId": new["ami"],
+        "InstanceType": new["instanceType"],
+        "KeyName": new["keyName"],
+        "MinCount": 1,
+        "MaxCount": 1,
+        "BlockDeviceMappings": _root_mapping(work),
+        "DisableApiStop": new["disableApiStop"],
+        "DisableApiTermination": new["disableApiTermination"],
+        "EbsOptimized": new["ebsOptimized"],
+        "IamInstanceProfile": {"Name": new["iamInstanceProfile"]} if new["iamInstanceProfile"] else None,
+        "InstanceInitiatedShutdownBehavior": new["instanceInitiatedShutdownBehavior"],
+        "MetadataOptions": _metadata_parameters(new["metadataOptions"]) or None,
+        "Monitoring": {"Enabled": True} if new["monitoring"] else None,
+        "Placement": _placement(new),
+        "TagSpecifications": _tags(work),
+        "UserData": _user_data(new),
+    }
+    groups = new["vpcSecurityGroupIds"] or None
+    if new["associatePublicIpAddress"] is None:
+        network = {
+            "SubnetId": new["subnetId"],
+            "SecurityGroupIds": groups,
+            "PrivateIpAddress": new["privateIp"],
+        }
+    else:
+        # Only an interface that is described in full can be told whether to have a public address.
+        interface = {
+            "DeviceIndex": 0,
+            "SubnetId": new["subnetId"],
+            "Groups": groups,
+            "PrivateIpAddress": new["privateIp"],
+            "AssociatePublicIpAddress": new["associatePublicIpAddress"],
+            "DeleteOnTermination": True,
+        }
+        network = {"NetworkInterfaces": [interface]}
+    made = work("run_instances", **parameters, **network)
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def _placement(new: State) -> dict[str, Any] | None:
+    placement = {"AvailabilityZone": new["availabilityZone"], "Tenancy": new["tenancy"]}
+    return placement if any(placement.values()) else None
+
+
+def _user_data(new: State) -> bytes | None:
+    """Return the user data as EC2 is to have them; boto3 does the base64 that the wire needs."""
+    if new["userDataBase64"]:
+        return base64.b64decode(new["userDataBase64"])
+    return str(new["userData"]).encode() if new["userData"] else None
+
+
+def _tags(work: Work) -> list[dict[str, Any]] | None:
+    root = _root(work.new)
+    of_volumes = work.new["volumeTags"] or root.get("tags")
+    tags = [*(work.tagged("instance") or []), *(work.tagged("volume", of_volumes or {}) or [])]
+    return tags or None
+
+
+def _root(state: State) -> State:
+    root = state.get("rootBlockDevice")
+    return dict(root[0]) if isinstance(root, list) and root else {}
+
+
+def _root_mapping(work: Work) -> list[dict[str, Any]] | None:
+    root = _root(work.new)
+    volume = {key: root.get(name) or None for name, key in _ROOT_VOLUME.items()}
+    if not root:
+        return None
+    image = work.one("describe_images", "Images", ImageIds=[work.new["ami"]])
+    if image is None:
+        raise Failure(f"EC2 has no image {work.new['ami']} in {work.region}")
+    volume["DeleteOnTermination"] = root.get("deleteOnTermination") is not False
+    return [{"DeviceName": image.get("RootDeviceName"), "Ebs": volume}]
+
+
+def _metadata_parameters(options: Any) -> dict[str, Any]:
+    given = options[0] if isinstance(options, list) and options else {}
+    return {key: given[name] for name, key in _METADATA.items() if given.get(name) not in (None, "", 0)}
+
+
+def instance_of(work: Work, instance_id: str) -> dict[str, Any] | None:
+    """Return what EC2 says of an instance; None if it knows none with this id (any more, or yet)."""
+    try:
+        reservations = work("describe_instances", InstanceIds=[instance_id])["Reservations"]
+    except Refused as refused:
+        if refused.code == _NOT_FOUND:
+            return None
+        raise
+    for reservation in reservations:
+        for instance in reservation["Instances"]:
+            return {**instance, "OwnerId": reservation.get("OwnerId", "")}
+    return None
+
+
+def _state(work: Work, instance_id: str) -> str:
+    return str(((instance_of(work, instance_id) or {}).get("State") or {}).get("Name", ""))
+
+
+def wait_until_running(work: Work, instance_id: str) -> None:
+    """Wait until an instance runs; Failure if it ends instead, with EC2's reason."""
+
+    def running() -> bool:
+        instance = instance_of(work, instance_id) or {}
+        state = (instance.get("State") or {}).get("Name")
+        if state in ("shutting-down", "terminated"):
+            reason = (instance.get("StateReason") or {}).get("Message") or instance.get(
+                "StateTransitionReason"
+            )
+            raise Failure(
+                f"instance {instance_id} did not start, it is {state}: {reason or 'EC2 says no reason'}"
+            )
+        return bool(state == "running")
+
+    work.until(f"instance {instance_id} runs", running)
+
+
+def _settle(work: Work) -> None:
+    if not work.old:
+        wait_until_running(work, work.id)
+        if work.new["sourceDestCheck"] is False:
+            work("modify_instance_attribute", InstanceId=work.id, SourceDestCheck={"Value": False})
+
+
+def _observe(work: Work) -> State | None:
+    instance = instance_of(work, work.id)
+    if instance is None or (instance.get("State") or {}).get("Name") in ("shutting-down", "terminated"):
+        return None
+    interfaces = instance.get("NetworkInterfaces") or [{}]
+    interface = min(interfaces, key=lambda each: (each.get("Attachment") or {}).get("DeviceIndex", 0))
+    placement = instance.get("Placement") or {}
+    public = work.new.get("associatePublicIpAddress")
+    if not isinstance(public, bool):
+        # An Elastic IP that came later is no reason to have another host.
+        public = bool(interface.get("Association"))
+    # The same, but moto shows only the interface's.
+    groups = instance.get("SecurityGroups") or interface.get("Groups") or []
+    profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "")
+    return {
+        **tags_of(instance),
+        **_observe_user_data(work),
+        "ami": instance["ImageId"],
+        "arn": work.arn(f"instance/{work.id}", instance["OwnerId"]),
+        "associatePublicIpAddress": public,
+        "availabilityZone": placement.get("AvailabilityZone"),
+        "disableApiStop": _attribute(work, "disableApiStop"),
+        "disableApiTermination": _attribute(work, "disableApiTermination"),
+        "ebsOptimized": bool(instance.get("EbsOptimized")),
+        "iamInstanceProfile": profile.rpartition("/")[2],
+        "instanceInitiatedShutdownBehavior": _attribute(work, "instanceInitiatedShutdownBehavior") or "stop",
+        "instanceState": instance["State"]["Name"],
+        "instanceType": instance["InstanceType"],
+        "keyName": instance.get("KeyName") or "",
+        "metadataOptions": _observe_metadata(instance),
+        "monitoring": (instance.get("Monitoring") or {}).get("State") in ("enabled", "pending"),
+        "primaryNetworkInterfaceId": interface.get("NetworkInterfaceId"),
+        "privateDns": instance.get("PrivateDnsName"),
+        "privateIp": instance.get("PrivateIpAddress"),
+        "publicDns": instance.get("PublicDnsName") or "",
+        "publicIp": instance.get("PublicIpAddress") or "",
+        "rootBlockDevice": _observe_root(work, instance),
+        "sourceDestCheck": instance.get("SourceDestCheck") is not False,
+        "subnetId": instance.get("SubnetId"),
+        "tenancy": placement.get("Tenancy") or "default",
+        "vpcSecurityGroupIds": sorted(each["GroupId"] for each in groups),
+    }
+
+
+def _attribute(work: Work, name: str) -> Any:
+    answer = work("describe_instance_attribute", InstanceId=work.id, Attribute=name)
+    return (answer.get(name[0].upper() + name[1:]) or {}).get("Value")
+
+
+def _observe_user_data(work: Work) -> State:
+    """Return the user data in the property in which the program gives them."""
+    if not (work.new.get("userData") or work.new.get("userDataBase64")):
+        return {}
+    encoded = _attribute(work, "userData") or ""
+    if work.new.get("userDataBase64"):
+        return {"userDataBase64": encoded}
+    return {"userData": base64.b64decode(encoded).decode("utf-8", "replace")}
+
+
+def _observe_metadata(instance: dict[str, Any]) -> list[State]:
+    options = instance.get("MetadataOptions")
+    return [{name: options.get(key) for name, key in _METADATA.items()}] if options else []
+
+
+def _root_device(instance: dict[str, Any]) -> dict[str, Any] | None:
+    for mapping in instance.get("BlockDeviceMappings") or []:
+        if mapping["DeviceName"] == instance.get("RootDeviceName"):
+            return dict(mapping)
+    return None
+
+
+def _observe_root(work: Work, instance: dict[str, Any]) -> list[State]:
+    mapping = _root_device(instance)
+    if mapping is None:
+        return []
+    volume = work.one("describe_volumes", "Volumes", VolumeIds=[mapping["Ebs"]["VolumeId"]]) or {}
+    return [
+        {
+            **tags_of(volume),
+            "deleteOnTermination": mapping["Ebs"].get("DeleteOnTermination", True),
+            "deviceName": mapping["DeviceName"],
+            "encrypted": bool(volume.get("Encrypted")),
+            "iops": volume.get("Iops"),
+            "kmsKeyId": volume.get("KmsKeyId") or "",
+            "throughput": volume.get("Throughput"),
+            "volumeId": volume.get("VolumeId"),
+            "volumeSize": volume.get("Size"),
+            "volumeType": volume.get("VolumeType"),
+        }
+    ]
+
+
+_SWITCHES = {
+    "disableApiStop": "DisableApiStop",
+    "disableApiTermination": "DisableApiTermination",
+    "instanceInitiatedShutdownBehavior": "InstanceInitiatedShutdownBehavior",
+    "sourceDestCheck": "SourceDestCheck",
+}
+
+
+def _update(work: Work) -> None:
+    new = work.new
+    for name, attribute in _SWITCHES.items():
+        if work.has_changed(name):
+            work("modify_instance_attribute", InstanceId=work.id, **{attribute: {"Value": new[name]}})
+    if work.has_changed("vpcSecurityGroupIds"):
+        work("modify_instance_attribute", InstanceId=work.id, Groups=new["vpcSecurityGroupIds"])
+    if work.has_changed("metadataOptions"):
+        work(
+            "modify_instance_metadata_options",
+            InstanceId=work.id,
+            **_metadata_parameters(new["metadataOptions"]),
+        )
+    if work.has_changed("monitoring"):
+        work("monitor_instances" if new["monitoring"] else "unmonitor_instances", InstanceIds=[work.id])
+    if work.has_changed("rootBlockDevice"):
+        _update_root(work)
+    if work.has_changed("instanceType", "userData", "userDataBase64"):
+        _change_while_stopped(work)
+
+
+def stop(work: Work, instance_id: str) -> None:
+    """Stop an instance, and wait until it has stopped."""
+    work("stop_instances", InstanceIds=[instance_id])
+    work.until(f"instance {instance_id} is stopped", lambda: _state(work, instance_id) == "stopped")
+
+
+def _change_while_stopped(work: Work) -> None:
+    """Change what EC2 changes only of a stopped instance; another try finds it stopped, and goes on."""
+    stop(work, work.id)
+    if work.has_changed("instanceType"):
+        work(
+            "modify_instance_attribute", InstanceId=work.id, InstanceType={"Value": work.new["instanceType"]}
+        )
+    if work.has_changed("userData", "userDataBase64"):
+        work("modify_instance_attribute", InstanceId=work.id, UserData={"Value": _user_data(work.new) or b""})
+    work("start_instances", InstanceIds=[work.id])
+    wait_until_running(work, work.id)
+
+
+def _update_root(work: Work) -> None:
+    old, new = _root(work.old), _root(work.new)
+    mapping = _root_device(instance_of(work, work.id) or {})
+    if mapping is None:
+        raise Failure(f"instance {work.id} has no root volume to change")
+    volume = mapping["Ebs"]["VolumeId"]
+    changes = {
+        key: new[name]
+        for name, key in (
+            ("volumeSize", "Size"),
+            ("volumeType", "VolumeType"),
+            ("iops", "Iops"),
+            ("throughput", "Throughput"),
+        )
+        if new.get(name) and new[name] != old.get(name)
+    }
+    if changes:
+        work("modify_volume", VolumeId=volume, **changes)
+        wait_for_modification(work, volume)
+    if new.get("deleteOnTermination") is not None and new["deleteOnTermination"] != old.get(
+        "deleteOnTermination"
+    ):
+        changed = {
+            "DeviceName": mapping["DeviceName"],
+            "Ebs": {"DeleteOnTermination": new["deleteOnTermination"]},
+        }
+        work("modify_instance_attribute", InstanceId=work.id, BlockDeviceMappings=[changed])
+    before, after = old.get("tags") or {}, new.get("tags") or {}
+    gone = [{"Key": key} for key in before.keys() - after.keys()]
+    if gone:
+        work("delete_tags", Resources=[volume], Tags=gone)
+    if after and after != before:
+        work("create_tags", Resources=[volume], Tags=tag_list(after))
+
+
+def _delete(work: Work) -> None:
+    if _state(work, work.id) in ("shutting-down", "terminated"):
+        return
+    if work.new.get("forceDestroy"):
+        work("modify_instance_attribute", InstanceId=work.id, DisableApiTermination={"Value": False})
+    work("terminate_instances", InstanceIds=[work.id])
+
+
+def _removed(work: Work) -> None:
+    work.until(f"instance {work.id} is terminated", lambda: _state(work, work.id) in ("terminated", ""))
+
+
+def _schema_for(schema: Schema, news: State) -> Schema:
+    """Return the schema in which other user data replace the instance, if the program wants that."""
+    if not news.get("userDataReplaceOnChange"):
+        return schema
+    replacing = {
+        name: schema.attributes[name]._replace(force_new=True) for name in ("userData", "userDataBase64")
+    }
+    return schema._replace(attributes={**schema.attributes, **replacing})
+
+
+INSTANCE = Kind(
+    pulumi_type="aws:ec2/instance:Instance",
+    schema=Schema(
+        version="2",
+        timeouts=minutes(create=10, delete=20, read=15, update=10),
+        attributes={
+            **(ARN | REGION | TAGS),
+            "ami": forced(computed=True),
+            "associatePublicIpAddress": forced("boolean", computed=True),
+            "availabilityZone": forced(computed=True),
+            "disableApiStop": Attribute("boolean", computed=True),
+            "disableApiTermination": Attribute("boolean", computed=True),
+            "ebsOptimized": forced("boolean", computed=True),
+            "forceDestroy": Attribute("boolean", default=False),
+            "getPasswordData": Attribute("boolean", supported=False),
+            "iamInstanceProfile": forced(computed=True),
+            "instanceInitiatedShutdownBehavior": Attribute(computed=True, choices=("stop", "terminate")),
+            "instanceState": output(),
+            "instanceType": Attribute(computed=True),
+            "keyName": forced(computed=True),
+            "metadataOptions": Attribute(
+                "list",
+                {
+                    "httpEndpoint": Attribute(computed=True, choices=("enabled", "disabled")),
+                    "httpProtocolIpv6": Attribute(computed=True, choices=("enabled", "disabled")),
+                    "httpPutResponseHopLimit": Attribute("integer", computed=True, minimum=1),
+                    "httpTokens": Attribute(computed=True, choices=("optional", "required")),
+                    "instanceMetadataTags": Attribute(computed=True, choices=("enabled", "disabled")),
+                },
+                single=True,
+                computed=True,
+            ),
+            "monitoring": Attribute("boolean", computed=True),
+            "primaryNetworkInterfaceId": output(),
+            "privateDns": output(),
+            "privateIp": forced(computed=True),
+            "publicDns": output(),
+            "publicIp": output(),
+            "rootBlockDevice": Attribute(
+                "list",
+                {
+                    "deleteOnTermination": Attribute("boolean", default=True),
+                    "deviceName": output(),
+                    "encrypted": forced("boolean", computed=True),
+                    "iops": Attribute("integer", computed=True),
+                    "kmsKeyId": forced(computed=True),
+                    "tags": Attribute("map"),
+                    "tagsAll": output("map"),
+                    "throughput": Attribute("integer", computed=True),
+                    "volumeId": output(),
+                    "volumeSize": Attribute("integer", computed=True),
+                    "volumeType": Attribute(computed=True),
+                },
+                single=True,
+                computed=True,
+            ),
+            "sourceDestCheck": Attribute("boolean", default=True),
+            "subnetId": forced(computed=True),
+            "tenancy": forced(computed=True),
+            "userData": Attribute(),
+            "userDataBase64": Attribute(computed=True),
+            "userDataReplaceOnChange": Attribute("boolean", default=False),
+            "volumeTags": Attribute("map", supported=False),
+            "vpcSecurityGroupIds": Attribute("set", computed=True),
+        },
+    ),
+    create=_create,
+    settle=_settle,
+    observe=_observe,
+    update=_update,
+    delete=_delete,
+    removed=_removed,
+    gone=(_NOT_FOUND,),
+    schema_for=_schema_for,
+)
+
+KINDS = (INSTANCE,)

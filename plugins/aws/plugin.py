@@ -1,0 +1,301 @@
+"""The plugin: the provider's own configuration, and what is the same for all types of resource."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from plugins.aws import address, backup, dns, iam, instance, network, security, volume
+from plugins.aws.cloud import SECRET_SETTINGS, Cloud, setting_failures, settings
+from plugins.aws.errors import Refused
+from plugins.aws.kind import DEFAULT_SECONDS, Kind, Work
+from plugins.bridge import inputs
+from plugins.bridge.differences import compare, property_changes
+from plugins.bridge.schema import Schema, State, without_defaults
+from plugins.bridge.state import (
+    from_pulumi,
+    plan,
+    refresh,
+    settle,
+    to_pulumi,
+    updated,
+    write,
+    write_preview,
+)
+from plugins.host import (
+    Check,
+    Checked,
+    CheckFailure,
+    Configure,
+    Create,
+    Created,
+    Delete,
+    Diff,
+    Difference,
+    Failure,
+    Features,
+    Found,
+    InitFailure,
+    Invoke,
+    Provider,
+    Read,
+    Update,
+)
+from plugins.properties import Properties, Secret, Unknown, has_unknown, plain
+
+KINDS: dict[str, Kind] = {
+    kind.pulumi_type: kind
+    for module in (address, backup, dns, iam, instance, network, security, volume)
+    for kind in module.KINDS
+}
+"""The table: every type of resource, by its name in Pulumi."""
+
+_SEEN_SECONDS = 60.0
+"""How long AWS may deny what it has just made: its answers come from many places."""
+_EARLY_SECONDS = 120.0
+"""How long what a new resource needs may be unknown where it is made, for the same reason."""
+_BUSY_SECONDS = 300.0
+"""How long something else may still hold what is to be removed."""
+
+
+class Aws(Provider):
+    """One account of AWS in one region, as a Pulumi provider."""
+
+    name, version = "aws", "7.51.1"
+    features = Features(supports_autonaming_configuration=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cloud: Cloud | None = None
+        self._default_tags: dict[str, str] = {}
+
+    def check_config(self, request: Check) -> Checked:
+        """Refuse settings that this plugin lacks, and keep credentials secret."""
+        checked = {
+            name: Secret(value)
+            if name in SECRET_SETTINGS and value and not isinstance(value, Secret)
+            else value
+            for name, value in request.news.items()
+        }
+        failures = setting_failures(request.news)
+        known = {name: value for name, value in request.news.items() if not has_unknown(value)}
+        try:
+            settings(known)
+        except Failure as failure:
+            failures.append(CheckFailure("", str(failure)))
+        return Checked(checked, failures)
+
+    def diff_config(self, request: Diff) -> Difference:
+        """Replace the provider, and so all that is in it, if the region becomes another; nothing else does."""
+        old, new = plain(request.olds.get("region")), plain(request.news.get("region"))
+        if old and new and not isinstance(new, Unknown) and old != new:
+            return Difference(True, ["region"], ["region"])
+        return Difference()
+
+    def configure(self, request: Configure) -> None:
+        """Take the settings, and see once whether AWS knows the credentials; Failure where it does not."""
+        if has_unknown(request.arguments):
+            return
+        given = settings(request.arguments)
+        cloud = Cloud(given, self.cancelled)
+        cloud.validate()
+        self._cloud, self._default_tags = cloud, dict(given.default_tags)
+
+    def check(self, request: Check) -> Checked:
+        """Validate and complete a resource's inputs: with defaults, a name, and the provider's default tags."""
+        kind = _kind(request.type)
+        news = dict(request.news)
+        if "tags" in kind.schema.attributes and self._default_tags:
+            own = news.get("tags")
+            if isinstance(own, dict) or own is None:
+                news["tags"] = {**self._default_tags, **(own or {})}
+        return inputs.check(request._replace(news=news), kind.schema, kind.name)
+
+    def diff(self, request: Diff) -> Difference:
+        """Compare a resource's state with its new inputs."""
+        return compare(request, self._schema(request.type, request.news))
+
+    def create(self, request: Create) -> Created:
+        """Make a resource, or foretell it."""
+        kind, schema = _kind(request.type), self._schema(request.type, request.properties)
+        planned = self._foretold(plan(without_defaults(request.properties), schema.attributes))
+        if request.preview:
+            return Created("", write_preview(planned, schema, timeout=request.timeout))
+        work = self._work(kind, _known(planned), "create", timeout=request.timeout)
+        work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS)
+        try:
+            kind.settle(work)
+            observed = self._seen(work)
+        except Failure as failure:
+            # It exists, so it has to be in the state: the next update goes on with it, a destroy removes it.
+            state = settle(planned, {}, schema.attributes)
+            raise InitFailure(work.id, write(work.id, state, schema), [str(failure)]) from failure
+        state = settle(planned, observed, schema.attributes)
+        return Created(work.id, write(work.id, state, schema, timeout=request.timeout))
+
+    def read(self, request: Read) -> Found:
+        """Look a resource up."""
+        kind, schema = _kind(request.type), self._schema(request.type, request.inputs)
+        before = from_pulumi(request.properties, schema.attributes)
+        if not request.inputs:
+            raise Failure(
+                f"Slipway's stand-in for pulumi-aws cannot import {request.type} (nor look up one that it has not "
+                "made): use the official plugin"
+            )
+        observed = self._observed(self._work(kind, before, "read", request.id, timeout=request.timeout))
+        if observed is None:
+            return Found("", {}, {})
+        state = refresh(before, observed, schema.attributes)
+        shown = to_pulumi(state, schema.attributes)
+        now = inputs.refreshed(request.inputs, shown, schema.attributes)
+        return Found(request.id, write(request.id, state, schema, timeout=request.timeout), now)
+
+    def update(self, request: Update) -> Properties:
+        """Change a resource in place, or foretell it."""
+        kind, schema = _kind(request.type), self._schema(request.type, request.news)
+        changed = set(property_changes(Diff(*request[:8]), schema.attributes))
+        state = self._foretold(updated(request, schema, changed))
+        if request.preview:
+            return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
+        before = from_pulumi(request.olds, schema.attributes)
+        work = self._work(
+            kind, _known(state), "update", request.id, old=before, changed=changed, timeout=request.timeout
+        )
+        if changed:
+            kind.update(work)
+        if "tags" in changed:
+            _retag(work)
+        try:
+            kind.settle(work)
+            observed = self._seen(work)
+        except Failure as failure:
+            raise InitFailure(
+                request.id, write(request.id, _known(state), schema), [str(failure)]
+            ) from failure
+        # What was not changed is looked at as well: what AWS does with one property may show in another.
+        after = settle({**state, **refresh(state, observed, schema.attributes)}, observed, schema.attributes)
+        return write(request.id, after, schema, timeout=request.timeout)
+
+    def delete(self, request: Delete) -> None:
+        """Remove a resource; one that is gone already is no failure."""
+        kind = _kind(request.type)
+        state = from_pulumi(request.properties, kind.schema.attributes)
+        work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
+        try:
+            self._patiently(lambda: kind.delete(work), kind.busy, request.timeout or _BUSY_SECONDS)
+            kind.removed(work)
+        except Refused as refused:
+            if not _matches(refused, kind.gone):
+                raise
+
+    def invoke(self, request: Invoke) -> Checked:
+        """Call a function."""
+        from plugins.aws.functions import invoke
+
+        return Checked(invoke(request.token, plain(request.arguments), self._connected()))
+
+    def _connected(self) -> Cloud:
+        if self._cloud is None:
+            raise Failure("the aws provider is not configured: its settings are not known yet")
+        return self._cloud
+
+    def _schema(self, token: str, news: Properties) -> Schema:
+        kind = _kind(token)
+        return kind.schema_for(kind.schema, news)
+
+    def _foretold(self, state: State) -> State:
+        """Return `state` with what is known of it without asking AWS."""
+        known: State = {}
+        if isinstance(state.get("region"), Unknown) and self._cloud:
+            known["region"] = self._cloud.region
+        if "tagsAll" in state:
+            known["tagsAll"] = state["tags"] or {}
+        return {**state, **known}
+
+    def _work(
+        self,
+        kind: Kind,
+        state: State,
+        operation: str,
+        resource_id: str = "",
+        *,
+        old: State | None = None,
+        changed: set[str] | None = None,
+        timeout: float = 0.0,
+    ) -> Work:
+        limit = timeout or (kind.schema.timeouts or {}).get(operation) or DEFAULT_SECONDS
+        cloud = self._connected()
+        return Work(cloud, kind, state, resource_id=resource_id, old=old, changed=changed or (), limit=limit)
+
+    def _observed(self, work: Work) -> State | None:
+        """Return what AWS says of a resource now; None if it is gone."""
+        try:
+            observed = work.kind.observe(work)
+        except Refused as refused:
+            if _matches(refused, work.kind.gone):
+                return None
+            raise
+        if observed is not None and "region" in work.kind.schema.attributes:
+            observed["region"] = work.region
+        return observed
+
+    def _seen(self, work: Work) -> State:
+        """Return what AWS says of a resource that exists, once it says so."""
+        seen: list[State] = []
+
+        def look() -> bool:
+            observed = self._observed(work)
+            if observed is not None:
+                seen.append(observed)
+            return bool(seen)
+
+        work.cloud.until(f"AWS shows {work.kind.name} {work.id}", look, _SEEN_SECONDS)
+        return seen[0]
+
+    def _patiently(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float) -> Any:
+        """Return what `act` does, tried again while AWS refuses it for one of the `passing` reasons."""
+        end = time.monotonic() + seconds
+        pause = 0.5
+        while True:
+            try:
+                return act()
+            except Refused as refused:
+                if not _matches(refused, passing) or time.monotonic() + pause > end:
+                    raise
+            if self.cancelled.wait(pause):
+                raise Failure("the update was cancelled")
+            pause = min(pause * 1.5, 5.0)
+
+
+def _kind(token: str) -> Kind:
+    if token not in KINDS:
+        raise Failure(
+            f"Slipway's stand-in for pulumi-aws does not have the resource type {token}: leave it away, or use the "
+            "official plugin"
+        )
+    return KINDS[token]
+
+
+def _known(state: State) -> State:
+    """Return `state` with None for what is not known yet."""
+    return {
+        name: None if isinstance(value, Unknown) else _without_unknown(value) for name, value in state.items()
+    }
+
+
+def _without_unknown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _known(value)
+    if isinstance(value, list):
+        return [_without_unknown(item) for item in value if not isinstance(item, Unknown)]
+    return value
+
+
+def _matches(refused: Refused, marks: tuple[str, ...]) -> bool:
+    return any(refused.code == mark or mark in str(refused) for mark in marks)
+
+
+def _retag(work: Work) -> None:
+    before, after = work.old.get("tags") or {}, work.new.get("tags") or {}
+    removed = sorted(before.keys() - after.keys())
+    added = {key: value for key, value in after.items() if before.get(key) != value}
+    work.kind.retag(work, added, removed)

@@ -1,0 +1,133 @@
+"""What the tests of the aws stand-in share: an AWS that moto plays over HTTP, and an engine that drives the plugin."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from plugins.aws.plugin import Aws
+from plugins.host import (
+    Check,
+    Configure,
+    Create,
+    Delete,
+    Diff,
+    Difference,
+    Invoke,
+    Read,
+    Update,
+)
+from plugins.properties import Properties
+
+REGION = "eu-central-1"
+KEYS = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+DEFAULT_TAGS = {"slipway:stack": "test"}
+SERVICES = ("backup", "ec2", "iam", "route53", "ssm", "sts")
+
+
+@contextmanager
+def account() -> Iterator[str]:
+    """An empty account of AWS, at the URL."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def settings(url: str, **others: Any) -> Properties:
+    """The configuration of an aws.Provider for it, as the SDK sends it."""
+    return {
+        "accessKey": KEYS[0],
+        "secretKey": KEYS[1],
+        "region": REGION,
+        "endpoints": json.dumps([dict.fromkeys(SERVICES, url)]),
+        "defaultTags": json.dumps({"tags": DEFAULT_TAGS}),
+        **others,
+    }
+
+
+def client(url: str, service: str) -> Any:
+    """A client of its own, which knows nothing of the plugin."""
+    access, secret = KEYS
+    return boto3.client(
+        service,
+        region_name=REGION,
+        endpoint_url=url,
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+    )
+
+
+def configured(url: str, **others: Any) -> Aws:
+    """The plugin, for this account."""
+    plugin = Aws()
+    plugin.configure(Configure(settings(url, **others), "urn", "aws", "id"))
+    return plugin
+
+
+class Resource(NamedTuple):
+    """A resource as the engine remembers it."""
+
+    type: str
+    id: str
+    inputs: Properties
+    outputs: Properties
+
+
+class Driver:
+    """Does with a plugin what Pulumi's engine does."""
+
+    def __init__(self, plugin: Aws) -> None:
+        self.plugin = plugin
+
+    def check(self, kind: str, news: Properties, olds: Properties | None = None) -> Properties:
+        checked = self.plugin.check(Check("urn", "it", kind, olds or {}, news, b"seed"))
+        assert list(checked.failures) == []
+        return checked.inputs
+
+    def preview(self, kind: str, news: Properties) -> Properties:
+        inputs = self.check(kind, news)
+        return self.plugin.create(Create("urn", "it", kind, inputs, preview=True)).properties
+
+    def create(self, kind: str, news: Properties) -> Resource:
+        inputs = self.check(kind, news)
+        made = self.plugin.create(Create("urn", "it", kind, inputs))
+        return Resource(kind, made.id, inputs, made.properties)
+
+    def diff(self, resource: Resource, news: Properties) -> Difference:
+        inputs = self.check(resource.type, news, resource.inputs)
+        return self.plugin.diff(
+            Diff("urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs)
+        )
+
+    def update(self, resource: Resource, news: Properties) -> Resource:
+        inputs = self.check(resource.type, news, resource.inputs)
+        request = Update("urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs)
+        return resource._replace(inputs=inputs, outputs=self.plugin.update(request))
+
+    def refresh(self, resource: Resource) -> Resource | None:
+        """The resource as it is now; None if it is gone."""
+        found = self.plugin.read(
+            Read("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs)
+        )
+        return resource._replace(inputs=found.inputs, outputs=found.properties) if found.id else None
+
+    def drift(self, resource: Resource) -> Difference:
+        """What a refresh shows as changed: the engine compares with the inputs of before."""
+        now = self.refresh(resource)
+        assert now is not None
+        return self.plugin.diff(
+            Diff("urn", "it", resource.type, resource.id, now.outputs, resource.inputs, now.inputs)
+        )
+
+    def delete(self, resource: Resource) -> None:
+        self.plugin.delete(Delete("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs))
+
+    def invoke(self, function: str, **arguments: Any) -> Properties:
+        return self.plugin.invoke(Invoke(function, arguments)).inputs
