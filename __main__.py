@@ -1,5 +1,7 @@
 """Slipway's line: settings, certificates, hosts, engines, registry, images, services, outputs."""
 
+import startup  # noqa: F401  # isort: skip  # the imports below profit from it
+
 import signal
 
 import pulumi
