@@ -88,10 +88,11 @@ def managed(deployment: Deployment) -> list[Resource]:
 def hosts(deployment: Deployment) -> dict[str, Resource]:
     """The host's own resource for each host, by name.
 
-    A host is what other resources are deleted with, or a resource that the stack's output `hosts` names and whose
-    type can be a host (a new host that carries nothing yet).
+    A host is what other resources are deleted with, directly or through another, or a resource that the stack's output
+    `hosts` names and whose type can be a host (a new host that carries nothing yet).
     """
-    lived_on = {resource["deletedWith"] for resource in resources(deployment) if resource.get("deletedWith")}
+    ends_with = _ends_with(deployment)
+    lived_on = {_host_of(urn, ends_with) for urn in ends_with}
     announced = stack_outputs(deployment).get("hosts")
     names = set(announced) if isinstance(announced, dict) else set()
     return {
@@ -112,6 +113,7 @@ def engine_addresses(deployment: Deployment) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     by_urn = {resource["urn"]: resource for resource in resources(deployment)}
+    ends_with = _ends_with(deployment)
     for resource in resources(deployment):
         provider = by_urn.get(provider_urn(resource), {})
         address = (provider.get("inputs") or {}).get("host")
@@ -122,8 +124,26 @@ def engine_addresses(deployment: Deployment) -> dict[str, str]:
             and isinstance(address, str)
             and address.startswith("tcp://")
         ):
-            found[name_of(resource["deletedWith"])] = address
+            found[name_of(_host_of(resource["deletedWith"], ends_with))] = address
     return found
+
+
+def _ends_with(deployment: Deployment) -> dict[str, str]:
+    """What each resource is deleted with, where it says so, by URN."""
+    return {
+        resource["urn"]: resource["deletedWith"]
+        for resource in resources(deployment)
+        if resource.get("deletedWith")
+    }
+
+
+def _host_of(urn: str, ends_with: Mapping[str, str]) -> str:
+    """The last of what a resource is deleted with: the machine that it lives on."""
+    seen = set()
+    while urn in ends_with and urn not in seen:
+        seen.add(urn)
+        urn = ends_with[urn]
+    return urn
 
 
 def providers(deployment: Deployment) -> Iterator[Resource]:

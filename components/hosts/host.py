@@ -47,6 +47,8 @@ class Host:
     """The machine itself. What lives on the host is deleted and replaced with it."""
     birth: pulumi.Input[str]
     """An identity that is new whenever the machine is a new one."""
+    ends_with: pulumi.Resource | None = None
+    """What is deleted and replaced whenever the machine is, ahead of it; see `lives_here`."""
     ready: Sequence[pulumi.Resource] = ()
     """What the platform itself has to do on the machine before anybody else may."""
 
@@ -77,6 +79,12 @@ class Host:
 
         A host that is deleted takes it along without asking the engine, which may be dead; a host that is
         replaced gets it anew.
+
+        Pulumi deletes all this ahead of a machine that it replaces, and counts the machine itself as deleted only
+        then: with that alone as `deleted_with` it would ask engines whose providers are not there yet. So something
+        stands for the machine that goes as early as the rest.
         """
-        own = pulumi.ResourceOptions(deleted_with=self.resource, replace_with=[self.resource])
+        own = pulumi.ResourceOptions(
+            deleted_with=self.ends_with or self.resource, replace_with=[self.resource]
+        )
         return pulumi.ResourceOptions.merge(own, options)

@@ -120,6 +120,7 @@ def host(name: str, **more: Any) -> dict[str, Any]:
 def state(engine_port: int, ssh_port: int, *, outputs: bool = True, **of_host: Any) -> dict[str, Any]:
     """One host, web-1, with an engine that something runs on."""
     provider = f"{PREFIX}pulumi:providers:docker::web-1"
+    setup = f"{PREFIX}command:remote:Command::web-1-setup"
     facts = {"address": "127.0.0.1", "enginePort": engine_port, "sshPort": ssh_port}
     return {
         "resources": [
@@ -130,18 +131,25 @@ def state(engine_port: int, ssh_port: int, *, outputs: bool = True, **of_host: A
             },
             host("web-1", **of_host),
             {
+                "urn": setup,
+                "custom": True,
+                "type": "command:remote:Command",
+                "deletedWith": f"{PREFIX}{CONTAINER}::web-1",
+            },
+            {
                 "urn": provider,
                 "custom": True,
                 "type": "pulumi:providers:docker",
                 "id": "1",
                 "inputs": {"host": f"tcp://127.0.0.1:{engine_port}"},
+                "deletedWith": setup,
             },
             {
                 "urn": f"{PREFIX}{CONTAINER}::app",
                 "custom": True,
                 "type": CONTAINER,
                 "provider": f"{provider}::1",
-                "deletedWith": f"{PREFIX}{CONTAINER}::web-1",
+                "deletedWith": setup,
             },
         ]
     }
