@@ -70,6 +70,7 @@ trust = RegistryTrust(
     host_address=registry_host.private_address,
     username=configuration.HOSTS_ACCOUNT,
     password=passwords[configuration.HOSTS_ACCOUNT],
+    insecure=settings.registry.insecure,
 )
 first_images = {
     "registry": [registry.IMAGE],
@@ -102,6 +103,10 @@ images_registry = Registry(
         passwords=passwords,
         validity_hours=lifetime.validity_hours,
         early_renewal_hours=lifetime.early_renewal_hours,
+        insecure=settings.registry.insecure,
+        metrics_port=settings.registry.metrics_port,
+        # A local host has private addresses only.
+        metrics_ip=None if settings.platform.kind == "local" else registry_host.private_address,
     ),
 )
 

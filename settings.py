@@ -26,6 +26,7 @@ from configuration.kinds import (
     Network,
     Password,
     Port,
+    PrivateNetworks,
     Region,
     Seconds,
     Secret,
@@ -46,6 +47,9 @@ __all__ = ["LocalPorts", "SettingsError", "StackSettings", "load", "validate"]
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keeps the images, builds them, runs the services."""
+
+RegistryMode = Literal["own", "insecure"]
+"""How a stack comes by its registry: its own behind TLS, or its own with plain HTTP, for trying out."""
 
 HOSTS_ACCOUNT = "hosts"
 """The account of the registry by which the stack's own hosts push and pull. People have others."""
@@ -182,6 +186,19 @@ class RegistrySettings(_Settings):
 
     port: Port | None = None
     """TCP port of the registry, on its host and on 127.0.0.1. By default 5000 + `platform.portOffset`."""
+
+    metrics_port: Port | None = None
+    """TCP port of the registry's metrics (`/metrics`, for Prometheus) and health (`/debug/health`): private, on
+    the platform `local` on 127.0.0.1, on aws on the host's private address. By default nobody is given them."""
+
+    metrics_cidrs: PrivateNetworks = ()
+    """aws: private networks that may reach `metricsPort`, such as that of a VPC with a Prometheus in it, besides
+    the stack's own app hosts."""
+
+    insecure: StrictBool = False
+    """Plain HTTP, for trying out: the hosts' engines then take the registry without TLS (`insecure-registries`),
+    and whoever listens on the way reads passwords and images. On the platform `local` only, and never with
+    `protect`."""
 
     allowed_cidrs: ClosedNetworks | None = None
     """aws: networks that may reach the registry, besides the stack's own hosts. By default
@@ -425,6 +442,11 @@ class StackSettings(_Settings):
     def registry_address(self) -> str:
         """`host:port` of the registry, by which hosts know it and images are named."""
         return f"{self.registry_host}:{self.registry_port}"
+
+    @property
+    def registry_mode(self) -> RegistryMode:
+        """How the stack comes by its registry."""
+        return "insecure" if self.registry.insecure else "own"
 
     @property
     def accounts(self) -> tuple[str, ...]:

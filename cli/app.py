@@ -249,6 +249,31 @@ def images(stack: StackName = "local", as_json: Json = False) -> None:
     run(open_stack(stack), as_json=as_json)
 
 
+@_command(app, "logs")
+def logs(
+    what: Annotated[str, typer.Argument(help="`registry`, `proxy`, or a service.")],
+    stack: StackName = "local",
+    host: Annotated[
+        str | None, typer.Option("--host", help="Of this host only.", autocompletion=_host_names)
+    ] = None,
+    tail: Annotated[
+        str,
+        typer.Option("--tail", "-n", metavar="N", help="Only the last N lines of each container, or all."),
+    ] = "100",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+) -> None:
+    """Print what the registry, the proxies or a service said last. `logs registry` shows who pushed and pulled what.
+
+    Hosts keep 50 MB of each container's log, in 5 files that rotate.
+    """
+    from cli.logs import run
+    from cli.stacks import open_stack
+
+    if tail != "all" and not (tail.isascii() and tail.isdecimal()):
+        raise CommandError(f"--tail {tail}: not a number", "Say --tail 100, for example, or all.", status=2)
+    raise typer.Exit(run(open_stack(stack), what, host=host, tail=tail, follow=follow))
+
+
 @_command(app, "env")
 def env(stack: StackName = "local") -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".

@@ -75,6 +75,11 @@ class Running:
         return address(self.outputs["registryPublicAddress"])
 
     @property
+    def mode(self) -> str:
+        """How the stack comes by its registry, as in `settings.py`: `own` or `insecure`."""
+        return str(self.outputs.get("registryMode", "own"))
+
+    @property
     def account(self) -> tuple[str, str]:
         """Name and password of one of the registry's accounts."""
         passwords = self.outputs["registryPasswords"]
@@ -219,8 +224,11 @@ def trusting(ca: str = "") -> ssl.SSLContext:
 def _registry(running: Running, path: str, *, ca: bool = True, account: bool = True) -> Answer:
     host, port = running.registry
     literal = f"[{host}]" if ":" in host else host
+    who = running.account if account else None
+    if running.mode == "insecure":
+        return get(f"http://{literal}:{port}{path}", account=who)
     context = trusting(running.outputs["registryCaCertificate"] if ca else "")
-    return get(f"https://{literal}:{port}{path}", context, running.account if account else None)
+    return get(f"https://{literal}:{port}{path}", context, who)
 
 
 def answers_with_account(running: Running, _: str) -> str:
@@ -238,6 +246,15 @@ def refuses_without_ca(running: Running, _: str) -> str:
     except ssl.SSLCertVerificationError as error:
         return f"x509: {error.verify_message}"
     raise Failed(f"the certificate was trusted by everybody (HTTP {answer.status})")
+
+
+def speaks_plain_http(running: Running, _: str) -> str:
+    """An insecure registry is worth a warning each time, and no TLS is no failure: the stack asks for it."""
+    try:
+        _registry(running, "/v2/")
+    except OSError as error:
+        raise Failed(f"it does not: {error}") from error
+    return "WARNING: whoever listens on the way reads passwords and images"
 
 
 def refuses_without_account(running: Running, _: str) -> str:
@@ -368,13 +385,36 @@ def _certificates(running: Running) -> list[str]:
     return certificates.subjects(running)
 
 
+def tells_metrics(running: Running, url: str) -> str:
+    """The registry's metrics and health answer on their private port."""
+    answer = get(url)
+    if answer.status != http.client.OK or "registry_http_requests_total" not in answer.body:
+        raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
+    health = get(url.removesuffix("/metrics") + "/debug/health")
+    if (health.status, health.body.strip()) != (http.client.OK, "{}"):
+        raise Failed(f"health: HTTP {health.status}: {_short(health.body)}")
+    return "metrics, and health {}"
+
+
 def _registry_alone(_: Running) -> list[str]:
     return ["registry"]
 
 
+def _registry_in(*modes: str) -> Callable[[Running], list[str]]:
+    return lambda running: ["registry"] if running.mode in modes else []
+
+
+def _metrics(running: Running) -> list[str]:
+    # Elsewhere than on this machine they answer in the hosts' own network only.
+    url = str(running.outputs.get("registryMetricsUrl", ""))
+    return [url] if url and running.outputs.get("platform") == "local" else []
+
+
 CHECKS = (
-    Check("/v2/ with CA and account answers {}", answers_with_account, _registry_alone),
-    Check("/v2/ without the CA is an x509 error", refuses_without_ca, _registry_alone),
+    Check("the registry speaks plain HTTP", speaks_plain_http, _registry_in("insecure")),
+    Check("/v2/ with account answers {}", answers_with_account, _registry_in("insecure")),
+    Check("/v2/ with CA and account answers {}", answers_with_account, _registry_in("own")),
+    Check("/v2/ without the CA is an x509 error", refuses_without_ca, _registry_in("own")),
     Check("/v2/ without account is 401", refuses_without_account, _registry_alone),
     Check("the catalogue lists the image", catalogue_lists, lambda running: running.services),
     Check(
@@ -387,6 +427,7 @@ CHECKS = (
         misses_absent_image,
         lambda running: running.hosts if running.services else [],
     ),
+    Check("metrics and health answer", tells_metrics, _metrics),
     Check("engine refuses no certificate", refuses_no_certificate, lambda running: running.hosts),
     Check("engine refuses a foreign CA", refuses_foreign_certificate, lambda running: running.hosts),
     Check("answers its health path", answers_health, lambda running: running.service_urls),

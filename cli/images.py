@@ -52,7 +52,12 @@ def run(stack: Stack, *, as_json: bool) -> None:
     except Failed as failed:
         raise CommandError(str(failed), f"`./slip up{stack.option}` makes passwords.") from failed
     outputs = running.outputs
-    api = RegistryApi(outputs["registryPublicAddress"], outputs["registryCaCertificate"], account)
+    api = RegistryApi(
+        outputs["registryPublicAddress"],
+        outputs["registryCaCertificate"],
+        account,
+        insecure=running.mode == "insecure",
+    )
     wanted = deployed(outputs)
     found = images(api, wanted)
     show(stack.name, outputs["registryPublicAddress"], found, as_json=as_json)

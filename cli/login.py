@@ -28,7 +28,7 @@ class Login:
     address: str
     """`host:port` of the registry."""
     ca_file: str
-    """Where the registry's CA is for Docker."""
+    """Where the registry's CA is for Docker; empty if it needs none."""
     ca_sha256: str
     """Of what the login wrote there; empty if the file was there already."""
     folders: tuple[str, ...]
@@ -54,14 +54,18 @@ def login(stack: Stack, account: str | None) -> None:
         )
     name, password = choose(outputs, account, stack.config.users, stack.option)
     address = str(outputs["registryPublicAddress"])
-    file = docker_command.certificates_directory() / address / CA_FILE
+    ca = str(outputs["registryCaCertificate"])
+    file = docker_command.certificates_directory() / address / CA_FILE if ca else None
     note = _note(stack.project, stack.short_name)
     before = _read(note)
-    if before and (before.address, before.ca_file) != (address, str(file)):
+    if before and (before.address, before.ca_file) != (address, str(file or "")):
         _undo(before)
         note.unlink()
         before = None
-    _trust(stack, address, file, str(outputs["registryCaCertificate"]), before)
+    if file:
+        _trust(stack, address, file, ca, before)
+    elif not before:
+        _write(note, Login(address, "", "", ()))
     result = docker_command.run("login", address, "--username", name, "--password-stdin", stdin=password)
     if result.returncode:
         raise CommandError(
@@ -69,10 +73,13 @@ def login(stack: Stack, account: str | None) -> None:
             _remedy(result.stderr, stack),
             status=1,
         )
-    console.say(f"Docker trusts {address} by {file}, and is logged in there as {name}.")
+    trusted = f"trusts {address} by {file}, and is logged in there" if file else f"is logged in to {address}"
+    console.say(f"Docker {trusted} as {name}.")
+    if outputs.get("registryMode") == "insecure":
+        console.warn("That registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
     if "unencrypted" in result.stderr:
         console.warn("It keeps the password unencrypted, as it has no credential store (`credsStore`).")
-    console.say(f"`./slip logout{stack.option}` undoes both.")
+    console.say(f"`./slip logout{stack.option}` undoes {'both' if file else 'that'}.")
 
 
 _NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryAccounts", "registryPasswords")
@@ -190,7 +197,7 @@ def _undo(done: Login) -> None:
     result = docker_command.run("logout", done.address)
     if result.returncode:
         raise CommandError(f"docker logout {done.address}: {result.stderr.strip()}", status=1)
-    kept = "; its CA stays, as it was there before"
+    kept = "; its CA stays, as it was there before" if done.ca_file else ""
     if done.ca_sha256:
         kept = _remove(done)
     console.say(f"Docker is logged out of {done.address}{kept}.")

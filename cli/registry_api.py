@@ -44,18 +44,19 @@ class RegistryApi:
     Every method raises CommandError where the registry cannot be reached, or answers with an error.
     """
 
-    def __init__(self, registry: str, ca: str, account: tuple[str, str]) -> None:
+    def __init__(self, registry: str, ca: str, account: tuple[str, str], *, insecure: bool = False) -> None:
         """Take up no connection yet.
 
         Args:
             registry: where it answers, `host:port`.
             ca: the authority that its certificate must come from, PEM.
             account: name and password.
+            insecure: whether it speaks plain HTTP.
 
         """
         self.address = registry
         self._target = address(registry)
-        self._tls = trusting(ca)
+        self._tls = None if insecure else trusting(ca)
         self._authorization = f"Basic {b64encode(':'.join(account).encode()).decode()}"
         # A connection for each thread, kept open: every new one costs a handshake, and there is an image a request.
         self._local = threading.local()
@@ -128,18 +129,20 @@ class RegistryApi:
         return answer
 
     def _ask(self, path: str, accept: str) -> Answer:
-        kept: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if kept:
             # The registry may have closed it meanwhile; then a new one is worth a try.
             with suppress(OSError, http.client.HTTPException):
                 return self._exchange(kept, path, accept)
             kept.close()
-        self._local.connection = http.client.HTTPSConnection(
-            *self._target, timeout=PATIENCE, context=self._tls
+        self._local.connection = (
+            http.client.HTTPSConnection(*self._target, timeout=PATIENCE, context=self._tls)
+            if self._tls
+            else http.client.HTTPConnection(*self._target, timeout=PATIENCE)
         )
         return self._exchange(self._local.connection, path, accept)
 
-    def _exchange(self, connection: http.client.HTTPSConnection, path: str, accept: str) -> Answer:
+    def _exchange(self, connection: http.client.HTTPConnection, path: str, accept: str) -> Answer:
         connection.request("GET", path, headers={"Authorization": self._authorization, "Accept": accept})
         answer = connection.getresponse()
         body = answer.read().decode(errors="replace")

@@ -1,7 +1,7 @@
 """A host's Docker Engine: behind mutual TLS, trusting the registry, driven by a provider of its own."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_command as command
@@ -53,6 +53,8 @@ class RegistryTrust:
     """The account that the stack's own pulls and pushes use."""
     password: pulumi.Input[str]
     """Its password. Secret."""
+    insecure: bool = False
+    """Whether it speaks plain HTTP, which an engine takes from those registries only that it is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,6 @@ class DockerEngine(pulumi.ComponentResource):
     def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:DockerEngine", name, None, opts)
         host, access, registry = args.host, args.access, args.registry
-        self.host = host
         certificate = Certificate(
             f"{host.name}-engine",
             CertificateArgs(
@@ -112,6 +113,7 @@ class DockerEngine(pulumi.ComponentResource):
                     "REGISTRY_ADDRESS": registry.address,
                     "REGISTRY_HOST_ADDRESS": registry.host_address,
                     "REGISTRY_CA": registry.certificate_authority_pem,
+                    "INSECURE_REGISTRY": registry.address if registry.insecure else "",
                     "SWITCH_SCRIPT": script.text("switch.sh"),
                     "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 },
@@ -124,9 +126,12 @@ class DockerEngine(pulumi.ComponentResource):
                     depends_on=host.ready,
                     additional_secret_outputs=["stdout", "stderr"],
                     custom_timeouts=pulumi.CustomTimeouts(create=SETUP_TIMEOUT),
+                    # There is nothing to undo, so nobody need be there for it.
+                    retain_on_delete=True,
                 )
             ),
         )
+        self.host = host = replace(host, ends_with=setup)
         self.provider = docker.Provider(
             f"{host.name}-docker",
             # Through the set-up's id it is unknown until the engine is there: a first preview asks nobody.
@@ -141,15 +146,15 @@ class DockerEngine(pulumi.ComponentResource):
                     address=registry.address, username=registry.username, password=registry.password
                 )
             ],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[setup], deleted_with=host.resource),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[setup], deleted_with=setup),
         )
         self.ready = [self.provider]
         if args.images:
-            self.ready.append(self._load(args))
+            self.ready.append(self._load(host, args))
         self.register_outputs({"endpoint": host.engine_endpoint})
 
-    def _load(self, args: DockerEngineArgs) -> command.local.Command:
-        host, access = args.host, args.access
+    def _load(self, host: Host, args: DockerEngineArgs) -> command.local.Command:
+        access = args.access
         return command.local.Command(
             f"{host.name}-images",
             create="bash -s",

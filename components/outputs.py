@@ -38,7 +38,9 @@ def stack_outputs(
         "registryPublicAddress": pulumi.Output.concat(
             settings.registry.domain or registry_host.address, f":{settings.registry_port}"
         ),
-        "registryCaCertificate": trust.certificate_authority_pem,
+        "registryCaCertificate": "" if trust.insecure else trust.certificate_authority_pem,
+        "registryMode": settings.registry_mode,
+        "registryMetricsUrl": _metrics(settings, registry_host),
         "registryAccounts": list(settings.accounts),
         "registryPasswords": all_passwords,
         "hosts": {name: _host(host) for name, host in hosts.items()},
@@ -58,6 +60,13 @@ def stack_outputs(
         },
         "serviceHealthPaths": {name: service.health for name, service in settings.services.items()},
     }
+
+
+def _metrics(settings: StackSettings, host: Host) -> pulumi.Input[str]:
+    port = settings.registry.metrics_port
+    # Where the hosts are on this machine, so is whoever looks at them.
+    where = host.address if settings.platform.kind == "local" else host.private_address
+    return pulumi.Output.concat("http://", where, f":{port}/metrics") if port else ""
 
 
 def _host(host: Host) -> dict[str, object]:

@@ -18,8 +18,12 @@ IMAGE = "registry:3.1.1"
 """distribution 3.1.1: releases before it have known holes (its release notes)."""
 CONTAINER_PORT = 5000
 """TCP port inside the container."""
+METRICS_PORT = 5001
+"""TCP port of metrics and health inside the container."""
 MEMORY_MIB = 512
 """Most memory that it may use."""
+WAIT = "/usr/local/lib/slipway/wait-for-registry"
+"""Where engine.sh installs scripts/wait-for-registry.sh."""
 SETTINGS_PATH = "/etc/slipway/registry"
 """Where a registry's host keeps its configuration, accounts and certificate: root's alone."""
 
@@ -39,13 +43,9 @@ http:
   secret: {secret}
   headers:
     X-Content-Type-Options: [nosniff]
-  tls:
-    certificate: /etc/distribution/tls.crt
-    key: /etc/distribution/tls.key
-    minimumtls: tls1.2
-  debug:
-    # Health and metrics, inside the container only.
-    addr: 127.0.0.1:5001
+{tls}  debug:
+    # Health and metrics. They are published on a private address or not at all.
+    addr: {metrics}
     prometheus:
       enabled: true
 auth:
@@ -58,6 +58,18 @@ health:
     interval: 10s
     threshold: 3
 """
+
+TLS = """\
+  tls:
+    certificate: /etc/distribution/tls.crt
+    key: /etc/distribution/tls.key
+    minimumtls: tls1.2
+"""
+
+INSECURE = (
+    "slipway:registry.insecure is set: the registry speaks plain HTTP, so whoever listens on the way reads passwords "
+    "and images, and can change them. Take it out for anything but trying out; the next `up` then brings TLS back."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,12 @@ class RegistryArgs:
     """Hours until its certificate expires."""
     early_renewal_hours: int
     """Hours before its end from which on the next `up` renews it."""
+    insecure: bool = False
+    """Plain HTTP instead of TLS, for trying out."""
+    metrics_port: int | None = None
+    """TCP port of its host for metrics and health; inside the container only when None."""
+    metrics_ip: pulumi.Input[str] | None = None
+    """The host's address for that port. None is all of them, for a host that has private ones only."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -96,6 +114,9 @@ class Registry(pulumi.ComponentResource):
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Registry", name, None, opts)
         engine, host = args.engine, args.engine.host
+        url = f"{'http' if args.insecure else 'https'}://{args.address}"
+        if args.insecure:
+            pulumi.log.warn(INSECURE, self)
         certificate = Certificate(
             f"{name}-server",
             CertificateArgs(
@@ -116,13 +137,15 @@ class Registry(pulumi.ComponentResource):
             stdin=script.with_values(
                 "registry.sh",
                 {
-                    "CONFIG": certificate.private_key_pem.apply(config),
+                    "CONFIG": certificate.private_key_pem.apply(
+                        lambda key: config(key, tls=not args.insecure, metrics=bool(args.metrics_port))
+                    ),
                     "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
                     "CERTIFICATE": certificate.certificate_pem,
                     "KEY": certificate.private_key_pem,
                     "DATA_PATH": REGISTRY_DATA_PATH,
                     "AUTHORITY": args.authority.trusted_pem,
-                    "ADDRESS": args.address,
+                    "URL": url,
                 },
             ),
             logging=command.remote.Logging.NONE,
@@ -152,7 +175,18 @@ class Registry(pulumi.ComponentResource):
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
-            ports=[docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port)],
+            ports=[
+                docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port),
+                *(
+                    [
+                        docker.ContainerPortArgs(
+                            internal=METRICS_PORT, external=args.metrics_port, ip=args.metrics_ip
+                        )
+                    ]
+                    if args.metrics_port
+                    else []
+                ),
+            ],
             volumes=[
                 docker.ContainerVolumeArgs(
                     host_path=SETTINGS_PATH, container_path="/etc/distribution", read_only=True
@@ -176,7 +210,7 @@ class Registry(pulumi.ComponentResource):
         answers = command.remote.Command(
             f"{name}-answers",
             connection=host.ssh,
-            create=host.as_root(f"/usr/local/lib/slipway/wait-for-registry {args.address}"),
+            create=host.as_root(f"{WAIT} {url}"),
             add_previous_output_in_env=False,
             triggers=[container.id],
             opts=host.lives_here(pulumi.ResourceOptions(parent=self, depends_on=[container])),
@@ -185,11 +219,22 @@ class Registry(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def config(private_key_pem: str) -> str:
+def config(private_key_pem: str, *, tls: bool = True, metrics: bool = False) -> str:
     """The registry's `config.yml`.
 
     Its secret signs the state of unfinished uploads. It comes from the key, so that an upload survives a
     restart.
+
+    Args:
+        private_key_pem: the key of its certificate.
+        tls: whether it answers over TLS, or over plain HTTP.
+        metrics: whether metrics and health are for others than the container itself.
+
     """
     secret = hashlib.sha256(b"slipway upload state\0" + private_key_pem.encode()).hexdigest()
-    return CONFIG.format(port=CONTAINER_PORT, secret=secret)
+    return CONFIG.format(
+        port=CONTAINER_PORT,
+        secret=secret,
+        tls=TLS if tls else "",
+        metrics=f"{'' if metrics else '127.0.0.1'}:{METRICS_PORT}",
+    )

@@ -43,6 +43,7 @@ class Checks:
             self.roles,
             self.slots,
             self.ports,
+            self.registry,
             self.services,
             self.domains,
             self.builds,
@@ -92,7 +93,7 @@ class Checks:
                     f"Leave {role} in the roles of one of them.",
                 )
 
-    def _hosts(self) -> list[str]:
+    def placed_hosts(self) -> list[str]:
         """The hosts whose slots are known, and fit."""
         return [
             name
@@ -110,7 +111,7 @@ class Checks:
                     f"the number at the end of the host's name, {self.settings.slot(name)}, is no slot",
                     "Set slot to a whole number from 0 to 99 that no other host has.",
                 )
-        for slot, group in _grouped(self._hosts(), self.settings.slot):
+        for slot, group in _grouped(self.placed_hosts(), self.settings.slot):
             if len(group) > 1:
                 free = next(
                     n for n in itertools.count() if n not in map(self.settings.slot, self.settings.hosts)
@@ -127,9 +128,7 @@ class Checks:
             return
         port = self.settings.registry_port
         for host in self.settings.hosts_with("registry"):
-            within = {SSH: "SSH", ENGINE: "its Docker Engine"}
-            if "app" in self.settings.hosts[host].roles:
-                within |= {HTTP: "its proxy", HTTPS: "its proxy"}
+            within = self.ports_within(host)
             if port in within:
                 yield Problem(
                     ("registry", "port"),
@@ -137,7 +136,7 @@ class Checks:
                     "Set another, such as 5000.",
                     port,
                 )
-        for host in self._hosts() if self.on_this_machine else ():
+        for host in self.placed_hosts() if self.on_this_machine else ():
             for other, what in self.settings.published_ports(host).items():
                 if other == port:
                     yield Problem(
@@ -146,6 +145,18 @@ class Checks:
                         f"Set another, or slipway:hosts.{host}.slot.",
                         port,
                     )
+
+    def ports_within(self, host: str) -> dict[int, str]:
+        """What a host itself answers on, by port."""
+        within = {SSH: "SSH", ENGINE: "its Docker Engine"}
+        if "app" in self.settings.hosts[host].roles:
+            within |= {HTTP: "its proxy", HTTPS: "its proxy"}
+        return within
+
+    def registry(self) -> Iterator[Problem]:
+        from configuration.registry_checks import registry_problems
+
+        return registry_problems(self)
 
     def services(self) -> Iterator[Problem]:
         for name, service in self.settings.services.items():

@@ -245,6 +245,31 @@ ClosedNetworks = Annotated[
 ]
 
 
+PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+    )
+)
+"""Addresses that no packet from the internet has: RFC 1918, RFC 6598 and RFC 4193."""
+
+
+def _private(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for text in networks:
+        network = ipaddress.ip_network(text)
+        if not any(network.version == own.version and network.subnet_of(own) for own in PRIVATE):  # type: ignore[arg-type]
+            raise mistake(f"{text} is not a private network", "Write one such as 10.0.0.0/16.")
+    return networks
+
+
+PrivateNetworks = Annotated[
+    tuple[Network, ...],
+    AfterValidator(distinct),
+    AfterValidator(_private),
+    Field(examples=[["10.0.0.0/16"]]),
+]
+
+
 def _region(region: str) -> str:
     if region not in REGIONS:
         raise mistake("not a region of AWS", f"{suggestion(region, REGIONS)}Write one such as eu-central-1.")

@@ -67,6 +67,8 @@ def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
         for port, what in settings.published_ports(host).items():
             yield port, f"{what} of {host}", ("hosts", host, "slot")
     yield settings.registry_port, "the registry", ("registry", "port")
+    if settings.registry.metrics_port:
+        yield settings.registry.metrics_port, "the registry's metrics", ("registry", "metricsPort")
 
 
 def _remedy(where: Location) -> str:

@@ -36,7 +36,7 @@ PLATFORM_KEYS: Keys = {
     ),
 }
 HOST_KEYS: Keys = {"local": ("slot", "memory"), "aws": ("type", "root_size", "subnet")}
-REGISTRY_KEYS: Keys = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days")}
+REGISTRY_KEYS: Keys = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days", "metrics_cidrs")}
 SERVICE_KEYS: Keys = {"aws": ("allowed_cidrs",)}
 """Settings that mean something on one kind of platform only."""
 

@@ -43,6 +43,8 @@ class LocalHostArgs:
     """Where it answers on 127.0.0.1."""
     registry_port: int
     """Port of 127.0.0.1, and of the host itself, for the registry; only its host publishes it."""
+    metrics_port: int | None = None
+    """The same for the registry's metrics and health; not published when None."""
     memory_mib: int | None = None
     """Most memory that the host may use, MiB; no limit when None."""
     protect: bool = False
@@ -98,6 +100,7 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Ho
             roles=frozenset(host.roles),
             ports=settings.local_ports(name),
             registry_port=settings.registry_port,
+            metrics_port=settings.registry.metrics_port,
             memory_mib=host.memory,
             protect=settings.protect,
         )
@@ -132,7 +135,7 @@ def _make_host(
     if "app" in args.roles:
         ports[80] = args.ports.http
     if "registry" in args.roles:
-        ports[args.registry_port] = args.registry_port
+        ports |= {port: port for port in (args.registry_port, args.metrics_port) if port}
         # A fixed name, so that `up` after `down` finds the images again.
         data = docker.Volume(
             f"{prefix}-registry", name=f"{prefix}-registry", labels=_volume_labels(name), opts=kept

@@ -7,6 +7,7 @@
 #   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
 #   REGISTRY_HOST_ADDRESS                    where its host is, if it is an IP address
+#   INSECURE_REGISTRY                        the same host:port where it speaks plain HTTP, else empty
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 umask 077
@@ -53,8 +54,11 @@ install_engine() {
 
 daemon_json() {
   # live-restore: containers outlive a restart of the engine, so that a renewed certificate disturbs nobody.
-  cat <<'JSON'
+  # insecure-registries: there even if empty, or an engine that runs would go on with those of before.
+  local quote='"'
+  cat <<JSON
 {
+  "insecure-registries": [${INSECURE_REGISTRY:+$quote$INSECURE_REGISTRY$quote}],
   "live-restore": true,
   "log-driver": "local",
   "log-opts": { "max-file": "5", "max-size": "10m" },
@@ -66,6 +70,9 @@ daemon_json() {
 }
 JSON
 }
+
+# What an engine reads at its start only: the list of registries that speak plain HTTP is none of it.
+read_at_start() { grep -v '"insecure-registries"' /etc/docker/daemon.json 2>/dev/null || true; }
 
 unit() {
   # The packages' unit names its listeners on the command line, where daemon.json may not name them again.
@@ -191,14 +198,24 @@ main() {
   put /etc/docker/tls/ca.pem 0644 <<<"$ENGINE_CA"
   put /etc/docker/tls/cert.pem 0644 <<<"$ENGINE_CERTIFICATE"
   put /etc/docker/tls/key.pem 0600 <<<"$ENGINE_KEY"
+  local others=$changed before reload=false
+  before=$(read_at_start)
+  changed=false
   daemon_json | put /etc/docker/daemon.json 0644
+  if $changed && [ "$before" = "$(read_at_start)" ]; then
+    reload=true changed=false
+  fi
+  if $others; then changed=true; fi
   unit | put /etc/systemd/system/docker.service.d/slipway.conf 0644
   if $changed; then
     systemctl daemon-reload
     systemctl enable -q docker.socket docker.service
+    # After some starts that failed systemd would not even try any more.
+    systemctl reset-failed docker.socket docker.service 2>/dev/null || true
     restart_engine
   else
     systemctl start docker.service
+    if $reload; then systemctl reload docker.service; fi
   fi
   name_registry
   # The engine reads this at each pull and push.

@@ -7,13 +7,13 @@
 #   ACCOUNTS                htpasswd file, bcrypt only
 #   CERTIFICATE KEY         as whom it answers (PEM); behind the certificate there may be others that lead to its authority
 #   AUTHORITY               whom its clients trust (PEM)
-#   ADDRESS                 host:port, as the hosts call it
+#   URL                     where it answers, as the hosts call it: https://host:port, or http:// without TLS
 #   DATA_PATH               folder of its data
 set -euo pipefail
 umask 077
 
 : "${CONFIG:?}" "${ACCOUNTS:?}" "${CERTIFICATE:?}" "${KEY:?}" "${DATA_PATH:?}"
-: "${AUTHORITY:?}" "${ADDRESS:?}"
+: "${AUTHORITY:?}" "${URL:?}"
 
 folder=/etc/slipway/registry
 
@@ -37,11 +37,11 @@ leaf() { sed '/-END CERTIFICATE-/q'; }
 wait_for_answer() {
   for _ in $(seq 300); do
     # Without an account the answer is 401, which is an answer.
-    curl -s -o /dev/null --max-time 5 --cacert "$folder/ca.crt" "https://$ADDRESS/v2/" && return
+    curl -s -o /dev/null --max-time 5 --cacert "$folder/ca.crt" "$URL/v2/" && return
     sleep 0.1
   done
   docker logs --tail 20 slipway-registry >&2 || true
-  echo "slipway: the registry does not answer at https://$ADDRESS/v2/ after its restart; above are its last words" >&2
+  echo "slipway: the registry does not answer at $URL/v2/ after its restart; above are its last words" >&2
   exit 5
 }
 

@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# Waits until the registry answers, as its clients will ask it: over TLS, by the authority that this host trusts.
+# Waits until the registry answers, as its clients will ask it: over TLS, by the authority that this host trusts, or
+# over plain HTTP where it was set up so.
 #
-#   wait-for-registry HOST:PORT
+#   wait-for-registry https://HOST:PORT
 set -euo pipefail
+
+address=${1#*://}
+ask=(curl -o /dev/null --max-time 5 "$1/v2/")
+case $1 in https://*) ask+=(--cacert "/etc/docker/certs.d/$address/ca.crt") ;; esac
 
 for _ in $(seq 150); do
   # Without an account the answer is 401, which is an answer.
-  if curl -s -o /dev/null --max-time 5 --cacert "/etc/docker/certs.d/$1/ca.crt" "https://$1/v2/"; then
+  if "${ask[@]}" -s; then
     exit 0
   fi
   sleep 0.2
 done
 {
-  echo "slipway: the registry does not answer at https://$1/v2/; the last attempt, and the container's last log lines:"
-  curl -sS -o /dev/null --max-time 5 --cacert "/etc/docker/certs.d/$1/ca.crt" "https://$1/v2/" || true
+  echo "slipway: the registry does not answer at $1/v2/; the last attempt, and the container's last log lines:"
+  "${ask[@]}" -sS || true
   docker logs --tail 20 slipway-registry 2>&1 | sed 's/^/  | /'
 } >&2
 exit 5

@@ -114,6 +114,11 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
     for client in ("app", "build"):
         if client in present:
             yield Rule(group="registry", direction="ingress", what="registry", port=port, peer=client)
+    if metrics := settings.registry.metrics_port:
+        for network in settings.registry.metrics_cidrs:
+            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, network=network)
+        if "app" in present:
+            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, peer="app")
     if "build" in present:
         yield Rule(group="build", direction="egress", what="registry", port=port, peer="registry")
     if "app" in present:

@@ -1,0 +1,99 @@
+"""`slip logs`: what the registry, the proxies or a service said, from the engines of their hosts."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cli.checks import Failed, Running
+from cli.errors import CommandError
+from cli.stacks import Stack
+
+OWN = ("registry", "proxy")
+"""What runs on hosts besides services; no service has such a name."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A container and the host that it runs on."""
+
+    host: str
+    container: str
+
+
+def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -> int:
+    """Print the log lines of all containers of one kind. Returns the exit status: 1 if a host could not be asked.
+
+    Raises:
+        CommandError: nothing of the stack has this name.
+
+    """
+    running = Running.of(stack.outputs())
+    known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
+    if what not in known:
+        raise CommandError(
+            f"the stack '{stack.name}' has nothing named '{what}' that keeps a log",
+            f"Say one of {', '.join(known)}.",
+            status=2,
+        )
+    if host is not None and host not in running.hosts:
+        raise CommandError(f"no host '{host}'", f"Hosts: {', '.join(running.hosts)}.", status=2)
+    hosts = [host] if host else running.hosts
+    failures: list[str] = []
+    several = len(hosts) > 1
+
+    def show(name: str) -> None:
+        try:
+            for source, line in lines(running, name, what, tail=tail, follow=follow):
+                write(f"{source.host} | {line}" if several else line)
+        except Failed as failed:
+            failures.append(str(failed))
+
+    in_parallel(show, hosts)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _roles(running: Running) -> set[str]:
+    return {role for facts in running.outputs["hosts"].values() for role in facts["roles"]}
+
+
+def lines(running: Running, host: str, what: str, *, tail: str, follow: bool) -> Iterator[tuple[Source, str]]:
+    """The lines of a kind of containers on a host, the oldest first.
+
+    Raises:
+        Failed: the host's engine does not answer.
+
+    """
+    label = f"slipway.role={what}" if what in OWN else f"slipway.service={what}"
+    with running.docker(host) as engine:
+        found = engine.containers(all=True, filters={"label": [label]})
+        for container in sorted(found, key=lambda one: int(one["Created"])):
+            if follow and container["State"] != "running":
+                continue
+            source = Source(host, container["Names"][0].removeprefix("/"))
+            options: dict[str, Any] = {"tail": int(tail) if tail != "all" else "all", "follow": follow}
+            rest = b""
+            for chunk in engine.logs(container["Id"], stream=True, **options):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield source, line.decode(errors="replace")
+            if rest:
+                yield source, rest.decode(errors="replace")
+
+
+def write(line: str) -> None:
+    """Print a line at once and in one piece, whichever thread has it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def in_parallel(show: Callable[[str], None], hosts: Sequence[str]) -> None:
+    """Ask all hosts at once: with --follow none of them ends. An interrupt ends them all."""
+    threads = [threading.Thread(target=show, args=(host,), daemon=True) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
