@@ -201,12 +201,13 @@ main() {
   local others=$changed before reload=false
   before=$(read_at_start)
   changed=false
-  daemon_json | put /etc/docker/daemon.json 0644
+  # No pipe: `put` would say `changed` in a shell of its own.
+  put /etc/docker/daemon.json 0644 < <(daemon_json)
   if $changed && [ "$before" = "$(read_at_start)" ]; then
     reload=true changed=false
   fi
   if $others; then changed=true; fi
-  unit | put /etc/systemd/system/docker.service.d/slipway.conf 0644
+  put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
   if $changed; then
     systemctl daemon-reload
     systemctl enable -q docker.socket docker.service
