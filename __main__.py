@@ -8,7 +8,7 @@ import pulumi
 import pulumi_tls as tls
 
 import settings as configuration
-from components import proxy, registry
+from components import proxy, registry, retention
 from components.certificates import Certificate, CertificateArgs
 from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
 from components.generations import authority, own_outputs, reached, takeovers
@@ -91,6 +91,7 @@ engines = {
 }
 
 # registry: behind TLS and accounts.
+kept = settings.registry.retention
 images_registry = Registry(
     "registry",
     RegistryArgs(
@@ -107,6 +108,11 @@ images_registry = Registry(
         metrics_port=settings.registry.metrics_port,
         # A local host has private addresses only.
         metrics_ip=None if settings.platform.kind == "local" else registry_host.private_address,
+        retention=retention.Retention(
+            keep=kept.keep, days=kept.days, hour=kept.hour, services=tuple(settings.services)
+        )
+        if kept
+        else None,
     ),
 )
 
@@ -144,6 +150,11 @@ for name, service in settings.services.items():
             domain=service.domain,
             environment=service.env,
             secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
+            after=[
+                retention.mark(name, engines[settings.registry_host], images[name].references, images[name])
+            ]
+            if kept
+            else [],
         ),
     )
 

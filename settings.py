@@ -173,6 +173,21 @@ class HostSettings(_Settings):
     its name goes round them: web-1 is in the first, web-2 in the second. A host without one is in the first."""
 
 
+class RetentionSettings(_Settings):
+    """Which images the registry keeps."""
+
+    keep: Annotated[int, Within(1, 10_000, "a number of images")] = 10
+    """The newest so many images of each repository stay, 1 at least, and so do the ones before what a service
+    runs, to which it could be rolled back."""
+
+    days: Annotated[int, Within(0, 36_500, "a number of days")] = 30
+    """Images that were pushed within the last so many days stay, too. What counts is when an image, or a tag of
+    it, was pushed, and not when it says that it was built."""
+
+    hour: Annotated[int, Within(0, 23, "an hour of the day")] = 3
+    """When the others are removed each day, by the clock of the registry's host, which is mostly UTC."""
+
+
 class RegistrySettings(_Settings):
     """The stack's own image registry."""
 
@@ -213,6 +228,10 @@ class RegistrySettings(_Settings):
 
     snapshot_days: Annotated[int, Within(0, 3650, "a number of days")] = 7
     """aws: days that the daily snapshots of that volume are kept; 0 makes none."""
+
+    retention: RetentionSettings | None = Field(default=None, examples=[{"keep": 10, "days": 30}])
+    """Which images are kept. By default all of them, for ever: only the stack's own services can be asked what
+    they still need. What they run stays in any case."""
 
 
 class BaseImageSettings(_Settings):

@@ -274,6 +274,25 @@ def logs(
     raise typer.Exit(run(open_stack(stack), what, host=host, tail=tail, follow=follow))
 
 
+@_command(app, "prune")
+def prune(
+    stack: StackName = "local",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would go, and how much that would free.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove the images that the registry need not keep, as its host does each day by itself.
+
+    The rule is slipway:registry.retention. What a service runs stays, and what others stand on. Pulls go on meanwhile;
+    a push is refused for the moment that it takes.
+    """
+    from cli.retention import run
+    from cli.stacks import open_stack
+
+    run(open_stack(stack), dry_run=dry_run, as_json=as_json)
+
+
 @_command(app, "env")
 def env(stack: StackName = "local") -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".

@@ -36,6 +36,10 @@ class Failed(Exception):
     """A check that did not hold; the text says what was seen instead."""
 
 
+class Warned(str):
+    """What was seen where a check holds still, and will not for long."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An HTTP answer."""
@@ -162,7 +166,7 @@ class Check:
 
     title: str
     look: Callable[[Running, str], str]
-    """Returns what was seen, or raises Failed (or an error of the connection)."""
+    """Returns what was seen, `Warned` where it is to be seen to, or raises Failed (or an error of the connection)."""
     subjects: Callable[[Running], list[str]]
     """What it looks at, one after another."""
 
@@ -324,6 +328,29 @@ def _problem(lines: list[dict[str, Any]]) -> str:
     return next((str(line["error"]) for line in lines if line.get("error")), "")
 
 
+def has_room(running: Running, host: str) -> str:
+    """The disk with the registry's data is not full. One that is refuses pushes."""
+    from cli import disk
+    from cli.images import size
+
+    try:
+        seen = disk.of_registry(running.outputs, host)
+    except CommandError as error:
+        raise Failed(str(error)) from error
+    told = f"{seen.free_share:.0%} free, {size(seen.free)}"
+    if seen.free_inodes_share < disk.WARNING_SHARE:
+        told += f"; {seen.free_inodes_share:.0%} of its files"
+    if seen.is_full:
+        raise Failed(f"full: {told}")
+    return Warned(f"fills up: {told}") if seen.fills_up else told
+
+
+def _registry_hosts(running: Running) -> list[str]:
+    from cli.disk import registry_hosts
+
+    return registry_hosts(running.outputs)
+
+
 def refuses_no_certificate(running: Running, host: str) -> str:
     """The engine's API is closed to a client without a certificate."""
     return _engine_refusal(running, host, trusting(running.outputs["engineCaCertificate"]))
@@ -428,6 +455,7 @@ CHECKS = (
         lambda running: running.hosts if running.services else [],
     ),
     Check("metrics and health answer", tells_metrics, _metrics),
+    Check("the registry's disk has room", has_room, _registry_hosts),
     Check("engine refuses no certificate", refuses_no_certificate, lambda running: running.hosts),
     Check("engine refuses a foreign CA", refuses_foreign_certificate, lambda running: running.hosts),
     Check("answers its health path", answers_health, lambda running: running.service_urls),

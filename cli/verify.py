@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from cli import console
-from cli.checks import CHECKS, Check, Failed, Running
+from cli.checks import CHECKS, Check, Failed, Running, Warned
 from cli.stacks import Stack
 
 AT_ONCE = 8
@@ -27,6 +27,8 @@ class Result:
     detail: str
     """What was seen."""
     seconds: float
+    warned: bool = False
+    """Whether it passed, but will not for long."""
 
 
 def look(check: Check, running: Running, subject: str) -> Result:
@@ -38,7 +40,8 @@ def look(check: Check, running: Running, subject: str) -> Result:
         detail, passed = str(failed), False
     except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
         detail, passed = f"{type(error).__name__}: {error}", False
-    return Result(check.title, subject, passed, detail, round(time.monotonic() - started, 3))
+    seconds = round(time.monotonic() - started, 3)
+    return Result(check.title, subject, passed, str(detail), seconds, isinstance(detail, Warned))
 
 
 def verify(
@@ -87,11 +90,14 @@ def show(name: str, results: Sequence[Result], *, as_json: bool) -> None:
     console.table(
         f"Checks of {name}",
         ("check", "where", "result", "seen"),
-        [
-            (result.check, result.subject, "ok" if result.passed else "FAILED", result.detail)
-            for result in results
-        ],
+        [(result.check, result.subject, _verdict(result), result.detail) for result in results],
     )
-    console.say(
-        f"{len(failed)} of {len(results)} checks failed." if failed else f"All {len(results)} checks passed."
-    )
+    warned = sum(result.warned for result in results)
+    passed = f"All {len(results)} checks passed{f', {warned} with a warning' if warned else ''}."
+    console.say(f"{len(failed)} of {len(results)} checks failed." if failed else passed)
+
+
+def _verdict(result: Result) -> str:
+    if not result.passed:
+        return "FAILED"
+    return "warning" if result.warned else "ok"

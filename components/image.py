@@ -45,18 +45,22 @@ class AppImage(pulumi.ComponentResource):
 
     reference: pulumi.Output[str]
     """The image as the hosts pull it: `host:port/name@sha256:…`. Unknown in a preview that has to build."""
+    references: list[pulumi.Output[str]]
+    """The same, and the base image of its own that its next build stands on."""
 
     def __init__(self, name: str, args: AppImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AppImage", name, None, opts)
         base = args.build.base
         if base is None:
             self.reference = self._image(name, args, _Step.of(name, args.build, args.platform))
+            self.references = [self.reference]
         else:
             below = _Step.of(f"{name}-base", base, args.platform)
             reference = self._image(f"{name}-base", args, below)
             # The reference is known once it is pushed; what it stands for, its tag, is known now.
             step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
+            self.references = [self.reference, reference]
         self.register_outputs({"reference": self.reference})
 
     def _image(

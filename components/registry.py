@@ -13,6 +13,7 @@ from components.accounts import htpasswd
 from components.certificates import Certificate, CertificateArgs, CertificateAuthority
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 from components.hosts.host import REGISTRY_DATA_PATH
+from components.retention import Retention, retention_values
 
 IMAGE = "registry:3.1.1"
 """distribution 3.1.1: releases before it have known holes (its release notes)."""
@@ -98,6 +99,8 @@ class RegistryArgs:
     """TCP port of its host for metrics and health; inside the container only when None."""
     metrics_ip: pulumi.Input[str] | None = None
     """The host's address for that port. None is all of them, for a host that has private ones only."""
+    retention: Retention | None = None
+    """Which images it keeps; None for all of them."""
 
 
 class Registry(pulumi.ComponentResource):
@@ -146,6 +149,7 @@ class Registry(pulumi.ComponentResource):
                     "DATA_PATH": REGISTRY_DATA_PATH,
                     "AUTHORITY": args.authority.trusted_pem,
                     "URL": url,
+                    **retention_values(args.retention),
                 },
             ),
             logging=command.remote.Logging.NONE,

@@ -41,6 +41,8 @@ class ServiceArgs:
     """Environment variables."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Secrets by name: each is a file of that name in /run/secrets."""
+    after: Sequence[pulumi.Resource] = ()
+    """What has to be there before a container of this image starts."""
 
 
 class Service(pulumi.ComponentResource):
@@ -101,7 +103,7 @@ class Service(pulumi.ComponentResource):
             opts=engine.runs_here(
                 pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[*proxy.ready, *before],
+                    depends_on=[*proxy.ready, *before, *args.after],
                     # Explicit: the plugin would remove the old one first, which serves until the switch.
                     delete_before_replace=False,
                     ignore_changes=ENGINE_DECIDES,

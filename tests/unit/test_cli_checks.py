@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,6 +25,7 @@ from cli.errors import CommandError
 from cli.verify import verify
 
 PASSWORD = "the-password-of-alice"
+HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
 
 
 class Authority:
@@ -148,7 +150,16 @@ def outputs(authority: Authority, **more: Any) -> dict[str, Any]:
         "registryCaCertificate": authority.pem,
         "registryAccounts": ["hosts", "alice"],
         "registryPasswords": {"alice": PASSWORD},
-        "hosts": {"yard": {}},
+        "hosts": {
+            "yard": {
+                "roles": ["registry"],
+                "address": "127.0.0.1",
+                "sshPort": 1,
+                "sshUser": "root",
+                "sshHostKey": HOST_KEY.export_public_key().decode(),
+            }
+        },
+        "sshPrivateKey": HOST_KEY.export_private_key().decode(),
         "engineEndpoints": {"yard": "tcp://127.0.0.1:1"},
         "engineCaCertificate": authority.pem,
         "engineClientCertificate": certificate,
@@ -367,7 +378,7 @@ def test_a_missing_image_must_be_missing(
 def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
     """On a stack where nothing answers each one fails by itself, and no other."""
     results = verify(outputs(authority))
-    assert len({result.check for result in results}) == 10
+    assert len({result.check for result in results}) == 11
     # What the stack has told of itself needs no answer.
     assert {result.subject for result in results if result.passed} == {"registry CA", "engine CA", "operator"}
     assert all(result.detail for result in results)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -311,3 +312,27 @@ sys.exit("pulumi_aws" in sys.modules)
 """
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode == 0
+
+
+def test_images_are_kept_for_ever_unless_the_stack_says_otherwise(program: Program) -> None:
+    assert not [volume for volume in program.of_type("volume:Volume") if "deployed" in volume.urn]
+    assert "RETENTION=''\n" in program.named("registry-settings").inputs["stdin"].value
+
+
+def test_what_services_run_is_marked_on_the_registrys_host() -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    settings = program.named("registry-settings").inputs["stdin"].value
+    (rule,) = shlex.split(settings.partition("\nRETENTION=")[2].partition("\nRETENTION_TIME=")[0])
+    assert "KEEP=3\nDAYS=30\n" in rule
+    mark = program.named("web-deployed")
+    assert mark.provider == "yard-docker"
+    labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
+    # With the base image, by which the next build begins.
+    assert labels["slipway.deployed"] == "web@sha256:web-image web-base@sha256:web-base-image"
+    assert labels["slipway.service"] == "web"
+    # The old mark goes last, when all containers have moved on, and a new container comes after the new mark.
+    assert mark.request.deleteBeforeReplace is False
+    assert mark.request.deleteBeforeReplaceDefined
+    for host in ("web-1", "web-2"):
+        container = program.named(f"web-{host}", "container:Container")
+        assert mark.request.name in {urn.rpartition("::")[2] for urn in container.request.dependencies}

@@ -1,0 +1,83 @@
+"""Commands on a stack's hosts, over SSH with the stack's own key and each host's own."""
+
+import asyncio
+import ctypes.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cli.errors import CommandError
+
+CONNECT_PATIENCE = 15
+"""Seconds until a host must have answered."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command on a host came to."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 60) -> Said:
+    """Run a command as root on a host of the stack with these outputs.
+
+    Args:
+        outputs: the stack's, with their secrets.
+        host: the host's name.
+        command: for the host's shell; no secrets, as the host's process list shows it.
+        patience: seconds that it may take.
+
+    Raises:
+        CommandError: the host does not answer, shows another key than its own, or the command takes too long.
+
+    """
+    facts = outputs["hosts"][host]
+    try:
+        return asyncio.run(_run(facts, outputs["sshPrivateKey"], command, patience))
+    except TimeoutError as error:
+        raise CommandError(f"{host} took longer than {patience:.0f} s to answer", status=1) from error
+    except OSError as error:
+        raise CommandError(
+            f"{host} does not answer SSH at {facts['address']}:{facts['sshPort']}: {error}",
+            "See `./slip verify`.",
+            status=1,
+        ) from error
+
+
+async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float) -> Said:
+    asyncssh = _asyncssh()
+    user = facts["sshUser"]
+    try:
+        async with (
+            asyncio.timeout(patience),
+            asyncssh.connect(
+                facts["address"],
+                port=int(facts["sshPort"]),
+                username=user,
+                client_keys=[asyncssh.import_private_key(key)],
+                # This one key, or nobody: nothing is trusted on first use.
+                known_hosts=([asyncssh.import_public_key(facts["sshHostKey"])], [], []),
+                config=None,
+                agent_path=None,
+                connect_timeout=CONNECT_PATIENCE,
+            ) as connection,
+        ):
+            done = await connection.run(command if user == "root" else f"sudo -n {command}")
+    except asyncssh.Error as error:
+        raise OSError(error.reason) from error
+    status = done.exit_status if done.exit_status is not None else -1
+    return Said(status, str(done.stdout or ""), str(done.stderr or ""))
+
+
+def _asyncssh() -> Any:
+    """The library, which takes 0.2 s, without its search for optional C libraries, which runs a compiler each time."""
+    found = ctypes.util.find_library
+    try:
+        vars(ctypes.util)["find_library"] = lambda name: None
+        import asyncssh
+    finally:
+        vars(ctypes.util)["find_library"] = found
+    return asyncssh

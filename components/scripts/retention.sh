@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# Removes the images that the registry need not keep, and has the registry collect what nobody needs any more.
+# registry.sh installs it on the registry's host, with retention.awk beside it and a timer for it.
+#
+#   retention plan      says what would go, by the lines of retention.awk, and changes nothing
+#   retention now       has the service below do it now, and says what went
+#   retention run       what slipway-retention.service runs
+#   retention restore   what that service runs afterwards, however it ended: lets the registry write again
+#
+# While something is removed nothing may be written: a push could count on a layer that is just going. So the folder is made
+# read-only for the registry, as a mount and only for as long as it takes. Pulls go on, nobody is restarted, and nothing
+# of it rests on a disk: after a restart of the machine, or of the registry, everything is as always. A push is refused meanwhile
+# (HTTP 500, "read-only file system"); the engine tries each layer again for a while.
+set -euo pipefail
+umask 077
+
+config=${SLIPWAY_RETENTION:-/etc/slipway/retention}
+here=$(dirname "$0")
+registry=slipway-registry
+collector=slipway-registry-gc
+inside=/var/lib/registry
+run=/run/slipway
+# Where everything may still be written, and where nothing may.
+writable=$run/registry-data read_only=$run/registry-read-only
+# Seconds for which nothing must have been written before we begin, so that we come between two pushes; for how long
+# we wait for that, and for what is being written to be written.
+quiet=5 patience=600
+
+# Comes with KEEP, DAYS, DATA_PATH and SERVICES.
+# shellcheck source=/dev/null
+. "$config"
+root=$DATA_PATH/docker/registry/v2
+
+say() { echo "slipway: $1"; }
+
+fail() {
+  say "$1" >&2
+  exit 7
+}
+
+# What the registry has, for retention.awk.
+inventory() {
+  local digests
+  echo "P $KEEP $DAYS $(date +%s)"
+  deployed | sed 's/^/D /'
+  cd "$root"
+  find repositories \( -name _layers -o -name _uploads \) -prune -o -type f -name link -printf 'L %P %T@\n'
+  find repositories \( -name _layers -o -name _uploads -o -name revisions \) -prune -o \
+    -type f -path '*/_manifests/tags/*/current/link' -print0 | xargs -0r grep -aHo '[a-z0-9]*:[0-9a-f]*' |
+    sed 's|^repositories/|C |'
+  find blobs -type f -name data -printf 'B %P %s\n'
+  digests=$(find repositories \( -name _layers -o -name _uploads -o -name tags \) -prune -o -type f -name link \
+    -path '*/_manifests/revisions/*' -print | sed -E 's|.*/revisions/([^/]+)/((..)[^/]*)/link$|\1/\3/\2/data|' | sort -u)
+  # Manifests are JSON, on one line or on many. A digest that `subject` names is told apart from all others.
+  cd blobs
+  # A manifest whose blob is gone has nothing to say; retention.awk notices those that could not be read.
+  { xargs -r grep -asHozE \
+    '^[[:space:]]*\{|"subject"[[:space:]]*:[[:space:]]*\{([^{}]|\{[^{}]*\})*\}|sha(256|512):[0-9a-f]{64,128}' \
+    <<<"$digests" || true; } | tr '\n\0' ' \n' | sed 's/^/M /'
+}
+
+# The images that services run, REPOSITORY@DIGEST: marks that an update makes before it moves a service to an image, and takes
+# away after it has moved all of it to another.
+deployed() {
+  docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.deployed"}}' | tr -s ' ' '\n'
+}
+
+plan() {
+  local service marked
+  if [ ! -d "$root/repositories" ]; then
+    printf 'total\t0\t0\t0\t0\n'
+    return
+  fi
+  marked=$(docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.service"}}')
+  for service in $SERVICES; do
+    grep -qx "$service" <<<"$marked" ||
+      fail "nobody says what $service runs, so nothing is removed; \`./slip up --refresh\` says it again"
+  done
+  inventory | awk -f "$here/retention.awk"
+}
+
+# total N: the Nth number of the plan's last line.
+total() { awk -F '\t' -v n="$1" '$1 == "total" { print $(n + 1) }' "$run/plan"; }
+
+disk() { df -P "$DATA_PATH" | awk 'NR == 2 { print $5 }'; }
+
+process() { docker inspect --format '{{.State.Pid}}' "$registry" 2>/dev/null || echo 0; }
+
+# mounted PROCESS PATH: how a path is mounted on top, `ro` or `rw`, as a process sees it; nothing where it is no mount.
+mounted() {
+  awk -v path="$2" '$5 == path { split($6, option, ","); how = option[1] } END { print how }' "/proc/$1/mountinfo" 2>/dev/null
+}
+
+# remount PROCESS OPTION: the registry's own mount, from outside: its image may have no mount command.
+remount() {
+  nsenter --mount="/proc/$1/ns/mnt" --root=/ \
+    mount --no-canonicalize -o "remount,bind,$2" none "/proc/$1/root$inside" 2>/dev/null
+}
+
+# Does what it is given until that works, for the time of our patience.
+patiently() {
+  local deadline=$((SECONDS + patience))
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+is_quiet() { [ -z "$(find "$root" -newermt "-$quiet seconds" -print -quit)" ]; }
+
+# The kernel refuses while a file is open for writing: so nobody is cut off in the middle of a layer.
+freeze() {
+  local pid
+  pid=$(process)
+  [ "$pid" -gt 0 ] || return 1
+  [ "$(mounted "$pid" "$inside")" = ro ] || remount "$pid" ro
+}
+
+thaw() {
+  local pid
+  pid=$(process)
+  # A registry that does not run will start with what the host has by now.
+  [ "$pid" -gt 0 ] || return 0
+  [ "$(mounted "$pid" "$inside")" != ro ] || remount "$pid" rw || return 1
+  [ "$pid" = "$(process)" ]
+}
+
+bind() {
+  mkdir -p "$2"
+  mountpoint -q "$2" || mount --bind "$1" "$2"
+  # What is mounted on top of the folder must not appear here too.
+  mount --make-private "$2"
+}
+
+stop_writing() {
+  bind "$DATA_PATH" "$writable"
+  bind "$DATA_PATH" "$read_only"
+  mount -o remount,bind,ro "$read_only"
+  # A registry that is started meanwhile, after a crash or by an update, must not write either.
+  mount --bind "$read_only" "$DATA_PATH"
+  patiently freeze || fail "somebody is writing without end, or the registry does not run; the next run tries again"
+}
+
+restore() {
+  # It must be gone before anything is written again.
+  patiently stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
+  while [ "$(mounted self "$DATA_PATH")" = ro ]; do umount "$DATA_PATH"; done
+  patiently thaw || fail "the registry cannot be made writable again; restart it"
+  for place in "$read_only" "$writable"; do
+    ! mountpoint -q "$place" || umount "$place"
+  done
+}
+
+stop_collector() { docker rm -f "$collector" >/dev/null 2>&1 || ! docker ps -aq --filter "name=^$collector\$" | grep -q .; }
+
+collect() {
+  local image
+  image=$(docker inspect --format '{{.Image}}' "$registry")
+  # Never with --delete-untagged: it takes platforms for untagged images.
+  docker run --rm --name "$collector" --network none --read-only --security-opt no-new-privileges \
+    --log-driver none --cpu-shares 256 -e OTEL_TRACES_EXPORTER=none -e REGISTRY_LOG_LEVEL=warn \
+    -v "$writable:$inside" -v /etc/slipway/registry:/etc/distribution:ro \
+    "$image" garbage-collect --quiet /etc/distribution/config.yml
+}
+
+run() {
+  local started
+  [ "$(process)" -gt 0 ] || fail "the registry does not run"
+  restore
+  plan >"$run/plan"
+  if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
+    say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
+    return
+  fi
+  patiently is_quiet || say "somebody is pushing without end; not waiting any longer"
+  started=$EPOCHREALTIME
+  stop_writing
+  # What was pushed since then counts.
+  plan >"$run/plan"
+  awk -F '\t' '$1 == "image" { print "slipway: removing " $2 "@" $3 ($4 == "" ? "" : " (" $4 ")") }
+    $1 == "left" { print "slipway: " $2 " is left alone: " $3 }' "$run/plan"
+  # In this order, so that whoever stops us anywhere leaves no tag without its image.
+  awk -F '\t' '$1 == "remove" { print $2 }' "$run/plan" |
+    (cd "$writable/docker/registry/v2/repositories" && xargs -r -d '\n' rm -rf --)
+  collect
+  restore
+  say "removed $(total 2) images of $(($(total 1) + $(total 2))), which freed $(total 3) bytes; read-only for $(
+    awk -v from="${started/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
+}
+
+main() {
+  mkdir -p "$run"
+  case ${1-} in
+    plan) plan ;;
+    now)
+      systemctl start slipway-retention.service || {
+        journalctl -u slipway-retention.service -n 20 --no-pager -o cat >&2
+        exit 7
+      }
+      cat "$run/plan"
+      ;;
+    run | restore)
+      # Neither two of us at once, nor beside an update of the registry's settings.
+      exec 9>/run/slipway-registry.lock
+      flock 9
+      "$1"
+      ;;
+    *) fail "say plan, now, run or restore" ;;
+  esac
+}
+
+main "$@"
