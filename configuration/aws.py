@@ -73,7 +73,7 @@ DISTRIBUTIONS = {
     # https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm
     "debian-12": Distribution(
         login="admin",
-        packages=("docker.io", "iptables", "curl", "ca-certificates"),
+        packages=("docker.io", "iptables", "curl", "ca-certificates", "xfsprogs"),
         image_owner="136693071363",
         image="debian-12-{architecture}-*",
         architectures={"amd64": "amd64", "arm64": "arm64"},
@@ -81,14 +81,14 @@ DISTRIBUTIONS = {
     # https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
     "ubuntu-24.04": Distribution(
         login="ubuntu",
-        packages=("docker.io", "iptables", "curl", "ca-certificates"),
+        packages=("docker.io", "iptables", "curl", "ca-certificates", "xfsprogs"),
         image="/aws/service/canonical/ubuntu/server/24.04/stable/current/{architecture}/hvm/ebs-gp3/ami-id",
         architectures={"amd64": "amd64", "arm64": "arm64"},
     ),
     # https://docs.aws.amazon.com/linux/al2023/ug/ec2.html; curl is there as curl-minimal.
     "amazon-linux-2023": Distribution(
         login="ec2-user",
-        packages=("docker", "iptables-nft", "ca-certificates"),
+        packages=("docker", "iptables-nft", "ca-certificates", "xfsprogs"),
         image="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}",
         architectures={"amd64": "x86_64", "arm64": "arm64"},
     ),

@@ -59,18 +59,45 @@ wait_for_device() {
 
 mounted() { [ "$(findmnt -nro SOURCE --mountpoint "$DATA_PATH" 2>/dev/null | xargs -r readlink -f)" = "$dev" ]; }
 
+# A unit rather than a line in /etc/fstab, since systemd heeds the devices of that file on full machines only. It does
+# not keep the machine from booting, so that somebody can log in and look; but Docker Engine waits for it, in vain
+# where the volume is not there.
+mount_unit() {
+  cat <<UNIT
+[Unit]
+Description=The registry's volume, $VOLUME
+[Mount]
+What=/dev/disk/by-uuid/$1
+Where=$DATA_PATH
+Type=xfs
+Options=noatime
+[Install]
+WantedBy=multi-user.target
+UNIT
+}
+
+install_units() {
+  local name
+  name=$(systemd-escape --path --suffix=mount "$DATA_PATH")
+  mount_unit "$1" >"/etc/systemd/system/$name"
+  mkdir -p /etc/systemd/system/docker.service.d
+  printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH" >/etc/systemd/system/docker.service.d/slipway-data.conf
+  systemctl daemon-reload
+  systemctl enable -q "$name"
+}
+
 main() {
-  local type uuid entry
+  local type uuid status=0
   # A run whose operator was killed goes on: two must not get into each other's way.
   exec 9>/run/slipway-data.lock
   flock 9
   wait_for_device
-  # Asked of the disk itself. Exit status 2 means that there is nothing: only then is it formatted.
-  local status=0
+  # Asked of the disk itself. Exit status 2 means that there is nothing on it: only then is it formatted.
   type=$(blkid -p -o value -s TYPE "$dev") || status=$?
   case "$status $type" in
-    "2 "*) mkfs.ext4 -q -L slipway-data -m 1 "$dev" ;;
-    "0 ext4") ;;
+    # XFS grows while it is mounted, also where ext4 would ask for more rights than a host may have.
+    "2 ") mkfs.xfs -q -L slipway-data "$dev" ;;
+    "0 xfs") ;;
     *) fail "the volume $VOLUME holds ${type:-something that is no file system}, and nothing of this stack's" ;;
   esac
   uuid=$(blkid -p -o value -s UUID "$dev")
@@ -79,18 +106,12 @@ main() {
     if mountpoint -q "$DATA_PATH"; then
       fail "something else is mounted at $DATA_PATH"
     fi
-    # What somebody wrote there without it would be hidden by it.
+    # It would be hidden by the volume, and be missed.
     [ -z "$(ls -A "$DATA_PATH")" ] || fail "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
-    # The boot goes on without it, so that somebody can log in and look; Docker Engine does not (below).
-    entry="UUID=$uuid $DATA_PATH ext4 defaults,noatime,nofail,x-systemd.device-timeout=60s 0 2"
-    sed -i "\\|[[:space:]]${DATA_PATH}[[:space:]]|d" /etc/fstab
-    echo "$entry" >>/etc/fstab
-    mkdir -p /etc/systemd/system/docker.service.d
-    printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH" >/etc/systemd/system/docker.service.d/slipway-data.conf
-    systemctl daemon-reload
+    install_units "$uuid"
     mount -o noatime "$dev" "$DATA_PATH"
   fi
-  resize2fs "$dev" >/dev/null 2>&1 || fail "the file system of the volume $VOLUME could not be grown"
+  xfs_growfs "$DATA_PATH" >/dev/null || fail "the file system of the volume $VOLUME could not be grown"
   findmnt -nro SOURCE,FSTYPE --mountpoint "$DATA_PATH"
 }
 
