@@ -1,5 +1,6 @@
 """What AWS has to be asked before anything is made: images, zones, subnets. Each answer, or one clear error."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +12,9 @@ from configuration.aws import Architecture, Distribution
 from configuration.problems import words
 
 T = TypeVar("T")
+
+_EVERY_SAY = re.compile(r"invoke of \S+ failed: |invocation of \S+ returned an error: ")
+"""What the SDK and the engine put before a function's own words."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Catalogue:
         try:
             return question()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the SDK raises nothing more special
-            reason = " ".join(str(error).split())
+            reason = _EVERY_SAY.sub("", " ".join(str(error).split()))
             raise pulumi.RunError(
                 f"AWS was asked for {what} in {self.region}, and did not give it: {reason}"
             ) from None

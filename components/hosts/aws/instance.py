@@ -42,6 +42,8 @@ class AwsHostArgs:
     """Where it is."""
     security_groups: Sequence[pulumi.Input[str]]
     """Who may reach it."""
+    way_out: Sequence[pulumi.Resource]
+    """What has to be there before it boots, since it goes for its packages at once: routes and rules."""
     public: bool
     """Whether it has a public address."""
     key_name: pulumi.Input[str]
@@ -98,6 +100,7 @@ class AwsHost(pulumi.ComponentResource):
             tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=args.way_out,
                 protect=args.protect,
                 # Its address and its data volume are the old machine's until that is gone.
                 delete_before_replace=True,

@@ -93,6 +93,7 @@ class AwsPlatform(pulumi.ComponentResource):
                     root_size_gib=settings.root_size(host),
                     subnet_id=places[settings.subnet(host, len(places))].subnet_id,
                     security_groups=[firewall.ids[group] for group in groups_of(settings, host)],
+                    way_out=[*network, firewall],
                     public=settings.platform.connect == "public",
                     key_name=key.key_name,
                     ssh_key=args.ssh_key,
@@ -100,10 +101,7 @@ class AwsPlatform(pulumi.ComponentResource):
                     boot_seconds=settings.platform.ssh_timeout,
                     protect=settings.protect,
                 ),
-                # A machine that boots needs its way out at once.
-                pulumi.ResourceOptions.merge(
-                    self._inside, pulumi.ResourceOptions(depends_on=[*network, firewall])
-                ),
+                self._inside,
             )
             for host, its in settings.hosts.items()
         }
@@ -146,7 +144,7 @@ class AwsPlatform(pulumi.ComponentResource):
         data = RegistryVolume(
             "registry-data",
             RegistryVolumeArgs(
-                label=f"{self._label}-registry",
+                label=f"{self._label}-images",
                 zone=places[settings.subnet(settings.registry_host, len(places))].zone,
                 size_gib=registry.data_size,
                 protect=settings.protect,
@@ -158,7 +156,7 @@ class AwsPlatform(pulumi.ComponentResource):
             Snapshots(
                 "registry-snapshots",
                 SnapshotsArgs(
-                    label=f"{self._label}-registry",
+                    label=f"{self._label}-images",
                     region=self._region,
                     volume=data.volume,
                     days=registry.snapshot_days,
