@@ -12,7 +12,7 @@ from tools.report import Report, duration
 
 TYPED = (
     *("__main__.py", "settings.py"),
-    *("app", "bench", "cli", "components", "configuration", "plugins", "policy", "tools"),
+    *("app", "bench", "cli", "components", "configuration", "emulation", "plugins", "policy", "tools"),
 )
 """What mypy checks strictly, of what is there."""
 

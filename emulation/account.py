@@ -1,0 +1,137 @@
+"""The emulated account: moto's memory, what it is born with, and its copy on disk."""
+
+import itertools
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from emulation import images, wanted
+from emulation.selections import Selections
+from emulation.wanted import Machine
+
+ACCOUNT = "123456789012"
+"""The account's number, which is moto's usual one."""
+SERVICES = ("ec2", "iam", "backup", "route53")
+"""What a stack keeps something in. SSM only has public parameters, which are the same each time."""
+
+
+class Account:
+    """One account of moto's, in this process."""
+
+    def __init__(self, directory: Path, network: str) -> None:
+        """Load moto. No other part of this process may have imported it before.
+
+        Args:
+            directory: where the copy is kept.
+            network: the first three numbers of the public addresses, such as `127.77.3`.
+
+        """
+        self._copy = directory / "account"
+        self._network = network
+        self.selections: Selections = {}
+        """AWS Backup's selections, which moto lacks."""
+        offered = directory / "images.json"
+        offered.write_text(json.dumps(images.offered()))
+        os.environ["MOTO_AMIS_PATH"] = str(offered)
+        # moto itself needs some credentials, of anybody, to ask botocore which regions there are.
+        os.environ |= {"AWS_ACCESS_KEY_ID": "emulation", "AWS_SECRET_ACCESS_KEY": "emulation"}
+        from moto.backends import get_backend
+
+        self._id = ACCOUNT
+        self._services: dict[str, Any] = {name: get_backend(name) for name in SERVICES}  # type: ignore[call-overload]
+        self._hand_out_addresses()
+        self._publish_parameters()
+
+    def _hand_out_addresses(self) -> None:
+        """Let public addresses be ones of this machine. moto makes them up in two places."""
+        from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
+
+        def next_address(*_: object) -> str:
+            used = {address.public_ip for ec2 in self._regions() for address in ec2.addresses}
+            used |= {machine.public_address for machine in self.machines()}
+            candidates = (f"{self._network}.{last}" for last in range(2, 255))
+            return next(address for address in candidates if address not in used)
+
+        for module, name in (
+            (elastic_ip_addresses, "random_ip"),
+            (elastic_network_interfaces, "random_public_ip"),
+        ):
+            if not hasattr(module, name):
+                raise RuntimeError(f"this version of moto has no {module.__name__}.{name}")
+            setattr(module, name, next_address)
+
+    def _publish_parameters(self) -> None:
+        from moto.ssm import models
+
+        class Parameters(models.ParameterDict):
+            def __init__(self, account_id: str, region_name: str) -> None:
+                super().__init__(account_id, region_name)
+                for name, value in images.parameters().items():
+                    self[name].append(_parameter(models, account_id, name, value))
+
+        models.ParameterDict = Parameters  # type: ignore[misc]
+
+    def _regions(self) -> list[Any]:
+        return list(self._services["ec2"][self._id].values())
+
+    def machines(self) -> list[Machine]:
+        """The machines that the account has, running or not."""
+        return list(itertools.chain.from_iterable(wanted.machines(ec2) for ec2 in self._regions()))
+
+    def volumes(self) -> dict[str, int]:
+        """The volumes that the account has, and their size in GiB."""
+        return {volume: size for ec2 in self._regions() for volume, size in wanted.volumes(ec2).items()}
+
+    def networks(self) -> set[str]:
+        """The ids of the VPCs."""
+        return {identifier for ec2 in self._regions() for identifier in ec2.vpcs}
+
+    def instance(self, identifier: str) -> Any:
+        """The object of moto's for an instance."""
+        for ec2 in self._regions():
+            for reservation in ec2.reservations.values():
+                for instance in reservation.instances:
+                    if instance.id == identifier:
+                        return instance
+        raise LookupError(identifier)
+
+    def save(self) -> None:
+        """Write the copy, whole or not at all."""
+        services = {name: dict(backend[self._id]) for name, backend in self._services.items()}
+        content = {"services": services, "selections": self.selections}
+        new = self._copy.with_suffix(".new")
+        new.write_bytes(pickle.dumps(content))
+        new.replace(self._copy)
+
+    def restore(self) -> bool:
+        """Read the copy, if there is one. Returns whether this version of moto understands it."""
+        try:
+            # Written by this program, in a directory that is its user's alone.
+            content: dict[str, Any] = pickle.loads(self._copy.read_bytes())  # noqa: S301
+        except FileNotFoundError:
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever another version's objects raise
+            print(f"the account's copy cannot be read: {error!r}", flush=True)
+            return False
+        self.selections = content["selections"]
+        for name, regions in content["services"].items():
+            for region, backend in regions.items():
+                self._services[name][self._id][region] = backend
+        return True
+
+
+def _parameter(models: Any, account: str, name: str, value: str) -> Any:
+    return models.Parameter(
+        account_id=account,
+        name=name,
+        value=value,
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=0.0,
+        version=1,
+        data_type="aws:ec2:image",
+    )

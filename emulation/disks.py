@@ -1,0 +1,122 @@
+"""Volumes: each is a sparse file behind a loop device, from its first attachment until the volume is deleted.
+
+The device stays the same all that time, so that the kernel knows the file system as one, whoever mounts it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import subprocess
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulation.errors import Refused, failed
+from emulation.wanted import Disk
+
+GIB = 1 << 30
+LOOP_CTL_GET_FREE = 0x4C82
+"""The request for a free device, linux/loop.h."""
+ATTEMPTS = 5
+"""Between asking for a free device and taking it, another process may have taken it."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device of this machine."""
+
+    path: str
+    major: int
+    minor: int
+
+
+class Disks:
+    """The volumes' files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Keep the files in `directory`."""
+        self._directory = directory
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+    def provide(self, disk: Disk) -> Device:
+        """The device of a volume, made on first use, and as large as the volume is now."""
+        path = self._file(disk.volume)
+        size = disk.size_gib * GIB
+        if not path.exists():
+            path.touch(mode=0o600)
+        grown = path.stat().st_size < size
+        if grown:
+            os.truncate(path, size)
+        device = self._devices().get(path)
+        if device is None:
+            device = _attach(path)
+        elif grown:
+            _losetup("--set-capacity", device)
+        node = Path(device).stat()
+        return Device(device, os.major(node.st_rdev), os.minor(node.st_rdev))
+
+    def keep(self, volumes: Collection[str]) -> None:
+        """Remove the devices and files of all other volumes."""
+        if not any(self._directory.iterdir()):
+            return
+        devices = self._devices()
+        for path in self._directory.glob("vol-*"):
+            if path.name not in volumes:
+                if path in devices:
+                    _losetup("--detach", devices[path])
+                path.unlink()
+
+    def release(self) -> None:
+        """Detach every device; the files stay."""
+        for device in self._devices().values():
+            _losetup("--detach", device)
+
+    def _file(self, volume: str) -> Path:
+        return self._directory / volume
+
+    def _devices(self) -> dict[Path, str]:
+        """The loop devices of this directory's files."""
+        listed = _losetup("--list", "--json", "--output", "NAME,BACK-FILE")
+        found = json.loads(listed)["loopdevices"] if listed else []
+        directory = self._directory.resolve()
+        return {
+            self._directory / Path(entry["back-file"]).name: entry["name"]
+            for entry in found
+            if entry["back-file"] and Path(entry["back-file"]).parent == directory
+        }
+
+
+def _attach(path: Path) -> str:
+    """Put a free loop device in front of a file."""
+    for _ in range(ATTEMPTS - 1):
+        device = _free_device()
+        with contextlib.suppress(Refused):  # somebody else took it just now
+            _losetup(device, str(path))
+            return device
+    device = _free_device()
+    _losetup(device, str(path))
+    return device
+
+
+def _free_device() -> str:
+    try:
+        with Path("/dev/loop-control").open("rb") as control:
+            number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+    except OSError as error:
+        raise failed(
+            f"a volume needs a loop device, and this machine gives none: /dev/loop-control: {error.strerror}"
+        ) from error
+    path = Path(f"/dev/loop{number}")
+    if not path.exists():
+        # In a container /dev does not follow the kernel.
+        os.mknod(path, 0o660 | stat.S_IFBLK, os.makedev(7, number))
+    return str(path)
+
+
+def _losetup(*arguments: str) -> str:
+    result = subprocess.run(["losetup", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise failed(f"losetup {' '.join(arguments)}: {result.stderr.strip()}")
+    return result.stdout.strip()

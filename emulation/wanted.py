@@ -1,0 +1,114 @@
+"""What has to be there: machines, their disks and who reaches which port, as moto's memory says it."""
+
+import base64
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Network = ipaddress.IPv4Network
+
+WIDE = 64
+"""A rule for more ports than this is about "all": the emulation then listens on `USUAL_PORTS`."""
+USUAL_PORTS = (22, 80, 443, 2376, 5000)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A volume that is attached to a machine, other than the one that it boots from."""
+
+    volume: str
+    """Its id, `vol-…`."""
+    size_gib: int
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A range of TCP ports that some may reach."""
+
+    first: int
+    last: int
+    sources: Network
+
+    @property
+    def ports(self) -> Iterable[int]:
+        """The ports to listen on."""
+        if self.last - self.first < WIDE:
+            return range(self.first, self.last + 1)
+        return (port for port in USUAL_PORTS if self.first <= port <= self.last)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An instance that is not terminated."""
+
+    instance: str
+    """Its id, `i-…`."""
+    name: str
+    """Its tag `Name`, or its id."""
+    running: bool
+    network: str
+    """Its VPC's id."""
+    network_range: str
+    """The VPC's addresses, as a CIDR block."""
+    private_address: str
+    host_name: str
+    public_address: str
+    """Where this machine reaches it; empty for none."""
+    user_data: bytes
+    public_keys: tuple[str, ...]
+    """Keys of OpenSSH that the image's user lets in."""
+    architecture: str
+    image: str
+    disks: tuple[Disk, ...]
+    openings: tuple[Opening, ...]
+
+
+def machines(ec2: Any) -> Iterator[Machine]:
+    """The machines of a region of moto's."""
+    for reservation in list(ec2.reservations.values()):
+        for instance in reservation.instances:
+            if instance.state != "terminated":
+                yield _machine(ec2, instance)
+
+
+def volumes(ec2: Any) -> dict[str, int]:
+    """Every volume of a region of moto's, and its size in GiB."""
+    return {volume.id: int(volume.size) for volume in list(ec2.volumes.values())}
+
+
+def _machine(ec2: Any, instance: Any) -> Machine:
+    interface = instance.nics[0]
+    network = ec2.get_vpc(instance.vpc_id)
+    tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+    key = ec2.key_pairs.get(instance.key_name)
+    return Machine(
+        instance=instance.id,
+        name=tags.get("Name") or instance.id,
+        running=instance.state == "running",
+        network=network.id,
+        network_range=network.cidr_block,
+        private_address=interface.private_ip_address,
+        host_name=instance.private_dns_name.partition(".")[0],
+        public_address=interface.public_ip or "",
+        user_data=base64.b64decode(str(instance.user_data or "")),
+        public_keys=(key.public_key.strip(),) if key else (),
+        architecture=instance.architecture,
+        image=instance.image_id,
+        disks=tuple(
+            Disk(block.volume_id, int(ec2.volumes[block.volume_id].size))
+            for name, block in sorted(instance.block_device_mapping.items())
+            # moto makes every instance a root volume of this name, whatever the image says.
+            if name not in {instance.root_device_name, "/dev/sda1"}
+        ),
+        openings=tuple(openings(rule for group in interface.group_set for rule in group.ingress_rules)),
+    )
+
+
+def openings(rules: Iterable[Any]) -> Iterator[Opening]:
+    """What moto's ingress rules open to IPv4 addresses. Rules by group are about machines among themselves."""
+    for rule in rules:
+        if not rule.cidr_ipv4 or rule.ip_protocol not in {"tcp", "-1"}:
+            continue
+        first, last = (1, 65535) if rule.ip_protocol == "-1" else (rule.from_port, rule.to_port)
+        yield Opening(first, last, Network(rule.cidr_ipv4, strict=False))
