@@ -37,6 +37,25 @@ def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]
     return missing
 
 
+def make_up_secrets(stack: Stack) -> None:
+    """Give an emulated stack a made-up value for each secret that its services ask for: the real ones stay away."""
+    from cli.emulated_config import secrets_wanted
+
+    for name in secrets_wanted(stack.config.content, stack.project.name):
+        stack.pulumi.read(
+            *(
+                "config",
+                "set",
+                "--stack",
+                stack.name,
+                "--secret",
+                "--path",
+                f"{stack.project.name}:secrets.{name}",
+            ),
+            stdin=f"emulated-{secrets.token_urlsafe(12)}",
+        )
+
+
 def add(stack: Stack, name: str) -> None:
     """Let a new account in, with a password of its own.
 

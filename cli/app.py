@@ -83,6 +83,12 @@ StackName = Annotated[
     str,
     typer.Option("--stack", "-s", help="The stack to work on.", metavar="STACK", autocompletion=_stack_names),
 ]
+Emulate = Annotated[
+    bool,
+    typer.Option(
+        "--emulate", help="Work on the stack's emulation: AWS on this machine, without an account, as root."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 Refresh = Annotated[bool, typer.Option("--refresh", "-r", help="First look at what is really there.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Show every property that changes.")]
@@ -141,6 +147,7 @@ def up(
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
+    emulate: Emulate = False,
 ) -> None:
     """Make what the configuration says: hosts, registry, image, services.
 
@@ -159,7 +166,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate)))
 
 
 @_command(app, "preview", **PULUMI_OPTIONS)
@@ -171,6 +178,7 @@ def preview(
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
+    emulate: Emulate = False,
 ) -> None:
     """Show what `up` would change, and check the configuration. Changes nothing that runs.
 
@@ -186,7 +194,7 @@ def preview(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(stack, options))
+    raise typer.Exit(run(stack, options, emulate=emulate))
 
 
 @_command(app, "down", **PULUMI_OPTIONS)
@@ -202,15 +210,17 @@ def down(
     ] = False,
     refresh: Refresh = False,
     parallel: Parallel = "",
+    emulate: Emulate = False,
 ) -> None:
     """Remove everything that `up` made. The registry's data stays, for the next `up`, unless you say --purge.
 
-    It is `pulumi destroy`; what comes after `--` goes there.
+    It is `pulumi destroy`; what comes after `--` goes there. With --emulate the data goes too, and
+    the emulated account.
     """
     from cli.updates import down as run
 
     options = _options(context.args, refresh=refresh, parallel=parallel)
-    raise typer.Exit(run(stack, yes=yes, purge=purge, options=options))
+    raise typer.Exit(run(stack, yes=yes, purge=purge, options=options, emulate=emulate))
 
 
 @_command(app, "verify")
@@ -228,6 +238,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    emulate: Emulate = False,
 ) -> None:
     """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services, and how long
     its certificates last.
@@ -237,16 +248,16 @@ def verify(
     from cli.stacks import open_stack
     from cli.verify import run
 
-    raise typer.Exit(run(open_stack(stack), as_json=as_json, days=days))
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
 
 
 @_command(app, "images")
-def images(stack: StackName = "local", as_json: Json = False) -> None:
+def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """Print what the registry has, with tags, digests, sizes, ages and source revisions, and what of it runs where."""
     from cli.images import run
     from cli.stacks import open_stack
 
-    run(open_stack(stack), as_json=as_json)
+    run(open_stack(stack, emulate=emulate), as_json=as_json)
 
 
 @_command(app, "logs")
@@ -294,7 +305,7 @@ def prune(
 
 
 @_command(app, "env")
-def env(stack: StackName = "local") -> None:
+def env(stack: StackName = "local", emulate: Emulate = False) -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".
 
     Prepares this machine and the stack as `up` does. Your own backend and passphrase, where you have set them, stay.
@@ -303,7 +314,9 @@ def env(stack: StackName = "local") -> None:
 
     from cli.stacks import open_stack
 
-    for name, value in sorted(open_stack(stack, create=True, works_on_hosts=True).added_variables.items()):
+    for name, value in sorted(
+        open_stack(stack, create=True, works_on_hosts=True, emulate=emulate).added_variables.items()
+    ):
         print(f"export {name}={shlex.quote(value)}")
 
 
@@ -312,6 +325,7 @@ def forget(
     host: Annotated[str, typer.Argument(help="The host's name.", autocompletion=_host_names)],
     stack: StackName = "local",
     yes: Yes = False,
+    emulate: Emulate = False,
 ) -> None:
     """Forget a host that is gone for good, with all that lived on it, so that `up` works again.
 
@@ -321,7 +335,7 @@ def forget(
     from cli.forget import run
     from cli.stacks import open_stack
 
-    run(open_stack(stack), host, yes=yes)
+    run(open_stack(stack, emulate=emulate), host, yes=yes)
 
 
 @_command(app, "output")
@@ -330,21 +344,22 @@ def output(
     stack: StackName = "local",
     show_secrets: ShowSecrets = False,
     as_json: Json = False,
+    emulate: Emulate = False,
 ) -> None:
     """Print what the stack tells about itself: addresses, certificates, accounts, images, URLs."""
     from cli.outputs import show
     from cli.stacks import open_stack
 
-    show(open_stack(stack), key, show_secrets=show_secrets, as_json=as_json)
+    show(open_stack(stack, emulate=emulate), key, show_secrets=show_secrets, as_json=as_json)
 
 
 @_command(account, "list")
-def account_list(stack: StackName = "local") -> None:
+def account_list(stack: StackName = "local", emulate: Emulate = False) -> None:
     """Print the accounts' names, and whether each has a password."""
     from cli import accounts
     from cli.stacks import open_stack
 
-    accounts.show(open_stack(stack))
+    accounts.show(open_stack(stack, emulate=emulate))
 
 
 AccountName = Annotated[
@@ -376,7 +391,7 @@ def account_remove(name: AccountName, stack: StackName = "local") -> None:
 
 
 @_command(account, "rotate")
-def account_rotate(name: AccountName, stack: StackName = "local") -> None:
+def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emulate = False) -> None:
     """Make a new password for an account. From the next `up` on the registry takes that one only.
 
     NAME may be `hosts`, by which the stack's own hosts push and pull.
@@ -384,18 +399,20 @@ def account_rotate(name: AccountName, stack: StackName = "local") -> None:
     from cli import accounts
     from cli.stacks import open_stack
 
-    accounts.rotate(open_stack(stack), name)
+    accounts.rotate(open_stack(stack, emulate=emulate), name)
 
 
 @_command(account, "password")
 def account_password(
-    name: Annotated[str, typer.Argument(help="The account.")], stack: StackName = "local"
+    name: Annotated[str, typer.Argument(help="The account.")],
+    stack: StackName = "local",
+    emulate: Emulate = False,
 ) -> None:
     """Print an account's password, to be piped into `docker login --password-stdin`."""
     from cli import accounts
     from cli.stacks import open_stack
 
-    print(accounts.password(open_stack(stack), name))
+    print(accounts.password(open_stack(stack, emulate=emulate), name))
 
 
 @_command(app, "login")

@@ -72,6 +72,11 @@ class Backend:
         path = unquote(parts.netloc + parts.path)
         return Path(path or "/").expanduser()
 
+    def make(self) -> None:
+        """Make the directory of a file backend of Slipway's, which Pulumi wants to find."""
+        if self.is_own and self.directory is not None:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     def state_file(self, project: str, stack: str) -> Path | None:
         """The stack's state in a file backend, where there is one; None where the stack is not there."""
         if self.directory is None:

@@ -80,7 +80,7 @@ def summary(stack: Stack) -> None:
             ("Registry", str(registry)),
             ("Log in", login),
             ("Check", f"./slip verify{option}"),
-            ("Change", f"edit the app or {stack.config_file.name}, then ./slip up{option}"),
+            ("Change", f"edit the app or {stack.edited_file.name}, then ./slip up{option}"),
             ("Remove", f"./slip down{option}"),
         ],
     )

@@ -12,6 +12,7 @@ from typing import Any
 from cli import environment
 from cli.backend import Backend, Lock
 from cli.deployment import Deployment
+from cli.emulation import Emulation, refuse_confusion
 from cli.errors import CommandError
 from cli.project import Project, write_private
 from cli.pulumi_command import PulumiCommand
@@ -31,6 +32,8 @@ class Stack:
     pulumi: PulumiCommand
     added_variables: dict[str, str] = field(default_factory=dict)
     """What its commands set on top of the user's environment."""
+    emulates: str = ""
+    """The name of the real stack, if this one is its emulation (`--emulate`)."""
 
     @property
     def short_name(self) -> str:
@@ -40,12 +43,19 @@ class Stack:
     @property
     def option(self) -> str:
         """How to name this stack on the command line: empty for the default one."""
+        if self.emulates:
+            return f" -s {self.emulates} --emulate"
         return "" if self.name == LOCAL else f" -s {self.name}"
 
     @property
     def config_file(self) -> Path:
         """Its `Pulumi.<stack>.yaml`."""
         return self.project.config_file(self.short_name)
+
+    @property
+    def edited_file(self) -> Path:
+        """The configuration that people edit: an emulated stack's follows the real one's."""
+        return self.project.config_file(self.emulates) if self.emulates else self.config_file
 
     @property
     def config(self) -> StackConfig:
@@ -126,6 +136,7 @@ def open_stack(
     create: bool = False,
     missing_ok: bool = False,
     works_on_hosts: bool = False,
+    emulate: bool = False,
     project: Project | None = None,
 ) -> Stack:
     """The stack of this name, after the toolchain was prepared.
@@ -135,6 +146,7 @@ def open_stack(
         create: make its configuration (of `local` only), the stack and its passwords where they are missing.
         missing_ok: go on where the backend does not have the stack.
         works_on_hosts: see to what the hosts need too: on the platform `local`, Docker Engine and images.
+        emulate: work on the stack's emulation on this machine in place of the stack itself.
         project: the project; by default the one that this command is part of.
 
     Raises:
@@ -148,13 +160,23 @@ def open_stack(
             "Use letters, digits, hyphens, underscores and periods.",
             status=2,
         )
+    if not emulate:
+        refuse_confusion(name, os.environ)
     _configuration(project, name, create=create)
+    emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
+    if emulation:
+        name = _emulated(emulation, create=create)
     config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
-    toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and config.platform == "local")
-    backend = Backend.of(project, os.environ)
+    hosts_are_here = emulate or config.platform == "local"
+    toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)
+    backend = emulation.backend if emulation else Backend.of(project, os.environ)
+    # An account that was lost takes the state along, so it comes before anything looks at that.
+    emulated = emulation.variables(emulation.start()) if emulation else {}
+    backend.make()
     backend.mend(project.name, name.rpartition("/")[2])
-    added = environment.variables(toolchain, project, backend, config)
-    stack = Stack(project, name, backend, environment.pulumi_command(toolchain, project, added), added)
+    added = {**environment.variables(toolchain, project, backend, config), **emulated}
+    pulumi = environment.pulumi_command(toolchain, project, added)
+    stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
     if not missing_ok and not stack.exists():
         if not create:
             raise CommandError(f"there is no stack '{name}' yet", f"`./slip up{stack.option}` makes it.")
@@ -163,7 +185,21 @@ def open_stack(
         from cli import accounts
 
         accounts.make_missing_passwords(stack, config)
+        if emulation:
+            accounts.make_up_secrets(stack)
     return stack
+
+
+def _emulated(emulation: Emulation, *, create: bool) -> str:
+    """The name of an emulated stack, whose configuration follows the real one's at each update."""
+    if create:
+        emulation.write_config()
+    elif not emulation.exists:
+        raise CommandError(
+            f"there is no emulated stack '{emulation.source}' yet",
+            f"`./slip up -s {emulation.source} --emulate` makes it.",
+        )
+    return emulation.stack
 
 
 def _configuration(project: Project, name: str, *, create: bool) -> None:

@@ -23,11 +23,13 @@ class Update:
     """Whether to preview before the update; None: where somebody is asked."""
     options: tuple[str, ...] = ()
     """What Pulumi gets on top."""
+    emulate: bool = False
+    """Whether the stack's emulation on this machine is meant."""
 
 
 def up(update: Update) -> int:
     """Make what the configuration says, and say where it runs. Returns the exit status."""
-    stack = open_stack(update.stack, create=True, works_on_hosts=True)
+    stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
@@ -46,7 +48,7 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     can be done again. Others preview and ask, as Pulumi does.
     """
     config = stack.config
-    harmless = config.platform == "local" and not config.is_protected
+    harmless = bool(stack.emulates) or (config.platform == "local" and not config.is_protected)
     yes = update.yes or (harmless and update.preview is None)
     if not yes and not console.is_interactive():
         raise CommandError(
@@ -58,9 +60,9 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
 
 
-def preview(name: str, options: Sequence[str]) -> int:
+def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
-    stack = open_stack(name, create=True, works_on_hosts=True)
+    stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
     return _run(stack, "preview", options)
 
 
@@ -93,8 +95,10 @@ def _mentions(options: Sequence[str], *names: str) -> bool:
     return any(option.split("=", 1)[0] in names for option in options)
 
 
-def down(name: str, *, yes: bool, purge: bool, options: Sequence[str]) -> int:
+def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: bool = False) -> int:
     """Remove all that `up` made; the registry's data too if `purge`. Returns the exit status."""
+    if emulate:
+        return _end_emulation(name, yes=yes, options=options)
     stack = open_stack(name, missing_ok=True)
     if purge and stack.config.platform != "local":
         raise CommandError(
@@ -129,4 +133,38 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str]) -> int:
         purging.purge(stack)
     elif stack.config.platform == "local":
         purging.say_what_is_kept(stack)
+    return 0
+
+
+def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
+    """Remove an emulated stack as a real one is removed, then the account that it was in, with all that is left.
+
+    What protects a stack protects a real one: an emulated one that is protected is removed with its account.
+    """
+    if not yes and not console.is_interactive():
+        raise CommandError(
+            "this removes the emulated stack with its data, and there is no terminal to ask on",
+            "Say --yes to remove without a question.",
+            status=2,
+        )
+    from cli.emulation import Emulation
+    from cli.project import Project
+
+    emulation = Emulation(Project.here(), name.rpartition("/")[2])
+    if not emulation.exists:
+        console.say(f"There is no emulated stack '{emulation.source}', so there is nothing to remove.")
+        return 0
+    stack = open_stack(name, missing_ok=True, emulate=True)
+    if stack.exists() and not stack.config.is_protected:
+        if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
+            options = [*options, "--refresh"]
+        status = _run(stack, "destroy", [*(["--yes", "--skip-preview"] if yes else []), *options])
+        if status:
+            return status
+    elif not yes:
+        console.confirm(
+            f"Remove the emulated stack {emulation.source}, data and all?", remedy="Say --yes to remove it."
+        )
+    emulation.end()
+    console.say(f"The emulation of {emulation.source} is over: its hosts, volumes and account are gone.")
     return 0

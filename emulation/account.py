@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emulation import images, wanted
+from emulation.corrections import correct
 from emulation.selections import Selections
 from emulation.wanted import Machine
 
@@ -41,6 +42,7 @@ class Account:
 
         self._id = ACCOUNT
         self._services: dict[str, Any] = {name: get_backend(name) for name in SERVICES}  # type: ignore[call-overload]
+        correct()
         self._hand_out_addresses()
         self._publish_parameters()
 

@@ -98,8 +98,8 @@ class Forwarder:
 async def _connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Address) -> None:
     """Pass on both directions of a connection until both have ended."""
     try:
-        connecting = asyncio.open_connection(*target, limit=PIECE)
-        inner_reader, inner_writer = await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            inner_reader, inner_writer = await asyncio.open_connection(*target, limit=PIECE)
     except (OSError, TimeoutError):
         return
     try:

@@ -35,7 +35,7 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
             return  # the run that we waited for made it
         with _progress(
             f"Python {sys.version_info[0]}.{sys.version_info[1]}",
-            "installing the packages of requirements.txt",
+            f"installing the packages of {requirements.name}",
         ):
             _require_venv()
             shutil.rmtree(environment, ignore_errors=True)

@@ -145,14 +145,19 @@ def test_a_parsed_up_asks_for_the_same_as_the_everyday_one(asked: Asked) -> None
 def test_options_reach_pulumi(arguments: list[str], expected: tuple[str, ...], asked: Asked) -> None:
     for name in ("up", "preview"):
         assert CliRunner().invoke(command_line.app, [name, *arguments]).exit_code == 0
-    assert asked == [((updates.Update(options=expected),), {}), (("local", expected), {})]
+    assert asked == [
+        ((updates.Update(options=expected),), {}),
+        (("local", expected), {"emulate": False}),
+    ]
 
 
 def test_down_gets_its_own_options(asked: Asked) -> None:
     asked.status = 5
-    result = CliRunner().invoke(command_line.app, ["down", "-s", "dev", "-y", "--purge", "--", "--debug"])
+    result = CliRunner().invoke(
+        command_line.app, ["down", "-s", "dev", "-y", "--purge", "--emulate", "--", "--debug"]
+    )
     assert result.exit_code == 5
-    assert asked == [(("dev",), {"yes": True, "purge": True, "options": ("--debug",)})]
+    assert asked == [(("dev",), {"yes": True, "purge": True, "options": ("--debug",), "emulate": True})]
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "1.5", "²"])

@@ -1,0 +1,58 @@
+"""The configuration of an emulated stack: a copy of the real one's, without what only the real account knows."""
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+OWN_SECRETS = ("passwords", "secrets")
+"""Settings whose values are secret. An emulated stack makes up its own, and keeps them."""
+ADMIN = "127.0.0.1/32"
+"""Where this machine's connections to an emulated host come from."""
+
+
+def emulated_config(real: dict[str, Any], before: dict[str, Any], project: str) -> dict[str, Any]:
+    """The content of `Pulumi.<stack>-emulated.yaml`.
+
+    Args:
+        real: the content of the real stack's file.
+        before: the content that the emulated one had, empty for none.
+        project: the first part of the keys.
+
+    """
+    source = real.get("config")
+    settings = copy.deepcopy(source) if isinstance(source, dict) else {}
+    kept = before.get("config") or {}
+    for name in OWN_SECRETS:
+        key = f"{project}:{name}"
+        settings.pop(key, None)
+        if key in kept:
+            settings[key] = kept[key]
+    platform = settings.get(f"{project}:platform")
+    if isinstance(platform, dict):
+        _emulate(platform)
+    content: dict[str, Any] = {"config": settings}
+    if "encryptionsalt" in before:
+        content["encryptionsalt"] = before["encryptionsalt"]
+    return content
+
+
+def _emulate(platform: dict[str, Any]) -> None:
+    """Take out what names things of the real account or network; an emulated stack has a network of its own."""
+    platform["adminCidrs"] = [ADMIN]
+    platform.pop("endpoint", None)
+    platform.pop("connect", None)
+    network = platform.get("network")
+    if isinstance(network, dict):
+        network.pop("subnets", None)
+
+
+def secrets_wanted(content: dict[str, Any], project: str) -> Iterable[str]:
+    """The names of the secrets that services ask for and that the configuration does not have."""
+    config = content.get("config") or {}
+    services = config.get(f"{project}:services")
+    known = config.get(f"{project}:secrets") or {}
+    wanted: dict[str, None] = {}
+    for service in (services or {}).values() if isinstance(services, dict) else ():
+        names = service.get("secrets") if isinstance(service, dict) else None
+        wanted |= dict.fromkeys(name for name in names or () if isinstance(name, str) and name not in known)
+    return list(wanted)
