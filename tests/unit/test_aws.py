@@ -277,6 +277,7 @@ class TestMachines:
             needed = {urn.rpartition("::")[2] for urn in boot.request.dependencies}
             assert {host, f"{host}-address-association"} <= needed
             assert boot.request.customTimeouts.create == "600s"
+            assert boot.request.deletedWith.endswith(f"::{host}")
             setup = program.named(f"{host}-setup", "remote:Command").request.dependencies
             assert f"{host}-boot" in {urn.rpartition("::")[2] for urn in setup}
 
@@ -296,7 +297,8 @@ class TestMachines:
         for name in ("registry-data-attachment", "registry-data-mount"):
             request = program.named(name).request
             assert [urn.rpartition("::")[2] for urn in request.replace_with] == [host]
-            assert request.deletedWith.endswith(f"::{host}")
+            # Not with the machine: Pulumi would then detach the volume ahead of it.
+            assert request.deletedWith.endswith(f"::{host}-boot")
         assert program.named("registry-data-attachment").request.deleteBeforeReplace
         assert not program.named("registry-data-volume").request.replace_with
 

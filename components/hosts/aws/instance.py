@@ -153,10 +153,12 @@ class AwsHost(pulumi.ComponentResource):
                     depends_on=reachable,
                     additional_secret_outputs=["stdout", "stderr"],
                     custom_timeouts=pulumi.CustomTimeouts(create=f"{args.boot_seconds}s"),
+                    # There is nothing to undo, so nobody need be there for it.
+                    retain_on_delete=True,
                 )
             ),
         )
-        self.host = dataclasses.replace(host, ready=[boot])
+        self.host = dataclasses.replace(host, ready=[boot], ends_with=boot)
         self.register_outputs({"address": address})
 
     def mount(self, name: str, volume: aws.ebs.Volume, size_gib: int) -> None:
@@ -185,6 +187,7 @@ class AwsHost(pulumi.ComponentResource):
                     parent=self,
                     depends_on=[*host.ready, attachment],
                     additional_secret_outputs=["stdout", "stderr"],
+                    retain_on_delete=True,
                 )
             ),
         )
