@@ -147,7 +147,7 @@ def wait_until_running(work: Work, instance_id: str) -> None:
 
 
 def _settle(work: Work) -> None:
-    if not work.old:
+    if work.is_new:
         wait_until_running(work, work.id)
         if work.new["sourceDestCheck"] is False:
             work("modify_instance_attribute", InstanceId=work.id, SourceDestCheck={"Value": False})
@@ -288,7 +288,8 @@ def _change_while_stopped(work: Work) -> None:
             "modify_instance_attribute", InstanceId=work.id, InstanceType={"Value": work.new["instanceType"]}
         )
     if work.has_changed("userData", "userDataBase64"):
-        work("modify_instance_attribute", InstanceId=work.id, UserData={"Value": _user_data(work.new) or b""})
+        encoded = base64.b64encode(_user_data(work.new) or b"").decode()
+        work("modify_instance_attribute", InstanceId=work.id, Attribute="userData", Value=encoded)
     work("start_instances", InstanceIds=[work.id])
     wait_until_running(work, work.id)
 

@@ -74,6 +74,11 @@ class Work:
         wanted = self.new.get("tags") if tags is None else tags
         return [{"ResourceType": what, "Tags": tag_list(wanted)}] if wanted else None
 
+    @property
+    def is_new(self) -> bool:
+        """Say whether it was only just made, or is taken up again because it did not work after that."""
+        return not self.old or not self.changed
+
     def has_changed(self, *names: str) -> bool:
         """Say whether the program changed one of these properties."""
         return not self.changed.isdisjoint(names)

@@ -6,6 +6,7 @@ from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
 from plugins.bridge.schema import Attribute, Attributes, Schema, State
+from plugins.host import Failure
 
 _RULES: Attributes = {
     "cidrBlocks": Attribute("list"),
@@ -28,17 +29,22 @@ def _create_group(work: Work) -> str:
         VpcId=work.new["vpcId"],
         TagSpecifications=work.tagged("security-group"),
     )
-    return str(made["GroupId"])
+    work.id = str(made["GroupId"])
+    try:
+        _revoke_default(work)
+    except Failure:
+        # One that lets everything out is not to be left behind, as if it were done.
+        work("delete_security_group", GroupId=work.id)
+        raise
+    return work.id
 
 
 def _group(work: Work) -> dict[str, Any] | None:
     return work.one("describe_security_groups", "SecurityGroups", GroupIds=[work.id])
 
 
-def _settle_group(work: Work) -> None:
+def _revoke_default(work: Work) -> None:
     """Take back the rule that EC2 gives each new group, all traffic to anywhere, as the official plugin does."""
-    if work.old:
-        return
     work.until(f"security group {work.id} is there", lambda: _group_or_none(work) is not None)
     every = (_group_or_none(work) or {}).get("IpPermissionsEgress")
     if every:
@@ -131,7 +137,6 @@ SECURITY_GROUP = Kind(
         },
     ),
     create=_create_group,
-    settle=_settle_group,
     observe=_observe_group,
     delete=_delete_group,
     gone=("InvalidGroup.NotFound", "InvalidGroupId.Malformed"),

@@ -37,7 +37,7 @@ def _volume(work: Work, volume_id: str) -> dict[str, Any] | None:
 
 
 def _settle(work: Work) -> None:
-    if work.old:
+    if not work.is_new:
         return
 
     def ready() -> bool:
@@ -179,7 +179,7 @@ def _settle_attachment(work: Work) -> None:
     def attached() -> bool:
         return (_attachment(work) or {}).get("State") == "attached"
 
-    if not work.old:
+    if work.is_new:
         work.until(f"volume {work.new['volumeId']} is attached to {work.new['instanceId']}", attached)
 
 

@@ -219,7 +219,7 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 def supports(kind: str, path: str) -> bool:
     """Whether the table has an input at `path`."""
     if kind == "pulumi:providers:aws":
-        return path.split(".")[0] in SETTINGS
+        return path.partition(".")[0] in SETTINGS
     fields: Attributes | None = KINDS[kind].schema.attributes if kind in KINDS else {}
     for name in path.split("."):
         attribute = (fields or {}).get(name)
