@@ -63,6 +63,20 @@ access = EngineAccess(
     early_renewal_hours=lifetime.early_renewal_hours,
     before=before,
 )
+clients = {
+    account: Certificate(
+        f"{account}-registry-client",
+        CertificateArgs(
+            authority=registry_ca,
+            common_name=account,
+            uses=["client_auth"],
+            validity_hours=lifetime.validity_hours,
+            early_renewal_hours=lifetime.early_renewal_hours,
+        ),
+    )
+    for account in settings.accounts
+    if settings.registry.client_certificates
+}
 registry_host = hosts[settings.registry_host]
 trust = RegistryTrust(
     address=f"{registry_host.name}:{settings.registry_port}",
@@ -71,6 +85,7 @@ trust = RegistryTrust(
     username=configuration.HOSTS_ACCOUNT,
     password=passwords[configuration.HOSTS_ACCOUNT],
     insecure=settings.registry.insecure,
+    client=clients.get(configuration.HOSTS_ACCOUNT),
 )
 first_images = {
     "registry": [registry.IMAGE],
@@ -99,8 +114,14 @@ images_registry = Registry(
         address=trust.address,
         port=settings.registry_port,
         authority=registry_ca,
-        # While an authority takes over, every host trusts it first. Otherwise nobody waits for the slowest host.
-        trusted_by=[engine.setup for engine in engines.values() if generations["registry"].predecessor],
+        client_certificates=settings.registry.client_certificates,
+        # While an authority takes over, every host trusts it first; one that asks for certificates, every host has
+        # one. Otherwise nobody waits for the slowest host.
+        trusted_by=[
+            engine.setup
+            for engine in engines.values()
+            if generations["registry"].predecessor or (clients and before)
+        ],
         passwords=passwords,
         validity_hours=lifetime.validity_hours,
         early_renewal_hours=lifetime.early_renewal_hours,
@@ -169,6 +190,7 @@ for key, value in stack_outputs(
     operator=operator,
     ssh_key=ssh_key,
     images={name: image.reference for name, image in images.items()},
+    clients=clients,
     generations={
         "engine": reached(generations["engine"], engine_ca, setups),
         "registry": reached(generations["registry"], registry_ca, [*setups, images_registry.settings.stdin]),

@@ -215,6 +215,11 @@ class RegistrySettings(_Settings):
     and whoever listens on the way reads passwords and images. On the platform `local` only, and never with
     `protect`."""
 
+    client_certificates: StrictBool = False
+    """Whether the registry asks each client for a certificate of the stack's, besides account and password
+    (mutual TLS). The hosts get theirs, and `./slip login` puts a person's in place. Docker Engine 29 and newer
+    show none."""
+
     allowed_cidrs: ClosedNetworks | None = None
     """aws: networks that may reach the registry, besides the stack's own hosts. By default
     `platform.adminCidrs`; never the world."""

@@ -178,6 +178,29 @@ def show(stack: Stack) -> None:
     )
 
 
+def certificate(stack: Stack, name: str, *, key: bool) -> str:
+    """The certificate that an account shows the registry, or its key: PEM.
+
+    Raises:
+        CommandError: the registry asks for none, or there is no such account, or not yet.
+
+    """
+    outputs = stack.outputs()
+    known = outputs.get("registryClientKeys" if key else "registryClientCertificates")
+    if not known:
+        raise CommandError(
+            f"the registry of '{stack.name}' asks for no client certificates",
+            f"It does after `slipway:registry: {{clientCertificates: true}}` and `./slip up{stack.option}`.",
+        )
+    if name not in known:
+        if name in stack.config.accounts:
+            raise CommandError(
+                f"the account '{name}' has no certificate yet", f"`./slip up{stack.option}` makes it."
+            )
+        raise _unknown(stack, name)
+    return str(known[name])
+
+
 def _unknown(stack: Stack, name: str) -> CommandError:
     return CommandError(
         f"no account '{name}' in {stack.config_file.name}", f"Accounts: {', '.join(stack.config.accounts)}."

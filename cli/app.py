@@ -415,6 +415,19 @@ def account_password(
     print(accounts.password(open_stack(stack, emulate=emulate), name))
 
 
+@_command(account, "certificate")
+def account_certificate(
+    name: Annotated[str, typer.Argument(help="The account.")],
+    stack: StackName = "local",
+    key: Annotated[bool, typer.Option("--key", help="Print its key instead, which is secret.")] = False,
+) -> None:
+    """Print the certificate that an account shows a registry that asks for one (`registry.clientCertificates`)."""
+    from cli import accounts
+    from cli.stacks import open_stack
+
+    print(accounts.certificate(open_stack(stack), name, key=key), end="")
+
+
 @_command(app, "login")
 def login(
     stack: StackName = "local",

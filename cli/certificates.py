@@ -88,7 +88,7 @@ def inspect(running: "Running", subject: str) -> str:
     """
     from cli.checks import Failed
 
-    what, _, host = subject.partition(" of ")
+    what, _, whose = subject.partition(" of ")
     remedy = "`./slip up` renews it within slipway:certificates.earlyRenewalHours of its end"
     note = ""
     if what.endswith("CA"):
@@ -101,8 +101,10 @@ def inspect(running: "Running", subject: str) -> str:
             )
     elif what == "operator":
         (certificate, *_) = read(running.outputs["engineClientCertificate"])
+    elif what == "account":
+        (certificate, *_) = read(running.outputs["registryClientCertificates"][whose])
     else:
-        certificate = _served(running, host)
+        certificate = _served(running, whose)
     if left(certificate) < running.least:
         raise Failed(f"{told(certificate)}; {remedy}")
     return told(certificate) + note
@@ -112,21 +114,17 @@ _PEOPLE = {"registry": ": people have to `./slip login` again before that"}
 
 
 def subjects(running: "Running") -> list[str]:
-    """The stack's certificates: its authorities', and those that its servers and its operator show."""
+    """The stack's certificates: its authorities', and those that its servers and their clients show."""
     engines = [f"engine of {host}" for host in running.hosts]
     registry = ["registry CA", "registry"] if running.outputs.get("registryCaCertificate") else []
-    return [*registry, "engine CA", *engines, "operator"]
+    accounts = [f"account of {name}" for name in running.outputs.get("registryClientCertificates") or ()]
+    return [*registry, *accounts, "engine CA", *engines, "operator"]
 
 
 def _served(running: "Running", host: str) -> x509.Certificate:
     from cli.checks import trusting
 
-    context = trusting()
     if not host:
-        return shown(running.registry, context)
-    from cli.engines import private_files
-
-    outputs = running.outputs
-    with private_files(outputs["engineClientCertificate"], outputs["engineClientKey"]) as (own, key):
-        context.load_cert_chain(own, key)
-    return shown(running.engine(host), context)
+        return shown(running.registry, trusting(identity=running.identity))
+    operator = (running.outputs["engineClientCertificate"], running.outputs["engineClientKey"])
+    return shown(running.engine(host), trusting(identity=operator))

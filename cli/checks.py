@@ -93,6 +93,16 @@ class Running:
         return names[0], passwords[names[0]]
 
     @property
+    def asks_for_certificates(self) -> bool:
+        """Whether the registry asks its clients for a certificate."""
+        return bool(self.outputs.get("registryClientCertificates"))
+
+    @property
+    def identity(self) -> "Identity | None":
+        """The certificate and key of `account`, where the registry asks for one."""
+        return identity_of(self.outputs, self.account[0])
+
+    @property
     def hosts(self) -> list[str]:
         """The names of the hosts."""
         return sorted(self.outputs["hosts"])
@@ -139,6 +149,16 @@ class Running:
     def foreign_identity(self) -> tuple[str, str]:
         """A client certificate and its key, PEM, from an authority that nobody trusts."""
         return foreign_client()
+
+
+Identity = tuple[str, str]
+"""A client certificate, with what leads to its authority, and its key: PEM."""
+
+
+def identity_of(outputs: Mapping[str, Any], account: str) -> Identity | None:
+    """What an account shows the registry of the stack with these outputs; None where it is not asked for anything."""
+    certificates, keys = (outputs.get(f"registryClient{what}") or {} for what in ("Certificates", "Keys"))
+    return (certificates[account], keys[account]) if account in certificates and account in keys else None
 
 
 _NEEDED = frozenset(
@@ -217,21 +237,39 @@ def get(
         connection.close()
 
 
-def trusting(ca: str = "") -> ssl.SSLContext:
-    """TLS for a client that trusts one authority (PEM) and no other; without one, nobody."""
+def trusting(ca: str = "", identity: Identity | None = None) -> ssl.SSLContext:
+    """TLS for a client that trusts one authority (PEM) and no other; without one, nobody.
+
+    Args:
+        ca: the authority, or two while one takes over from the other.
+        identity: what the client shows of itself, if anything.
+
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca:
         context.load_verify_locations(cadata=ca)
+    if identity:
+        from cli.engines import private_files
+
+        with private_files(*identity) as (certificate, key):
+            context.load_cert_chain(certificate, key)
     return context
 
 
-def _registry(running: Running, path: str, *, ca: bool = True, account: bool = True) -> Answer:
+def _registry(
+    running: Running,
+    path: str,
+    *,
+    ca: bool = True,
+    account: bool = True,
+    identity: Callable[[Running], Identity | None] = lambda running: running.identity,
+) -> Answer:
     host, port = running.registry
     literal = f"[{host}]" if ":" in host else host
     who = running.account if account else None
     if running.mode == "insecure":
         return get(f"http://{literal}:{port}{path}", account=who)
-    context = trusting(running.outputs["registryCaCertificate"] if ca else "")
+    context = trusting(running.outputs["registryCaCertificate"] if ca else "", identity(running))
     return get(f"https://{literal}:{port}{path}", context, who)
 
 
@@ -267,6 +305,27 @@ def refuses_without_account(running: Running, _: str) -> str:
     if answer.status != http.client.UNAUTHORIZED:
         raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
     return "HTTP 401"
+
+
+def refuses_without_certificate(running: Running, _: str) -> str:
+    """With CA and account, nobody comes in without a certificate of the stack's."""
+    return _certificate_refusal(running, lambda _: None)
+
+
+def refuses_foreign_identity(running: Running, _: str) -> str:
+    """Nor with one that another authority has signed."""
+    return _certificate_refusal(running, lambda running: running.foreign_identity)
+
+
+def _certificate_refusal(running: Running, identity: Callable[[Running], Identity | None]) -> str:
+    """How the registry turns a client away; that it does not trust the registry proves nothing."""
+    try:
+        answer = _registry(running, "/v2/", identity=identity)
+    except ssl.SSLCertVerificationError as error:
+        raise Failed(f"the registry's own certificate is not right: {error.verify_message}") from error
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+        return _short(getattr(error, "reason", None) or str(error))
+    raise Failed(f"it answered: HTTP {answer.status}")
 
 
 def catalogue_lists(running: Running, service: str) -> str:
@@ -358,11 +417,7 @@ def refuses_no_certificate(running: Running, host: str) -> str:
 
 def refuses_foreign_certificate(running: Running, host: str) -> str:
     """The engine's API is closed to a client whose certificate comes from another authority."""
-    from cli.engines import private_files
-
-    context = trusting(running.outputs["engineCaCertificate"])
-    with private_files(*running.foreign_identity) as (certificate, key):
-        context.load_cert_chain(certificate, key)
+    context = trusting(running.outputs["engineCaCertificate"], running.foreign_identity)
     return _engine_refusal(running, host, context)
 
 
@@ -437,12 +492,18 @@ def _metrics(running: Running) -> list[str]:
     return [url] if url and running.outputs.get("platform") == "local" else []
 
 
+def _asking_registry(running: Running) -> list[str]:
+    return ["registry"] if running.asks_for_certificates else []
+
+
 CHECKS = (
     Check("the registry speaks plain HTTP", speaks_plain_http, _registry_in("insecure")),
     Check("/v2/ with account answers {}", answers_with_account, _registry_in("insecure")),
     Check("/v2/ with CA and account answers {}", answers_with_account, _registry_in("own")),
     Check("/v2/ without the CA is an x509 error", refuses_without_ca, _registry_in("own")),
     Check("/v2/ without account is 401", refuses_without_account, _registry_alone),
+    Check("/v2/ refuses no certificate", refuses_without_certificate, _asking_registry),
+    Check("/v2/ refuses a foreign certificate", refuses_foreign_identity, _asking_registry),
     Check("the catalogue lists the image", catalogue_lists, lambda running: running.services),
     Check(
         "pulls by digest",

@@ -56,6 +56,7 @@ def run(stack: Stack, *, as_json: bool) -> None:
         outputs["registryPublicAddress"],
         outputs["registryCaCertificate"],
         account,
+        running.identity,
         insecure=running.mode == "insecure",
     )
     wanted = deployed(outputs)

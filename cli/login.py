@@ -5,13 +5,17 @@ A login is noted in `.slipway/logins` before it is made, so that a logout undoes
 
 import contextlib
 import hashlib
+import ipaddress
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cli import console, docker_command
+from cli.checks import identity_of
 from cli.errors import CommandError
 from cli.project import Project, write_private
 from cli.stack_config import HOSTS_ACCOUNT
@@ -19,6 +23,8 @@ from cli.stacks import Stack
 
 CA_FILE = "ca.crt"
 """Docker trusts each file of a registry's folder that ends so."""
+CERTIFICATE_FILE, KEY_FILE = "client.cert", "client.key"
+"""What Docker shows a registry that asks for it: pairs of files that end so."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,9 @@ class Login:
 
     address: str
     """`host:port` of the registry."""
-    ca_file: str
-    """Where the registry's CA is for Docker; empty if it needs none."""
-    ca_sha256: str
-    """Of what the login wrote there; empty if the file was there already."""
+    files: dict[str, str]
+    """What Docker has to have for it: each file with the SHA-256 of what the login wrote there, empty if the file was
+    there already. Without files it needs none."""
     folders: tuple[str, ...]
     """The folders that were made for it, each before those in it."""
 
@@ -54,18 +59,14 @@ def login(stack: Stack, account: str | None) -> None:
         )
     name, password = choose(outputs, account, stack.config.users, stack.option)
     address = str(outputs["registryPublicAddress"])
-    ca = str(outputs["registryCaCertificate"])
-    file = docker_command.certificates_directory() / address / CA_FILE if ca else None
+    contents = _contents(docker_command.certificates_directory() / address, outputs, name)
     note = _note(stack.project, stack.short_name)
     before = _read(note)
-    if before and (before.address, before.ca_file) != (address, str(file or "")):
+    if before and (before.address, _folder(before.files)) != (address, _folder(map(str, contents))):
         _undo(before)
         note.unlink()
         before = None
-    if file:
-        _trust(stack, address, file, ca, before)
-    elif not before:
-        _write(note, Login(address, "", "", ()))
+    _place(stack, address, name, contents, before)
     result = docker_command.run("login", address, "--username", name, "--password-stdin", stdin=password)
     if result.returncode:
         raise CommandError(
@@ -73,13 +74,16 @@ def login(stack: Stack, account: str | None) -> None:
             _remedy(result.stderr, stack),
             status=1,
         )
-    trusted = f"trusts {address} by {file}, and is logged in there" if file else f"is logged in to {address}"
+    places = " and ".join(str(file) for file in contents if file.name != KEY_FILE)
+    trusted = (
+        f"trusts {address} by {places}, and is logged in there" if places else f"is logged in to {address}"
+    )
     console.say(f"Docker {trusted} as {name}.")
     if outputs.get("registryMode") == "insecure":
         console.warn("That registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
     if "unencrypted" in result.stderr:
         console.warn("It keeps the password unencrypted, as it has no credential store (`credsStore`).")
-    console.say(f"`./slip logout{stack.option}` undoes {'both' if file else 'that'}.")
+    console.say(f"`./slip logout{stack.option}` undoes {'both' if contents else 'that'}.")
 
 
 _NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryAccounts", "registryPasswords")
@@ -138,37 +142,105 @@ def _remedy(said: str, stack: Stack) -> str:
     return f"See whether the registry answers: `./slip verify{stack.option}`."
 
 
-def _trust(stack: Stack, address: str, file: Path, ca: str, before: Login | None) -> None:
-    """Put the CA where the engine looks for it, unless it is there."""
-    note = _note(stack.project, stack.short_name)
+def _contents(folder: Path, outputs: Mapping[str, Any], account: str) -> dict[Path, str]:
+    """What Docker has to have in the registry's folder; nothing for one that speaks plain HTTP.
+
+    The client certificate comes last: without its key beside it Docker fails.
+    """
+    contents: dict[Path, str] = {}
+    if ca := str(outputs["registryCaCertificate"]):
+        contents[folder / CA_FILE] = ca
+    if identity := identity_of(outputs, account):
+        _refuse_loopback(str(outputs["registryPublicAddress"]))
+        contents |= {folder / KEY_FILE: identity[1], folder / CERTIFICATE_FILE: identity[0]}
+    return contents
+
+
+def _folder(files: Iterable[str]) -> Path | None:
+    return next((Path(file).parent for file in files), None)
+
+
+def _refuse_loopback(address: str) -> None:
+    """Docker does not verify registries on this machine's own addresses, and so reads no certificates for them."""
+    host = urlsplit(f"//{address}").hostname or ""
     try:
-        present = file.read_bytes() if file.exists() else None
-        ours = before is not None and before.ca_sha256 != "" and before.ca_sha256 == _sha256(present)
-        if present is not None and present.strip() == ca.strip().encode():
-            if not before:
-                _write(note, Login(address, str(file), "", ()))
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if loopback:
+        raise CommandError(
+            f"the registry asks for a client certificate, and Docker shows none to a registry on {host}",
+            "The stack's own hosts show theirs. curl can, too: `--cert` and `--key` take what "
+            "`./slip account certificate NAME` prints.",
+        )
+
+
+def _place(
+    stack: Stack, address: str, account: str, contents: Mapping[Path, str], before: Login | None
+) -> None:
+    """Put each file where the engine looks for it, unless it is there; remove what an earlier login put beside them."""
+    note = _note(stack.project, stack.short_name)
+    written = dict(before.files) if before else {}
+    try:
+        missing: dict[Path, str] = {}
+        for file, content in contents.items():
+            if file.name == KEY_FILE and file.exists() and not os.access(file, os.R_OK):
+                # Root's alone, as it has to be; the certificate beside it tells whether they are the right pair.
+                written.setdefault(str(file), "")
+                continue
+            present = file.read_bytes() if file.exists() else None
+            if present is not None and present.strip() == content.strip().encode():
+                written.setdefault(str(file), "")
+            elif present is None or (written.get(str(file)) or None) == _sha256(present):
+                missing[file] = content
+            else:
+                raise CommandError(
+                    f"{file} has another {_what(file)}, which `./slip login` did not write",
+                    f"See whose it is (`openssl x509 -noout -subject -in '{file}'`), and move it away.",
+                )
+        for name in [name for name in written if Path(name) not in contents]:
+            _remove(Path(name), written.pop(name))
+        if not missing:
+            _write(note, Login(address, written, before.folders if before else ()))
             return
-        if present is not None and not ours:
-            raise CommandError(
-                f"{file} has another authority, which `./slip login` did not write",
-                f"See whose it is (`openssl x509 -noout -subject -in '{file}'`), and move it away.",
-            )
-        new = [str(folder) for folder in reversed(file.parents) if not folder.exists()]
+        folder = next(iter(contents)).parent
+        new = [str(parent) for parent in reversed([folder, *folder.parents]) if not parent.exists()]
         folders = sorted({*new, *(before.folders if before else ())}, key=len)
-        _write(note, Login(address, str(file), _sha256(ca.encode()), tuple(folders)))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.new")
-        temporary.write_text(ca, encoding="utf-8")
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        written |= {str(file): _sha256(content.encode()) for file, content in missing.items()}
+        _write(note, Login(address, written, tuple(folders)))
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in missing.items():
+            temporary = file.with_name(f".{file.name}.new")
+            temporary.touch(mode=0o600)
+            temporary.write_text(content, encoding="utf-8")
+            temporary.chmod(_mode(file))
+            temporary.replace(file)
     except PermissionError as error:
         if not before:
             note.unlink(missing_ok=True)
         raise CommandError(
-            f"{error.filename} is not yours to write, and Docker looks for the registry's CA in {file}",
-            f"Run `./slip output registryCaCertificate{stack.option} | sudo install -D -m 644 /dev/stdin '{file}'`, "
+            f"{error.filename} is not yours to write, and Docker looks for the registry's CA in {next(iter(contents))}",
+            f"Run {' and '.join(_by_hand(stack, account, file) for file in contents)}, "
             f"then `./slip login{stack.option}` again.",
         ) from error
+
+
+def _what(file: Path) -> str:
+    return {CA_FILE: "authority", CERTIFICATE_FILE: "certificate", KEY_FILE: "key"}[file.name]
+
+
+def _mode(file: Path) -> int:
+    return 0o600 if file.name == KEY_FILE else 0o644
+
+
+def _by_hand(stack: Stack, account: str, file: Path) -> str:
+    """The command by which somebody with `sudo` puts a file in place."""
+    source = {
+        CA_FILE: "output registryCaCertificate",
+        CERTIFICATE_FILE: f"account certificate {account}",
+        KEY_FILE: f"account certificate {account} --key",
+    }[file.name]
+    return f"`./slip {source}{stack.option} | sudo install -D -m {_mode(file):o} /dev/stdin '{file}'`"
 
 
 def logout(project: Project, stack: str) -> None:
@@ -197,34 +269,31 @@ def _undo(done: Login) -> None:
     result = docker_command.run("logout", done.address)
     if result.returncode:
         raise CommandError(f"docker logout {done.address}: {result.stderr.strip()}", status=1)
-    kept = "; its CA stays, as it was there before" if done.ca_file else ""
-    if done.ca_sha256:
-        kept = _remove(done)
-    console.say(f"Docker is logged out of {done.address}{kept}.")
+    said = "".join(_remove(Path(file), sha256) for file, sha256 in done.files.items())
+    for folder in reversed(done.folders):
+        # One that others use too, or that is root's, stays: an empty folder is in nobody's way.
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+    console.say(f"Docker is logged out of {done.address}{said}.")
 
 
-def _remove(done: Login) -> str:
-    """Remove the CA that a login wrote, if it still is the same. Returns what to say about it."""
-    file = Path(done.ca_file)
+def _remove(file: Path, sha256: str) -> str:
+    """Remove a file that a login wrote, if it still is the same. Returns what to say about it."""
+    if not sha256:
+        return f"; {'its CA' if file.name == CA_FILE else file} stays, as it was there before"
     try:
         if not file.exists():
-            said = ""
-        elif _sha256(file.read_bytes()) != done.ca_sha256:
+            return ""
+        if _sha256(file.read_bytes()) != sha256:
             return f"; {file} stays, as somebody has changed it since"
-        else:
-            file.unlink()
-            said = f", and {file} is removed"
+        file.unlink()
     except PermissionError as error:
         raise CommandError(
             f"{error.filename} is not yours to remove",
             f"Run `sudo rm '{file}'`, then this again.",
             status=1,
         ) from error
-    for folder in reversed(done.folders):
-        # One that others use too, or that is root's, stays: an empty folder is in nobody's way.
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
-    return said
+    return f", and {file} is removed"
 
 
 def _sha256(content: bytes | None) -> str:
@@ -238,6 +307,10 @@ def _note(project: Project, stack: str) -> Path:
 def _read(note: Path) -> Login | None:
     try:
         content = json.loads(note.read_text(encoding="utf-8"))
+        if "ca_file" in content:
+            # As it was written before there were client certificates.
+            file, sha256 = content.pop("ca_file"), content.pop("ca_sha256")
+            content["files"] = {file: sha256} if file else {}
         return Login(**{**content, "folders": tuple(content["folders"])})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from cli.checks import PATIENCE, Answer, address, trusting
+from cli.checks import PATIENCE, Answer, Identity, address, trusting
 from cli.errors import CommandError
 
 INDEXES = frozenset(
@@ -44,19 +44,28 @@ class RegistryApi:
     Every method raises CommandError where the registry cannot be reached, or answers with an error.
     """
 
-    def __init__(self, registry: str, ca: str, account: tuple[str, str], *, insecure: bool = False) -> None:
+    def __init__(
+        self,
+        registry: str,
+        ca: str,
+        account: tuple[str, str],
+        identity: Identity | None = None,
+        *,
+        insecure: bool = False,
+    ) -> None:
         """Take up no connection yet.
 
         Args:
             registry: where it answers, `host:port`.
             ca: the authority that its certificate must come from, PEM.
             account: name and password.
+            identity: the client's certificate and key, where the registry asks for them.
             insecure: whether it speaks plain HTTP.
 
         """
         self.address = registry
         self._target = address(registry)
-        self._tls = None if insecure else trusting(ca)
+        self._tls = None if insecure else trusting(ca, identity)
         self._authorization = f"Basic {b64encode(':'.join(account).encode()).decode()}"
         # A connection for each thread, kept open: every new one costs a handshake, and there is an image a request.
         self._local = threading.local()

@@ -55,6 +55,8 @@ class RegistryTrust:
     """Its password. Secret."""
     insecure: bool = False
     """Whether it speaks plain HTTP, which an engine takes from those registries only that it is told."""
+    client: Certificate | None = None
+    """The certificate that the hosts show it, where it asks for one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,8 @@ class DockerEngine(pulumi.ComponentResource):
                     "REGISTRY_HOST_ADDRESS": registry.host_address,
                     "REGISTRY_CA": registry.certificate_authority_pem,
                     "INSECURE_REGISTRY": registry.address if registry.insecure else "",
+                    "CLIENT_CERTIFICATE": registry.client.certificate_pem if registry.client else "",
+                    "CLIENT_KEY": registry.client.private_key_pem if registry.client else "",
                     "SWITCH_SCRIPT": script.text("switch.sh"),
                     "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 },

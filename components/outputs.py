@@ -22,6 +22,7 @@ def stack_outputs(
     operator: Certificate,
     ssh_key: tls.PrivateKey,
     images: Mapping[str, pulumi.Output[str]],
+    clients: Mapping[str, Certificate],
     generations: Mapping[str, pulumi.Output[int]],
 ) -> dict[str, object]:
     """What the stack tells. Secrets have keys of their own, so that the others stay readable.
@@ -31,6 +32,9 @@ def stack_outputs(
     registry_host = hosts[settings.registry_host]
     all_passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**passwords))
     ssh_private_key: pulumi.Output[str] = pulumi.Output.secret(ssh_key.private_key_openssh)
+    client_keys: pulumi.Output[dict[str, pulumi.Output[str]]] = pulumi.Output.secret(
+        {name: client.private_key_pem for name, client in clients.items()}
+    )
     return {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
@@ -43,6 +47,8 @@ def stack_outputs(
         "registryMetricsUrl": _metrics(settings, registry_host),
         "registryAccounts": list(settings.accounts),
         "registryPasswords": all_passwords,
+        "registryClientCertificates": {name: client.certificate_pem for name, client in clients.items()},
+        "registryClientKeys": client_keys,
         "hosts": {name: _host(host) for name, host in hosts.items()},
         "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
         "engineCaCertificate": engine_ca.trusted_pem,

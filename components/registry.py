@@ -72,6 +72,12 @@ INSECURE = (
     "and images, and can change them. Take it out for anything but trying out; the next `up` then brings TLS back."
 )
 
+CLIENTS = """\
+    clientcas: [/etc/distribution/ca.crt]
+    clientauth: require-and-verify-client-cert
+"""
+"""What asks each client for a certificate of the stack's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryArgs:
@@ -85,8 +91,10 @@ class RegistryArgs:
     """TCP port of its host."""
     authority: CertificateAuthority
     """Signs its certificate; the authority that every host trusts."""
+    client_certificates: bool = False
+    """Whether it asks each client for a certificate, which the same authority has to have signed."""
     trusted_by: Sequence[pulumi.Resource] = ()
-    """What has to be there before it shows another authority's certificate: whoever has to trust that first."""
+    """Whoever has to be ready before it shows another authority's certificate, or asks for one."""
     passwords: Mapping[str, pulumi.Input[str]]
     """The accounts that may come in, with their passwords. Secret."""
     validity_hours: int
@@ -141,7 +149,12 @@ class Registry(pulumi.ComponentResource):
                 "registry.sh",
                 {
                     "CONFIG": certificate.private_key_pem.apply(
-                        lambda key: config(key, tls=not args.insecure, metrics=bool(args.metrics_port))
+                        lambda key: config(
+                            key,
+                            tls=not args.insecure,
+                            metrics=bool(args.metrics_port),
+                            client_certificates=args.client_certificates,
+                        )
                     ),
                     "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
                     "CERTIFICATE": certificate.certificate_pem,
@@ -223,7 +236,9 @@ class Registry(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def config(private_key_pem: str, *, tls: bool = True, metrics: bool = False) -> str:
+def config(
+    private_key_pem: str, *, tls: bool = True, metrics: bool = False, client_certificates: bool = False
+) -> str:
     """The registry's `config.yml`.
 
     Its secret signs the state of unfinished uploads. It comes from the key, so that an upload survives a
@@ -233,12 +248,14 @@ def config(private_key_pem: str, *, tls: bool = True, metrics: bool = False) -> 
         private_key_pem: the key of its certificate.
         tls: whether it answers over TLS, or over plain HTTP.
         metrics: whether metrics and health are for others than the container itself.
+        client_certificates: whether it asks each client for one.
 
     """
     secret = hashlib.sha256(b"slipway upload state\0" + private_key_pem.encode()).hexdigest()
+    asks = CLIENTS if client_certificates else ""
     return CONFIG.format(
         port=CONTAINER_PORT,
         secret=secret,
-        tls=TLS if tls else "",
+        tls=TLS + asks if tls else "",
         metrics=f"{'' if metrics else '127.0.0.1'}:{METRICS_PORT}",
     )

@@ -8,12 +8,17 @@ from configuration.problems import Problem
 if TYPE_CHECKING:
     from configuration.checks import Checks
 
+SHOWS_NO_CERTIFICATE = 29
+"""From this Docker Engine on new hosts keep images in containerd's store, and what pulls into that and pushes from it
+shows registries no client certificate: moby's issue 51662, which is open."""
+
 
 def registry_problems(checks: "Checks") -> Iterator[Problem]:
     """Every mistake of this kind in a configuration."""
     if checks.whole("registry"):
         yield from _insecure(checks)
         yield from _metrics_port(checks)
+        yield from _client_certificates(checks)
 
 
 def _insecure(checks: "Checks") -> Iterator[Problem]:
@@ -33,6 +38,28 @@ def _insecure(checks: "Checks") -> Iterator[Problem]:
             ("registry", "insecure"),
             f"on the platform {settings.platform.kind} passwords and images would go over networks that others share",
             "Take it out. Plain HTTP is for trying out on the platform local.",
+            True,
+        )
+
+
+def _client_certificates(checks: "Checks") -> Iterator[Problem]:
+    settings, version = checks.settings, checks.settings.platform.engine_version
+    location = ("registry", "clientCertificates")
+    if not settings.registry.client_certificates:
+        return
+    if settings.registry.insecure:
+        yield Problem(
+            location,
+            "a registry that speaks plain HTTP (registry.insecure) can ask for no certificate",
+            "Leave out one of the two.",
+            True,
+        )
+    if version and int(version.partition(".")[0]) >= SHOWS_NO_CERTIFICATE:
+        yield Problem(
+            location,
+            f"Docker Engine {version} (platform.engineVersion) shows a registry no client certificate, "
+            "see https://github.com/moby/moby/issues/51662",
+            "Set an engineVersion of Docker Engine 28, or leave clientCertificates out.",
             True,
         )
 

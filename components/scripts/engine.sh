@@ -8,6 +8,7 @@
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
 #   REGISTRY_HOST_ADDRESS                    where its host is, if it is an IP address
 #   INSECURE_REGISTRY                        the same host:port where it speaks plain HTTP, else empty
+#   CLIENT_CERTIFICATE CLIENT_KEY            as whom this host comes to the registry (PEM); empty if it does not ask
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 umask 077
@@ -90,6 +91,29 @@ wait_for_engine() {
   done
   journalctl -u docker.service -n 20 --no-pager >&2 || true
   fail "Docker Engine does not start; above are its last words"
+}
+
+# The engine reads the registry's folder at each pull and push.
+trust_registry() {
+  local folder=/etc/docker/certs.d/$REGISTRY_ADDRESS
+  put "$folder/ca.crt" 0644 <<<"$REGISTRY_CA"
+  if [ -n "$CLIENT_CERTIFICATE" ]; then
+    put "$folder/client.key" 0600 <<<"$CLIENT_KEY"
+    put "$folder/client.cert" 0644 <<<"$CLIENT_CERTIFICATE"
+  else
+    rm -f "$folder/client.cert" "$folder/client.key"
+  fi
+}
+
+# An engine that keeps its images in containerd's store, as Docker Engine 29 does, shows registries no certificate
+# (https://github.com/moby/moby/issues/51662).
+shows_certificates() {
+  case "$(docker info --format '{{ json .DriverStatus }}')" in
+    *io.containerd.snapshotter*)
+      fail "the registry asks for client certificates (slipway:registry.clientCertificates), and $(docker version \
+        --format 'Docker Engine {{ .Server.Version }}') of this host shows none: use Docker Engine 28, or do without"
+      ;;
+  esac
 }
 
 # published CONTAINER…: an address, a port of it, the container's address and its port, for each port that is published
@@ -219,11 +243,11 @@ main() {
     if $reload; then systemctl reload docker.service; fi
   fi
   name_registry
-  # The engine reads this at each pull and push.
-  put "/etc/docker/certs.d/$REGISTRY_ADDRESS/ca.crt" 0644 <<<"$REGISTRY_CA"
+  trust_registry
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine
+  [ -z "$CLIENT_CERTIFICATE" ] || shows_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'
 }

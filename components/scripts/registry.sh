@@ -6,7 +6,7 @@
 #   CONFIG                  config.yml
 #   ACCOUNTS                htpasswd file, bcrypt only
 #   CERTIFICATE KEY         as whom it answers (PEM); behind the certificate there may be others that lead to its authority
-#   AUTHORITY               whom its clients trust (PEM)
+#   AUTHORITY               whom its clients trust, and who signs their certificates if it asks for them (PEM)
 #   URL                     where it answers, as the hosts call it: https://host:port, or http:// without TLS
 #   DATA_PATH               folder of its data
 #   RETENTION               settings of retention.sh, as it reads them; empty where images are kept for ever
@@ -35,18 +35,6 @@ put() {
 
 # leaf: the first certificate on standard input, without those that lead to its authority.
 leaf() { sed '/-END CERTIFICATE-/q'; }
-
-# Who pushes or pulls next must not meet a registry that is only just starting.
-wait_for_answer() {
-  for _ in $(seq 300); do
-    # Without an account the answer is 401, which is an answer.
-    curl -s -o /dev/null --max-time 5 --cacert "$folder/ca.crt" "$URL/v2/" && return
-    sleep 0.1
-  done
-  docker logs --tail 20 slipway-registry >&2 || true
-  echo "slipway: the registry does not answer at $URL/v2/ after its restart; above are its last words" >&2
-  exit 5
-}
 
 # accounts_are_sound: whether each line is a name and a bcrypt hash. The registry lets nobody in for one that is not.
 accounts_are_sound() {
@@ -117,18 +105,22 @@ main() {
   }
   # A missing file of accounts would make the registry invent one and print its password.
   put htpasswd <<<"$ACCOUNTS"
-  put ca.crt <<<"$AUTHORITY"
-  local before
-  before=$(leaf 2>/dev/null <"$folder/tls.crt" || true)
+  local shown
+  shown=$(leaf 2>/dev/null <"$folder/tls.crt" || true)
+  # What leads to an authority that nobody trusts any more may be shown until the next start: it is no reason for one.
   put tls.crt <<<"$CERTIFICATE"
   changed=false
+  put ca.crt <<<"$AUTHORITY"
+  # Nobody looks at it but a registry that asks its clients for certificates.
+  [[ $CONFIG == *clientcas:* ]] || changed=false
   put config.yml <<<"$CONFIG"
   put tls.key <<<"$KEY"
-  # What leads to an authority that nobody trusts any more may be shown until the next start: it is no reason for one.
-  [ "$before" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
-  if $changed && docker inspect slipway-registry >/dev/null 2>&1; then
-    docker restart slipway-registry >/dev/null
-    wait_for_answer
+  [ "$shown" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
+  local running
+  if running=$(docker inspect slipway-registry --format '{{ .State.Running }}' 2>/dev/null) && { $changed || $running; }; then
+    ! $changed || docker restart slipway-registry >/dev/null
+    # Who pushes or pulls next must not meet a registry that is only just starting.
+    /usr/local/lib/slipway/wait-for-registry "$URL"
   fi
   retention
 }

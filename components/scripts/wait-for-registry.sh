@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# Waits until the registry answers, as its clients will ask it: over TLS, by the authority that this host trusts, or
-# over plain HTTP where it was set up so.
+# Waits until the registry answers, as its clients will ask it: over TLS, by the authority that this host trusts and with
+# this host's certificate, if it has one; or over plain HTTP where it was set up so.
 #
 #   wait-for-registry https://HOST:PORT
 set -euo pipefail
 
-address=${1#*://}
+# A colon in the certificate's path would end it, for curl.
+cd "/etc/docker/certs.d/${1#*://}"
 ask=(curl -o /dev/null --max-time 5 "$1/v2/")
-case $1 in https://*) ask+=(--cacert "/etc/docker/certs.d/$address/ca.crt") ;; esac
+case $1 in
+  https://*)
+    ask+=(--cacert ca.crt)
+    if [ -e client.cert ]; then ask+=(--cert client.cert --key client.key); fi
+    ;;
+esac
 
 for _ in $(seq 150); do
   # Without an account the answer is 401, which is an answer.

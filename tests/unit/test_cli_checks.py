@@ -220,6 +220,38 @@ def test_an_image_that_the_catalogue_lacks_fails(running: Running) -> None:
         checks.catalogue_lists(other, "web")
 
 
+@pytest.mark.parametrize("identity", [True, False])
+def test_a_registry_that_asks_for_certificates_is_shown_one(
+    identity: bool, authority: Authority, tmp_path: Path
+) -> None:
+    certificate, key = authority.leaf()
+    shown = {"registryClientCertificates": {"alice": certificate}, "registryClientKeys": {"alice": key}}
+    context = server_context(authority, tmp_path, authority.pem)
+    with serving(registry(["other", "web"]), context) as port:
+        stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}", **(shown if identity else {}))
+        results = {
+            result.check: result
+            for result in verify(stack, CHECKS[:6])
+            if result.subject in ("registry", "web")
+        }
+    assert results.pop("/v2/ without the CA is an x509 error").passed
+    assert {result.passed for result in results.values()} == {identity}
+    # Whether it asks for them is checked where it is to.
+    assert ("/v2/ refuses no certificate" in results) == identity
+    assert key not in str(results)
+
+
+@pytest.mark.parametrize("check", [checks.refuses_without_certificate, checks.refuses_foreign_identity])
+def test_a_registry_that_lets_everybody_in_fails(
+    check: Callable[[Running, str], str], running: Running, authority: Authority
+) -> None:
+    with pytest.raises(Failed, match="it answered: HTTP 200"):
+        check(running, "registry")
+    other = Running.of({**running.outputs, "registryCaCertificate": Authority("another").pem})
+    with pytest.raises(Failed, match="the registry's own certificate is not right"):
+        check(other, "registry")
+
+
 @contextmanager
 def engine(authority: Authority, tmp_path: Path, *, mutual: bool) -> Iterator[Running]:
     context = server_context(authority, tmp_path, authority.pem if mutual else "")
@@ -378,6 +410,7 @@ def test_a_missing_image_must_be_missing(
 def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
     """On a stack where nothing answers each one fails by itself, and no other."""
     results = verify(outputs(authority))
+    # The registry asks for no client certificates, which two checks are about, and does not speak plain HTTP.
     assert len({result.check for result in results}) == 11
     # What the stack has told of itself needs no answer.
     assert {result.subject for result in results if result.passed} == {"registry CA", "engine CA", "operator"}

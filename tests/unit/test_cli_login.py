@@ -190,6 +190,102 @@ def test_a_place_that_is_not_ours_says_what_to_run(
     assert list((stack.project.private / "logins").iterdir()) == []
 
 
+CERTIFICATE, KEY = "the certificate of {}\n", "the key of {}\n"
+ACCOUNTS = ("hosts", "deploy", "alice")
+
+
+@pytest.fixture
+def asking(stack: Stack) -> Stack:
+    """A stack whose registry asks for client certificates."""
+    outputs(stack)["registryClientCertificates"] = {name: CERTIFICATE.format(name) for name in ACCOUNTS}
+    outputs(stack)["registryClientKeys"] = {name: KEY.format(name) for name in ACCOUNTS}
+    return stack
+
+
+def test_login_puts_the_persons_own_certificate_in_place_and_logout_takes_it_away(
+    asking: Stack, docker: FakeDocker, certificates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login.login(asking, "alice")
+    folder = certificates / ADDRESS
+    assert (folder / "client.cert").read_text() == CERTIFICATE.format("alice")
+    assert (folder / "client.key").read_text() == KEY.format("alice")
+    assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
+        "ca.crt": 0o644,
+        "client.cert": 0o644,
+        "client.key": 0o600,
+    }
+    login.login(asking, "deploy")
+    assert (folder / "client.cert").read_text() == CERTIFICATE.format("deploy")
+    login.logout(asking.project, "local")
+    assert not certificates.exists()
+    said = "".join(capsys.readouterr())
+    assert "client.cert" in said
+    assert "the key of" not in said
+
+
+def test_a_registry_that_asks_no_more_is_shown_nothing(
+    asking: Stack, docker: FakeDocker, certificates: Path
+) -> None:
+    login.login(asking, "alice")
+    del outputs(asking)["registryClientCertificates"]
+    login.login(asking, "alice")
+    assert files(certificates) == [ADDRESS, f"{ADDRESS}/ca.crt"]
+
+
+def test_somebody_elses_certificate_is_not_overwritten(
+    asking: Stack, docker: FakeDocker, certificates: Path
+) -> None:
+    file = certificates / ADDRESS / "client.cert"
+    file.parent.mkdir(parents=True)
+    file.write_text("somebody's")
+    with pytest.raises(CommandError, match=r"client.cert has another certificate"):
+        login.login(asking, "alice")
+    assert files(certificates) == [ADDRESS, f"{ADDRESS}/client.cert"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:5000", "[::1]:5000", "localhost:5000"])
+def test_docker_shows_no_certificate_on_loopback(
+    address: str, asking: Stack, docker: FakeDocker, certificates: Path
+) -> None:
+    outputs(asking)["registryPublicAddress"] = address
+    with pytest.raises(CommandError, match="Docker shows none to a registry on"):
+        login.login(asking, "alice")
+    assert docker == []
+    assert not certificates.exists()
+
+
+def test_all_that_root_has_to_put_in_place_is_said(
+    asking: Stack, docker: FakeDocker, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    asking.project.private.joinpath("logins").mkdir(parents=True)
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(CommandError, match="not yours to write") as raised:
+        login.login(asking, "alice")
+    folder = f"{certificates}/{ADDRESS}"
+    assert f"account certificate alice --key | sudo install -D -m 600 /dev/stdin '{folder}/client.key'" in (
+        raised.value.remedy
+    )
+    assert f"account certificate alice | sudo install -D -m 644 /dev/stdin '{folder}/client.cert'" in (
+        raised.value.remedy
+    )
+
+
+def test_a_login_noted_by_an_older_slip_can_be_undone(
+    stack: Stack, docker: FakeDocker, certificates: Path
+) -> None:
+    login.login(stack, None)
+    (note,) = (stack.project.private / "logins").iterdir()
+    ((file, sha256),) = json.loads(note.read_text())["files"].items()
+    folders = [str(certificates.parent), str(certificates), str(certificates / ADDRESS)]
+    old = {"address": ADDRESS, "ca_file": file, "ca_sha256": sha256, "folders": folders}
+    note.write_text(json.dumps(old))
+    login.logout(stack.project, "local")
+    assert not certificates.parent.exists()
+
+
 @pytest.mark.parametrize(
     ("said", "remedy"),
     [

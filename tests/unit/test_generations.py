@@ -140,3 +140,48 @@ def test_engines_let_clients_of_both_in_while_all_certificates_move() -> None:
 def test_the_registry_waits_for_its_own_host_alone_otherwise() -> None:
     waits = {urn.rpartition("::")[2] for urn in program().named("registry-settings").request.dependencies}
     assert "web-1-setup" not in waits
+
+
+def asking(**before: object) -> Program:
+    """A program whose registry asks for client certificates."""
+    return run(json.dumps({"registry": {"users": ["alice"], "clientCertificates": True}}), json.dumps(before))
+
+
+def test_every_account_has_a_certificate_where_the_registry_asks_for_one() -> None:
+    asked = asking()
+    for account in ("hosts", "alice"):
+        inputs = asked.named(f"{account}-registry-client-certificate").inputs
+        assert inputs["allowedUses"] == ["digital_signature", "client_auth"]
+        assert inputs["caCertPem"] == OLD
+        assert asked.named(f"{account}-registry-client-request").inputs["subject"]["commonName"] == account
+    certificates = {name: f"certificate of {name}-registry-client-certificate" for name in ("hosts", "alice")}
+    keys = {name: f"private key of {name}-registry-client-key" for name in ("hosts", "alice")}
+    assert asked.outputs["registryClientCertificates"] == certificates
+    assert asked.outputs["registryClientKeys"] == Secret(keys)
+    for host in HOSTS:
+        handed = stdin(asked, f"{host}-setup")
+        assert f"CLIENT_CERTIFICATE='{certificates['hosts']}'" in handed
+        assert f"CLIENT_KEY='{keys['hosts']}'" in handed
+        assert keys["alice"] not in handed
+    settings = stdin(asked, "registry-settings")
+    assert "clientauth: require-and-verify-client-cert" in settings
+    assert f"AUTHORITY='{OLD}'" in settings
+
+
+def test_a_registry_that_does_not_ask_makes_none() -> None:
+    plain = program()
+    assert not [name for name in plain.resources if "registry-client" in name]
+    assert "clientcas:" not in stdin(plain, "registry-settings").partition("ACCOUNTS=")[0]
+    assert "CLIENT_CERTIFICATE=''\n" in stdin(plain, "yard-setup")
+    assert plain.outputs["registryClientCertificates"] == {}
+    assert plain.outputs["registryClientKeys"] == Secret({})
+
+
+@pytest.mark.parametrize(("before", "waits"), [({}, False), ({"images": {}}, True)])
+def test_a_running_registry_asks_only_once_all_hosts_have_theirs(
+    before: Mapping[str, object], waits: bool
+) -> None:
+    waited = {
+        urn.rpartition("::")[2] for urn in asking(**before).named("registry-settings").request.dependencies
+    }
+    assert ("web-1-setup" in waited) == waits
