@@ -13,7 +13,16 @@ umask 077
 
 on_host() { DOCKER_CERT_PATH=$keys docker --tlsverify -H "$ENDPOINT" "$@"; }
 
+# Whether this machine's engine has the image for the host's architecture, which may be another than its own.
+is_here() {
+  local here
+  here=$(docker image inspect --format '{{.Architecture}}' "$1" 2>/dev/null) || return 1
+  architecture=${architecture:-$(on_host version --format '{{.Server.Arch}}')}
+  [ "$here" = "$architecture" ]
+}
+
 main() {
+  local architecture=
   local image here=() missing=()
   if ! command -v docker >/dev/null; then
     echo "slipway: this machine has no docker command, which brings images to the hosts: install Docker's CLI" >&2
@@ -27,7 +36,7 @@ main() {
 
   while IFS= read -r image; do
     on_host image inspect "$image" >/dev/null 2>&1 && continue
-    if docker image inspect "$image" >/dev/null 2>&1; then
+    if is_here "$image"; then
       here+=("$image")
     elif ! on_host pull -q "$image" >/dev/null; then
       missing+=("$image")
