@@ -51,6 +51,8 @@ Role = Literal["registry", "build", "app"]
 RegistryMode = Literal["own", "insecure"]
 """How a stack comes by its registry: its own behind TLS, or its own with plain HTTP, for trying out."""
 
+DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
+
 HOSTS_ACCOUNT = "hosts"
 """The account of the registry by which the stack's own hosts push and pull. People have others."""
 
@@ -116,8 +118,8 @@ class PlatformSettings(_Settings):
     """aws: `public`: each host has an Elastic IP, and you reach it there. `private`: no host has a public
     address, and you reach them by a VPN into `network.subnets`."""
 
-    distribution: Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"] = "debian-12"
-    """aws: what the hosts run."""
+    distribution: DistributionName = "debian-12"
+    """aws: what the hosts run, where a host says nothing else. A change replaces the hosts."""
 
     instance_type: InstanceType = "t3.small"
     """aws: the hosts' instance type, where a host names none. By default one with 2 GiB of memory. With
@@ -128,7 +130,7 @@ class PlatformSettings(_Settings):
 
     engine_version: Version | None = None
     """aws: the Docker Engine's version, such as `28.5.2`: from Docker's repository, or Amazon Linux's own. By
-    default the distribution's own package."""
+    default the distribution's own package. A change replaces the hosts, all at once; see `hosts.HOST.engineVersion`."""
 
     ssh_timeout: Annotated[int, Within(30, 3600, "a time in seconds")] = 600
     """aws: seconds that a new host has to answer SSH and finish its first boot, 30 to 3600."""
@@ -167,6 +169,13 @@ class HostSettings(_Settings):
 
     root_size: Gibibytes | None = None
     """aws: GiB of the host's root volume. By default `platform.rootSize`. It can grow in place."""
+
+    distribution: DistributionName | None = None
+    """aws: what the host runs. By default `platform.distribution`. A change replaces the host."""
+
+    engine_version: Version | None = None
+    """aws: the host's Docker Engine's version. By default `platform.engineVersion`. A change replaces the host:
+    so it is host by host that a new version comes while the others serve."""
 
     subnet: Annotated[int, Within(1, 16, "the number of a subnet")] | None = None
     """aws: which of the network's subnets the host is in, counted from 1. By default the number at the end of
@@ -439,10 +448,13 @@ class StackSettings(_Settings):
         allowed = self.registry.allowed_cidrs
         return self.platform.admin_cidrs if allowed is None else allowed
 
-    @property
-    def distribution(self) -> Distribution:
-        """aws: what the hosts run."""
-        return DISTRIBUTIONS[self.platform.distribution]
+    def distribution(self, host: str) -> Distribution:
+        """aws: what the host runs."""
+        return DISTRIBUTIONS[self.hosts[host].distribution or self.platform.distribution]
+
+    def engine_version(self, host: str) -> str | None:
+        """aws: the version of the host's Docker Engine; None for its distribution's own."""
+        return self.hosts[host].engine_version or self.platform.engine_version
 
     def instance_type(self, host: str) -> str:
         """aws: the host's instance type."""

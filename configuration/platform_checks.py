@@ -35,7 +35,10 @@ PLATFORM_KEYS: Keys = {
         "endpoint",
     ),
 }
-HOST_KEYS: Keys = {"local": ("slot", "memory"), "aws": ("type", "root_size", "subnet")}
+HOST_KEYS: Keys = {
+    "local": ("slot", "memory"),
+    "aws": ("type", "root_size", "distribution", "engine_version", "subnet"),
+}
 REGISTRY_KEYS: Keys = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days", "metrics_cidrs")}
 SERVICE_KEYS: Keys = {"aws": ("allowed_cidrs",)}
 """Settings that mean something on one kind of platform only."""

@@ -266,6 +266,21 @@ class TestMachines:
         assert program.named("box", "Instance").inputs["ami"] == f"ami of {image}"
         assert program.outputs["hosts"]["box"]["sshUser"] == user
 
+    def test_one_host_can_get_another_engine_while_the_others_serve(self) -> None:
+        hosts = configuration_of("prod")["hosts"]
+        hosts["web-1"] |= {"engineVersion": "28.5.2", "distribution": "ubuntu-24.04"}
+        changed, before = run_stack("prod", hosts=hosts), run_stack("prod")
+
+        def born_with(program: Program, host: str) -> Any:
+            return program.named(host, "Instance").inputs["userData"]
+
+        assert born_with(changed, "web-1") != born_with(before, "web-1")
+        assert born_with(changed, "web-2") == born_with(before, "web-2")
+        assert {host: its["sshUser"] for host, its in changed.outputs["hosts"].items()} == {
+            **dict.fromkeys(HOSTS["prod"], "admin"),
+            "web-1": "ubuntu",
+        }
+
     def test_images_are_built_for_the_build_hosts_architecture(self) -> None:
         for instance_type, platform in (("t3.small", "linux/amd64"), ("t4g.small", "linux/arm64")):
             program = run_stack("dev", {"instanceType": instance_type})

@@ -59,10 +59,7 @@ class AwsPlatform(pulumi.ComponentResource):
         self._catalogue = Catalogue(self._region, pulumi.InvokeOptions(provider=self._aws))
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
-        images = {
-            architecture: self._catalogue.image(settings.distribution, architecture)
-            for architecture in sorted({settings.architecture(host) for host in settings.hosts})
-        }
+        images = self._images()
         vpc_id, places, network = self._places()
         firewall = SecurityGroups(
             "firewall",
@@ -85,9 +82,9 @@ class AwsPlatform(pulumi.ComponentResource):
                 AwsHostArgs(
                     label=f"{self._label}-{host}",
                     roles=frozenset(its.roles),
-                    distribution=settings.distribution,
-                    engine_version=settings.platform.engine_version,
-                    image=images[settings.architecture(host)],
+                    distribution=settings.distribution(host),
+                    engine_version=settings.engine_version(host),
+                    image=images[host],
                     instance_type=settings.instance_type(host),
                     architecture=settings.architecture(host),
                     root_size_gib=settings.root_size(host),
@@ -109,6 +106,18 @@ class AwsPlatform(pulumi.ComponentResource):
         self.hosts = {host: made.host for host, made in hosts.items()}
         self._make_records(self.hosts)
         self.register_outputs({"hosts": sorted(self.hosts)})
+
+    def _images(self) -> dict[str, str]:
+        """For each host, the machine image that a new machine starts from; each is asked for once."""
+        found: dict[str, str] = {}
+        images: dict[str, str] = {}
+        for host in self._settings.hosts:
+            distribution, architecture = self._settings.distribution(host), self._settings.architecture(host)
+            name = distribution.image_name(architecture)
+            if name not in found:
+                found[name] = self._catalogue.image(distribution, architecture)
+            images[host] = found[name]
+        return images
 
     def _places(self) -> tuple[pulumi.Input[str], list[_Place], list[pulumi.Resource]]:
         """The VPC, its subnets, and what has to be there before a host is."""
