@@ -24,7 +24,7 @@ run=/run/slipway
 writable=$run/registry-data read_only=$run/registry-read-only
 # Seconds for which nothing must have been written before we begin, so that we come between two pushes; for how long
 # we wait for that, and for what is being written to be written.
-quiet=5 patience=600
+quiet=3 patience=600
 
 # Comes with KEEP, DAYS, DATA_PATH and SERVICES.
 # shellcheck source=/dev/null
@@ -97,12 +97,13 @@ remount() {
     mount --no-canonicalize -o "remount,bind,$2" none "/proc/$1/root$inside" 2>/dev/null
 }
 
-# Does what it is given until that works, for the time of our patience.
+# patiently PAUSE COMMAND…: does it until that works, for the time of our patience.
 patiently() {
-  local deadline=$((SECONDS + patience))
+  local pause=$1 deadline=$((SECONDS + patience))
+  shift
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || return 1
-    sleep 0.1
+    sleep "$pause"
   done
 }
 
@@ -127,25 +128,42 @@ thaw() {
 
 bind() {
   mkdir -p "$2"
-  mountpoint -q "$2" || mount --bind "$1" "$2"
+  mountpoint -q "$2" || mount --bind "$1" "$2" || return 1
   # What is mounted on top of the folder must not appear here too.
   mount --make-private "$2"
 }
 
 stop_writing() {
-  bind "$DATA_PATH" "$writable"
-  bind "$DATA_PATH" "$read_only"
-  mount -o remount,bind,ro "$read_only"
-  # A registry that is started meanwhile, after a crash or by an update, must not write either.
-  mount --bind "$read_only" "$DATA_PATH"
-  patiently freeze || fail "somebody is writing without end, or the registry does not run; the next run tries again"
+  # A registry that is started meanwhile, after a crash or by an update, must not write either: hence the last mount.
+  if bind "$DATA_PATH" "$writable" && bind "$DATA_PATH" "$read_only" &&
+    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && patiently 0.1 freeze; then
+    frozen=$EPOCHREALTIME
+  else
+    fail "somebody is writing without end, or the registry does not run; the next run tries again"
+  fi
+}
+
+is_frozen() {
+  [ "$(mounted "$(process)" "$inside")" = ro ] && [ "$(mounted self "$DATA_PATH")" = ro ] &&
+    [ "$(mounted self "$writable")" = rw ]
+}
+
+# Between two pushes: one whose layers are there and whose manifest is not would lose them.
+come_between() {
+  is_quiet || return 1
+  stop_writing
+  # Whoever was still writing a layer has a manifest to push now.
+  is_quiet || {
+    restore
+    return 1
+  }
 }
 
 restore() {
   # It must be gone before anything is written again.
-  patiently stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
+  patiently 0.1 stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
   while [ "$(mounted self "$DATA_PATH")" = ro ]; do umount "$DATA_PATH"; done
-  patiently thaw || fail "the registry cannot be made writable again; restart it"
+  patiently 0.1 thaw || fail "the registry cannot be made writable again; restart it"
   for place in "$read_only" "$writable"; do
     ! mountpoint -q "$place" || umount "$place"
   done
@@ -164,7 +182,6 @@ collect() {
 }
 
 run() {
-  local started
   [ "$(process)" -gt 0 ] || fail "the registry does not run"
   restore
   plan >"$run/plan"
@@ -172,9 +189,11 @@ run() {
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
     return
   fi
-  patiently is_quiet || say "somebody is pushing without end; not waiting any longer"
-  started=$EPOCHREALTIME
-  stop_writing
+  patiently 1 come_between || {
+    say "somebody is pushing without end; not waiting any longer"
+    stop_writing
+  }
+  is_frozen || fail "the registry's folder cannot be made read-only"
   # What was pushed since then counts.
   plan >"$run/plan"
   awk -F '\t' '$1 == "image" { print "slipway: removing " $2 "@" $3 ($4 == "" ? "" : " (" $4 ")") }
@@ -185,7 +204,7 @@ run() {
   collect
   restore
   say "removed $(total 2) images of $(($(total 1) + $(total 2))), which freed $(total 3) bytes; read-only for $(
-    awk -v from="${started/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
+    awk -v from="${frozen/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
 }
 
 main() {

@@ -31,6 +31,7 @@ THEMES = (
     "recovery",
     "dead_host",
     "killed",
+    "storage",
     "down",
     "secrets",
 )

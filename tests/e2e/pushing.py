@@ -123,9 +123,11 @@ class Client:
 
     def begin_upload(self, repository: str) -> str:
         """Where the content of a new blob goes."""
-        answer = self.need(http.client.ACCEPTED, "POST", f"/v2/{repository}/blobs/uploads/")
-        parts = urlsplit(answer.headers["location"])
-        return f"{parts.path}?{parts.query}"
+        return _place(self.need(http.client.ACCEPTED, "POST", f"/v2/{repository}/blobs/uploads/"))
+
+    def continue_upload(self, path: str, content: bytes) -> str:
+        """Push a part of a blob. Returns where the next part goes."""
+        return _place(self.need(http.client.ACCEPTED, "PATCH", path, content))
 
     def push_blob(self, repository: str, content: bytes) -> dict[str, Any]:
         """Push a blob in two requests. Returns its descriptor, without a media type."""
@@ -205,3 +207,8 @@ class Client:
         return set(
             json.loads(self.need(http.client.OK, "GET", f"/v2/{repository}/tags/list").body)["tags"] or []
         )
+
+
+def _place(answer: Answer) -> str:
+    parts = urlsplit(answer.headers["location"])
+    return f"{parts.path}?{parts.query}"
