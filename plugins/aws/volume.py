@@ -157,14 +157,25 @@ def _attach(work: Work) -> str:
     now = _attachment(work)
     if now is None:
         wait_until_running(work, instance)
-        # From another instance that is on its way out.
-        work.until(
-            f"volume {volume} is free",
-            lambda: not ((_volume(work, volume) or {}).get("Attachments")),
-        )
+        work.until(f"volume {volume} is free", lambda: not _being_detached(work, volume))
         work("attach_volume", Device=device, InstanceId=instance, VolumeId=volume)
     # As Terraform makes it, from the three names.
     return f"vai-{zlib.crc32(f'{device}-{instance}-{volume}-'.encode())}"
+
+
+def _being_detached(work: Work, volume: str) -> bool:
+    """Say whether an instance is just giving up a volume, or ending and so giving it up.
+
+    Of one that keeps it EC2 itself says so, with the next call.
+    """
+    from plugins.aws.instance import instance_of
+
+    for attachment in (_volume(work, volume) or {}).get("Attachments") or []:
+        instance = instance_of(work, attachment["InstanceId"]) or {}
+        state = (instance.get("State") or {}).get("Name")
+        if attachment.get("State") == "detaching" or state == "shutting-down":
+            return True
+    return False
 
 
 def _attachment(work: Work) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 THEMES = (
     "first_up",
     "cli_state",
+    "aws_plugin",
     "configuration",
     "no_change",
     "verify",

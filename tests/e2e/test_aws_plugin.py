@@ -1,0 +1,211 @@
+"""The stand-in for pulumi-aws under the real Pulumi CLI, with a small program and moto as AWS. No host is made."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.plugins.aws_account import KEYS, account, client
+from tools.toolchain import Environment, prepare
+
+PROGRAM = """
+import pulumi
+import pulumi_aws as aws
+
+config = pulumi.Config()
+provider = aws.Provider(
+    "aws", region="eu-central-1", default_tags=aws.ProviderDefaultTagsArgs(tags={"stack": pulumi.get_stack()})
+)
+here = pulumi.InvokeOptions(provider=provider)
+zones = aws.get_availability_zones(state="available", opts=here).names
+image = aws.ssm.get_parameter(
+    name="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64", opts=here
+).value
+opts = pulumi.ResourceOptions(provider=provider)
+vpc = aws.ec2.Vpc("vpc", cidr_block="10.7.0.0/16", tags={"Name": config.get("name") or "first"}, opts=opts)
+subnet = aws.ec2.Subnet(
+    "subnet", vpc_id=vpc.id, cidr_block="10.7.1.0/24", availability_zone=zones[0], opts=opts
+)
+group = aws.ec2.SecurityGroup("group", vpc_id=vpc.id, opts=opts)
+aws.vpc.SecurityGroupIngressRule(
+    "ssh",
+    security_group_id=group.id,
+    ip_protocol="tcp",
+    from_port=22,
+    to_port=22,
+    cidr_ipv4="192.0.2.0/24",
+    opts=opts,
+)
+host = aws.ec2.Instance(
+    "host",
+    ami=image,
+    instance_type=config.get("type") or "t3.micro",
+    subnet_id=subnet.id,
+    vpc_security_group_ids=[group.id],
+    user_data=pulumi.Output.secret("#cloud-config\\n# " + (config.get("data") or "the-secret-user-data")),
+    user_data_replace_on_change=True,
+    opts=opts,
+)
+volume = aws.ebs.Volume(
+    "data", availability_zone=subnet.availability_zone, size=int(config.get("size") or 5), opts=opts
+)
+aws.ec2.VolumeAttachment(
+    "attachment",
+    device_name="/dev/sdf",
+    instance_id=host.id,
+    volume_id=volume.id,
+    opts=pulumi.ResourceOptions(provider=provider, delete_before_replace=True),
+)
+pulumi.export("host", host.id)
+pulumi.export("vpc", vpc.id)
+pulumi.export("volume", volume.id)
+pulumi.export("tags", vpc.tags_all)
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    text: str
+
+
+class Project:
+    """A small project of its own, whose AWS is moto."""
+
+    def __init__(self, directory: Path, tools: Environment, url: str) -> None:
+        self.directory = directory
+        self.url = url
+        (directory / "Pulumi.yaml").write_text("name: small\nruntime: python\n")
+        (directory / "__main__.py").write_text(PROGRAM)
+        self._pulumi = str(tools.pulumi)
+        user = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
+        self.environment = {
+            **user,
+            **tools.variables,
+            "PULUMI_BACKEND_URL": f"file://{directory}",
+            "PULUMI_CONFIG_PASSPHRASE": "small",
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": KEYS[0],
+            "AWS_SECRET_ACCESS_KEY": KEYS[1],
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def pulumi(self, *arguments: str, status: int | None = 0, **environment: str) -> Done:
+        done = subprocess.run(
+            [self._pulumi, *arguments, "--non-interactive"],
+            cwd=self.directory,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert status is None or done.returncode == status, done.stdout
+        return Done(done.returncode, done.stdout)
+
+    def update(self, command: str, *arguments: str) -> dict[str, int]:
+        """Run an update, and return how many resources it did what to."""
+        done = self.pulumi(command, "--yes", "--skip-preview", "--json", "--stack", "test", *arguments)
+        lines = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
+        (summary,) = [line["summaryEvent"] for line in lines if "summaryEvent" in line]
+        return {name: count for name, count in summary["resourceChanges"].items() if name != "same"}
+
+    def configure(self, name: str, value: str) -> None:
+        self.pulumi("config", "set", name, value, "--stack", "test")
+
+    def outputs(self) -> dict[str, Any]:
+        return dict(json.loads(self.pulumi("stack", "output", "--json", "--stack", "test").text))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    tools = prepare(None, ("pulumi",))
+    if tools.plugins == "official":
+        pytest.skip("the official plugin is used here, not the stand-in")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    directory = tmp_path_factory.mktemp("small")
+    with account() as url:
+        project = Project(directory, tools, url)
+        project.pulumi("stack", "init", "test")
+        yield project
+    shutil.rmtree(directory)
+
+
+def test_a_stack_lives_and_nothing_of_it_is_left(project: Project) -> None:
+    ec2 = client(project.url, "ec2")
+    before = {each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"]}
+    shown = project.pulumi("preview", "--stack", "test").text
+    assert "9 to create" in shown or "+ 9" in shown, shown
+    assert project.update("up") == {"create": 9}
+    first = project.outputs()
+    assert first["tags"] == {"Name": "first", "stack": "test"}
+    (instance,) = ec2.describe_instances(InstanceIds=[first["host"]])["Reservations"][0]["Instances"]
+    assert instance["State"]["Name"] == "running"
+
+    # Nothing changes by itself.
+    assert project.update("up") == {}
+    project.pulumi("preview", "--refresh", "--expect-no-changes", "--stack", "test")
+
+    # In place, and by replacement.
+    for name, value in (("name", "second"), ("size", "8"), ("type", "t3.small"), ("data", "other")):
+        project.configure(name, value)
+    done = project.update("up")
+    assert (done["update"], done["replace"]) == (2, 2), done
+    second = project.outputs()
+    assert second["host"] != first["host"]
+    assert (second["vpc"], second["volume"]) == (first["vpc"], first["volume"])
+    (volume,) = ec2.describe_volumes(VolumeIds=[second["volume"]])["Volumes"]
+    assert volume["Size"] == 8
+    assert [each["InstanceId"] for each in volume["Attachments"]] == [second["host"]]
+
+    # What was changed behind its back is seen, and put right.
+    ec2.create_tags(Resources=[second["vpc"]], Tags=[{"Key": "Name", "Value": "theirs"}])
+    drift = project.pulumi("preview", "--refresh", "--diff", "--stack", "test").text
+    assert "theirs" in drift, drift
+    ec2.terminate_instances(InstanceIds=[second["host"]])
+    done = project.update("up", "--refresh")
+    assert done["create"] >= 1, done
+    third = project.outputs()
+    assert third["tags"]["Name"] == "second"
+    assert third["host"] != second["host"]
+    project.pulumi("preview", "--refresh", "--expect-no-changes", "--stack", "test")
+
+    # No credentials and no secret user data in the state.
+    state = project.pulumi("stack", "export", "--stack", "test").text
+    assert not any(secret in state for secret in (*KEYS, "the-secret-user-data", "# other"))
+
+    project.update("destroy")
+    assert {each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"]} == before
+    left = ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running", "pending"]}])
+    assert left["Reservations"] == []
+    assert ec2.describe_volumes()["Volumes"] == []
+
+
+def test_without_credentials_there_is_one_error(project: Project) -> None:
+    start = time.monotonic()
+    done = project.pulumi(
+        *("preview", "--stack", "test"), status=None, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""
+    )
+    assert done.status != 0
+    assert "there are no AWS credentials (Unable to locate credentials): set AWS_PROFILE" in done.text
+    assert "botocore" not in done.text
+    assert time.monotonic() - start < 60
+
+
+def test_what_it_lacks_stops_the_preview(project: Project) -> None:
+    program = project.directory / "__main__.py"
+    program.write_text(PROGRAM.replace('size=int(config.get("size") or 5)', "final_snapshot=True"))
+    done = project.pulumi("preview", "--stack", "test", status=None)
+    program.write_text(PROGRAM)
+    assert done.status != 0
+    assert (
+        "does not support 'finalSnapshot' of Volume: leave it away, or use the official plugin" in done.text
+    )
