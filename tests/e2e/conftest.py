@@ -27,6 +27,7 @@ THEMES = (
     "no_change",
     "verify",
     "accounts",
+    "certificates",
     "roll_out",
     "failed_roll_out",
     "recovery",

@@ -7,6 +7,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
+from cli.checks import Identity, identity_of
+from cli.engines import private_files
+
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 
 
@@ -17,6 +20,8 @@ class Registry:
     address: str
     certificate_authority: str
     account: tuple[str, str]
+    identity: Identity | None = None
+    """What the client shows of itself, where it is asked."""
 
     @classmethod
     def of(cls, outputs: dict[str, Any]) -> "Registry":
@@ -26,11 +31,16 @@ class Registry:
             outputs["registryPublicAddress"],
             outputs["registryCaCertificate"],
             (account, outputs["registryPasswords"][account]),
+            identity_of(outputs, account),
         )
 
     def tls(self) -> ssl.SSLContext:
-        """What its client trusts."""
-        return ssl.create_default_context(cadata=self.certificate_authority)
+        """What its client trusts, and shows."""
+        context = ssl.create_default_context(cadata=self.certificate_authority)
+        if self.identity:
+            with private_files(*self.identity) as (certificate, key):
+                context.load_cert_chain(certificate, key)
+        return context
 
     def _ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPSConnection(self.address, context=self.tls(), timeout=10)

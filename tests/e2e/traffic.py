@@ -1,13 +1,17 @@
-"""Somebody who pushes to a registry and pulls from it all the time, and counts what goes wrong."""
+"""Those who push to a registry and pull from it all the time, and count what goes wrong."""
 
 import hashlib
 import http.client
+import io
 import json
 import ssl
+import subprocess
+import tarfile
 import threading
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from tests.e2e.registry import MANIFESTS, Registry
 
@@ -15,75 +19,93 @@ REPOSITORY = "traffic"
 """The repository that is pushed to."""
 PAUSE = 0.05
 """Seconds between one round and the next: the machine has more to do."""
+AWAY = ("connection refused", "connection reset", "EOF", "Empty reply")
+"""What is said where nobody answers: a server that is only just starting."""
 
 
 @dataclass
-class Traffic:
-    """Rounds of a push and a pull, each over connections of its own, for as long as the block runs.
+class Rounds:
+    """The same again and again, as long as a block runs."""
 
-    A round that meets a registry that refuses the connection, or hangs up, is noted as such: it is only just starting.
-    """
-
-    registry: Registry
-    """The registry; its authority is asked for anew for each round, since people's may change."""
     rounds: int = 0
     failures: list[str] = field(default_factory=list)
-    """What went wrong otherwise: trust, access, content."""
+    """What went wrong: trust, access, content."""
     refusals: list[float] = field(default_factory=list)
-    """When the registry refused a connection, or hung up, by the clock."""
+    """When nobody answered, by the clock: a server was only just starting."""
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Traffic":
+    def __enter__(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._thread.join(30)
 
     @property
     def away(self) -> float:
-        """Seconds between the first and the last refusal."""
+        """Seconds between the first and the last time that nobody answered."""
         return self.refusals[-1] - self.refusals[0] if self.refusals else 0.0
+
+    def _fail(self, text: str) -> None:
+        self.failures.append(f"{time.strftime('%H:%M:%S')} {text}")
 
     def _run(self) -> None:
         while not self._ended.wait(PAUSE):
             self.rounds += 1
-            try:
-                self._round(f"round {self.rounds} at {time.time()}".encode())
-            except ssl.SSLCertVerificationError as error:
-                self.failures.append(f"{time.strftime('%H:%M:%S')} {error.verify_message}")
-            except (ConnectionError, http.client.HTTPException, ssl.SSLEOFError):
-                self.refusals.append(time.monotonic())
-            except (OSError, AssertionError) as error:
-                self.failures.append(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {error}")
+            self._round()
 
-    def _round(self, content: bytes) -> None:
-        """Push an image with one layer, and pull it."""
-        layer, config = _digest(content), b"{}"
-        for blob in (content, config):
+    def _round(self) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Person(Rounds):
+    """Somebody who pushes an image of one new layer and pulls it, over a connection for each request."""
+
+    registry: Registry = field(kw_only=True)
+    """The registry, with the authority that this person trusts for good."""
+
+    def _round(self) -> None:
+        try:
+            self._push_and_pull(f"round {self.rounds} at {time.time()}".encode())
+        except ssl.SSLCertVerificationError as error:
+            self._fail(error.verify_message)
+        except (ConnectionError, http.client.HTTPException, ssl.SSLEOFError):
+            self.refusals.append(time.monotonic())
+        except (OSError, AssertionError) as error:
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _push_and_pull(self, content: bytes) -> None:
+        layer = _layer(content)
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+            }
+        ).encode()
+        for blob in (layer, config):
             self._push_blob(blob)
         kind = "application/vnd.oci.image"
         manifest = json.dumps(
             {
                 "schemaVersion": 2,
                 "mediaType": f"{kind}.manifest.v1+json",
-                "config": {
-                    "mediaType": f"{kind}.config.v1+json",
-                    "digest": _digest(config),
-                    "size": len(config),
-                },
-                "layers": [{"mediaType": f"{kind}.layer.v1.tar", "digest": layer, "size": len(content)}],
+                "config": _descriptor(f"{kind}.config.v1+json", config),
+                "layers": [_descriptor(f"{kind}.layer.v1.tar", layer)],
             }
         ).encode()
         self._ask("PUT", "manifests/latest", 201, manifest, f"{kind}.manifest.v1+json")
         _, pulled = self._ask("GET", "manifests/latest", 200)
         assert pulled == manifest, "another manifest than was pushed"
-        _, blob = self._ask("GET", f"blobs/{layer}", 200)
-        assert blob == content, "another layer than was pushed"
+        _, blob = self._ask("GET", f"blobs/{_digest(layer)}", 200)
+        assert blob == layer, "another layer than was pushed"
 
     def _push_blob(self, content: bytes) -> None:
         location, _ = self._ask("POST", "blobs/uploads/", 202)
@@ -111,6 +133,58 @@ class Traffic:
             return answer.headers.get("Location", ""), said
         finally:
             connection.close()
+
+
+@dataclass
+class HostEngine(Rounds):
+    """A host whose engine pulls what that person has pushed last, as the host trusts the registry by then."""
+
+    container: str = field(kw_only=True)
+    """The host."""
+    registry: str = field(kw_only=True)
+    """`host:port`, as the hosts call it."""
+    account: tuple[str, str] = field(kw_only=True)
+    """Name and password."""
+    engine_away: int = 0
+    """How often the engine itself did not answer, or hung up."""
+
+    def _round(self) -> None:
+        name, password = self.account
+        login = {"username": name, "password": password, "serveraddress": self.registry}
+        header = f'header = "X-Registry-Auth: {urlsafe_b64encode(json.dumps(login).encode()).decode()}"'
+        image = f"fromImage={self.registry}/{REPOSITORY}&tag=latest"
+        ask = f"curl -sS -K - --unix-socket /run/docker.sock -X POST 'http://engine/images/create?{image}'"
+        try:
+            result = subprocess.run(
+                ["docker", "exec", "--interactive", self.container, "sh", "-c", ask],
+                input=header,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        except subprocess.TimeoutExpired:
+            self._fail("the engine did not end a pull within a minute")
+            return
+        said = result.stdout + result.stderr
+        if result.returncode or not said:
+            self.engine_away += 1
+        elif any(word in said for word in AWAY):
+            self.refusals.append(time.monotonic())
+        elif '"error"' in said or "Status: " not in said:
+            self._fail(said.strip().splitlines()[-1])
+
+
+def _layer(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        entry = tarfile.TarInfo("content")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, object]:
+    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
 
 
 def _digest(content: bytes) -> str:
