@@ -22,7 +22,8 @@ def main() -> int:
     sources = _sources()
     scripts = [path for path in sources if _is_shell(path)]
     python = [path for path in sources if path.suffix == ".py"]
-    workflows = [path for path in sources if path.parent.parts[-2:] == (".github", "workflows")]
+    places = ((".github", "workflows"), ("examples",))
+    workflows = [path for path in sources if path.suffix == ".yml" and path.parent.parts[-2:] in places]
     program = Path(sys.executable).parent
     try:
         with cache.lock("toolchain", lambda _: None) as lock:

@@ -4,7 +4,7 @@ import http.client
 import json
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cli.checks import Identity, identity_of
@@ -19,8 +19,8 @@ class Registry:
 
     address: str
     certificate_authority: str
-    account: tuple[str, str]
-    identity: Identity | None = None
+    account: tuple[str, str] = field(repr=False)
+    identity: Identity | None = field(default=None, repr=False)
     """What the client shows of itself, where it is asked."""
 
     @classmethod

@@ -19,7 +19,7 @@ from tests.e2e.command import Command, Result
 from tests.e2e.conftest import one_host_settings, take_down
 from tests.e2e.load import Load
 from tests.e2e.registry import Registry
-from tests.e2e.stack import PATIENCE, Clone, Stack
+from tests.e2e.stack import PATIENCE, Clone, Stack, eventually
 from tests.e2e.traffic import HostEngine, Person
 
 SHORT_LIVED = {"validityHours": 48, "earlyRenewalHours": 24}
@@ -76,8 +76,10 @@ def everybody(stack: Stack) -> Iterator[Everybody]:
         container=stack.container("web-1"), registry=outputs["registryAddress"], account=registry.account
     )
     load = Load(*stack.urls())
-    with load, person, host:
-        yield Everybody(person, host, load)
+    with load, person:
+        eventually("something is pushed", lambda: person.rounds > 1)
+        with host:
+            yield Everybody(person, host, load)
 
 
 def configure(stack: Stack, key: str, value: object) -> None:

@@ -143,7 +143,7 @@ class HostEngine(Rounds):
     """The host."""
     registry: str = field(kw_only=True)
     """`host:port`, as the hosts call it."""
-    account: tuple[str, str] = field(kw_only=True)
+    account: tuple[str, str] = field(kw_only=True, repr=False)
     """Name and password."""
     engine_away: int = 0
     """How often the engine itself did not answer, or hung up."""
