@@ -11,6 +11,7 @@ import settings as configuration
 from components import proxy, registry, retention
 from components.certificates import Certificate, CertificateArgs
 from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
+from components.external_registry import ExternalRegistry, ExternalRegistryArgs, external_trust
 from components.generations import authority, own_outputs, reached, takeovers
 from components.hosts.platforms import make_hosts
 from components.image import AppImage, AppImageArgs, images_below
@@ -27,19 +28,14 @@ if __name__ == "__main__":
 # settings: wrong ones end the program here, before anything is touched.
 settings = configuration.load()
 lifetime = settings.certificates
-passwords = {
-    account: pulumi.Output.secret(settings.passwords[account].get_secret_value())
-    for account in settings.accounts
-}
+passwords = {account: pulumi.Output.secret(settings.password(account)) for account in settings.accounts}
 
 # certificates: who may drive an engine, and which registry to trust.
 before = own_outputs()
 generations = takeovers(
     {"engine": lifetime.engine_ca_generation, "registry": lifetime.registry_ca_generation}, before
 )
-engine_ca, registry_ca = (
-    authority(what, generations[what], lifetime.authority_validity_hours) for what in ("engine", "registry")
-)
+engine_ca = authority("engine", generations["engine"], lifetime.authority_validity_hours)
 operator = Certificate(
     "operator",
     CertificateArgs(
@@ -63,6 +59,10 @@ access = EngineAccess(
     early_renewal_hours=lifetime.early_renewal_hours,
     before=before,
 )
+keeper = hosts[settings.registry_host] if settings.registry_host else None
+registry_ca = (
+    authority("registry", generations["registry"], lifetime.authority_validity_hours) if keeper else None
+)
 clients = {
     account: Certificate(
         f"{account}-registry-client",
@@ -75,17 +75,20 @@ clients = {
         ),
     )
     for account in settings.accounts
-    if settings.registry.client_certificates
+    if registry_ca and settings.registry.client_certificates
 }
-registry_host = hosts[settings.registry_host]
-trust = RegistryTrust(
-    address=f"{registry_host.name}:{settings.registry_port}",
-    certificate_authority_pem=registry_ca.trusted_pem,
-    host_address=registry_host.private_address,
-    username=configuration.HOSTS_ACCOUNT,
-    password=passwords[configuration.HOSTS_ACCOUNT],
-    insecure=settings.registry.insecure,
-    client=clients.get(configuration.HOSTS_ACCOUNT),
+trust = (
+    RegistryTrust(
+        address=settings.registry_address,
+        certificate_authority_pem=registry_ca.trusted_pem,
+        host_address=keeper.private_address,
+        username=settings.hosts_account,
+        password=passwords[settings.hosts_account],
+        insecure=settings.registry.insecure,
+        client=clients.get(settings.hosts_account),
+    )
+    if keeper and registry_ca
+    else external_trust(settings.registry.external, passwords)
 )
 first_images = {
     "registry": [registry.IMAGE],
@@ -105,36 +108,40 @@ engines = {
     for name, host in hosts.items()
 }
 
-# registry: behind TLS and accounts.
+# registry: ours, behind TLS and accounts, or someone else's.
 kept = settings.registry.retention
-images_registry = Registry(
-    "registry",
-    RegistryArgs(
-        engine=engines[settings.registry_host],
-        address=trust.address,
-        port=settings.registry_port,
-        authority=registry_ca,
-        client_certificates=settings.registry.client_certificates,
-        # While an authority takes over, every host trusts it first; one that asks for certificates, every host has
-        # one. Otherwise nobody waits for the slowest host.
-        trusted_by=[
-            engine.setup
-            for engine in engines.values()
-            if generations["registry"].predecessor or (clients and before)
-        ],
-        passwords=passwords,
-        validity_hours=lifetime.validity_hours,
-        early_renewal_hours=lifetime.early_renewal_hours,
-        insecure=settings.registry.insecure,
-        metrics_port=settings.registry.metrics_port,
-        # A local host has private addresses only.
-        metrics_ip=None if settings.platform.kind == "local" else registry_host.private_address,
-        retention=retention.Retention(
-            keep=kept.keep, days=kept.days, hour=kept.hour, services=tuple(settings.services)
-        )
-        if kept
-        else None,
-    ),
+images_registry = (
+    Registry(
+        "registry",
+        RegistryArgs(
+            engine=engines[keeper.name],
+            address=trust.address,
+            port=settings.registry_port,
+            authority=registry_ca,
+            client_certificates=settings.registry.client_certificates,
+            # While an authority takes over, every host trusts it first; one that asks for certificates, every host has
+            # one. Otherwise nobody waits for the slowest host.
+            trusted_by=[
+                engine.setup
+                for engine in engines.values()
+                if generations["registry"].predecessor or (clients and before)
+            ],
+            passwords=passwords,
+            validity_hours=lifetime.validity_hours,
+            early_renewal_hours=lifetime.early_renewal_hours,
+            insecure=settings.registry.insecure,
+            metrics_port=settings.registry.metrics_port,
+            # A local host has private addresses only.
+            metrics_ip=None if settings.platform.kind == "local" else keeper.private_address,
+            retention=retention.Retention(
+                keep=kept.keep, days=kept.days, hour=kept.hour, services=tuple(settings.services)
+            )
+            if kept
+            else None,
+        ),
+    )
+    if keeper and registry_ca
+    else ExternalRegistry("registry", ExternalRegistryArgs(trust=trust, engines=list(engines.values())))
 )
 
 # images: built on the build host, pushed, known by digest.
@@ -143,7 +150,7 @@ images = {
         name,
         AppImageArgs(
             engine=engines[settings.build_host],
-            registry=images_registry,
+            ready=images_registry.ready,
             account=trust,
             build=service.build,
             platform=service.build.platform or hosts[settings.build_host].platform,
@@ -171,10 +178,8 @@ for name, service in settings.services.items():
             domain=service.domain,
             environment=service.env,
             secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
-            after=[
-                retention.mark(name, engines[settings.registry_host], images[name].references, images[name])
-            ]
-            if kept
+            after=[retention.mark(name, engines[keeper.name], images[name].references, images[name])]
+            if kept and keeper
             else [],
         ),
     )
@@ -193,7 +198,7 @@ for key, value in stack_outputs(
     clients=clients,
     generations={
         "engine": reached(generations["engine"], engine_ca, setups),
-        "registry": reached(generations["registry"], registry_ca, [*setups, images_registry.settings.stdin]),
+        "registry": reached(generations["registry"], registry_ca, [*setups, *images_registry.trusting]),
     },
 ).items():
     pulumi.export(key, value)

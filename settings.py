@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
@@ -28,8 +28,12 @@ from configuration.kinds import (
     Port,
     PrivateNetworks,
     Region,
+    RegistryServer,
+    RegistryUser,
+    RepositoryPath,
     Seconds,
     Secret,
+    StackPath,
     SubnetId,
     Url,
     UrlPath,
@@ -42,14 +46,16 @@ from configuration.kinds import (
     reserved,
 )
 from configuration.problems import SettingsError  # what `validate` raises, so part of this module
+from configuration.registry_checks import EXTERNAL_PASSWORD
 
 __all__ = ["LocalPorts", "SettingsError", "StackSettings", "load", "validate"]
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keeps the images, builds them, runs the services."""
 
-RegistryMode = Literal["own", "insecure"]
-"""How a stack comes by its registry: its own behind TLS, or its own with plain HTTP, for trying out."""
+RegistryMode = Literal["own", "insecure", "external"]
+"""How a stack comes by its registry: its own behind TLS, its own with plain HTTP for trying out, or someone
+else's."""
 
 DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
 
@@ -197,8 +203,41 @@ class RetentionSettings(_Settings):
     """When the others are removed each day, by the clock of the registry's host, which is mostly UTC."""
 
 
+class ExternalRegistrySettings(_Settings):
+    """Someone else's registry in the place of the stack's own."""
+
+    server: Annotated[RegistryServer, Field(examples=["registry.example.com"])] | None = None
+    """Where it answers, `host` or `host:port`: `docker.io` for Docker Hub, or a cloud's. Either this or
+    `stack`."""
+
+    stack: Annotated[StackPath, Field(examples=["organization/slipway/base"])] | None = None
+    """Another Slipway stack, `organization/project/stack`, whose registry to use. Its outputs tell where it is
+    and whom to trust."""
+
+    namespace: RepositoryPath | None = None
+    """What the images' names begin with there, such as `team` for `docker.io/team/web`. Docker Hub needs one."""
+
+    username: Annotated[RegistryUser, Field(examples=["team"])]
+    """The account there, which may push and pull. Its password is `slipway:secrets.REGISTRY_PASSWORD`."""
+
+    certificate_authority: Annotated[str, Field(strict=True, min_length=1, examples=["ca.crt"])] | None = None
+    """The authority to trust for it: a PEM file, relative to the project, or its text. By default those that
+    every machine trusts."""
+
+    def authority(self, directory: Path) -> str:
+        """The authority's certificate, PEM; empty if none is set.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        text = self.certificate_authority or ""
+        if not text or text.lstrip().startswith("-----BEGIN"):
+            return text
+        return (directory / text).read_text(encoding="utf-8", errors="replace")
+
+
 class RegistrySettings(_Settings):
-    """The stack's own image registry."""
+    """The image registry: the stack's own, or someone else's."""
 
     users: Annotated[
         tuple[Annotated[Account, AfterValidator(reserved({HOSTS_ACCOUNT: "the stack's hosts use it"}))], ...],
@@ -218,6 +257,10 @@ class RegistrySettings(_Settings):
     metrics_cidrs: PrivateNetworks = ()
     """aws: private networks that may reach `metricsPort`, such as that of a VPC with a Prometheus in it, besides
     the stack's own app hosts."""
+
+    external: ExternalRegistrySettings | None = None
+    """Someone else's registry instead of the stack's own: then no host has the role `registry`, and accounts are
+    made there."""
 
     insecure: StrictBool = False
     """Plain HTTP, for trying out: the hosts' engines then take the registry without TLS (`insecure-registries`),
@@ -423,14 +466,23 @@ class StackSettings(_Settings):
     protect: StrictBool = False
     """Whether Pulumi refuses to delete hosts and the registry's data."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_host_without_a_registry(cls, values: Any) -> Any:
+        """By default the one host keeps the images, unless someone else does."""
+        registry = values.get("registry") if isinstance(values, dict) else None
+        if isinstance(registry, dict) and registry.get("external") and "hosts" not in values:
+            return {**values, "hosts": {"box": {"roles": ["build", "app"]}}}
+        return values
+
     def hosts_with(self, role: Role) -> tuple[str, ...]:
         """The names of the hosts that have this role, in the order of the configuration."""
         return tuple(name for name, host in self.hosts.items() if role in host.roles)
 
     @property
-    def registry_host(self) -> str:
-        """The name of the one host that keeps the images."""
-        return self.hosts_with("registry")[0]
+    def registry_host(self) -> str | None:
+        """The name of the one host that keeps the images; none does if someone else's registry has them."""
+        return next(iter(self.hosts_with("registry")), None)
 
     @property
     def build_host(self) -> str | None:
@@ -441,6 +493,12 @@ class StackSettings(_Settings):
     def registry_port(self) -> int:
         """The registry's TCP port, the same for hosts and for people."""
         return self.registry.port or REGISTRY_PORT + self.platform.port_offset
+
+    @property
+    def external_port(self) -> int:
+        """Where someone else's registry answers. Of another stack's it is not known here, so its default is taken."""
+        server = self.registry.external and self.registry.external.server
+        return int(server.partition(":")[2] or 443) if server else REGISTRY_PORT
 
     @property
     def registry_networks(self) -> tuple[str, ...]:
@@ -476,18 +534,33 @@ class StackSettings(_Settings):
 
     @property
     def registry_address(self) -> str:
-        """`host:port` of the registry, by which hosts know it and images are named."""
+        """`host:port` of the stack's own registry, by which hosts know it and images are named."""
         return f"{self.registry_host}:{self.registry_port}"
 
     @property
     def registry_mode(self) -> RegistryMode:
         """How the stack comes by its registry."""
+        if self.registry.external:
+            return "external"
         return "insecure" if self.registry.insecure else "own"
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Every account of the registry: the hosts' own, then the users'."""
+        """Every account of the stack's own registry, the hosts' first; or the one at someone else's."""
+        if self.registry.external:
+            return (self.registry.external.username,)
         return (HOSTS_ACCOUNT, *self.registry.users)
+
+    @property
+    def hosts_account(self) -> str:
+        """The account by which the stack's hosts push and pull."""
+        return self.accounts[0]
+
+    def password(self, account: str) -> str:
+        """The password of one of the accounts."""
+        if self.registry.external:
+            return self.secrets[EXTERNAL_PASSWORD].get_secret_value()
+        return self.passwords[account].get_secret_value()
 
     def service_hosts(self, service: str) -> tuple[str, ...]:
         """The names of the hosts that run this service, in the order of its roll-out."""

@@ -132,7 +132,7 @@ def rotate(stack: Stack, name: str) -> None:
         CommandError: there is no such account.
 
     """
-    if name not in stack.config.accounts:
+    if name not in _own(stack).accounts:
         raise _unknown(stack, name)
     _make_password(stack, name)
     then = (
@@ -153,7 +153,7 @@ def password(stack: Stack, name: str) -> str:
         CommandError: there is no such account, or it has no password yet.
 
     """
-    config = stack.config
+    config = _own(stack)
     if name not in config.accounts:
         raise _unknown(stack, name)
     if name not in config.accounts_with_password:
@@ -167,7 +167,7 @@ def password(stack: Stack, name: str) -> str:
 
 def show(stack: Stack) -> None:
     """Print the accounts as a table, without passwords."""
-    config = stack.config
+    config = _own(stack)
     console.table(
         "Registry accounts",
         ("account", "password"),
@@ -207,9 +207,23 @@ def _unknown(stack: Stack, name: str) -> CommandError:
     )
 
 
+def _own(stack: Stack) -> StackConfig:
+    """The configuration, if the registry, and so its accounts, are the stack's own."""
+    config = stack.config
+    if config.has_external_registry:
+        raise CommandError(
+            f"the registry of the stack '{stack.name}' is someone else's (slipway:registry.external), and so are its "
+            "accounts",
+            "Make and change them there. Which one the stack uses is slipway:registry.external.username, and its "
+            f"password `pulumi config set --secret --path slipway:secrets.REGISTRY_PASSWORD{stack.option}`.",
+            status=2,
+        )
+    return config
+
+
 def _editable(stack: Stack) -> StackConfig:
     """The configuration, if its list of users can be changed in its place."""
-    config = stack.config
+    config = _own(stack)
     if not config.users_can_be_edited:
         raise CommandError(
             f"{stack.project.name}:registry in {stack.config_file.name} is not written as YAML with a list of `users`, "

@@ -116,7 +116,9 @@ _PEOPLE = {"registry": ": people have to `./slip login` again before that"}
 def subjects(running: "Running") -> list[str]:
     """The stack's certificates: its authorities', and those that its servers and their clients show."""
     engines = [f"engine of {host}" for host in running.hosts]
-    registry = ["registry CA", "registry"] if running.outputs.get("registryCaCertificate") else []
+    # Someone else's authority and certificate are theirs to renew.
+    ours = running.outputs.get("registryCaCertificate") and running.mode != "external"
+    registry = ["registry CA", "registry"] if ours else []
     accounts = [f"account of {name}" for name in running.outputs.get("registryClientCertificates") or ()]
     return [*registry, *accounts, "engine CA", *engines, "operator"]
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ class Running:
 
     @property
     def mode(self) -> str:
-        """How the stack comes by its registry, as in `settings.py`: `own` or `insecure`."""
+        """How the stack comes by its registry, as in `settings.py`: `own`, `insecure` or `external`."""
         return str(self.outputs.get("registryMode", "own"))
 
     @property
@@ -192,7 +193,9 @@ class Check:
 
 
 def address(text: str) -> tuple[str, int]:
-    """Host and port of `host:port`, where an IPv6 address is in brackets."""
+    """Host and port of `host:port`, where an IPv6 address is in brackets. Docker Hub's API has a name of its own."""
+    if text == "docker.io":
+        text = "registry-1.docker.io"
     parts = urlsplit(f"//{text}")
     return parts.hostname or "", parts.port or 443
 
@@ -202,6 +205,7 @@ def get(
     context: ssl.SSLContext | None = None,
     account: tuple[str, str] | None = None,
     host: str = "",
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Answer:
     """Ask for a URL directly: no proxy, no redirect, no other authority than the context's.
 
@@ -210,6 +214,7 @@ def get(
         context: TLS, for https.
         account: name and password.
         host: the name to ask for, if it is not the URL's own.
+        headers: more to ask with.
 
     Raises:
         OSError: no connection, or one that TLS refuses.
@@ -224,17 +229,22 @@ def get(
         )
     else:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
-    headers = {"Host": host} if host else {}
+    asked = {**headers, **({"Host": host} if host else {})}
     if account:
-        headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
+        asked["Authorization"] = basic(account)
     try:
         connection.request(
-            "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=headers
+            "GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=asked
         )
         answer = connection.getresponse()
         return Answer(answer.status, answer.read().decode(errors="replace"), dict(answer.headers.items()))
     finally:
         connection.close()
+
+
+def basic(account: tuple[str, str]) -> str:
+    """The header by which an account proves itself."""
+    return f"Basic {b64encode(':'.join(account).encode()).decode()}"
 
 
 def trusting(ca: str = "", identity: Identity | None = None) -> ssl.SSLContext:
@@ -256,6 +266,14 @@ def trusting(ca: str = "", identity: Identity | None = None) -> ssl.SSLContext:
     return context
 
 
+def known_to_all(ca: str = "") -> ssl.SSLContext:
+    """TLS for a client that trusts whom this machine trusts, and one more authority (PEM)."""
+    context = ssl.create_default_context()
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
+
+
 def _registry(
     running: Running,
     path: str,
@@ -263,22 +281,33 @@ def _registry(
     ca: bool = True,
     account: bool = True,
     identity: Callable[[Running], Identity | None] = lambda running: running.identity,
+    accept: str = "application/json",
 ) -> Answer:
     host, port = running.registry
     literal = f"[{host}]" if ":" in host else host
     who = running.account if account else None
+    headers = {"Accept": accept}
     if running.mode == "insecure":
-        return get(f"http://{literal}:{port}{path}", account=who)
-    context = trusting(running.outputs["registryCaCertificate"] if ca else "", identity(running))
-    return get(f"https://{literal}:{port}{path}", context, who)
+        return get(f"http://{literal}:{port}{path}", account=who, headers=headers)
+    trusted = running.outputs["registryCaCertificate"] if ca else ""
+    context = known_to_all(trusted) if running.mode == "external" else trusting(trusted, identity(running))
+    url = f"https://{literal}:{port}{path}"
+    answer = get(url, context, who, headers=headers)
+    if who and answer.status == http.client.UNAUTHORIZED and running.mode == "external":
+        from cli.registry_tokens import token
+
+        if own := token(answer, who, context):
+            answer = get(url, context, headers={**headers, "Authorization": own})
+    return answer
 
 
 def answers_with_account(running: Running, _: str) -> str:
     """The registry's own welcome: an empty object."""
     answer = _registry(running, "/v2/")
-    if (answer.status, answer.body.strip()) != (200, "{}"):
+    # What others answer with is their own affair.
+    if answer.status != http.client.OK or (running.mode != "external" and answer.body.strip() != "{}"):
         raise Failed(f"HTTP {answer.status}: {_short(answer.body)}")
-    return "{}"
+    return "{}" if running.mode != "external" else "HTTP 200"
 
 
 def refuses_without_ca(running: Running, _: str) -> str:
@@ -296,7 +325,7 @@ def speaks_plain_http(running: Running, _: str) -> str:
         _registry(running, "/v2/")
     except OSError as error:
         raise Failed(f"it does not: {error}") from error
-    return "WARNING: whoever listens on the way reads passwords and images"
+    return Warned("for trying out only: whoever listens on the way reads passwords and images")
 
 
 def refuses_without_account(running: Running, _: str) -> str:
@@ -340,6 +369,22 @@ def catalogue_lists(running: Running, service: str) -> str:
         following = re.match(r"<([^>]+)>;\s*rel=\"?next", answer.headers.get("Link", ""))
         path = following[1] if following else ""
     raise Failed(f"{wanted} is not in the catalogue")
+
+
+def has_image(running: Running, service: str) -> str:
+    """The registry has a service's image, by its digest: someone else's shows nobody its catalogue."""
+    digest = str(running.outputs["images"][service]).partition("@")[2]
+    kinds = (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    )
+    repository = running.repository(service)
+    answer = _registry(running, f"/v2/{repository}/manifests/{digest}", accept=", ".join(kinds))
+    if answer.status != http.client.OK:
+        raise Failed(f"{repository}@{digest[:19]}: HTTP {answer.status}: {_short(answer.body)}")
+    return f"{repository}@{digest[:19]}"
 
 
 def pulls_by_digest(running: Running, subject: str) -> str:
@@ -486,6 +531,15 @@ def _registry_in(*modes: str) -> Callable[[Running], list[str]]:
     return lambda running: ["registry"] if running.mode in modes else []
 
 
+def _services_in(*modes: str) -> Callable[[Running], list[str]]:
+    return lambda running: running.services if running.mode in modes else []
+
+
+def _with_own_authority(running: Running) -> list[str]:
+    # Someone else's registry may have a certificate that every machine trusts.
+    return ["registry"] if running.mode != "insecure" and running.outputs["registryCaCertificate"] else []
+
+
 def _metrics(running: Running) -> list[str]:
     # Elsewhere than on this machine they answer in the hosts' own network only.
     url = str(running.outputs.get("registryMetricsUrl", ""))
@@ -499,12 +553,14 @@ def _asking_registry(running: Running) -> list[str]:
 CHECKS = (
     Check("the registry speaks plain HTTP", speaks_plain_http, _registry_in("insecure")),
     Check("/v2/ with account answers {}", answers_with_account, _registry_in("insecure")),
+    Check("/v2/ with account answers", answers_with_account, _registry_in("external")),
     Check("/v2/ with CA and account answers {}", answers_with_account, _registry_in("own")),
-    Check("/v2/ without the CA is an x509 error", refuses_without_ca, _registry_in("own")),
+    Check("/v2/ without the CA is an x509 error", refuses_without_ca, _with_own_authority),
     Check("/v2/ without account is 401", refuses_without_account, _registry_alone),
     Check("/v2/ refuses no certificate", refuses_without_certificate, _asking_registry),
     Check("/v2/ refuses a foreign certificate", refuses_foreign_identity, _asking_registry),
-    Check("the catalogue lists the image", catalogue_lists, lambda running: running.services),
+    Check("the catalogue lists the image", catalogue_lists, _services_in("own", "insecure")),
+    Check("the registry has the image", has_image, _services_in("external")),
     Check(
         "pulls by digest",
         pulls_by_digest,

@@ -57,10 +57,12 @@ def run(stack: Stack, *, as_json: bool) -> None:
         outputs["registryCaCertificate"],
         account,
         running.identity,
-        insecure=running.mode == "insecure",
+        mode=running.mode,
     )
     wanted = deployed(outputs)
-    found = images(api, wanted)
+    # Someone else's registry shows nobody its catalogue, and most of it is not ours: the stack's own repositories then.
+    own = sorted({name for repository, _ in wanted for name in (repository, f"{repository}-base")})
+    found = images(api, wanted, own if running.mode == "external" else None)
     show(stack.name, outputs["registryPublicAddress"], found, as_json=as_json)
     for repository, digest in sorted(wanted.keys() - {(image.repository, image.digest) for image in found}):
         where = ", ".join(wanted[repository, digest])
@@ -80,16 +82,21 @@ def deployed(outputs: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, ...
     return found
 
 
-def images(api: RegistryApi, running: Mapping[tuple[str, str], tuple[str, ...]]) -> list[Image]:
+def images(
+    api: RegistryApi,
+    running: Mapping[tuple[str, str], tuple[str, ...]],
+    repositories: Sequence[str] | None = None,
+) -> list[Image]:
     """Every tagged image, and those that run without a tag. By repository, and in each the newest first.
 
     Args:
         api: the registry.
         running: where an image runs, by repository and digest.
+        repositories: where to look; by default in all that the registry has.
 
     """
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        repositories = api.repositories()
+        repositories = api.repositories() if repositories is None else repositories
         tags = pool.map(api.tags, repositories)
         tagged = [
             (repository, tag) for repository, names in zip(repositories, tags, strict=True) for tag in names

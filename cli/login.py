@@ -126,6 +126,11 @@ def choose(
             f"the account '{wanted}' is in the configuration, but the registry does not know it yet",
             f"`./slip up{option}` puts it in place.",
         )
+    if outputs.get("registryMode") == "external":
+        raise CommandError(
+            f"the stack knows no password of an account '{wanted}' at {outputs['registryPublicAddress']}",
+            f"It has that of {', '.join(running)}; for another, `docker login` asks.",
+        )
     raise CommandError(
         f"the registry has no account '{wanted}'",
         f"Accounts: {', '.join(running) or 'none'}. `./slip account add {wanted}{option}` makes this one.",

@@ -71,6 +71,8 @@ def summary(stack: Stack) -> None:
     login = (
         f"./slip account password {users[0]}{option} |\n  docker login {registry} -u {users[0]} --password-stdin"
         if registry and users
+        else f"./slip login{option}"
+        if outputs.get("registryMode") == "external"
         else ""
     )
     console.facts(

@@ -5,7 +5,6 @@ import json
 import re
 import ssl
 import threading
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -13,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from cli.checks import PATIENCE, Answer, Identity, address, trusting
+from cli.checks import PATIENCE, Answer, Identity, address, basic, known_to_all, trusting
 from cli.errors import CommandError
 
 INDEXES = frozenset(
@@ -35,6 +34,9 @@ MANIFESTS = frozenset(
 PAGE = 100
 """How many names are asked for at a time; the registry may give fewer."""
 
+_SCOPE = re.compile(r"/(manifests|blobs|tags)/.*")
+"""What follows a repository's name in a path."""
+
 _NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next")
 
 
@@ -51,7 +53,7 @@ class RegistryApi:
         account: tuple[str, str],
         identity: Identity | None = None,
         *,
-        insecure: bool = False,
+        mode: str = "own",
     ) -> None:
         """Take up no connection yet.
 
@@ -60,13 +62,18 @@ class RegistryApi:
             ca: the authority that its certificate must come from, PEM.
             account: name and password.
             identity: the client's certificate and key, where the registry asks for them.
-            insecure: whether it speaks plain HTTP.
+            mode: `own`; `insecure` for plain HTTP; `external` for someone else's, whose certificate may be one that
+                every machine trusts, and who may want tokens in the place of passwords.
 
         """
         self.address = registry
         self._target = address(registry)
-        self._tls = None if insecure else trusting(ca, identity)
-        self._authorization = f"Basic {b64encode(':'.join(account).encode()).decode()}"
+        self._tls = (
+            None if mode == "insecure" else known_to_all(ca) if mode == "external" else trusting(ca, identity)
+        )
+        self._account, self._takes_tokens = account, mode == "external"
+        # What it has to be asked with, by repository: a token is for one.
+        self._authorizations: dict[str, str] = {}
         # A connection for each thread, kept open: every new one costs a handshake, and there is an image a request.
         self._local = threading.local()
 
@@ -152,10 +159,22 @@ class RegistryApi:
         return self._exchange(self._local.connection, path, accept)
 
     def _exchange(self, connection: http.client.HTTPConnection, path: str, accept: str) -> Answer:
-        connection.request("GET", path, headers={"Authorization": self._authorization, "Accept": accept})
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-        return Answer(answer.status, body, {name.lower(): value for name, value in answer.headers.items()})
+        scope = _SCOPE.sub("", path)
+        authorization = self._authorizations.get(scope) or basic(self._account)
+        connection.request("GET", path, headers={"Authorization": authorization, "Accept": accept})
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+        answer = Answer(
+            response.status, body, {name.lower(): value for name, value in response.headers.items()}
+        )
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._tls and self._takes_tokens:
+            from cli.registry_tokens import token
+
+            own = token(answer, self._account, self._tls)
+            if own and scope not in self._authorizations:
+                self._authorizations[scope] = own
+                return self._exchange(connection, path, accept)
+        return answer
 
     def _json(self, answer: Answer) -> dict[str, Any]:
         try:

@@ -69,6 +69,11 @@ class StackConfig:
         return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
 
     @property
+    def has_external_registry(self) -> bool:
+        """Whether someone else's registry is in the place of the stack's own, so that accounts are made there."""
+        return bool(self._object("registry").get("external"))
+
+    @property
     def users_can_be_edited(self) -> bool:
         """Whether Pulumi can change the list of users in its place: what holds it is YAML, not an object in a text.
 
@@ -83,8 +88,8 @@ class StackConfig:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Every account of the registry."""
-        return (HOSTS_ACCOUNT, *self.users)
+        """Every account of the stack's own registry."""
+        return () if self.has_external_registry else (HOSTS_ACCOUNT, *self.users)
 
     @property
     def accounts_with_password(self) -> frozenset[str]:

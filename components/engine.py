@@ -44,7 +44,7 @@ class RegistryTrust:
     """The registry as its clients see it: its address, the authority to trust, the account to use."""
 
     address: str
-    """`host:port`, the first part of every image's name. The hosts know the registry by it."""
+    """`host:port`, or `host`: the first part of every image's name. The hosts know the registry by it."""
     host_address: pulumi.Input[str]
     """Where the other hosts reach the registry's host: an IP address, or a name that they resolve already."""
     certificate_authority_pem: pulumi.Input[str]
@@ -57,6 +57,12 @@ class RegistryTrust:
     """Whether it speaks plain HTTP, which an engine takes from those registries only that it is told."""
     client: Certificate | None = None
     """The certificate that the hosts show it, where it asks for one."""
+    namespace: str = ""
+    """What comes between the address and the names of the stack's images, in someone else's registry."""
+
+    def repository(self, name: str) -> str:
+        """The whole name of one of the stack's images, without tag and digest."""
+        return "/".join(part for part in (self.address, self.namespace, name) if part)
 
 
 @dataclass(frozen=True, kw_only=True)

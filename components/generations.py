@@ -83,7 +83,11 @@ def _finished(outputs: Mapping[str, object], what: str) -> int | None:
 
 def own_outputs() -> Mapping[str, object]:
     """This stack's outputs, as the last update that ended well left them."""
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    return outputs_of(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
+
+
+def outputs_of(name: str) -> Mapping[str, object]:
+    """The outputs of a stack by its full name, secret ones in clear text; none if there is no such stack."""
     # What a StackReference asks for, without a resource of its own in every stack's state.
     answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
     outputs: Mapping[str, object] = (answer.value or {}).get("outputs") or {}
@@ -109,15 +113,17 @@ def authority(what: str, takeover: Takeover, validity_hours: int) -> Certificate
 
 
 def reached(
-    takeover: Takeover, ca: CertificateAuthority, applied: Sequence[pulumi.Output[str | None]]
+    takeover: Takeover, ca: CertificateAuthority | None, applied: Sequence[pulumi.Output[str | None]]
 ) -> pulumi.Output[int]:
     """The generation that the stack has once this update has ended well.
 
     Args:
         takeover: what the update does.
-        ca: the authority.
+        ca: the authority. None where someone else's does: one of the stack's own would begin anew.
         applied: what was handed to whoever has to know it. An update of chosen targets leaves some as they were.
     """
+    if ca is None:
+        return pulumi.Output.from_input(takeover.wanted)
 
     def generation(texts: list[str | None]) -> int:
         certificate, *handed = ((text or "").strip() for text in texts)

@@ -1,6 +1,6 @@
 """A service's image: built on the build host, pushed to the registry, known by its digest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,6 @@ import pulumi_docker as docker
 from components.base_images import base_images
 from components.content import content_tag, source
 from components.engine import DockerEngine, RegistryTrust
-from components.registry import Registry
 from settings import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 
 
@@ -27,8 +26,8 @@ class AppImageArgs:
 
     engine: DockerEngine
     """The engine that builds it."""
-    registry: Registry
-    """The registry that keeps it."""
+    ready: Sequence[pulumi.Resource]
+    """What has to be there before somebody pushes."""
     account: RegistryTrust
     """The registry's address, and the account to push with."""
     build: BuildSettings
@@ -70,9 +69,10 @@ class AppImage(pulumi.ComponentResource):
         step: "_Step",
         arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     ) -> pulumi.Output[str]:
+        repository = args.account.repository(name)
         image = docker.Image(
             f"{name}-image",
-            image_name=f"{args.account.address}/{name}:{step.tag}",
+            image_name=f"{repository}:{step.tag}",
             build=docker.DockerBuildArgs(
                 context=step.build.context,
                 dockerfile=step.build.dockerfile_path,
@@ -82,9 +82,10 @@ class AppImage(pulumi.ComponentResource):
             registry=docker.RegistryArgs(
                 server=args.account.address, username=args.account.username, password=args.account.password
             ),
-            opts=args.engine.runs_here(pulumi.ResourceOptions(parent=self, depends_on=args.registry.ready)),
+            opts=args.engine.runs_here(pulumi.ResourceOptions(parent=self, depends_on=args.ready)),
         )
-        return image.repo_digest
+        # Engines tell images of Docker Hub by shorter names, by which they are nobody's in particular.
+        return image.repo_digest.apply(lambda digest: f"{repository}@{digest.partition('@')[2]}")
 
 
 @dataclass(frozen=True)

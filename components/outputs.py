@@ -29,7 +29,7 @@ def stack_outputs(
 
     `README.md` has the table of keys for people.
     """
-    registry_host = hosts[settings.registry_host]
+    registry_host = hosts[settings.registry_host] if settings.registry_host else None
     all_passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**passwords))
     ssh_private_key: pulumi.Output[str] = pulumi.Output.secret(ssh_key.private_key_openssh)
     client_keys: pulumi.Output[dict[str, pulumi.Output[str]]] = pulumi.Output.secret(
@@ -41,10 +41,12 @@ def stack_outputs(
         "registryAddress": trust.address,
         "registryPublicAddress": pulumi.Output.concat(
             settings.registry.domain or registry_host.address, f":{settings.registry_port}"
-        ),
+        )
+        if registry_host
+        else trust.address,
         "registryCaCertificate": "" if trust.insecure else trust.certificate_authority_pem,
         "registryMode": settings.registry_mode,
-        "registryMetricsUrl": _metrics(settings, registry_host),
+        "registryMetricsUrl": _metrics(settings, registry_host) if registry_host else "",
         "registryAccounts": list(settings.accounts),
         "registryPasswords": all_passwords,
         "registryClientCertificates": {name: client.certificate_pem for name, client in clients.items()},

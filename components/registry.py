@@ -119,8 +119,8 @@ class Registry(pulumi.ComponentResource):
 
     ready: list[pulumi.Resource]
     """What has to be there before somebody pushes or pulls."""
-    settings: command.remote.Command
-    """What puts its configuration, accounts and certificate in place."""
+    trusting: list[pulumi.Output[str | None]]
+    """What was handed over so that it is trusted: its configuration, accounts and certificate."""
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Registry", name, None, opts)
@@ -141,7 +141,7 @@ class Registry(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        settings = self.settings = command.remote.Command(
+        settings = command.remote.Command(
             f"{name}-settings",
             connection=host.ssh,
             create=host.as_root("bash -s"),
@@ -233,6 +233,7 @@ class Registry(pulumi.ComponentResource):
             opts=host.lives_here(pulumi.ResourceOptions(parent=self, depends_on=[container])),
         )
         self.ready = [answers]
+        self.trusting = [settings.stdin]
         self.register_outputs({})
 
 

@@ -129,5 +129,7 @@ class Service(pulumi.ComponentResource):
             delete=host.as_root(f"{SWITCH} --remove {name}"),
             # No triggers: they would replace the command, whose `delete` then takes the service away.
             add_previous_output_in_env=False,
-            opts=host.lives_here(pulumi.ResourceOptions(parent=self)),
+            # It is replaced with its host only. After an update that ended amid that, Pulumi would make the new one
+            # first, and then carry out the old one's `delete` on the new host.
+            opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
         )

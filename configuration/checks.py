@@ -74,7 +74,7 @@ class Checks:
         return not any(hole[0] == "hosts" and (len(hole) < 3 or hole[2] == "roles") for hole in self.holes)
 
     def roles(self) -> Iterator[Problem]:
-        needed: list[Role] = ["registry"]
+        needed: list[Role] = [] if self.settings.registry.external else ["registry"]
         if self.settings.services or not self.whole("services"):
             needed += ["build", "app"]
         for role in needed:
@@ -267,6 +267,8 @@ class Checks:
             )
 
     def passwords(self) -> Iterator[Problem]:
+        if self.settings.registry.external:
+            return
         for account in self.settings.accounts:
             if account not in self.settings.passwords and self.whole("passwords", account):
                 location = ("passwords", account)

@@ -270,6 +270,39 @@ PrivateNetworks = Annotated[
 ]
 
 
+RegistryServer = Annotated[
+    StrictStr,
+    Matching(
+        # As Docker tells a registry from a part of an image's name: by a dot or a port.
+        r"(?=.*[.:])[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
+        "not a registry's address",
+        "Write host or host:port in lower case, such as docker.io; what follows a slash is `namespace`.",
+        length=255,
+    ),
+]
+RepositoryPath = Annotated[
+    StrictStr,
+    Matching(
+        r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*",
+        "not the beginning of an image's name",
+        "Write it such as team, or team/apps, in lower case.",
+        length=128,
+    ),
+]
+RegistryUser = Annotated[
+    StrictStr,
+    Matching(r"[!-9;-~]+", "not an account's name", "Write it without blanks and colons.", length=255),
+]
+StackPath = Annotated[
+    StrictStr,
+    Matching(
+        r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+",
+        "not a stack's full name",
+        "Write organization/project/stack; without Pulumi Cloud the organization is organization.",
+    ),
+]
+
+
 def _region(region: str) -> str:
     if region not in REGIONS:
         raise mistake("not a region of AWS", f"{suggestion(region, REGIONS)}Write one such as eu-central-1.")

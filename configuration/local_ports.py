@@ -66,7 +66,8 @@ def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
     for host in settings.hosts:
         for port, what in settings.published_ports(host).items():
             yield port, f"{what} of {host}", ("hosts", host, "slot")
-    yield settings.registry_port, "the registry", ("registry", "port")
+    if settings.registry_host:
+        yield settings.registry_port, "the registry", ("registry", "port")
     if settings.registry.metrics_port:
         yield settings.registry.metrics_port, "the registry's metrics", ("registry", "metricsPort")
 

@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from configuration.problems import Problem
+from configuration.problems import Problem, path_of
 
 if TYPE_CHECKING:
     from configuration.checks import Checks
+    from settings import ExternalRegistrySettings
+
+DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+"""Names of Docker Hub."""
+EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
+"""Which of `slipway:secrets` is the password of the account at someone else's registry."""
 
 SHOWS_NO_CERTIFICATE = 29
 """From this Docker Engine on new hosts keep images in containerd's store, and what pulls into that and pushes from it
@@ -17,8 +23,11 @@ def registry_problems(checks: "Checks") -> Iterator[Problem]:
     """Every mistake of this kind in a configuration."""
     if checks.whole("registry"):
         yield from _insecure(checks)
-        yield from _metrics_port(checks)
-        yield from _client_certificates(checks)
+        if checks.settings.registry.external:
+            yield from _external(checks, checks.settings.registry.external)
+        else:
+            yield from _metrics_port(checks)
+            yield from _client_certificates(checks)
 
 
 def _insecure(checks: "Checks") -> Iterator[Problem]:
@@ -81,3 +90,57 @@ def _metrics_port(checks: "Checks") -> Iterator[Problem]:
             "Set another, such as 5001.",
             port,
         )
+
+
+def _external(checks: "Checks", external: "ExternalRegistrySettings") -> Iterator[Problem]:
+    """Someone else's registry takes the place of the stack's own, with all that belongs to that."""
+    settings, here = checks.settings, ("registry", "external")
+    if (external.server is None) == (external.stack is None):
+        both = external.server is not None
+        yield Problem(
+            (*here, "stack" if both else "server"),
+            "set beside server" if both else "missing",
+            "Leave one of the two out." if both else "Set it, such as docker.io, or set stack.",
+        )
+    if external.server in DOCKER_HUB and not external.namespace:
+        yield Problem(
+            (*here, "namespace"), "missing", "Docker Hub's images belong to somebody: set it, such as team."
+        )
+    if external.certificate_authority and (wrong := _authority(checks, external)):
+        yield Problem((*here, "certificateAuthority"), *wrong)
+    if EXTERNAL_PASSWORD not in settings.secrets and checks.whole("secrets", EXTERNAL_PASSWORD):
+        path = path_of(("secrets", EXTERNAL_PASSWORD))
+        yield Problem(
+            ("secrets", EXTERNAL_PASSWORD),
+            f"not set, and it is the password of {external.username} at the registry",
+            f"Set it: `pulumi config set --secret --path {path}`.",
+        )
+    for host in settings.hosts_with("registry") if checks.roles_known else ():
+        yield Problem(
+            ("hosts", host, "roles"),
+            "has registry, whose place slipway:registry.external takes",
+            "Take registry out of them.",
+        )
+    for field in sorted(settings.registry.model_fields_set - {"external", "mirror"}):
+        if getattr(settings.registry, field) != type(settings.registry).model_fields[field].default:
+            key = type(settings.registry).model_fields[field].alias or field
+            yield Problem(
+                ("registry", key),
+                "belongs to a registry of the stack's own, whose place slipway:registry.external takes",
+                "Take one of the two out.",
+            )
+
+
+def _authority(checks: "Checks", external: "ExternalRegistrySettings") -> tuple[str, str] | None:
+    """What is wrong with the authority, and what to write; None if it is one."""
+    import ssl  # not for everybody: most stacks have a registry of their own
+
+    try:
+        text = external.authority(checks.directory)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}", "Write a PEM file, relative to the project's directory."
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        return "holds no certificate", "Write a PEM file that begins with -----BEGIN CERTIFICATE-----."
+    return None

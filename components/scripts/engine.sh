@@ -5,7 +5,8 @@
 # The values come ahead of this text, on standard input (components/script.py):
 #   BIRTH                                    identity of this machine
 #   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
-#   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM)
+#   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM), empty if every
+#                                            machine trusts it
 #   REGISTRY_HOST_ADDRESS                    where its host is, if it is an IP address
 #   INSECURE_REGISTRY                        the same host:port where it speaks plain HTTP, else empty
 #   CLIENT_CERTIFICATE CLIENT_KEY            as whom this host comes to the registry (PEM); empty if it does not ask
@@ -14,7 +15,7 @@ set -euo pipefail
 umask 077
 
 : "${BIRTH:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
-: "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS:?}" "${REGISTRY_CA:?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
+: "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
 
 fail() {
   echo "slipway: $1" >&2
@@ -96,7 +97,11 @@ wait_for_engine() {
 # The engine reads the registry's folder at each pull and push.
 trust_registry() {
   local folder=/etc/docker/certs.d/$REGISTRY_ADDRESS
-  put "$folder/ca.crt" 0644 <<<"$REGISTRY_CA"
+  if [ -n "$REGISTRY_CA" ]; then
+    put "$folder/ca.crt" 0644 <<<"$REGISTRY_CA"
+  else
+    rm -f "$folder/ca.crt"
+  fi
   if [ -n "$CLIENT_CERTIFICATE" ]; then
     put "$folder/client.key" 0600 <<<"$CLIENT_KEY"
     put "$folder/client.cert" 0644 <<<"$CLIENT_CERTIFICATE"

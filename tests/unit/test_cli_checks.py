@@ -231,7 +231,9 @@ def test_a_registry_that_asks_for_certificates_is_shown_one(
         stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}", **(shown if identity else {}))
         results = {
             result.check: result
-            for result in verify(stack, CHECKS[:6])
+            for result in verify(
+                stack, [one for one in CHECKS if one.title.startswith(("/v2/", "the catalogue"))]
+            )
             if result.subject in ("registry", "web")
         }
     assert results.pop("/v2/ without the CA is an x509 error").passed

@@ -108,19 +108,10 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         group=HOST_GROUP, direction="egress", what="dns-udp", protocol="udp", port=DNS, network=EVERYWHERE
     )
 
-    port = settings.registry_port
-    for network in settings.registry_networks:
-        yield Rule(group="registry", direction="ingress", what="registry", port=port, network=network)
-    for client in ("app", "build"):
-        if client in present:
-            yield Rule(group="registry", direction="ingress", what="registry", port=port, peer=client)
-    if metrics := settings.registry.metrics_port:
-        for network in settings.registry.metrics_cidrs:
-            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, network=network)
-        if "app" in present:
-            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, peer="app")
-    if "build" in present:
-        yield Rule(group="build", direction="egress", what="registry", port=port, peer="registry")
+    if "registry" in present:
+        yield from _registry_rules(settings, present)
+    elif "build" in present and (port := settings.external_port) not in (HTTP, HTTPS):
+        yield Rule(group="build", direction="egress", what="registry", port=port, network=EVERYWHERE)
     if "app" in present:
         # Services speak to databases, mail servers and other people's APIs, wherever these are.
         yield Rule(group="app", direction="egress", what="all", protocol=ALL, network=EVERYWHERE)
@@ -134,6 +125,23 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         for network in allowed:
             for number, what in ((HTTP, "http"), (HTTPS, "https")):
                 yield Rule(group=group, direction="ingress", what=what, port=number, network=network)
+
+
+def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
+    """Who reaches the stack's own registry."""
+    port = settings.registry_port
+    for network in settings.registry_networks:
+        yield Rule(group="registry", direction="ingress", what="registry", port=port, network=network)
+    for client in ("app", "build"):
+        if client in present:
+            yield Rule(group="registry", direction="ingress", what="registry", port=port, peer=client)
+    if metrics := settings.registry.metrics_port:
+        for network in settings.registry.metrics_cidrs:
+            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, network=network)
+        if "app" in present:
+            yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, peer="app")
+    if "build" in present:
+        yield Rule(group="build", direction="egress", what="registry", port=port, peer="registry")
 
 
 def is_ipv4(network: str) -> bool:

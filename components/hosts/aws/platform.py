@@ -102,7 +102,8 @@ class AwsPlatform(pulumi.ComponentResource):
             )
             for host, its in settings.hosts.items()
         }
-        self._keep_data(hosts[settings.registry_host], places)
+        if keeper := settings.registry_host:
+            self._keep_data(keeper, hosts[keeper], places)
         self.hosts = {host: made.host for host, made in hosts.items()}
         self._make_records(self.hosts)
         self.register_outputs({"hosts": sorted(self.hosts)})
@@ -147,14 +148,14 @@ class AwsPlatform(pulumi.ComponentResource):
         )
         return own.vpc_id, [_Place(subnet.id, subnet.availability_zone) for subnet in own.subnets], [own]
 
-    def _keep_data(self, host: AwsHost, places: Sequence[_Place]) -> None:
+    def _keep_data(self, name: str, host: AwsHost, places: Sequence[_Place]) -> None:
         """Gives the registry's host its volume, and the volume its snapshots."""
         settings, registry = self._settings, self._settings.registry
         data = RegistryVolume(
             "registry-data",
             RegistryVolumeArgs(
                 label=f"{self._label}-images",
-                zone=places[settings.subnet(settings.registry_host, len(places))].zone,
+                zone=places[settings.subnet(name, len(places))].zone,
                 size_gib=registry.data_size,
                 protect=settings.protect,
             ),

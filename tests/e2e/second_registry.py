@@ -1,0 +1,124 @@
+"""A registry that is none of Slipway's: its own authority, its own account, on this machine but out of the stacks."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import bcrypt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.e2e.registry import Registry
+from tests.e2e.stack import docker, eventually
+
+IMAGE = "registry:3.1.1"
+NAME = "slipway-e2e-second-registry"
+ACCOUNT = "team"
+PORT = 5977
+
+CONFIG = """\
+version: 0.1
+storage: { filesystem: { rootdirectory: /var/lib/registry } }
+http:
+  addr: ADDRESS
+  secret: nobody-else-has-it
+  tls: { certificate: /etc/distribution/tls.crt, key: /etc/distribution/tls.key }
+auth: { htpasswd: { realm: second, path: /etc/distribution/htpasswd } }
+"""
+
+
+@dataclass(frozen=True)
+class SecondRegistry:
+    """Where it is, whom to trust for it, and its account."""
+
+    address: str
+    ca: str
+    password: str
+
+    @property
+    def client(self) -> Registry:
+        """The registry, as its account sees it."""
+        return Registry(self.address, self.ca, (ACCOUNT, self.password))
+
+
+def _gateway() -> str:
+    """An address of this machine that containers reach, whatever network they are in, and nobody from outside.
+
+    A host's own engine has the usual bridge's addresses for itself, so a network of its own gives it.
+    """
+    docker("network", "create", NAME)
+    return docker("network", "inspect", NAME, "--format", "{{ (index .IPAM.Config 0).Gateway }}")
+
+
+def _remove() -> None:
+    docker("rm", "--force", "--volumes", NAME, check=False)
+    docker("network", "rm", NAME, check=False)
+
+
+@contextmanager
+def second_registry(folder: Path) -> Iterator[SecondRegistry]:
+    """Such a registry, for as long as the block runs."""
+    _remove()
+    gateway = _gateway()
+    address = f"{gateway}:{PORT}"
+    ca, certificate, key = _certificates(gateway)
+    password = secrets.token_urlsafe(12)
+    files = {
+        "config.yml": CONFIG.replace("ADDRESS", address),
+        "tls.crt": certificate,
+        "tls.key": key,
+        "htpasswd": f"{ACCOUNT}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    # Not in that network itself: Docker keeps containers of different networks apart.
+    docker(
+        *("run", "--detach", "--name", NAME, "--network", "host", "--env", "OTEL_TRACES_EXPORTER=none"),
+        *("--volume", f"{folder}:/etc/distribution:ro", IMAGE),
+    )
+    found = SecondRegistry(address, ca, password)
+    try:
+        eventually("the second registry answers", found.client.answers, 30)
+        yield found
+    finally:
+        _remove()
+
+
+def _certificates(address: str) -> tuple[str, str, str]:
+    """An authority, and a certificate of it with its key, PEM."""
+    now = datetime.now(UTC)
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Somebody else's CA")])
+
+    def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType) -> str:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(authority)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=2))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+    return (
+        signed(authority, authority_key.public_key(), x509.BasicConstraints(ca=True, path_length=0)),
+        signed(
+            x509.Name([]),
+            key.public_key(),
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]),
+        ),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    )
