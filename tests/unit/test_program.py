@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from components.external_registry import _mistake
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -267,6 +268,62 @@ def test_the_registry_speaks_tls_unless_it_is_told_not_to(
     assert answers.endswith(" http://yard:5000")
     assert insecure.outputs["registryMode"] == "insecure"
     assert insecure.outputs["registryCaCertificate"] == ""
+
+
+EXTERNAL = {
+    "hosts": {"build": {"roles": ["build"]}, "web-1": {"roles": ["app"]}},
+    "registry": {"external": {"server": "docker.io", "namespace": "team", "username": "bot"}},
+    "secrets": {"REGISTRY_PASSWORD": "password-at-docker-hub"},
+}
+
+
+def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
+    program = run(json.dumps(EXTERNAL))
+    assert not [r for r in program.resources.values() if r.request.name.startswith("registry-c")]
+    for host in ("build", "web-1"):
+        trial = program.named(f"{host}-registry-login").inputs["stdin"].value
+        assert "SERVER=docker.io" in trial
+        assert "ACCOUNT=bot" in trial
+        assert "PASSWORD=password-at-docker-hub" in trial
+        assert "REGISTRY_CA=''" in program.named(f"{host}-setup").inputs["stdin"].value
+    image = program.named("web-image", "docker:index/image:Image").inputs
+    assert image["imageName"].startswith("docker.io/team/web:")
+    assert image["registry"]["server"] == "docker.io"
+    # By its whole name, whatever an engine calls it.
+    assert program.outputs["images"] == {"web": "docker.io/team/web@sha256:web-image"}
+    assert program.outputs["registryMode"] == "external"
+    assert program.outputs["registryAddress"] == program.outputs["registryPublicAddress"] == "docker.io"
+    assert program.outputs["registryAccounts"] == ["bot"]
+    assert program.outputs["registryPasswords"] == Secret({"bot": "password-at-docker-hub"})
+    for resource in program.resources.values():
+        assert "password-at-docker-hub" not in text_outside_secrets(resource.inputs), resource.urn
+
+
+def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "registryPublicAddress": "203.0.113.7:5000",
+        "registryCaCertificate": "the other's CA",
+        "registryMode": "own",
+    }
+    monkeypatch.setattr("components.external_registry.outputs_of", {"organization/slipway/base": told}.get)
+    external = {"stack": "organization/slipway/base", "username": "guest"}
+    program = run(json.dumps({**EXTERNAL, "registry": {"external": external}}))
+    assert program.outputs["images"] == {"web": "203.0.113.7:5000/web@sha256:web-image"}
+    assert program.outputs["registryCaCertificate"] == "the other's CA"
+    assert "REGISTRY_CA='the other'" in program.named("web-1-setup").inputs["stdin"].value
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, "does not tell registryPublicAddress"),
+        ({"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"}, "no host of this stack reaches"),
+        ({"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"}, "behind TLS"),
+    ],
+)
+def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str], said: str) -> None:
+    whole = {"registryCaCertificate": "", **told} if told else {}
+    assert said in _mistake(whole)
 
 
 def test_metrics_are_on_a_private_port_or_nowhere(program: Program) -> None:
