@@ -220,6 +220,10 @@ main() {
   # A run whose operator was killed goes on: two must not get into each other's way.
   exec 9>/run/slipway-engine.lock
   flock 9
+  # A run that was killed may have changed files that the engine has not read yet.
+  local unread=/run/slipway-engine-unread killed=false
+  [ ! -e "$unread" ] || killed=true
+  touch "$unread"
   changed=false
   if ! command -v dockerd >/dev/null || ! command -v curl >/dev/null; then
     install_engine
@@ -237,7 +241,7 @@ main() {
   fi
   if $others; then changed=true; fi
   put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
-  if $changed; then
+  if $changed || $killed; then
     systemctl daemon-reload
     systemctl enable -q docker.socket docker.service
     # After some starts that failed systemd would not even try any more.
@@ -247,6 +251,7 @@ main() {
     systemctl start docker.service
     if $reload; then systemctl reload docker.service; fi
   fi
+  rm -f "$unread"
   name_registry
   trust_registry
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"

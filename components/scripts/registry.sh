@@ -105,7 +105,10 @@ main() {
   }
   # A missing file of accounts would make the registry invent one and print its password.
   put htpasswd <<<"$ACCOUNTS"
-  local shown
+  # A run that was killed may have changed files that the registry has not read yet.
+  local shown running unread=/run/slipway-registry-unread killed=false
+  [ ! -e "$unread" ] || killed=true
+  touch "$unread"
   shown=$(leaf 2>/dev/null <"$folder/tls.crt" || true)
   # What leads to an authority that nobody trusts any more may be shown until the next start: it is no reason for one.
   put tls.crt <<<"$CERTIFICATE"
@@ -116,12 +119,13 @@ main() {
   put config.yml <<<"$CONFIG"
   put tls.key <<<"$KEY"
   [ "$shown" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
-  local running
+  ! $killed || changed=true
   if running=$(docker inspect slipway-registry --format '{{ .State.Running }}' 2>/dev/null) && { $changed || $running; }; then
     ! $changed || docker restart slipway-registry >/dev/null
     # Who pushes or pulls next must not meet a registry that is only just starting.
     /usr/local/lib/slipway/wait-for-registry "$URL"
   fi
+  rm -f "$unread"
   retention
 }
 
