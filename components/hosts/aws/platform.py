@@ -59,7 +59,8 @@ class AwsPlatform(pulumi.ComponentResource):
         self._catalogue = Catalogue(self._region, pulumi.InvokeOptions(provider=self._aws))
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
-        images = self._images()
+        # Whatever AWS must be asked, before anything is made.
+        images, zone_id = self._images(), self._zone_id()
         vpc_id, places, network = self._places()
         firewall = SecurityGroups(
             "firewall",
@@ -105,7 +106,7 @@ class AwsPlatform(pulumi.ComponentResource):
         if keeper := settings.registry_host:
             self._keep_data(keeper, hosts[keeper], places)
         self.hosts = {host: made.host for host, made in hosts.items()}
-        self._make_records(self.hosts)
+        self._make_records(zone_id)
         self.register_outputs({"hosts": sorted(self.hosts)})
 
     def _images(self) -> dict[str, str]:
@@ -175,21 +176,21 @@ class AwsPlatform(pulumi.ComponentResource):
                 self._inside,
             )
 
-    def _make_records(self, hosts: dict[str, Host]) -> None:
+    def _zone_id(self) -> str | None:
+        """The id of the stack's zone, if it has one."""
+        zone, connect = self._settings.platform.zone, self._settings.platform.connect
+        return None if zone is None else self._catalogue.hosted_zone(zone, private=connect == "private")
+
+    def _make_records(self, zone_id: str | None) -> None:
         """Makes a record for each name that is in the stack's zone."""
-        names, zone = self._settings.names_in_zone(), self._settings.platform.zone
-        if zone is None:
-            return
-        private = self._settings.platform.connect == "private"
-        zone_id = self._catalogue.hosted_zone(zone, private=private)
-        for name, its in names.items():
+        for name, its in self._settings.names_in_zone().items() if zone_id else ():
             aws.route53.Record(
                 name,
-                zone_id=zone_id,
+                zone_id=str(zone_id),
                 name=name,
                 type="A",
                 ttl=RECORD_TTL,
-                records=[hosts[host].address for host in its],
+                records=[self.hosts[host].address for host in its],
                 opts=pulumi.ResourceOptions(parent=self, provider=self._aws),
             )
 
