@@ -35,6 +35,8 @@ def cloud_config(args: CloudConfigArgs) -> str:
     config: dict[str, object] = {
         "hostname": args.name,
         "preserve_hostname": False,
+        # Its own name only: Debian's images would write the whole file anew at each boot, and lose the registry's name.
+        "manage_etc_hosts": "localhost",
         # Making one takes its time, and nobody needs it.
         "locale": False,
         "ssh_keys": {"ed25519_private": args.host_private_key, "ed25519_public": args.host_public_key},
