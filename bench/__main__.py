@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, report
+from bench import experiments, registry, report
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -24,6 +24,7 @@ class Experiment(StrEnum):
     NO_OP = "no-op"
     MEMORY = "memory"
     COLD = "cold"
+    REGISTRY = "registry"
     GROWTH = "growth"
 
 
@@ -43,6 +44,7 @@ def main(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
     hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
+    seconds: Annotated[int, typer.Option(min=1, help="How long each load of `registry` lasts.")] = 120,
 ) -> None:
     """Measure updates of a stack of its own, which is removed at the end.
 
@@ -77,6 +79,8 @@ def main(
                 experiments.memory(stack, results, runs, APP_HOSTS, say)
             if Experiment.COLD in chosen:
                 experiments.cold(stack, results, runs, APP_HOSTS, say)
+            if Experiment.REGISTRY in chosen:
+                registry.registry(stack, results, seconds, APP_HOSTS, say)
             if Experiment.GROWTH in chosen:
                 experiments.growth(stack, results, min(runs, experiments.GROWTH_RUNS), sizes, say)
             say("removing the stack …")

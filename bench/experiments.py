@@ -38,7 +38,8 @@ class Ratio:
     experiment: str
     what: str
     series: Series
-    target: float
+    target: float | None
+    """Most that it may be; None where it is only told."""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Results:
         return series
 
     def compare(
-        self, experiment: str, what: str, values: list[float], with_: list[float], target: float
+        self, experiment: str, what: str, values: list[float], with_: list[float], target: float | None
     ) -> None:
         """Add the ratio of two series, pair by pair."""
         pairs = tuple(value / other for value, other in zip(values, with_, strict=True))

@@ -76,7 +76,7 @@ def _measurements(lines: list[Measurement]) -> Table:
 def _ratios(results: Results) -> Table:
     table = _table("Ratios, pair by pair", "", "measured", "median", "min", "max", "at most", "held")
     for ratio in results.ratios:
-        held = ratio.series.median <= ratio.target
+        held = ratio.target is None or ratio.series.median <= ratio.target
         table.add_row(
             ratio.experiment,
             ratio.what,
@@ -84,8 +84,8 @@ def _ratios(results: Results) -> Table:
                 f"{v:.2f}{TIMES}"
                 for v in (ratio.series.median, min(ratio.series.values), max(ratio.series.values))
             ),
-            f"{ratio.target:.1f}{TIMES}",
-            "yes" if held else "[red]no[/red]",
+            "" if ratio.target is None else f"{ratio.target:.1f}{TIMES}",
+            "" if ratio.target is None else "yes" if held else "[red]no[/red]",
         )
     return table
 

@@ -63,7 +63,7 @@ class Client:
     account: tuple[str, str] | None = None
     certificate_authority: str = ""
     """PEM; empty for plain HTTP."""
-    _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
+    _connection: http.client.HTTPConnection | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, registry: Registry) -> Self:

@@ -333,5 +333,5 @@ def test_many_clients_at_once_meet_no_error(storage: Stack) -> None:
     with RegistryLoad(_clients(storage)) as load:
         time.sleep(10)
     assert load.errors == []
-    assert len(load.pushed) > 16
-    assert load.pulls > 32
+    assert len(load.pushed) > 8
+    assert load.pulls > 16
