@@ -95,7 +95,9 @@ def ask(outputs: Mapping[str, Any], option: str, command: str) -> Plan:
         raise CommandError(
             "the stack's registry is somebody else's", "What it keeps is decided there.", status=2
         )
-    said = ssh.run(outputs, hosts[0], f"{SCRIPT} {command}", PATIENCE)
+    # Through a shell, since `sudo` has a status of its own for what is not there.
+    line = f"bash -c 'test -x {SCRIPT} || exit {NOT_THERE}; {SCRIPT} {command}'"
+    said = ssh.run(outputs, hosts[0], line, PATIENCE)
     if said.status == NOT_THERE:
         raise CommandError(
             "the stack keeps all its images: slipway:registry.retention is not set",

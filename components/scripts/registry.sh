@@ -57,7 +57,7 @@ retention() {
   local units=/etc/systemd/system script=/usr/local/lib/slipway/retention
   if [ -z "$RETENTION" ]; then
     [ ! -e "$units/slipway-retention.timer" ] || systemctl disable -q --now slipway-retention.timer
-    rm -f "$units"/slipway-retention.{timer,service}
+    rm -f "$units"/slipway-retention.{timer,service} "$script" "${script%/*}/retention.awk" /etc/slipway/retention
     return
   fi
   install_file "$script" 0755 <<<"$RETENTION_SCRIPT"

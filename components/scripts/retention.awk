@@ -1,17 +1,18 @@
 # Decides which images of a registry may go. Reads what the registry has, says what to remove; touches nothing.
 #
-# In, a line each, in any order (retention.sh writes them from the registry's folder):
+# In, a line each, P first (retention.sh writes them from the registry's folder):
 #   P KEEP DAYS NOW              the rule: newest KEEP and last DAYS of every repository; NOW in seconds since 1970
 #   D REPOSITORY@DIGEST          deployed: a service runs it, or is being moved to it
 #   L PATH TIME                  a link of a repository, by its path below `repositories`; TIME is when it was written
 #   C PATH:DIGEST                what a tag's link says
 #   M PATH:TEXT                  a piece of a manifest, by its path below `blobs`: `{`, `"subject":{…}`, or a digest
 #   B PATH SIZE                  a blob, by its path below `blobs`; bytes
+#   U PATH TIME SIZE             what there is of an upload that is not complete, by its path below `repositories`
 # Out, separated by tabs:
 #   remove PATH                  a folder below `repositories`, in the order in which it is safe to be killed
 #   image REPOSITORY DIGEST TAGS TIME SIZE    an image that goes; SIZE is of its blobs, which others may share
 #   left REPOSITORY WHY          a repository of which nothing is removed
-#   total KEPT GONE FREED USED   images that stay and go; bytes of blobs that nobody needs then, and of all blobs now
+#   total KEPT GONE FREED USED   images that stay and go; bytes that nobody needs then, and of all there is now
 #
 # What follows what: an index keeps its platforms; an image keeps what refers to it by `subject` (signatures, attestations)
 # or by the tag sha256-DIGEST, as the OCI distribution specification names it where `subject` is not known.
@@ -21,7 +22,7 @@
 
 BEGIN { FS = " "; OFS = "\t" }
 
-$1 == "P" { keep = $2; oldest = $3 > 0 ? $4 - $3 * 86400 : 1e18; previous = keep > 2 ? keep - 1 : 1 }
+$1 == "P" { now = $4; keep = $2; oldest = $3 > 0 ? $4 - $3 * 86400 : 1e18; previous = keep > 2 ? keep - 1 : 1 }
 $1 == "D" { split($2, part, "@"); deployed[part[1], part[2]] = part[1] }
 $1 == "L" && match($2, "/_manifests/revisions/") {
   repository = substr($2, 1, RSTART - 1)
@@ -49,6 +50,12 @@ $1 == "M" {
   else named[digest] = named[digest] " " text
 }
 $1 == "B" { size[blob_of($2)] = $3; used += $3 }
+
+# Given up: nobody has sent anything for a day. The registry itself waits for a week, and a disk may be full of them.
+$1 == "U" {
+  used += $4
+  if ($3 < now - 86400) { freed += $4; others_out = others_out "remove\t" substr($2, 1, length($2) - length("/data")) "\n" }
+}
 
 END {
   for (path in tag_digest) {

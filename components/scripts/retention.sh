@@ -23,8 +23,8 @@ run=/run/slipway
 # Where everything may still be written, and where nothing may.
 writable=$run/registry-data read_only=$run/registry-read-only
 # Seconds for which nothing must have been written before we begin, so that we come between two pushes; for how long
-# we wait for that, and for what is being written to be written.
-quiet=3 patience=600
+# we wait for that; and for how long anything else may take.
+quiet=3 patience=600 moment=30
 
 # Comes with KEEP, DAYS, DATA_PATH and SERVICES.
 # shellcheck source=/dev/null
@@ -49,6 +49,8 @@ inventory() {
     -type f -path '*/_manifests/tags/*/current/link' -print0 | xargs -0r grep -aHo '[a-z0-9]*:[0-9a-f]*' |
     sed 's|^repositories/|C |'
   find blobs -type f -name data -printf 'B %P %s\n'
+  find repositories \( -name _layers -o -name _manifests \) -prune -o \
+    -type f -path '*/_uploads/*/data' -printf 'U %P %T@ %s\n'
   digests=$(find repositories \( -name _layers -o -name _uploads -o -name tags \) -prune -o -type f -name link \
     -path '*/_manifests/revisions/*' -print | sed -E 's|.*/revisions/([^/]+)/((..)[^/]*)/link$|\1/\3/\2/data|' | sort -u)
   # Manifests are JSON, on one line or on many. A digest that `subject` names is told apart from all others.
@@ -97,10 +99,10 @@ remount() {
     mount --no-canonicalize -o "remount,bind,$2" none "/proc/$1/root$inside" 2>/dev/null
 }
 
-# patiently PAUSE COMMAND…: does it until that works, for the time of our patience.
+# patiently SECONDS PAUSE COMMAND…: does it until that works, for so long.
 patiently() {
-  local pause=$1 deadline=$((SECONDS + patience))
-  shift
+  local deadline=$((SECONDS + $1)) pause=$2
+  shift 2
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep "$pause"
@@ -136,7 +138,7 @@ bind() {
 stop_writing() {
   # A registry that is started meanwhile, after a crash or by an update, must not write either: hence the last mount.
   if bind "$DATA_PATH" "$writable" && bind "$DATA_PATH" "$read_only" &&
-    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && patiently 0.1 freeze; then
+    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && patiently $moment 0.1 freeze; then
     frozen=$EPOCHREALTIME
   else
     fail "somebody is writing without end, or the registry does not run; the next run tries again"
@@ -151,19 +153,21 @@ is_frozen() {
 # Between two pushes: one whose layers are there and whose manifest is not would lose them.
 come_between() {
   is_quiet || return 1
+  flock 9
   stop_writing
   # Whoever was still writing a layer has a manifest to push now.
   is_quiet || {
     restore
+    flock -u 9
     return 1
   }
 }
 
 restore() {
   # It must be gone before anything is written again.
-  patiently 0.1 stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
+  patiently $patience 0.1 stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
   while [ "$(mounted self "$DATA_PATH")" = ro ]; do umount "$DATA_PATH"; done
-  patiently 0.1 thaw || fail "the registry cannot be made writable again; restart it"
+  patiently $patience 0.1 thaw || fail "the registry cannot be made writable again; restart it"
   for place in "$read_only" "$writable"; do
     ! mountpoint -q "$place" || umount "$place"
   done
@@ -183,14 +187,18 @@ collect() {
 
 run() {
   [ "$(process)" -gt 0 ] || fail "the registry does not run"
+  # What a run before us may have left, after which not even systemd could clear up.
+  flock 9
   restore
+  flock -u 9
   plan >"$run/plan"
   if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
     return
   fi
-  patiently 1 come_between || {
+  patiently $patience 1 come_between || {
     say "somebody is pushing without end; not waiting any longer"
+    flock 9
     stop_writing
   }
   is_frozen || fail "the registry's folder cannot be made read-only"
@@ -219,9 +227,10 @@ main() {
       cat "$run/plan"
       ;;
     run | restore)
-      # Neither two of us at once, nor beside an update of the registry's settings.
+      # Not beside an update of the registry's settings; systemd sees to it that there is one of us. The lock is not held
+      # while we wait for a quiet moment, since an update may be what is going on.
       exec 9>/run/slipway-registry.lock
-      flock 9
+      [ "$1" = run ] || flock 9
       "$1"
       ;;
     *) fail "say plan, now, run or restore" ;;

@@ -314,6 +314,18 @@ def test_the_bytes_are_those_that_nobody_else_needs(depot: Depot) -> None:
     assert int(pushed) == pytest.approx(depot.now - 9 * DAY, abs=1)
 
 
+def test_an_upload_that_was_given_up_goes_after_a_day(depot: Depot) -> None:
+    depot.image("app", days=1)
+    for name, days in (("old", 1.1), ("new", 0.9)):
+        upload = depot.root / "repositories/app/_uploads" / name / "data"
+        upload.parent.mkdir(parents=True)
+        upload.write_bytes(b"x" * 500)
+        os.utime(upload, (depot.now - days * DAY,) * 2)
+    plan = depot.plan()
+    assert plan.of("remove") == [["app/_uploads/old"]]
+    assert plan.total[2] == 500
+
+
 def test_an_empty_registry_has_nothing_to_lose(depot: Depot) -> None:
     assert depot.plan().total == [0, 0, 0, 0]
 
