@@ -323,7 +323,8 @@ def test_corrupt_accounts_are_refused_before_they_are_installed(storage: Stack, 
             text=True,
             check=False,
         )
-        assert result.returncode != 0, corrupt
+        assert result.returncode == 8, f"{corrupt}: {result.stderr}"
+        assert "is no name with a bcrypt hash" in result.stderr
         assert _on_host(storage, f"sha256sum {folder}/htpasswd") == before
     assert _answers(client)
 
