@@ -57,6 +57,11 @@ def _mistake(told: Mapping[str, object]) -> str:
         return f"it does not tell {', '.join(missing)}. See that it is a Slipway stack, and up."
     if told["registryMode"] != "own":
         return "its registry is not one of its own behind TLS. Name the stack that has it, or set server."
+    if told.get("registryClientCertificates"):
+        return (
+            "its registry asks its clients for certificates, and this stack's hosts have none of its. "
+            "Leave registry.clientCertificates out there, or use another."
+        )
     host = str(told["registryPublicAddress"]).rpartition(":")[0].strip("[]")
     try:
         here = ip_address(host).is_loopback

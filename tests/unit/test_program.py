@@ -319,6 +319,14 @@ def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.Mon
         ({}, "does not tell registryPublicAddress"),
         ({"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"}, "no host of this stack reaches"),
         ({"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"}, "behind TLS"),
+        (
+            {
+                "registryPublicAddress": "203.0.113.7:5000",
+                "registryMode": "own",
+                "registryClientCertificates": {"hosts": "a certificate"},
+            },
+            "asks its clients for certificates",
+        ),
     ],
 )
 def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str], said: str) -> None:
