@@ -44,6 +44,7 @@ name_registry() {
   grep -qxF "$REGISTRY_HOST_ADDRESS $name # slipway" /etc/hosts && return
   rest=$(grep -v '# slipway$' /etc/hosts || true)
   printf '%s\n' "$REGISTRY_HOST_ADDRESS $name # slipway" "$rest" >/etc/hosts
+  renamed=true
 }
 
 install_engine() {
@@ -224,6 +225,8 @@ main() {
   local unread=/run/slipway-engine-unread killed=false
   [ ! -e "$unread" ] || killed=true
   touch "$unread"
+  local renamed=false
+  name_registry
   changed=false
   if ! command -v dockerd >/dev/null || ! command -v curl >/dev/null; then
     install_engine
@@ -249,10 +252,11 @@ main() {
     restart_engine
   else
     systemctl start docker.service
+    # An engine that runs may have read /etc/hosts just now, and would not look again for five seconds (Go's `net`).
+    if $renamed; then sleep 5; fi
     if $reload; then systemctl reload docker.service; fi
   fi
   rm -f "$unread"
-  name_registry
   trust_registry
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
