@@ -60,6 +60,9 @@ def verify(
     """
     running = Running.of(outputs, least)
     jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
+    # Made here, which imports what several checks use: threads that import cryptography at the same time can lock each
+    # other out.
+    _ = running.foreign_identity
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return list(pool.map(lambda job: look(job[0], running, job[1]), jobs))
 

@@ -34,7 +34,7 @@ def certified(clone: Clone, machine: None) -> Iterator[Stack]:
     stack = Stack(clone, "e2e-certs")
     stack.remove_traces()
     settings = one_host_settings()
-    settings["platform"]["portOffset"] = 600
+    settings["platform"]["portOffset"] = 900
     settings["hosts"] = {"yard": {"roles": ["registry", "build"]}, "web-1": {"roles": ["app"]}}
     settings["registry"] = {"users": ["deploy"]}
     settings["certificates"] = SHORT_LIVED
