@@ -57,7 +57,9 @@ class Reconciler:
 
     def reboot(self, instance: str) -> None:
         """Restart a running instance."""
-        container = self._machines.found()[instance]
+        container = self._machines.found().get(instance)
+        if container is None:
+            raise Refused("IncorrectInstanceState", f"{instance} is terminated")
         self._stop(container)
         self._machines.start(container)
 

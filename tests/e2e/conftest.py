@@ -36,6 +36,7 @@ THEMES = (
     "storage",
     "down",
     "secrets",
+    "aws",
 )
 """The files' order: a stack is made first, then looked at, then changed, then broken; and what was said on the way."""
 TIME_LIMIT = 300

@@ -1,0 +1,165 @@
+"""A stack of the platform `aws` in an emulated account, by the words of its users and as a client of AWS sees it."""
+
+import contextlib
+import json
+import shlex
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tests.e2e.command import Command
+from tests.e2e.stack import Stack, docker
+
+REGION = "eu-central-1"
+
+
+@dataclass(frozen=True)
+class EmulatedStack(Stack):
+    """The emulation of a stack."""
+
+    @property
+    def emulated_name(self) -> str:
+        """Its own name."""
+        return f"{self.name}-emulated"
+
+    @property
+    def directory(self) -> Path:
+        """What the emulation keeps."""
+        return self.clone.root / ".slipway/emulation" / self.name
+
+    def start_slip(self, command: str, *options: str) -> Command:
+        """Start a command of `./slip` on this stack."""
+        return super().start_slip(command, "--emulate", *options)
+
+    def in_prepared_shell(self, line: str) -> tuple[str, ...]:
+        """A line of shell after `eval "$(./slip env --emulate)"`, as a command."""
+        return ("bash", "-c", f'eval "$(./slip env --stack {self.name} --emulate)" && {line}')
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets in clear text."""
+        shown = self.clone.read(
+            "./slip", "output", "--stack", self.name, "--emulate", "--json", "--show-secrets"
+        )
+        outputs: dict[str, Any] = json.loads(shown)
+        return outputs
+
+    def export(self, *options: str) -> str:
+        """The state, as `pulumi stack export` prints it."""
+        line = f"pulumi stack export --stack {self.emulated_name} {' '.join(options)}"
+        return self.clone.read(*self.in_prepared_shell(line))
+
+    def container(self, host: str) -> str:
+        """The id of the container that is a host."""
+        label = f"label=slipway.host=slipway-{self.emulated_name}-{host}"
+        return docker("ps", "--all", "--quiet", "--filter", label)
+
+    @cached_property
+    def variables(self) -> dict[str, str]:
+        """What `./slip env` sets."""
+        printed = self.clone.read("./slip", "env", "--stack", self.name, "--emulate")
+        words = [shlex.split(line)[1] for line in printed.splitlines()]
+        return dict(word.split("=", 1) for word in words)
+
+    def client(self, service: str) -> Any:
+        """A client of the account."""
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.variables["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def instance(self, host: str) -> dict[str, Any]:
+        """A host, as EC2 describes it, that is not terminated."""
+        names = [{"Name": "tag:Name", "Values": [f"slipway-{self.emulated_name}-{host}"]}]
+        (found,) = [
+            instance
+            for reservation in self.client("ec2").describe_instances(Filters=names)["Reservations"]
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] != "terminated"
+        ]
+        return dict(found)
+
+    def data_volume(self) -> dict[str, Any]:
+        """The registry's volume, as EC2 describes it."""
+        names = [{"Name": "tag:Name", "Values": [f"slipway-{self.emulated_name}-images"]}]
+        (found,) = self.client("ec2").describe_volumes(Filters=names)["Volumes"]
+        return dict(found)
+
+    def registry_runs(self) -> bool:
+        """Whether the registry's host has an engine, and so a registry, at work."""
+        found = subprocess.run(
+            ["docker", "exec", self.container("yard"), "systemctl", "is-active", "docker"],
+            capture_output=True,
+            text=True,
+        )
+        return found.stdout.strip() == "active"
+
+    def left_in_account(self) -> dict[str, list[Any]]:
+        """What the account still has that somebody made, by kind."""
+        ec2, iam, backup = (self.client(service) for service in ("ec2", "iam", "backup"))
+        own = [{"Name": "tag:slipway:stack", "Values": [self.emulated_name]}]
+        return {
+            "instances": [
+                instance["InstanceId"]
+                for reservation in ec2.describe_instances()["Reservations"]
+                for instance in reservation["Instances"]
+                if instance["State"]["Name"] != "terminated"
+            ],
+            "volumes": ec2.describe_volumes()["Volumes"],
+            "addresses": ec2.describe_addresses()["Addresses"],
+            "key pairs": ec2.describe_key_pairs()["KeyPairs"],
+            "security groups": [
+                group
+                for group in ec2.describe_security_groups()["SecurityGroups"]
+                if group["GroupName"] != "default"
+            ],
+            "networks": [vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]],
+            "subnets": ec2.describe_subnets(Filters=own)["Subnets"],
+            "gateways": ec2.describe_internet_gateways()["InternetGateways"],
+            "roles": iam.list_roles()["Roles"],
+            "backup vaults": backup.list_backup_vaults()["BackupVaultList"],
+            "backup plans": backup.list_backup_plans()["BackupPlansList"],
+        }
+
+    def traces(self) -> dict[str, list[str]]:
+        """All that this machine has of it, by kind."""
+        label = f"label=slipway.stack={self.emulated_name}"
+        listed = subprocess.run(
+            ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return {
+            "container": docker("ps", "--all", "--quiet", "--filter", label).split(),
+            "network": docker("network", "ls", "--quiet", "--filter", label).split(),
+            "volume": docker("volume", "ls", "--quiet", "--filter", label).split(),
+            "loop device": [line.split()[0] for line in listed.splitlines() if str(self.directory) in line],
+        }
+
+    def process(self) -> int:
+        """The emulation's process id, 0 without one."""
+        announced = self.directory / "daemon.json"
+        return int(json.loads(announced.read_text())["pid"]) if announced.exists() else 0
+
+    def runs(self, pid: int) -> bool:
+        """Whether a process is the emulation, and has not ended."""
+        with contextlib.suppress(OSError):
+            return str(self.directory) in Path(f"/proc/{pid}/cmdline").read_text()
+        return False
+
+    def remove_traces(self) -> None:
+        """Remove whatever is left of it, behind its back."""
+        left = self.traces()
+        for device in left.pop("loop device"):
+            subprocess.run(["losetup", "--detach", device], check=False)
+        for kind, names in left.items():
+            if names:
+                options = ["--force"] if kind in {"container", "volume"} else []
+                docker(kind, "rm", *options, *names)

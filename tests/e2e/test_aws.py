@@ -1,0 +1,256 @@
+"""The platform `aws`, in an account that is emulated on this machine: each instance is a container that boots."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.aws import REGION, EmulatedStack
+from tests.e2e.command import Result
+from tests.e2e.conftest import HEALTH_TIMEOUT, TOOLS_LIMIT
+from tests.e2e.load import Load, greeting
+from tests.e2e.stack import Clone, eventually
+
+SETTINGS: dict[str, Any] = {
+    # Documentation's network, which no real stack may name: an emulated one has this machine instead.
+    "platform": {"kind": "aws", "region": REGION, "adminCidrs": ["203.0.113.7/32"], "sshTimeout": 120},
+    "hosts": {
+        "yard": {"roles": ["registry", "build"]},
+        "web-1": {"roles": ["app"]},
+        "web-2": {"roles": ["app"]},
+    },
+    "registry": {"users": ["alice"], "dataSize": 1},
+    "services": {
+        "web": {
+            "build": {"context": "tests/e2e/fixtures/tiny"},
+            "health": "/",
+            "healthTimeout": HEALTH_TIMEOUT,
+            "drainTimeout": HEALTH_TIMEOUT,
+        }
+    },
+}
+WORLD = "127.66.0.1"
+"""An address of this machine that is not the operator's."""
+CLOUD_CONFIG = "components/hosts/aws/cloud_config.py"
+LOCALE, TIME_ZONE = '"locale": False,', '**({"timezone": "Etc/UTC"} if args.name in ["web-1"] else {}),'
+"""What changes the user data of one host only, and stays, since taking it out would change them again."""
+
+
+@pytest.fixture(scope="module")
+def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
+    if os.geteuid() != 0:
+        if os.environ.get("CI"):
+            pytest.fail("only root can emulate AWS")
+        pytest.skip("only root can emulate AWS")
+    stack = EmulatedStack(clone, "e2e-aws")
+    stack.write_config(SETTINGS)
+    try:
+        yield stack, stack.slip("up", seconds=TOOLS_LIMIT)
+    finally:
+        if (pid := stack.process()) and stack.directory.exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        stack.remove_traces()
+
+
+@pytest.fixture
+def aws(first_up: tuple[EmulatedStack, Result]) -> EmulatedStack:
+    stack, result = first_up
+    assert result.status == 0, str(result)
+    return stack
+
+
+def changed(result: Result) -> set[str]:
+    """The resources that an update changed."""
+    assert result.status == 0, str(result)
+    return set(result.changes)
+
+
+def connects(address: str, port: int, source: str) -> bool:
+    """Whether somebody who comes from there gets an answer, or at least is not shown the door."""
+    try:
+        with socket.create_connection((address, port), 5, source_address=(source, 0)) as connection:
+            connection.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                # An SSH server speaks first, the others wait; who is refused is cut off at once.
+                return bool(connection.recv(1))
+            return True
+    except OSError:
+        return False
+
+
+def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
+    outputs = aws.outputs()
+    assert {greeting(url) for url in aws.urls()} == {"tiny version 1"}
+    for host in ("yard", "web-1", "web-2"):
+        instance = aws.instance(host)
+        assert instance["PublicIpAddress"] == outputs["hosts"][host]["address"]
+        assert instance["PrivateIpAddress"] == outputs["hosts"][host]["privateAddress"]
+        assert instance["PrivateIpAddress"] in aws.on_host(host, "hostname", "-I").split()
+    assert len({aws.instance(host)["Placement"]["AvailabilityZone"] for host in ("web-1", "web-2")}) == 2
+    assert aws.data_volume()["Encrypted"] is True
+    verified = aws.slip("verify")
+    assert verified.status == 0, str(verified)
+
+
+def test_the_world_reaches_the_service_and_nothing_else(aws: EmulatedStack) -> None:
+    addresses = {host: values["address"] for host, values in aws.outputs()["hosts"].items()}
+    for port in (22, 2376, 5000):
+        assert connects(addresses["yard"], port, "127.0.0.1"), port
+        assert not connects(addresses["yard"], port, WORLD), port
+    assert connects(addresses["web-1"], 80, WORLD)
+    assert not connects(addresses["yard"], 80, WORLD)
+
+
+def test_nothing_changes_without_a_change(aws: EmulatedStack) -> None:
+    assert not changed(aws.slip("up", "--refresh", "--expect-no-changes"))
+
+
+def test_an_emulated_stack_is_not_taken_for_the_real_one(aws: EmulatedStack) -> None:
+    in_prepared_shell = aws.clone.start(*aws.in_prepared_shell(f"./slip preview -s {aws.name}")).wait(60)
+    assert in_prepared_shell.status == 2
+    assert "prepared for the emulated stack of 'e2e-aws'" in in_prepared_shell.output
+    by_its_name = aws.clone.start("./slip", "preview", "-s", aws.emulated_name).wait(60)
+    assert by_its_name.status == 2
+    assert "-s e2e-aws --emulate" in by_its_name.output
+    assert not (aws.clone.root / ".slipway/state/.pulumi/stacks/slipway/e2e-aws.json").exists()
+
+
+def test_a_code_change_rolls_over_both_app_hosts(aws: EmulatedStack) -> None:
+    urls = aws.urls()
+    aws.clone.edit("tests/e2e/fixtures/tiny/server.pl", "tiny version 1", "tiny version 2")
+    with Load(*urls) as load:
+        names = changed(aws.slip("up"))
+        served = {greeting(url) for url in urls}
+    load.check()
+    assert served == {"tiny version 2"}
+    assert load.greetings == {url: {"tiny version 1", "tiny version 2"} for url in urls}
+    assert not {"yard", "web-1", "web-2"} & names
+
+
+def test_an_app_host_is_replaced_while_the_other_serves(aws: EmulatedStack) -> None:
+    before = {host: aws.instance(host)["InstanceId"] for host in ("yard", "web-1", "web-2")}
+    first, second = aws.urls()
+    aws.clone.edit(CLOUD_CONFIG, LOCALE, f"{LOCALE} {TIME_ZONE}")
+    with Load(second) as load:
+        changed(aws.slip("up"))
+        assert greeting(first) == greeting(second)
+    load.check()
+    after = {host: aws.instance(host)["InstanceId"] for host in before}
+    assert {host for host in before if before[host] != after[host]} == {"web-1"}
+    assert aws.urls() == [first, second], "it keeps its Elastic IP"
+
+
+def test_the_data_volume_grows_in_place(aws: EmulatedStack) -> None:
+    def size() -> int:
+        return int(aws.on_host("yard", "df", "--output=size", "-B1M", "/var/lib/slipway/registry").split()[1])
+
+    before, volume, images = size(), aws.data_volume(), aws.registry().images()
+    content = aws.config_file.read_text()
+    aws.config_file.write_text(content.replace("dataSize: 1", "dataSize: 2"))
+    names = changed(aws.slip("up"))
+    assert aws.data_volume()["VolumeId"] == volume["VolumeId"]
+    assert before < 1024 < size() < 2048
+    assert not {"yard", "registry-container"} & names, names
+    assert not aws.registry().lacks(images)
+
+
+def test_a_new_registry_host_gets_the_volume_with_all_images(aws: EmulatedStack) -> None:
+    before, images, urls = aws.instance("yard")["InstanceId"], aws.registry().images(), aws.urls()
+    assert images
+    aws.clone.edit(CLOUD_CONFIG, TIME_ZONE, TIME_ZONE.replace('["web-1"]', '["web-1", "yard"]'))
+    with Load(*urls) as load:
+        changed(aws.slip("up"))
+    load.check()
+    assert aws.instance("yard")["InstanceId"] != before
+    assert not aws.registry().lacks(images)
+    for host in ("web-1", "web-2"):
+        reference = aws.outputs()["images"]["web"]
+        aws.on_host(host, "docker", "pull", "--quiet", reference)
+
+
+def test_without_its_volume_the_registry_does_not_start(aws: EmulatedStack) -> None:
+    ec2, yard, volume = aws.client("ec2"), aws.instance("yard")["InstanceId"], aws.data_volume()["VolumeId"]
+    attachment = {"VolumeId": volume, "InstanceId": yard, "Device": "/dev/sdf"}
+    ec2.stop_instances(InstanceIds=[yard])
+    ec2.detach_volume(**attachment)
+    ec2.start_instances(InstanceIds=[yard])
+    try:
+        with aws.clone.edited("components/scripts/mount-data.sh", "patience=120", "patience=2"):
+            result = aws.slip("up")
+        assert result.status == 1, str(result)
+        assert f"the volume {volume} is not attached to" in result.output, str(result)
+        assert aws.on_host("yard", "ls", "-A", "/var/lib/slipway/registry") == ""
+        assert not aws.registry_runs()
+    finally:
+        ec2.attach_volume(**attachment)
+        ec2.reboot_instances(InstanceIds=[yard])
+    eventually("the registry serves again", lambda: aws.registry().answers())
+
+
+def test_limits_of_the_account_are_reported_as_ec2_says_them(aws: EmulatedStack) -> None:
+    said = "You have requested more vCPU capacity than your current vCPU limit of 32 allows"
+    fail(aws, "RunInstances", "VcpuLimitExceeded", said)
+
+    def with_a_third(settings: dict[str, Any]) -> None:
+        settings["hosts"]["web-3"] = {"roles": ["app"]}
+
+    with aws.configured(with_a_third):
+        result = aws.slip("up")
+    assert result.status == 1, str(result)
+    assert f"VcpuLimitExceeded: {said}" in result.output, str(result)
+    assert "Traceback" not in result.output
+    changed(aws.slip("up"))
+
+
+def test_expired_credentials_are_reported_in_one_sentence(aws: EmulatedStack) -> None:
+    line = f"AWS_ACCESS_KEY_ID=EXPIREDKEY pulumi preview --stack {aws.emulated_name} --non-interactive"
+    result = aws.clone.start(*aws.in_prepared_shell(line)).wait(60)
+    assert result.status != 0
+    assert "RequestExpired: Request has expired" in result.output or "ExpiredToken" in result.output, str(
+        result
+    )
+    assert "Traceback" not in result.output, str(result)
+
+
+def test_the_emulation_survives_its_process(aws: EmulatedStack) -> None:
+    urls, pid = aws.urls(), aws.process()
+    os.kill(pid, signal.SIGKILL)
+    eventually("nobody forwards", lambda: not connects(urlsplit(urls[0]).hostname or "", 80, WORLD))
+    verified = aws.slip("verify")
+    assert verified.status == 0, str(verified)
+    assert aws.process() != pid
+    assert aws.urls() == urls
+
+
+def test_destroy_leaves_nothing(aws: EmulatedStack) -> None:
+    line = f"pulumi destroy --stack {aws.emulated_name} --yes --skip-preview --non-interactive"
+    destroyed = aws.clone.start(*aws.in_prepared_shell(line)).wait(180)
+    assert destroyed.status == 0, str(destroyed)
+    left = {kind: found for kind, found in aws.left_in_account().items() if found}
+    assert not left
+    traces = {kind: names for kind, names in aws.traces().items() if names}
+    assert not traces
+    pid = aws.process()
+    ended = aws.slip("down", "--yes")
+    assert ended.status == 0, str(ended)
+    assert not aws.directory.exists()
+    assert not (aws.clone.root / "Pulumi.e2e-aws-emulated.yaml").exists()
+    assert not aws.runs(pid)
+
+
+def fail(aws: EmulatedStack, action: str, code: str, message: str) -> None:
+    """Let the account refuse the next call of an action."""
+    connection = http.client.HTTPConnection(urlsplit(aws.variables["AWS_ENDPOINT_URL"]).netloc, timeout=10)
+    fault = {"action": action, "code": code, "message": message}
+    key = {"X-Slipway-Key": aws.variables["AWS_ACCESS_KEY_ID"]}
+    connection.request("POST", "/slipway/faults", json.dumps(fault), key)
+    assert connection.getresponse().status == http.client.OK
+    connection.close()
