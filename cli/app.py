@@ -272,6 +272,7 @@ def logs(
         typer.Option("--tail", "-n", metavar="N", help="Only the last N lines of each container, or all."),
     ] = "100",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    emulate: Emulate = False,
 ) -> None:
     """Print what the registry, the proxies or a service said last. `logs registry` shows who pushed and pulled what.
 
@@ -282,7 +283,7 @@ def logs(
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "Say --tail 100, for example, or all.", status=2)
-    raise typer.Exit(run(open_stack(stack), what, host=host, tail=tail, follow=follow))
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
 
 
 @_command(app, "prune")
@@ -292,6 +293,7 @@ def prune(
         bool, typer.Option("--dry-run", "-n", help="Only say what would go, and how much that would free.")
     ] = False,
     as_json: Json = False,
+    emulate: Emulate = False,
 ) -> None:
     """Remove the images that the registry need not keep, as its host does each day by itself.
 
@@ -301,7 +303,7 @@ def prune(
     from cli.retention import run
     from cli.stacks import open_stack
 
-    run(open_stack(stack), dry_run=dry_run, as_json=as_json)
+    run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
 
 
 @_command(app, "env")

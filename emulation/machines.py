@@ -225,7 +225,7 @@ class Machines:
             except APIError as error:
                 raise failed(
                     f"the network {addresses} cannot be made on this machine ({error.explanation}): "
-                    "another one has these addresses, so choose others for the stack's network"
+                    "another one has these addresses, so choose others (slipway:platform.network.cidr)"
                 ) from error
 
 

@@ -20,7 +20,14 @@ from tests.e2e.stack import Clone, eventually
 
 SETTINGS: dict[str, Any] = {
     # Documentation's network, which no real stack may name: an emulated one has this machine instead.
-    "platform": {"kind": "aws", "region": REGION, "adminCidrs": ["203.0.113.7/32"], "sshTimeout": 120},
+    "platform": {
+        "kind": "aws",
+        "region": REGION,
+        "adminCidrs": ["203.0.113.7/32"],
+        "sshTimeout": 120,
+        # Not the usual one, which an emulated stack of a developer may have.
+        "network": {"cidr": "10.84.0.0/22"},
+    },
     "hosts": {
         "yard": {"roles": ["registry", "build"]},
         "web-1": {"roles": ["app"]},
