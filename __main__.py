@@ -15,6 +15,7 @@ from components.external_registry import ExternalRegistry, ExternalRegistryArgs,
 from components.generations import authority, own_outputs, reached, takeovers
 from components.hosts.platforms import make_hosts
 from components.image import AppImage, AppImageArgs, images_below
+from components.mirror import Mirror, MirrorArgs, is_mirrored
 from components.outputs import stack_outputs
 from components.proxy import Proxy, ProxyArgs
 from components.registry import Registry, RegistryArgs
@@ -92,7 +93,12 @@ trust = (
 )
 first_images = {
     "registry": [registry.IMAGE],
-    "build": [image for service in settings.services.values() for image in images_below(service.build)],
+    "build": [
+        image
+        for service in settings.services.values()
+        for image in images_below(service.build)
+        if not is_mirrored(image, settings.registry.mirror)
+    ],
     "app": [proxy.IMAGE],
 }
 engines = {
@@ -103,6 +109,9 @@ engines = {
             access=access,
             registry=trust,
             images=sorted({image for role in host.roles for image in first_images[role]}),
+            images_at_hand=[image.partition("@")[0] for image in settings.registry.mirror]
+            if name == settings.copying_host
+            else [],
         ),
     )
     for name, host in hosts.items()
@@ -144,14 +153,32 @@ images_registry = (
     else ExternalRegistry("registry", ExternalRegistryArgs(trust=trust, engines=list(engines.values())))
 )
 
+# base images: copies of others' in the registry, if the stack keeps any.
+mirror = (
+    Mirror(
+        "mirror",
+        MirrorArgs(
+            images=settings.registry.mirror,
+            engine=engines[settings.copying_host],
+            account=trust,
+            ready=images_registry.ready,
+        ),
+    )
+    if settings.registry.mirror
+    else None
+)
+if mirror and kept and keeper:
+    retention.mark("mirror", engines[keeper.name], list(mirror.references.values()), mirror)
+
 # images: built on the build host, pushed, known by digest.
 images = {
     name: AppImage(
         name,
         AppImageArgs(
             engine=engines[settings.build_host],
-            ready=images_registry.ready,
+            ready=[*images_registry.ready, *(mirror.ready if mirror else [])],
             account=trust,
+            mirror=mirror,
             build=service.build,
             platform=service.build.platform or hosts[settings.build_host].platform,
         ),
@@ -195,6 +222,7 @@ for key, value in stack_outputs(
     operator=operator,
     ssh_key=ssh_key,
     images={name: image.reference for name, image in images.items()},
+    mirror=mirror.references if mirror else {},
     clients=clients,
     generations={
         "engine": reached(generations["engine"], engine_ca, setups),

@@ -35,6 +35,7 @@ from configuration.kinds import (
     Secret,
     StackPath,
     SubnetId,
+    TaggedImage,
     Url,
     UrlPath,
     Value,
@@ -258,6 +259,10 @@ class RegistrySettings(_Settings):
     """aws: private networks that may reach `metricsPort`, such as that of a VPC with a Prometheus in it, besides
     the stack's own app hosts."""
 
+    mirror: Annotated[tuple[TaggedImage, ...], AfterValidator(distinct), Field(examples=[["debian:12"]])] = ()
+    """Images of others that the registry keeps copies of, `name:tag`, so that builds depend on nobody else's: a
+    build's `FROM` with the same name uses the copy. A tag is looked up once; `name:tag@sha256:…` says which."""
+
     external: ExternalRegistrySettings | None = None
     """Someone else's registry instead of the stack's own: then no host has the role `registry`, and accounts are
     made there."""
@@ -412,7 +417,14 @@ class CertificateSettings(_Settings):
 
 ServiceName = Annotated[
     Label,
-    AfterValidator(reserved(dict.fromkeys(("registry", "proxy"), "a container of Slipway's own has it"))),
+    AfterValidator(
+        reserved(
+            {
+                **dict.fromkeys(("registry", "proxy"), "a container of Slipway's own has it"),
+                "mirror": "the registry's copies of others' images have it",
+            }
+        )
+    ),
 ]
 HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every machine's own name"}))]
 
@@ -488,6 +500,11 @@ class StackSettings(_Settings):
     def build_host(self) -> str | None:
         """The name of the host that builds images; none is needed without services."""
         return next(iter(self.hosts_with("build")), None)
+
+    @property
+    def copying_host(self) -> str:
+        """The name of the host that makes the copies of `registry.mirror`: the one that builds on them, if any."""
+        return self.build_host or self.registry_host or next(iter(self.hosts))
 
     @property
     def registry_port(self) -> int:

@@ -77,6 +77,8 @@ class DockerEngineArgs:
     """The registry to trust."""
     images: Sequence[str]
     """Images to have before anything else; taken from the operator's engine where the host cannot pull."""
+    images_at_hand: Sequence[str] = ()
+    """Images to have if the operator's engine has them: a host on a closed network may have no other way to them."""
 
 
 class DockerEngine(pulumi.ComponentResource):
@@ -159,7 +161,7 @@ class DockerEngine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[setup], deleted_with=setup),
         )
         self.ready = [self.provider]
-        if args.images:
+        if args.images or args.images_at_hand:
             self.ready.append(self._load(host, args))
         self.register_outputs({"endpoint": host.engine_endpoint})
 
@@ -176,11 +178,12 @@ class DockerEngine(pulumi.ComponentResource):
                     "CLIENT_CERTIFICATE": access.operator.certificate_pem,
                     "CLIENT_KEY": access.operator.private_key_pem,
                     "IMAGES": "\n".join(args.images),
+                    "IMAGES_AT_HAND": "\n".join(args.images_at_hand),
                 },
             ),
             logging=command.local.Logging.NONE,
             add_previous_output_in_env=False,
-            triggers=[list(args.images), host.birth],
+            triggers=[[*args.images, *args.images_at_hand], host.birth],
             opts=host.lives_here(
                 pulumi.ResourceOptions(
                     parent=self,

@@ -11,13 +11,18 @@ import pulumi_docker as docker
 from components.base_images import base_images
 from components.content import content_tag, source
 from components.engine import DockerEngine, RegistryTrust
+from components.mirror import Mirror, tag_on
 from settings import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 
 
 def images_below(build: BuildSettings) -> list[str]:
     """The images of others that a service's builds stand on: its host may have to be given them."""
     steps = [build] if build.base is None else [build.base, build]
-    return [image for step in steps for image in base_images(Path(step.dockerfile_path), step.args)]
+    return [image for step in steps for image in _below(step)]
+
+
+def _below(step: BaseImageSettings) -> list[str]:
+    return base_images(Path(step.dockerfile_path), step.args)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,8 @@ class AppImageArgs:
     """The app image and, if it has one of its own, the base image below it."""
     platform: str
     """For which platform to build, such as `linux/amd64`."""
+    mirror: Mirror | None = None
+    """The stack's copies of others' images, if it keeps any."""
 
 
 class AppImage(pulumi.ComponentResource):
@@ -70,9 +77,13 @@ class AppImage(pulumi.ComponentResource):
         arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     ) -> pulumi.Output[str]:
         repository = args.account.repository(name)
+        # A base image of its own stands on copies, too.
+        below = images_below(args.build) if arguments else _below(step.build)
+        copies = args.mirror.below(below) if args.mirror else []
+        tag = tag_on(step.tag, copies) if copies else step.tag
         image = docker.Image(
             f"{name}-image",
-            image_name=f"{repository}:{step.tag}",
+            image_name=pulumi.Output.concat(repository, ":", tag),
             build=docker.DockerBuildArgs(
                 context=step.build.context,
                 dockerfile=step.build.dockerfile_path,

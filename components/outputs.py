@@ -22,6 +22,7 @@ def stack_outputs(
     operator: Certificate,
     ssh_key: tls.PrivateKey,
     images: Mapping[str, pulumi.Output[str]],
+    mirror: Mapping[str, pulumi.Output[str]],
     clients: Mapping[str, Certificate],
     generations: Mapping[str, pulumi.Output[int]],
 ) -> dict[str, object]:
@@ -58,6 +59,7 @@ def stack_outputs(
         "engineClientKey": operator.private_key_pem,
         "sshPrivateKey": ssh_private_key,
         "images": dict(images),
+        "mirror": dict(mirror),
         **{generation_output(what): generation for what, generation in generations.items()},
         "serviceUrls": {
             name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services

@@ -270,6 +270,15 @@ PrivateNetworks = Annotated[
 ]
 
 
+TaggedImage = Annotated[
+    StrictStr,
+    Matching(
+        r"[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?",
+        "not an image with its tag",
+        "Write name:tag, such as debian:12; @sha256:… behind it holds it to a digest.",
+        length=400,
+    ),
+]
 RegistryServer = Annotated[
     StrictStr,
     Matching(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from configuration.image_names import ImageName
 from configuration.problems import Problem, path_of
 
 if TYPE_CHECKING:
@@ -23,11 +24,36 @@ def registry_problems(checks: "Checks") -> Iterator[Problem]:
     """Every mistake of this kind in a configuration."""
     if checks.whole("registry"):
         yield from _insecure(checks)
+        yield from _mirror(checks)
         if checks.settings.registry.external:
             yield from _external(checks, checks.settings.registry.external)
         else:
             yield from _metrics_port(checks)
             yield from _client_certificates(checks)
+
+
+def _mirror(checks: "Checks") -> Iterator[Problem]:
+    settings = checks.settings
+    first: dict[str, int] = {}
+    for index, image in enumerate(settings.registry.mirror):
+        name = ImageName.of(image).tagged
+        if name in first:
+            yield Problem(
+                ("registry", "mirror", index),
+                f"the same name as slipway:registry.mirror[{first[name]}]",
+                "List each once: a build would not know which is meant.",
+                image,
+            )
+        first.setdefault(name, index)
+    external = settings.registry.external
+    if settings.registry.mirror and external and external.server in DOCKER_HUB:
+        yield Problem(
+            ("registry", "mirror"),
+            "Docker Hub has no room for copies: its images' names have two parts only",
+            "Take it out, or use another registry.",
+        )
+    if settings.registry.mirror and not settings.build_host and not settings.registry_host:
+        yield Problem(("registry", "mirror"), "no host can make the copies", "Add build to the roles of one.")
 
 
 def _insecure(checks: "Checks") -> Iterator[Problem]:

@@ -6,10 +6,11 @@
 #   ENDPOINT                                 address of the host's engine, tcp://…
 #   ENGINE_CA CLIENT_CERTIFICATE CLIENT_KEY  how to reach it (PEM)
 #   IMAGES                                   image names, a line each
+#   IMAGES_AT_HAND                           likewise, but of no matter if this machine's engine does not have them
 set -euo pipefail
 umask 077
 
-: "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES:?}"
+: "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES?}" "${IMAGES_AT_HAND?}"
 
 on_host() { DOCKER_CERT_PATH=$keys docker --tlsverify -H "$ENDPOINT" "$@"; }
 
@@ -35,6 +36,7 @@ main() {
   printf '%s' "$CLIENT_KEY" >"$keys/key.pem"
 
   while IFS= read -r image; do
+    [ -n "$image" ] || continue
     on_host image inspect "$image" >/dev/null 2>&1 && continue
     if is_here "$image"; then
       here+=("$image")
@@ -42,6 +44,12 @@ main() {
       missing+=("$image")
     fi
   done <<<"$IMAGES"
+  while IFS= read -r image; do
+    if [ -n "$image" ] && ! on_host image inspect "$image" >/dev/null 2>&1 &&
+      docker image inspect "$image" >/dev/null 2>&1; then
+      here+=("$image")
+    fi
+  done <<<"$IMAGES_AT_HAND"
 
   if [ "${#here[@]}" -gt 0 ]; then
     docker save "${here[@]}" | on_host load -q >/dev/null

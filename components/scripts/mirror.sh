@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Copies an image of others into the stack's registry, and prints the copy's digest.
+# Run anew it takes what the source has now; with `keep` it leaves a copy that is there as it is.
+#
+#   bash -s [keep]
+#
+# The values come ahead of this text, on standard input (components/script.py):
+#   IMAGE             the image as people write it, name:tag or name:tag@digest
+#   SOURCE            its whole name, registry/repository:tag or registry/repository@digest
+#   COPY              the copy's whole name, with its tag
+#   REGISTRY          the registry of the copy, host or host:port
+#   PLAIN             `true` if that speaks plain HTTP
+#   ACCOUNT PASSWORD  who to be there
+set -euo pipefail
+umask 077
+
+: "${IMAGE:?}" "${SOURCE:?}" "${COPY:?}" "${REGISTRY:?}" "${PLAIN:?}" "${ACCOUNT:?}" "${PASSWORD:?}"
+
+# Seconds in which a source has to say what it has. A closed network often swallows the question.
+PATIENCE=20
+
+in_docker() { docker --config "$folder" "$@"; }
+
+in_skopeo() {
+  local command=$1
+  shift
+  skopeo --insecure-policy "$command" "$@"
+}
+
+# digest_of OPTION… NAME: of what the registry has under this name, which is the index where there is one.
+digest_of() {
+  local manifest
+  manifest=$(timeout "$PATIENCE" skopeo --insecure-policy inspect --raw "${@:1:$#-1}" "docker://${!#}" && printf x) || return
+  printf 'sha256:%s\n' "$(printf '%s' "${manifest%x}" | sha256sum | cut -d' ' -f1)"
+}
+
+copied() { digest_of --authfile "$folder/config.json" "--tls-verify=$verify" "$COPY" 2>/dev/null; }
+
+# It copies all platforms of an image at once, without an engine in between, which has one only.
+install_skopeo() {
+  command -v skopeo >/dev/null && return
+  command -v apt-get >/dev/null || return
+  DEBIAN_FRONTEND=noninteractive
+  export DEBIAN_FRONTEND
+  { apt-get update -q && apt-get install -q -y --no-install-recommends skopeo; } >&2
+}
+
+from_source() {
+  # A source that we know no account for; and one that has to answer soon.
+  digest_of --no-creds "$SOURCE" >/dev/null || return
+  in_skopeo copy --all --preserve-digests --src-no-creds --dest-authfile "$folder/config.json" \
+    "--dest-tls-verify=$verify" "docker://$SOURCE" "docker://$COPY" >&2
+}
+
+# The engine has one platform of it: this machine's.
+from_engine() {
+  local name=$IMAGE
+  case $IMAGE in *@*) name=${IMAGE%%@*} name=${name%:*}@${IMAGE#*@} ;; esac
+  docker image inspect "$name" >/dev/null 2>&1 || docker pull -q "$name" >&2 || return
+  docker tag "$name" "$COPY"
+  in_docker push -q "$COPY" >&2
+  docker rmi "$COPY" >/dev/null
+}
+
+main() {
+  exec 9>/run/slipway-mirror.lock
+  flock 9
+  folder=$(mktemp -d)
+  trap 'rm -rf "$folder"' EXIT
+  verify=true
+  if $PLAIN; then verify=false; fi
+  printf '{"auths":{"%s":{"auth":"%s"}}}' "$REGISTRY" "$(printf '%s' "$ACCOUNT:$PASSWORD" | base64 -w0)" >"$folder/config.json"
+  if ! install_skopeo; then
+    echo "slipway: $IMAGE cannot be copied on this host, which has neither skopeo nor a way to install it" >&2
+    exit 5
+  fi
+  if [ "${1:-}" = keep ] && copied; then return; fi
+  if ! from_source; then
+    echo "slipway: $SOURCE cannot be read, so what this host's engine has is taken" >&2
+    if ! from_engine; then
+      # Better what was copied before than nothing.
+      copied && return
+      echo "slipway:registry.mirror: $IMAGE can neither be read from its registry nor be had from an engine" >&2
+      exit 6
+    fi
+  fi
+  copied
+}
+
+# Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.
+main "$@" </dev/null
