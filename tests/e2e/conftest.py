@@ -34,6 +34,7 @@ THEMES = (
     "dead_host",
     "killed",
     "storage",
+    "registry_modes",
     "down",
     "secrets",
     "aws",

@@ -1,12 +1,17 @@
 """A registry that is none of Slipway's: its own authority, its own account, on this machine but out of the stacks."""
 
+import http.client
+import json
 import secrets
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 from cryptography import x509
@@ -21,6 +26,7 @@ IMAGE = "registry:3.1.1"
 NAME = "slipway-e2e-second-registry"
 ACCOUNT = "team"
 PORT = 5977
+OCTETS = "application/octet-stream"
 
 CONFIG = """\
 version: 0.1
@@ -40,11 +46,55 @@ class SecondRegistry:
     address: str
     ca: str
     password: str
+    folder: Path
+    """Its configuration, certificate and accounts."""
 
     @property
     def client(self) -> Registry:
         """The registry, as its account sees it."""
         return Registry(self.address, self.ca, (ACCOUNT, self.password))
+
+    def put(self, method: str, path: str, content: bytes = b"", kind: str = OCTETS) -> str:
+        """Send something to it; returns where it says that this is."""
+        connection = http.client.HTTPSConnection(self.address, context=self.client.tls(), timeout=10)
+        credentials = b64encode(f"{ACCOUNT}:{self.password}".encode()).decode()
+        try:
+            headers = {"Authorization": f"Basic {credentials}", "Content-Type": kind}
+            connection.request(method, path, content, headers)
+            answer = connection.getresponse()
+            assert answer.status < 300, (method, path, answer.status, answer.read())
+            return answer.headers["Location"]
+        finally:
+            connection.close()
+
+    def put_blob(self, repository: str, content: bytes) -> dict[str, Any]:
+        """Keep a blob; returns its descriptor."""
+        digest = f"sha256:{sha256(content).hexdigest()}"
+        place = self.put("POST", f"/v2/{repository}/blobs/uploads/").partition(self.address)[2]
+        self.put("PUT", f"{place}&digest={digest}", content)
+        return {"digest": digest, "size": len(content)}
+
+    def put_manifest(self, repository: str, content: dict[str, Any], tag: str = "") -> dict[str, Any]:
+        """Keep a manifest, under a tag or only by its digest; returns its descriptor."""
+        text = json.dumps(content).encode()
+        digest = f"sha256:{sha256(text).hexdigest()}"
+        self.put("PUT", f"/v2/{repository}/manifests/{tag or digest}", text, content["mediaType"])
+        return {"mediaType": content["mediaType"], "digest": digest, "size": len(text)}
+
+    @contextmanager
+    def open_to_all(self) -> Iterator[None]:
+        """For a while it asks nobody who they are."""
+        file = self.folder / "config.yml"
+        whole = file.read_text()
+        file.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("auth:")))
+        docker("restart", NAME)
+        eventually("the second registry answers", self.client.answers, 30)
+        try:
+            yield
+        finally:
+            file.write_text(whole)
+            docker("restart", NAME)
+            eventually("the second registry answers", self.client.answers, 30)
 
 
 def _gateway() -> str:
@@ -83,7 +133,7 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
         *("run", "--detach", "--name", NAME, "--network", "host", "--env", "OTEL_TRACES_EXPORTER=none"),
         *("--volume", f"{folder}:/etc/distribution:ro", IMAGE),
     )
-    found = SecondRegistry(address, ca, password)
+    found = SecondRegistry(address, ca, password, folder)
     try:
         eventually("the second registry answers", found.client.answers, 30)
         yield found

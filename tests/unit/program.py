@@ -89,6 +89,8 @@ class _Answers(pulumi.runtime.Mocks):
                 | "docker:index/network:Network"
             ):
                 outputs.setdefault("name", f"{args.name}-0123456")
+            case "command:remote:Command":
+                outputs["stdout"] = f"sha256:{args.name}\n"
             case "tls:index/privateKey:PrivateKey":
                 outputs |= {
                     "privateKeyPem": f"private key of {args.name}",

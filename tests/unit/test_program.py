@@ -334,6 +334,28 @@ def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str
     assert said in _mistake(whole)
 
 
+def test_copies_of_base_images_are_what_builds_stand_on(program: Program) -> None:
+    mirrored = run(json.dumps({"registry": {"users": ["alice"], "mirror": ["debian:12"]}}))
+    copy = mirrored.named("mirror-debian-12").inputs
+    assert "SOURCE=docker.io/library/debian:12" in copy["stdin"].value
+    assert "COPY=yard:5000/mirror/debian:12" in copy["stdin"].value
+    # A tag is looked up when the copy is made, and never again by itself.
+    assert (copy["create"], copy["update"]) == ("bash -s", "bash -s keep")
+    assert not mirrored.named("mirror-debian-12").request.replace_with
+    reference = mirrored.outputs["mirror"]["debian:12"]
+    assert reference == "yard:5000/mirror/debian@sha256:mirror-debian-12"
+    assert f"IMAGES='{reference} debian:12'" in mirrored.named("yard-mirror").inputs["stdin"].value
+    for image in ("web-image", "web-base-image"):
+        after = {urn.rpartition("::")[2] for urn in mirrored.named(image).request.dependencies}
+        assert "yard-mirror" in after
+        # Another copy would be another image.
+        name = program.named(image, "docker:index/image:Image").inputs["imageName"]
+        assert mirrored.named(image, "docker:index/image:Image").inputs["imageName"] != name
+    # The host has it from there, and needs no way to where it comes from.
+    assert "\nIMAGES=registry:3.1.1\n" in mirrored.named("yard-images").inputs["stdin"].value
+    assert "debian:12" in program.named("yard-images").inputs["stdin"].value
+
+
 def test_metrics_are_on_a_private_port_or_nowhere(program: Program) -> None:
     assert "addr: 127.0.0.1:5001" in program.named("registry-settings").inputs["stdin"].value
     assert program.outputs["registryMetricsUrl"] == ""

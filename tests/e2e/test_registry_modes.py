@@ -1,0 +1,246 @@
+"""A registry with plain HTTP, with copies of base images, with metrics, and someone else's in its place."""
+
+import gzip
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.command import Result
+from tests.e2e.conftest import one_host_settings, take_down
+from tests.e2e.second_registry import ACCOUNT, SecondRegistry, second_registry
+from tests.e2e.stack import Clone, Stack, docker
+
+OFFSET, METRICS = 700, 5799
+EVERYTHING = {"box": {"roles": ["registry", "build", "app"]}}
+BASE = "debian:12"
+
+
+class Modes:
+    """One stack, whose registry is changed from one kind into another."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def configure(self, registry: dict[str, Any], hosts: dict[str, Any] | None = None, **more: Any) -> None:
+        """Another registry in the configuration; what `slip` has added to that stays."""
+        content = yaml.safe_load(self.stack.config_file.read_text())
+        content["config"] |= {
+            "slipway:registry": registry,
+            "slipway:hosts": hosts or EVERYTHING,
+            **{f"slipway:{key}": value for key, value in more.items()},
+        }
+        self.stack.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def verify(self) -> dict[str, dict[str, Any]]:
+        """What `slip verify` saw, by check; every one of them held."""
+        result = self.stack.slip("verify", "--json")
+        assert result.status == 0, str(result)
+        return {check["check"]: check for check in json.loads(result.output)["checks"]}
+
+    def run(self, *arguments: str) -> Result:
+        """A command of `./slip` on this stack."""
+        return self.stack.clone.start("./slip", *arguments, "--stack", self.stack.name).wait(180)
+
+    def unchanged(self) -> None:
+        """Nothing is left to do, and nothing has drifted."""
+        result = self.stack.slip("preview", "--refresh", "--expect-no-changes")
+        assert result.status == 0, str(result)
+
+    def base_image(self) -> str:
+        """The id of the first layer of the service's image."""
+        image = self.stack.outputs()["images"]["web"]
+        return self._layer(image)
+
+    def _layer(self, image: str) -> str:
+        layers = self.stack.on_host(
+            "box", "docker", "image", "inspect", image, "--format", "{{json .RootFS.Layers}}"
+        )
+        first: str = json.loads(layers)[0]
+        return first
+
+    def layer_of_copy(self) -> str:
+        """The same of the copy of the base image."""
+        return self._layer(self.stack.outputs()["mirror"][BASE])
+
+
+@pytest.fixture(scope="module")
+def modes(clone: Clone, machine: None) -> Iterator[Modes]:
+    stack = Stack(clone, "e2e-modes")
+    stack.remove_traces()
+    settings = one_host_settings()
+    settings["platform"]["portOffset"] = OFFSET
+    stack.write_config(settings)
+    try:
+        yield Modes(stack)
+    finally:
+        take_down(stack)
+
+
+@pytest.fixture(scope="module")
+def other(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondRegistry]:
+    with second_registry(tmp_path_factory.mktemp("second")) as found:
+        yield found
+
+
+def test_plain_http_with_a_copy_of_the_base_image_and_metrics(modes: Modes) -> None:
+    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS})
+    result = modes.stack.up()
+    assert "speaks plain HTTP" in result.output
+    checks = modes.verify()
+    assert checks["the registry speaks plain HTTP"]["warned"]
+    assert "metrics and health answer" in checks
+    assert "/v2/ without the CA is an x509 error" not in checks
+    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=10) as answer:
+        assert b"registry_http_requests_total" in answer.read()
+    # Who looked is in the access log, and no password is.
+    log = modes.run("logs", "registry", "--tail", "all")
+    assert log.status == 0, str(log)
+    assert '"GET /v2/web/manifests/' in log.output
+    assert modes.stack.outputs()["registryPasswords"]["alice"] not in log.output
+    assert modes.base_image() == modes.layer_of_copy()
+    modes.unchanged()
+
+
+def test_tls_comes_in_one_up_and_the_copy_stays(modes: Modes) -> None:
+    copy = modes.stack.outputs()["mirror"]
+    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS})
+    modes.stack.up()
+    checks = modes.verify()
+    assert "/v2/ without the CA is an x509 error" in checks
+    assert "the registry speaks plain HTTP" not in checks
+    known = modes.stack.on_host("box", "docker", "info", "--format", "{{json .RegistryConfig.IndexConfigs}}")
+    assert '"box:5700"' not in known
+    assert modes.stack.outputs()["mirror"] == copy
+    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS})
+    modes.stack.up()
+    assert "the registry speaks plain HTTP" in modes.verify()
+    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS})
+    modes.stack.up()
+
+
+def _put_index(registry: SecondRegistry) -> str:
+    """An image for two platforms in a registry, as small as can be. Returns the index's digest."""
+    oci = "application/vnd.oci.image"
+    children = []
+    for architecture in ("amd64", "arm64"):
+        config = {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": f"{oci}.manifest.v1+json",
+            "config": {
+                "mediaType": f"{oci}.config.v1+json",
+                **registry.put_blob("multi", json.dumps(config).encode()),
+            },
+            "layers": [
+                {
+                    "mediaType": f"{oci}.layer.v1.tar+gzip",
+                    **registry.put_blob("multi", gzip.compress(b"", mtime=0)),
+                }
+            ],
+        }
+        platform = {"architecture": architecture, "os": "linux"}
+        children.append({**registry.put_manifest("multi", manifest), "platform": platform})
+    index = {"schemaVersion": 2, "mediaType": f"{oci}.index.v1+json", "manifests": children}
+    return str(registry.put_manifest("multi", index, "1")["digest"])
+
+
+def test_a_copy_has_every_platform_that_its_source_has(modes: Modes, other: SecondRegistry) -> None:
+    digest = _put_index(other)
+    image, folder = f"{other.address}/multi:1", f"/etc/docker/certs.d/{other.address}"
+    # From somebody whom the host trusts by its own.
+    modes.stack.on_host("box", "mkdir", "-p", folder)
+    docker("cp", str(other.folder / "ca.crt"), f"{modes.stack.container('box')}:{folder}/ca.crt")
+    modes.configure({"users": ["alice"], "mirror": [BASE, image], "metricsPort": METRICS})
+    with other.open_to_all():
+        modes.stack.up()
+    assert modes.stack.outputs()["mirror"][image].endswith(f"@{digest}")
+    images = json.loads(modes.run("images", "--json").output)["images"]
+    (found,) = [image for image in images if image["digest"] == digest]
+    assert found["platforms"] == ["linux/amd64", "linux/arm64"]
+    # What there is a copy of nobody else is asked for: the source has shut itself off.
+    modes.unchanged()
+
+
+def test_someone_elses_registry_takes_over_and_says_what_is_wrong(
+    modes: Modes, other: SecondRegistry, tmp_path: Path
+) -> None:
+    authority = modes.stack.clone.root / ".slipway/second-ca.crt"
+    authority.write_text(other.ca)
+    external = {"server": other.address, "namespace": "apps", "username": ACCOUNT}
+    hosts = {"box": {"roles": ["build", "app"]}}
+
+    def set_password(password: str) -> None:
+        line = (
+            f"pulumi config set --stack {modes.stack.name} --secret --path slipway:secrets.REGISTRY_PASSWORD"
+        )
+        modes.stack.clone.read(*modes.stack.in_prepared_shell(f"printf %s '{password}' | {line}"))
+
+    modes.configure({"external": external, "mirror": [BASE]}, hosts)
+    set_password("not-the-password")
+    result = modes.stack.slip("up")
+    assert result.status == 1, str(result)
+    assert "slipway:registry.external.certificateAuthority is not set" in result.output
+    modes.configure(
+        {"external": external | {"certificateAuthority": str(authority)}, "mirror": [BASE]}, hosts
+    )
+    result = modes.stack.slip("up")
+    assert result.status == 1, str(result)
+    assert "slipway:secrets.REGISTRY_PASSWORD" in result.output
+    assert "refuses the account" in result.output
+    set_password(other.password)
+    modes.stack.up()
+    checks = modes.verify()
+    assert "the registry has the image" in checks
+    assert "the catalogue lists the image" not in checks
+    outputs = modes.stack.outputs()
+    assert outputs["images"]["web"].startswith(f"{other.address}/apps/web@sha256:")
+    repository, _, digest = outputs["images"]["web"].partition("/")[2].partition("@")
+    assert other.client.has(repository, digest)
+    assert not modes.stack.on_host(
+        "box", "docker", "ps", "--quiet", "--all", "--filter", "label=slipway.role=registry"
+    )
+    modes.unchanged()
+
+
+def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegistry) -> None:
+    shown = modes.run("images", "--json")
+    assert shown.status == 0, str(shown)
+    assert {image["repository"] for image in json.loads(shown.output)["images"]} == {"apps/web"}
+    refused = modes.run("account", "add", "bob")
+    assert refused.status == 2, str(refused)
+    assert "someone else's" in refused.output
+    login = modes.run("login")
+    assert login.status == 0, str(login)
+    try:
+        docker("pull", modes.stack.outputs()["images"]["web"])
+    finally:
+        assert modes.run("logout").status == 0
+    assert other.password not in "".join(modes.stack.clone.said)
+
+
+def test_another_stack_tells_of_its_registry(modes: Modes, other: SecondRegistry) -> None:
+    """Another stack, as far as anybody sees from here: its outputs."""
+    told = {
+        "registryPublicAddress": other.address,
+        "registryCaCertificate": other.ca,
+        "registryMode": "own",
+    }
+    name = "e2e-other"
+    urn = f"urn:pulumi:{name}::slipway::pulumi:pulumi:Stack::slipway-{name}"
+    stack = {"urn": urn, "custom": False, "type": "pulumi:pulumi:Stack", "outputs": told}
+    state = modes.stack.clone.root / ".slipway/other.json"
+    state.write_text(json.dumps({"version": 3, "deployment": {"resources": [stack]}}))
+    commands = (
+        f"pulumi stack init --no-select {name} && pulumi stack import --force --stack {name} --file {state}"
+    )
+    modes.stack.clone.read(*modes.stack.in_prepared_shell(commands))
+    external = {"stack": f"organization/slipway/{name}", "namespace": "apps", "username": ACCOUNT}
+    modes.configure({"external": external, "mirror": [BASE]}, {"box": {"roles": ["build", "app"]}})
+    result = modes.stack.up()
+    assert result.changes.keys() <= {"box-setup", "box-registry-login"}, str(result)
+    assert "/v2/ without the CA is an x509 error" in modes.verify()
