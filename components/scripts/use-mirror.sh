@@ -11,13 +11,19 @@ umask 077
 : "${IMAGES:?}" "${REGISTRY:?}" "${ACCOUNT:?}" "${PASSWORD:?}"
 
 main() {
-  local copy name
+  local copy name said
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   printf '{"auths":{"%s":{"auth":"%s"}}}' "$REGISTRY" "$(printf '%s' "$ACCOUNT:$PASSWORD" | base64 -w0)" >"$folder/config.json"
   while read -r copy name; do
-    docker --config "$folder" pull -q "$copy" >/dev/null
-    docker tag "$copy" "$name"
+    if said=$(docker --config "$folder" pull -q "$copy" 2>&1 >/dev/null); then
+      docker tag "$copy" "$name"
+      continue
+    fi
+    # The registry's people may have it for other machines.
+    case $said in *"no matching manifest"*) continue ;; esac
+    echo "slipway:registry.mirror: this host's engine cannot pull the copy of $name, $copy: $said" >&2
+    exit 6
   done <<<"$IMAGES"
 }
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import urllib.request
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,11 @@ def test_tls_comes_in_one_up_and_the_copy_stays(modes: Modes) -> None:
 def _put_index(registry: SecondRegistry) -> str:
     """An image for two platforms in a registry, as small as can be. Returns the index's digest."""
     oci = "application/vnd.oci.image"
+    nothing = bytes(1024)  # a tar archive of no files
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{sha256(nothing).hexdigest()}"]}
     children = []
     for architecture in ("amd64", "arm64"):
-        config = {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+        config = {"architecture": architecture, "os": "linux", "rootfs": rootfs}
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{oci}.manifest.v1+json",
@@ -139,7 +142,7 @@ def _put_index(registry: SecondRegistry) -> str:
             "layers": [
                 {
                     "mediaType": f"{oci}.layer.v1.tar+gzip",
-                    **registry.put_blob("multi", gzip.compress(b"", mtime=0)),
+                    **registry.put_blob("multi", gzip.compress(nothing, mtime=0)),
                 }
             ],
         }
