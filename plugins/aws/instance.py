@@ -281,16 +281,20 @@ def stop(work: Work, instance_id: str) -> None:
 
 
 def _change_while_stopped(work: Work) -> None:
-    """Change what EC2 changes only of a stopped instance; another try finds it stopped, and goes on."""
+    """Change what EC2 changes only of a stopped instance, which runs again afterwards, also where EC2 refuses."""
     stop(work, work.id)
-    if work.has_changed("instanceType"):
-        work(
-            "modify_instance_attribute", InstanceId=work.id, InstanceType={"Value": work.new["instanceType"]}
-        )
-    if work.has_changed("userData", "userDataBase64"):
-        encoded = base64.b64encode(_user_data(work.new) or b"").decode()
-        work("modify_instance_attribute", InstanceId=work.id, Attribute="userData", Value=encoded)
-    work("start_instances", InstanceIds=[work.id])
+    try:
+        if work.has_changed("instanceType"):
+            work(
+                "modify_instance_attribute",
+                InstanceId=work.id,
+                InstanceType={"Value": work.new["instanceType"]},
+            )
+        if work.has_changed("userData", "userDataBase64"):
+            encoded = base64.b64encode(_user_data(work.new) or b"").decode()
+            work("modify_instance_attribute", InstanceId=work.id, Attribute="userData", Value=encoded)
+    finally:
+        work("start_instances", InstanceIds=[work.id])
     wait_until_running(work, work.id)
 
 

@@ -121,7 +121,7 @@ class Aws(Provider):
         if request.preview:
             return Created("", write_preview(planned, schema, timeout=request.timeout))
         work = self._work(kind, _known(planned), "create", timeout=request.timeout)
-        work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS)
+        work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
         try:
             kind.settle(work)
             observed = self._seen(work)
@@ -181,7 +181,8 @@ class Aws(Provider):
         state = from_pulumi(request.properties, kind.schema.attributes)
         work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
         try:
-            self._patiently(lambda: kind.delete(work), kind.busy, request.timeout or _BUSY_SECONDS)
+            seconds = request.timeout or _BUSY_SECONDS
+            self._patiently(lambda: kind.delete(work), kind.busy, seconds, request.urn)
             kind.removed(work)
         except Refused as refused:
             if not _matches(refused, kind.gone):
@@ -251,8 +252,11 @@ class Aws(Provider):
         work.cloud.until(f"AWS shows {work.kind.name} {work.id}", look, _SEEN_SECONDS)
         return seen[0]
 
-    def _patiently(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float) -> Any:
-        """Return what `act` does, tried again while AWS refuses it for one of the `passing` reasons."""
+    def _patiently(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float, urn: str) -> Any:
+        """Return what `act` does, tried again while AWS refuses it for one of the `passing` reasons.
+
+        The user sees the reason beside the resource `urn`, for it may be one that does not pass.
+        """
         end = time.monotonic() + seconds
         pause = 0.5
         while True:
@@ -261,6 +265,7 @@ class Aws(Provider):
             except Refused as refused:
                 if not _matches(refused, passing) or time.monotonic() + pause > end:
                     raise
+                self.engine.log("info", f"trying again: {refused}", urn, ephemeral=True)
             if self.cancelled.wait(pause):
                 raise Failure("the update was cancelled")
             pause = min(pause * 1.5, 5.0)

@@ -4,15 +4,19 @@ import base64
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from plugins.aws.cloud import Cloud
+from plugins.aws.errors import Refused
 from plugins.bridge.schema import without_defaults
 from plugins.host import Check, Configure, Create, Failure, InitFailure, Update
 from plugins.properties import UNKNOWN
 from tests.plugins.aws_account import DEFAULT_TAGS, REGION, Driver, Resource, account, client, configured
+from tests.plugins.conftest import Messages
 
 VPC = "aws:ec2/vpc:Vpc"
 GATEWAY = "aws:ec2/internetGateway:InternetGateway"
@@ -372,6 +376,40 @@ def test_an_instance_is_changed_in_place(
         driver.delete(updated)
     driver.delete(driver.update(updated, {**news, "forceDestroy": True}))
     assert driver.refresh(updated) is None
+
+
+def test_an_instance_runs_again_where_ec2_refuses_its_change(
+    driver: Driver, network: dict[str, str], image: str, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = driver.create(INSTANCE, host(network, image))
+    call = Cloud.call
+
+    def refusing(cloud: Cloud, service: str, operation: str, *rest: Any) -> dict[str, Any]:
+        if operation == "modify_instance_attribute":
+            raise Refused("EC2 refused ModifyInstanceAttribute: Unsupported: no such host", "Unsupported")
+        return call(cloud, service, operation, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cloud, "call", refusing)
+        with pytest.raises(Failure, match="ModifyInstanceAttribute: Unsupported"):
+            driver.update(made, {**given_to(made), "instanceType": "t3.medium"})
+    (instance,) = ec2.describe_instances(InstanceIds=[made.id])["Reservations"][0]["Instances"]
+    assert instance["State"]["Name"] == "running"
+    driver.delete(made)
+
+
+def test_what_others_still_hold_is_tried_again(
+    driver: Driver, network: dict[str, str], ec2: Any, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    vpc = driver.create(VPC, {"cidrBlock": "10.5.0.0/16"})
+    subnet = ec2.create_subnet(VpcId=vpc.id, CidrBlock="10.5.1.0/24")["Subnet"]["SubnetId"]
+    monkeypatch.setattr(driver.plugin, "engine", messages)
+    threading.Timer(1.0, lambda: ec2.delete_subnet(SubnetId=subnet)).start()
+    driver.delete(vpc)
+    assert driver.refresh(vpc) is None
+    severity, text, _, ephemeral = messages.lines[0]
+    assert (severity, ephemeral) == ("info", True)
+    assert text.startswith("trying again: EC2 refused DeleteVpc: DependencyViolation: ")
 
 
 def test_a_volume_grows_in_place(driver: Driver, ec2: Any) -> None:
