@@ -416,6 +416,38 @@ class TestUserData:
         assert script["content"] == (ROOT / "components/scripts/install-engine.sh").read_text()
 
 
+def test_metrics_are_for_private_networks_and_app_hosts_only() -> None:
+    registry = {"users": ["deploy"], "metricsPort": 5001, "metricsCidrs": ["10.9.0.0/16"]}
+    program = run_stack("prod", registry=registry)
+    rules = {
+        r.request.name: r.inputs
+        for r in program.of_type("SecurityGroupIngressRule")
+        if r.inputs.get("fromPort") == 5001
+    }
+    assert len(rules) == 2
+    assert {inputs.get("cidrIpv4") for inputs in rules.values()} == {"10.9.0.0/16", None}
+    ports = {int(p["internal"]): p.get("ip") for p in program.named("registry-container").inputs["ports"]}
+    # The instance's private address, so that not even a wrong rule makes it public.
+    assert ports[5001] == program.outputs["hosts"]["depot"]["privateAddress"]
+    assert program.outputs["registryMetricsUrl"] == f"http://{ports[5001]}:5001/metrics"
+
+
+def test_someone_elses_registry_needs_no_volume_and_no_way_in() -> None:
+    program = run_stack(
+        "prod",
+        hosts={"yard": {"roles": ["build"]}, "web-1": {"roles": ["app"]}},
+        registry={"external": {"server": "r.example.com:5443", "username": "bot"}},
+        secrets={"REGISTRY_PASSWORD": "password-of-the-bot"},
+    )
+    assert not [r for r in of_aws(program) if "registry" in r.request.name and "build" not in r.request.name]
+    ways_out = {
+        (r.inputs.get("fromPort"), r.inputs.get("cidrIpv4"))
+        for r in program.of_type("SecurityGroupEgressRule")
+    }
+    assert (5443, "0.0.0.0/0") in ways_out
+    assert program.outputs["registryAddress"] == "r.example.com:5443"
+
+
 @pytest.mark.parametrize(
     ("instance_type", "architecture"),
     [
