@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pulumi
 import pulumi_command as command
@@ -205,10 +206,22 @@ class DockerEngine(pulumi.ComponentResource):
 def _known(certificate_pem: pulumi.Output[str], before: object) -> pulumi.Output[str]:
     """A certificate or, in a preview that would make it anew, the one before, by which engines still answer.
 
-    A provider that is not wholly known can compare nothing: a preview would show changes everywhere.
+    A provider that is not wholly known can compare nothing: a preview would show changes everywhere. One that cannot
+    connect fails it, though, so a certificate that has ended is no help.
     """
-    if not isinstance(before, str):
-        return certificate_pem
-    return certificate_pem.apply(
-        lambda known: before if isinstance(known, pulumi.output.Unknown) else known, run_with_unknowns=True
-    )
+
+    def known(certificate: object) -> pulumi.Input[str]:
+        if isinstance(certificate, str):
+            return certificate
+        return before if isinstance(before, str) and still_valid(before) else certificate_pem
+
+    return certificate_pem.apply(known, run_with_unknowns=True)
+
+
+def still_valid(certificate_pem: str) -> bool:
+    """Whether a certificate, the first in the text, has not ended yet."""
+    # Seldom needed, and slow to import.
+    from cryptography import x509
+
+    end: datetime = x509.load_pem_x509_certificate(certificate_pem.encode()).not_valid_after_utc
+    return end > datetime.now(UTC)

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from cli import certificates
 from cli.checks import Failed, Running, certificates_last
 from cli.stack_config import StackConfig
+from components.engine import still_valid
 from settings import CertificateSettings
 from tests.unit.test_cli_checks import Authority, engine, outputs, server_context, serving
 
@@ -56,6 +57,12 @@ def test_a_certificates_time_is_told_in_days_and_in_hours_where_they_are_few(
     lasts: timedelta, said: str
 ) -> None:
     assert certificates.told(certificate(lasts)).startswith(said)
+
+
+@pytest.mark.parametrize(("lasts", "valid"), [(HOUR, True), (-HOUR, False)])
+def test_a_preview_uses_a_certificate_before_only_while_it_lasts(lasts: timedelta, valid: bool) -> None:
+    pem = certificate(lasts).public_bytes(serialization.Encoding.PEM).decode()
+    assert still_valid(pem + "another") == valid
 
 
 def test_what_a_server_shows_counts_and_not_what_it_was_given(authority: Authority, tmp_path: Path) -> None:
