@@ -86,7 +86,13 @@ total() { awk -F '\t' -v n="$1" '$1 == "total" { print $(n + 1) }' "$run/plan"; 
 
 disk() { df -P "$DATA_PATH" | awk 'NR == 2 { print $5 }'; }
 
-process() { docker inspect --format '{{.State.Pid}}' "$registry" 2>/dev/null || echo 0; }
+# The registry's process, 0 where it does not run. Fails where the engine does not answer, which says nothing: containers
+# outlive its restarts.
+process() {
+  local container
+  container=$(docker ps -aq --filter "name=^$registry\$") || return 1
+  if [ -z "$container" ]; then echo 0; else docker inspect --format '{{.State.Pid}}' "$container"; fi
+}
 
 # mounted PROCESS PATH: how a path is mounted on top, `ro` or `rw`, as a process sees it; nothing where it is no mount.
 mounted() {
@@ -114,14 +120,13 @@ is_quiet() { [ -z "$(find "$root" -newermt "-$quiet seconds" -print -quit)" ]; }
 # The kernel refuses while a file is open for writing: so nobody is cut off in the middle of a layer.
 freeze() {
   local pid
-  pid=$(process)
-  [ "$pid" -gt 0 ] || return 1
+  pid=$(process) && [ "$pid" -gt 0 ] || return 1
   [ "$(mounted "$pid" "$inside")" = ro ] || remount "$pid" ro
 }
 
 thaw() {
   local pid
-  pid=$(process)
+  pid=$(process) || return 1
   # A registry that does not run will start with what the host has by now.
   [ "$pid" -gt 0 ] || return 0
   [ "$(mounted "$pid" "$inside")" != ro ] || remount "$pid" rw || return 1
@@ -166,14 +171,19 @@ come_between() {
 restore() {
   # It must be gone before anything is written again.
   patiently $patience 0.1 stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
-  while [ "$(mounted self "$DATA_PATH")" = ro ]; do umount "$DATA_PATH"; done
+  # Ours, since it comes after that place and goes before it. Whoever still looks at it keeps it for himself.
+  while mountpoint -q "$read_only" && [ "$(mounted self "$DATA_PATH")" = ro ]; do umount -l "$DATA_PATH"; done
   patiently $patience 0.1 thaw || fail "the registry cannot be made writable again; restart it"
   for place in "$read_only" "$writable"; do
     ! mountpoint -q "$place" || umount "$place"
   done
 }
 
-stop_collector() { docker rm -f "$collector" >/dev/null 2>&1 || ! docker ps -aq --filter "name=^$collector\$" | grep -q .; }
+stop_collector() {
+  local left
+  docker rm -f "$collector" >/dev/null 2>&1 || true
+  left=$(docker ps -aq --filter "name=^$collector\$") && [ -z "$left" ]
+}
 
 collect() {
   local image
@@ -186,11 +196,12 @@ collect() {
 }
 
 run() {
-  [ "$(process)" -gt 0 ] || fail "the registry does not run"
   # What a run before us may have left, after which not even systemd could clear up.
   flock 9
   restore
   flock -u 9
+  [ "$(process)" -gt 0 ] || fail "the registry does not run"
+  [ "$(mounted self "$DATA_PATH")" != ro ] || fail "the registry's disk is mounted read-only"
   plan >"$run/plan"
   if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"

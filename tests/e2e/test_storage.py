@@ -98,6 +98,15 @@ def _takes_pushes(client: Client) -> bool:
     return client.pull("probe", image.digest) == image.digest
 
 
+def _kill_registry(storage: Stack) -> None:
+    _on_host(storage, "kill -9 $(docker inspect -f '{{.State.Pid}}' slipway-registry)")
+
+
+def _restart_host(storage: Stack) -> None:
+    docker("kill", storage.container("box"))
+    docker("start", storage.container("box"))
+
+
 def _check_all(client: Client, images: list[Pushed]) -> None:
     """Every image comes back as it was pushed, by tag and by digest."""
     for image in images:
@@ -225,26 +234,36 @@ def test_killed_it_leaves_a_registry_that_writes(storage: Stack, client: Client,
     _check_all(client, images[-KEEP:])
 
 
+def test_a_registry_that_crashes_meanwhile_comes_back_read_only(storage: Stack, client: Client) -> None:
+    images = [client.push("crash", f"v{number}", size=1000) for number in range(2 * KEEP)]
+    _on_host(
+        storage,
+        f'systemctl start --no-block {UNIT}; timeout 60 bash -c "{KILLS["as soon as nothing can be written"]}"'
+        f" && systemctl kill -s STOP {UNIT}",
+    )
+    try:
+        _kill_registry(storage)
+        client.close()
+        eventually("it answers", lambda: _answers(client))
+        with pytest.raises(Refused, match="read-only file system"):
+            client.push("crash", "meanwhile")
+        _check_all(client, images[-KEEP:])
+    finally:
+        _on_host(storage, f"systemctl kill -s CONT {UNIT}")
+    eventually("the registry takes pushes", lambda: _takes_pushes(client), 20)
+    assert client.tags("crash") == {image.tag for image in images[-KEEP:]}
+
+
 def test_after_a_power_cut_amid_removal_all_is_well(storage: Stack, client: Client) -> None:
     images = [client.push("cut", f"v{number}", size=1000) for number in range(40)]
     frozen = f"until grep -q ' {DATA} ro' /proc/self/mountinfo; do :; done"
     _on_host(storage, f'systemctl start --no-block {UNIT}; timeout 60 bash -c "{frozen}"')
-    docker("kill", storage.container("box"))
-    docker("start", storage.container("box"))
+    _restart_host(storage)
     client.close()
     eventually("the registry takes pushes", lambda: _takes_pushes(client), 60)
     _check_all(client, images[-KEEP:])
     _prune(storage)
     assert client.tags("cut") == {image.tag for image in images[-KEEP:]}
-
-
-def _kill_registry(storage: Stack) -> None:
-    _on_host(storage, "kill -9 $(docker inspect -f '{{.State.Pid}}' slipway-registry)")
-
-
-def _restart_host(storage: Stack) -> None:
-    docker("kill", storage.container("box"))
-    docker("start", storage.container("box"))
 
 
 @pytest.mark.parametrize("fault", [_kill_registry, _restart_host], ids=["kill -9", "power cut"])
