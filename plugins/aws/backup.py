@@ -25,7 +25,7 @@ def _create_vault(work: Work) -> str:
     made = work(
         "create_backup_vault",
         BackupVaultName=work.new["name"],
-        BackupVaultTags=work.new["tags"] or None,
+        BackupVaultTags=work.new["tagsAll"] or None,
         EncryptionKeyArn=work.new["kmsKeyArn"],
     )
     return str(made["BackupVaultName"])
@@ -126,7 +126,7 @@ def _rule(rule: State) -> dict[str, Any]:
 
 
 def _create_plan(work: Work) -> str:
-    made = work("create_backup_plan", BackupPlan=_plan(work.new), BackupPlanTags=work.new["tags"] or None)
+    made = work("create_backup_plan", BackupPlan=_plan(work.new), BackupPlanTags=work.new["tagsAll"] or None)
     return str(made["BackupPlanId"])
 
 

@@ -24,7 +24,7 @@ def _create(work: Work) -> str:
         MaxSessionDuration=work.new["maxSessionDuration"],
         Path=work.new["path"],
         PermissionsBoundary=work.new["permissionsBoundary"],
-        Tags=tag_list(work.new["tags"]) or None,
+        Tags=tag_list(work.new["tagsAll"]) or None,
     )
     return str(made["Role"]["RoleName"])
 

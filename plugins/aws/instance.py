@@ -4,7 +4,19 @@ import base64
 from typing import Any
 
 from plugins.aws.errors import Refused
-from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
+from plugins.aws.kind import (
+    ARN,
+    REGION,
+    TAGS,
+    Kind,
+    Work,
+    forced,
+    minutes,
+    output,
+    tag_list,
+    tags_of,
+    without_default_tags,
+)
 from plugins.aws.volume import wait_for_modification
 from plugins.bridge.schema import Attribute, Schema, State
 from plugins.host import Failure
@@ -82,10 +94,13 @@ def _user_data(new: State) -> bytes | None:
 
 
 def _tags(work: Work) -> list[dict[str, Any]] | None:
-    root = _root(work.new)
-    of_volumes = work.new["volumeTags"] or root.get("tags")
-    tags = [*(work.tagged("instance") or []), *(work.tagged("volume", of_volumes or {}) or [])]
+    tags = [*(work.tagged("instance") or []), *(work.tagged("volume", _root_tags(work, work.new)) or [])]
     return tags or None
+
+
+def _root_tags(work: Work, state: State) -> dict[str, str]:
+    """Return the tags of the root volume: its own, and the provider's default ones."""
+    return {**work.cloud.settings.default_tags, **(_root(state).get("tags") or {})}
 
 
 def _root(state: State) -> State:
@@ -229,9 +244,11 @@ def _observe_root(work: Work, instance: dict[str, Any]) -> list[State]:
     if mapping is None:
         return []
     volume = work.one("describe_volumes", "Volumes", VolumeIds=[mapping["Ebs"]["VolumeId"]]) or {}
+    tags, default = tags_of(volume)["tagsAll"], work.cloud.settings.default_tags
     return [
         {
-            **tags_of(volume),
+            "tags": without_default_tags(tags, _root(work.new).get("tags") or {}, default),
+            "tagsAll": tags,
             "deleteOnTermination": mapping["Ebs"].get("DeleteOnTermination", True),
             "deviceName": mapping["DeviceName"],
             "encrypted": bool(volume.get("Encrypted")),
@@ -325,11 +342,11 @@ def _update_root(work: Work) -> None:
             "Ebs": {"DeleteOnTermination": new["deleteOnTermination"]},
         }
         work("modify_instance_attribute", InstanceId=work.id, BlockDeviceMappings=[changed])
-    before, after = old.get("tags") or {}, new.get("tags") or {}
-    gone = [{"Key": key} for key in before.keys() - after.keys()]
-    if gone:
-        work("delete_tags", Resources=[volume], Tags=gone)
-    if after and after != before:
+    before, after = _root_tags(work, work.old), _root_tags(work, work.new)
+    removed = [{"Key": key} for key in before.keys() - after.keys()]
+    if removed:
+        work("delete_tags", Resources=[volume], Tags=removed)
+    if after != before:
         work("create_tags", Resources=[volume], Tags=tag_list(after))
 
 

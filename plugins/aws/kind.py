@@ -21,8 +21,14 @@ output = partial(Attribute, computed=True, output=True)
 
 ARN: dict[str, Attribute] = {"arn": output()}
 REGION: dict[str, Attribute] = {"region": forced(computed=True)}
-TAGS: dict[str, Attribute] = {"tags": Attribute("map"), "tagsAll": output("map")}
-"""`tags` hold the provider's default tags too, since `check` puts them there; `tagsAll` is the same."""
+TAGS: dict[str, Attribute] = {
+    "tags": Attribute("map", default={}),
+    "tagsAll": Attribute("map", computed=True),
+}
+"""`tags` are the resource's own; `tagsAll` has the provider's default tags too, and is what AWS gets.
+
+The program gives `tags` only: as in the official plugin, `check` puts `tagsAll` among the inputs.
+"""
 
 DEFAULT_SECONDS = 600
 """How long an operation may take if its schema has no limit of its own."""
@@ -71,7 +77,7 @@ class Work:
 
     def tagged(self, what: str, tags: Mapping[str, str] | None = None) -> list[dict[str, Any]] | None:
         """Return the tags with which EC2 is to make a `what`, e.g. `vpc`: its own, or `tags`."""
-        wanted = self.new.get("tags") if tags is None else tags
+        wanted = self.new.get("tagsAll") if tags is None else tags
         return [{"ResourceType": what, "Tags": tag_list(wanted)}] if wanted else None
 
     @property
@@ -90,13 +96,23 @@ def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
 
 
 def tags_of(answer: Mapping[str, Any], key: str = "Tags") -> dict[str, Any]:
-    """Return the two properties that show the tags in `answer`, without those that AWS puts there itself."""
+    """Return the two properties that show the tags in `answer`, without those that AWS puts there itself.
+
+    Default tags are in both; `plugin` takes them out of the resource's own.
+    """
     tags = {
         tag["Key"]: tag["Value"]
         for tag in sorted(answer.get(key) or [], key=lambda tag: str(tag["Key"]))
         if not tag["Key"].startswith("aws:")
     }
     return {"tags": tags, "tagsAll": tags}
+
+
+def without_default_tags(
+    tags: Mapping[str, str], own: Mapping[str, str], default: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the `tags` of something without the provider's `default` ones, but with those that are its `own` too."""
+    return {key: value for key, value in tags.items() if key in own or default.get(key) != value}
 
 
 def retag_ec2(work: Work, added: Mapping[str, str], removed: Sequence[str]) -> None:

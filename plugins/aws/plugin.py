@@ -7,7 +7,7 @@ from typing import Any
 from plugins.aws import address, backup, dns, iam, instance, network, security, volume
 from plugins.aws.cloud import SECRET_SETTINGS, Cloud, setting_failures, settings
 from plugins.aws.errors import Refused
-from plugins.aws.kind import DEFAULT_SECONDS, Kind, Work
+from plugins.aws.kind import DEFAULT_SECONDS, Kind, Work, without_default_tags
 from plugins.bridge import inputs
 from plugins.bridge.differences import compare, property_changes
 from plugins.bridge.schema import Schema, State, without_defaults
@@ -40,7 +40,7 @@ from plugins.host import (
     Read,
     Update,
 )
-from plugins.properties import Properties, Secret, Unknown, has_unknown, plain
+from plugins.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
 
 KINDS: dict[str, Kind] = {
     kind.pulumi_type: kind
@@ -103,12 +103,12 @@ class Aws(Provider):
     def check(self, request: Check) -> Checked:
         """Validate and complete a resource's inputs: with defaults, a name, and the provider's default tags."""
         kind = _kind(request.type)
-        news = dict(request.news)
-        if "tags" in kind.schema.attributes and self._default_tags:
-            own = news.get("tags")
-            if isinstance(own, dict) or own is None:
-                news["tags"] = {**self._default_tags, **(own or {})}
-        return inputs.check(request._replace(news=news), kind.schema, kind.name)
+        checked = inputs.check(request, kind.schema, kind.name)
+        if "tagsAll" in kind.schema.attributes and not checked.failures:
+            own = checked.inputs.get("tags") or {}
+            known = self._cloud and isinstance(own, dict)
+            checked.inputs["tagsAll"] = {**self._default_tags, **own} if known else UNKNOWN
+        return checked
 
     def diff(self, request: Diff) -> Difference:
         """Compare a resource's state with its new inputs."""
@@ -162,7 +162,7 @@ class Aws(Provider):
         )
         if changed:
             kind.update(work)
-        if "tags" in changed:
+        if "tagsAll" in changed:
             _retag(work)
         try:
             kind.settle(work)
@@ -208,8 +208,6 @@ class Aws(Provider):
         known: State = {}
         if isinstance(state.get("region"), Unknown) and self._cloud:
             known["region"] = self._cloud.region
-        if "tagsAll" in state:
-            known["tagsAll"] = state["tags"] or {}
         return {**state, **known}
 
     def _work(
@@ -235,8 +233,13 @@ class Aws(Provider):
             if _matches(refused, work.kind.gone):
                 return None
             raise
-        if observed is not None and "region" in work.kind.schema.attributes:
+        if observed is None:
+            return None
+        if "region" in work.kind.schema.attributes:
             observed["region"] = work.region
+        if "tagsAll" in observed:
+            own = work.new.get("tags") or {}
+            observed["tags"] = without_default_tags(observed["tagsAll"], own, self._default_tags)
         return observed
 
     def _seen(self, work: Work) -> State:
@@ -300,7 +303,7 @@ def _matches(refused: Refused, marks: tuple[str, ...]) -> bool:
 
 
 def _retag(work: Work) -> None:
-    before, after = work.old.get("tags") or {}, work.new.get("tags") or {}
+    before, after = work.old.get("tagsAll") or {}, work.new.get("tagsAll") or {}
     removed = sorted(before.keys() - after.keys())
     added = {key: value for key, value in after.items() if before.get(key) != value}
     work.kind.retag(work, added, removed)

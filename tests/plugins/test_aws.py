@@ -12,6 +12,7 @@ import pytest
 
 from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
+from plugins.aws.kind import tag_list
 from plugins.bridge.schema import without_defaults
 from plugins.host import Check, Configure, Create, Failure, InitFailure, Update
 from plugins.properties import UNKNOWN
@@ -229,8 +230,8 @@ def test_it_is_made_stays_the_same_and_goes(
         assert foretold["id"] is UNKNOWN
         assert UNKNOWN not in made.outputs.values()
         if "tags" in made.outputs:
-            assert made.outputs["tags"] == {**news.get("tags", {}), **DEFAULT_TAGS}
-            assert made.outputs["tagsAll"] == made.outputs["tags"]
+            assert (made.outputs["tags"] or {}) == news.get("tags", {})
+            assert made.outputs["tagsAll"] == {**news.get("tags", {}), **DEFAULT_TAGS}
         # A second update and a refresh change nothing.
         assert driver.diff(made, news).changes is False
         refreshed = driver.refresh(made)
@@ -292,7 +293,7 @@ def test_an_update_of_unknown_outcome_is_previewed(driver: Driver, network: dict
 
 def given_to(resource: Resource) -> dict[str, Any]:
     """What the program gave."""
-    return dict(without_defaults(resource.inputs))
+    return {name: value for name, value in without_defaults(resource.inputs).items() if name != "tagsAll"}
 
 
 def changes(driver: Driver, resource: Resource, **others: Any) -> dict[str, str]:
@@ -360,6 +361,7 @@ def test_an_instance_is_changed_in_place(
         "rootBlockDevice.tags.Name": "UPDATE",
         "rootBlockDevice.volumeSize": "UPDATE",
         "tags.Name": "UPDATE",
+        "tagsAll.Name": "UPDATE",
         "vpcSecurityGroupIds[0]": "UPDATE",
     }
     updated = driver.update(made, news)
@@ -369,7 +371,10 @@ def test_an_instance_is_changed_in_place(
     assert [each["GroupId"] for each in instance["SecurityGroups"]] == [group.id]
     assert {"Key": "Name", "Value": "other"} in instance["Tags"]
     (volume,) = ec2.describe_volumes(VolumeIds=[updated.outputs["rootBlockDevice"]["volumeId"]])["Volumes"]
-    assert (volume["Size"], volume["Tags"]) == (40, [{"Key": "Name", "Value": "bigger"}])
+    assert (volume["Size"], volume["Tags"]) == (
+        40,
+        [*tag_list(DEFAULT_TAGS), {"Key": "Name", "Value": "bigger"}],
+    )
     assert driver.diff(updated, news).changes is False
     # Its protection is EC2's: nothing here takes it away, unless the program says so.
     with pytest.raises(Failure, match="EC2 refused TerminateInstances: OperationNotPermitted: "):
@@ -513,10 +518,12 @@ def test_what_was_changed_behind_its_back_shows(
     assert {path: change.kind for path, change in (drift.detailed or {}).items()} == {
         "disableApiTermination": "UPDATE",
         "tags.Name": "UPDATE",
+        "tagsAll.Name": "UPDATE",
     }
     now = driver.refresh(made)
     assert now is not None
-    assert now.inputs["tags"] == {"Name": "theirs", **DEFAULT_TAGS}
+    assert now.inputs["tags"] == {"Name": "theirs"}
+    assert now.inputs["tagsAll"] == {"Name": "theirs", **DEFAULT_TAGS}
     repaired = driver.update(now, host(network, image))
     assert driver.drift(repaired).changes is False
     ec2.terminate_instances(InstanceIds=[made.id])
