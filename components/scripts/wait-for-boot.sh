@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Waits until this machine's first boot is over: cloud-init has installed what a host needs.
+# Waits until this machine has booted: cloud-init has installed what a host needs, and its engine is up again.
 #
 # Values ahead of this text, on standard input (components/script.py):
 #   BIRTH       identity of this machine: a new one is waited for anew
+#   KIND        its instance type: a machine that gets another one boots again
 set -euo pipefail
 
-: "${BIRTH:?}"
+: "${BIRTH:?}" "${KIND:?}"
 
 log=/var/log/cloud-init-output.log
 
@@ -51,6 +52,11 @@ main() {
     } >&2
     exit 5
   fi
+  # At the first boot it is up by now. Where it cannot be up, what comes next says why.
+  for _ in $(seq 60); do
+    docker version >/dev/null 2>&1 && break
+    sleep 1
+  done
 }
 
 # Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.

@@ -291,7 +291,14 @@ class TestMachines:
             boot = program.named(f"{host}-boot", "remote:Command")
             needed = {urn.rpartition("::")[2] for urn in boot.request.dependencies}
             assert {host, f"{host}-address-association"} <= needed
-            assert boot.request.customTimeouts.create == "600s"
+            assert (boot.request.customTimeouts.create, boot.request.customTimeouts.update) == (
+                "600s",
+                "600s",
+            )
+            assert (
+                f"KIND={program.named(host, 'Instance').inputs['instanceType']}\n"
+                in boot.inputs["stdin"].value
+            )
             assert boot.request.deletedWith.endswith(f"::{host}")
             setup = program.named(f"{host}-setup", "remote:Command").request.dependencies
             assert f"{host}-boot" in {urn.rpartition("::")[2] for urn in setup}

@@ -140,11 +140,12 @@ class AwsHost(pulumi.ComponentResource):
             resource=instance,
             birth=instance.id,
         )
+        patience = f"{args.boot_seconds}s"
         boot = command.remote.Command(
             f"{name}-boot",
             connection=host.ssh,
             create=host.as_root("bash -s"),
-            stdin=script.with_values("wait-for-boot.sh", {"BIRTH": host.birth}),
+            stdin=script.with_values("wait-for-boot.sh", {"BIRTH": host.birth, "KIND": args.instance_type}),
             logging=command.remote.Logging.NONE,
             add_previous_output_in_env=False,
             opts=host.lives_here(
@@ -152,7 +153,7 @@ class AwsHost(pulumi.ComponentResource):
                     parent=self,
                     depends_on=reachable,
                     additional_secret_outputs=["stdout", "stderr"],
-                    custom_timeouts=pulumi.CustomTimeouts(create=f"{args.boot_seconds}s"),
+                    custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
                     # There is nothing to undo, so nobody need be there for it.
                     retain_on_delete=True,
                 )
