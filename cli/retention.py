@@ -105,7 +105,9 @@ def ask(outputs: Mapping[str, Any], option: str, command: str) -> Plan:
             status=2,
         )
     if said.status:
-        words = said.stderr.strip().splitlines() or [f"exit status {said.status}"]
+        lines = said.stderr.strip().splitlines() or [f"exit status {said.status}"]
+        # systemd has the last word in its journal, and the script the one that says why.
+        words = [line for line in lines if line.startswith("slipway: ")] or lines
         raise CommandError(
             f"{hosts[0]} could not do it: {words[-1].removeprefix('slipway: ')}",
             f"All it said is in `journalctl -u slipway-retention` on {hosts[0]}.",

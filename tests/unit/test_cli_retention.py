@@ -92,7 +92,10 @@ def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.Monke
 
 
 def test_a_hosts_own_words_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    _saying(monkeypatch, Said(7, "", "Starting\nslipway: the registry does not run\n"))
+    _saying(
+        monkeypatch,
+        Said(7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"),
+    )
     with pytest.raises(CommandError, match=r"^yard could not do it: the registry does not run$") as caught:
         retention.ask(OUTPUTS, "", "now")
     assert caught.value.status == 1
