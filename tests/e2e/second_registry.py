@@ -121,6 +121,7 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
     password = secrets.token_urlsafe(12)
     files = {
         "config.yml": CONFIG.replace("ADDRESS", address),
+        "ca.crt": ca,
         "tls.crt": certificate,
         "tls.key": key,
         "htpasswd": f"{ACCOUNT}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n",

@@ -16,7 +16,7 @@ from tests.e2e.conftest import one_host_settings, take_down
 from tests.e2e.second_registry import ACCOUNT, SecondRegistry, second_registry
 from tests.e2e.stack import Clone, Stack, docker
 
-OFFSET, METRICS = 700, 5799
+OFFSET, METRICS = 800, 5899
 EVERYTHING = {"box": {"roles": ["registry", "build", "app"]}}
 BASE = "debian:12"
 
@@ -115,7 +115,7 @@ def test_tls_comes_in_one_up_and_the_copy_stays(modes: Modes) -> None:
     assert "/v2/ without the CA is an x509 error" in checks
     assert "the registry speaks plain HTTP" not in checks
     known = modes.stack.on_host("box", "docker", "info", "--format", "{{json .RegistryConfig.IndexConfigs}}")
-    assert '"box:5700"' not in known
+    assert f'"box:{5000 + OFFSET}"' not in known
     assert modes.stack.outputs()["mirror"] == copy
     modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS})
     modes.stack.up()
