@@ -53,8 +53,7 @@ def _stack_names(incomplete: str) -> list[str]:
     """For shell completion: the stacks that have a configuration here."""
     from cli.project import Project
 
-    files = Project.here().root.glob("Pulumi.*.yaml")
-    names = {"local", *(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)}
+    names = {"local", *Project.here().stacks}
     return sorted(name for name in names if name.startswith(incomplete))
 
 

@@ -19,11 +19,9 @@ from cli import console, processes
 from cli.backend import Backend
 from cli.emulated_config import emulated_config
 from cli.errors import CommandError
-from cli.project import Project, write_private
+from cli.project import EMULATED, Project, write_private
 from cli.stack_config import StackConfig
 
-SUFFIX = "-emulated"
-"""What an emulated stack's name has on top of the real one's."""
 MARK = "SLIPWAY_EMULATED"
 """Variable that says of which stack's emulation a prepared shell is."""
 START_SECONDS = 60.0
@@ -56,7 +54,7 @@ class Emulation:
     @property
     def stack(self) -> str:
         """The emulated stack's name."""
-        return f"{self.source}{SUFFIX}"
+        return f"{self.source}{EMULATED}"
 
     @property
     def directory(self) -> Path:
@@ -187,7 +185,8 @@ class Emulation:
         """What commands on the stack run with, so that they ask this account and no other."""
         # Files of its own, so that nothing of the user's settings is read.
         profile = f"slipway-{self.stack}"
-        write_private(self.directory / "aws/config", f"[profile {profile}]\n")
+        region = StackConfig.read(self.project.config_file(self.stack), self.project.name).region
+        write_private(self.directory / "aws/config", f"[profile {profile}]\nregion = {region}\n")
         keys = f"aws_access_key_id = {daemon.key}\naws_secret_access_key = emulated\n"
         write_private(self.directory / "aws/credentials", f"[{profile}]\n{keys}")
         return {
@@ -200,7 +199,7 @@ class Emulation:
             "AWS_CONFIG_FILE": str(self.directory / "aws/config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "aws/credentials"),
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), f"{daemon.network}.1"))),
+            **_without_proxy(f"{daemon.network}.1"),
         }
 
     def end(self) -> None:
@@ -242,8 +241,8 @@ def refuse_confusion(name: str, variables: Mapping[str, str]) -> None:
 
     """
     short = name.rpartition("/")[2]
-    if short.endswith(SUFFIX):
-        source = short.removesuffix(SUFFIX)
+    if short.endswith(EMULATED):
+        source = short.removesuffix(EMULATED)
         raise CommandError(
             f"'{short}' is the emulated stack of '{source}'", f"Name it so: -s {source} --emulate", status=2
         )
@@ -253,6 +252,12 @@ def refuse_confusion(name: str, variables: Mapping[str, str]) -> None:
             f"Say -s {prepared} --emulate, or work on real stacks in another shell.",
             status=2,
         )
+
+
+def _without_proxy(address: str) -> dict[str, str]:
+    """The variables by which programs ask an address directly; some read the one, others the other."""
+    known = (os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), address)
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, known)))
 
 
 def _version(sources: Path, settings: Mapping[str, Any]) -> str:

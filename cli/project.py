@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cli.errors import CommandError
 
+EMULATED = "-emulated"
+"""What an emulated stack's name has on top of the real one's."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -41,6 +44,13 @@ class Project:
     def passphrase_file(self) -> Path:
         """The generated passphrase that encrypts this clone's secrets."""
         return self.private / "passphrase"
+
+    @property
+    def stacks(self) -> list[str]:
+        """The names of the stacks that have a configuration here; emulated ones are named by their real ones."""
+        files = self.root.glob("Pulumi.*.yaml")
+        names = (file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+        return sorted(name for name in names if not name.endswith(EMULATED))
 
     def config_file(self, stack: str) -> Path:
         """The stack's configuration."""

@@ -58,6 +58,13 @@ class StackConfig:
         return kind if isinstance(kind, str) else "local"
 
     @property
+    def region(self) -> str:
+        """The region, on the platform `aws`; empty where the configuration names none."""
+        platform = self.setting("platform")
+        region = platform.get("region") if isinstance(platform, dict) else None
+        return region if isinstance(region, str) else ""
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The names of the hosts."""
         return tuple(str(name) for name in self._object("hosts"))

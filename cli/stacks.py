@@ -211,12 +211,7 @@ def _configuration(project: Project, name: str, *, create: bool) -> None:
         shutil.copyfile(Path(__file__).with_name("local-stack.yaml"), path)
         return
     if name != LOCAL:
-        here = sorted(
-            {
-                LOCAL,
-                *(p.name.split(".", 1)[1].removesuffix(".yaml") for p in project.root.glob("Pulumi.*.yaml")),
-            }
-        )
+        here = sorted({LOCAL, *project.stacks})
         raise CommandError(
             f"no stack '{name}': there is no {path.name}", f"Stacks here: {', '.join(here)}.", status=2
         )

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,6 +103,8 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
         assert instance["PrivateIpAddress"] in aws.on_host(host, "hostname", "-I").split()
     assert len({aws.instance(host)["Placement"]["AvailabilityZone"] for host in ("web-1", "web-2")}) == 2
     assert aws.data_volume()["Encrypted"] is True
+    console = aws.client("ec2").get_console_output(InstanceId=aws.instance("yard")["InstanceId"])
+    assert "cloud-init" in console["Output"]
     verified = aws.slip("verify")
     assert verified.status == 0, str(verified)
 
@@ -202,19 +204,44 @@ def test_without_its_volume_the_registry_does_not_start(aws: EmulatedStack) -> N
     eventually("the registry serves again", lambda: aws.registry().answers())
 
 
-def test_limits_of_the_account_are_reported_as_ec2_says_them(aws: EmulatedStack) -> None:
+def more_hosts(*names: str, **platform: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of the configuration: more app hosts."""
+
+    def change(settings: dict[str, Any]) -> None:
+        settings["hosts"] |= {name: {"roles": ["app"]} for name in names}
+        settings["platform"] |= platform
+
+    return change
+
+
+def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
+    urls = aws.urls()
     said = "You have requested more vCPU capacity than your current vCPU limit of 32 allows"
     fail(aws, "RunInstances", "VcpuLimitExceeded", said)
+    with aws.configured(more_hosts("web-3")):
+        limited = aws.slip("up")
+    assert limited.status == 1, str(limited)
+    assert f"VcpuLimitExceeded: {said}" in limited.output, str(limited)
 
-    def with_a_third(settings: dict[str, Any]) -> None:
-        settings["hosts"]["web-3"] = {"roles": ["app"]}
-
-    with aws.configured(with_a_third):
+    packages, password = "[engine, *others]", '"ssh_pwauth": False,'
+    unknown = f"{packages} + (['no-such-package'] if args.name == 'web-3' else [])"
+    silent = """**({"bootcmd": ["systemctl mask --now ssh"]} if args.name == "web-4" else {}),"""
+    with (
+        aws.clone.edited(CLOUD_CONFIG, packages, unknown),
+        aws.clone.edited(CLOUD_CONFIG, password, f"{password} {silent}"),
+        aws.configured(more_hosts("web-3", "web-4", sshTimeout=30)),
+        Load(*urls) as load,
+    ):
         result = aws.slip("up")
     assert result.status == 1, str(result)
-    assert f"VcpuLimitExceeded: {said}" in result.output, str(result)
-    assert "Traceback" not in result.output
+    assert "slipway: cloud-init failed on web-3" in result.output, str(result)
+    assert "Unable to locate package no-such-package" in result.output, str(result)
+    assert "web-4 does not answer: SSH at" in result.output, str(result)
+    assert "Traceback" not in limited.output + result.output
+
     changed(aws.slip("up"))
+    load.check()
+    assert len(aws.traces()["container"]) == 3
 
 
 def test_expired_credentials_are_reported_in_one_sentence(aws: EmulatedStack) -> None:

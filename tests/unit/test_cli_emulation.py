@@ -95,6 +95,7 @@ def test_the_configuration_follows_the_real_one(project: Project) -> None:
     written = path.stat().st_mtime_ns
     emulated.write_config()
     assert path.stat().st_mtime_ns == written, "the same again is not written again"
+    assert project.stacks == ["dev"], "it is named by the real one's name"
     assert not emulated.exists, "an emulation begins with its first process, not with its configuration"
 
 
@@ -157,14 +158,17 @@ def test_a_process_that_ended_does_not_run(project: Project) -> None:
 
 
 def test_nothing_of_the_users_aws_settings_is_used(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.org")
     emulated = Emulation(project, "dev")
+    emulated.write_config()
     daemon = emulation.Daemon(1, "http://127.77.0.1:4566", "AKIAKEY", "1", "127.77.0")
     variables = emulated.variables(daemon)
     assert variables["AWS_ENDPOINT_URL"] == "http://127.77.0.1:4566"
     assert variables["AWS_ACCESS_KEY_ID"] == "AKIAKEY"
     assert variables["AWS_SESSION_TOKEN"] == ""
-    assert variables["NO_PROXY"] == "127.77.0.1"
+    assert "region = eu-central-1" in Path(variables["AWS_CONFIG_FILE"]).read_text()
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "example.org,127.77.0.1"
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         path = Path(variables[name])
         assert path.is_relative_to(emulated.directory)
