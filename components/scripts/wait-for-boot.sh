@@ -17,6 +17,8 @@ last_words() {
   {
     cloud-init status --long 2>/dev/null || true
     grep -hE ' - [^ ]+\[(ERROR|CRITICAL|WARNING)\]' /var/log/cloud-init.log 2>/dev/null | tail -n 10 || true
+    # Packages' errors come long before the end, which is about keys.
+    grep -hE '^(E|Err|Error):' "$log" 2>/dev/null | tail -n 5 || true
     tail -n 15 "$log" 2>/dev/null || true
   } | sed 's/^/  | /'
 }
