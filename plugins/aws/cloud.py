@@ -277,9 +277,14 @@ def _given(value: Any) -> Any:
 
 
 def _session(given: Settings) -> Any:
+    import logging
+
     import boto3
     import botocore.session
 
+    # What boto3 warns of is on its way to be an error, or nothing; on stderr the engine would show it to the user.
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     core = botocore.session.Session(profile=given.profile)
     if given.config_files:
         core.set_config_variable("config_file", given.config_files[0])
@@ -306,7 +311,7 @@ def _client(session: Any, given: Settings, service: str, region: str) -> Any:
             read_timeout=_READ_SECONDS,
             # Whether the credentials work, which is asked once at the start, is answered soon or not at all.
             retries={"total_max_attempts": 2 if service == "sts" else given.tries, "mode": given.retry_mode},
-            max_pool_connections=64,
+            max_pool_connections=256,  # as many as `plugins.host` has threads
             user_agent_extra="slipway",
         ),
     )
