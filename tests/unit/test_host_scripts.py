@@ -1,0 +1,189 @@
+"""What the scripts on AWS's hosts do with what they find there, by stand-ins for the commands that they call."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components.script import SCRIPTS, assignments
+
+DATA = "/srv/data"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A folder in place of a machine: its files, its commands, and a list of the commands called."""
+
+    root: Path
+
+    def command(self, name: str, body: str = "") -> None:
+        path = self.root / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.root}/called"\n{body}\n')
+        path.chmod(0o755)
+
+    def run(self, script: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        """Runs a script as hosts get it, with this folder in place of `/`."""
+        text = (SCRIPTS / script).read_text().replace("patience=120", "patience=1")
+        for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
+            (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
+            text = text.replace(folder, f"{self.root}{folder}")
+        return subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(values) + text,
+            env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    @property
+    def called(self) -> list[str]:
+        return (self.root / "called").read_text().splitlines()
+
+    def calls(self, name: str) -> list[str]:
+        return [line for line in self.called if line.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+class TestMountData:
+    def prepare(self, machine: Machine, blkid: str, *, gibibytes: int = 2, mounted: bool = False) -> None:
+        machine.command("lsblk", "echo nvme0n1 vol0fff; echo nvme2n1 vol0123")
+        machine.command("blockdev", f"echo {gibibytes * 1024**3}")
+        machine.command("blkid", f'case "$*" in *UUID*) echo 1234-abcd ;; *) {blkid} ;; esac')
+        machine.command(
+            "findmnt",
+            f'[ -e "{machine.root}/mounted" ] && echo "/dev/nvme2n1"',
+        )
+        machine.command("mountpoint", f'[ -e "{machine.root}/mounted" ]')
+        machine.command("mount", f'touch "{machine.root}/mounted"')
+        for name in ("mkfs.xfs", "xfs_growfs", "systemctl"):
+            machine.command(name)
+        machine.command("systemd-escape", "echo srv-data.mount")
+        if mounted:
+            (machine.root / "mounted").touch()
+
+    def run(self, machine: Machine, size: int = 2) -> subprocess.CompletedProcess[str]:
+        path = f"{machine.root}{DATA}"
+        return machine.run("mount-data.sh", {"VOLUME": "vol-0123", "SIZE": str(size), "DATA_PATH": path})
+
+    def test_a_blank_volume_is_formatted_and_mounted(self, machine: Machine) -> None:
+        self.prepare(machine, "exit 2")
+        result = self.run(machine)
+        assert result.returncode == 0, result.stderr
+        assert machine.calls("mkfs.xfs") == ["mkfs.xfs -q -L slipway-data /dev/nvme2n1"]
+        assert machine.calls("mount") == [f"mount -o noatime /dev/nvme2n1 {machine.root}{DATA}"]
+        unit = (machine.root / "etc/systemd/system/srv-data.mount").read_text()
+        assert "What=/dev/disk/by-uuid/1234-abcd\n" in unit
+        engine = (machine.root / "etc/systemd/system/docker.service.d/slipway-data.conf").read_text()
+        assert engine == f"[Unit]\nRequiresMountsFor={machine.root}{DATA}\n"
+
+    def test_a_volume_with_data_is_mounted_as_it_is(self, machine: Machine) -> None:
+        self.prepare(machine, "echo xfs")
+        assert self.run(machine).returncode == 0
+        assert not machine.calls("mkfs.xfs")
+        assert machine.calls("mount")
+
+    @pytest.mark.parametrize(
+        ("blkid", "what"),
+        [
+            ("echo ext4", "holds ext4"),
+            ("exit 0", "something that is no file system"),
+            ("exit 8", "something that is no file system"),
+            ("exit 4", "something that is no file system"),
+        ],
+    )
+    def test_whatever_else_is_on_a_volume_is_never_formatted(
+        self, machine: Machine, blkid: str, what: str
+    ) -> None:
+        self.prepare(machine, blkid)
+        result = self.run(machine)
+        assert result.returncode == 7
+        assert what in result.stderr
+        assert "the registry is not started without its volume" in result.stderr
+        assert not machine.calls("mkfs.xfs")
+        assert not machine.calls("mount")
+
+    def test_run_again_it_only_grows_the_file_system(self, machine: Machine) -> None:
+        self.prepare(machine, "echo xfs", mounted=True)
+        assert self.run(machine).returncode == 0
+        assert not machine.calls("mount")
+        assert not machine.calls("systemctl")
+        assert machine.calls("xfs_growfs") == [f"xfs_growfs {machine.root}{DATA}"]
+
+    def test_a_volume_that_is_not_attached(self, machine: Machine) -> None:
+        self.prepare(machine, "exit 2")
+        machine.command("lsblk", "echo nvme0n1 vol0fff")
+        result = self.run(machine)
+        assert result.returncode == 7
+        assert "the volume vol-0123 is not attached" in result.stderr
+        assert not machine.calls("mkfs.xfs")
+
+    def test_a_volume_that_has_not_grown(self, machine: Machine) -> None:
+        self.prepare(machine, "echo xfs")
+        result = self.run(machine, size=3)
+        assert result.returncode == 7
+        assert "should have 3 GiB, and /dev/nvme2n1 has 2147483648 bytes" in result.stderr
+
+    def test_what_is_on_the_root_disk_is_not_hidden(self, machine: Machine) -> None:
+        self.prepare(machine, "echo xfs")
+        (machine.root / "srv/data/docker").mkdir(parents=True)
+        result = self.run(machine)
+        assert result.returncode == 7
+        assert "on the root disk is not empty" in result.stderr
+        assert not machine.calls("mount")
+
+
+class TestWaitForBoot:
+    def run(self, machine: Machine, status: int) -> subprocess.CompletedProcess[str]:
+        machine.command(
+            "cloud-init", f'[ "$*" = "status --wait" ] && exit {status}; echo "detail: words of it"'
+        )
+        for name in ("docker", "dockerd"):
+            machine.command(name)
+        log = machine.root / "var/log/cloud-init.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("x - util.py[WARNING]: Failed to install docker.io\nx - util.py[DEBUG]: nothing\n")
+        return machine.run("wait-for-boot.sh", {"BIRTH": "i-1", "KIND": "t3.small"})
+
+    def test_a_boot_that_went_well_says_nothing(self, machine: Machine) -> None:
+        result = self.run(machine, 0)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+    def test_a_degraded_boot_is_no_failure(self, machine: Machine) -> None:
+        result = self.run(machine, 2)
+        assert result.returncode == 0
+        assert "calls this boot degraded" in result.stdout
+        assert "[WARNING]: Failed to install docker.io" in result.stdout
+
+    def test_a_failed_boot_shows_cloud_inits_own_words(self, machine: Machine) -> None:
+        result = self.run(machine, 1)
+        assert result.returncode == 5
+        assert "cloud-init failed" in result.stderr
+        assert "  | detail: words of it" in result.stderr
+        assert "  | x - util.py[WARNING]: Failed to install docker.io" in result.stderr
+        assert "[DEBUG]" not in result.stderr
+
+
+class TestInstallEngine:
+    def test_the_version_that_is_there_is_left_alone(self, machine: Machine) -> None:
+        machine.command("dockerd", 'echo "Docker version 28.5.2, build abc"')
+        machine.command("apt-get", "exit 1")
+        text = (SCRIPTS / "install-engine.sh").read_text()
+        result = subprocess.run(
+            ["/bin/bash", "-s", "28.5.2"],
+            input=text,
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert result.returncode == 0, result.stderr
+        assert not machine.calls("apt-get")
