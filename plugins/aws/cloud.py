@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from plugins.aws.errors import NAMES, Refused, explained
 from plugins.host import CheckFailure, Failure
@@ -290,11 +290,21 @@ def _session(given: Settings) -> Any:
         core.set_config_variable("config_file", given.config_files[0])
     if given.credentials_files:
         core.set_config_variable("credentials_file", given.credentials_files[0])
+    providers = core.get_component("credential_provider")
     if given.skip_metadata:
-        core.get_component("credential_provider").remove("iam-role")
+        providers.remove("iam-role")
+    # It would ask on the terminal, behind the engine's back, and wait.
+    providers.get_provider("assume-role")._prompter = _no_code
     access, secret, token = given.keys
     return boto3.Session(
         botocore_session=core, aws_access_key_id=access, aws_secret_access_key=secret, aws_session_token=token
+    )
+
+
+def _no_code(prompt: str) -> NoReturn:
+    raise Failure(
+        "the AWS profile asks for a code of your MFA device, which nobody can be asked for here: get a session first, "
+        "with `aws sts get-session-token --serial-number … --token-code …`, and put it into the environment"
     )
 
 

@@ -1,5 +1,6 @@
 """What AWS refuses and why AWS cannot be asked, in one sentence each: as AWS said it, and what to do."""
 
+import re
 from typing import Any
 
 from plugins.host import Failure
@@ -100,5 +101,8 @@ def _unsent(error: Exception, region: str) -> str:
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return f"no answer in time ({error}). Is the network up, and is there a proxy on the way?"
     if isinstance(error, exceptions.ParamValidationError):
-        return f"the request is not one that AWS knows: {error}"
+        # botocore shows the values, and user data may be one.
+        return "the request is not one that AWS knows: " + re.sub(
+            r"value: .*?(?=, (?:type|valid)|$)", "value: …", str(error), flags=re.DOTALL
+        )
     return str(error)

@@ -112,6 +112,28 @@ def test_a_profile_and_the_environment_are_taken(
     configure(region=REGION)
 
 
+def test_nobody_is_asked_for_a_code(url: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        "[profile ops]\nrole_arn = arn:aws:iam::123456789012:role/ops\nsource_profile = me\n"
+        "mfa_serial = arn:aws:iam::123456789012:mfa/me\n"
+    )
+    (tmp_path / "credentials").write_text(
+        f"[me]\naws_access_key_id = {KEYS[0]}\naws_secret_access_key = {KEYS[1]}\n"
+    )
+    with pytest.raises(Failure, match="the AWS profile asks for a code of your MFA device"):
+        configure(region=REGION, profile="ops", endpoints=endpoints(url))
+
+
+def test_a_request_that_aws_does_not_know_shows_no_values(url: str) -> None:
+    cloud = configured(url)._connected()
+    with pytest.raises(Failure, match="the request is not one that AWS knows") as raised:
+        cloud.call(
+            "ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "UserData": {"the": "secret, type: x"}}
+        )
+    assert "parameter UserData" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
 def test_no_region() -> None:
     with pytest.raises(
         Failure, match="has no region: set its `region`, `aws:region` in the stack, or AWS_REGION"
