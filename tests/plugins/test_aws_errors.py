@@ -128,9 +128,9 @@ def test_a_request_that_aws_does_not_know_shows_no_values(url: str) -> None:
     cloud = configured(url)._connected()
     with pytest.raises(Failure, match="the request is not one that AWS knows") as raised:
         cloud.call(
-            "ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "UserData": {"the": "secret, type: x"}}
+            "ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "KeyName": {"the": "secret, type: x"}}
         )
-    assert "parameter UserData" in str(raised.value)
+    assert "parameter KeyName" in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
