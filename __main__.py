@@ -140,8 +140,7 @@ images_registry = (
             early_renewal_hours=lifetime.early_renewal_hours,
             insecure=settings.registry.insecure,
             metrics_port=settings.registry.metrics_port,
-            # A local host has private addresses only.
-            metrics_ip=None if settings.platform.kind == "local" else keeper.private_address,
+            metrics_ip=keeper.private_ip,
             retention=retention.Retention(
                 keep=kept.keep, days=kept.days, hour=kept.hour, services=tuple(settings.services)
             )

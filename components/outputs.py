@@ -74,8 +74,7 @@ def stack_outputs(
 
 def _metrics(settings: StackSettings, host: Host) -> pulumi.Input[str]:
     port = settings.registry.metrics_port
-    # Where the hosts are on this machine, so is whoever looks at them.
-    where = host.address if settings.platform.kind == "local" else host.private_address
+    where = host.address if host.private_ip is None else host.private_ip
     return pulumi.Output.concat("http://", where, f":{port}/metrics") if port else ""
 
 

@@ -47,6 +47,8 @@ class Host:
     """The machine itself. What lives on the host is deleted and replaced with it."""
     birth: pulumi.Input[str]
     """An identity that is new whenever the machine is a new one."""
+    private_ip: pulumi.Input[str] | None = None
+    """Its private IP address, for what is not for everybody; None where all of its addresses are private."""
     ends_with: pulumi.Resource | None = None
     """What is deleted and replaced whenever the machine is, ahead of it; see `lives_here`."""
     ready: Sequence[pulumi.Resource] = ()
