@@ -61,7 +61,8 @@ def run(stack: Stack, *, as_json: bool) -> None:
     )
     wanted = deployed(outputs)
     # Someone else's registry shows nobody its catalogue, and most of it is not ours: the stack's own repositories then.
-    own = sorted({name for repository, _ in wanted for name in (repository, f"{repository}-base")})
+    copies = {str(copy).partition("@")[0].partition("/")[2] for copy in outputs.get("mirror", {}).values()}
+    own = sorted(copies | {name for repository, _ in wanted for name in (repository, f"{repository}-base")})
     found = images(api, wanted, own if running.mode == "external" else None)
     show(stack.name, outputs["registryPublicAddress"], found, as_json=as_json)
     for repository, digest in sorted(wanted.keys() - {(image.repository, image.digest) for image in found}):

@@ -213,15 +213,20 @@ def test_someone_elses_registry_takes_over_and_says_what_is_wrong(
 def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegistry) -> None:
     shown = modes.run("images", "--json")
     assert shown.status == 0, str(shown)
-    assert {image["repository"] for image in json.loads(shown.output)["images"]} == {"apps/web"}
+    assert {image["repository"] for image in json.loads(shown.output)["images"]} == {
+        "apps/mirror/debian",
+        "apps/web",
+    }
     refused = modes.run("account", "add", "bob")
     assert refused.status == 2, str(refused)
     assert "someone else's" in refused.output
     login = modes.run("login")
     assert login.status == 0, str(login)
+    image = modes.stack.outputs()["images"]["web"]
     try:
-        docker("pull", modes.stack.outputs()["images"]["web"])
+        docker("pull", image)
     finally:
+        docker("image", "rm", image, check=False)
         assert modes.run("logout").status == 0
     assert other.password not in "".join(modes.stack.clone.said)
 

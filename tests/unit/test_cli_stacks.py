@@ -184,6 +184,14 @@ def test_the_configuration_is_read_as_pulumi_would() -> None:
     assert read.is_protected
 
 
+def test_someone_elses_registry_has_no_accounts_of_ours() -> None:
+    text = "config: {slipway:registry: {external: {server: docker.io, namespace: team, username: bot}}}"
+    read = StackConfig(yaml.safe_load(text), "slipway")
+    assert read.has_external_registry
+    # So no password is made for any.
+    assert read.accounts == ()
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "config: 3", "config: {slipway:registry: 3, slipway:platform: [], slipway:hosts: x}"]
 )
