@@ -34,18 +34,33 @@ digest_of() {
   printf 'sha256:%s\n' "$(printf '%s' "${manifest%x}" | sha256sum | cut -d' ' -f1)"
 }
 
-copied() { digest_of --authfile "$folder/config.json" "--tls-verify=$verify" "$COPY" 2>/dev/null; }
+# copied: the copy's digest, if it is there.
+copied() {
+  if command -v skopeo >/dev/null; then
+    digest_of --authfile "$folder/config.json" "--tls-verify=$verify" "$COPY" 2>/dev/null
+    return
+  fi
+  in_docker pull -q "$COPY" >/dev/null 2>&1 || return
+  docker image inspect "$COPY" --format '{{ range .RepoDigests }}{{ println . }}{{ end }}' | sed -n "s#^${COPY%:*}@##p" |
+    head -n 1
+  docker rmi "$COPY" >/dev/null
+}
 
 # It copies all platforms of an image at once, without an engine in between, which has one only.
 install_skopeo() {
   command -v skopeo >/dev/null && return
-  command -v apt-get >/dev/null || return
-  DEBIAN_FRONTEND=noninteractive
-  export DEBIAN_FRONTEND
-  { apt-get update -q && apt-get install -q -y --no-install-recommends skopeo; } >&2
+  if command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q && apt-get install -q -y --no-install-recommends skopeo
+  elif command -v dnf >/dev/null; then
+    dnf install -q -y skopeo
+  else
+    return 1
+  fi >&2
 }
 
 from_source() {
+  command -v skopeo >/dev/null || return
   # A source that we know no account for; and one that has to answer soon.
   digest_of --no-creds "$SOURCE" >/dev/null || return
   in_skopeo copy --all --preserve-digests --src-no-creds --dest-authfile "$folder/config.json" \
@@ -56,6 +71,8 @@ from_source() {
 from_engine() {
   local name=$IMAGE
   case $IMAGE in *@*) name=${IMAGE%%@*} name=${name%:*}@${IMAGE#*@} ;; esac
+  # Without skopeo nobody has asked the source yet what it has now.
+  command -v skopeo >/dev/null || timeout 600 docker pull -q "$name" >&2 || true
   docker image inspect "$name" >/dev/null 2>&1 || docker pull -q "$name" >&2 || return
   docker tag "$name" "$COPY"
   in_docker push -q "$COPY" >&2
@@ -70,10 +87,7 @@ main() {
   verify=true
   if $PLAIN; then verify=false; fi
   printf '{"auths":{"%s":{"auth":"%s"}}}' "$REGISTRY" "$(printf '%s' "$ACCOUNT:$PASSWORD" | base64 -w0)" >"$folder/config.json"
-  if ! install_skopeo; then
-    echo "slipway: $IMAGE cannot be copied on this host, which has neither skopeo nor a way to install it" >&2
-    exit 5
-  fi
+  install_skopeo || echo "slipway: this host gets no skopeo, so $IMAGE is copied for its own platform only" >&2
   if [ "${1:-}" = keep ] && copied; then return; fi
   if ! from_source; then
     echo "slipway: $SOURCE cannot be read, so what this host's engine has is taken" >&2
