@@ -42,6 +42,7 @@ class Settings:
 
 def main() -> int:
     """Run the emulation. Returns the exit status."""
+    os.umask(0o077)  # user data has hosts' keys
     path = Path(sys.argv[1])
     directory = path.parent
     settings = Settings(**json.loads(path.read_text()))

@@ -115,7 +115,8 @@ class Machines:
         config: dict[str, Any] = self._engine.create_host_config(
             cap_drop=["ALL"],
             cap_add=CAPABILITIES.split(),
-            security_opt=["seccomp=unconfined"],
+            # Docker's own AppArmor profile lets nothing be mounted. Engines without AppArmor take no notice.
+            security_opt=["apparmor=unconfined", "seccomp=unconfined"],
             cgroupns="host",
             device_cgroup_rules=["b 7:* rmw"],
             tmpfs={"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108

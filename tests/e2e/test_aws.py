@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
         "adminCidrs": ["203.0.113.7/32"],
         "sshTimeout": 120,
         # Not the usual one, which an emulated stack of a developer may have.
-        "network": {"cidr": "10.84.0.0/22"},
+        "network": {"cidr": "10.213.64.0/22"},
     },
     "hosts": {
         "yard": {"roles": ["registry", "build"]},
@@ -108,6 +108,14 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
     assert "cloud-init" in console["Output"]
     verified = aws.slip("verify")
     assert verified.status == 0, str(verified)
+
+
+def test_no_key_is_told(first_up: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
+    assert "PRIVATE KEY" in aws.export("--show-secrets")
+    assert "PRIVATE KEY" not in aws.export()
+    assert "PRIVATE KEY" not in first_up[1].output
+    assert (aws.clone.root / ".slipway").stat().st_mode & 0o777 == 0o700
+    assert (aws.directory / "account").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_world_reaches_the_service_and_nothing_else(aws: EmulatedStack) -> None:
