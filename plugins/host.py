@@ -33,7 +33,6 @@ import re
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +43,7 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2
 
+from plugins import nursery
 from plugins.properties import Properties, decode_properties, encode_properties
 
 Severity = Literal["debug", "info", "warning", "error"]
@@ -662,10 +662,12 @@ def serve(provider: Provider, arguments: list[str]) -> NoReturn:
     The engine reads the port from the first line of our stdout, and gives its own address as the last
     argument.
     """
-    parent = os.getppid()
     calls = Calls()
 
     def end(*_: object) -> NoReturn:
+        # A second signal would wait for a lock that the first one's handler, below it, holds.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         # What is still under way has nobody to report to any more; usually there is nothing.
         try:
             provider.cancelled.set()
@@ -680,7 +682,7 @@ def serve(provider: Provider, arguments: list[str]) -> NoReturn:
         signal.signal(number, end)
     _server, port = start(provider, calls)
     print(port, flush=True)
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    while not nursery.wait_for_end(0.5):
+        pass
     # An engine that was killed has told us nothing.
     end()

@@ -24,6 +24,22 @@ _LONGEST = 1 << 20
 """Bytes of arguments and environment at most: more than Linux allows a process."""
 
 
+_parent = os.getppid()
+_cli: int | None = None
+"""In a forked plugin the CLI, as a pidfd: its parent is the nursery."""
+
+
+def wait_for_end(seconds: float) -> bool:
+    """Wait for the end of the CLI that this plugin belongs to, at most so many seconds; whether it has ended."""
+    import select
+    import time
+
+    if _cli is not None:
+        return bool(select.select([_cli], [], [], seconds)[0])
+    time.sleep(seconds)
+    return os.getppid() != _parent
+
+
 def _address(cli: int) -> str:
     """The nursery's abstract address: of this user and this CLI."""
     return f"\0slipway-plugins/{os.getuid()}/{cli}"
@@ -103,6 +119,7 @@ def leave(modules: list[str], serve: "Callable[[list[str]], object]") -> None:
 def _be_nursery(
     door: socket.socket, watch: int, modules: list[str], serve: "Callable[[list[str]], object]"
 ) -> None:
+    import contextlib
     import select
     from importlib import import_module
 
@@ -112,31 +129,36 @@ def _be_nursery(
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     os.close(nothing)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # It ends with the CLI, and only so: whoever it forks is asked to end by itself.
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     door.listen(64)
     while True:
         ready, _, _ = select.select([door.fileno(), watch], [], [], 0 if modules else None)
         if watch in ready:
             os._exit(0)
         if not ready:
-            import_module(modules.pop(0))
+            with contextlib.suppress(Exception):  # a plugin that needs it will say so
+                import_module(modules.pop(0))
             continue
         link, _ = door.accept()
         with link:
             if _peer(link) and not os.fork():
                 door.close()
-                os.close(watch)
                 try:
-                    _be_plugin(link, serve)
+                    _be_plugin(link, watch, serve)
                 except Exception:  # noqa: BLE001  # as Python itself would say it, had it started the plugin
                     sys.excepthook(*sys.exc_info())
                 finally:
                     os._exit(1)
 
 
-def _be_plugin(link: socket.socket, serve: "Callable[[list[str]], object]") -> None:
+def _be_plugin(link: socket.socket, watch: int, serve: "Callable[[list[str]], object]") -> None:
     """Take on what the process that asked for us was started with, and serve."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    global _cli
+    _cli = watch
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     link.settimeout(PATIENCE)
     header, streams, _, _ = socket.recv_fds(link, 4, 3)
     length = int.from_bytes(header, "big")

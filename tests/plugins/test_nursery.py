@@ -133,6 +133,16 @@ def test_an_interrupt_ends_it_and_no_other(start: Start, interrupt: Callable[[in
         grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{ports[1]}")).result(timeout=0.5)
 
 
+def test_many_interrupts_end_it_like_one(start: Start) -> None:
+    for _ in range(5):
+        _line(start(str(MAIN), "tls", "127.0.0.1:1"))
+        plugin = start(str(MAIN), "tls", "127.0.0.1:1")
+        _line(plugin)
+        while plugin.poll() is None:
+            os.killpg(plugin.pid, signal.SIGINT)
+        assert plugin.returncode == 0
+
+
 def test_the_first_plugins_end_is_not_the_others(start: Start) -> None:
     first = start(str(MAIN), "tls", "127.0.0.1:1")
     _line(first)
