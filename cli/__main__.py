@@ -4,16 +4,23 @@ import os
 import sys
 
 
+def _up(*stack: str) -> int:
+    from cli.updates import Update, up
+
+    return up(Update(*stack))
+
+
 def main() -> int:
     """Run the command line. Returns the exit status."""
     from cli.errors import CommandError
 
     try:
-        if sys.argv[1:] == ["up"]:
-            # The everyday command, without options: building the parser first would take a tenth of a second.
-            from cli.updates import Update, up
-
-            return up(Update())
+        match sys.argv[1:]:
+            # The everyday command: building the parser first would take a tenth of a second.
+            case ["up"]:
+                return _up()
+            case ["up", "-s" | "--stack", str(name)] if not name.startswith("-"):
+                return _up(name)
         from cli.app import app
 
         app(prog_name="slip")

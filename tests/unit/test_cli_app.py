@@ -256,3 +256,26 @@ def test_nobody_is_asked_without_a_terminal() -> None:
     with pytest.raises(CommandError, match="no terminal") as raised:
         console.confirm("Really?", remedy="Say --yes.")
     assert (raised.value.status, raised.value.remedy) == (2, "Say --yes.")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["up"], ["up", "-s", "prod"], ["up", "--stack", "prod"], ["up", "--stack=prod"]]
+)
+def test_the_quick_way_to_an_update_asks_for_the_same(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[updates.Update] = []
+
+    def up(update: updates.Update) -> int:
+        asked.append(update)
+        return 7
+
+    monkeypatch.setattr(updates, "up", up)
+    monkeypatch.setattr(sys, "argv", ["slip", *arguments])
+    try:
+        status: object = command.main()
+    except SystemExit as end:
+        status = end.code
+    parsed = CliRunner().invoke(command_line.app, arguments)
+    assert (status, parsed.exit_code) == (7, 7)
+    assert asked[0] == asked[1]
