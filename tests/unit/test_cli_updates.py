@@ -322,7 +322,7 @@ import sys
 from pathlib import Path
 from cli.pulumi_command import PulumiCommand
 command = PulumiCommand(Path(sys.argv[1]), Path("."), {"PATH": "/usr/bin:/bin"})
-sys.exit(command.attach(["up"], lambda pid: print(pid, flush=True)) % 256)
+sys.exit(command.attach(["up"], lambda pid: print(f"{pid}\\n", end="", flush=True)) % 256)
 """
 
 
@@ -345,7 +345,7 @@ def attached(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
     return start
 
 
-WAITS = "trap 'echo orderly; exit 3' INT\necho ready\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done"
+WAITS = "trap 'echo orderly; exit 3' INT\necho ready\nfor i in $(seq 100); do sleep 0.1; done"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -304,9 +304,7 @@ class TestLoad:
         assert settings.load(project, check_ports=False).services.keys() == {"web"}
 
     @given(st.dictionaries(st.sampled_from([*StackSettings.model_fields, "other"]), json_values))
-    @hypothesis_settings(
-        max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_whatever_is_written_it_loads_or_is_one_run_error(
         self, project: Path, values: dict[str, Any]
     ) -> None:
@@ -374,7 +372,7 @@ def maps(value: Any, location: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 class TestProperties:
     @given(configurations())
-    @hypothesis_settings(max_examples=60, deadline=None)
+    @hypothesis_settings(max_examples=60)
     def test_whatever_is_right_is_accepted(self, project: Path, configuration: dict[str, Any]) -> None:
         stack = validate(configuration, project, SECRET_KEYS)
         published = [port for name in stack.hosts for port in stack.published_ports(name)] + [
@@ -386,7 +384,7 @@ class TestProperties:
             assert set(stack.service_hosts(name)) == set(stack.hosts_with("app"))
 
     @given(configurations(), st.data())
-    @hypothesis_settings(max_examples=60, deadline=None)
+    @hypothesis_settings(max_examples=60)
     def test_an_unknown_key_is_refused_by_its_name(
         self, project: Path, configuration: dict[str, Any], data: st.DataObject
     ) -> None:
@@ -412,7 +410,7 @@ class TestProperties:
         assert line.startswith(f"{path_of((*location, key))}: unknown key. ")
 
     @given(configurations(), passwords, st.data())
-    @hypothesis_settings(max_examples=150, deadline=None)
+    @hypothesis_settings(max_examples=150)
     def test_no_message_contains_a_password_wherever_it_went(
         self, project: Path, configuration: dict[str, Any], password: str, data: st.DataObject
     ) -> None:
