@@ -40,6 +40,8 @@ scripts. A volume is never removed: Docker gives back the same one for the same 
 
 PLUGINS_PATIENCE = 10.0
 """Seconds that the plugins of a killed CLI have to end."""
+ENGINE_PATIENCE = 2.0
+"""Seconds that an engine may take to finish what a killed plugin asked it for; creating takes some tenths of one."""
 
 
 @dataclass(frozen=True)
@@ -215,19 +217,26 @@ def _remove_orphan(
     engine: Any, kind: str, name: str, labels: Mapping[str, str], known: Collection[str]
 ) -> str:
     """Remove the container or network of this name and these labels, unless the state knows it. Says what it did."""
-    if kind == CONTAINER:
-        found = [
-            item
-            for item in engine.containers(all=True, filters={"name": name})
-            if f"/{name}" in item["Names"]
+
+    def orphaned() -> list[str]:
+        if kind == CONTAINER:
+            found = [
+                item
+                for item in engine.containers(all=True, filters={"name": name})
+                if f"/{name}" in item["Names"]
+            ]
+        else:
+            found = [item for item in engine.networks(names=[name]) if item["Name"] == name]
+        return [
+            item["Id"]
+            for item in found
+            if item["Id"] not in known and labels.items() <= (item.get("Labels") or {}).items()
         ]
-    else:
-        found = [item for item in engine.networks(names=[name]) if item["Name"] == name]
-    orphans = [
-        item["Id"]
-        for item in found
-        if item["Id"] not in known and labels.items() <= (item.get("Labels") or {}).items()
-    ]
+
+    # An engine goes on with what it was asked for, whether whoever asked is still there or not.
+    deadline = time.monotonic() + ENGINE_PATIENCE
+    while not (orphans := orphaned()) and time.monotonic() < deadline:
+        time.sleep(0.2)
     for identifier in orphans:
         if kind == CONTAINER:
             engine.remove_container(identifier, force=True)  # without `v`: no volume is ever removed

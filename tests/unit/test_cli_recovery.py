@@ -284,7 +284,20 @@ def test_only_the_orphan_of_a_killed_creation_is_removed(
     assert asked(stack) == ["stack export", "stack export", "stack import"]
 
 
-def test_the_state_that_is_imported_has_no_secret_in_clear_text(tmp_path: Path, engine: FakeEngine) -> None:
+def test_an_engine_that_is_still_making_it_is_waited_for(
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = engine.things.pop("orphan")
+    monkeypatch.setattr(recovery.time, "sleep", lambda _: engine.things.update(orphan=orphan))
+    stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)))
+    assert recovery.recover(stack) is False
+    assert engine.removed == [("orphan", {"force": True})]
+
+
+def test_the_state_that_is_imported_has_no_secret_in_clear_text(
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "ENGINE_PATIENCE", 0)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="x", labels=[])))
     recovery.recover(stack)
     pulumi = stack.pulumi.asked  # type: ignore[attr-defined]
