@@ -9,12 +9,17 @@ new *generation* of it, which takes over in two updates, however often one of th
 Where a stack stands between the two it tells in its own outputs, which only an update that ends well writes.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from components.certificates import CertificateAuthority, CertificateAuthorityArgs
+
+READ_PATIENCE = 5.0
+"""Seconds that another write of the state may keep us from reading it; one takes some milliseconds."""
 
 AUTHORITIES = ("engine", "registry")
 """Who may drive an engine, and which registry to trust."""
@@ -81,6 +86,18 @@ def _finished(outputs: Mapping[str, object], what: str) -> int | None:
     return int(known) if isinstance(known, (int, float)) else 1
 
 
+def _read_outputs(name: str) -> Any:
+    deadline = time.monotonic() + READ_PATIENCE
+    while True:
+        try:
+            return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
+        except Exception as error:
+            # In a backend of files the engine may be writing the state at this very moment, and not in one step.
+            if "failed to load checkpoint" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def own_outputs() -> Mapping[str, object]:
     """This stack's outputs, as the last update that ended well left them."""
     return outputs_of(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
@@ -89,7 +106,7 @@ def own_outputs() -> Mapping[str, object]:
 def outputs_of(name: str) -> Mapping[str, object]:
     """The outputs of a stack by its full name, secret ones in clear text; none if there is no such stack."""
     # What a StackReference asks for, without a resource of its own in every stack's state.
-    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
+    answer = _read_outputs(name)
     outputs: Mapping[str, object] = (answer.value or {}).get("outputs") or {}
     return outputs
 
