@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pulumi
 import pytest
 
+from components import generations
 from components.generations import Takeover, takeovers
 from tests.unit.program import Program, Secret, run
 
@@ -185,3 +187,31 @@ def test_a_running_registry_asks_only_once_all_hosts_have_theirs(
         urn.rpartition("::")[2] for urn in asking(**before).named("registry-settings").request.dependencies
     }
     assert ("web-1-setup" in waited) == waits
+
+
+class TestReadingAStateThatIsBeingWritten:
+    """The engine writes the state of a backend of files while the program asks for it."""
+
+    @staticmethod
+    def _failing(monkeypatch: pytest.MonkeyPatch, times: int, message: str) -> list[str]:
+        asked: list[str] = []
+
+        def invoke(token: str, arguments: dict[str, str]) -> SimpleNamespace:
+            asked.append(arguments["name"])
+            if len(asked) <= times:
+                raise Exception(message)  # as Pulumi does
+            return SimpleNamespace(value={"outputs": {"engineCaGeneration": 2}})
+
+        monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
+        return asked
+
+    def test_it_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = self._failing(monkeypatch, 3, "invoke failed: failed to load checkpoint: EOF")
+        assert generations.outputs_of("o/p/s") == {"engineCaGeneration": 2}
+        assert asked == ["o/p/s"] * 4
+
+    def test_another_failure_is_said_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = self._failing(monkeypatch, 1, "no access")
+        with pytest.raises(Exception, match="no access"):
+            generations.outputs_of("o/p/s")
+        assert len(asked) == 1
