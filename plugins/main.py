@@ -21,7 +21,7 @@ LATER = [
 
 
 def _find_packages() -> None:
-    """Put the environment's site-packages and this clone's (or plugin's) own directory on `sys.path`."""
+    """Put the environment's site-packages on `sys.path`."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     environment = os.path.dirname(os.path.dirname(sys.executable))
     packages = os.path.join(environment, "lib", version, "site-packages")
