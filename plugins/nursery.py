@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds to wait for the nursery's word before starting without it; it takes milliseconds."""
 _LONGEST = 1 << 20
-"""Bytes of arguments and environment at most: more than Linux allows a process."""
-
+"""Bytes of arguments and environment at most; a plugin that has more starts without the nursery."""
 
 _parent = os.getppid()
 _cli: int | None = None
