@@ -144,9 +144,11 @@ hold() {
   local running from port to inside hosts_file
   running=$(docker ps -q 2>/dev/null) || return 0
   [ -n "$running" ] || return 0
-  # Ends by itself, should this run be killed.
+  # Ends by itself, should this run be killed. Names that a restart just before this one holds stay meanwhile: questions
+  # still go to where the engine answered before that.
+  systemctl stop slipway-release.timer 2>/dev/null || true
   systemd-run --quiet --collect --unit=slipway-release --on-active="$NAMES_HELD" \
-    bash -c "$(declare -f release_ports release_names); release_ports; release_names"
+    bash -c "$(declare -f name_in release_ports release_names); release_ports; release_names"
   if command -v iptables >/dev/null; then
     iptables -w -t nat -N SLIPWAY
     iptables -w -N SLIPWAY
@@ -164,10 +166,20 @@ hold() {
     iptables -w -t nat -I OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY
   fi
   if hosts_file=$(docker inspect slipway-proxy --format '{{ .HostsPath }}' 2>/dev/null); then
-    neighbours slipway-proxy | sed 's/$/ # slipway/' >>"$hosts_file"
+    name_in "$hosts_file" "$(neighbours slipway-proxy)"
     # Programs in Go look at this file every five seconds.
     sleep 6
   fi
+}
+
+# name_in FILE NAMES: a container's /etc/hosts has these names, lines of address and name, and none of those before. In its
+# place, since the container has this very file, and never without a name that stays: the container may read it at any moment,
+# and keeps what it has read.
+name_in() {
+  local text
+  text=$(sed '/ # slipway$/d' "$1"; [ -z "$2" ] || sed 's/$/ # slipway/' <<<"$2")
+  cat <<<"$text" 1<>"$1"
+  truncate --size=$((${#text} + 1)) "$1"
 }
 
 # Seconds that names are held: for two minutes after the restart the kernel still sends some questions to where the engine
@@ -187,20 +199,14 @@ release_ports() {
 }
 
 release_names() {
-  local file kept
+  local file
   for file in /var/lib/docker/containers/*/hosts; do
-    if grep -q ' # slipway$' "$file" 2>/dev/null; then
-      # In its place: the container has this very file.
-      kept=$(grep -v ' # slipway$' "$file")
-      cat <<<"$kept" >"$file"
-    fi
+    if grep -q ' # slipway$' "$file" 2>/dev/null; then name_in "$file" ""; fi
   done
 }
 
 restart_engine() {
-  systemctl stop slipway-release.timer 2>/dev/null || true
   release_ports
-  release_names
   trap release_ports EXIT
   # If it does not hold, a moment's requests are lost; the certificate has to be in place all the same.
   hold || true
