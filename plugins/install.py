@@ -16,6 +16,8 @@ class InstallError(Exception):
 def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) -> None:
     """Install every stand-in that is missing in the PULUMI_HOME `home`, which is made if need be.
 
+    `home/nursery PID` then gets ready for the plugins of the CLI that is process PID, see `nursery.py`.
+
     `pulumi` is the CLI, `python` an environment's interpreter that has requirements.txt installed (the
     plugins run with it, so it has to stay where it is), and `versions` says which version each one of
     `NAMES` stands in for.  The plugins find their own files by their place, so `home` may be moved
@@ -32,8 +34,10 @@ def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) ->
         for name in missing:
             layout = Path(directory) / name
             shutil.copytree(compiled, layout / "plugins")
-            _write_launcher(layout / f"pulumi-resource-{name}", name, python)
+            _write_script(layout / f"pulumi-resource-{name}", python, "plugins/main.py", name)
             _install(pulumi, home, name, versions[name], layout)
+    main = _launcher(home, NAMES[0], versions[NAMES[0]]).parent / "plugins/main.py"
+    _write_script(home / "nursery", python, str(main.relative_to(home)), "nursery")
 
 
 def _launcher(home: Path, name: str, version: str) -> Path:
@@ -49,11 +53,12 @@ def _compile(target: Path, python: Path) -> Path:
     return target
 
 
-def _write_launcher(path: Path, name: str, python: Path) -> None:
+def _write_script(path: Path, python: Path, program: str, argument: str) -> None:
+    """Write a script that runs a program, of which it knows the place from its own, with an argument before its own."""
     # A shell costs a millisecond; a `#!` line may be too short for the interpreter's path.
     quoted = "'" + str(python).replace("'", "'\\''") + "'"
     path.write_text(
-        f'#!/bin/sh\nexec {quoted} -I -S "${{0%/*}}/plugins/main.py" {name} "$@"\n', encoding="utf-8"
+        f'#!/bin/sh\nexec {quoted} -I -S "${{0%/*}}/{program}" {argument} "$@"\n', encoding="utf-8"
     )
     path.chmod(0o755)
 

@@ -1,4 +1,5 @@
 """The program behind every `pulumi-resource-NAME`: `python -I -S main.py NAME [OPTION…] ENGINE_ADDRESS`.
+`main.py nursery PID` prepares for the plugins of the Pulumi CLI that is process PID, ahead of the first.
 
 A plugin starts once for each provider of a stack, on every preview and update, so its start is kept short:
 Python's own start-up files are skipped (`-I -S`), and the generated gRPC messages are taken out of the
@@ -94,13 +95,20 @@ def _serve(arguments: list[str]) -> None:
 
 def main() -> None:
     """Serve the plugin that the first argument names."""
-    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
-        raise SystemExit(f"usage: main.py {'|'.join(NAMES)} [OPTION…] ENGINE_ADDRESS")
+    if len(sys.argv) < 2 or sys.argv[1] not in (*NAMES, "nursery"):
+        raise SystemExit(f"usage: main.py {'|'.join(NAMES)} [OPTION…] ENGINE_ADDRESS, or main.py nursery PID")
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if sys.argv[1] == "nursery":
+        from plugins import nursery
+
+        nursery.keep(int(sys.argv[2]), _prepare, LATER, _serve)
+        return
+    from plugins.hand_over import hand_over
+
+    hand_over(sys.argv[1:])
+    _prepare()
     from plugins import nursery
 
-    nursery.hand_over(sys.argv[1:])
-    _prepare()
     nursery.leave(LATER, _serve)
     _serve(sys.argv[1:])
 

@@ -11,6 +11,14 @@ from tools.report import Report
 
 PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
 NAME = "pulumi-language-python"
+PROGRAM = f"{NAME}-program"
+"""The host's name where there is a launcher under its own."""
+LAUNCHER = f"""\
+#!/bin/sh
+# Has the stand-in plugins get ready for the CLI, which is $PPID, while the program does (plugins/nursery.py).
+if [ -x "$PULUMI_HOME/nursery" ]; then "$PULUMI_HOME/nursery" "$PPID" </dev/null >/dev/null 2>&1 & fi
+exec "${{0%/*}}/{PROGRAM}" "$@"
+"""
 SCRIPTS = ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python")
 """What the host starts, from the SDK of the CLI's own version, below `python/`."""
 
@@ -51,3 +59,17 @@ def prepare(report: Report, lock: int) -> None:
         variable = f"{pulumi_cli.SDK}/go/common/version.Version"
         go.build(NAME, PACKAGE, target, version_variable=variable, version=f"v{version}", lock=lock)
         step.done(f"built {NAME} {version} from its Go module")
+
+
+def add_launcher() -> None:
+    """Put a launcher before the cached CLI's host, which has the stand-in plugins get ready; once is enough."""
+    target = pulumi_cli.directory() / NAME
+    if not target.exists() or target.read_bytes() == LAUNCHER.encode():
+        return
+    with cache.staged(target) as directory:
+        program, launcher = directory / PROGRAM, directory / NAME
+        program.hardlink_to(target)
+        launcher.write_text(LAUNCHER)
+        launcher.chmod(0o755)
+        cache.publish(program, target.with_name(PROGRAM))
+        cache.publish(launcher, target)

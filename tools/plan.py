@@ -45,6 +45,9 @@ class Plan:
         failures = [error for future in futures if (error := future.exception())]
         for failure in sorted(failures, key=lambda error: isinstance(error, commands.Cancelled)):
             raise failure
+        home = plugins.find()
+        if home and not plugins.is_official(home):
+            language_host.add_launcher()
 
     def _cli_and_plugins(self) -> None:
         cli = pulumi_cli.prepare(self._report, self._lock)

@@ -62,6 +62,14 @@ def test_an_installed_plugin_starts_wherever_its_home_was_moved(cli: Path, tmp_p
     assert list(launcher.parent.glob("plugins/__pycache__/host.*.pyc"))
 
 
+def test_what_gets_plugins_ready_knows_where_they_are(cli: Path, tmp_path: Path) -> None:
+    install(cli, tmp_path / "staged", Path(sys.executable), VERSIONS)
+    home = (tmp_path / "staged").rename(tmp_path / "its final home")
+    # Of a process that there is not, it ends at once.
+    ended = subprocess.run([home / "nursery", str(1 << 30)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
 def test_a_cli_that_refuses_is_quoted(tmp_path: Path) -> None:
     cli = tmp_path / "pulumi"
     cli.write_text("#!/bin/sh\necho 'error: no room' >&2\nexit 3\n")

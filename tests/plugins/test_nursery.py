@@ -14,12 +14,14 @@ import grpc
 import pytest
 
 from plugins import nursery
+from plugins.hand_over import address, peer
 
 MAIN = Path(nursery.__file__).with_name("main.py")
 OUR_OWN = """
 import os, sys
 sys.path.insert(0, {root!r})
 from plugins import nursery
+from plugins.hand_over import hand_over
 
 def serve(arguments):
     print(arguments, os.getcwd(), os.environ.get("COLOUR"), os.getpgrp(), flush=True)
@@ -29,7 +31,7 @@ def serve(arguments):
     sys.stdin.read()
     os._exit(0)
 
-nursery.hand_over(sys.argv[1:])
+hand_over(sys.argv[1:])
 print("imports", flush=True)
 nursery.leave([], serve)
 serve(sys.argv[1:])
@@ -73,11 +75,11 @@ def _end_nursery(cli: int) -> None:
     def gone() -> bool:
         with socket.socket(socket.AF_UNIX) as link:
             with contextlib.suppress(OSError):
-                link.bind(nursery._address(cli))
+                link.bind(address(cli))
                 return True
             with contextlib.suppress(ConnectionRefusedError, ProcessLookupError):
-                link.connect(nursery._address(cli))
-                os.kill(nursery._peer(link), signal.SIGKILL)
+                link.connect(address(cli))
+                os.kill(peer(link), signal.SIGKILL)
             return False
 
     _eventually(gone)
@@ -85,7 +87,7 @@ def _end_nursery(cli: int) -> None:
 
 def _has_nursery(cli: int) -> bool:
     with socket.socket(socket.AF_UNIX) as link:
-        return link.connect_ex(nursery._address(cli)) == 0
+        return link.connect_ex(address(cli)) == 0
 
 
 def _eventually(holds: Callable[[], bool]) -> None:
@@ -119,6 +121,32 @@ def test_the_second_plugin_is_forked(start: Start, second: str) -> None:
     forked = start(str(MAIN), second, "127.0.0.1:1")
     assert _answers(_line(forked))
     assert not _imported_grpc(forked), "it serves itself"
+
+
+def test_the_first_plugin_is_forked_where_a_nursery_is_ready(start: Start) -> None:
+    ready = start(str(MAIN), "nursery", str(os.getpid()))
+    _eventually(lambda: _has_nursery(os.getpid()))
+    late = start(str(MAIN), "nursery", str(os.getpid()))
+    assert late.wait(timeout=5) == 0, "there is one already"
+    first = start(str(MAIN), "docker", "127.0.0.1:1")
+    assert _answers(_line(first))
+    assert not _imported_grpc(first), "it serves itself"
+    assert ready.poll() is None
+
+
+def test_a_nursery_that_is_not_ready_yet_is_not_waited_for(start: Start, tmp_path: Path) -> None:
+    script = tmp_path / "nursery.py"
+    script.write_text(
+        f"import os, sys\nsys.path.insert(0, {str(MAIN.parent.parent)!r})\nfrom plugins import nursery\n"
+        "def prepare():\n    print('prepares', flush=True)\n    sys.stdin.read()\n"
+        f"nursery.keep({os.getpid()}, prepare, [], print)\n"
+    )
+    busy = start(str(script))
+    assert _line(busy) == "prepares"
+    plugin = start(str(MAIN), "tls", "127.0.0.1:1")
+    assert _answers(_line(plugin))
+    assert _imported_grpc(plugin)
+    busy.kill()
 
 
 @pytest.mark.parametrize("interrupt", [os.kill, os.killpg])
@@ -186,7 +214,7 @@ def test_a_nursery_that_does_not_answer_is_done_without(start: Start, tmp_path: 
     script = tmp_path / "plugin.py"
     script.write_text(OUR_OWN.format(root=str(MAIN.parent.parent)))
     with socket.socket(socket.AF_UNIX) as door:
-        door.bind(nursery._address(os.getpid()))
+        door.bind(address(os.getpid()))
         door.listen()
         plugin = start(str(script), "one")
         link, _ = door.accept()

@@ -308,6 +308,32 @@ def test_the_cached_cli_comes_first_and_needs_its_own_language_host(monkeypatch,
     assert language_host.find(cached) == beside
 
 
+def test_the_language_host_can_have_a_launcher_that_gets_plugins_ready(tmp_path):
+    language_host.add_launcher()
+    assert not pulumi_cli.directory().exists(), "there is no host to launch"
+    pulumi_cli.directory().mkdir(parents=True)
+    host = fake_program(pulumi_cli.directory(), "pulumi-language-python", 'echo "the host, $*"')
+    language_host.add_launcher()
+    language_host.add_launcher()
+    home = tmp_path / "pulumi-home"
+    home.mkdir()
+    called = tmp_path / "called"
+
+    def said(**variables: str) -> str:
+        return subprocess.run(
+            [host, "one", "two words"], env=variables, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert said() == said(PULUMI_HOME=str(home)) == "the host, one two words\n"
+    assert not called.exists()
+    fake_program(home, "nursery", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
+    assert said(PULUMI_HOME=str(home)) == "the host, one two words\n"
+    deadline = time.monotonic() + 10
+    while not called.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert called.read_text() == f"{os.getpid()}\n", "it gets ready for who started the host"
+
+
 def test_official_plugins_come_before_stand_ins():
     assert plugins.find() is None
     plugins._stand_in_home().mkdir(parents=True)
