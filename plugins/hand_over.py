@@ -4,7 +4,7 @@ Every start of a plugin waits for this module, so it does without what Python ta
 `socket` are for the most part names around `_signal` and `_socket`.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import sys

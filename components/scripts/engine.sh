@@ -166,18 +166,18 @@ hold() {
     iptables -w -t nat -I OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY
   fi
   if hosts_file=$(docker inspect slipway-proxy --format '{{ .HostsPath }}' 2>/dev/null); then
-    name_in "$hosts_file" "$(neighbours slipway-proxy)"
+    name_in "$hosts_file" "$(neighbours slipway-proxy | sed 's/$/ # slipway/')"
     # Programs in Go look at this file every five seconds.
     sleep 6
   fi
 }
 
-# name_in FILE NAMES: a container's /etc/hosts has these names, lines of address and name, and none of those before. In its
-# place, since the container has this very file, and never without a name that stays: the container may read it at any moment,
-# and keeps what it has read.
+# name_in FILE LINES: a container's /etc/hosts has these lines, each with address, name and our mark, in place of those before.
+# In its place, since the container has this very file, and never without a name that stays: the container may read it at
+# any moment, and keeps what it has read.
 name_in() {
   local text
-  text=$(sed '/ # slipway$/d' "$1"; [ -z "$2" ] || sed 's/$/ # slipway/' <<<"$2")
+  text=$(sed '/ # slipway$/d' "$1")${2:+$'\n'$2}
   cat <<<"$text" 1<>"$1"
   truncate --size=$((${#text} + 1)) "$1"
 }

@@ -210,10 +210,10 @@ class TestHeldNames:
         file = tmp_path / "hosts"
         file.write_text(self.OWN)
         inode = file.stat().st_ino
-        self.call(f"name_in {file} $'172.19.0.3 web-1\\n172.19.0.2 slipway-proxy'")
+        self.call(f"name_in {file} $'172.19.0.3 web-1 # slipway\\n172.19.0.2 slipway-proxy # slipway'")
         held = "172.19.0.3 web-1 # slipway\n172.19.0.2 slipway-proxy # slipway\n"
         assert file.read_text() == self.OWN + held
-        self.call(f"name_in {file} '172.19.0.9 web-2'")
+        self.call(f"name_in {file} '172.19.0.9 web-2 # slipway'")
         assert file.read_text() == self.OWN + "172.19.0.9 web-2 # slipway\n"
         self.call(f"name_in {file} ''")
         assert file.read_text() == self.OWN
@@ -232,8 +232,8 @@ class TestHeldNames:
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            both = "$'172.19.0.3 web-1\\n172.19.0.4 web-2'"
-            one = "'172.19.0.3 web-1'"
+            both = "$'172.19.0.3 web-1 # slipway\\n172.19.0.4 web-2 # slipway'"
+            one = "'172.19.0.3 web-1 # slipway'"
             self.call(f"for _ in {{1..50}}; do name_in {file} {both}; name_in {file} {one}; done")
         finally:
             ended.set()
