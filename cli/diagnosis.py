@@ -6,7 +6,6 @@ Pulumi names the engine that it could not reach, in the words of its plugin. Thi
 import socket
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,6 +105,9 @@ def silences(state: Deployment, patience: float = PATIENCE) -> tuple[Silence, ..
     asked = endpoints(state)
     if not asked:
         return ()
+    # Slow to import: an update does so in the background (Watch).
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
         reasons = pool.map(lambda endpoint: failure(endpoint, patience), asked)
         failed = [(endpoint, reason) for endpoint, reason in zip(asked, reasons, strict=True) if reason]

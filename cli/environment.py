@@ -1,7 +1,6 @@
 """What any Pulumi command of this clone runs with: the toolchain, the backend and the passphrase."""
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -89,6 +88,8 @@ def passphrase_file(
             "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds the passphrase. If it is lost, remove the stack's "
             "`encryptionsalt` and secrets from its Pulumi.<stack>.yaml: new ones are made.",
         )
+    import secrets  # once for each clone
+
     write_private(path, secrets.token_urlsafe(32))
     return path
 
