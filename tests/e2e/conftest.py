@@ -1,4 +1,8 @@
-"""One clone, and one stack of three hosts for most of the tests: the first `./slip up` makes it, the end removes it."""
+"""One clone, and one stack of three hosts for most of the tests: the first `./slip up` makes it, the end removes it.
+
+The tests wait for most of their time. So `make test-e2e` has two workers, each with a clone of its own: all that needs
+the shared stack is one worker's, and every file with a stack of its own goes to whichever is free.
+"""
 
 import fcntl
 import os
@@ -48,6 +52,7 @@ HEALTH_TIMEOUT = 4
 """Seconds: the sample app is up in less than one."""
 
 _outcomes = pytest.StashKey[bool]()
+_whole_machine = pytest.StashKey[TextIO]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,8 +60,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(TIME_LIMIT, func_only=True))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     ours.sort(key=lambda item: THEMES.index(item.path.stem.removeprefix("test_")))
     items[:] = [item for item in items if item not in ours] + ours
+
+
+def _group(item: pytest.Item) -> str:
+    """What has to run in one worker: tests that use the same stack."""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    if "first_up" in fixtures:
+        return "shared"
+    return "one_host" if "one_host" in fixtures else item.path.stem
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Take the machine for all workers; this is called before there are any."""
+    config.stash[_whole_machine] = _take_machine()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,7 +88,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(scope="session")
-def machine() -> Iterator[None]:
+def machine(request: pytest.FixtureRequest) -> Iterator[None]:
     """A machine on which hosts can run, for one run of these tests at a time."""
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "version"], capture_output=True).returncode
@@ -82,17 +102,21 @@ def machine() -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    path = Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock"
-    with path.open("w") as file:
-        _lock(file)
+    if hasattr(request.config, "workerinput"):
         yield
+    else:
+        with _take_machine():
+            yield
 
 
-def _lock(file: TextIO) -> None:
+def _take_machine() -> TextIO:
+    """Lock the machine against other runs, until the file is closed."""
+    file = (Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pytest.fail(f"another run of the end-to-end tests is under way on this machine ({file.name})")
+        pytest.exit(f"another run of the end-to-end tests is under way on this machine ({file.name})", 2)
+    return file
 
 
 @pytest.fixture(scope="session")

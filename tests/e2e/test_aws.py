@@ -52,7 +52,7 @@ LOCALE, TIME_ZONE = '"locale": False,', '**({"timezone": "Etc/UTC"} if args.name
 
 
 @pytest.fixture(scope="module")
-def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
+def emulated(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("only root can emulate AWS")
@@ -69,8 +69,8 @@ def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
 
 
 @pytest.fixture
-def aws(first_up: tuple[EmulatedStack, Result]) -> EmulatedStack:
-    stack, result = first_up
+def aws(emulated: tuple[EmulatedStack, Result]) -> EmulatedStack:
+    stack, result = emulated
     assert result.status == 0, str(result)
     return stack
 
@@ -110,10 +110,10 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
     assert verified.status == 0, str(verified)
 
 
-def test_no_key_is_told(first_up: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
+def test_no_key_is_told(emulated: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
     assert "PRIVATE KEY" in aws.export("--show-secrets")
     assert "PRIVATE KEY" not in aws.export()
-    assert "PRIVATE KEY" not in first_up[1].output
+    assert "PRIVATE KEY" not in emulated[1].output
     assert (aws.clone.root / ".slipway").stat().st_mode & 0o777 == 0o700
     assert (aws.directory / "account").stat().st_mode & 0o777 == 0o600
 
