@@ -110,38 +110,30 @@ class DockerEngine(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        setup = self.setup = command.remote.Command(
+        setup = self.setup = script.on_host(
             f"{host.name}-setup",
-            connection=host.ssh,
-            create=host.as_root("bash -s"),
-            stdin=script.with_values(
-                "engine.sh",
-                {
-                    "BIRTH": host.birth,
-                    "ENGINE_CA": access.authority.trusted_pem,
-                    "ENGINE_CERTIFICATE": certificate.certificate_pem,
-                    "ENGINE_KEY": certificate.private_key_pem,
-                    "REGISTRY_ADDRESS": registry.address,
-                    "REGISTRY_HOST_ADDRESS": registry.host_address,
-                    "REGISTRY_CA": registry.certificate_authority_pem,
-                    "INSECURE_REGISTRY": registry.address if registry.insecure else "",
-                    "CLIENT_CERTIFICATE": registry.client.certificate_pem if registry.client else "",
-                    "CLIENT_KEY": registry.client.private_key_pem if registry.client else "",
-                    "SWITCH_SCRIPT": script.text("switch.sh"),
-                    "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
-                },
-            ),
-            logging=command.remote.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=host.lives_here(
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=host.ready,
-                    additional_secret_outputs=["stdout", "stderr"],
-                    custom_timeouts=pulumi.CustomTimeouts(create=SETUP_TIMEOUT),
-                    # There is nothing to undo, so nobody need be there for it.
-                    retain_on_delete=True,
-                )
+            host,
+            "engine.sh",
+            {
+                "BIRTH": host.birth,
+                "ENGINE_CA": access.authority.trusted_pem,
+                "ENGINE_CERTIFICATE": certificate.certificate_pem,
+                "ENGINE_KEY": certificate.private_key_pem,
+                "REGISTRY_ADDRESS": registry.address,
+                "REGISTRY_HOST_ADDRESS": registry.host_address,
+                "REGISTRY_CA": registry.certificate_authority_pem,
+                "INSECURE_REGISTRY": registry.address if registry.insecure else "",
+                "CLIENT_CERTIFICATE": registry.client.certificate_pem if registry.client else "",
+                "CLIENT_KEY": registry.client.private_key_pem if registry.client else "",
+                "SWITCH_SCRIPT": script.text("switch.sh"),
+                "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
+            },
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=host.ready,
+                custom_timeouts=pulumi.CustomTimeouts(create=SETUP_TIMEOUT),
+                # There is nothing to undo, so nobody need be there for it.
+                retain_on_delete=True,
             ),
         )
         self.host = host = replace(host, ends_with=setup)

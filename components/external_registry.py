@@ -6,7 +6,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pulumi
-import pulumi_command as command
 
 from components import script
 from components.engine import DockerEngine, RegistryTrust
@@ -99,29 +98,18 @@ class ExternalRegistry(pulumi.ComponentResource):
         super().__init__("slipway:index:ExternalRegistry", name, None, opts)
         trust = args.trust
         self.ready = [
-            command.remote.Command(
+            script.on_host(
                 f"{engine.host.name}-registry-login",
-                connection=engine.host.ssh,
-                create=engine.host.as_root("bash -s"),
-                stdin=script.with_values(
-                    "try-registry.sh",
-                    {
-                        "HOST_NAME": engine.host.name,
-                        "SERVER": trust.address,
-                        "ACCOUNT": trust.username,
-                        "PASSWORD": trust.password,
-                        "AUTHORITY": trust.certificate_authority_pem,
-                    },
-                ),
-                logging=command.remote.Logging.NONE,
-                add_previous_output_in_env=False,
-                opts=engine.host.lives_here(
-                    pulumi.ResourceOptions(
-                        parent=self,
-                        depends_on=engine.ready,
-                        additional_secret_outputs=["stdout", "stderr"],
-                    )
-                ),
+                engine.host,
+                "try-registry.sh",
+                {
+                    "HOST_NAME": engine.host.name,
+                    "SERVER": trust.address,
+                    "ACCOUNT": trust.username,
+                    "PASSWORD": trust.password,
+                    "AUTHORITY": trust.certificate_authority_pem,
+                },
+                pulumi.ResourceOptions(parent=self, depends_on=engine.ready),
             )
             for engine in args.engines
         ]

@@ -88,20 +88,15 @@ class Mirror(pulumi.ComponentResource):
                 for image, reference in self.references.items()
             )
         )
-        use = command.remote.Command(
+        use = script.on_host(
             f"{host.name}-{name}",
-            connection=host.ssh,
-            create=host.as_root("bash -s"),
-            stdin=script.with_values("use-mirror.sh", {"IMAGES": lines.apply("\n".join), **who}),
-            logging=command.remote.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=host.lives_here(
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=[*engine.ready, *args.ready],
-                    additional_secret_outputs=["stdout", "stderr"],
-                    custom_timeouts=pulumi.CustomTimeouts(create=COPY_TIMEOUT, update=COPY_TIMEOUT),
-                )
+            host,
+            "use-mirror.sh",
+            {"IMAGES": lines.apply("\n".join), **who},
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*engine.ready, *args.ready],
+                custom_timeouts=pulumi.CustomTimeouts(create=COPY_TIMEOUT, update=COPY_TIMEOUT),
             ),
         )
         self.ready = [use]

@@ -141,39 +141,28 @@ class Registry(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        settings = command.remote.Command(
+        settings = script.on_host(
             f"{name}-settings",
-            connection=host.ssh,
-            create=host.as_root("bash -s"),
-            stdin=script.with_values(
-                "registry.sh",
-                {
-                    "CONFIG": certificate.private_key_pem.apply(
-                        lambda key: config(
-                            key,
-                            tls=not args.insecure,
-                            metrics=bool(args.metrics_port),
-                            client_certificates=args.client_certificates,
-                        )
-                    ),
-                    "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
-                    "CERTIFICATE": certificate.certificate_pem,
-                    "KEY": certificate.private_key_pem,
-                    "DATA_PATH": REGISTRY_DATA_PATH,
-                    "AUTHORITY": args.authority.trusted_pem,
-                    "URL": url,
-                    **retention_values(args.retention),
-                },
-            ),
-            logging=command.remote.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=host.lives_here(
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=[*engine.ready, *args.trusted_by],
-                    additional_secret_outputs=["stdout", "stderr"],
-                )
-            ),
+            host,
+            "registry.sh",
+            {
+                "CONFIG": certificate.private_key_pem.apply(
+                    lambda key: config(
+                        key,
+                        tls=not args.insecure,
+                        metrics=bool(args.metrics_port),
+                        client_certificates=args.client_certificates,
+                    )
+                ),
+                "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
+                "CERTIFICATE": certificate.certificate_pem,
+                "KEY": certificate.private_key_pem,
+                "DATA_PATH": REGISTRY_DATA_PATH,
+                "AUTHORITY": args.authority.trusted_pem,
+                "URL": url,
+                **retention_values(args.retention),
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=[*engine.ready, *args.trusted_by]),
         )
         image = docker.RemoteImage(
             f"{name}-image",

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
+import pulumi_command as command
+
+from components.hosts.host import Host
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -29,3 +32,22 @@ def with_values(name: str, values: Mapping[str, pulumi.Input[str]]) -> pulumi.Ou
     """What to give to `bash -s`: the values, then the script. Always secret."""
     script = text(name)
     return pulumi.Output.secret(pulumi.Output.all(**values).apply(lambda known: assignments(known) + script))
+
+
+def on_host(
+    name: str, host: Host, script: str, values: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
+) -> command.remote.Command:
+    """Runs a script on a host as root, and again whenever the script or one of its values changes.
+
+    What it prints is not shown, and is secret in the state: it may repeat what the script was given.
+    """
+    private = pulumi.ResourceOptions(additional_secret_outputs=["stdout", "stderr"])
+    return command.remote.Command(
+        name,
+        connection=host.ssh,
+        create=host.as_root("bash -s"),
+        stdin=with_values(script, values),
+        logging=command.remote.Logging.NONE,
+        add_previous_output_in_env=False,
+        opts=host.lives_here(pulumi.ResourceOptions.merge(private, opts)),
+    )

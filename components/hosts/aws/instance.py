@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
-import pulumi_command as command
 import pulumi_tls as tls
 
 from components import script
@@ -142,22 +141,17 @@ class AwsHost(pulumi.ComponentResource):
             birth=instance.id,
         )
         patience = f"{args.boot_seconds}s"
-        boot = command.remote.Command(
+        boot = script.on_host(
             f"{name}-boot",
-            connection=host.ssh,
-            create=host.as_root("bash -s"),
-            stdin=script.with_values("wait-for-boot.sh", {"BIRTH": host.birth, "KIND": args.instance_type}),
-            logging=command.remote.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=host.lives_here(
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=reachable,
-                    additional_secret_outputs=["stdout", "stderr"],
-                    custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
-                    # There is nothing to undo, so nobody need be there for it.
-                    retain_on_delete=True,
-                )
+            host,
+            "wait-for-boot.sh",
+            {"BIRTH": host.birth, "KIND": args.instance_type},
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=reachable,
+                custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+                # There is nothing to undo, so nobody need be there for it.
+                retain_on_delete=True,
             ),
         )
         self.host = dataclasses.replace(host, ready=[boot], ends_with=boot)
@@ -174,24 +168,12 @@ class AwsHost(pulumi.ComponentResource):
             # It goes with the machine, which unmounts it as it shuts down. Detached before, it would be torn off.
             opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
         )
-        mounted = command.remote.Command(
+        mounted = script.on_host(
             f"{name}-mount",
-            connection=host.ssh,
-            create=host.as_root("bash -s"),
-            stdin=script.with_values(
-                "mount-data.sh",
-                {"VOLUME": volume.id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
-            ),
-            logging=command.remote.Logging.NONE,
-            add_previous_output_in_env=False,
-            opts=host.lives_here(
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=[*host.ready, attachment],
-                    additional_secret_outputs=["stdout", "stderr"],
-                    retain_on_delete=True,
-                )
-            ),
+            host,
+            "mount-data.sh",
+            {"VOLUME": volume.id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
+            pulumi.ResourceOptions(parent=self, depends_on=[*host.ready, attachment], retain_on_delete=True),
         )
         self.host = dataclasses.replace(host, ready=[*host.ready, mounted])
 
