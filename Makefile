@@ -20,11 +20,11 @@ tools: ## Install what is missing on this machine: Pulumi, plugins, Docker Engin
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Python
-	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit $(PYTEST_ARGS)
+	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit --numprocesses auto $(PYTEST_ARGS)
 
 .PHONY: test-plugins
 test-plugins: ## Compare the stand-in plugins with recordings of the official ones
-	$(python) -m pytest tests/plugins $(PYTEST_ARGS)
+	$(python) -m pytest tests/plugins --numprocesses auto $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: ## Bring the whole line up on this machine, break it in many ways, and take it down
