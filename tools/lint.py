@@ -25,6 +25,8 @@ def main() -> int:
     places = ((".github", "workflows"), ("examples",))
     workflows = [path for path in sources if path.suffix == ".yml" and path.parent.parts[-2:] in places]
     program = Path(sys.executable).parent
+    # Outside the clone, since reading the packages' types takes a minute; each environment has packages of its own.
+    types = cache.root() / "mypy" / program.parent.name
     try:
         with cache.lock("toolchain", lambda _: None) as lock:
             checker = actionlint.prepare(Report(), lock)
@@ -35,7 +37,11 @@ def main() -> int:
     checks: list[tuple[str, list[str | Path], Sequence[str | Path]]] = [
         ("ruff format", [program / "ruff", "format", "--check", "--quiet"], python),
         ("ruff check", [program / "ruff", "check", "--quiet"], python),
-        ("mypy", [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"], _typed()),
+        (
+            "mypy",
+            [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", f"--cache-dir={types}"],
+            _typed(),
+        ),
         ("shellcheck", [program / "shellcheck", "--severity=style"], scripts),
         ("actionlint", [checker, f"-shellcheck={program / 'shellcheck'}", "-pyflakes="], workflows),
     ]
