@@ -68,7 +68,8 @@ def keep(
 
 def _place(cli: int) -> tuple[socket.socket, int] | None:
     """Where the nursery of a CLI is asked for plugins, and the CLI as a pidfd; none if somebody is there already."""
-    if not hasattr(os, "pidfd_open"):
+    # Who has process 1 for a parent has lost its own, which it would outlive.
+    if not hasattr(os, "pidfd_open") or cli == 1:
         return None
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -55,6 +55,7 @@ _outcomes = pytest.StashKey[bool]()
 _whole_machine = pytest.StashKey[TextIO]()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.is_relative_to(HERE)]
     for item in ours:
