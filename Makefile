@@ -28,7 +28,7 @@ test-plugins: ## Compare the stand-in plugins with recordings of the official on
 
 .PHONY: test-e2e
 test-e2e: ## Bring the whole line up on this machine, break it in many ways, and take it down
-	$(python) -m pytest tests/e2e --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(python) -m pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: ## Check formatting, style, types, shell scripts and workflows

@@ -1,8 +1,4 @@
-"""One clone, and one stack of three hosts for most of the tests: the first `./slip up` makes it, the end removes it.
-
-The tests wait for most of their time. So `make test-e2e` has two workers, each with a clone of its own: all that needs
-the shared stack is one worker's, and every file with a stack of its own goes to whichever is free.
-"""
+"""One clone, and one stack of three hosts for most of the tests: the first `./slip up` makes it, the end removes it."""
 
 import fcntl
 import os
@@ -52,32 +48,15 @@ HEALTH_TIMEOUT = 4
 """Seconds: the sample app is up in less than one."""
 
 _outcomes = pytest.StashKey[bool]()
-_whole_machine = pytest.StashKey[TextIO]()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.is_relative_to(HERE)]
     for item in ours:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(TIME_LIMIT, func_only=True))
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     ours.sort(key=lambda item: THEMES.index(item.path.stem.removeprefix("test_")))
     items[:] = [item for item in items if item not in ours] + ours
-
-
-def _group(item: pytest.Item) -> str:
-    """What has to run in one worker: tests that use the same stack."""
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    if "first_up" in fixtures:
-        return "shared"
-    return "one_host" if "one_host" in fixtures else item.path.stem
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Take the machine for all workers; this is called before there are any."""
-    config.stash[_whole_machine] = _take_machine()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,7 +68,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(scope="session")
-def machine(request: pytest.FixtureRequest) -> Iterator[None]:
+def machine() -> Iterator[None]:
     """A machine on which hosts can run, for one run of these tests at a time."""
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "version"], capture_output=True).returncode
@@ -103,21 +82,17 @@ def machine(request: pytest.FixtureRequest) -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    if hasattr(request.config, "workerinput"):
+    path = Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock"
+    with path.open("w") as file:
+        _lock(file)
         yield
-    else:
-        with _take_machine():
-            yield
 
 
-def _take_machine() -> TextIO:
-    """Lock the machine against other runs, until the file is closed."""
-    file = (Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock").open("w")
+def _lock(file: TextIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pytest.exit(f"another run of the end-to-end tests is under way on this machine ({file.name})", 2)
-    return file
+        pytest.fail(f"another run of the end-to-end tests is under way on this machine ({file.name})")
 
 
 @pytest.fixture(scope="session")

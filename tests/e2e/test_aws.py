@@ -52,7 +52,7 @@ LOCALE, TIME_ZONE = '"locale": False,', '**({"timezone": "Etc/UTC"} if args.name
 
 
 @pytest.fixture(scope="module")
-def emulated(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
+def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("only root can emulate AWS")
@@ -69,8 +69,8 @@ def emulated(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
 
 
 @pytest.fixture
-def aws(emulated: tuple[EmulatedStack, Result]) -> EmulatedStack:
-    stack, result = emulated
+def aws(first_up: tuple[EmulatedStack, Result]) -> EmulatedStack:
+    stack, result = first_up
     assert result.status == 0, str(result)
     return stack
 
@@ -110,10 +110,10 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
     assert verified.status == 0, str(verified)
 
 
-def test_no_key_is_told(emulated: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
+def test_no_key_is_told(first_up: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
     assert "PRIVATE KEY" in aws.export("--show-secrets")
     assert "PRIVATE KEY" not in aws.export()
-    assert "PRIVATE KEY" not in emulated[1].output
+    assert "PRIVATE KEY" not in first_up[1].output
     assert (aws.clone.root / ".slipway").stat().st_mode & 0o777 == 0o700
     assert (aws.directory / "account").stat().st_mode & 0o777 == 0o600
 
@@ -238,14 +238,14 @@ def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
     with (
         aws.clone.edited(CLOUD_CONFIG, packages, unknown),
         aws.clone.edited(CLOUD_CONFIG, password, f"{password} {silent}"),
-        aws.configured(more_hosts("web-3", "web-4", sshTimeout=30)),
+        aws.configured(more_hosts("web-3", "web-4", sshTimeout=45)),
         Load(*urls) as load,
     ):
         result = aws.slip("up")
     assert result.status == 1, str(result)
     assert "slipway: cloud-init failed on web-3" in result.output, str(result)
     assert "Unable to locate package no-such-package" in result.output, str(result)
-    assert re.search(r"\(web-4-boot\):\n\s+error: .*ssh: .*30 s", result.output), str(result)
+    assert re.search(r"\(web-4-boot\):\n\s+error: .*ssh: .*45 s", result.output), str(result)
     assert "Traceback" not in limited.output + result.output
 
     changed(aws.slip("up"))
