@@ -60,10 +60,14 @@ answer=
 while :; do
   read -r status exit_code restarts out_of_memory address <<<"$(inspect)"
   if [ "$status" != running ] || [ "$restarts" -gt 0 ]; then
-    # Restarted meanwhile, it no longer shows the code that it exited with.
-    if [ "$status" = running ]; then
-      exit_code=$(timeout 5 docker wait "$container" 2>/dev/null || echo unknown)
-    fi
+    # Running again, it no longer shows the code that it exited with: only between its end and the next start. `docker wait`
+    # may tell that of the start.
+    for _ in $(seq 50); do
+      [ "$status" = running ] || break
+      sleep 0.05
+      read -r status exit_code restarts out_of_memory address <<<"$(inspect)"
+    done
+    [ "$status" != running ] || exit_code=unknown
     why="it crashed with exit code $exit_code"
     [ "$out_of_memory" != true ] || why="$why, out of memory"
     fail "$why, before it was healthy"

@@ -240,3 +240,54 @@ class TestHeldNames:
             watcher.join()
         assert len(set(seen)) > 1, "nothing was seen to change"
         assert [text for text in seen if self.OWN + "172.19.0.3 web-1 # slipway\n" not in text] == []
+
+
+class TestSwitch:
+    ARGUMENTS = "web new 8080 /up 1 1"
+
+    def switch(self, machine: Machine, *states: str) -> subprocess.CompletedProcess[str]:
+        """Switches to a container that is in these states, one after another; the last one lasts."""
+        for number, state in enumerate(states):
+            (machine.root / f"state-{number}").write_text(state)
+        machine.command("curl", "exit 7")
+        machine.command(
+            "docker",
+            f"""case $1 in
+            inspect)
+              number=$(cat {machine.root}/asked 2>/dev/null || echo 0)
+              echo $((number + 1 < {len(states)} ? number + 1 : number)) >{machine.root}/asked
+              cat {machine.root}/state-$number ;;
+            logs) echo last words ;;
+            exec) ;;
+            *) exit 9 ;;
+            esac""",
+        )
+        return subprocess.run(
+            ["/bin/bash", SCRIPTS / "switch.sh", *self.ARGUMENTS.split()],
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    @pytest.mark.parametrize(
+        ("states", "reason"),
+        [
+            (["exited 3 0 false"], "it crashed with exit code 3, before"),
+            (["running 0 0 false 10.0.0.2", "restarting 3 1 false"], "it crashed with exit code 3, before"),
+            (
+                ["running 0 1 false 10.0.0.2", "running 0 2 false 10.0.0.2", "restarting 137 3 true"],
+                "it crashed with exit code 137, out of memory, before",
+            ),
+            (["running 0 1 false 10.0.0.2"], "it crashed with exit code unknown, before"),
+            (["running 0 0 false 10.0.0.2"], "it refused the connection on port 8080 for 1 s"),
+        ],
+        ids=["ended", "between two tries", "running again", "running for good", "not listening"],
+    )
+    def test_what_failed_is_told(self, machine: Machine, states: list[str], reason: str) -> None:
+        result = self.switch(machine, *states)
+        assert result.returncode == 6, result.stderr
+        assert reason in result.stderr
+        assert "  | last words" in result.stderr
+        assert not [call for call in machine.calls("docker") if " deploy " in call]
