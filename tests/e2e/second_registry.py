@@ -26,6 +26,9 @@ IMAGE = "registry:3.1.1"
 NAME = "slipway-e2e-second-registry"
 ACCOUNT = "team"
 PORT = 5977
+SUBNET, GATEWAY = "198.18.59.0/29", "198.18.59.1"
+"""A network of its own gives this machine an address that containers reach, whatever network they are in, and nobody
+from outside. It is out of a range kept for tests of networks (RFC 2544): a host's own engine takes the usual ones."""
 OCTETS = "application/octet-stream"
 
 CONFIG = """\
@@ -97,15 +100,6 @@ class SecondRegistry:
             eventually("the second registry answers", self.client.answers, 30)
 
 
-def _gateway() -> str:
-    """An address of this machine that containers reach, whatever network they are in, and nobody from outside.
-
-    A host's own engine has the usual bridge's addresses for itself, so a network of its own gives it.
-    """
-    docker("network", "create", NAME)
-    return docker("network", "inspect", NAME, "--format", "{{ (index .IPAM.Config 0).Gateway }}")
-
-
 def _remove() -> None:
     docker("rm", "--force", "--volumes", NAME, check=False)
     docker("network", "rm", NAME, check=False)
@@ -115,9 +109,9 @@ def _remove() -> None:
 def second_registry(folder: Path) -> Iterator[SecondRegistry]:
     """Such a registry, for as long as the block runs."""
     _remove()
-    gateway = _gateway()
-    address = f"{gateway}:{PORT}"
-    ca, certificate, key = _certificates(gateway)
+    docker("network", "create", "--subnet", SUBNET, "--gateway", GATEWAY, NAME)
+    address = f"{GATEWAY}:{PORT}"
+    ca, certificate, key = _certificates(GATEWAY)
     password = secrets.token_urlsafe(12)
     files = {
         "config.yml": CONFIG.replace("ADDRESS", address),
