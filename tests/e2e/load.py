@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 CLIENTS = 4
 """Clients for each URL. Half of them keep their connection, the others make a new one for each request."""
-THINK_TIME = 0.04
+THINK_TIME = 0.02
 """Seconds between an answer and the next request: the machine that is under load also has to do the update. With four
-clients a gap of ten milliseconds still meets one."""
+clients a gap of a few milliseconds still meets one."""
 PATIENCE = 10.0
 """Seconds that an answer may take."""
 

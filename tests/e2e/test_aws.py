@@ -238,14 +238,14 @@ def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
     with (
         aws.clone.edited(CLOUD_CONFIG, packages, unknown),
         aws.clone.edited(CLOUD_CONFIG, password, f"{password} {silent}"),
-        aws.configured(more_hosts("web-3", "web-4", sshTimeout=45)),
+        aws.configured(more_hosts("web-3", "web-4", sshTimeout=30)),
         Load(*urls) as load,
     ):
         result = aws.slip("up")
     assert result.status == 1, str(result)
     assert "slipway: cloud-init failed on web-3" in result.output, str(result)
     assert "Unable to locate package no-such-package" in result.output, str(result)
-    assert re.search(r"\(web-4-boot\):\n\s+error: .*ssh: .*45 s", result.output), str(result)
+    assert re.search(r"\(web-4-boot\):\n\s+error: .*ssh: .*30 s", result.output), str(result)
     assert "Traceback" not in limited.output + result.output
 
     changed(aws.slip("up"))
