@@ -48,9 +48,10 @@ fail() {
 } >&2
 
 # The address comes last, since a container that is not running has none.
-inspect() {
-  docker inspect "$container" --format '{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{
+look() {
+  local format='{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{
     range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+  read -r status exit_code restarts out_of_memory address <<<"$(docker inspect "$container" --format "$format")"
 }
 
 # Waits here rather than in the proxy, which cannot tell a crash from a slow start and would wait on.
@@ -58,14 +59,14 @@ now() { echo "${EPOCHREALTIME/[.,]/}"; }
 deadline=$(($(now) + health_timeout * 1000000))
 answer=
 while :; do
-  read -r status exit_code restarts out_of_memory address <<<"$(inspect)"
+  look
   if [ "$status" != running ] || [ "$restarts" -gt 0 ]; then
     # Running again, it no longer shows the code that it exited with: only between its end and the next start. `docker wait`
     # may tell that of the start.
     for _ in $(seq 50); do
       [ "$status" = running ] || break
       sleep 0.05
-      read -r status exit_code restarts out_of_memory address <<<"$(inspect)"
+      look
     done
     [ "$status" != running ] || exit_code=unknown
     why="it crashed with exit code $exit_code"
