@@ -16,7 +16,7 @@ test: tools test-unit test-plugins test-e2e ## Run all the tests, end to end inc
 
 .PHONY: tools
 tools: ## Install what is missing on this machine: Pulumi, plugins, Docker Engine, images
-	$(python) -m tools.toolchain
+	$(python) -m toolchain.toolchain
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Python
@@ -32,7 +32,7 @@ test-e2e: ## Bring the whole line up on this machine, break it in many ways, and
 
 .PHONY: lint
 lint: ## Check formatting, style, types, shell scripts and workflows
-	$(python) -m tools.lint
+	$(python) -m dev.lint
 
 .PHONY: fmt
 fmt: ## Format the code, and fix what can be fixed without a person

@@ -7,19 +7,21 @@ import signal
 import pulumi
 import pulumi_tls as tls
 
-import settings as configuration
-from components import proxy, registry, retention
+from components import proxy
+from components.ca_rotation import authority, own_outputs, reached, takeovers
 from components.certificates import Certificate, CertificateArgs
 from components.engine import DockerEngine, DockerEngineArgs, EngineAccess, RegistryTrust
-from components.external_registry import ExternalRegistry, ExternalRegistryArgs, external_trust
-from components.generations import authority, own_outputs, reached, takeovers
 from components.hosts.platforms import make_hosts
-from components.image import AppImage, AppImageArgs, images_below
-from components.mirror import Mirror, MirrorArgs, is_mirrored
+from components.images.image import AppImage, AppImageArgs, images_below
 from components.outputs import stack_outputs
 from components.proxy import Proxy, ProxyArgs
-from components.registry import Registry, RegistryArgs
+from components.registry import own as registry
+from components.registry import retention
+from components.registry.external import ExternalRegistry, ExternalRegistryArgs, external_trust
+from components.registry.mirror import Mirror, MirrorArgs, is_mirrored
+from components.registry.own import Registry, RegistryArgs
 from components.service import Service, ServiceArgs
+from configuration import settings as configuration
 
 if __name__ == "__main__":
     # Pulumi interrupts a program whose update has failed. Python would wait for the engine's answers, which no longer

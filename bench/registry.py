@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
-from components.accounts import htpasswd
-from components.registry import IMAGE
+from components.registry.accounts import htpasswd
+from components.registry.own import IMAGE
 from tests.e2e.pushing import Client
 from tests.e2e.registry import Registry
 from tests.e2e.registry_load import LAYER, RegistryLoad

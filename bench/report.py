@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.experiments import Measurement, Results
 from bench.timeline import Entry
-from tools import versions
+from toolchain import versions
 
 FOLDER = Path(__file__).with_name("results")
 TIMES = "\N{MULTIPLICATION SIGN}"

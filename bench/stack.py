@@ -58,7 +58,7 @@ class Stack:
 
     def configure(self, app_hosts: int) -> None:
         """Write the stack's configuration: the stack `local` that users start with, with so many app hosts."""
-        template = yaml.safe_load((self.root / "cli/local-stack.yaml").read_text())
+        template = yaml.safe_load((self.root / "cli/stack/local-stack.yaml").read_text())
         settings = template["config"]
         settings["slipway:platform"]["portOffset"] = PORT_OFFSET
         hosts = {name: host for name, host in settings["slipway:hosts"].items() if host["roles"] != ["app"]}

@@ -10,7 +10,7 @@ def _up(stack: str | None = None) -> int:
     # It leaves no garbage worth looking for, least of all at its end.
     gc.disable()
     atexit.register(gc.freeze)
-    from cli.updates import Update, up
+    from cli.update.updates import Update, up
 
     return up(Update() if stack is None else Update(stack))
 

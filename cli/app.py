@@ -10,7 +10,7 @@ import typer
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
-    from cli.stack_config import StackConfig
+    from cli.stack.config import StackConfig
 
 EPILOGUE = (
     "Exit status: 0 it worked; 1 what was asked for failed (an update, a check), a host does not answer, or something "
@@ -51,7 +51,7 @@ def _command(
 
 def _stack_names(incomplete: str) -> list[str]:
     """For shell completion: the stacks that have a configuration here."""
-    from cli.project import Project
+    from cli.stack.project import Project
 
     names = {"local", *Project.here().stacks}
     return sorted(name for name in names if name.startswith(incomplete))
@@ -59,8 +59,8 @@ def _stack_names(incomplete: str) -> list[str]:
 
 def _configurations() -> "list[StackConfig]":
     """For shell completion: what the stacks here say."""
-    from cli.project import Project
-    from cli.stack_config import StackConfig
+    from cli.stack.config import StackConfig
+    from cli.stack.project import Project
 
     project = Project.here()
     return [StackConfig.read(project.config_file(stack), project.name) for stack in _stack_names("")]
@@ -154,8 +154,8 @@ def up(
     Then it is `pulumi up`; what comes after `--` goes there. A stack on this machine asks nothing; others ask, as
     Pulumi does, unless you say --yes.
     """
-    from cli.updates import Update
-    from cli.updates import up as run
+    from cli.update.updates import Update
+    from cli.update.updates import up as run
 
     options = _options(
         context.args,
@@ -183,7 +183,7 @@ def preview(
 
     It is `pulumi preview`; what comes after `--` goes there.
     """
-    from cli.updates import preview as run
+    from cli.update.updates import preview as run
 
     options = _options(
         context.args,
@@ -216,7 +216,7 @@ def down(
     It is `pulumi destroy`; what comes after `--` goes there. With --emulate the data goes too, and
     the emulated account.
     """
-    from cli.updates import down as run
+    from cli.update.updates import down as run
 
     options = _options(context.args, refresh=refresh, parallel=parallel)
     raise typer.Exit(run(stack, yes=yes, purge=purge, options=options, emulate=emulate))
@@ -244,8 +244,8 @@ def verify(
 
     Prints a table, and fails (status 1) if a check does.
     """
-    from cli.stacks import open_stack
-    from cli.verify import run
+    from cli.stack.stack import open_stack
+    from cli.verify.verify import run
 
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
 
@@ -253,8 +253,8 @@ def verify(
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """Print what the registry has, with tags, digests, sizes, ages and source revisions, and what of it runs where."""
-    from cli.images import run
-    from cli.stacks import open_stack
+    from cli.registry.images import run
+    from cli.stack.stack import open_stack
 
     run(open_stack(stack, emulate=emulate), as_json=as_json)
 
@@ -278,7 +278,7 @@ def logs(
     Hosts keep 50 MB of each container's log, in 5 files that rotate.
     """
     from cli.logs import run
-    from cli.stacks import open_stack
+    from cli.stack.stack import open_stack
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "Say --tail 100, for example, or all.", status=2)
@@ -299,8 +299,8 @@ def prune(
     The rule is slipway:registry.retention. What a service runs stays, and what others stand on. Pulls go on meanwhile;
     a push is refused for the moment that it takes.
     """
-    from cli.retention import run
-    from cli.stacks import open_stack
+    from cli.registry.prune import run
+    from cli.stack.stack import open_stack
 
     run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
 
@@ -313,7 +313,7 @@ def env(stack: StackName = "local", emulate: Emulate = False) -> None:
     """
     import shlex
 
-    from cli.stacks import open_stack
+    from cli.stack.stack import open_stack
 
     for name, value in sorted(
         open_stack(stack, create=True, works_on_hosts=True, emulate=emulate).added_variables.items()
@@ -333,8 +333,8 @@ def forget(
     Works without the host, on the state alone; a backup of that is kept in .slipway/backups. The next `up` makes the
     host anew, or leaves it away if the configuration no longer has it.
     """
-    from cli.forget import run
-    from cli.stacks import open_stack
+    from cli.stack.stack import open_stack
+    from cli.update.forget import run
 
     run(open_stack(stack, emulate=emulate), host, yes=yes)
 
@@ -349,7 +349,7 @@ def output(
 ) -> None:
     """Print what the stack tells about itself: addresses, certificates, accounts, images, URLs."""
     from cli.outputs import show
-    from cli.stacks import open_stack
+    from cli.stack.stack import open_stack
 
     show(open_stack(stack, emulate=emulate), key, show_secrets=show_secrets, as_json=as_json)
 
@@ -357,8 +357,8 @@ def output(
 @_command(account, "list")
 def account_list(stack: StackName = "local", emulate: Emulate = False) -> None:
     """Print the accounts' names, and whether each has a password."""
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     accounts.show(open_stack(stack, emulate=emulate))
 
@@ -376,8 +376,8 @@ def account_add(
 
     Nobody else is disturbed, and the registry is not restarted.
     """
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     accounts.add(open_stack(stack), name)
 
@@ -385,8 +385,8 @@ def account_add(
 @_command(account, "remove")
 def account_remove(name: AccountName, stack: StackName = "local") -> None:
     """Take an account and its password out of the configuration. The registry refuses it from the next `up` on."""
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     accounts.remove(open_stack(stack), name)
 
@@ -397,8 +397,8 @@ def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emula
 
     NAME may be `hosts`, by which the stack's own hosts push and pull.
     """
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     accounts.rotate(open_stack(stack, emulate=emulate), name)
 
@@ -410,8 +410,8 @@ def account_password(
     emulate: Emulate = False,
 ) -> None:
     """Print an account's password, to be piped into `docker login --password-stdin`."""
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     print(accounts.password(open_stack(stack, emulate=emulate), name))
 
@@ -423,8 +423,8 @@ def account_certificate(
     key: Annotated[bool, typer.Option("--key", help="Print its key instead, which is secret.")] = False,
 ) -> None:
     """Print the certificate that an account shows a registry that asks for one (`registry.clientCertificates`)."""
-    from cli import accounts
-    from cli.stacks import open_stack
+    from cli.registry import accounts
+    from cli.stack.stack import open_stack
 
     print(accounts.certificate(open_stack(stack), name, key=key), end="")
 
@@ -443,8 +443,8 @@ def login(
 
     The first of the registry's users is logged in unless you say --account. `./slip logout` undoes it.
     """
-    from cli.login import login as run
-    from cli.stacks import open_stack
+    from cli.registry.login import login as run
+    from cli.stack.stack import open_stack
 
     run(open_stack(stack), account)
 
@@ -452,8 +452,8 @@ def login(
 @_command(app, "logout")
 def logout(stack: StackName = "local") -> None:
     """Undo what `login` did: log out, and trust the registry no more. Works without the stack too."""
-    from cli.login import logout as run
-    from cli.project import Project
+    from cli.registry.login import logout as run
+    from cli.stack.project import Project
 
     run(Project.here(), stack)
 
@@ -463,7 +463,7 @@ def version() -> None:
     """Print the versions of what Slipway stands on."""
     import platform
 
-    from tools import versions
+    from toolchain import versions
 
     print(f"pulumi {versions.pulumi()}")
     for name, number in sorted(versions.plugins().items()):

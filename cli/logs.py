@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cli.checks import Failed, Running
 from cli.errors import CommandError
-from cli.stacks import Stack
+from cli.stack.stack import Stack
+from cli.verify.checks import Failed, Running
 
 OWN = ("registry", "proxy")
 """What runs on hosts besides services; no service has such a name."""

@@ -4,9 +4,10 @@ import json
 import sys
 from typing import Any
 
-from cli import console, deployment
+from cli import console
 from cli.errors import CommandError
-from cli.stacks import Stack
+from cli.stack import deployment
+from cli.stack.stack import Stack
 
 SECRET = "[secret]"  # noqa: S105 - what is shown in a secret's place
 """What people see in place of a secret, as in Pulumi."""

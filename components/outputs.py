@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_tls as tls
 
+from components.ca_rotation import setting as generation_output
 from components.certificates import Certificate, CertificateAuthority
 from components.engine import RegistryTrust
-from components.generations import setting as generation_output
 from components.hosts import Host
-from settings import StackSettings
+from configuration.settings import StackSettings
 
 
 def stack_outputs(

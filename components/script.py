@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components.hosts.host import Host
+from components.host import Host
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

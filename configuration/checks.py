@@ -9,7 +9,7 @@ from configuration.platform_checks import platform_problems
 from configuration.problems import Location, Problem, path_of, suggestion, words
 
 if TYPE_CHECKING:
-    from settings import BaseImageSettings, Role, StackSettings
+    from configuration.settings import BaseImageSettings, Role, StackSettings
 
 K = TypeVar("K")
 
@@ -205,7 +205,7 @@ class Checks:
                 )
 
     def builds(self) -> Iterator[Problem]:
-        from settings import BASE_IMAGE_ARGUMENT
+        from configuration.settings import BASE_IMAGE_ARGUMENT
 
         for name, service in self.settings.services.items():
             location = ("services", name, "build")

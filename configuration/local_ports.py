@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from configuration.problems import Location, Problem, path_of
 
 if TYPE_CHECKING:
-    from settings import StackSettings
+    from configuration.settings import StackSettings
 
 ADDRESS = "127.0.0.1"
 STACK_LABEL = "slipway.stack"

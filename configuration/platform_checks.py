@@ -11,7 +11,7 @@ from configuration.problems import Location, Problem, path_of, words
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from settings import StackSettings
+    from configuration.settings import StackSettings
 
 Whole = Callable[..., bool]
 """Whether nothing at, above or below a place was taken out, since it was wrong."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import settings
+from configuration import settings
 from configuration.problems import NAMESPACE
 
 SCHEMA = Path(__file__).resolve().parent.parent / "slipway.schema.json"

@@ -8,7 +8,7 @@ from configuration.problems import Problem, path_of
 
 if TYPE_CHECKING:
     from configuration.checks import Checks
-    from settings import ExternalRegistrySettings
+    from configuration.settings import ExternalRegistrySettings
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """Names of Docker Hub."""

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from configuration.checks import Checks
-from configuration.kinds import WORDED
 from configuration.problems import UNSHOWN, Location, Problem, SettingsError, suggestion, words
+from configuration.types import WORDED
 
 if TYPE_CHECKING:
-    from settings import StackSettings
+    from configuration.settings import StackSettings
 
 PLATFORMS_TO_COME = ("ssh",)
 

@@ -34,9 +34,9 @@ def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) ->
         for name in missing:
             layout = Path(directory) / name
             shutil.copytree(compiled, layout / "plugins")
-            _write_script(layout / f"pulumi-resource-{name}", python, "plugins/main.py", name)
+            _write_script(layout / f"pulumi-resource-{name}", python, "plugins/start/main.py", name)
             _install(pulumi, home, name, versions[name], layout)
-    main = _launcher(home, NAMES[0], versions[NAMES[0]]).parent / "plugins/main.py"
+    main = _launcher(home, NAMES[0], versions[NAMES[0]]).parent / "plugins/start/main.py"
     _write_script(home / "nursery", python, str(main.relative_to(home)), "nursery")
 
 

@@ -1,5 +1,5 @@
 """Platforms: each gives the stack's hosts, as `Host`, from one file."""
 
-from components.hosts.host import Host
+from components.host import Host
 
 __all__ = ["Host"]

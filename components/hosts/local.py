@@ -9,9 +9,9 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_tls as tls
 
-from components.content import content_tag
-from components.hosts.host import REGISTRY_DATA_PATH, Host
-from settings import LocalPorts, StackSettings
+from components.build_context import content_tag
+from components.host import REGISTRY_DATA_PATH, Host
+from configuration.settings import LocalPorts, StackSettings
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")
 """Build context of the hosts' image, relative to the project."""

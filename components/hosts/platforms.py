@@ -2,8 +2,8 @@
 
 import pulumi_tls as tls
 
-from components.hosts.host import Host
-from settings import StackSettings
+from components.host import Host
+from configuration.settings import StackSettings
 
 
 def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from plugins.aws.errors import NAMES, Refused, explained
-from plugins.host import CheckFailure, Failure
-from plugins.properties import Properties, plain
+from plugins.protocol.properties import Properties, plain
+from plugins.protocol.server import CheckFailure, Failure
 
 SETTINGS = frozenset(
     {
@@ -321,7 +321,7 @@ def _client(session: Any, given: Settings, service: str, region: str) -> Any:
             read_timeout=_READ_SECONDS,
             # Whether the credentials work, which is asked once at the start, is answered soon or not at all.
             retries={"total_max_attempts": 2 if service == "sts" else given.tries, "mode": given.retry_mode},
-            max_pool_connections=256,  # as many as `plugins.host` has threads
+            max_pool_connections=256,  # as many as `plugins.protocol.server` has threads
             user_agent_extra="slipway",
         ),
     )

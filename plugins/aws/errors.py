@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from plugins.host import Failure
+from plugins.protocol.server import Failure
 
 NAMES = {
     "backup": "AWS Backup",

@@ -19,7 +19,7 @@ from plugins.aws.kind import (
 )
 from plugins.aws.volume import wait_for_modification
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.host import Failure
+from plugins.protocol.server import Failure
 
 _METADATA = {
     "httpEndpoint": "HttpEndpoint",

@@ -21,7 +21,8 @@ from plugins.bridge.state import (
     write,
     write_preview,
 )
-from plugins.host import (
+from plugins.protocol.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.server import (
     Check,
     Checked,
     CheckFailure,
@@ -40,7 +41,6 @@ from plugins.host import (
     Read,
     Update,
 )
-from plugins.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
 
 KINDS: dict[str, Kind] = {
     kind.pulumi_type: kind

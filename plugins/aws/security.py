@@ -6,7 +6,7 @@ from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
 from plugins.bridge.schema import Attribute, Attributes, Schema, State
-from plugins.host import Failure
+from plugins.protocol.server import Failure
 
 _RULES: Attributes = {
     "cidrBlocks": Attribute("list"),

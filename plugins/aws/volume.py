@@ -6,7 +6,7 @@ from typing import Any
 from plugins.aws.errors import Refused
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.host import Failure
+from plugins.protocol.server import Failure
 
 
 def _create(work: Work) -> str:

@@ -4,8 +4,8 @@ import re
 from typing import Any, cast
 
 from plugins.bridge.schema import Attribute, Attributes, Schema, is_empty, without_defaults
-from plugins.host import Change, Diff, Difference, PropertyChange
-from plugins.properties import Properties, Unknown, has_unknown
+from plugins.protocol.properties import Properties, Unknown, has_unknown
+from plugins.protocol.server import Change, Diff, Difference, PropertyChange
 
 Changes = dict[str, Change]
 """The changes, by property path."""

@@ -4,9 +4,9 @@ from typing import Any
 
 from plugins.bridge.naming import autoname
 from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of
-from plugins.host import Check, Checked, CheckFailure
-from plugins.properties import Properties, Unknown
-from plugins.schema import validate
+from plugins.protocol.inputs import validate
+from plugins.protocol.properties import Properties, Unknown
+from plugins.protocol.server import Check, Checked, CheckFailure
 
 _DEFAULTS = "__defaults"
 

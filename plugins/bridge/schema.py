@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from plugins.properties import Properties
-from plugins.schema import Field, Kind
+from plugins.protocol.inputs import Field, Kind
+from plugins.protocol.properties import Properties
 
 Shape = Literal["string", "integer", "boolean", "map", "list", "set"]
 
@@ -96,7 +96,7 @@ def terraform_name(name: str, attribute: Attribute) -> str:
 
 
 def input_fields(attributes: Attributes) -> dict[str, Field]:
-    """Return what `plugins.schema.validate` needs, to check the inputs that this stand-in supports."""
+    """Return what `plugins.protocol.inputs.validate` needs, to check the inputs that this stand-in supports."""
     return {
         name: _field(attribute)
         for name, attribute in attributes.items()

@@ -18,8 +18,8 @@ from plugins.bridge.schema import (
     terraform_name,
     without_defaults,
 )
-from plugins.host import Update
-from plugins.properties import UNKNOWN, Properties, Unknown, has_unknown
+from plugins.protocol.properties import UNKNOWN, Properties, Unknown, has_unknown
+from plugins.protocol.server import Update
 
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
 """The key under which Terraform's SDK keeps a resource's time limits."""

@@ -6,7 +6,7 @@ So is this one, in small: `plugins.bridge` does what the bridge does with any sc
 says what is refused.
 """
 
-from plugins.host import Provider
+from plugins.protocol.server import Provider
 
 
 def provider() -> Provider:

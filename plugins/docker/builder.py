@@ -12,8 +12,8 @@ from plugins.docker.dockerfile import base_images
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
 from plugins.docker.image import as_query
 from plugins.docker.progress import Progress, StreamError
-from plugins.host import Failure
-from plugins.properties import Properties
+from plugins.protocol.properties import Properties
+from plugins.protocol.server import Failure
 
 
 class Builder:

@@ -17,8 +17,8 @@ from plugins.docker.container_config import (
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.container_state import observe
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
-from plugins.host import Create, Created, Delete, Failure, InitFailure, Read, Update
-from plugins.properties import Properties, Unknown
+from plugins.protocol.properties import Properties, Unknown
+from plugins.protocol.server import Create, Created, Delete, Failure, InitFailure, Read, Update
 
 UPDATED_IN_PLACE = frozenset(
     {

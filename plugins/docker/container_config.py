@@ -11,7 +11,7 @@ from typing import Any
 from plugins.bridge.schema import State
 from plugins.docker.container_schema import nanoseconds
 from plugins.docker.engine import labels_of
-from plugins.properties import Properties, Unknown
+from plugins.protocol.properties import Properties, Unknown
 
 MIB = 1024 * 1024
 _DEFAULT_NETWORK = "bridge"

@@ -6,7 +6,7 @@ from typing import Any
 
 from plugins.bridge.schema import Attribute, Schema
 from plugins.bridge.state import SDK_TIMEOUTS
-from plugins.properties import Properties
+from plugins.protocol.properties import Properties
 
 _new = partial(Attribute, force_new=True)
 _text = partial(_new)

@@ -7,7 +7,7 @@ from plugins.bridge.schema import State
 from plugins.bridge.state import ordered
 from plugins.docker.container_config import MIB
 from plugins.docker.container_schema import CONTAINER, nanoseconds
-from plugins.properties import Properties, Unknown
+from plugins.protocol.properties import Properties, Unknown
 
 _UNITS = (("h", 3600 * 10**9), ("m", 60 * 10**9))
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from plugins.docker.context import digest
 from plugins.docker.engine import Account, Engine
-from plugins.host import (
+from plugins.protocol.inputs import Field, validate
+from plugins.protocol.properties import Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.server import (
     Check,
     Checked,
     CheckFailure,
@@ -20,9 +22,7 @@ from plugins.host import (
     Failure,
     PropertyChange,
 )
-from plugins.host import Engine as PulumiEngine
-from plugins.properties import Properties, Secret, Unknown, has_unknown, plain
-from plugins.schema import Field, validate
+from plugins.protocol.server import Engine as PulumiEngine
 
 _TEXTS = Field(list, items=Field())
 _BUILD = {

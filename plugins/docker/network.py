@@ -16,8 +16,8 @@ from plugins.docker.engine import (
     retry_while,
 )
 from plugins.docker.tables import NETWORK
-from plugins.host import Create, Created, Delete, Failure, Read
-from plugins.properties import Properties, Unknown
+from plugins.protocol.properties import Properties, Unknown
+from plugins.protocol.server import Create, Created, Delete, Failure, Read
 
 
 def create(request: Create, engine: Engine) -> Created:

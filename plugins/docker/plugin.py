@@ -11,7 +11,8 @@ from plugins.bridge.state import plan, to_pulumi, updated, write, write_preview
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.engine import Engine, EngineError
 from plugins.docker.tables import NETWORK, REMOTE_IMAGE, TAG, VOLUME
-from plugins.host import (
+from plugins.protocol.properties import Properties, Secret, has_unknown, plain
+from plugins.protocol.server import (
     Check,
     Checked,
     CheckFailure,
@@ -29,7 +30,6 @@ from plugins.host import (
     Read,
     Update,
 )
-from plugins.properties import Properties, Secret, has_unknown, plain
 
 SETTINGS = frozenset(
     {

@@ -7,8 +7,8 @@ from plugins.bridge.schema import State
 from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
 from plugins.docker.tables import REMOTE_IMAGE, TAG
-from plugins.host import Create, Created, Delete, Read
-from plugins.properties import Properties
+from plugins.protocol.properties import Properties
+from plugins.protocol.server import Create, Created, Delete, Read
 
 
 def create(request: Create, engine: Engine) -> Created:

@@ -16,8 +16,8 @@ from plugins.docker.engine import (
     retry_while,
 )
 from plugins.docker.tables import VOLUME
-from plugins.host import Create, Created, Delete, Read
-from plugins.properties import Unknown
+from plugins.protocol.properties import Unknown
+from plugins.protocol.server import Create, Created, Delete, Read
 
 
 def create(request: Create, engine: Engine) -> Created:

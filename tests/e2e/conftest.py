@@ -127,7 +127,7 @@ def first_up(clone: Clone) -> Iterator[FirstUp]:
 
 def three_hosts() -> dict[str, Any]:
     """The configuration that `slip` writes for the stack `local`, for another stack on the same machine."""
-    template = yaml.safe_load((REPOSITORY / "cli/local-stack.yaml").read_text())["config"]
+    template = yaml.safe_load((REPOSITORY / "cli/stack/local-stack.yaml").read_text())["config"]
     settings = {key.removeprefix("slipway:"): value for key, value in template.items()}
     settings["platform"]["portOffset"] = 300
     settings["services"]["web"] |= {"healthTimeout": HEALTH_TIMEOUT, "drainTimeout": HEALTH_TIMEOUT}

@@ -7,8 +7,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.checks import Identity, identity_of
-from cli.engines import private_files
+from cli.running.engine import private_files
+from cli.verify.checks import Identity, identity_of
 
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 

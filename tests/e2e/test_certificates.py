@@ -211,7 +211,7 @@ def engine_lets_in(stack: Stack, host: str, identity: tuple[str, str]) -> None:
     import http.client
     from urllib.parse import urlsplit
 
-    from cli.checks import trusting
+    from cli.verify.checks import trusting
 
     outputs = stack.outputs()
     address = urlsplit(outputs["engineEndpoints"][host])

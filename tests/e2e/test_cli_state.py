@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from cli import accounts, forget, recovery
-from cli.engines import ERRORS, connected
-from cli.project import Project
-from cli.stacks import Stack, open_stack
+from cli.registry import accounts
+from cli.running.engine import ERRORS, connected
+from cli.stack.project import Project
+from cli.stack.stack import Stack, open_stack
+from cli.update import forget, recovery
 
 CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
-ROOT = Path(forget.__file__).parent.parent
+ROOT = Path(forget.__file__).parents[2]
 
 PROGRAM = """
 import time

@@ -9,18 +9,8 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from plugins.aws.plugin import Aws
-from plugins.host import (
-    Check,
-    Configure,
-    Create,
-    Delete,
-    Diff,
-    Difference,
-    Invoke,
-    Read,
-    Update,
-)
-from plugins.properties import Properties
+from plugins.protocol.properties import Properties
+from plugins.protocol.server import Check, Configure, Create, Delete, Diff, Difference, Invoke, Read, Update
 
 REGION = "eu-central-1"
 KEYS = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from plugins.host import Engine, Severity
+from plugins.protocol.server import Engine, Severity
 from tests.plugins.ssh_server import SSHServer
 
 

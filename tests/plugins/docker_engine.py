@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plugins.docker.plugin import Docker
-from plugins.host import Configure, Failure
-from plugins.host import Engine as PulumiEngine
+from plugins.protocol.server import Configure, Failure
+from plugins.protocol.server import Engine as PulumiEngine
 
 # A program for Linux on x86-64: called with one argument it ends at once with status 0, else it waits for ever.
 _CODE = bytes.fromhex(

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
-from plugins.host import Failure, InitFailure, Provider, Service, Unimplemented
-from plugins.properties import SECRET, SIGNATURE
+from plugins.protocol.properties import SECRET, SIGNATURE
+from plugins.protocol.server import Failure, InitFailure, Provider, Service, Unimplemented
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

@@ -14,8 +14,8 @@ from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list
 from plugins.bridge.schema import without_defaults
-from plugins.host import Check, Configure, Create, Failure, InitFailure, Update
-from plugins.properties import UNKNOWN
+from plugins.protocol.properties import UNKNOWN
+from plugins.protocol.server import Check, Configure, Create, Failure, InitFailure, Update
 from tests.plugins.aws_account import DEFAULT_TAGS, REGION, Driver, Resource, account, client, configured
 from tests.plugins.conftest import Messages
 

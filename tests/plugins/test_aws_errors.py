@@ -14,8 +14,8 @@ import pytest
 
 from plugins.aws import cloud
 from plugins.aws.plugin import Aws
-from plugins.host import Check, Configure, Create, Failure
-from plugins.properties import Secret
+from plugins.protocol.properties import Secret
+from plugins.protocol.server import Check, Configure, Create, Failure
 from tests.plugins.aws_account import KEYS, REGION, Driver, account, configured, settings
 
 VPC = "aws:ec2/vpc:Vpc"

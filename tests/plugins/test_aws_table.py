@@ -255,7 +255,7 @@ def test_boto3_is_not_imported_before_it_is_needed() -> None:
     script = """
 import sys
 from plugins.aws.plugin import Aws
-from plugins.host import Check, Diff
+from plugins.protocol.server import Check, Diff
 plugin = Aws()
 kind = "aws:ec2/vpc:Vpc"
 checked = plugin.check(Check("urn", "a", kind, {}, {"cidrBlock": "10.0.0.0/16"}))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from plugins.command import COPY, LOCAL, REMOTE, Command
-from plugins.host import Check, Create, Delete, Diff, Failure, Update
-from plugins.properties import UNKNOWN, Archive, Asset, Secret, plain
+from plugins.command.plugin import COPY, LOCAL, REMOTE, Command
+from plugins.protocol.properties import UNKNOWN, Archive, Asset, Secret, plain
+from plugins.protocol.server import Check, Create, Delete, Diff, Failure, Update
 from tests.plugins.conftest import Messages
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 from tests.plugins.ssh_server import SSHServer

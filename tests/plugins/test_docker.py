@@ -12,8 +12,8 @@ from plugins.docker.container_config import change, creation, upload_archive
 from plugins.docker.container_schema import CONTAINER, nanoseconds
 from plugins.docker.container_state import _duration
 from plugins.docker.plugin import IMAGE, Docker
-from plugins.host import Autonaming, Check, Diff, Failure, Invoke
-from plugins.properties import UNKNOWN
+from plugins.protocol.properties import UNKNOWN
+from plugins.protocol.server import Autonaming, Check, Diff, Failure, Invoke
 from tests.plugins.docker_engine import Listener
 from tests.plugins.replay import recorded
 

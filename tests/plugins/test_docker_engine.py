@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plugins.docker.plugin import Docker
-from plugins.host import Create, Created, Delete, Failure, InitFailure, Invoke, Read, Update
+from plugins.protocol.server import Create, Created, Delete, Failure, InitFailure, Invoke, Read, Update
 from tests.plugins.docker_engine import configured, docker, tiny_image
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 

@@ -12,7 +12,7 @@ from plugins.docker.context import archive, digest, go_mode
 from plugins.docker.dockerfile import base_images
 from plugins.docker.plugin import IMAGE, Docker
 from plugins.docker.progress import Progress, StreamError
-from plugins.host import Check, Failure
+from plugins.protocol.server import Check, Failure
 from tests.plugins.docker_engine import Listener
 from tests.plugins.replay import answer, differences, recorded
 

@@ -21,8 +21,8 @@ from cryptography.x509.oid import NameOID
 from plugins.docker.endpoint import Endpoint, Material, candidates, tls_context
 from plugins.docker.engine import Account, Engine, registry_of
 from plugins.docker.plugin import Docker
-from plugins.host import Check, Configure, Create, Failure, Invoke
-from plugins.properties import UNKNOWN, Secret
+from plugins.protocol.properties import UNKNOWN, Secret
+from plugins.protocol.server import Check, Configure, Create, Failure, Invoke
 from tests.plugins.docker_engine import Listener, configured
 from tests.plugins.replay import answer, differences, recorded
 

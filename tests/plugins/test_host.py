@@ -25,8 +25,22 @@ from pulumi.runtime.proto import (
     status_pb2,
 )
 
-from plugins import host
-from plugins.host import (
+from plugins.protocol import server as host
+from plugins.protocol.properties import (
+    UNKNOWN,
+    UNKNOWN_STRING,
+    Archive,
+    Asset,
+    ResourceReference,
+    Secret,
+    decode,
+    decode_properties,
+    encode,
+    encode_properties,
+    has_unknown,
+    plain,
+)
+from plugins.protocol.server import (
     Check,
     Checked,
     CheckFailure,
@@ -42,22 +56,8 @@ from plugins.host import (
     Provider,
     Read,
 )
-from plugins.properties import (
-    UNKNOWN,
-    UNKNOWN_STRING,
-    Archive,
-    Asset,
-    ResourceReference,
-    Secret,
-    decode,
-    decode_properties,
-    encode,
-    encode_properties,
-    has_unknown,
-    plain,
-)
 
-MAIN = Path(host.__file__).with_name("main.py")
+MAIN = Path(host.__file__).parents[1] / "start/main.py"
 
 # Property values
 
@@ -435,7 +435,7 @@ def test_a_start_imports_nothing_heavy(name: str) -> None:
     )
     script = (
         f"import runpy, sys; sys.argv = ['main.py', {name!r}]\n"
-        f"import importlib; sys.path.insert(0, {str(MAIN.parent.parent)!r})\n"
+        f"import importlib; sys.path.insert(0, {str(MAIN.parents[2])!r})\n"
         f"main = runpy.run_path({str(MAIN)!r})\n"
         "main['_find_packages'](); main['_stub_pulumi']()\n"
         f"importlib.import_module('plugins.{name}').provider()\n"

@@ -59,7 +59,7 @@ def test_an_installed_plugin_starts_wherever_its_home_was_moved(cli: Path, tmp_p
         assert process.stdout
         assert int(process.stdout.readline()) > 0
         process.terminate()
-    assert list(launcher.parent.glob("plugins/__pycache__/host.*.pyc"))
+    assert list(launcher.parent.glob("plugins/protocol/__pycache__/server.*.pyc"))
 
 
 def test_what_gets_plugins_ready_knows_where_they_are(cli: Path, tmp_path: Path) -> None:

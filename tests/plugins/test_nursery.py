@@ -13,15 +13,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from plugins import nursery
-from plugins.hand_over import address, peer
+from plugins.start import fork_server as nursery
+from plugins.start.hand_over import address, peer
 
 MAIN = Path(nursery.__file__).with_name("main.py")
 OUR_OWN = """
 import os, sys
 sys.path.insert(0, {root!r})
-from plugins import nursery
-from plugins.hand_over import hand_over
+from plugins.start import fork_server as nursery
+from plugins.start.hand_over import hand_over
 
 def serve(arguments):
     print(arguments, os.getcwd(), os.environ.get("COLOUR"), os.getpgrp(), flush=True)
@@ -137,7 +137,8 @@ def test_the_first_plugin_is_forked_where_a_nursery_is_ready(start: Start) -> No
 def test_a_nursery_that_is_not_ready_yet_is_not_waited_for(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "nursery.py"
     script.write_text(
-        f"import os, sys\nsys.path.insert(0, {str(MAIN.parent.parent)!r})\nfrom plugins import nursery\n"
+        f"import os, sys\nsys.path.insert(0, {str(MAIN.parents[2])!r})\n"
+        "from plugins.start import fork_server as nursery\n"
         "def prepare():\n    print('prepares', flush=True)\n    sys.stdin.read()\n"
         f"nursery.keep({os.getpid()}, prepare, [], print)\n"
     )
@@ -191,7 +192,7 @@ def test_nothing_holds_the_first_plugins_streams(start: Start) -> None:
 
 def test_a_forked_plugin_has_what_it_was_started_with(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "plugin.py"
-    script.write_text(OUR_OWN.format(root=str(MAIN.parent.parent)))
+    script.write_text(OUR_OWN.format(root=str(MAIN.parents[2])))
     first = start(str(script), "one")
     assert _line(first) == "imports"
     _line(first)
@@ -203,7 +204,7 @@ def test_a_forked_plugin_has_what_it_was_started_with(start: Start, tmp_path: Pa
 
 def test_a_forked_plugin_that_fails_says_so(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "plugin.py"
-    script.write_text(OUR_OWN.format(root=str(MAIN.parent.parent)))
+    script.write_text(OUR_OWN.format(root=str(MAIN.parents[2])))
     first = start(str(script), "one")
     _line(first)
     second = start(str(script), "raises")
@@ -212,7 +213,7 @@ def test_a_forked_plugin_that_fails_says_so(start: Start, tmp_path: Path) -> Non
 
 def test_a_nursery_that_does_not_answer_is_done_without(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "plugin.py"
-    script.write_text(OUR_OWN.format(root=str(MAIN.parent.parent)))
+    script.write_text(OUR_OWN.format(root=str(MAIN.parents[2])))
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address(os.getpid()))
         door.listen()

@@ -1,6 +1,6 @@
 """The replay harness itself: it must notice what differs."""
 
-from plugins.host import Check, Checked, Failure, Provider
+from plugins.protocol.server import Check, Checked, Failure, Provider
 from tests.plugins.replay import Call, answer, differences, recorded
 
 

@@ -7,9 +7,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from plugins.host import Check, Create, Diff, Failure, Read, Update
-from plugins.properties import UNKNOWN, Secret, plain
-from plugins.tls import KINDS, Tls
+from plugins.protocol.properties import UNKNOWN, Secret, plain
+from plugins.protocol.server import Check, Create, Diff, Failure, Read, Update
+from plugins.tls.plugin import KINDS, Tls
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 
 KEY = "tls:index/privateKey:PrivateKey"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from settings import StackSettings
+from configuration.settings import StackSettings
 
 SSH, ENGINE, HTTP, HTTPS, DNS = 22, 2376, 80, 443, 53
 

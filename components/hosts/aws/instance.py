@@ -9,8 +9,8 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from components import script
+from components.host import REGISTRY_DATA_PATH, Host
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
-from components.hosts.host import REGISTRY_DATA_PATH, Host
 from configuration.aws import Architecture, Distribution
 
 DEVICE = "/dev/sdf"

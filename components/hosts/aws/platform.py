@@ -7,15 +7,15 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_tls as tls
 
+from components.host import Host
 from components.hosts.aws.catalogue import Catalogue, check_placement, zones_for
 from components.hosts.aws.data import RegistryVolume, RegistryVolumeArgs, Snapshots, SnapshotsArgs
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import DEFAULT_CIDR, AwsNetwork, AwsNetworkArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
-from components.hosts.host import Host
 from configuration.platform_checks import OWN_SUBNETS
-from settings import StackSettings
+from configuration.settings import StackSettings
 
 RECORD_TTL = 60
 """Seconds that name servers keep an address: a host that is gone for good is forgotten soon."""

@@ -1,0 +1,1 @@
+"""The registry's accounts and images, for the people who use it."""

@@ -1,0 +1,1 @@
+"""Clients for a stack that runs: its hosts, their engines, its registry."""

@@ -1,0 +1,71 @@
+"""The clone that the command works in, and what it keeps there outside git."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cli.errors import CommandError
+
+EMULATED = "-emulated"
+"""What an emulated stack's name has on top of the real one's."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Pulumi project in a directory."""
+
+    root: Path
+    """The directory of `Pulumi.yaml`."""
+
+    @classmethod
+    def here(cls) -> "Project":
+        """The clone that this command is part of, wherever it was called from."""
+        return cls(Path(__file__).resolve().parents[2])
+
+    @cached_property
+    def name(self) -> str:
+        """The project's name: the first part of every configuration key, and a directory in a file backend."""
+        text = (self.root / "Pulumi.yaml").read_text(encoding="utf-8")
+        found = re.search(r"^name:\s*['\"]?([\w.-]+)", text, re.MULTILINE)
+        if not found:
+            raise CommandError(f"{self.root / 'Pulumi.yaml'} has no 'name'", "Restore the file from git.")
+        return found[1]
+
+    @property
+    def private(self) -> Path:
+        """`.slipway`, readable by its owner alone: state, passphrase, markers and backups."""
+        path = self.root / ".slipway"
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    @property
+    def passphrase_file(self) -> Path:
+        """The generated passphrase that encrypts this clone's secrets."""
+        return self.private / "passphrase"
+
+    @property
+    def stacks(self) -> list[str]:
+        """The names of the stacks that have a configuration here; emulated ones are named by their real ones."""
+        files = self.root.glob("Pulumi.*.yaml")
+        names = (file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+        return sorted(name for name in names if not name.endswith(EMULATED))
+
+    def config_file(self, stack: str) -> Path:
+        """The stack's configuration."""
+        return self.root / f"Pulumi.{stack}.yaml"
+
+    def marker(self, stack: str) -> Path:
+        """The file that exists while an update of the stack runs."""
+        return self.private / "running" / f"{stack}.json"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""Updates: before, during and after Pulumi's own commands."""

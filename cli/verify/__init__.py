@@ -1,0 +1,1 @@
+"""`slip verify`: checks of a running stack."""

@@ -1,0 +1,1 @@
+"""The images of services: built, pushed, known by digest."""

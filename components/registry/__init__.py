@@ -1,0 +1,1 @@
+"""The registry of a stack: its own or an external one."""

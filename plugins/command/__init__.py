@@ -1,0 +1,10 @@
+"""The stand-in for pulumi-command."""
+
+from plugins.protocol.server import Provider
+
+
+def provider() -> Provider:
+    """Return the plugin."""
+    from plugins.command.plugin import Command
+
+    return Command()

@@ -1,0 +1,1 @@
+"""Pulumi's plugin protocol, without a word about any one plugin."""

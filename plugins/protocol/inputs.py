@@ -1,0 +1,82 @@
+"""What a resource's inputs may be, and what to tell the user where they are not."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from plugins.protocol.properties import Archive, Asset, Unknown, plain
+from plugins.protocol.server import Check, CheckFailure, unsupported
+
+Kind = type | tuple[type, ...]
+
+_KIND_NAMES: dict[Kind, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    list: "a list",
+    dict: "an object",
+    Asset: "an asset",
+    (Asset, Archive): "an asset or an archive",
+    (int, float): "a number",
+}
+
+
+class Field(NamedTuple):
+    """One input: its Python type, and how it is limited."""
+
+    kind: Kind = str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    items: "Field | None" = None
+    """What each item of a list has to be."""
+    fields: "Mapping[str, Field] | None" = None
+    """What an object may hold; None for any names, all of `items`' kind."""
+    minimum: int | None = None
+
+
+def validate(request: Check, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
+    """Return everything that is wrong with the inputs of `request`, a new `resource` with `fields`."""
+    failures = unsupported(request, fields, resource)
+    for name, field in fields.items():
+        failures += _check(name, request.news.get(name), field)
+    return failures
+
+
+def _check(path: str, value: Any, field: Field) -> list[CheckFailure]:
+    value = plain(value)
+    if isinstance(value, Unknown):
+        return []
+    if value is None:
+        return [CheckFailure(path, f"Missing required property {path!r}")] if field.required else []
+    if not isinstance(value, field.kind) or (isinstance(value, bool) and field.kind is not bool):
+        return [CheckFailure(path, f"{path} has to be {_KIND_NAMES[field.kind]}, not {_name_of(value)}")]
+    if field.choices and value not in field.choices:
+        allowed = ", ".join(field.choices)
+        return [CheckFailure(path, f"{path} has to be one of {allowed}; it is {value!r}")]
+    if field.minimum is not None and isinstance(value, (int, float)) and value < field.minimum:
+        return [CheckFailure(path, f"{path} has to be {field.minimum} or more; it is {value}")]
+    if isinstance(value, list) and field.items:
+        items = [_check(f"{path}[{index}]", item, field.items) for index, item in enumerate(value)]
+        return [failure for failures in items for failure in failures]
+    if isinstance(value, dict):
+        return _check_object(path, value, field)
+    return []
+
+
+def _check_object(path: str, value: dict[str, Any], field: Field) -> list[CheckFailure]:
+    failures: list[CheckFailure] = []
+    if field.fields is None:
+        for name, item in value.items():
+            failures += _check(f"{path}.{name}", item, field.items) if field.items else []
+        return failures
+    for name in value.keys() - field.fields.keys():
+        failures.append(
+            CheckFailure(f"{path}.{name}", f"Slipway's stand-in plugin does not support {path}.{name}")
+        )
+    for name, inner in field.fields.items():
+        failures += _check(f"{path}.{name}", value.get(name), inner)
+    return failures
+
+
+def _name_of(value: Any) -> str:
+    kinds = [name for kind, name in _KIND_NAMES.items() if isinstance(kind, type) and type(value) is kind]
+    return kinds[0] if kinds else type(value).__name__

@@ -1,0 +1,10 @@
+"""The stand-in for pulumi-tls."""
+
+from plugins.protocol.server import Provider
+
+
+def provider() -> Provider:
+    """Return the plugin."""
+    from plugins.tls.plugin import Tls
+
+    return Tls()

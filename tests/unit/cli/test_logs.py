@@ -1,0 +1,118 @@
+"""`slip logs`, against engines in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from cli import logs
+from cli.errors import CommandError
+from cli.verify.checks import Failed, Running
+
+
+class FakeEngine:
+    """An engine with containers and what they said, in pieces as they come over a network."""
+
+    def __init__(self, *containers: dict[str, Any]) -> None:
+        self._containers = containers
+        self.asked: list[dict[str, Any]] = []
+
+    def containers(
+        self,
+        *,
+        all: bool,  # noqa: A002 - the SDK's own name
+        filters: dict[str, list[str]],
+    ) -> list[dict[str, Any]]:
+        assert all
+        return [one for one in self._containers if filters["label"][0] in one["labels"]]
+
+    def logs(self, container: str, **options: Any) -> Iterator[bytes]:
+        self.asked.append(options)
+        yield from next(one["said"] for one in self._containers if one["Id"] == container)
+
+
+def container(number: int, label: str, *said: bytes, state: str = "running") -> dict[str, Any]:
+    return {
+        "Id": f"id-{number}",
+        "Names": [f"/{label.partition('=')[2]}-{number}"],
+        "Created": number,
+        "State": state,
+        "labels": [label],
+        "said": said,
+    }
+
+
+ENGINES: dict[str, FakeEngine] = {}
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
+    @contextmanager
+    def engine(_: Running, host: str) -> Iterator[FakeEngine]:
+        if host not in ENGINES:
+            raise Failed(f"the engine of {host}: no answer")
+        yield ENGINES[host]
+
+    monkeypatch.setattr(Running, "docker", engine)
+    monkeypatch.setattr(Running, "of", classmethod(lambda cls, outputs: cls(outputs)))
+    ENGINES.clear()
+
+    class Stack:
+        name = "local"
+
+        def outputs(self) -> dict[str, Any]:
+            hosts = {"yard": {"roles": ["registry", "build"]}, "web-1": {"roles": ["app"]}}
+            return {"hosts": hosts, "images": {"web": "yard:5000/web@sha256:1"}}
+
+    return Stack()
+
+
+def run(stack: Any, what: str, host: str | None = None, tail: str = "100", follow: bool = False) -> int:
+    return logs.run(stack, what, host=host, tail=tail, follow=follow)
+
+
+def test_lines_are_put_together_and_told_with_their_host(
+    stack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"first\nsec", b"ond\nla", b"st"))
+    ENGINES["web-1"] = FakeEngine(container(1, "slipway.service=web", b"not this\n"))
+    assert run(stack, "registry") == 0
+    assert capsys.readouterr().out == "yard | first\nyard | second\nyard | last\n"
+
+
+def test_of_one_host_the_lines_come_as_they_are_the_oldest_container_first(
+    stack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ENGINES["web-1"] = FakeEngine(
+        container(2, "slipway.service=web", b"new\n"), container(1, "slipway.service=web", b"old\n")
+    )
+    assert run(stack, "web", host="web-1", tail="5") == 0
+    assert capsys.readouterr().out == "old\nnew\n"
+    assert {options["tail"] for options in ENGINES["web-1"].asked} == {5}
+
+
+def test_nobody_follows_what_has_ended(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    ENGINES["web-1"] = FakeEngine(
+        container(1, "slipway.service=web", b"dead\n", state="exited"),
+        container(2, "slipway.service=web", b"alive\n"),
+    )
+    assert run(stack, "web", host="web-1", tail="all", follow=True) == 0
+    assert capsys.readouterr().out == "alive\n"
+
+
+def test_a_silent_engine_is_told_and_keeps_nobody_elses_lines(
+    stack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"here\n"))
+    assert run(stack, "registry") == 1
+    said = capsys.readouterr()
+    assert said.out == "yard | here\n"
+    assert "the engine of web-1: no answer" in said.err
+
+
+@pytest.mark.parametrize(("what", "host"), [("wbe", None), ("web", "web-9")])
+def test_a_name_that_is_none_is_told_with_those_that_are(stack: Any, what: str, host: str | None) -> None:
+    with pytest.raises(CommandError) as caught:
+        run(stack, what, host)
+    assert ("registry, proxy, web" in str(caught.value.remedy)) or ("web-1, yard" in str(caught.value.remedy))

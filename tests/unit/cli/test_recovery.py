@@ -1,0 +1,478 @@
+"""What the next update does about one that was killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.stack import processes
+from cli.stack.backend import Backend
+from cli.stack.project import Project
+from cli.stack.stack import Stack
+from cli.update import recovery
+
+CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+PROVIDER = "urn:pulumi:local::slipway::pulumi:providers:docker::web-1-docker"
+SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+
+
+class FakePulumi:
+    """Answers `stack export` and notes what else it is asked."""
+
+    def __init__(self, deployment: dict[str, Any]) -> None:
+        self.deployment = deployment
+        self.asked: list[tuple[str, ...]] = []
+        self.imported: dict[str, Any] | None = None
+
+    def read(self, *arguments: str, stdin: str | None = None) -> str:
+        self.asked.append(arguments)
+        if arguments[:2] == ("stack", "import"):
+            self.imported = json.loads(stdin or "")
+        return json.dumps({"version": 3, "deployment": self.deployment})
+
+    def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        self.asked.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+
+def make_stack(root: Path, deployment: dict[str, Any] | None = None, *, url: str | None = None) -> Stack:
+    """A stack in a file backend (or in the one at `url`), with this state."""
+    (root / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    backend = Backend(url or f"file://{root}/state")
+    deployment = deployment or {}
+    if backend.directory:
+        folder = backend.directory / ".pulumi" / "stacks" / "slipway"
+        folder.mkdir(parents=True)
+        (folder / "local.json").write_text(json.dumps({"version": 3, "checkpoint": {"latest": deployment}}))
+    return Stack(Project(root), "local", backend, FakePulumi(deployment))  # type: ignore[arg-type]
+
+
+def asked(stack: Stack) -> list[str]:
+    """The commands that Pulumi was asked for, without their options."""
+    commands = stack.pulumi.asked  # type: ignore[attr-defined]
+    return [" ".join(word for word in command[:2] if not word.startswith("-")) for command in commands]
+
+
+def lock(stack: Stack, pid: int, host: str | None = None) -> None:
+    assert stack.backend.directory
+    folder = stack.backend.directory / ".pulumi" / "locks" / "organization" / "slipway" / "local"
+    folder.mkdir(parents=True)
+    content = {
+        "pid": pid,
+        "username": "u",
+        "hostname": host or socket.gethostname(),
+        "timestamp": "2026-01-02T03:04:05.678901234Z",
+    }
+    (folder / "1-2-3.json").write_text(json.dumps(content))
+    (folder / "1-2-3.json.attrs").write_text("{}")  # the backend keeps one beside each file
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A live process whose command line has both what our command's and what Pulumi's has."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-m cli", "pulumi"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_without_anything_left_over_nobody_is_asked(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path)
+    assert recovery.recover(stack) is False
+    assert asked(stack) == []
+
+
+def test_a_lock_of_a_dead_process_is_released(tmp_path: Path, dead_pid: int) -> None:
+    stack = make_stack(tmp_path)
+    lock(stack, dead_pid)
+    assert recovery.recover(stack) is False
+    assert asked(stack) == ["cancel"]
+
+
+def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    stack = make_stack(tmp_path)
+    lock(stack, sleeper.pid)
+    with pytest.raises(
+        CommandError, match=f"another update of the stack 'local' runs: process {sleeper.pid}"
+    ):
+        recovery.recover(stack)
+    assert asked(stack) == []
+
+
+def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path)
+    lock(stack, 1)  # this machine's first process is no Pulumi
+    recovery.recover(stack)
+    assert asked(stack) == ["cancel"]
+
+
+def test_a_lock_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path)
+    lock(stack, 1, host="elsewhere")
+    with pytest.raises(
+        CommandError, match="locked on the machine elsewhere at 2026-01-02 03:04 UTC"
+    ) as raised:
+        recovery.recover(stack)
+    assert "pulumi cancel -s local" in raised.value.remedy
+    assert asked(stack) == []
+
+
+def test_a_running_command_is_respected_before_it_has_a_lock(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    stack = make_stack(tmp_path)
+    recovery.Marker(sleeper.pid, 0, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    with pytest.raises(CommandError, match=f"process {sleeper.pid}"):
+        recovery.recover(stack)
+
+
+def test_pulumi_whose_command_was_killed_is_waited_for(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], dead_pid: int
+) -> None:
+    stack = make_stack(tmp_path)
+    host = socket.gethostname()
+    recovery.Marker(dead_pid, sleeper.pid, host, processes.now().isoformat(), "up").write(stack)
+    threading.Timer(0.5, sleeper.kill).start()
+    started = time.monotonic()
+    assert recovery.recover(stack) is False
+    assert 0.4 < time.monotonic() - started < 5
+    assert not stack.project.marker("local").exists()
+
+
+def test_a_marker_is_private_and_holds_who_runs(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path)
+    recovery.mark(stack, "up", 4711)
+    path = stack.project.marker("local")
+    marker = recovery.Marker.read(stack)
+    assert marker
+    assert (marker.slip, marker.pulumi, marker.command) == (os.getpid(), 4711, "up")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / ".slipway").stat().st_mode & 0o777 == 0o700
+    recovery.unmark(stack)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"slip": 1}'])
+def test_a_marker_that_was_cut_short_counts_as_killed(tmp_path: Path, content: str) -> None:
+    stack = make_stack(tmp_path, url="https://example.org")
+    stack.project.marker("local").parent.mkdir(parents=True)
+    stack.project.marker("local").write_text(content)
+    recovery.recover(stack)
+    assert asked(stack) == ["cancel", "stack export"]
+    assert not stack.project.marker("local").exists()
+
+
+def test_another_backend_is_only_asked_after_a_kill(tmp_path: Path, dead_pid: int) -> None:
+    stack = make_stack(tmp_path, url="https://example.org")
+    recovery.recover(stack)
+    assert asked(stack) == []
+    recovery.Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    recovery.recover(stack)
+    assert asked(stack) == ["cancel", "stack export"]
+
+
+def operation(kind: str, resource_type: str, **inputs: Any) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "resource": {
+            "urn": f"urn:pulumi:local::slipway::{resource_type}::thing",
+            "custom": True,
+            "type": resource_type,
+            "provider": f"{PROVIDER}::id",
+            "inputs": inputs,
+        },
+    }
+
+
+def state(*pending: dict[str, Any]) -> dict[str, Any]:
+    secret = {**SIGNATURE, "plaintext": '"KEY"'}
+    return {
+        "resources": [
+            {
+                "urn": PROVIDER,
+                "custom": True,
+                "type": "pulumi:providers:docker",
+                "id": "id",
+                "inputs": {
+                    "host": "tcp://127.0.0.1:23761",
+                    "caMaterial": "CA",
+                    "certMaterial": "CERT",
+                    "keyMaterial": secret,
+                },
+            },
+            {"urn": "urn:known", "custom": True, "type": CONTAINER, "id": "known"},
+        ],
+        "pending_operations": list(pending),
+    }
+
+
+class FakeEngine:
+    """Containers and networks, as the engine's API lists them."""
+
+    def __init__(self) -> None:
+        ours = {"slipway.stack": "local", "slipway.project": "slipway"}
+        self.things: dict[str, dict[str, Any]] = {
+            "orphan": {"Id": "orphan", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
+            "known": {"Id": "known", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
+            "longer": {"Id": "longer", "Names": ["/web-1a2b3c4-old"], "Name": "net-2", "Labels": ours},
+            "foreign": {"Id": "foreign", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": None},
+        }
+        self.removed: list[tuple[str, dict[str, Any]]] = []
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        return list(self.things.values())
+
+    def networks(self, **_: Any) -> list[dict[str, Any]]:
+        return list(self.things.values())
+
+    def remove_container(self, identifier: str, **options: Any) -> None:
+        self.removed.append((identifier, options))
+
+    def remove_network(self, identifier: str) -> None:
+        self.removed.append((identifier, {}))
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    import contextlib
+
+    fake = FakeEngine()
+
+    @contextlib.contextmanager
+    def connected(address: str, **material: Any) -> Iterator[FakeEngine]:
+        assert (address, material["ca"], material["certificate"], material["key"]) == (
+            "tcp://127.0.0.1:23761",
+            "CA",
+            "CERT",
+            "KEY",
+        )
+        yield fake
+
+    monkeypatch.setattr("cli.running.engine.connected", connected)
+    return fake
+
+
+LABELS = [{"label": "slipway.stack", "value": "local"}, {"label": "slipway.project", "value": "slipway"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "options"), [(CONTAINER, "web-1a2b3c4", {"force": True}), (NETWORK, "net", {})]
+)
+def test_only_the_orphan_of_a_killed_creation_is_removed(
+    tmp_path: Path, engine: FakeEngine, kind: str, name: str, options: dict[str, Any]
+) -> None:
+    """Not what the state knows, not what has another name, not what is not ours; and never a volume."""
+    stack = make_stack(tmp_path, state(operation("creating", kind, name=name, labels=LABELS)))
+    assert recovery.recover(stack) is False
+    assert engine.removed == [("orphan", options)]
+    assert asked(stack) == ["stack export", "stack export", "stack import"]
+
+
+def test_an_engine_that_is_still_making_it_is_waited_for(
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = engine.things.pop("orphan")
+    monkeypatch.setattr(recovery.time, "sleep", lambda _: engine.things.update(orphan=orphan))
+    stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)))
+    assert recovery.recover(stack) is False
+    assert engine.removed == [("orphan", {"force": True})]
+
+
+def test_the_state_that_is_imported_has_no_secret_in_clear_text(
+    tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "ENGINE_PATIENCE", 0)
+    stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="x", labels=[])))
+    recovery.recover(stack)
+    pulumi = stack.pulumi.asked  # type: ignore[attr-defined]
+    exports = [command for command in pulumi if command[:2] == ("stack", "export")]
+    assert ["--show-secrets" in command for command in exports] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "tls:index/privateKey:PrivateKey",
+        "command:remote:Command",
+        "docker:index/volume:Volume",
+        "docker:index/remoteImage:RemoteImage",
+        "docker:index/image:Image",
+        "pulumi:providers:docker",
+    ],
+)
+def test_what_is_simply_made_again_asks_no_engine(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = make_stack(tmp_path, state(operation("creating", kind, name="data")))
+    assert recovery.recover(stack) is False
+    assert asked(stack)[-1] == "stack import"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_may_be_left_over_elsewhere_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stack = make_stack(tmp_path, state(operation("creating", "aws:ec2/instance:Instance")))
+    assert recovery.recover(stack) is True
+    assert (
+        "Instance thing was being made when the last update was killed: it may exist"
+        in capsys.readouterr().err
+    )
+
+
+def test_an_engine_that_does_not_answer_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connected(*_: Any, **__: Any) -> Any:
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("cli.running.engine.connected", connected)
+    stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web", labels=LABELS)))
+    assert recovery.recover(stack) is True
+    assert "If it is left there, remove web by hand." in capsys.readouterr().err
+    assert asked(stack)[-1] == "stack import"
+
+
+@pytest.mark.parametrize("kind", ["updating", "deleting", "refreshing"])
+def test_an_interrupted_change_is_looked_at_again(tmp_path: Path, kind: str) -> None:
+    stack = make_stack(tmp_path, state(operation(kind, CONTAINER, name="web")))
+    assert recovery.recover(stack) is True
+    assert asked(stack)[-1] == "stack import"
+
+
+def test_an_interrupted_read_needs_nothing(tmp_path: Path) -> None:
+    stack = make_stack(tmp_path, state(operation("reading", CONTAINER, name="web")))
+    assert recovery.recover(stack) is False
+
+
+def test_a_process_is_known_by_its_command(sleeper: subprocess.Popen[bytes], dead_pid: int) -> None:
+    assert processes.is_running(sleeper.pid, "pulumi")
+    assert not processes.is_running(sleeper.pid, "something else")
+    assert not processes.is_running(dead_pid, "")
+    assert not processes.is_running(0, "")
+    assert not processes.is_running(os.getpid(), "")
+
+
+def test_a_process_that_was_not_collected_yet_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "", "pulumi"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not processes.is_running(process.pid, "pulumi")
+    process.wait()
+
+
+def test_processes_are_found_without_proc_too(
+    sleeper: subprocess.Popen[bytes], dead_pid: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    assert processes.is_running(sleeper.pid, "pulumi")
+    assert not processes.is_running(sleeper.pid, "something else")
+    assert not processes.is_running(dead_pid, "")
+    sleeper.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Starts processes that sleep, with the given words on their command line, and ends them."""
+    processes_: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, "-c", code, *words])
+        processes_.append(process)
+        # Until it has become Python, it still has this process's command line.
+        while code not in Path(f"/proc/{process.pid}/cmdline").read_text():
+            time.sleep(0.01)
+        return process
+
+    yield start
+    for process in processes_:
+        process.kill()
+        process.wait()
+
+
+def children(pid: int, word: str) -> list[int]:
+    running = processes.everything().items()
+    return [number for number, process in running if process.parent == pid and word in process.command]
+
+
+def with_home(stack: Stack, home: Path) -> Stack:
+    return Stack(stack.project, stack.name, stack.backend, stack.pulumi, {"PULUMI_HOME": str(home)})
+
+
+def test_a_killed_updates_plugins_may_finish_before_anything_is_looked_for(
+    tmp_path: Path, started: Any, engine: FakeEngine
+) -> None:
+    """Else a container could appear after it was looked for, and stay."""
+    pending = operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)
+    stack = with_home(make_stack(tmp_path, state(pending)), tmp_path / "home")
+    plugin = started(f"{tmp_path}/home/plugins/main.py")
+    threading.Timer(0.5, plugin.kill).start()
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert 0.4 < time.monotonic() - begun < 5
+    assert engine.removed == [("orphan", {"force": True})]
+
+
+def test_plugins_that_stay_are_not_waited_for_forever(
+    tmp_path: Path, started: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "PLUGINS_PATIENCE", 0.3)
+    stack = with_home(
+        make_stack(tmp_path, state(operation("creating", NETWORK, name="net"))), tmp_path / "home"
+    )
+    started(f"{tmp_path}/home/plugins/main.py")
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert 0.3 <= time.monotonic() - begun < 5
+    assert engine.removed
+
+
+def test_plugins_of_a_live_pulumi_are_none_of_our_business(
+    tmp_path: Path, started: Any, engine: FakeEngine
+) -> None:
+    home = tmp_path / "home"
+    # The path is put together there, so that only the child has it on its command line.
+    code = (
+        "import subprocess, sys\n"
+        "sleeps = 'import time; time.sleep(60)'\n"
+        "subprocess.run([sys.executable, '-c', sleeps, sys.argv[2] + '/plugins/main.py'])"
+    )
+    live = started("pulumi up", str(home), code=code)
+    deadline = time.monotonic() + 10
+    while not (plugins := children(live.pid, f"{home}/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stack = with_home(make_stack(tmp_path, state(operation("creating", NETWORK, name="net"))), home)
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert time.monotonic() - begun < 2
+    assert children(live.pid, f"{home}/") == plugins
+    os.kill(plugins[0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("by_ps", [False, True])
+def test_every_process_is_listed_with_its_parent(
+    by_ps: bool, started: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if by_ps:
+        monkeypatch.setattr(processes, "_PROC", tmp_path)
+    process = started("some words")
+    while not processes.is_running(process.pid, "some words"):
+        time.sleep(0.01)
+    found = processes.everything()[process.pid]
+    assert found.parent == os.getpid()
+    assert found.command.strip().endswith("some words")

@@ -1,0 +1,170 @@
+"""`slip prune` and the disk in `slip verify`: what the hosts' words come to."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncssh
+import pytest
+
+from cli.errors import CommandError
+from cli.registry import prune as retention
+from cli.registry.prune import parse
+from cli.running import disk, ssh
+from cli.running.disk import Disk
+from cli.running.ssh import Said
+from cli.verify.checks import CHECKS, Failed, Running, Warned
+from components.host import REGISTRY_DATA_PATH
+
+PLAN = (
+    "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"
+    "image\tapp\tsha256:bbbbbbbbbbbbbbbb\t\t1600000000\t500\n"
+    "left\tmirror/debian\tmirrored images stay\n"
+    "remove\tweb/_manifests/tags/v1\n"
+    "total\t7\t2\t3400\t90000\n"
+)
+OUTPUTS = {"hosts": {"web-1": {"roles": ["app"]}, "yard": {"roles": ["build", "registry"]}}}
+GB = 10**9
+
+
+def test_a_plan_is_told_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.fromtimestamp(1700000000 + 7200, UTC)
+    retention.show("local", parse(PLAN), dry_run=True, as_json=False, now=now)
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    # By repository, and in each the oldest first.
+    assert lines[1].split() == ["app", "-", "sha256:bbbbbbbbbbbb", "500", "B", "1157", "d", "ago"]
+    assert lines[2].split() == ["web", "v1,", "v2", "sha256:aaaaaaaaaaaa", "3.0", "kB", "2", "h", "ago"]
+    assert "mirror/debian is left alone: mirrored images stay." in told.err
+    assert "2 of 9 images would go and free 3.4 kB of 90.0 kB." in told.err
+
+
+def test_a_plan_is_told_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    retention.show("local", parse(PLAN), dry_run=False, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["stack"], told["dryRun"], told["kept"], told["freed"], told["used"]) == (
+        "local",
+        False,
+        7,
+        3400,
+        90000,
+    )
+    assert told["images"][1] == {
+        "repository": "web",
+        "digest": "sha256:aaaaaaaaaaaaaaaa",
+        "tags": ["v1", "v2"],
+        "pushed": "2023-11-14T22:13:20+00:00",
+        "size": 3000,
+    }
+
+
+@pytest.mark.parametrize("text", ["", PLAN.partition("total")[0], PLAN.partition("\n")[2]])
+def test_a_plan_that_is_not_whole_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not whole"):
+        parse(text)
+
+
+def _saying(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[tuple[str, str]]:
+    asked: list[tuple[str, str]] = []
+
+    def run(outputs: Any, host: str, command: str, patience: float = 0) -> Said:
+        asked.append((host, command))
+        return said
+
+    monkeypatch.setattr(ssh, "run", run)
+    return asked
+
+
+def test_the_registrys_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _saying(monkeypatch, Said(0, PLAN, ""))
+    assert retention.ask(OUTPUTS, "", "plan").freed == 3400
+    ((host, command),) = asked
+    assert host == "yard"
+    assert command.endswith("; /usr/local/lib/slipway/retention plan'")
+
+
+def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _saying(monkeypatch, Said(127, "", "bash: retention: not found"))
+    with pytest.raises(CommandError, match="retention is not set") as caught:
+        retention.ask(OUTPUTS, " -s dev", "now")
+    assert "./slip up -s dev" in caught.value.remedy
+    assert caught.value.status == 2
+
+
+def test_a_hosts_own_words_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    _saying(
+        monkeypatch,
+        Said(7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"),
+    )
+    with pytest.raises(CommandError, match=r"^yard could not do it: the registry does not run$") as caught:
+        retention.ask(OUTPUTS, "", "now")
+    assert caught.value.status == 1
+
+
+def test_somebody_elses_registry_is_not_touched() -> None:
+    with pytest.raises(CommandError, match="somebody else's"):
+        retention.ask({"hosts": {"web-1": {"roles": ["app"]}}}, "", "now")
+
+
+def test_the_disk_is_looked_at_where_the_data_is() -> None:
+    assert disk.DATA_PATH == REGISTRY_DATA_PATH
+    assert disk.COMMAND.endswith(f" {REGISTRY_DATA_PATH}")
+
+
+def test_what_df_says_is_understood() -> None:
+    head = "     Used     Avail   Inodes   IFree\n"
+    assert disk.parse(f"{head}30 70 1000 900\n") == Disk(30, 70, 0.9)
+    # A file system without a limit of inodes, such as btrfs.
+    assert disk.parse(f"{head}30 70 0 0\n") == Disk(30, 70, 1.0)
+    assert disk.parse(f"{head}30 70 - -\n") == Disk(30, 70, 1.0)
+    with pytest.raises((ValueError, IndexError)):
+        disk.parse("df: /var/lib/slipway/registry: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("used", "free", "inodes", "verdict"),
+    [
+        (10 * GB, 90 * GB, 1.0, "ok"),
+        (85 * GB, 15 * GB, 1.0, "warning"),
+        (9 * GB, 1 * GB, 1.0, "warning"),
+        (970 * GB, 30 * GB, 1.0, "warning"),
+        (96 * GB, 4 * GB, 1.0, "full"),
+        (10 * GB, 0, 1.0, "full"),
+        (9000 * GB, 1000 * GB, 1.0, "ok"),
+        (10 * GB, 90 * GB, 0.1, "warning"),
+        (10 * GB, 90 * GB, 0.01, "full"),
+    ],
+)
+def test_a_disk_is_told_of_before_it_is_full(
+    used: int, free: int, inodes: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = 10**6
+    _saying(monkeypatch, Said(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
+    (check,) = (check for check in CHECKS if "disk" in check.title)
+    running = Running(OUTPUTS)
+    assert check.subjects(running) == ["yard"]
+    if verdict == "full":
+        with pytest.raises(Failed, match="full"):
+            check.look(running, "yard")
+    else:
+        seen = check.look(running, "yard")
+        assert isinstance(seen, Warned) == (verdict == "warning")
+        assert "free" in seen
+
+
+def test_a_host_that_does_not_answer_is_named() -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    facts = {
+        "address": "127.0.0.1",
+        "sshPort": 1,
+        "sshUser": "root",
+        "sshHostKey": key.export_public_key().decode(),
+    }
+    outputs = {"hosts": {"yard": facts}, "sshPrivateKey": key.export_private_key().decode()}
+    # In a thread of its own, as `verify` does it: it leaves none an event loop, which Pulumi's mocks want here.
+    with (
+        ThreadPoolExecutor() as pool,
+        pytest.raises(CommandError, match=r"yard does not answer SSH at 127\.0\.0\.1:1"),
+    ):
+        pool.submit(ssh.run, outputs, "yard", "true").result()

@@ -1,0 +1,157 @@
+"""Tags that follow what is built, and where it comes from."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.build_context import content_tag, files, source
+from components.images.base_images import base_images
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (tmp_path / "server.py").write_text("print(1)\n")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "a.txt").write_text("a")
+    (tmp_path / ".dockerignore").write_text("Dockerfile\n.dockerignore\n*.log\n**/cache\n")
+    return tmp_path
+
+
+def seen(context: Path) -> set[str]:
+    return {path.relative_to(context).as_posix() for path in files(context, context / "Dockerfile")}
+
+
+CHANGES = {
+    "a file's content": lambda c: (c / "server.py").write_text("print(2)\n"),
+    "a file's mode": lambda c: (c / "server.py").chmod(0o755),
+    "a new file": lambda c: (c / "new").write_text(""),
+    "a file in a folder": lambda c: (c / "lib" / "a.txt").write_text("b"),
+    "a file's name": lambda c: (c / "server.py").rename(c / "main.py"),
+    "a link": lambda c: (c / "link").symlink_to("server.py"),
+    "the Dockerfile, though ignored": lambda c: (c / "Dockerfile").write_text("FROM scratch\n"),
+    "a log below the root": lambda c: (c / "lib" / "x.log").write_text("x"),
+}
+UNSEEN = {
+    "an ignored log": lambda c: (c / "x.log").write_text("x"),
+    "an ignored folder anywhere": lambda c: (
+        (c / "lib" / "cache").mkdir() or (c / "lib" / "cache" / "x").write_text("x")
+    ),
+    "an empty folder": lambda c: (c / "empty").mkdir(),
+    "a group's right to write": lambda c: (c / "server.py").chmod(0o664),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_tag_changes_with(change: Callable[[Path], object], context: Path) -> None:
+    before = content_tag(context)
+    change(context)
+    assert content_tag(context) != before
+
+
+@pytest.mark.parametrize("change", UNSEEN.values(), ids=UNSEEN)
+def test_a_tag_does_not_change_with(change: Callable[[Path], object], context: Path) -> None:
+    (context / "server.py").chmod(0o644)
+    before = content_tag(context)
+    change(context)
+    assert content_tag(context) == before
+
+
+def test_a_tag_changes_with_arguments_and_not_with_their_order(context: Path) -> None:
+    tags = [
+        content_tag(context, None, arguments) for arguments in ({"A": "1"}, {"A": "2"}, {"A": "1", "B": "1"})
+    ]
+    assert len({content_tag(context), *tags}) == 4
+    assert content_tag(context, None, {"B": "1", "A": "1"}) == tags[2]
+
+
+def test_two_arguments_are_not_one_with_the_same_text(context: Path) -> None:
+    assert content_tag(context, None, {"A": "1", "B": "2"}) != content_tag(context, None, {"A": "1B2"})
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        ("", {"Dockerfile", ".dockerignore", "server.py", "lib/a.txt"}),
+        ("server.py", {"Dockerfile", ".dockerignore", "lib/a.txt"}),
+        ("/server.py\n./lib", {"Dockerfile", ".dockerignore"}),
+        ("a.txt", {"Dockerfile", ".dockerignore", "server.py", "lib/a.txt"}),
+        ("**/a.txt", {"Dockerfile", ".dockerignore", "server.py"}),
+        ("*\n!server.py", {"server.py"}),
+        ("# lib\n\nlib", {"Dockerfile", ".dockerignore", "server.py"}),
+    ],
+)
+def test_dockerignore(patterns: str, left: set[str], context: Path) -> None:
+    (context / ".dockerignore").write_text(patterns)
+    assert seen(context) == left
+
+
+def test_a_dockerfiles_own_dockerignore_goes_first(context: Path) -> None:
+    (context / "Dockerfile.dockerignore").write_text("**\n!lib")
+    assert seen(context) == {"lib/a.txt"}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_revision_is_the_last_commit_that_touched_the_context(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "server.py").write_text("1")
+    git(tmp_path, "init", "-q")
+    assert source(app).revision == ""
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "app")
+    first = git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "elsewhere").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "elsewhere")
+    assert source(app).revision == first
+    (app / "server.py").write_text("2")
+    assert source(app).revision == f"{first}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("remote", "url"),
+    [
+        ("https://example.com/a/b.git", "https://example.com/a/b.git"),
+        ("https://user:token@example.com/a/b.git", "https://example.com/a/b.git"),
+        ("git@example.com:a/b.git", "git@example.com:a/b.git"),
+    ],
+)
+def test_the_source_has_no_credentials(remote: str, url: str, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "remote", "add", "origin", remote)
+    assert source(tmp_path).url == url
+
+
+def test_outside_git_there_is_no_source(tmp_path: Path) -> None:
+    assert source(tmp_path) == type(source(tmp_path))(revision="", url="")
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "arguments", "images"),
+    [
+        ("FROM debian:12", {}, ["debian:12"]),
+        ("ARG BASE=debian:12\nFROM ${BASE}", {}, ["debian:12"]),
+        ("ARG BASE=debian:12\nFROM $BASE", {"BASE": "ubuntu:24.04"}, ["ubuntu:24.04"]),
+        ("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}", {}, []),
+        ("FROM ${TAG:-debian:12}", {}, ["debian:12"]),
+        ("FROM scratch", {}, []),
+        (
+            "FROM --platform=linux/amd64 golang:1 AS build\nFROM build\nFROM Debian",
+            {},
+            ["golang:1", "Debian"],
+        ),
+        ("FROM a AS one\nCOPY --from=one / /\nFROM a", {}, ["a"]),
+        ("from a as one\nARG B=late\nFROM x$B", {}, ["a", "x"]),
+    ],
+)
+def test_base_images(dockerfile: str, arguments: dict[str, str], images: list[str], tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(dockerfile)
+    assert base_images(tmp_path / "Dockerfile", arguments) == images

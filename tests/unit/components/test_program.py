@@ -1,0 +1,425 @@
+"""What the program asks the engine for: which resources, whose children, what is secret, what is kept."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from components.registry.external import _mistake
+from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
+
+HOSTS = ("web-1", "web-2", "yard")
+SECRETS = [*PASSWORDS.values(), "private key of", "openssh key of"]
+
+
+@pytest.fixture(autouse=True)
+def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+    monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
+
+
+@pytest.fixture
+def program() -> Program:
+    return run()
+
+
+def text_outside_secrets(value: object) -> str:
+    if isinstance(value, Secret):
+        return ""
+    if isinstance(value, dict):
+        return "\n".join(text_outside_secrets(item) for item in value.values())
+    if isinstance(value, list):
+        return "\n".join(text_outside_secrets(item) for item in value)
+    return str(value)
+
+
+def test_every_host_gets_its_machine_its_engine_and_its_setup(program: Program) -> None:
+    for host in HOSTS:
+        assert program.named(host, "Container").parent == "hosts"
+        assert program.named(f"{host}-setup", "remote:Command").parent == host
+        assert program.named(f"{host}-docker", "providers:docker").parent == host
+
+
+def test_each_role_runs_what_it_is_for_and_nothing_else(program: Program) -> None:
+    placed = {r.request.name: r.provider for r in program.of_type("container:Container")}
+    assert placed == {
+        **dict.fromkeys(HOSTS, "operator-engine"),
+        "registry-container": "yard-docker",
+        "web-1-proxy-container": "web-1-docker",
+        "web-2-proxy-container": "web-2-docker",
+        "web-web-1": "web-1-docker",
+        "web-web-2": "web-2-docker",
+    }
+
+
+def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> None:
+    machines = {host: program.named(host, "container:Container") for host in HOSTS}
+    for resource in program.resources.values():
+        host = next((h for h in HOSTS if resource.provider == f"{h}-docker"), None)
+        if host is None and resource.request.type.endswith("Command"):
+            name = resource.request.name.replace("registry-", "yard-")
+            host = next(h for h in HOSTS if h in name)
+        if host is None:
+            continue
+        machine = machines[host].request.name
+        # Pulumi deletes what is on a machine ahead of it, and then counts this as deleted, but not yet the machine.
+        gone_with = machine if resource.request.name == f"{host}-setup" else f"{host}-setup"
+        assert resource.request.deletedWith.endswith(f"::{gone_with}"), resource.urn
+        assert [urn.rpartition("::")[2] for urn in resource.request.replace_with] == [machine], resource.urn
+
+
+def test_secrets_are_secret_in_every_input(program: Program) -> None:
+    for resource in program.resources.values():
+        if resource.request.type.startswith("tls:"):
+            continue  # the plugin's own schema marks these
+        shown = text_outside_secrets(resource.inputs)
+        assert not [secret for secret in SECRETS if secret in shown], resource.urn
+
+
+def test_secrets_are_secret_in_every_output(program: Program) -> None:
+    assert not [secret for secret in SECRETS if secret in text_outside_secrets(program.outputs)]
+    assert program.outputs["registryPasswords"] == Secret(PASSWORDS)
+    assert program.outputs["engineClientKey"] == Secret("private key of operator-key")
+    assert program.outputs["sshPrivateKey"] == Secret("openssh key of ssh-key")
+
+
+def test_no_secret_is_in_a_commands_text_or_environment(program: Program) -> None:
+    for command in program.of_type(":Command"):
+        inputs = command.inputs
+        visible = [inputs["create"], inputs.get("delete", ""), inputs.get("environment", "")]
+        assert not [secret for secret in SECRETS if secret in str(visible)], command.urn
+        if "stdin" in inputs:
+            assert isinstance(inputs["stdin"], Secret)
+            assert inputs["logging"] == "none"
+            assert {"stdout", "stderr"} <= set(command.request.additionalSecretOutputs)
+        assert inputs["addPreviousOutputInEnv"] is False
+
+
+def test_engines_and_ssh_answer_on_loopback_only(program: Program) -> None:
+    for host in HOSTS:
+        ports = program.named(host, "container:Container").inputs["ports"]
+        assert {port["ip"] for port in ports} == {"127.0.0.1"}
+    published = {
+        host: {
+            int(p["internal"]): int(p["external"])
+            for p in program.named(host, "container:Container").inputs["ports"]
+        }
+        for host in HOSTS
+    }
+    assert published == {
+        "yard": {22: 2200, 2376: 23760, 5000: 5000},
+        "web-1": {22: 2201, 2376: 23761, 80: 8081},
+        "web-2": {22: 2202, 2376: 23762, 80: 8082},
+    }
+
+
+def test_ssh_trusts_only_the_key_that_the_host_was_born_with(program: Program) -> None:
+    for host in HOSTS:
+        connection = program.named(f"{host}-setup", "remote:Command").inputs["connection"]
+        known = connection.value if isinstance(connection, Secret) else connection
+        assert known["hostKey"] == f"ssh-ed25519 {host}-host-key"
+        assert known["dialErrorLimit"] == -1
+        born = {u["file"]: u["content"] for u in program.named(host, "container:Container").inputs["uploads"]}
+        assert born["/etc/ssh/ssh_host_ed25519_key"] == Secret(f"openssh key of {host}-host-key")
+
+
+def test_the_roll_out_goes_from_host_to_host(program: Program) -> None:
+    first, second = (
+        program.named("web-web-1", "container:Container"),
+        program.named("web-web-2", "container:Container"),
+    )
+    before = {urn.rpartition("::")[2] for urn in second.request.dependencies}
+    assert "web-web-1-switch" in before
+    assert "web-web-2-switch" not in {urn.rpartition("::")[2] for urn in first.request.dependencies}
+
+
+def test_an_app_container_is_made_before_the_old_one_goes(program: Program) -> None:
+    container = program.named("web-web-1", "container:Container")
+    assert container.request.deleteBeforeReplaceDefined
+    assert container.request.deleteBeforeReplace is False
+    # What would stand in the new one's way: a fixed name or a published port.
+    assert not {"name", "ports"} & container.inputs.keys()
+
+
+def test_what_has_a_fixed_name_or_port_is_removed_before_it_is_made_anew(program: Program) -> None:
+    fixed = [r for r in program.of_type("container:Container") if {"name", "ports"} & r.inputs.keys()]
+    assert len(fixed) == 6
+    for container in fixed:
+        assert container.request.deleteBeforeReplace, container.urn
+
+
+def test_images_run_by_digest(program: Program) -> None:
+    for host in ("web-1", "web-2"):
+        assert (
+            program.named(f"web-{host}-image", "RemoteImage").inputs["name"]
+            == "yard:5000/web@sha256:web-image"
+        )
+        assert (
+            program.named(f"web-{host}", "container:Container").inputs["image"] == f"sha256:web-{host}-image"
+        )
+    assert program.outputs["images"] == {"web": "yard:5000/web@sha256:web-image"}
+
+
+def test_the_registrys_data_is_a_volume_that_is_kept(program: Program) -> None:
+    data = program.named("slipway-test-registry", "Volume")
+    assert data.request.retainOnDelete
+    assert data.inputs["name"] == "slipway-test-registry"
+    mounts = program.named("yard", "container:Container").inputs["volumes"]
+    assert "/var/lib/slipway/registry" in {mount["containerPath"] for mount in mounts}
+    inside = program.named("registry-container").inputs["volumes"]
+    assert {m["hostPath"]: m["containerPath"] for m in inside}[
+        "/var/lib/slipway/registry"
+    ] == "/var/lib/registry"
+
+
+def test_every_container_is_limited_and_gains_no_privileges(program: Program) -> None:
+    for container in program.of_type("container:Container"):
+        if container.provider == "operator-engine":
+            assert container.inputs["capabilities"]["drops"] == ["ALL"]
+            continue
+        assert container.inputs["securityOpts"] == ["no-new-privileges"]
+        assert container.inputs["memory"] > 0
+        assert container.inputs["restart"] in ("always", "unless-stopped")
+
+
+def test_certificates_carry_the_names_by_which_they_are_called(program: Program) -> None:
+    for name, host in (("registry-server", "yard"), ("web-1-engine", "web-1")):
+        request = program.named(f"{name}-request").inputs
+        assert request["dnsNames"] == [host, "localhost"]
+        assert request["ipAddresses"] == ["127.0.0.1"]
+        assert program.named(f"{name}-certificate").inputs["allowedUses"] == [
+            "digital_signature",
+            "server_auth",
+        ]
+    assert program.named("operator-certificate").inputs["allowedUses"] == ["digital_signature", "client_auth"]
+
+
+def test_engine_and_registry_have_authorities_of_their_own(program: Program) -> None:
+    signers = {r.request.name: r.inputs["caCertPem"] for r in program.of_type("LocallySignedCert")}
+    assert signers == {
+        "operator-certificate": "certificate of engine-ca-certificate",
+        **{f"{host}-engine-certificate": "certificate of engine-ca-certificate" for host in HOSTS},
+        "registry-server-certificate": "certificate of registry-ca-certificate",
+    }
+
+
+def test_every_child_has_a_parent_of_slipways(program: Program) -> None:
+    top = {r.urn for r in program.resources.values() if r.request.parent.endswith("slipway-test")}
+    assert all(urn.startswith(("slipway:", "tls:index/privateKey")) for urn in top), top
+
+
+def test_one_host_can_do_everything() -> None:
+    program = run(json.dumps({"hosts": {"box": {"roles": ["registry", "build", "app"]}}}))
+    ports = {int(port["internal"]) for port in program.named("box", "container:Container").inputs["ports"]}
+    assert ports == {22, 80, 2376, 5000}
+    assert program.outputs["serviceUrls"] == {"web": ["http://127.0.0.1:8080/"]}
+    assert program.outputs["serviceHosts"] == {"web": ["box"]}
+
+
+def test_two_services_share_a_host_by_their_domains() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    program = run(
+        json.dumps(
+            {
+                "services": {
+                    "shop": {"build": build, "domain": "shop.example.com"},
+                    "blog": {"build": build, "domain": "blog.example.com", "hosts": ["web-2"]},
+                }
+            }
+        )
+    )
+    switches = {
+        r.request.name: r.inputs["create"]
+        for r in program.of_type("remote:Command")
+        if "switch" in r.request.name
+    }
+    assert set(switches) == {"shop-web-1-switch", "shop-web-2-switch", "blog-web-2-switch"}
+    assert program.outputs["serviceHosts"] == {"shop": ["web-1", "web-2"], "blog": ["web-2"]}
+    assert switches["blog-web-2-switch"].endswith(" blog.example.com")
+
+
+def test_a_protected_stack_keeps_its_hosts_and_their_data() -> None:
+    program = run(json.dumps({"protect": True}))
+    assert all(program.named(host, "container:Container").request.protect for host in HOSTS)
+    assert program.named("slipway-test-registry", "Volume").request.protect
+
+
+def test_the_registry_speaks_tls_unless_it_is_told_not_to(
+    program: Program, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def configuration(one: Program) -> tuple[str, str, str]:
+        registry = one.named("registry-settings").inputs["stdin"].value
+        host = one.named("web-1-setup").inputs["stdin"].value
+        return registry, host, one.named("registry-answers").inputs["create"]
+
+    registry, host, answers = configuration(program)
+    assert "minimumtls: tls1.2" in registry
+    assert "INSECURE_REGISTRY=''" in host
+    assert answers.endswith(" https://yard:5000")
+    assert program.outputs["registryMode"] == "own"
+
+    insecure = run(json.dumps({"registry": {"users": ["alice"], "insecure": True}}))
+    registry, host, answers = configuration(insecure)
+    assert "tls:" not in registry
+    assert "INSECURE_REGISTRY=yard:5000" in host
+    assert answers.endswith(" http://yard:5000")
+    assert insecure.outputs["registryMode"] == "insecure"
+    assert insecure.outputs["registryCaCertificate"] == ""
+
+
+EXTERNAL = {
+    "hosts": {"build": {"roles": ["build"]}, "web-1": {"roles": ["app"]}},
+    "registry": {"external": {"server": "docker.io", "namespace": "team", "username": "bot"}},
+    "secrets": {"REGISTRY_PASSWORD": "password-at-docker-hub"},
+}
+
+
+def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
+    program = run(json.dumps(EXTERNAL))
+    assert not [r for r in program.resources.values() if r.request.name.startswith("registry-c")]
+    for host in ("build", "web-1"):
+        trial = program.named(f"{host}-registry-login").inputs["stdin"].value
+        assert "SERVER=docker.io" in trial
+        assert "ACCOUNT=bot" in trial
+        assert "PASSWORD=password-at-docker-hub" in trial
+        assert "REGISTRY_CA=''" in program.named(f"{host}-setup").inputs["stdin"].value
+    image = program.named("web-image", "docker:index/image:Image").inputs
+    assert image["imageName"].startswith("docker.io/team/web:")
+    assert image["registry"]["server"] == "docker.io"
+    # By its whole name, whatever an engine calls it.
+    assert program.outputs["images"] == {"web": "docker.io/team/web@sha256:web-image"}
+    assert program.outputs["registryMode"] == "external"
+    assert program.outputs["registryAddress"] == program.outputs["registryPublicAddress"] == "docker.io"
+    assert program.outputs["registryAccounts"] == ["bot"]
+    assert program.outputs["registryPasswords"] == Secret({"bot": "password-at-docker-hub"})
+    for resource in program.resources.values():
+        assert "password-at-docker-hub" not in text_outside_secrets(resource.inputs), resource.urn
+
+
+def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "registryPublicAddress": "203.0.113.7:5000",
+        "registryCaCertificate": "the other's CA",
+        "registryMode": "own",
+    }
+    monkeypatch.setattr("components.registry.external.outputs_of", {"organization/slipway/base": told}.get)
+    external = {"stack": "organization/slipway/base", "username": "guest"}
+    program = run(json.dumps({**EXTERNAL, "registry": {"external": external}}))
+    assert program.outputs["images"] == {"web": "203.0.113.7:5000/web@sha256:web-image"}
+    assert program.outputs["registryCaCertificate"] == "the other's CA"
+    assert "REGISTRY_CA='the other'" in program.named("web-1-setup").inputs["stdin"].value
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, "does not tell registryPublicAddress"),
+        ({"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"}, "no host of this stack reaches"),
+        ({"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"}, "behind TLS"),
+        (
+            {
+                "registryPublicAddress": "203.0.113.7:5000",
+                "registryMode": "own",
+                "registryClientCertificates": {"hosts": "a certificate"},
+            },
+            "asks its clients for certificates",
+        ),
+    ],
+)
+def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str], said: str) -> None:
+    whole = {"registryCaCertificate": "", **told} if told else {}
+    assert said in _mistake(whole)
+
+
+def test_copies_of_base_images_are_what_builds_stand_on(program: Program) -> None:
+    mirrored = run(json.dumps({"registry": {"users": ["alice"], "mirror": ["debian:12"]}}))
+    copy = mirrored.named("mirror-debian-12").inputs
+    assert "SOURCE=docker.io/library/debian:12" in copy["stdin"].value
+    assert "COPY=yard:5000/mirror/debian:12" in copy["stdin"].value
+    # A tag is looked up when the copy is made, and never again by itself.
+    assert (copy["create"], copy["update"]) == ("bash -s", "bash -s keep")
+    assert not mirrored.named("mirror-debian-12").request.replace_with
+    reference = mirrored.outputs["mirror"]["debian:12"]
+    assert reference == "yard:5000/mirror/debian@sha256:mirror-debian-12"
+    assert f"IMAGES='{reference} debian:12'" in mirrored.named("yard-mirror").inputs["stdin"].value
+    for image in ("web-image", "web-base-image"):
+        after = {urn.rpartition("::")[2] for urn in mirrored.named(image).request.dependencies}
+        assert "yard-mirror" in after
+        # Another copy would be another image.
+        name = program.named(image, "docker:index/image:Image").inputs["imageName"]
+        assert mirrored.named(image, "docker:index/image:Image").inputs["imageName"] != name
+    # The host has it from there, and needs no way to where it comes from.
+    assert "\nIMAGES=registry:3.1.1\n" in mirrored.named("yard-images").inputs["stdin"].value
+    assert "debian:12" in program.named("yard-images").inputs["stdin"].value
+
+
+def test_metrics_are_on_a_private_port_or_nowhere(program: Program) -> None:
+    assert "addr: 127.0.0.1:5001" in program.named("registry-settings").inputs["stdin"].value
+    assert program.outputs["registryMetricsUrl"] == ""
+
+    told = run(json.dumps({"registry": {"users": ["alice"], "metricsPort": 9100}}))
+    assert "addr: :5001" in told.named("registry-settings").inputs["stdin"].value
+    inside = told.named("registry-container").inputs["ports"]
+    assert {int(p["internal"]): int(p["external"]) for p in inside} == {5000: 5000, 5001: 9100}
+    published = {
+        int(p["internal"]): p["ip"] for p in told.named("yard", "container:Container").inputs["ports"]
+    }
+    assert published[9100] == "127.0.0.1"
+    assert told.outputs["registryMetricsUrl"] == "http://127.0.0.1:9100/metrics"
+
+
+def test_a_services_secrets_are_files_and_nothing_else() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    program = run(
+        json.dumps(
+            {
+                "services": {"web": {"build": build, "secrets": ["TOKEN"], "env": {"LEVEL": "info"}}},
+                "secrets": {"TOKEN": "a-token-of-the-service"},
+            }
+        )
+    )
+    inputs = program.named("web-web-1", "container:Container").inputs
+    assert inputs["envs"] == ["LEVEL=info"]
+    assert [(u["file"], u["content"]) for u in inputs["uploads"]] == [
+        ("/run/secrets/TOKEN", Secret("a-token-of-the-service"))
+    ]
+
+
+def test_the_aws_sdk_is_not_imported_for_local() -> None:
+    code = """
+import sys
+from unittest import mock
+from tests.unit import program
+with mock.patch("configuration.local_ports.occupied", lambda *_: []):
+    program.run()
+sys.exit("pulumi_aws" in sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode == 0
+
+
+def test_images_are_kept_for_ever_unless_the_stack_says_otherwise(program: Program) -> None:
+    assert not [volume for volume in program.of_type("volume:Volume") if "deployed" in volume.urn]
+    assert "RETENTION=''\n" in program.named("registry-settings").inputs["stdin"].value
+
+
+def test_what_services_run_is_marked_on_the_registrys_host() -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    settings = program.named("registry-settings").inputs["stdin"].value
+    (rule,) = shlex.split(settings.partition("\nRETENTION=")[2].partition("\nRETENTION_TIME=")[0])
+    assert "KEEP=3\nDAYS=30\n" in rule
+    mark = program.named("web-deployed")
+    assert mark.provider == "yard-docker"
+    labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
+    # With the base image, by which the next build begins.
+    assert labels["slipway.deployed"] == "web@sha256:web-image web-base@sha256:web-base-image"
+    assert labels["slipway.service"] == "web"
+    # The old mark goes last, when all containers have moved on, and a new container comes after the new mark.
+    assert mark.request.deleteBeforeReplace is False
+    assert mark.request.deleteBeforeReplaceDefined
+    for host in ("web-1", "web-2"):
+        container = program.named(f"web-{host}", "container:Container")
+        assert mark.request.name in {urn.rpartition("::")[2] for urn in container.request.dependencies}

@@ -1,0 +1,335 @@
+"""Which images may go: `retention plan`, the script of the registry's host, on folders as distribution writes them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.registry.retention import Retention, retention_values
+from tests.unit.program import ROOT
+
+SCRIPT = ROOT / "components/scripts/retention.sh"
+DAY = 86_400
+OCI = "application/vnd.oci.image"
+
+
+@dataclass
+class Depot:
+    """A registry's folder, and an engine that knows marks."""
+
+    folder: Path
+    now: float = field(default_factory=time.time)
+    marks: list[tuple[str, str]] = field(default_factory=list)
+    """Service and `repository@digest`."""
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "data/docker/registry/v2"
+
+    def blob(self, content: bytes) -> dict[str, Any]:
+        """Keep a blob. Returns its descriptor."""
+        name = hashlib.sha256(content).hexdigest()
+        path = self.root / "blobs/sha256" / name[:2] / name / "data"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return {"digest": f"sha256:{name}", "size": len(content)}
+
+    def _link(self, path: Path, digest: str, days: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(digest)
+        os.utime(path, (self.now - days * DAY,) * 2)
+
+    def manifest(self, repository: str, content: dict[str, Any], *tags: str, days: float = 100) -> str:
+        """Keep a manifest that was pushed so many days ago. Returns its digest."""
+        digest: str = self.blob(json.dumps(content, indent=3).encode())["digest"]
+        place = self.root / "repositories" / repository / "_manifests"
+        self._link(place / "revisions" / digest.replace(":", "/") / "link", digest, days)
+        for tag in tags:
+            self.tag(repository, tag, digest, days=days)
+        return digest
+
+    def tag(self, repository: str, tag: str, digest: str, *, days: float) -> None:
+        """Let a tag stand for a manifest from so many days ago on."""
+        place = self.root / "repositories" / repository / "_manifests/tags" / tag
+        self._link(place / "current/link", digest, days)
+        self._link(place / "index" / digest.replace(":", "/") / "link", digest, days)
+
+    def image(
+        self, repository: str, *tags: str, days: float = 100, layers: tuple[str, ...] = (), **more: Any
+    ) -> str:
+        """Keep an image; it has a layer of 1000 bytes of its own unless others are given."""
+        chance = os.urandom(8).hex()
+        content = [name.encode() * 100 for name in layers] or [chance.encode().ljust(1000)]
+        manifest = {
+            "mediaType": f"{OCI}.manifest.v1+json",
+            "config": self.blob(chance.encode()),
+            "layers": [self.blob(layer) for layer in content],
+        }
+        return self.manifest(repository, manifest | more, *tags, days=days)
+
+    def index(self, repository: str, platforms: list[str], *tags: str, days: float = 100, **more: Any) -> str:
+        """Keep an index of images."""
+        manifests = [{"digest": digest, "platform": {"os": "linux"}} for digest in platforms]
+        content = {"mediaType": f"{OCI}.index.v1+json", "manifests": manifests} | more
+        return self.manifest(repository, content, *tags, days=days)
+
+    def plan(self, keep: int = 2, days: int = 0, services: tuple[str, ...] = ()) -> "Plan":
+        """What the script says."""
+        result = self.run(keep, days, services)
+        assert result.returncode == 0, result.stderr
+        return Plan([line.split("\t") for line in result.stdout.splitlines()])
+
+    def run(
+        self, keep: int = 2, days: int = 0, services: tuple[str, ...] = ()
+    ) -> "subprocess.CompletedProcess[str]":
+        """The script, with an engine that answers two questions."""
+        values = retention_values(Retention(keep=keep, days=days, hour=3, services=services))["RETENTION"]
+        settings = self.folder / "settings"
+        settings.write_text(values + f"DATA_PATH={self.folder / 'data'}\n")
+        engine = self.folder / "bin/docker"
+        engine.parent.mkdir(exist_ok=True)
+        deployed = "\n".join(mark for _, mark in self.marks)
+        marked = "\n".join(service for service, _ in self.marks)
+        engine.write_text(
+            f"#!/bin/sh\ncase $* in *'\"slipway.deployed\"}}}}') echo '{deployed}' ;; *) echo '{marked}' ;; esac\n"
+        )
+        engine.chmod(0o755)
+        script = self.folder / "retention"
+        # Its own folder of the machine's is not for a test to make.
+        script.write_text(SCRIPT.read_text().replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n"))
+        (self.folder / "retention.awk").write_text(SCRIPT.with_suffix(".awk").read_text())
+        environment = os.environ | {
+            "SLIPWAY_RETENTION": str(settings),
+            "PATH": f"{engine.parent}:{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            ["bash", str(script), "plan"], env=environment, capture_output=True, text=True, check=False
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Its lines."""
+
+    lines: list[list[str]]
+
+    def of(self, kind: str) -> list[list[str]]:
+        return [fields for what, *fields in self.lines if what == kind]
+
+    @property
+    def gone(self) -> set[str]:
+        """The digests of all manifests that go."""
+        paths = (path.partition("/_manifests/revisions/")[2] for (path,) in self.of("remove"))
+        return {path.replace("/", ":") for path in paths if path}
+
+    @property
+    def tags(self) -> set[str]:
+        """The tags that go."""
+        paths = (path.partition("/_manifests/tags/")[2] for (path,) in self.of("remove"))
+        return {path for path in paths if path and "/" not in path}
+
+    @property
+    def total(self) -> list[int]:
+        """Images that stay and that go, bytes that go and that are there."""
+        (fields,) = self.of("total")
+        return [int(number) for number in fields]
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Depot:
+    return Depot(tmp_path)
+
+
+def test_the_newest_stay_and_the_last_days_too(depot: Depot) -> None:
+    old = [depot.image("app", f"v{age}", days=age) for age in (40, 30, 20, 10)]
+    assert depot.plan(keep=2).gone == set(old[:2])
+    assert depot.plan(keep=2).tags == {"v40", "v30"}
+    assert depot.plan(keep=1, days=25).gone == set(old[:2])
+    assert depot.plan(keep=3, days=15).gone == {old[0]}
+    assert depot.plan(keep=1, days=365).gone == set()
+
+
+def test_each_repository_counts_by_itself(depot: Depot) -> None:
+    first = [depot.image("team/app", days=age) for age in (3, 2, 1)]
+    depot.image("team", days=500)
+    # A name like that of a folder of the registry's own.
+    depot.image("x/index/y", days=400)
+    assert depot.plan().gone == {first[0]}
+
+
+def test_the_time_of_the_push_counts_and_pushing_again_renews_it(depot: Depot) -> None:
+    images = [depot.image("app", f"v{age}", days=age, annotations={"created": "1970"}) for age in (3, 2, 1)]
+    depot.tag("app", "stable", images[0], days=0.5)
+    assert depot.plan(keep=1).gone == set(images[1:])
+
+
+def test_a_tag_that_moved_on_leaves_an_image_like_any_other(depot: Depot) -> None:
+    images = [depot.image("app", "latest", days=age) for age in (3, 2, 1)]
+    plan = depot.plan(keep=1)
+    assert plan.gone == set(images[:2])
+    assert plan.tags == set()
+    # What the tag stood for before is forgotten with it.
+    assert [f"app/_manifests/tags/latest/index/sha256/{images[0][7:]}"] in plan.of("remove")
+
+
+def test_an_index_keeps_its_platforms_and_is_one_image(depot: Depot) -> None:
+    def platforms(age: float) -> list[str]:
+        return [depot.image("app", days=age), depot.image("app", f"v{age}-arm64", days=age)]
+
+    parts = {age: platforms(age) for age in (3, 2, 1)}
+    whole = {age: depot.index("app", parts[age], f"v{age}", days=age) for age in parts}
+    plan = depot.plan()
+    assert plan.gone == {whole[3], *parts[3]}
+    assert plan.tags == {"v3", "v3-arm64"}
+    assert plan.total[:2] == [2, 1]
+    # An index goes before its platforms: whoever is stopped in between leaves none without them.
+    order = [path for (path,) in plan.of("remove") if "/revisions/" in path]
+    assert order[0].endswith(whole[3][7:])
+
+
+def test_a_platform_of_two_indexes_stays_with_either(depot: Depot) -> None:
+    shared = depot.image("app", days=9)
+    old = depot.index("app", [shared, depot.image("app", days=9)], days=9)
+    depot.index("app", [shared], "new", days=1)
+    plan = depot.plan(keep=1)
+    assert old in plan.gone
+    assert shared not in plan.gone
+
+
+def test_a_new_tag_of_a_platform_keeps_its_index(depot: Depot) -> None:
+    part = depot.image("app", days=9)
+    depot.index("app", [part], "v1", days=9)
+    depot.image("app", days=8)
+    depot.tag("app", "production", part, days=1)
+    assert part not in depot.plan(keep=1).gone
+
+
+def test_what_refers_to_an_image_stays_and_goes_with_it(depot: Depot) -> None:
+    old, new = depot.image("app", days=9), depot.image("app", "new", days=2)
+
+    def follow(image: str) -> set[str]:
+        signature = depot.image("app", days=1, subject={"mediaType": "x", "digest": image, "size": 1})
+        annotated = {"annotations": {"a": "b"}, "digest": signature}
+        note = depot.image("app", days=1, subject=annotated)
+        listing = depot.index("app", [signature], f"sha256-{image[7:]}", days=1)
+        cosign = depot.image("app", f"sha256-{image[7:]}.sig", days=1)
+        return {signature, note, listing, cosign}
+
+    gone, stays = follow(old), follow(new)
+    plan = depot.plan(keep=1)
+    assert plan.gone == {old, *gone}
+    assert not plan.gone & stays
+    assert plan.total[:2] == [1, 1]
+
+
+def test_an_artifact_with_a_tag_of_its_own_counts_by_itself(depot: Depot) -> None:
+    image = depot.image("app", "v1", days=9)
+    depot.image("app", "v1-sbom", days=1, subject={"digest": image})
+    depot.image("app", "v0", days=10)
+    assert depot.plan(keep=1).tags == {"v1", "v0"}
+
+
+def test_two_that_stand_for_each_other_are_left_alone(depot: Depot) -> None:
+    part = depot.image("app", days=9)
+    depot.index("app", [part], f"sha256-{part[7:]}", days=9)
+    depot.image("app", days=1)
+    assert depot.plan(keep=1).gone == set()
+
+
+def test_what_is_deployed_stays_and_what_was_pushed_before_it(depot: Depot) -> None:
+    images = [depot.image("web", f"v{age}", days=age) for age in range(9, 0, -1)]
+    depot.marks = [("web", f"web@{images[2]} web-base@sha256:1"), ("web", f"web@{images[5]}")]
+    plan = depot.plan(keep=2, services=("web",))
+    # Of nine: the third and the sixth run, the second and the fifth were before them, the last two are new.
+    assert plan.gone == {images[0], images[3], images[6]}
+
+
+def test_a_deployed_platform_keeps_its_index(depot: Depot) -> None:
+    part = depot.image("web", days=9)
+    whole = depot.index("web", [part], "v1", days=9)
+    depot.image("web", days=1)
+    depot.marks = [("web", f"web@{part}")]
+    assert whole not in depot.plan(keep=1, services=("web",)).gone
+
+
+def test_nothing_goes_while_a_service_says_not_what_it_runs(depot: Depot) -> None:
+    for age in (3, 2, 1):
+        depot.image("web", days=age)
+    depot.marks = [("web-2", "web@sha256:0")]
+    result = depot.run(services=("web", "web-2"))
+    assert result.returncode == 7
+    assert "nobody says what web runs" in result.stderr
+    assert "./slip up --refresh" in result.stderr
+    assert result.stdout == ""
+
+
+def test_mirrored_images_stay(depot: Depot) -> None:
+    for age in (3, 2, 1):
+        depot.image("mirror/debian", days=age)
+    plan = depot.plan(keep=1)
+    assert plan.gone == set()
+    assert plan.of("left") == [["mirror/debian", "mirrored images stay"]]
+
+
+def test_a_repository_with_an_unreadable_manifest_is_left_alone(depot: Depot) -> None:
+    images = [depot.image("app", days=age) for age in (3, 2, 1)]
+    name = images[0][7:]
+    (depot.root / "blobs/sha256" / name[:2] / name / "data").write_bytes(b"\0\1")
+    for age in (2, 1):
+        depot.image("other", days=age)
+    plan = depot.plan(keep=1)
+    assert [left[0] for left in plan.of("left")] == ["app"]
+    assert not plan.gone & set(images)
+    assert len(plan.gone) == 1
+
+
+def test_a_manifest_without_its_blob_takes_no_place(depot: Depot) -> None:
+    images = [depot.image("app", days=age) for age in (3, 2, 1)]
+    lost = depot.image("app", days=0.5)
+    (depot.root / "blobs/sha256" / lost[7:9] / lost[7:] / "data").unlink()
+    assert not depot.plan(keep=3).gone & {*images, lost}
+
+
+def test_the_bytes_are_those_that_nobody_else_needs(depot: Depot) -> None:
+    depot.image("app", "old", days=9, layers=("shared", "alone"))
+    depot.image("app", days=1, layers=("shared",))
+    depot.image("other", days=1, layers=("shared",))
+    given_up = depot.blob(b"g" * 777)
+    plan = depot.plan(keep=1)
+    files = {path.parent.name: path.stat().st_size for path in depot.root.glob("blobs/sha256/*/*/data")}
+    old = next(digest for _, digest, tags, *_ in plan.of("image") if tags == "old")
+    manifest = json.loads((depot.root / "blobs/sha256" / old[7:9] / old[7:] / "data").read_text())
+    own = [old, manifest["config"]["digest"], manifest["layers"][1]["digest"]]
+    sizes = {f"sha256:{name}": size for name, size in files.items()}
+    assert plan.total[2] == sum(sizes[digest] for digest in own) + given_up["size"]
+    assert plan.total[3] == sum(files.values())
+    (_, _, _, pushed, size) = plan.of("image")[0]
+    assert int(size) == sum(sizes[digest] for digest in [*own, manifest["layers"][0]["digest"]])
+    assert int(pushed) == pytest.approx(depot.now - 9 * DAY, abs=1)
+
+
+def test_an_upload_that_was_given_up_goes_after_a_day(depot: Depot) -> None:
+    depot.image("app", days=1)
+    for name, days in (("old", 1.1), ("new", 0.9)):
+        upload = depot.root / "repositories/app/_uploads" / name / "data"
+        upload.parent.mkdir(parents=True)
+        upload.write_bytes(b"x" * 500)
+        os.utime(upload, (depot.now - days * DAY,) * 2)
+    plan = depot.plan()
+    assert plan.of("remove") == [["app/_uploads/old"]]
+    assert plan.total[2] == 500
+
+
+def test_an_empty_registry_has_nothing_to_lose(depot: Depot) -> None:
+    assert depot.plan().total == [0, 0, 0, 0]
+
+
+def test_many_images_take_no_time(depot: Depot) -> None:
+    images = [depot.image("app", f"v{number}", days=number / 100, layers=("x",)) for number in range(1000)]
+    assert depot.plan(keep=10).gone == set(images[10:])

@@ -1,0 +1,204 @@
+"""Whether a port of this machine is free, the stack's own, or somebody else's, against real sockets."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
+from typing import Any
+
+import pulumi
+import pytest
+
+from configuration import settings
+from configuration.local_ports import is_held, occupied
+from configuration.problems import Problem
+from configuration.settings import StackSettings, validate
+
+
+class Engine(UnixStreamServer):
+    """As much of a Docker Engine as lists containers."""
+
+    containers: list[dict[str, Any]]
+    asked: list[str]
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Engine)
+        self.server.asked.append(self.path)
+        body = json.dumps(self.server.containers).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing: the address of a client on a Unix socket is no pair, which the inherited method expects."""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    path = tmp_path / "docker.sock"
+    with Engine(str(path), Answer) as server:
+        server.containers, server.asked = [], []
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as every server does
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server
+
+
+def port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+def free_port() -> int:
+    """A port that nobody holds, below those that the kernel hands out."""
+    return next(port for port in range(20011, 32000) if not is_held(port))
+
+
+def stack_with_registry_on(port: int) -> StackSettings:
+    """A stack whose other ports are moved to where nothing is."""
+    for offset in range(7, 40000, 111):
+        stack = validate(
+            {
+                "platform": {"portOffset": offset},
+                "hosts": {"box": {"roles": ["registry", "build", "app"]}},
+                "registry": {"port": port},
+                "passwords": {"hosts": "a-secret-password"},
+            }
+        )
+        published = stack.published_ports("box")
+        if port not in published and not any(map(is_held, published)):
+            return stack
+    raise AssertionError("every port of this machine is held")
+
+
+def lines(problems: list[Problem]) -> list[str]:
+    return [str(problem) for problem in problems]
+
+
+def container(port: int, name: str = "foreign", **labels: str) -> dict[str, Any]:
+    return {
+        "Names": [f"/{name}"],
+        "Labels": {key.replace("_", "."): value for key, value in labels.items()},
+        "Ports": [
+            {"PrivatePort": 80, "Type": "tcp"},
+            {"IP": "127.0.0.1", "PrivatePort": 8080, "PublicPort": port},
+        ],
+    }
+
+
+class TestIsHeld:
+    def test_a_listener_holds_its_port(self, listener: socket.socket) -> None:
+        assert is_held(port_of(listener))
+
+    def test_a_listener_on_all_addresses_holds_it_too(self) -> None:
+        with socket.socket() as server:
+            server.bind(("0.0.0.0", 0))
+            server.listen()
+            assert is_held(port_of(server))
+
+    def test_a_port_is_free_once_its_listener_is_gone(self, listener: socket.socket) -> None:
+        port = port_of(listener)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listener.accept()
+            accepted.close()  # the side that closes first lingers
+            client.recv(1)
+        listener.close()
+        assert not is_held(port)
+
+
+class TestOccupied:
+    def test_free_ports_are_no_problem_and_nobody_is_asked(self, engine: Engine) -> None:
+        assert occupied(stack_with_registry_on(free_port()), "local") == []
+        assert engine.asked == []
+
+    def test_the_stacks_own_port_is_no_problem(self, engine: Engine, listener: socket.socket) -> None:
+        port = port_of(listener)
+        engine.containers = [container(1), container(port, slipway_stack="local")]
+        assert occupied(stack_with_registry_on(port), "local") == []
+
+    def test_another_stacks_port_is_one(self, engine: Engine, listener: socket.socket) -> None:
+        port = port_of(listener)
+        engine.containers = [container(port, "slipway-test-box", slipway_stack="test")]
+        (line,) = lines(occupied(stack_with_registry_on(port), "local"))
+        assert line.startswith(f"slipway:registry.port: the registry is to answer on 127.0.0.1:{port}, ")
+        assert "the container slipway-test-box of the stack test holds that port" in line
+        assert line.endswith(
+            "End that, or set slipway:registry.port or slipway:platform.portOffset to another number."
+        )
+
+    def test_a_foreign_container_is_named(self, engine: Engine, listener: socket.socket) -> None:
+        port = port_of(listener)
+        engine.containers = [{"Names": None, "Labels": None, "Ports": None}, container(port, "postgres")]
+        (line,) = lines(occupied(stack_with_registry_on(port), "local"))
+        assert "and the container postgres holds that port" in line
+
+    @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+    def test_a_program_is_named_with_its_process(self, engine: Engine, listener: socket.socket) -> None:
+        (line,) = lines(occupied(stack_with_registry_on(port_of(listener)), "local"))
+        assert f"(process {os.getpid()}) holds that port" in line
+
+    @pytest.mark.usefixtures("no_engine")
+    def test_it_does_without_an_engine(self, listener: socket.socket) -> None:
+        assert len(occupied(stack_with_registry_on(port_of(listener)), "local")) == 1
+
+    def test_an_engine_elsewhere_has_ports_elsewhere(
+        self, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2376")
+        assert occupied(stack_with_registry_on(port_of(listener)), "local") == []
+
+    @pytest.mark.usefixtures("no_engine")
+    def test_a_hosts_port_is_told_with_the_hosts_slot(self) -> None:
+        stack = stack_with_registry_on(free_port())
+        port = stack.local_ports("box").http
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", port))
+            server.listen()
+            (line,) = lines(occupied(stack, "local"))
+        assert line.startswith(f"slipway:hosts.box.slot: HTTP of box is to answer on 127.0.0.1:{port}, and ")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_load_refuses_an_occupied_port(listener: socket.socket, tmp_path: Path) -> None:
+    class NoResources(pulumi.runtime.Mocks):
+        def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> Any:
+            raise AssertionError(args.name)
+
+        def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+            raise AssertionError(args.token)
+
+    port = port_of(listener)
+    offset = stack_with_registry_on(port).platform.port_offset
+    pulumi.runtime.set_mocks(NoResources(), project="slipway", stack="local")
+    pulumi.runtime.set_all_config(
+        {
+            "slipway:platform": json.dumps({"portOffset": offset}),
+            "slipway:registry": json.dumps({"port": port}),
+            "slipway:passwords": json.dumps({"hosts": "a-secret-password"}),
+        },
+        ["slipway:passwords"],
+    )
+    with pytest.raises(pulumi.RunError, match=f"one mistake; nothing was touched:\n  .*127.0.0.1:{port}"):
+        settings.load(tmp_path)
+    listener.close()
+    assert settings.load(tmp_path).registry.port == port

@@ -1,0 +1,171 @@
+"""The launcher, run for real in an environment that is ready already, or with the Python of the tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolchain import cache, python_environment, versions
+from toolchain.errors import ToolError
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone with only what the launcher touches; its `cli` prints what it was given."""
+    root = tmp_path / "a clone"
+    (root / "cli").mkdir(parents=True)
+    for name in ("slip", "requirements.txt", "requirements-dev.txt", "constraints.txt"):
+        shutil.copy(versions.REPOSITORY / name, root / name)
+    shutil.copytree(
+        versions.REPOSITORY / "toolchain",
+        root / "toolchain",
+        ignore=shutil.ignore_patterns("__pycache__", "go"),
+    )
+    (root / "cli" / "__main__.py").write_text(
+        "import os, sys\nprint(os.environ['SLIPWAY_ROOT'], os.getcwd(), sys.argv[1:], sep='|')\nsys.exit(7)\n"
+    )
+    return root
+
+
+@pytest.fixture
+def slip(clone, tmp_path):
+    """Runs the launcher with a cache of its own, from another directory."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    # A module of the caller's must not be mistaken for Slipway's.
+    (elsewhere / "cli.py").write_text("raise SystemExit('the wrong cli')")
+
+    def run(*arguments, command=clone / "slip", **variables):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "SLIPWAY_CACHE": str(tmp_path / "cache"),
+        }
+        return subprocess.run(
+            [str(command), *arguments],
+            cwd=elsewhere,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def prepare_environment(slip, tmp_path, **variables):
+    """Put this test's Python where the launcher would make an environment: making one takes half a minute."""
+    refused = slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy"), **variables)
+    assert refused.returncode != 0
+    environment = Path((tmp_path / "asked").read_text())
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to(sys.executable)
+    (environment / "complete").touch()
+    return environment
+
+
+@pytest.fixture
+def spy(tmp_path):
+    """A Python that notes which environment it is asked to make, and makes none."""
+    program = tmp_path / "spy"
+    program.write_text(
+        f'#!/bin/sh\nif [ "$1" = -c ]; then echo 3.11; exit; fi\nprintf %s "$4" >{tmp_path}/asked\nexit 1\n'
+    )
+    program.chmod(0o755)
+
+
+def test_arguments_directory_and_exit_status_are_handed_through(slip, spy, clone, tmp_path):
+    prepare_environment(slip, tmp_path)
+    result = slip("up", "-s", "two words")
+    assert result.stderr == ""
+    assert result.stdout == f"{clone}|{tmp_path / 'elsewhere'}|{['up', '-s', 'two words']}\n"
+    assert result.returncode == 7
+
+
+def test_it_works_through_symbolic_links(slip, spy, clone, tmp_path):
+    prepare_environment(slip, tmp_path)
+    (tmp_path / "first").symlink_to(clone / "slip")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "slip").symlink_to("../first")
+    for command in (tmp_path / "bin" / "slip", "slip"):
+        result = slip("x", command=command, PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+        assert result.stdout.startswith(f"{clone}|")
+
+
+def test_a_changed_pin_asks_for_another_environment(slip, spy, clone, tmp_path):
+    first = prepare_environment(slip, tmp_path)
+    development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
+    with (clone / "constraints.txt").open("a") as file:
+        file.write("one-more==1\n")
+    assert len({first, development, prepare_environment(slip, tmp_path)}) == 3
+
+
+def test_an_unfinished_environment_is_not_used(slip, spy, tmp_path):
+    environment = prepare_environment(slip, tmp_path)
+    assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).stdout == f"{environment}/bin/python\n"
+    (environment / "complete").unlink()
+    assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).returncode != 0
+
+
+def test_an_environment_whose_python_was_removed_is_not_used(slip, spy, tmp_path):
+    environment = prepare_environment(slip, tmp_path)
+    (environment / "bin" / "python").unlink()
+    (environment / "bin" / "python").symlink_to("/no/such/python")
+    assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"SLIPWAY_PYTHON": "/no/such/python"},
+            "SLIPWAY_PYTHON=/no/such/python is not a Python of 3.11 or newer",
+        ),
+        ({}, "no Python of 3.11 or newer found; install one"),
+    ],
+)
+def test_without_a_python_it_says_so_in_one_line(slip, tmp_path, variables, said):
+    # Only what the launcher itself needs, and an old Python.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "cat", "cksum", "dirname", "readlink"):
+        (programs / name).symlink_to(shutil.which(name))
+    (programs / "python3").write_text("#!/bin/sh\necho 3.9\nexit 1\n")
+    (programs / "python3").chmod(0o755)
+    result = slip("up", PATH=str(programs), **variables)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("no-such-package==1\n")
+    environment = cache.root() / "environments" / "test"
+    with pytest.raises(
+        ToolError, match=r"^the Python packages cannot be installed: .*no-such-package"
+    ) as caught:
+        python_environment.make(environment, requirements, requirements)
+    assert "\n" not in str(caught.value)
+    assert not (environment / "complete").exists()
+
+
+def test_an_interrupted_environment_is_made_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("")
+    environment = cache.root() / "environments" / "test"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "half").write_text("")
+    python_environment.make(environment, requirements, requirements)
+    assert (environment / "complete").exists()
+    assert not (environment / "bin" / "half").exists()
+    assert capsys.readouterr().err.count("\n") == 1
+    python_environment.make(environment, requirements, requirements)
+    assert capsys.readouterr().err == ""

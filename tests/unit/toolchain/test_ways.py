@@ -1,0 +1,370 @@
+"""Which way each tool comes to a machine: the official one where it can be reached, else the fall-back."""
+
+import io
+import os
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from toolchain import (
+    cache,
+    commands,
+    docker_socket,
+    downloads,
+    go,
+    images,
+    plan,
+    plugins,
+    pulumi_cli,
+    toolchain,
+    versions,
+)
+from toolchain.errors import ToolError
+from toolchain.report import Report
+
+
+class Machine:
+    """A scratch machine: its own cache, and a PATH with only the programs that a test puts there."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.programs = tmp_path / "programs"
+        self.calls = tmp_path / "calls"
+        self.stream = io.StringIO()
+        self.report = Report(Console(file=self.stream, width=200))
+        self._monkeypatch = monkeypatch
+        self.programs.mkdir()
+        monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("PATH", f"{self.programs}{os.pathsep}/usr/bin{os.pathsep}/bin")
+        for name in (
+            "DOCKER_HOST",
+            "DOCKER_CONTEXT",
+            "DOCKER_CONFIG",
+            "PULUMI_HOME",
+            "PULUMI_CREDENTIALS_PATH",
+        ):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(commands, "_cancelled", threading.Event())
+        monkeypatch.setattr(images, "_closed", threading.Event())
+
+    def program(self, name: str, script: str) -> None:
+        """Put a program on PATH that notes its arguments and then runs `script`."""
+        path = self.programs / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.calls}\n{script}\n')
+        path.chmod(0o755)
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def downloads_are(self, reachable: bool) -> None:
+        self._monkeypatch.setattr(downloads, "reachable", lambda: reachable)
+
+    def printed(self) -> str:
+        return self.stream.getvalue()
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    return Machine(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def lock(machine):
+    with cache.lock("toolchain", lambda holder: None) as descriptor:
+        yield descriptor
+
+
+GO = """
+while [ $# -gt 0 ]; do
+  case $1 in
+  -o) printf 'built' >"$2"; chmod +x "$2"; shift ;;
+  -ldflags=*) flags=$1 ;;
+  esac
+  shift
+done
+echo "$flags" >&2
+"""
+"""A compiler that makes something and says with which flags."""
+
+
+def install_as_pulumi_does(root: str) -> None:
+    (Path(root) / "bin").mkdir(parents=True)
+    for name in ("pulumi", "pulumi-language-python"):
+        (Path(root) / "bin" / name).write_text("downloaded")
+
+
+def test_the_cli_is_downloaded_where_that_is_possible(machine, lock, monkeypatch):
+    machine.downloads_are(reachable=True)
+    monkeypatch.setattr("pulumi.automation.PulumiCommand.install", install_as_pulumi_does)
+    cli = pulumi_cli.prepare(machine.report, lock)
+    assert cli.read_text() == "downloaded"
+    assert (cli.parent / "pulumi-language-python").exists()
+    assert machine.printed().startswith("✓ Pulumi CLI         downloaded 3.259.0 from Pulumi")
+    assert pulumi_cli.prepare(machine.report, lock) == cli
+    assert machine.printed().count("\n") == 1
+
+
+def test_a_download_that_breaks_off_is_replaced_by_a_build(machine, lock, monkeypatch):
+    machine.downloads_are(reachable=True)
+    machine.program("go", GO)
+
+    def break_off(root: str) -> None:
+        raise OSError("connection reset")
+
+    monkeypatch.setattr("pulumi.automation.PulumiCommand.install", break_off)
+    cli = pulumi_cli.prepare(machine.report, lock)
+    assert cli.read_text() == "built"
+    assert "cannot be downloaded: connection reset; building it instead" in machine.printed()
+
+
+def test_where_downloads_are_out_of_reach_nobody_tries(machine, lock, monkeypatch):
+    machine.downloads_are(reachable=False)
+    machine.program("go", GO)
+    monkeypatch.setattr(
+        "pulumi.automation.PulumiCommand.install", lambda root: pytest.fail("tried to download")
+    )
+    assert pulumi_cli.prepare(machine.report, lock).read_text() == "built"
+    log = (cache.root() / "logs" / "build-pulumi.log").read_text()
+    assert "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0" in log
+
+
+def test_a_build_that_fails_names_the_compilers_words_and_leaves_nothing(machine, lock):
+    machine.downloads_are(reachable=False)
+    machine.program("go", "echo 'go: no space left on device' >&2; exit 1")
+    with pytest.raises(ToolError, match=r"pulumi v3.259.0 cannot be built: go build said: go: no space left"):
+        pulumi_cli.prepare(machine.report, lock)
+    assert list(pulumi_cli.directory().iterdir()) == []
+
+
+def fake_cli(machine: Machine, script: str) -> Path:
+    machine.program("pulumi", script)
+    return machine.programs / "pulumi"
+
+
+def test_official_plugins_are_downloaded_into_a_home_of_our_own(machine):
+    machine.downloads_are(reachable=True)
+    cli = fake_cli(machine, 'mkdir -p "$PULUMI_HOME/plugins/$4"')
+    home = plugins.prepare(machine.report, cli)
+    assert plugins.is_official(home)
+    assert home.is_relative_to(cache.root())
+    assert sorted(path.name for path in (home / "plugins").iterdir()) == sorted(versions.plugins())
+    assert machine.called() == [
+        f"pulumi plugin install resource {name} {version}" for name, version in versions.plugins().items()
+    ]
+
+
+def test_one_plugin_that_cannot_be_had_makes_all_of_them_stand_ins(machine):
+    """A mixture would be harder to understand than either."""
+    machine.downloads_are(reachable=True)
+    cli = fake_cli(machine, 'case "$*" in *--file*) exit 0 ;; *docker*) echo "404" >&2; exit 1 ;; esac')
+    stand_ins: list[str] = []
+
+    class StandIns:
+        InstallError = ValueError
+
+        @staticmethod
+        def install(pulumi: Path, home: Path, python: Path, pins: dict[str, str]) -> None:
+            home.mkdir()
+            stand_ins.extend(pins)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "import_module", lambda name: StandIns)
+        home = plugins.prepare(machine.report, cli)
+    assert not plugins.is_official(home)
+    assert stand_ins == list(versions.plugins())
+    assert "docker 5.1.0 cannot be downloaded" in machine.printed()
+    assert "using the stand-ins instead" in machine.printed()
+    assert not plugins._official_home().exists()
+
+
+def image(name: str, built: list[str]) -> images.Image:
+    def build(target: Path, lock: int) -> None:
+        built.append(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("archive")
+
+    return images.Image(name, "An image", f"making {name}", f"made {name}", "a second", build, ("USER x",))
+
+
+def test_an_image_is_pulled_where_that_is_possible(machine, lock):
+    machine.program("docker", "echo pulled")
+    built: list[str] = []
+    images.prepare(machine.report, image("a:1", built), lock)
+    assert machine.called() == ["docker pull a:1"]
+    assert built == []
+
+
+def test_a_registry_that_refuses_is_asked_once(machine, lock):
+    machine.program("docker", '[ "$1" = import ] || { echo "no such host" >&2; exit 1; }')
+    built: list[str] = []
+    for name in ("a:1", "b/c:2"):
+        images.prepare(machine.report, image(name, built), lock)
+    assert built == ["a:1", "b/c:2"]
+    archives = cache.root() / "images"
+    assert machine.called() == [
+        "docker pull a:1",
+        f"docker import --change USER x {archives}/a-1.tar a:1",
+        f"docker import --change USER x {archives}/b-c-2.tar b/c:2",
+    ]
+
+
+def test_a_registry_that_never_answers_is_given_up(machine, lock, monkeypatch):
+    monkeypatch.setattr(images, "PULL_PATIENCE", 0.2)
+    machine.program("docker", '[ "$1" = import ] || exec sleep 30')
+    built: list[str] = []
+    images.prepare(machine.report, image("a:1", built), lock)
+    assert built == ["a:1"]
+
+
+def test_an_image_that_the_engine_lost_is_imported_again_without_a_build(machine, lock):
+    machine.program("docker", '[ "$1" = import ]')
+    built: list[str] = []
+    for _ in range(2):
+        images.prepare(machine.report, image("a:1", built), lock)
+    assert built == ["a:1"]
+    assert [call.split()[1] for call in machine.called()] == ["pull", "import", "import"]
+
+
+def entries(path: Path) -> dict[str, tuple[int, int, str]]:
+    with tarfile.open(path) as archive:
+        return {entry.name: (entry.mode, entry.uid, entry.name) for entry in archive.getmembers()}
+
+
+def test_the_proxys_image_has_the_official_layout(machine, lock):
+    machine.program("go", GO)
+    images._proxy(cache.root() / "images" / "proxy.tar", lock)
+    found = entries(cache.root() / "images" / "proxy.tar")
+    assert found["usr/local/bin/kamal-proxy"][:2] == (0o755, 0)
+    # A volume that is mounted here takes over the owner, so it must be the proxy's own account.
+    assert found["home/kamal-proxy/.config/kamal-proxy"][:2] == (0o755, 1001)
+    assert found["tmp"][:2] == (0o1777, 0)
+    with tarfile.open(cache.root() / "images" / "proxy.tar") as archive:
+        accounts = archive.extractfile("etc/passwd").read().decode()
+    assert "kamal-proxy:x:1001:1001::/home/kamal-proxy:" in accounts
+
+
+def test_the_registrys_image_has_the_official_layout(machine, lock):
+    machine.program("go", GO)
+    images._registry(cache.root() / "images" / "registry.tar", lock)
+    found = entries(cache.root() / "images" / "registry.tar")
+    assert found["bin/registry"][:2] == (0o755, 0)
+    assert {"etc/distribution/config.yml", "var/lib/registry"} <= found.keys()
+
+
+@pytest.fixture
+def steps(machine, monkeypatch):
+    """The plan with steps that only note that they ran."""
+    ran: list[str] = []
+    cli = machine.programs / "pulumi"
+
+    def note(name: str, result=None):
+        def step(*_):
+            ran.append(name)
+            return result
+
+        return step
+
+    monkeypatch.setattr(pulumi_cli, "find", lambda: None)
+    monkeypatch.setattr(pulumi_cli, "accept_from_path", lambda: None)
+    monkeypatch.setattr(plan.pulumi_cli, "prepare", note("cli", cli))
+    monkeypatch.setattr(plan.language_host, "prepare", note("language host"))
+    monkeypatch.setattr(plan.language_host, "find", lambda cli: None)
+    monkeypatch.setattr(plan.plugins, "prepare", note("plugins"))
+    monkeypatch.setattr(plan.docker_engine, "prepare", note("engine"))
+    monkeypatch.setattr(plan.images, "missing", lambda: [image("a:1", [])])
+    monkeypatch.setattr(plan.images, "prepare", note("image"))
+    machine.downloads_are(reachable=False)
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        (["pulumi"], {"cli", "language host", "plugins"}),
+        (["engine"], {"engine"}),
+        (["images"], {"engine", "image"}),
+        (toolchain.EVERYTHING, {"cli", "language host", "plugins", "engine", "image"}),
+    ],
+)
+def test_only_what_is_needed_is_prepared(machine, steps, needs, expected):
+    plan.Plan(machine.report, 0, needs).run()
+    assert set(steps) == expected
+    assert len(steps) == len(expected)
+
+
+def test_a_downloaded_cli_brings_its_language_host(machine, steps, monkeypatch):
+    machine.downloads_are(reachable=True)
+    monkeypatch.setattr(plan.language_host, "find", lambda cli: cli)
+    plan.Plan(machine.report, 0, ["pulumi"]).run()
+    assert steps == ["cli", "plugins"]
+
+
+def test_a_language_host_that_an_interrupted_run_did_not_reach_is_made(machine, steps, monkeypatch):
+    monkeypatch.setattr(pulumi_cli, "find", lambda: machine.programs / "pulumi")
+    plan.Plan(machine.report, 0, ["pulumi"]).run()
+    assert steps == ["cli", "language host", "plugins"]
+
+
+def test_the_first_failure_stops_the_others_and_is_the_one_that_is_shown(machine, steps, monkeypatch):
+    def fail(*_):
+        raise ToolError("there is no Go")
+
+    def build_for_long(*_):
+        commands.run(["sleep", "30"], log="x", failure="-")
+
+    monkeypatch.setattr(plan.pulumi_cli, "prepare", fail)
+    monkeypatch.setattr(plan.docker_engine, "prepare", build_for_long)
+    with pytest.raises(ToolError, match="there is no Go"):
+        plan.Plan(machine.report, 0, toolchain.EVERYTHING).run()
+
+
+def test_nothing_is_printed_and_no_lock_taken_where_all_is_there(machine, monkeypatch):
+    monkeypatch.setattr(toolchain, "_ready", lambda needs: toolchain.Environment(Path("/p"), "official", {}))
+    assert toolchain.prepare(machine.report).pulumi == Path("/p")
+    assert machine.printed() == ""
+    assert not cache.root().exists()
+
+
+def test_ready_needs_every_part(machine, monkeypatch):
+    there = {"debian:12", "registry:3.1.1", "basecamp/kamal-proxy:v0.9.2"}
+    monkeypatch.setattr(docker_socket, "tags", lambda wanted: there & set(wanted))
+    monkeypatch.setattr(docker_socket, "ping", lambda timeout=5.0: None)
+    machine.program("docker", "")
+    assert toolchain._ready(["images", "engine"]) is not None
+    assert toolchain._ready(toolchain.EVERYTHING) is None
+    install_as_pulumi_does(str(pulumi_cli.directory().parent))
+    assert toolchain._ready(["pulumi"]) is None
+    plugins._official_home().mkdir(parents=True)
+    ready = toolchain._ready(toolchain.EVERYTHING)
+    assert ready is not None
+    assert ready.plugins == "official"
+    assert ready.variables["PULUMI_HOME"] == str(plugins._official_home())
+    there.remove("debian:12")
+    assert toolchain._ready(toolchain.EVERYTHING) is None
+    assert toolchain._ready(["pulumi"]) == ready
+
+
+def test_the_probe_gives_up_in_time(monkeypatch):
+    """A resolver that never answers must not hold up the command."""
+    monkeypatch.setattr(downloads, "PATIENCE", 0.1)
+    never = threading.Event()
+    monkeypatch.setattr(downloads, "_ask", lambda url: never.wait(20))
+    assert downloads.reachable.__wrapped__() is False
+    never.set()
+
+
+def test_the_probe_asks_for_this_machines_archive(monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(downloads, "_ask", lambda url: not asked.append(url))
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert downloads.reachable.__wrapped__() is True
+    assert asked[0].endswith("/pulumi-v3.259.0-darwin-arm64.tar.gz")
+
+
+def test_go_is_told_to_keep_out_of_the_users_settings(monkeypatch):
+    monkeypatch.setenv("GOFLAGS", "-mod=vendor")
+    assert go.variables()["GOFLAGS"] == ""

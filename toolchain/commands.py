@@ -1,0 +1,149 @@
+"""Running other programs: their output goes to a log in the cache, and their end says what happened."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from toolchain import cache
+from toolchain.errors import ToolError
+
+_running: set["subprocess.Popen[bytes]"] = set()
+_guard = threading.Lock()
+_cancelled = threading.Event()
+
+
+class Cancelled(Exception):
+    """Another step failed, or the user pressed Ctrl-C: this one was stopped."""
+
+
+def run(
+    arguments: Sequence[str | Path],
+    *,
+    log: str,
+    failure: str,
+    directory: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    keep_open: Iterable[int] = (),
+    timeout: float | None = None,
+    patience: float | None = None,
+    interruptible: bool = True,
+) -> str:
+    """Run a program to its end and return its standard output, which goes to `logs/<log>.log` in the cache too.
+
+    Args:
+        arguments: the program and its arguments.
+        log: name of the log file, without its suffix.
+        failure: what could not be done if the program fails, the beginning of the error's sentence.
+        directory: where it runs.
+        variables: added to this process's environment.
+        keep_open: file descriptors that it inherits, such as the cache's lock.
+        timeout: seconds until it is stopped.
+        patience: seconds until it is stopped if it has printed nothing by then. Its output goes only to the log.
+        interruptible: whether `cancel` stops it, or lets it finish.
+
+    Raises:
+        ToolError: it could not be started, or ended with another status than 0, or took too long.
+        Cancelled: `cancel` was called.
+    """
+    path = cache.root() / "logs" / f"{log}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        stdout = subprocess.PIPE if patience is None else file
+        process = _start(arguments, failure, directory, variables, stdout, file, keep_open)
+        if not interruptible:
+            with _guard:
+                _running.discard(process)
+        try:
+            if patience is not None:
+                _await_first_word(process, path, patience)
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as expired:
+            _stop(process)
+            late = f"was still at work after {expired.timeout:.0f} s"
+            raise ToolError(f"{failure}: {_name(arguments)} {late}") from None
+        finally:
+            with _guard:
+                _running.discard(process)
+        file.write(output or b"")
+    if _cancelled.is_set():
+        raise Cancelled
+    if process.returncode != 0:
+        raise ToolError(f"{failure}: {_name(arguments)} said: {_last_lines(path)} (all of it: {path})")
+    return (output or b"").decode(errors="replace")
+
+
+def begin() -> None:
+    """Let programs start again after a `cancel`."""
+    _cancelled.clear()
+
+
+def cancel() -> None:
+    """Stop every program that `run` started here, and let no other start until `begin`."""
+    _cancelled.set()
+    with _guard:
+        processes = list(_running)
+    for process in processes:
+        _stop(process)
+
+
+def _start(
+    arguments: Sequence[str | Path],
+    failure: str,
+    directory: Path | None,
+    variables: Mapping[str, str] | None,
+    stdout: IO[bytes] | int,
+    log: IO[bytes],
+    keep_open: Iterable[int],
+) -> "subprocess.Popen[bytes]":
+    with _guard:
+        if _cancelled.is_set():
+            raise Cancelled
+        try:
+            process = subprocess.Popen(
+                [str(argument) for argument in arguments],
+                cwd=directory,
+                env={**os.environ, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=log,
+                pass_fds=tuple(keep_open),
+                # A group of its own: stopping it stops its compilers too, and Ctrl-C reaches it through `cancel` only.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(f"{failure}: {_name(arguments)} cannot be started: {error.strerror}") from None
+        _running.add(process)
+        return process
+
+
+def _await_first_word(process: "subprocess.Popen[bytes]", log: Path, patience: float) -> None:
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        if log.stat().st_size == 0:
+            raise
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(timeout=5)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _name(arguments: Sequence[str | Path]) -> str:
+    return " ".join([Path(arguments[0]).name, *map(str, arguments[1:2])])
+
+
+def _last_lines(path: Path, count: int = 3) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-count:]) or "nothing"

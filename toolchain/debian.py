@@ -1,0 +1,115 @@
+"""The Debian base image, made on this machine with debootstrap where no registry can be reached.
+
+Laid out as the official `debian` image is, except that it trusts the certificate authorities which this machine trusts
+and that its apt reaches the mirror in the same way as this machine's: where a registry cannot be reached, the usual
+mirror often cannot either.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from toolchain import apt, cache, commands, versions
+from toolchain.errors import ToolError
+
+AUTHORITIES = Path("/usr/local/share/ca-certificates")
+"""Where an administrator puts certificate authorities of their own."""
+
+APT_SETTINGS = """\
+# Packages are not kept: they would only make the image larger.
+APT::Keep-Downloaded-Packages "false";
+Acquire::Languages "none";
+Acquire::GzipIndexes "true";
+"""
+
+
+def build(target: Path, lock: int) -> None:
+    """Make the root file system and put it at `target`, a tar archive.
+
+    Raises:
+        ToolError: this is not root on a Debian or Ubuntu, or the mirror cannot be reached.
+    """
+    if not apt.allowed():
+        raise ToolError(
+            f"{versions.DEBIAN_IMAGE} can neither be pulled here nor made, which takes root on Debian or Ubuntu; "
+            f"open the network to the registry, or load the image with `docker load`."
+        )
+    if not shutil.which("debootstrap"):
+        apt.install("debootstrap", failure=f"{versions.DEBIAN_IMAGE} cannot be made without debootstrap")
+    codename = versions.DEBIAN_CODENAME
+    sources = apt.debian_sources(codename)
+    mirror = [source.address for source in sources if source.suite == codename][:1]
+    with cache.staged(target) as directory:
+        tree = directory / "tree"
+        # As in the official image: synchronizing each file to the disk makes installing packages several times slower,
+        # and what is left of an interrupted image is thrown away anyway.
+        dpkg = tree / "etc" / "dpkg" / "dpkg.cfg.d"
+        dpkg.mkdir(parents=True)
+        (dpkg / "50slipway").write_text("force-unsafe-io\n")
+        commands.run(
+            ["debootstrap", "--variant=minbase", "--include=ca-certificates", codename, tree, *mirror],
+            log="debootstrap",
+            failure=f"{versions.DEBIAN_IMAGE} cannot be made",
+            variables={"DEBIAN_FRONTEND": "noninteractive"},
+            keep_open=(lock,),
+        )
+        _configure(tree, sources)
+        archive = directory / target.name
+        commands.run(
+            [
+                "tar",
+                "--create",
+                "--file",
+                archive,
+                "--directory",
+                tree,
+                "--numeric-owner",
+                "--one-file-system",
+                ".",
+            ],
+            log="tar-debian",
+            failure=f"{versions.DEBIAN_IMAGE} cannot be packed",
+        )
+        cache.publish(archive, target)
+
+
+def _configure(tree: Path, sources: list[apt.Source]) -> None:
+    """Give the tree this machine's way to the network, and take out what an image does not need."""
+    settings = tree / "etc" / "apt"
+    if sources:
+        lines = [f"deb {source.address} {source.suite} {source.component}\n" for source in sources]
+        (settings / "sources.list").write_text("".join(lines))
+    (settings / "apt.conf.d" / "50slipway").write_text(APT_SETTINGS + apt.network_settings())
+    # In an image no package may start its service while it is installed.
+    policy = tree / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+
+    authorities = sorted(AUTHORITIES.rglob("*.crt")) if AUTHORITIES.is_dir() else []
+    for authority in authorities:
+        shutil.copyfile(authority, tree / AUTHORITIES.relative_to("/") / authority.name)
+    if authorities:
+        commands.run(
+            ["chroot", tree, "update-ca-certificates"],
+            log="debian-authorities",
+            failure="this machine's certificate authorities cannot be put into the Debian image",
+            variables={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        )
+    for pattern in (
+        "var/cache/apt/archives/*.deb",
+        "var/cache/apt/*.bin",
+        "var/lib/apt/lists/*",
+        "var/log/*.log",
+        "var/log/apt/*",
+    ):
+        for path in tree.glob(pattern):
+            if path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path)
+    # The machine's own name and resolver are not the image's.
+    for name in ("hostname", "resolv.conf"):
+        (tree / "etc" / name).unlink(missing_ok=True)
+    machine_id = tree / "etc" / "machine-id"
+    if machine_id.exists():
+        os.truncate(machine_id, 0)  # each container gets its own

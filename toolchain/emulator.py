@@ -1,0 +1,93 @@
+"""What an emulated stack needs on top: the emulation's Python environment, and the image that its instances boot."""
+
+import importlib.util
+import os
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import cache, commands, docker_socket, python_environment
+from toolchain.errors import ToolError
+from toolchain.report import Report
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements-emulation.txt"
+CONSTRAINTS = ROOT / "constraints.txt"
+HOST_CONTEXT = ROOT / "components/hosts/local_image"
+INSTANCE_CONTEXT = ROOT / "emulation/machine_image"
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """How to run the emulation."""
+
+    python: Path
+    """The interpreter that has what it needs."""
+    image: str
+    """The image that its instances boot."""
+
+
+def check() -> None:
+    """Refuse a machine that cannot emulate.
+
+    Raises:
+        ToolError: with the reason.
+    """
+    if not sys.platform.startswith("linux"):
+        raise ToolError(
+            f"--emulate needs Linux, for loop devices and containers' addresses; this is {sys.platform}"
+        )
+    if os.geteuid() != 0:
+        raise ToolError("--emulate needs root, for loop devices and ports below 1024: run it with sudo")
+    if not docker_socket.endpoint().startswith("unix://"):
+        raise ToolError(
+            f"--emulate needs a Docker Engine on this machine, and the one in use is {docker_socket.endpoint()}: "
+            "unset DOCKER_HOST or choose another `docker context`"
+        )
+
+
+def prepare(report: Report) -> Emulator:
+    """Make what is missing. The Docker Engine and the Debian image have to be there.
+
+    Raises:
+        ToolError: something cannot be had or made here.
+    """
+    return Emulator(_python(), _image(report))
+
+
+def _python() -> Path:
+    if importlib.util.find_spec("moto"):
+        return Path(sys.executable)  # the environment of those who work on Slipway
+    content = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    environment = cache.root() / "environments" / f"emulation-{zlib.crc32(content)}-{version}"
+    if not (environment / python_environment.STAMP).exists():
+        python_environment.make(environment, REQUIREMENTS, CONSTRAINTS)
+    return environment / "bin" / "python"
+
+
+def _image(report: Report) -> str:
+    from components.build_context import content_tag
+
+    # The first is the platform `local`'s, under its name there: who has a stack of it has the image.
+    host = f"slipway/host:{content_tag(HOST_CONTEXT)}"
+    instance = f"slipway/instance:{content_tag(INSTANCE_CONTEXT, arguments={'BASE': host})}"
+    found = docker_socket.tags([host, instance])
+    if instance in found:
+        return instance
+    with report.step("Instance image", "building what emulated instances boot, about a minute") as step:
+        if host not in found:
+            _build(host, HOST_CONTEXT)
+        _build(instance, INSTANCE_CONTEXT, "--build-arg", f"BASE={host}")
+        step.done("built what emulated instances boot")
+    return instance
+
+
+def _build(name: str, context: Path, *options: str) -> None:
+    commands.run(
+        ["docker", "build", "--tag", name, *options, context],
+        log=f"build-{name.partition(':')[0].replace('/', '-')}",
+        failure=f"the image {name} cannot be built",
+        variables={"DOCKER_BUILDKIT": "0"},
+    )

@@ -1,0 +1,249 @@
+"""The images that the operator's engine needs: pulled, or made here under their usual names where that is refused."""
+
+import contextlib
+import io
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain import cache, commands, debian, docker_socket, go, versions
+from toolchain.errors import ToolError
+from toolchain.report import Report
+
+PULL_PATIENCE = 20.0
+"""Seconds until the registry must have answered; a closed network often swallows the question."""
+
+PULL_TIMEOUT = 900.0
+"""Seconds that a pull may take as a whole."""
+
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image and how to make it without a registry."""
+
+    name: str
+    title: str
+    making: str
+    """What making it takes, while it is under way."""
+    made: str
+    """The same, once it is done."""
+    estimate: str
+    """How long that takes on two cores, in words."""
+    build: Callable[[Path, int], None]
+    """Makes the root file system as a tar archive at the given path; the number is the cache's lock."""
+    changes: tuple[str, ...]
+    """The image's configuration, as lines of a Dockerfile."""
+
+    @property
+    def archive(self) -> Path:
+        """Where the root file system is kept, should the engine lose the image."""
+        return cache.root() / "images" / f"{self.name.replace('/', '-').replace(':', '-')}.tar"
+
+
+def missing() -> list[Image]:
+    """The images that the engine does not have.
+
+    Raises:
+        EngineUnreachable: nobody can be asked.
+    """
+    there = docker_socket.tags([image.name for image in IMAGES])
+    return [image for image in IMAGES if image.name not in there]
+
+
+def prepare(report: Report, image: Image, lock: int) -> None:
+    """Pull the image, or make and import it.
+
+    Raises:
+        ToolError: neither works here.
+    """
+    with report.step(image.title, f"pulling {image.name}") as step:
+        if _pull(image):
+            step.done(f"pulled {image.name}")
+            return
+        step.say(f"{image.making}, about {image.estimate}")
+        if not image.archive.exists():
+            image.build(image.archive, lock)
+        _import(image)
+        step.done(f"{image.made} (no registry answers here)")
+
+
+def _pull(image: Image) -> bool:
+    """Whether the image could be pulled. One refusal is enough: the other images are not asked for again."""
+    if _closed.is_set():
+        return False
+    try:
+        commands.run(
+            ["docker", "pull", image.name],
+            log=f"pull-{image.archive.stem}",
+            failure=f"{image.name} cannot be pulled",
+            timeout=PULL_TIMEOUT,
+            patience=PULL_PATIENCE,
+        )
+    except ToolError:
+        _closed.set()
+        return False
+    return True
+
+
+def _import(image: Image) -> None:
+    changes = [part for change in image.changes for part in ("--change", change)]
+    commands.run(
+        ["docker", "import", *changes, image.archive, image.name],
+        log=f"import-{image.archive.stem}",
+        failure=f"{image.name} was made, but the engine does not take it",
+    )
+
+
+def _registry(target: Path, lock: int) -> None:
+    """The registry's program and a configuration to be replaced, in the official image's places."""
+    with cache.staged(target) as directory:
+        program = directory / "registry"
+        go.build(
+            "registry",
+            "github.com/distribution/distribution/v3/cmd/registry",
+            program,
+            version_variable="github.com/distribution/distribution/v3/version.version",
+            version=versions.REGISTRY,
+            lock=lock,
+        )
+        with _root_file_system(directory / target.name) as tree:
+            tree.program("bin/registry", program)
+            tree.text("etc/distribution/config.yml", _REGISTRY_CONFIGURATION)
+            tree.directory("var/lib/registry")
+        cache.publish(directory / target.name, target)
+
+
+def _proxy(target: Path, lock: int) -> None:
+    """The proxy's program, its account and the home that keeps its state, in the official image's places."""
+    with cache.staged(target) as directory:
+        program = directory / "kamal-proxy"
+        go.build(
+            "kamal-proxy",
+            "github.com/basecamp/kamal-proxy/cmd/kamal-proxy",
+            program,
+            version=versions.PROXY,
+            lock=lock,
+        )
+        with _root_file_system(directory / target.name) as tree:
+            tree.program("usr/local/bin/kamal-proxy", program)
+            account = f"kamal-proxy:x:{_PROXY_ID}:{_PROXY_ID}::/home/kamal-proxy:/bin/sh\n"
+            tree.text("etc/passwd", f"root:x:0:0:root:/root:/bin/sh\n{account}")
+            tree.text("etc/group", f"root:x:0:\nkamal-proxy:x:{_PROXY_ID}:\n")
+            for name in (
+                "home/kamal-proxy",
+                "home/kamal-proxy/.config",
+                "home/kamal-proxy/.config/kamal-proxy",
+            ):
+                tree.directory(name, owner=_PROXY_ID)
+        cache.publish(directory / target.name, target)
+
+
+class _Tree:
+    """A root file system that is written straight into a tar archive."""
+
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+        self._directories: set[str] = set()
+
+    def directory(self, name: str, owner: int = 0, mode: int = 0o755) -> None:
+        if name in self._directories:
+            return
+        self._parents(name)
+        self._directories.add(name)
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner, owner
+        self._archive.addfile(entry)
+
+    def text(self, name: str, content: str) -> None:
+        self._parents(name)
+        entry = tarfile.TarInfo(name)
+        entry.mode, entry.size = 0o644, len(content.encode())
+        self._archive.addfile(entry, io.BytesIO(content.encode()))
+
+    def program(self, name: str, source: Path) -> None:
+        self._parents(name)
+        entry = tarfile.TarInfo(name)
+        entry.mode, entry.size = 0o755, source.stat().st_size
+        with source.open("rb") as file:
+            self._archive.addfile(entry, file)
+
+    def _parents(self, name: str) -> None:
+        parent = name.rpartition("/")[0]
+        if parent:
+            self.directory(parent)
+
+
+@contextlib.contextmanager
+def _root_file_system(path: Path) -> Iterator[_Tree]:
+    """The beginning of a minimal image: a place for temporary files, and the authorities that this machine trusts."""
+    with tarfile.open(path, "w") as archive:
+        tree = _Tree(archive)
+        tree.directory("tmp", mode=0o1777)
+        if AUTHORITIES.exists():
+            tree.text("etc/ssl/certs/ca-certificates.crt", AUTHORITIES.read_text())
+        yield tree
+
+
+_closed = threading.Event()
+"""Set once a registry did not answer."""
+
+_PROXY_ID = 1001
+"""The official image's account number, so that a volume can be handed from one image to the other."""
+
+_REGISTRY_CONFIGURATION = """\
+version: 0.1
+storage:
+  filesystem:
+    rootdirectory: /var/lib/registry
+  delete:
+    enabled: true
+http:
+  addr: :5000
+"""
+
+IMAGES = (
+    Image(
+        name=versions.DEBIAN_IMAGE,
+        title="Debian image",
+        making=f"making {versions.DEBIAN_IMAGE} with debootstrap",
+        made=f"made {versions.DEBIAN_IMAGE} with debootstrap",
+        estimate="40 seconds",
+        build=debian.build,
+        changes=('CMD ["bash"]',),
+    ),
+    Image(
+        name=versions.REGISTRY_IMAGE,
+        title="Registry image",
+        making=f"building {versions.REGISTRY_IMAGE} from its Go module",
+        made=f"built {versions.REGISTRY_IMAGE} from its Go module",
+        estimate="a minute",
+        build=_registry,
+        changes=(
+            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ENV OTEL_TRACES_EXPORTER=none",
+            "VOLUME /var/lib/registry",
+            "EXPOSE 5000",
+            'ENTRYPOINT ["registry"]',
+            'CMD ["serve", "/etc/distribution/config.yml"]',
+        ),
+    ),
+    Image(
+        name=versions.PROXY_IMAGE,
+        title="Proxy image",
+        making=f"building {versions.PROXY_IMAGE} from its Go module",
+        made=f"built {versions.PROXY_IMAGE} from its Go module",
+        estimate="20 seconds",
+        build=_proxy,
+        changes=(
+            "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "EXPOSE 80 443",
+            "USER kamal-proxy:kamal-proxy",
+            'CMD ["kamal-proxy", "run"]',
+        ),
+    ),
+)
+"""What the operator's engine needs."""

@@ -1,0 +1,75 @@
+"""The Python language host, which runs the program for the CLI.
+
+Pulumi's download has it; a built CLI needs it built too.
+"""
+
+import shutil
+from pathlib import Path
+
+from toolchain import cache, go, pulumi_cli, versions
+from toolchain.report import Report
+
+PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
+NAME = "pulumi-language-python"
+PROGRAM = f"{NAME}-program"
+"""The host's name where there is a launcher under its own."""
+LAUNCHER = f"""\
+#!/bin/sh
+# Has the stand-in plugins get ready for the CLI, which is $PPID, while the program does (plugins/nursery.py).
+if [ -x "$PULUMI_HOME/nursery" ]; then "$PULUMI_HOME/nursery" "$PPID" </dev/null >/dev/null 2>&1 & fi
+exec "${{0%/*}}/{PROGRAM}" "$@"
+"""
+SCRIPTS = ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python")
+"""What the host starts, from the SDK of the CLI's own version, below `python/`."""
+
+
+def find(cli: Path) -> Path | None:
+    """The host that belongs to this CLI, if it is there."""
+    beside = cli.parent / NAME
+    if beside.exists():
+        return beside
+    if cli.parent == pulumi_cli.directory():
+        return None
+    on_path = shutil.which(NAME)
+    return Path(on_path) if on_path else None
+
+
+def prepare(report: Report, lock: int) -> None:
+    """Build the host into the cached CLI's directory: the CLI warns of one that lies elsewhere.
+
+    Raises:
+        ToolError: it cannot be built here.
+    """
+    target = pulumi_cli.directory() / NAME
+    if target.exists():
+        return
+    version = versions.LANGUAGE_HOST
+    with report.step(
+        "Language host", f"building {NAME} {version} from its Go module, about a minute"
+    ) as step:
+        sdk = go.module_directory("pulumi", pulumi_cli.SDK, lock) / "python"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for script in SCRIPTS:
+            with cache.staged(target) as directory:
+                copy = directory / Path(script).name
+                shutil.copyfile(sdk / script, copy)
+                copy.chmod(0o755)
+                cache.publish(copy, target.parent / copy.name)
+        # Last, because its presence says that all are there.
+        variable = f"{pulumi_cli.SDK}/go/common/version.Version"
+        go.build(NAME, PACKAGE, target, version_variable=variable, version=f"v{version}", lock=lock)
+        step.done(f"built {NAME} {version} from its Go module")
+
+
+def add_launcher() -> None:
+    """Put a launcher before the cached CLI's host, which has the stand-in plugins get ready; once is enough."""
+    target = pulumi_cli.directory() / NAME
+    if not target.exists() or target.read_bytes() == LAUNCHER.encode():
+        return
+    with cache.staged(target) as directory:
+        program, launcher = directory / PROGRAM, directory / NAME
+        program.hardlink_to(target)
+        launcher.write_text(LAUNCHER)
+        launcher.chmod(0o755)
+        cache.publish(program, target.with_name(PROGRAM))
+        cache.publish(launcher, target)

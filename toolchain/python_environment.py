@@ -1,0 +1,133 @@
+"""Makes the Python environment. Run by `slip` with the system's Python, so it needs the standard library only.
+
+Usage: python -m toolchain.python_environment ENVIRONMENT REQUIREMENTS CONSTRAINTS
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolchain import cache
+from toolchain.errors import ToolError
+
+STAMP = "complete"
+"""The file that says that an environment is whole; `slip` looks for it."""
+
+
+def make(environment: Path, requirements: Path, constraints: Path) -> None:
+    """Make `environment` with all of `requirements`, at the versions of `constraints`.
+
+    Environments know their own path, so it is made in place; one without its stamp was interrupted and is made anew
+    (pip's own cache has what was already downloaded).
+
+    Raises:
+        ToolError: Python's `venv` is not all there, or a package cannot be installed.
+    """
+    with cache.lock(f"environments/{environment.name}", _say_waiting):
+        if (environment / STAMP).exists() and (environment / "bin" / "python").exists():
+            return  # the run that we waited for made it
+        with _progress(
+            f"Python {sys.version_info[0]}.{sys.version_info[1]}",
+            f"installing the packages of {requirements.name}",
+        ):
+            _require_venv()
+            shutil.rmtree(environment, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", environment], "the Python environment cannot be made")
+            # Modules are compiled when first imported: compiling the AWS SDK would take longer than all the rest.
+            pip: list[str | Path] = [
+                *(environment / "bin" / "python", "-m", "pip", "install"),
+                *("--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"),
+                *("--requirement", requirements, "--constraint", constraints),
+            ]
+            _run(pip, "the Python packages cannot be installed")
+            (environment / STAMP).touch()
+
+
+def _require_venv() -> None:
+    if importlib.util.find_spec("ensurepip") is not None:
+        return
+    # Debian and Ubuntu split it off.
+    remedy = "apt-get install python3-venv"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ToolError(f"{sys.executable} comes without `ensurepip`; install it (Debian, Ubuntu: {remedy})")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+    failure = f"{sys.executable} comes without `ensurepip`, and `{remedy}` failed"
+    try:
+        _run(["apt-get", "install", "-qq", version], failure, environment)
+    except ToolError:
+        _run(["apt-get", "update", "-qq"], failure, environment)
+        _run(["apt-get", "install", "-qq", version], failure, environment)
+
+
+def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] | None = None) -> None:
+    # The caller's own packages must not look installed here.
+    variables = {
+        k: v for k, v in (environment or os.environ).items() if k not in {"PYTHONPATH", "PYTHONHOME"}
+    }
+    result = subprocess.run(
+        arguments, capture_output=True, text=True, errors="replace", env=variables, check=False
+    )
+    if result.returncode != 0:
+        lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+        errors = [line for line in lines if line.lower().startswith("error")] or lines[-3:]
+        raise ToolError(f"{failure}: {' / '.join(errors[:3])}")
+
+
+def _say_waiting(holder: str) -> None:
+    print(
+        f"… another run (process {holder}) is making the Python environment; waiting for it", file=sys.stderr
+    )
+
+
+@contextmanager
+def _progress(title: str, detail: str) -> Iterator[None]:
+    """One line with a running clock; without a terminal, one line at the end."""
+    started = time.monotonic()
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(0.2):
+            print(
+                f"\r· {title:<18} {detail}  {time.monotonic() - started:.0f} s",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    if sys.stderr.isatty():
+        ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if ticker.is_alive():
+            ticker.join()
+            print("\r\033[K", end="", file=sys.stderr)
+    print(f"✓ {title:<18} {detail}  {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def main() -> int:
+    """Make the environment that the command line names."""
+    environment, requirements, constraints = map(Path, sys.argv[1:])
+    try:
+        make(environment, requirements, constraints)
+    except ToolError as error:
+        print(f"slip: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nslip: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
