@@ -12,7 +12,7 @@ from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
 TYPED = (
-    "__main__.py",
+    *("__main__.py", "well_known.py"),
     *("app", "bench", "cli", "components", "configuration", "dev", "emulation", "plugins", "toolchain"),
 )
 """What mypy checks strictly, of what is there."""

@@ -229,7 +229,7 @@ def test_the_hosts_account_is_the_settings_own() -> None:
 
 def test_the_first_stack_satisfies_the_settings() -> None:
     root = Path(stacks.__file__).parents[2]
-    template = StackConfig.read(root / "cli" / "local-stack.yaml", "slipway")
+    template = StackConfig.read(LOCAL_STACK, "slipway")
     written = {key.removeprefix("slipway:"): value for key, value in template.content["config"].items()}
     passwords = dict.fromkeys(template.accounts, "0123456789abcdef")
     read = settings.validate({**written, "passwords": passwords}, root)

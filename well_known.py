@@ -1,0 +1,40 @@
+"""Names, paths, labels and pinned images that the program, `slip` and the toolchain share. Imports nothing."""
+
+# Labels on containers, networks and volumes.
+PROJECT_LABEL = "slipway.project"
+"""The Pulumi project, on what is on the operator's own engine."""
+STACK_LABEL = "slipway.stack"
+"""The stack's name, on everything that Slipway makes on an engine."""
+HOST_LABEL = "slipway.host"
+"""The host's name, on a local host and its volumes."""
+SERVICE_LABEL = "slipway.service"
+"""The service's name, on its containers and marks."""
+ROLE_LABEL = "slipway.role"
+"""`proxy` or `registry`, on Slipway's own containers."""
+DEPLOYED_LABEL = "slipway.deployed"
+"""On an in-use marker: the images that a service runs, `repository@digest`, separated by blanks."""
+
+# Containers on the hosts.
+PROXY_CONTAINER = "slipway-proxy"
+REGISTRY_CONTAINER = "slipway-registry"
+
+# Accounts of the registry.
+HOSTS_ACCOUNT = "hosts"
+"""The account by which the stack's own hosts push and pull. People have others."""
+
+# Paths on the hosts.
+SCRIPTS_PATH = "/usr/local/lib/slipway"
+"""Where engine.sh and registry.sh install the scripts that run later."""
+REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
+"""Where a registry's host keeps the registry's data: every platform mounts a volume there."""
+
+# Third-party images, with the versions that the toolchain builds where Docker Hub is out of reach.
+DEBIAN_VERSION = "12"
+DEBIAN_IMAGE = f"debian:{DEBIAN_VERSION}"
+"""What local hosts and the sample app are built on."""
+REGISTRY_VERSION = "3.1.1"
+REGISTRY_IMAGE = f"registry:{REGISTRY_VERSION}"
+"""distribution 3.1.1: earlier releases have known security holes (its release notes)."""
+PROXY_VERSION = "0.9.2"
+PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY_VERSION}"
+"""kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
