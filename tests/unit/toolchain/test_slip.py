@@ -76,7 +76,8 @@ def spy(tmp_path):
     program.chmod(0o755)
 
 
-def test_arguments_directory_and_exit_status_are_handed_through(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_arguments_directory_and_exit_status_are_handed_through(slip, clone, tmp_path):
     prepare_environment(slip, tmp_path)
     result = slip("up", "-s", "two words")
     assert result.stderr == ""
@@ -84,7 +85,8 @@ def test_arguments_directory_and_exit_status_are_handed_through(slip, spy, clone
     assert result.returncode == 7
 
 
-def test_it_works_through_symbolic_links(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_it_works_through_symbolic_links(slip, clone, tmp_path):
     prepare_environment(slip, tmp_path)
     (tmp_path / "first").symlink_to(clone / "slip")
     (tmp_path / "bin").mkdir()
@@ -94,7 +96,8 @@ def test_it_works_through_symbolic_links(slip, spy, clone, tmp_path):
         assert result.stdout.startswith(f"{clone}|")
 
 
-def test_a_changed_pin_asks_for_another_environment(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_a_changed_pin_asks_for_another_environment(slip, clone, tmp_path):
     first = prepare_environment(slip, tmp_path)
     development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
     with (clone / "constraints.txt").open("a") as file:
@@ -102,14 +105,16 @@ def test_a_changed_pin_asks_for_another_environment(slip, spy, clone, tmp_path):
     assert len({first, development, prepare_environment(slip, tmp_path)}) == 3
 
 
-def test_an_unfinished_environment_is_not_used(slip, spy, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_an_unfinished_environment_is_not_used(slip, tmp_path):
     environment = prepare_environment(slip, tmp_path)
     assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).stdout == f"{environment}/bin/python\n"
     (environment / "complete").unlink()
     assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).returncode != 0
 
 
-def test_an_environment_whose_python_was_removed_is_not_used(slip, spy, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_an_environment_whose_python_was_removed_is_not_used(slip, tmp_path):
     environment = prepare_environment(slip, tmp_path)
     (environment / "bin" / "python").unlink()
     (environment / "bin" / "python").symlink_to("/no/such/python")

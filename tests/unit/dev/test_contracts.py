@@ -1,0 +1,39 @@
+"""The contract for the files next to the packages."""
+
+import pytest
+from grimp import ImportGraph
+
+from dev import contracts
+from dev.contracts import FilesContract
+
+
+def contract(*files, may_import=()):
+    return FilesContract(
+        name="test",
+        session_options={"root_packages": ["cli", "components"]},
+        contract_options={"files": list(files), "may_import": list(may_import)},
+    )
+
+
+@pytest.fixture(autouse=True)
+def clone(monkeypatch, tmp_path):
+    monkeypatch.setattr(contracts, "REPOSITORY", tmp_path)
+    (tmp_path / "startup.py").write_text("import os\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "broken"),
+    [
+        ("import cli.app\n", ["__main__.py:1 imports cli"]),
+        ("def f():\n    from cli import app\n", ["__main__.py:2 imports cli"]),
+        ("import os, startup\n", ["__main__.py:1 imports startup"]),
+        ("import os\nfrom components.host import Host\n", []),
+        ("from clipboard import copy\n", []),
+    ],
+)
+def test_imports_that_are_not_allowed_are_found(clone, source, broken):
+    (clone / "__main__.py").write_text(source)
+    check = contract("__main__.py", may_import=["components"]).check(ImportGraph(), verbose=False)
+    assert check.metadata["broken"] == broken
+    assert check.kept == (not broken)
