@@ -16,7 +16,7 @@ test: tools test-unit test-plugins test-e2e ## Run all the tests, end to end inc
 
 .PHONY: tools
 tools: ## Install what is missing on this machine: Pulumi, plugins, Docker Engine, images
-	$(python) -m toolchain.toolchain
+	$(python) -m toolchain
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but Python

@@ -12,7 +12,7 @@ from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
 TYPED = (
-    *("__main__.py", "well_known.py"),
+    *("__main__.py", "engine_socket.py", "startup.py", "well_known.py"),
     *("app", "bench", "cli", "components", "configuration", "dev", "emulation", "plugins", "toolchain"),
 )
 """What mypy checks strictly. Names that do not exist are left out: a clone may lack its `app`."""

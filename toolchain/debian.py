@@ -11,6 +11,7 @@ from pathlib import Path
 
 from toolchain import apt, cache, commands, versions
 from toolchain.errors import ToolError
+from well_known import DEBIAN_IMAGE
 
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 """Where an administrator puts certificate authorities of their own."""
@@ -31,11 +32,11 @@ def build(target: Path, lock: int) -> None:
     """
     if not apt.allowed():
         raise ToolError(
-            f"{versions.DEBIAN_IMAGE} can neither be pulled here nor made, which takes root on Debian or Ubuntu; "
+            f"{DEBIAN_IMAGE} can neither be pulled here nor made, which takes root on Debian or Ubuntu; "
             f"open the network to the registry, or load the image with `docker load`."
         )
     if not shutil.which("debootstrap"):
-        apt.install("debootstrap", failure=f"{versions.DEBIAN_IMAGE} cannot be made without debootstrap")
+        apt.install("debootstrap", failure=f"{DEBIAN_IMAGE} cannot be made without debootstrap")
     codename = versions.DEBIAN_CODENAME
     sources = apt.debian_sources(codename)
     mirror = [source.address for source in sources if source.suite == codename][:1]
@@ -49,7 +50,7 @@ def build(target: Path, lock: int) -> None:
         commands.run(
             ["debootstrap", "--variant=minbase", "--include=ca-certificates", codename, tree, *mirror],
             log="debootstrap",
-            failure=f"{versions.DEBIAN_IMAGE} cannot be made",
+            failure=f"{DEBIAN_IMAGE} cannot be made",
             variables={"DEBIAN_FRONTEND": "noninteractive"},
             keep_open=(lock,),
         )
@@ -68,7 +69,7 @@ def build(target: Path, lock: int) -> None:
                 ".",
             ],
             log="tar-debian",
-            failure=f"{versions.DEBIAN_IMAGE} cannot be packed",
+            failure=f"{DEBIAN_IMAGE} cannot be packed",
         )
         cache.publish(archive, target)
 

@@ -5,8 +5,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from engine_socket import EngineUnreachable
 from toolchain import apt, cache, docker_socket
-from toolchain.docker_socket import EngineUnreachable
 from toolchain.errors import ToolError
 from toolchain.report import Report
 

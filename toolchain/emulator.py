@@ -10,12 +10,12 @@ from pathlib import Path
 from toolchain import cache, commands, docker_socket, python_environment
 from toolchain.errors import ToolError
 from toolchain.report import Report
+from toolchain.versions import REPOSITORY
 
-ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "requirements-emulation.txt"
-CONSTRAINTS = ROOT / "constraints.txt"
-HOST_CONTEXT = ROOT / "components/hosts/local_image"
-INSTANCE_CONTEXT = ROOT / "emulation/machine_image"
+REQUIREMENTS = REPOSITORY / "requirements-emulation.txt"
+CONSTRAINTS = REPOSITORY / "constraints.txt"
+HOST_CONTEXT = REPOSITORY / "components/hosts/local_image"
+INSTANCE_CONTEXT = REPOSITORY / "emulation/machine_image"
 
 
 @dataclass(frozen=True)

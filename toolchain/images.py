@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import cache, commands, debian, docker_socket, go, versions
+from toolchain import cache, commands, debian, docker_socket, go
 from toolchain.errors import ToolError
 from toolchain.report import Report
+from well_known import DEBIAN_IMAGE, PROXY_IMAGE, PROXY_VERSION, REGISTRY_IMAGE, REGISTRY_VERSION
 
 PULL_PATIENCE = 20.0
 """Seconds until the registry must have answered; a closed network often swallows the question."""
@@ -107,7 +108,7 @@ def _registry(target: Path, lock: int) -> None:
             "github.com/distribution/distribution/v3/cmd/registry",
             program,
             version_variable="github.com/distribution/distribution/v3/version.version",
-            version=versions.REGISTRY,
+            version=REGISTRY_VERSION,
             lock=lock,
         )
         with _root_file_system(directory / target.name) as tree:
@@ -125,7 +126,7 @@ def _proxy(target: Path, lock: int) -> None:
             "kamal-proxy",
             "github.com/basecamp/kamal-proxy/cmd/kamal-proxy",
             program,
-            version=versions.PROXY,
+            version=PROXY_VERSION,
             lock=lock,
         )
         with _root_file_system(directory / target.name) as tree:
@@ -207,19 +208,19 @@ http:
 
 IMAGES = (
     Image(
-        name=versions.DEBIAN_IMAGE,
+        name=DEBIAN_IMAGE,
         title="Debian image",
-        making=f"making {versions.DEBIAN_IMAGE} with debootstrap",
-        made=f"made {versions.DEBIAN_IMAGE} with debootstrap",
+        making=f"making {DEBIAN_IMAGE} with debootstrap",
+        made=f"made {DEBIAN_IMAGE} with debootstrap",
         estimate="40 seconds",
         build=debian.build,
         changes=('CMD ["bash"]',),
     ),
     Image(
-        name=versions.REGISTRY_IMAGE,
+        name=REGISTRY_IMAGE,
         title="Registry image",
-        making=f"building {versions.REGISTRY_IMAGE} from its Go module",
-        made=f"built {versions.REGISTRY_IMAGE} from its Go module",
+        making=f"building {REGISTRY_IMAGE} from its Go module",
+        made=f"built {REGISTRY_IMAGE} from its Go module",
         estimate="a minute",
         build=_registry,
         changes=(
@@ -232,10 +233,10 @@ IMAGES = (
         ),
     ),
     Image(
-        name=versions.PROXY_IMAGE,
+        name=PROXY_IMAGE,
         title="Proxy image",
-        making=f"building {versions.PROXY_IMAGE} from its Go module",
-        made=f"built {versions.PROXY_IMAGE} from its Go module",
+        making=f"building {PROXY_IMAGE} from its Go module",
+        made=f"built {PROXY_IMAGE} from its Go module",
         estimate="20 seconds",
         build=_proxy,
         changes=(

@@ -7,7 +7,6 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from toolchain import cache, commands, downloads, versions
@@ -46,10 +45,11 @@ def prepare(report: Report, pulumi: Path) -> Path:
     with report.step("Pulumi plugins", f"installing the stand-ins for {names}") as step:
         home = _stand_in_home()
         with cache.staged(home) as staged:
-            stand_ins = import_module("plugins.install")
+            from plugins.install import InstallError, install  # not needed where the plugins are there
+
             try:
-                stand_ins.install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
-            except (stand_ins.InstallError, OSError, subprocess.SubprocessError) as error:
+                install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
+            except (InstallError, OSError, subprocess.SubprocessError) as error:
                 raise ToolError(f"the stand-in plugins cannot be installed: {error}") from None
             _publish(staged / "home", home)
         step.done(f"installed the stand-ins for {names}")

@@ -1,4 +1,7 @@
-"""The pinned versions. Python packages' are in requirements.txt, Go modules' also in go.mod files."""
+"""The pinned versions of what the toolchain installs.
+
+`requirements.txt` pins Python packages, `well_known.py` images, and the `go.mod` files below `go/` Go modules.
+"""
 
 import re
 from pathlib import Path
@@ -9,23 +12,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LANGUAGE_HOST = "3.79.0"
 """The last version of `pulumi-language-python` released inside the module github.com/pulumi/pulumi/sdk/v3."""
 
-REGISTRY = "3.1.1"
-"""The image registry; older ones have known holes."""
-
-PROXY = "0.9.2"
-"""kamal-proxy."""
-
 ACTIONLINT = "1.7.12"
-"""The checker of workflow files."""
-
-DEBIAN = "12"
-"""The Debian release under hosts and apps."""
+"""The linter of workflow files."""
 
 DEBIAN_CODENAME = "bookworm"
-
-DEBIAN_IMAGE = f"debian:{DEBIAN}"
-REGISTRY_IMAGE = f"registry:{REGISTRY}"
-PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY}"
+"""The Debian release `well_known.DEBIAN_VERSION`, as its archive names it."""
 
 
 def packages() -> dict[str, str]:

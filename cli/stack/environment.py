@@ -13,7 +13,7 @@ from cli.stack.pulumi_command import PulumiCommand, search_path
 
 
 class Toolchain(Protocol):
-    """What `toolchain.toolchain.prepare` returns."""
+    """What `toolchain.environment.prepare` returns."""
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -34,9 +34,9 @@ def prepare_toolchain(*, local_hosts: bool) -> Toolchain:
         CommandError: something can be neither had nor made on this machine.
 
     """
+    from toolchain.environment import Need, prepare
     from toolchain.errors import ToolError
     from toolchain.report import Report
-    from toolchain.toolchain import Need, prepare
 
     needs: tuple[Need, ...] = ("pulumi", "engine", "images") if local_hosts else ("pulumi",)
     try:

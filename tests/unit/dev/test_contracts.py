@@ -1,5 +1,8 @@
 """The contract for the files next to the packages."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 from grimp import ImportGraph
 
@@ -7,7 +10,7 @@ from dev import contracts
 from dev.contracts import FilesContract
 
 
-def contract(*files, may_import=()):
+def contract(*files: str, may_import: Sequence[str] = ()) -> FilesContract:
     return FilesContract(
         name="test",
         session_options={"root_packages": ["cli", "components"]},
@@ -16,7 +19,7 @@ def contract(*files, may_import=()):
 
 
 @pytest.fixture(autouse=True)
-def clone(monkeypatch, tmp_path):
+def clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(contracts, "REPOSITORY", tmp_path)
     (tmp_path / "startup.py").write_text("import os\n")
     return tmp_path
@@ -32,7 +35,7 @@ def clone(monkeypatch, tmp_path):
         ("from clipboard import copy\n", []),
     ],
 )
-def test_imports_that_are_not_allowed_are_found(clone, source, broken):
+def test_imports_that_are_not_allowed_are_found(clone: Path, source: str, broken: list[str]) -> None:
     (clone / "__main__.py").write_text(source)
     check = contract("__main__.py", may_import=["components"]).check(ImportGraph(), verbose=False)
     assert check.metadata["broken"] == broken

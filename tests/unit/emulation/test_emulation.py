@@ -157,9 +157,9 @@ def call(service: str, data: Any = None, headers: dict[str, str] | None = None, 
     signature = (
         f"AWS4-HMAC-SHA256 Credential=AKIAKEY/20260101/eu-central-1/{service}/aws4_request, Signature=0"
     )
-    signed = {"Authorization": signature} if service else {}
+    signed = ({"Authorization": signature} if service else {}) | (headers or {})
     builder = EnvironBuilder(
-        method=options.pop("method", "POST"), data=data, headers={**signed, **(headers or {})}, **options
+        method=options.pop("method", "POST"), data=data, headers=list(signed.items()), **options
     )
     return Call.of(Request(builder.get_environ()))
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -12,8 +13,16 @@ from toolchain import cache, python_environment, versions
 from toolchain.errors import ToolError
 
 
+class Slip(Protocol):
+    """Runs the launcher."""
+
+    def __call__(
+        self, *arguments: str, command: Path | str = ..., **variables: str
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
 @pytest.fixture
-def clone(tmp_path):
+def clone(tmp_path: Path) -> Path:
     """A clone with only what the launcher touches; its `cli` prints what it was given."""
     root = tmp_path / "a clone"
     (root / "cli").mkdir(parents=True)
@@ -31,14 +40,16 @@ def clone(tmp_path):
 
 
 @pytest.fixture
-def slip(clone, tmp_path):
+def slip(clone: Path, tmp_path: Path) -> Slip:
     """Runs the launcher with a cache of its own, from another directory."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     # A module of the caller's must not be mistaken for Slipway's.
     (elsewhere / "cli.py").write_text("raise SystemExit('the wrong cli')")
 
-    def run(*arguments, command=clone / "slip", **variables):
+    def run(
+        *arguments: str, command: Path | str = clone / "slip", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
@@ -55,7 +66,7 @@ def slip(clone, tmp_path):
     return run
 
 
-def prepare_environment(slip, tmp_path, **variables):
+def prepare_environment(slip: Slip, tmp_path: Path, **variables: str) -> Path:
     """Put this test's Python where the launcher would make an environment: making one takes half a minute."""
     refused = slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy"), **variables)
     assert refused.returncode != 0
@@ -67,7 +78,7 @@ def prepare_environment(slip, tmp_path, **variables):
 
 
 @pytest.fixture
-def spy(tmp_path):
+def spy(tmp_path: Path) -> None:
     """A Python that notes which environment it is asked to make, and makes none."""
     program = tmp_path / "spy"
     program.write_text(
@@ -77,7 +88,9 @@ def spy(tmp_path):
 
 
 @pytest.mark.usefixtures("spy")
-def test_arguments_directory_and_exit_status_are_handed_through(slip, clone, tmp_path):
+def test_arguments_directory_and_exit_status_are_handed_through(
+    slip: Slip, clone: Path, tmp_path: Path
+) -> None:
     prepare_environment(slip, tmp_path)
     result = slip("up", "-s", "two words")
     assert result.stderr == ""
@@ -86,7 +99,7 @@ def test_arguments_directory_and_exit_status_are_handed_through(slip, clone, tmp
 
 
 @pytest.mark.usefixtures("spy")
-def test_it_works_through_symbolic_links(slip, clone, tmp_path):
+def test_it_works_through_symbolic_links(slip: Slip, clone: Path, tmp_path: Path) -> None:
     prepare_environment(slip, tmp_path)
     (tmp_path / "first").symlink_to(clone / "slip")
     (tmp_path / "bin").mkdir()
@@ -97,7 +110,7 @@ def test_it_works_through_symbolic_links(slip, clone, tmp_path):
 
 
 @pytest.mark.usefixtures("spy")
-def test_a_changed_pin_asks_for_another_environment(slip, clone, tmp_path):
+def test_a_changed_pin_asks_for_another_environment(slip: Slip, clone: Path, tmp_path: Path) -> None:
     first = prepare_environment(slip, tmp_path)
     development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
     with (clone / "constraints.txt").open("a") as file:
@@ -106,7 +119,7 @@ def test_a_changed_pin_asks_for_another_environment(slip, clone, tmp_path):
 
 
 @pytest.mark.usefixtures("spy")
-def test_an_unfinished_environment_is_not_used(slip, tmp_path):
+def test_an_unfinished_environment_is_not_used(slip: Slip, tmp_path: Path) -> None:
     environment = prepare_environment(slip, tmp_path)
     assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).stdout == f"{environment}/bin/python\n"
     (environment / "complete").unlink()
@@ -114,7 +127,7 @@ def test_an_unfinished_environment_is_not_used(slip, tmp_path):
 
 
 @pytest.mark.usefixtures("spy")
-def test_an_environment_whose_python_was_removed_is_not_used(slip, tmp_path):
+def test_an_environment_whose_python_was_removed_is_not_used(slip: Slip, tmp_path: Path) -> None:
     environment = prepare_environment(slip, tmp_path)
     (environment / "bin" / "python").unlink()
     (environment / "bin" / "python").symlink_to("/no/such/python")
@@ -131,12 +144,14 @@ def test_an_environment_whose_python_was_removed_is_not_used(slip, tmp_path):
         ({}, "no Python of 3.11 or newer found; install one"),
     ],
 )
-def test_without_a_python_it_says_so_in_one_line(slip, tmp_path, variables, said):
+def test_without_a_python_it_says_so_in_one_line(
+    slip: Slip, tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
     # Only what the launcher itself needs, and an old Python.
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("sh", "cat", "cksum", "dirname", "readlink"):
-        (programs / name).symlink_to(shutil.which(name))
+        (programs / name).symlink_to(shutil.which(name) or pytest.fail(f"{name} is not on PATH"))
     (programs / "python3").write_text("#!/bin/sh\necho 3.9\nexit 1\n")
     (programs / "python3").chmod(0o755)
     result = slip("up", PATH=str(programs), **variables)
@@ -146,7 +161,9 @@ def test_without_a_python_it_says_so_in_one_line(slip, tmp_path, variables, said
     assert result.stdout == ""
 
 
-def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(tmp_path, monkeypatch):
+def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -161,7 +178,9 @@ def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(tmp_pat
     assert not (environment / "complete").exists()
 
 
-def test_an_interrupted_environment_is_made_anew(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_environment_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("")

@@ -1,7 +1,4 @@
-"""All that a machine needs before the program can run, prepared step by step, each only where it is missing.
-
-Run alone: `python -m toolchain.toolchain`.
-"""
+"""The environment in which Pulumi runs: checked before every command, and prepared where something is missing."""
 
 import os
 import sys
@@ -10,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine_socket import EngineUnreachable
 from toolchain import cache, docker_engine, docker_socket, images, language_host, plugins, pulumi_cli
-from toolchain.docker_socket import EngineUnreachable
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
@@ -126,22 +123,3 @@ def _users_credentials() -> Path | None:
     if chosen.is_relative_to(own):
         chosen = Path.home() / ".pulumi"  # a shell prepared by `slip env`
     return chosen if (chosen / "credentials.json").exists() else None
-
-
-def main() -> int:
-    """Prepare this machine, and say where things are."""
-    try:
-        environment = prepare()
-    except ToolError as error:
-        print(f"slip: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("slip: interrupted; run it again to go on", file=sys.stderr)
-        return 130
-    print(f"Pulumi CLI  {environment.pulumi}")
-    print(f"PULUMI_HOME {environment.variables['PULUMI_HOME']} ({environment.plugins})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
