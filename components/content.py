@@ -1,12 +1,13 @@
 """What a build context holds: a tag that follows its content, and where it comes from in git."""
 
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pathspec
+
+from components.git import Repository
 
 TAG_LENGTH = 12
 """Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not meet by chance."""
@@ -70,7 +71,7 @@ def content_tag(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a build context comes from, for the image's OCI labels. Empty where there is no git."""
+    """Where a build context comes from, for the image's OCI labels. Empty where git knows nothing of it."""
 
     revision: str
     """The last commit that touched the context, with `-dirty` where the working tree differs from it.
@@ -81,40 +82,29 @@ class Source:
     """The repository, as `git remote get-url origin` has it, without a user's name or password."""
 
 
-def source(context: Path) -> Source:
-    """Asks git about a context."""
+def source(context: Path, project: Path) -> Source:
+    """What the project's repository says of a context.
+
+    A context elsewhere, or in a repository of its own inside the project's (a submodule, a clone), has no source: its
+    own configuration would tell git what to run. Neither has a change of files inside a submodule of the context any
+    part in `-dirty`, but one of the submodule's commit has.
+
+    Args:
+        context: the build context.
+        project: the directory of the Pulumi project.
+    """
+    repository = Repository.of(project)
+    path = repository and repository.place_of(context)
+    if repository is None or path is None:
+        return Source(revision="", url="")
     # All at once: each takes milliseconds, of every update.
-    last, changes, origin = [
-        _git(context, *arguments)
-        for arguments in (
-            ("log", "-1", "--format=%H", "--", "."),
-            ("status", "--porcelain", "--", "."),
-            ("remote", "get-url", "origin"),
-        )
-    ]
-    revision = _answer(last)
-    if _answer(changes) and revision:
+    last = repository.ask("log", "-1", "--format=%H", "--no-ext-diff", "--no-textconv", path=path)
+    # A look at the files of a submodule would obey the submodule's configuration.
+    changes = repository.ask("status", "--porcelain", "--ignore-submodules=dirty", path=path)
+    origin = repository.ask("remote", "get-url", "origin")
+    revision = last.answer()
+    if changes.answer() and revision:
         revision += "-dirty"
-    scheme, separator, rest = _answer(origin).rpartition("://")
+    scheme, separator, rest = origin.answer().rpartition("://")
     url = f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else rest
     return Source(revision=revision, url=url)
-
-
-def _git(folder: Path, *arguments: str) -> subprocess.Popen[str] | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    except FileNotFoundError:
-        return None
-
-
-def _answer(git: subprocess.Popen[str] | None) -> str:
-    """What it printed; nothing where it failed or there is no git."""
-    if git is None:
-        return ""
-    try:
-        printed, _ = git.communicate(timeout=30)
-    except subprocess.TimeoutExpired:
-        git.kill()
-        return ""
-    return printed.strip() if git.returncode == 0 else ""
