@@ -12,7 +12,7 @@ The operator's environment holds passwords: Pulumi puts a stack's whole configur
 | the Pulumi CLI while it is installed, and while it installs a plugin | `BASIC`, `NETWORK`, `GITHUB_TOKEN` |
 | dockerd, the emulation of AWS | `BASIC`, `NETWORK`, `DOCKER_*`, `SLIPWAY_*` |
 | docker | everything but `PULUMI_*`: credential helpers read the keys of their cloud |
-| the Pulumi CLI at work on a stack | everything: backend, passphrase and cloud are its own. The CLI starts the program and the plugins |
+| the Pulumi CLI at work on a stack, which starts program and plugins | everything: backend, passphrase, cloud |
 | a `local.Command` of the stand-in plugin | everything, as the official plugin gives it (`plugins/shell.py`) |
 | any other: tar, chroot, mount, umount, losetup, ps, systemctl, linters | `BASIC` |
 
@@ -89,7 +89,7 @@ def of(child: str, environment: Mapping[str, str] | None = None) -> dict[str, st
     if "PATH" in chosen:
         # A relative entry would find programs in the directory that the child runs in.
         chosen["PATH"] = os.pathsep.join(
-            entry for entry in chosen["PATH"].split(os.pathsep) if os.path.isabs(entry)
+            entry for entry in chosen["PATH"].split(os.pathsep) if entry.startswith(os.sep)
         )
     return chosen
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pathspec
 
 from components.git import Repository
+from configuration.files import ignore_file, read, read_text
 
 TAG_LENGTH = 12
 """Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not meet by chance."""
@@ -18,9 +19,8 @@ def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Patte
 
     Docker's patterns are git's, but for one thing: they are all relative to the context's root.
     """
-    own = dockerfile.with_name(dockerfile.name + ".dockerignore")
-    file = own if own.is_file() else context / ".dockerignore"
-    lines = file.read_text().splitlines() if file.is_file() else []
+    file = ignore_file(context, dockerfile)
+    lines = read_text(file, within=context).splitlines() if file else []
     return pathspec.PathSpec.from_lines(
         "gitignore", [rule for line in lines for rule in _rules(line.strip())]
     )
@@ -36,7 +36,10 @@ def _rules(pattern: str) -> list[str]:
 
 
 def files(context: Path, dockerfile: Path) -> Iterator[Path]:
-    """The files that a build sees, in a fixed order. Links are not followed."""
+    """The files that a build sees, in a fixed order. Links are not followed.
+
+    What is neither file nor link is left out: a FIFO, a device or a socket is not part of a build.
+    """
     spec = ignored(context, dockerfile)
     for path in sorted(context.rglob("*")):
         if (path.is_symlink() or path.is_file()) and not spec.match_file(
@@ -56,7 +59,7 @@ def content_tag(
         for part in parts:
             digest.update(len(part).to_bytes(8, "big") + part)
 
-    add(b"dockerfile", dockerfile.read_bytes())
+    add(b"dockerfile", read(dockerfile, within=context))
     for name, value in sorted((arguments or {}).items()):
         add(b"argument", name.encode(), value.encode())
     for path in files(context, dockerfile):
@@ -94,7 +97,7 @@ def source(context: Path, project: Path) -> Source:
         project: the directory of the Pulumi project.
     """
     repository = Repository.of(project)
-    path = repository and repository.place_of(context)
+    path = repository.place_of(context) if repository else None
     if repository is None or path is None:
         return Source(revision="", url="")
     # All at once: each takes milliseconds, of every update.

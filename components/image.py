@@ -22,7 +22,7 @@ def images_below(build: BuildSettings) -> list[str]:
 
 
 def _below(step: BaseImageSettings) -> list[str]:
-    return base_images(Path(step.dockerfile_path), step.args)
+    return base_images(Path(step.dockerfile_path), step.args, Path(step.context))
 
 
 @dataclass(frozen=True, kw_only=True)
