@@ -239,11 +239,13 @@ def _remove_traces() -> None:
     label = f"label=slipway.stack={NAME}"
     for kind, every in (("container", ["--all"]), ("network", []), ("volume", [])):
         listed = _read(
-            ["docker", kind, "ls", *every, "--quiet", "--filter", label], REPOSITORY, dict(os.environ)
+            ["docker", kind, "ls", *every, "--quiet", "--filter", label],
+            REPOSITORY,
+            child_environment.of("docker"),
         )
         if names := listed.split():
             force = ["--force"] if kind == "container" else []
-            _read(["docker", kind, "rm", *force, *names], REPOSITORY, dict(os.environ))
+            _read(["docker", kind, "rm", *force, *names], REPOSITORY, child_environment.of("docker"))
 
 
 def _clone(root: Path) -> None:

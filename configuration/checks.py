@@ -230,7 +230,6 @@ class Checks:
         dockerfile = PurePosixPath(image.dockerfile)
         try:
             is_there, is_directory = context.exists(), context.is_dir()
-            has_dockerfile = is_directory and _is_there(context / dockerfile)
         except OSError as error:
             yield Problem(
                 (*location, "context"),
@@ -253,7 +252,7 @@ class Checks:
                 "Write a path inside it.",
                 image.dockerfile,
             )
-        elif not has_dockerfile:
+        elif not _is_there(context / dockerfile):
             yield Problem(
                 (*location, "context"),
                 f"has no {image.dockerfile}",
@@ -346,6 +345,8 @@ def _is_there(path: Path) -> bool:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # reading it says what is wrong
     return True
 
 

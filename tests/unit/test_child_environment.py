@@ -1,5 +1,6 @@
 """What each child process is given of this process's environment."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,10 @@ from cli import docker_command
 from components.git import Repository
 from tools import cache, commands, docker_socket, python_environment
 
+ROOT = Path(__file__).resolve().parents[2]
+STARTS = tuple(
+    f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output", "getoutput")
+)
 PASSWORDS = {
     "PULUMI_CONFIG": '{"slipway:passwords": "{\\"hosts\\": \\"a-secret\\"}"}',
     "PULUMI_CONFIG_SECRET_KEYS": '["slipway:passwords"]',
@@ -145,3 +150,21 @@ def test_every_way_to_a_child_leaves_the_passwords_out(
         assert not [name for name in PASSWORDS if name in shown], child
         if "docker" not in child:
             assert "a-secret" not in shown, child
+
+
+def calls() -> list[tuple[str, ast.Call]]:
+    """Every start of another program in the project's own code, with its place."""
+    folders = ("bench", "cli", "components", "configuration", "emulation", "plugins", "tools")
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno}", node)
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in STARTS
+    ]
+
+
+def test_every_start_of_a_program_says_which_environment_it_gets() -> None:
+    found = calls()
+    assert len(found) > 15
+    assert not [place for place, call in found if "env" not in {keyword.arg for keyword in call.keywords}]
