@@ -1,8 +1,8 @@
 """Which resources of the operator's Docker Engine a local stack has made, and which are another clone's.
 
-A stack's name does not tell: every clone can have a stack `local`. Each resource is labelled with the id of the state that
-it was made from (`configuration/labels.py`). Resources of older versions have no such label: they belong to the stack whose
-state names them.
+A stack's name does not tell: every clone can have a stack `local`. Each resource is labelled with the id of the state
+that it was made from (`configuration/labels.py`). Resources of older versions have no such label: they belong to the
+stack whose state names them.
 """
 
 import json
@@ -144,9 +144,7 @@ def found(engine: Any, stack: Stack) -> list[Resource]:
             _resource(CONTAINER, item, item["Id"], item["Names"][0].removeprefix("/"))
             for item in engine.containers(all=True, filters=wanted)
         ),
-        *(
-            _resource(NETWORK, item, item["Id"], item["Name"]) for item in engine.networks(filters=wanted)
-        ),
+        *(_resource(NETWORK, item, item["Id"], item["Name"]) for item in engine.networks(filters=wanted)),
         *(
             _resource(VOLUME, item, item["Name"], item["Name"])
             for item in engine.volumes(filters=wanted)["Volumes"] or []
@@ -185,9 +183,7 @@ def in_the_way(resources: Collection[Resource], ours: Claim, root: Path) -> tupl
         if resource.state and resource.state not in lives and resource.clone == str(root)
     }
     return [
-        resource
-        for resource in others
-        if (resource.state not in adopted if resource.state else "" in lives)
+        resource for resource in others if (resource.state not in adopted if resource.state else "" in lives)
     ], adopted
 
 
@@ -239,7 +235,9 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
                 f"To keep the registry's images: `{_commands(containers)} && ./slip up{stack.option}`."
             )
     if gone := [item for item in others if item.clone in set(clones) - set(living)]:
-        lines.append(f"A clone that is gone has made some of it: `{_commands(gone)}` removes that, data and all.")
+        lines.append(
+            f"A clone that is gone has made some of it: `{_commands(gone)}` removes that, data and all."
+        )
     if old := [item for item in others if not item.clone]:
         lines.append(
             f"What an older version has made, `./slip down --purge{stack.option}` removes in the clone that made it. "

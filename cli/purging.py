@@ -1,4 +1,4 @@
-"""What a local stack leaves on the operator's Docker Engine, how `slip down --purge` removes that, and what it refuses."""
+"""What a local stack leaves on the operator's Docker Engine; `slip down --purge` removes that, and nothing else."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager

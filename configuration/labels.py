@@ -1,4 +1,4 @@
-"""The labels of what a stack makes on the operator's Docker Engine. Only the standard library: `slip` reads this too."""
+"""The labels of what a stack makes on the operator's Docker Engine. `slip` reads this too, so it imports little."""
 
 import hashlib
 
@@ -7,8 +7,8 @@ PROJECT = "slipway.project"
 STACK = "slipway.stack"
 """The stack's name, without an organization."""
 STATE = "slipway.state"
-"""The id of the state that the resource was made from (`state_id`). Two clones have stacks of the same name, never of the
-same id. Resources of older versions lack it."""
+"""The id of the state that the resource was made from (`state_id`). Stacks of two clones can have the same name, but
+not the same id. Resources of older versions lack it."""
 CLONE = "slipway.clone"
 """The directory of the clone that made the resource, to tell people where its state is."""
 HOST = "slipway.host"
