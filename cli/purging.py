@@ -62,7 +62,7 @@ def announce(stack: Stack, *, yes: bool) -> list[Resource]:
     if others := ownership.foreign(resources, ownership.claim(stack)):
         raise ownership.refusal_of_purge(stack, others)
     console.say(f"This removes the stack {stack.name} and its data, on this machine's Docker Engine:")
-    for line in resources or ["(none)"]:
+    for line in [str(resource) for resource in resources] or ["(none)"]:
         console.say(f"  {line}")
     if not yes:
         console.confirm("Remove all of it, the registry's images included?", remedy="Say --yes to remove it.")
