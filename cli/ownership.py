@@ -222,7 +222,7 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
     clones = sorted({item.clone for item in others if item.clone not in {"", root}})
     living = [clone for clone in clones if Path(clone).is_dir()]
     lines = [
-        f"To remove what is of {clone}: `cd {shlex.quote(clone)} && ./slip down --purge{stack.option}`."
+        f"To remove what is of {clone}, data and all: `cd {shlex.quote(clone)} && ./slip down --purge{stack.option}`."
         for clone in living
     ]
     if own := [item for item in others if item.clone == root]:

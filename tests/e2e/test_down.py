@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.e2e.conftest import three_hosts
 from tests.e2e.load import greeting
 from tests.e2e.stack import Clone, Stack
 
@@ -42,7 +43,7 @@ def test_down_without_a_yes_asks_and_removes_nothing(stack: Stack) -> None:
 def test_another_clones_stack_of_the_same_name_is_left_alone(stack: Stack, tmp_path: Path) -> None:
     """The clone was never started, and has the same configuration."""
     other = Stack(Clone.make(tmp_path), stack.name)
-    other.config_file.write_bytes(stack.config_file.read_bytes())
+    other.write_config(three_hosts())
     before = stack.traces()
 
     purged = other.slip("down", "--purge", "--yes")
