@@ -13,8 +13,8 @@ from cli.stacks import Stack
 
 
 @contextmanager
-def _engine() -> Iterator[Any]:
-    """The operator's own engine, where the hosts of the platform `local` live."""
+def _engine(*, status: int = 3) -> Iterator[Any]:
+    """The operator's own engine, where the hosts of the platform `local` live. `status` is that of a failure."""
     from cli.engines import ERRORS, connected
 
     try:
@@ -22,9 +22,9 @@ def _engine() -> Iterator[Any]:
             yield engine
     except ERRORS as error:
         raise CommandError(
-            f"this machine's Docker Engine could not be asked what is there of the stack: {error}",
+            f"the stack's resources on this machine's Docker Engine could not be listed or removed: {error}",
             "Start it, or set DOCKER_HOST, and run this again.",
-            status=1,
+            status=status,
         ) from error
 
 
@@ -85,7 +85,7 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
             status=1,
         )
     expected = {(resource.kind, resource.identifier, resource.state) for resource in announced}
-    with _engine() as engine:
+    with _engine(status=1) as engine:
         left_over = [
             resource
             for resource in ownership.found(engine, stack)
