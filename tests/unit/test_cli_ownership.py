@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from cli import ownership
+from cli.backend import Backend
 from cli.ownership import CONTAINER, NETWORK, VOLUME, Claim, Resource
+from cli.project import Project
+from cli.pulumi_command import PulumiCommand
+from cli.stacks import Stack
 from configuration.labels import state_id
 
 OURS, THEIRS, GONE = "0" * 16, "1" * 16, "2" * 16
@@ -99,3 +103,25 @@ def test_what_a_state_proves() -> None:
         frozenset({(CONTAINER, "id-box"), (NETWORK, "id-net"), (VOLUME, "id-data")}),
     )
     assert ownership.claim_of({}) == Claim()
+
+
+def stack_in(root: Path, url: str = "", name: str = "own") -> Stack:
+    root.mkdir(exist_ok=True)
+    (root / "Pulumi.yaml").write_text("name: slipway\n")
+    backend = Backend(url or f"file://{root}/.slipway/state", is_own=not url)
+    return Stack(Project(root), name, backend, PulumiCommand(Path("pulumi"), root, {}))
+
+
+def test_what_was_noted_moves_with_the_clone_and_is_one_stacks(tmp_path: Path) -> None:
+    before = stack_in(tmp_path / "before")
+    key = resource("tls:index/privateKey:PrivateKey", "ssh-key", outputs={"publicKeyOpenssh": "x"})
+    ownership.remember(before, {"resources": [key, resource("docker:index/volume:Volume", "data")]})
+    ownership.remember(before, {}, adopted={GONE})
+    noted = Claim(frozenset({state_id("x"), GONE}), frozenset({(VOLUME, "id-data")}))
+    (tmp_path / "before").rename(tmp_path / "after")
+    after = tmp_path / "after"
+    assert ownership.claim(stack_in(after)) == noted
+    assert ownership.claim(stack_in(after, name="other")) == Claim()
+    assert ownership.claim(stack_in(after, url=f"file://{tmp_path}")) == Claim()
+    ownership.forget(stack_in(after))
+    assert ownership.claim(stack_in(after)) == Claim()
