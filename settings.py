@@ -668,7 +668,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
         if (
             check_ports
             and settings.platform.kind == "local"
-            and (taken := occupied(settings, pulumi.get_stack()))
+            and (taken := occupied(settings, pulumi.get_project(), pulumi.get_stack()))
         ):
             raise SettingsError(taken)
     except SettingsError as error:

@@ -5,10 +5,12 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from components.external_registry import _mistake
+from configuration.labels import state_id
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -69,6 +71,35 @@ def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> No
         gone_with = machine if resource.request.name == f"{host}-setup" else f"{host}-setup"
         assert resource.request.deletedWith.endswith(f"::{gone_with}"), resource.urn
         assert [urn.rpartition("::")[2] for urn in resource.request.replace_with] == [machine], resource.urn
+
+
+ON_THE_OPERATORS_ENGINE = [
+    ("slipway-test", "network:Network", ""),
+    ("slipway-test-registry", "volume:Volume", "yard"),
+    *((f"slipway-test-{host}-docker", "volume:Volume", host) for host in HOSTS),
+    *((host, "container:Container", host) for host in HOSTS),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "host"), ON_THE_OPERATORS_ENGINE)
+def test_what_is_on_the_operators_engine_tells_its_state(
+    program: Program, name: str, kind: str, host: str
+) -> None:
+    made = program.named(name, kind)
+    assert {pair["label"]: pair["value"] for pair in made.inputs["labels"]} == {
+        "slipway.project": "slipway",
+        "slipway.stack": "test",
+        "slipway.state": state_id("ssh-ed25519 ssh-key"),
+        "slipway.clone": str(Path.cwd()),
+        **({"slipway.host": host} if host else {}),
+    }
+    # Another label would replace it, and older versions gave fewer.
+    assert "labels" in made.request.ignoreChanges
+
+
+def test_nothing_else_is_on_the_operators_engine(program: Program) -> None:
+    placed = {r.request.name for r in program.resources.values() if r.provider == "operator-engine"}
+    assert placed == {name for name, *_ in ON_THE_OPERATORS_ENGINE} | {"host-image"}
 
 
 def test_secrets_are_secret_in_every_input(program: Program) -> None:
