@@ -2,10 +2,13 @@
 # Removes the images that the registry need not keep, and has the registry collect what nobody needs any more.
 # registry.sh installs it on the registry's host, with retention.awk beside it and a timer for it.
 #
-#   retention plan      says what would go, by the lines of retention.awk, and changes nothing
-#   retention now       has the service below do it now, and says what went
+#   retention plan [IMAGE…]   says what would go, by the lines of retention.awk, and changes nothing
+#   retention now [IMAGE…]    has the service below do it now, and says what went
 #   retention run       what slipway-retention.service runs
 #   retention restore   what that service runs afterwards, however it ended: lets the registry write again
+#
+# An IMAGE, REPOSITORY@DIGEST, stays: a host serves it, as the operator saw there. The marks on this host's engine say the
+# same (components/retention.py), but an update that was killed may not have made one.
 #
 # While something is removed nothing may be written: a push could count on a layer that is just going. So the folder is made
 # read-only for the registry, as a mount and only for as long as it takes. Pulls go on, nobody is restarted, and nothing
@@ -26,7 +29,10 @@ writable=$run/registry-data read_only=$run/registry-read-only
 # we wait for that; and for how long anything else may take.
 quiet=3 patience=600 moment=30
 
-# Comes with KEEP, DAYS, DATA_PATH and SERVICES.
+# What the operator saw that hosts serve.
+seen=$run/seen
+
+# Comes with KEEP, DAYS, DATA_PATH, SERVICES, and PLACES, which are SERVICE/HOST.
 # shellcheck source=/dev/null
 . "$config"
 root=$DATA_PATH/docker/registry/v2
@@ -42,7 +48,9 @@ fail() {
 inventory() {
   local digests
   echo "P $KEEP $DAYS $(date +%s)"
-  deployed | sed 's/^/D /'
+  deployed | sed -n 's/^..*/D &/p'
+  served
+  unknown
   cd "$root"
   find repositories \( -name _layers -o -name _uploads \) -prune -o -type f -name link -printf 'L %P %T@\n'
   find repositories \( -name _layers -o -name _uploads -o -name revisions \) -prune -o \
@@ -61,22 +69,59 @@ inventory() {
     <<<"$digests" || true; } | tr '\n\0' ' \n' | sed 's/^/M /'
 }
 
-# The images that services run, REPOSITORY@DIGEST: marks that an update makes before it moves a service to an image, and takes
-# away after it has moved all of it to another.
+# marked LABEL FORMAT [LABEL=VALUE]: what the marks that have a label, and perhaps another, say.
+marked() { docker volume ls --filter "label=$1" ${3:+--filter "label=$3"} --format "$2"; }
+
+# The images that services are to run, that hosts serve by their marks, and that they serve as the operator saw.
 deployed() {
-  docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.deployed"}}' | tr -s ' ' '\n'
+  local label
+  for label in slipway.deployed slipway.serving; do
+    marked "$label" "{{.Label \"$label\"}}" | tr -s ' ' '\n'
+  done
+  [ ! -e "$seen" ] || cat "$seen"
+}
+
+# What has served, and when.
+served() {
+  local label volumes made volume images
+  for label in slipway.serving slipway.served; do
+    volumes=$(marked "$label" '{{.Name}}')
+    [ -n "$volumes" ] || continue
+    # An update may have removed one meanwhile, which is no failure as long as the engine answers.
+    { xargs docker volume inspect --format "{{.CreatedAt}} {{.Name}} {{index .Labels \"$label\"}}" <<<"$volumes" 2>/dev/null ||
+      marked "$label" '{{.Name}}' >/dev/null; } |
+      while read -r made volume images; do
+        made=$(date -d "$made" +%s)
+        if [ "$label" = slipway.served ]; then echo "H $volume $made $images"; else echo "S $made $images"; fi
+      done
+  done
+}
+
+# The repositories of services that serve something unknown: on a host of a stack that the version before these marks made,
+# or on one where no version has got healthy yet.
+unknown() {
+  local known place service label
+  known=$(marked slipway.serving '{{.Label "slipway.service"}}/{{.Label "slipway.host"}}')
+  for place in $PLACES; do
+    ! grep -qxF "$place" <<<"$known" || continue
+    service=${place%/*}
+    for label in slipway.deployed slipway.serving slipway.served; do
+      marked "$label" "{{.Label \"$label\"}}" "slipway.service=$service"
+    done | tr -s ' ' '\n' | sed -n 's/@.*//p' | sort -u |
+      sed "s|\$| nothing says yet what $service serves on ${place#*/}|; s|^|K |"
+  done
 }
 
 plan() {
-  local service marked
+  local service recorded
   if [ ! -d "$root/repositories" ]; then
     printf 'total\t0\t0\t0\t0\n'
     return
   fi
-  marked=$(docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.service"}}')
+  recorded=$(marked slipway.deployed '{{.Label "slipway.service"}}')
   for service in $SERVICES; do
-    grep -qx "$service" <<<"$marked" ||
-      fail "nobody says what $service runs, so nothing is removed; \`./slip up --refresh\` says it again"
+    grep -qxF "$service" <<<"$recorded" ||
+      fail "nothing says what $service runs, so no image is removed; \`./slip up --refresh\` makes the record again"
   done
   inventory | awk -f "$here/retention.awk"
 }
@@ -195,6 +240,9 @@ collect() {
     "$image" garbage-collect --quiet /etc/distribution/config.yml
 }
 
+# Pulumi keeps none of these: the mark that it made last is of an image that is deployed.
+remove_marks() { awk -F '\t' '$1 == "mark" { print $2 }' "$run/plan" | xargs -r docker volume rm -f >/dev/null; }
+
 run() {
   # What a run before us may have left, after which not even systemd could clear up.
   flock 9
@@ -204,6 +252,7 @@ run() {
   [ "$(mounted self "$DATA_PATH")" != ro ] || fail "the registry's disk is mounted read-only"
   plan >"$run/plan"
   if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
+    remove_marks
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
     return
   fi
@@ -222,13 +271,24 @@ run() {
     (cd "$writable/docker/registry/v2/repositories" && xargs -r -d '\n' rm -rf --)
   collect
   restore
+  remove_marks
   say "removed $(total 2) images of $(($(total 1) + $(total 2))), which freed $(total 3) bytes; read-only for $(
     awk -v from="${frozen/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
 }
 
 main() {
+  local command=${1-}
+  shift || true
   mkdir -p "$run"
-  case ${1-} in
+  case $command in
+    plan | now)
+      [ $# = 0 ] || {
+        printf '%s\n' "$@" >"$seen"
+        trap 'rm -f "$seen"' EXIT
+      }
+      ;;
+  esac
+  case $command in
     plan) plan ;;
     now)
       systemctl start slipway-retention.service || {
@@ -241,8 +301,8 @@ main() {
       # Not beside an update of the registry's settings; systemd sees to it that there is one of us. The lock is not held
       # while we wait for a quiet moment, since an update may be what is going on.
       exec 9>/run/slipway-registry.lock
-      [ "$1" = run ] || flock 9
-      "$1"
+      [ "$command" = run ] || flock 9
+      "$command"
       ;;
     *) fail "say plan, now, run or restore" ;;
   esac
