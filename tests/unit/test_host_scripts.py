@@ -291,3 +291,55 @@ class TestSwitch:
         assert reason in result.stderr
         assert "  | last words" in result.stderr
         assert not [call for call in machine.calls("docker") if " deploy " in call]
+
+    LISTING = (
+        "Service  Host       Path  Target         State    TLS\n"
+        "\033[1mapi\033[0m      shop.test  /     \033[33mapi-1a:8080\033[0m    running  no\n"
+        "web                 /     web-2b:8080    running  no\n"
+    )
+
+    def serving(self, machine: Machine, listing: str, images: str) -> subprocess.CompletedProcess[str]:
+        """What serves on a host whose proxy and engine say this; a container's image has its name."""
+        (machine.root / "listing").write_text(listing)
+        (machine.root / "images").write_text(images)
+        machine.command("sleep", "exit 0")
+        machine.command(
+            "docker",
+            f"""case $1 in
+            exec) cat {machine.root}/listing; [ -s {machine.root}/listing ] ;;
+            inspect) grep -q "^$2 " {machine.root}/images || {{ echo "no such object: $2" >&2; exit 1; }}; echo $2 ;;
+            image) sed -n "s/^$3 //p" {machine.root}/images; echo ;;
+            *) exit 9 ;;
+            esac""",
+        )
+        return subprocess.run(
+            ["/bin/bash", SCRIPTS / "switch.sh", "--serving"],
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def test_what_serves_is_what_the_proxy_says(self, machine: Machine) -> None:
+        images = (
+            "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
+        )
+        result = self.serving(machine, self.LISTING, images)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.split() == ["yard:5000/api@sha256:1", "yard:5000/web@sha256:3"]
+
+    @pytest.mark.parametrize(
+        "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
+    )
+    def test_what_serves_and_is_not_known_is_an_error(self, machine: Machine, images: str) -> None:
+        result = self.serving(machine, self.LISTING, images)
+        assert result.returncode == 6
+        assert "api is served by api-1a, whose image has no digest here" in result.stderr
+        # The others count nevertheless.
+        assert result.stdout.split() == ["yard:5000/web@sha256:3"]
+
+    def test_a_proxy_that_does_not_answer_is_an_error(self, machine: Machine) -> None:
+        result = self.serving(machine, "", "")
+        assert result.returncode == 6
+        assert "the proxy does not answer" in result.stderr
