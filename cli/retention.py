@@ -93,10 +93,13 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> None:
 
     """
     outputs = Running.of(stack.outputs()).outputs
-    images, problems = serving(outputs) if registry_hosts(outputs) else ([], [])
-    for problem in problems:
-        console.warn(problem)
-    plan = ask(outputs, stack.option, "plan" if dry_run else "now", images)
+    seen: list[str] = []
+    if registry_hosts(outputs):
+        images, problems = serving(outputs)
+        for problem in problems:
+            console.warn(problem)
+        seen = images if problems else ["--complete", *images]
+    plan = ask(outputs, stack.option, "plan" if dry_run else "now", seen)
     show(stack.name, plan, dry_run=dry_run, as_json=as_json)
 
 
@@ -128,15 +131,23 @@ def serving(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return images, [f"{why}. What its last update recorded stays." for _, why in answers if why]
 
 
-def ask(outputs: Mapping[str, Any], option: str, command: str, images: Sequence[str] = ()) -> Plan:
-    """Have the registry's host say what would go (`plan`), or remove it (`now`); these images stay in any case."""
+def ask(outputs: Mapping[str, Any], option: str, command: str, seen: Sequence[str] = ()) -> Plan:
+    """Have the registry's host say what would go (`plan`), or remove it (`now`).
+
+    Args:
+        outputs: the stack's, with their secrets.
+        option: which names the stack on a command line.
+        command: `plan` or `now`.
+        seen: images that hosts serve, after `--complete` if every host said so: they stay.
+
+    """
     hosts = registry_hosts(outputs)
     if not hosts:
         raise CommandError(
             "the stack's registry is somebody else's", "What it keeps is decided there.", status=2
         )
     # Through a shell, since `sudo` has a status of its own for what is not there.
-    script = f"test -x {SCRIPT} || exit {NOT_THERE}; {shlex.join([SCRIPT, command, *images])}"
+    script = f"test -x {SCRIPT} || exit {NOT_THERE}; {shlex.join([SCRIPT, command, *seen])}"
     line = f"bash -c {shlex.quote(script)}"
     said = ssh.run(outputs, hosts[0], line, PATIENCE)
     if said.status == NOT_THERE:

@@ -2,13 +2,14 @@
 # Removes the images that the registry need not keep, and has the registry collect what nobody needs any more.
 # registry.sh installs it on the registry's host, with retention.awk beside it and a timer for it.
 #
-#   retention plan [IMAGE…]   says what would go, by the lines of retention.awk, and changes nothing
-#   retention now [IMAGE…]    has the service below do it now, and says what went
+#   retention plan [SEEN]     says what would go, by the lines of retention.awk, and changes nothing
+#   retention now [SEEN]      has the service below do it now, and says what went
 #   retention run       what slipway-retention.service runs
 #   retention restore   what that service runs afterwards, however it ended: lets the registry write again
 #
-# An IMAGE, REPOSITORY@DIGEST, stays: a host serves it, as the operator saw there. The marks on this host's engine say the
-# same (components/retention.py), but an update that was killed may not have made one.
+# SEEN is [--complete] IMAGE…: images that hosts serve, REPOSITORY@DIGEST, as the operator saw there. They stay. The marks on
+# this host's engine say the same (components/retention.py), but an update that was interrupted may not have made one.
+# --complete says that every app host answered: then failed versions go sooner.
 #
 # While something is removed nothing may be written: a push could count on a layer that is just going. So the folder is made
 # read-only for the registry, as a mount and only for as long as it takes. Pulls go on, nobody is restarted, and nothing
@@ -48,7 +49,7 @@ fail() {
 inventory() {
   local digests
   echo "P $KEEP $DAYS $(date +%s)"
-  deployed | sed -n 's/^..*/D &/p'
+  deployed | sed 's/^/D /'
   served
   unknown
   cd "$root"
@@ -72,29 +73,51 @@ inventory() {
 # marked LABEL FORMAT [LABEL=VALUE]: what the marks that have a label, and perhaps another, say.
 marked() { docker volume ls --filter "label=$1" ${3:+--filter "label=$3"} --format "$2"; }
 
+# inspect LABEL: the marks that have a label, a line each: when they were made, volume, service, images.
+inspect() {
+  local volumes made rest
+  volumes=$(marked "$1" '{{.Name}}')
+  [ -n "$volumes" ] || return 0
+  # An update may have removed one meanwhile, which is no failure as long as the engine answers.
+  {
+    xargs docker volume inspect <<<"$volumes" 2>/dev/null \
+      --format "{{.CreatedAt}} {{.Name}} {{index .Labels \"slipway.service\"}} {{index .Labels \"$1\"}}" ||
+      marked "$1" '{{.Name}}' >/dev/null
+  } | while read -r made rest; do
+    echo "$(date -d "$made" +%s) $rest"
+  done
+}
+
 # The images that services are to run, that hosts serve by their marks, and that they serve as the operator saw.
 deployed() {
-  local label
-  for label in slipway.deployed slipway.serving; do
-    marked "$label" "{{.Label \"$label\"}}" | tr -s ' ' '\n'
-  done
-  [ ! -e "$seen" ] || cat "$seen"
+  {
+    wanted
+    marked slipway.serving '{{.Label "slipway.serving"}}'
+    [ ! -e "$seen" ] || cat "$seen"
+  } | tr -s ' ' '\n' | sed -n '/@/p'
+}
+
+# After failed updates a service has the mark of the last version and of the one before it. That one counts too, since an
+# interrupted update may have moved a host to it without a mark; but not where every host was seen.
+wanted() {
+  inspect slipway.deployed | awk -v places="$PLACES" -v complete="$(grep -cx -e --complete "$seen" 2>/dev/null || true)" \
+    -v now="$(date +%s)" '
+    BEGIN { count = split(places, place, " "); for (i = 1; i <= count; i++) { sub("/.*", "", place[i]); seen[place[i]] } }
+    # A time to come is of a clock that was wrong, and says nothing.
+    $1 <= now && $1 > newest[$3] { newest[$3] = $1 }
+    { line[NR] = $0 }
+    END {
+      for (i = 1; i <= NR; i++) {
+        split(line[i], field, " ")
+        if (!complete || !(field[3] in seen) || field[1] >= newest[field[3]] + 0) print line[i]
+      }
+    }'
 }
 
 # What has served, and when.
 served() {
-  local label volumes made volume images
-  for label in slipway.serving slipway.served; do
-    volumes=$(marked "$label" '{{.Name}}')
-    [ -n "$volumes" ] || continue
-    # An update may have removed one meanwhile, which is no failure as long as the engine answers.
-    { xargs docker volume inspect --format "{{.CreatedAt}} {{.Name}} {{index .Labels \"$label\"}}" <<<"$volumes" 2>/dev/null ||
-      marked "$label" '{{.Name}}' >/dev/null; } |
-      while read -r made volume images; do
-        made=$(date -d "$made" +%s)
-        if [ "$label" = slipway.served ]; then echo "H $volume $made $images"; else echo "S $made $images"; fi
-      done
-  done
+  inspect slipway.serving | sed -E 's/^([^ ]+) [^ ]+ [^ ]+/S \1/'
+  inspect slipway.served | sed -E 's/^([^ ]+) ([^ ]+) [^ ]+/H \2 \1/'
 }
 
 # The repositories of services that serve something unknown: on a host of a stack that the version before these marks made,

@@ -121,8 +121,8 @@ def test_what_the_hosts_serve_is_handed_to_the_registrys_host(monkeypatch: pytes
     images, problems = retention.serving(FLEET)
     assert (images, problems) == (["api@sha256:bb", "team/web@sha256:aa"], [])
     assert sorted(asked) == [(f"web-{n}", "/usr/local/lib/slipway/switch --serving") for n in (1, 2, 3)]
-    retention.ask(FLEET, "", "now", images)
-    assert asked[-1][1].endswith("retention now api@sha256:bb team/web@sha256:aa'")
+    retention.ask(FLEET, "", "now", ["--complete", *images])
+    assert asked[-1][1].endswith("retention now --complete api@sha256:bb team/web@sha256:aa'")
 
 
 def test_a_host_that_does_not_say_what_it_serves_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,15 +68,21 @@ class Depot:
 
     def deploy(self, service: str, digest: str, *hosts: str, days: float = 0) -> str:
         """What a successful update to an image leaves. Returns the mark of its history."""
-        self.attempt(service, digest, days=days)
+        self._drop(service, "slipway.deployed")
+        self.mark("deployed", service, f"{service}@{digest}", days=days)
         history = self.mark("served", service, f"{service}@{digest}", days=days)
         for host in hosts:
             self.serve(service, digest, host, days=days)
         return history
 
     def attempt(self, service: str, digest: str, *, days: float = 0) -> None:
-        """What an update to an image leaves if no host gets healthy."""
-        self._drop(service, "slipway.deployed")
+        """What an update to an image leaves if no host gets healthy: its mark, and the one before it at most."""
+        before = [
+            mark
+            for mark in self.marks
+            if mark["Labels"]["slipway.service"] == service and "slipway.deployed" in mark["Labels"]
+        ]
+        self.marks = [mark for mark in self.marks if mark not in before[:-1]]
         self.mark("deployed", service, f"{service}@{digest}", days=days)
 
     def serve(self, service: str, digest: str, host: str, *, days: float = 0) -> None:
@@ -334,18 +340,32 @@ def test_a_deployed_platform_keeps_its_index(depot: Depot) -> None:
 
 
 def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot: Depot) -> None:
-    """Two failed updates: the first bad version goes; the second is what the service is still to run."""
-    good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
-    depot.deploy("web", good, "web-1", "web-2", days=2.9)
-    depot.attempt("web", bad)
-    depot.attempt("web", worse)
-    plan = depot.plan(keep=1, services=TWO)
-    assert plan.gone == {bad}
+    """After updates that failed, however many."""
+    good, *bad = (depot.image("web", days=age) for age in (5, 4, 3, 2, 1))
+    depot.deploy("web", good, "web-1", "web-2", days=4.9)
+    for image, age in zip(bad, (3.9, 2.9, 1.9, 0.9), strict=True):
+        depot.attempt("web", image, days=age)
+    # As the timer has it: Pulumi removes the mark before the last one with the next update.
+    assert depot.plan(keep=1, services=TWO).gone == set(bad[:2])
+    # As `slip prune` has it, who saw every host: the last one is what the service is still to run.
+    seen = [f"web@{good}"]
+    plan = depot.plan(keep=1, services=TWO, seen=["--complete", *seen])
+    assert plan.gone == set(bad[:3])
     assert plan.of("mark") == []
-    # However many are kept, and whenever they were built.
-    assert depot.plan(keep=10, services=TWO).gone == {bad}
+    assert depot.plan(keep=1, services=TWO, seen=seen).gone == set(bad[:2])
+    # However many are kept.
+    assert depot.plan(keep=10, services=TWO).gone == set(bad[:2])
     # The days are for all.
-    assert depot.plan(keep=1, days=3, services=TWO).gone == set()
+    assert depot.plan(keep=1, days=5, services=TWO).gone == set()
+
+
+def test_the_last_mark_is_not_told_by_a_clock_that_was_wrong(depot: Depot) -> None:
+    good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
+    depot.deploy("web", good, "web-1", days=2.9)
+    depot.attempt("web", bad, days=1.9)
+    # A year ahead, when it was made.
+    depot.attempt("web", worse, days=-365)
+    assert depot.plan(keep=1, services=ONE, seen=["--complete"]).gone == set()
 
 
 def test_after_the_next_good_version_the_last_bad_one_goes(depot: Depot) -> None:
@@ -378,14 +398,14 @@ def test_what_was_pushed_before_the_first_mark_counts_as_before(depot: Depot) ->
     images = [depot.image("web", days=age) for age in (9, 8, 7, 6)]
     depot.deploy("web", images[3], "web-1", days=5)
     bad = depot.image("web", days=4)
-    depot.attempt("web", bad)
+    depot.attempt("web", bad, days=4)
     # A new tag of it makes it newer, and none the less from then.
     depot.tag("web", "stable", images[0], days=3)
     assert depot.plan(keep=2, services=ONE).gone == {images[1]}
     assert depot.plan(keep=4, services=ONE).gone == set()
     newest = depot.image("web", days=1)
     depot.attempt("web", newest)
-    assert depot.plan(keep=4, services=ONE).gone == {bad}
+    assert depot.plan(keep=4, services=ONE, seen=["--complete"]).gone == {bad}
 
 
 def test_other_repositories_keep_the_newest_pushed(depot: Depot) -> None:
@@ -405,15 +425,18 @@ def test_a_base_image_has_served_with_its_service(depot: Depot) -> None:
 
 
 def test_what_the_operator_saw_served_stays(depot: Depot) -> None:
-    """An update that was killed between a switch and its mark, and two that failed after it."""
-    good, unmarked, bad, worse = (depot.image("web", days=age) for age in (4, 3, 2, 1))
-    depot.deploy("web", good, "web-1", days=3.9)
-    depot.attempt("web", bad)
-    depot.attempt("web", worse)
-    assert depot.plan(keep=1, services=ONE).gone == {unmarked, bad}
-    assert depot.plan(keep=1, services=ONE, seen=[f"web@{unmarked}"]).gone == {bad}
-    # That held for this one run.
-    assert depot.plan(keep=1, services=ONE).gone == {unmarked, bad}
+    """After an update that was interrupted between a switch and its mark, and two that failed after it."""
+    good, unmarked, bad = (depot.image("web", days=age) for age in (4, 3, 2))
+    depot.deploy("web", good, "web-1", "web-2", days=3.9)
+    for image, age in ((unmarked, 2.9), (bad, 1.9)):
+        depot.attempt("web", image, days=age)
+    # One failure after it, the mark of what it was to run is there yet.
+    assert depot.plan(keep=1, services=TWO).gone == set()
+    depot.attempt("web", depot.image("web", days=1), days=0.9)
+    seen = [f"web@{unmarked}", f"web@{good}"]
+    assert depot.plan(keep=1, services=TWO, seen=["--complete", *seen]).gone == {bad}
+    # That holds for this one run.
+    assert depot.plan(keep=1, services=TWO).gone == {unmarked}
 
 
 def test_a_repository_is_left_alone_while_a_host_serves_something_unknown(depot: Depot) -> None:
