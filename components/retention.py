@@ -99,7 +99,7 @@ def serving_mark(
 
     """
     options = pulumi.ResourceOptions(parent=parent, depends_on=[switch], delete_before_replace=False)
-    labels = {"slipway.host": host, SERVING: _images(references)}
+    labels: dict[str, pulumi.Input[str]] = {"slipway.host": host, SERVING: _images(references)}
     return _mark(f"{service}-{host}-served", service, labels, engine, options)
 
 
