@@ -10,6 +10,11 @@ import pytest
 from components.script import SCRIPTS, assignments
 
 DATA = "/srv/data"
+ENGINE_VALUES = (
+    *("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
+    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
+)
+"""What engine.sh is given."""
 
 
 @dataclass(frozen=True)
@@ -190,17 +195,42 @@ class TestInstallEngine:
         assert not machine.calls("apt-get")
 
 
+class TestSweep:
+    def sweep(self, machine: Machine, birth: str) -> list[str]:
+        """The commands that a host runs which is born like this."""
+        machine.command("docker", 'case "$*" in *" --filter "*) echo "one-of-${!###*=}" ;; esac')
+        (machine.root / "called").write_text("")
+        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        text = functions.replace("/var/lib/docker/", f"{machine.root}/")
+        subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"BIRTH": birth}) + text + "sweep\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        return [call for call in machine.called if " rm " in call]
+
+    def test_a_new_machine_with_an_old_disk_begins_without_what_ran(self, machine: Machine) -> None:
+        assert self.sweep(machine, "first") == [
+            "docker rm -f one-of-slipway.stack",
+            "docker volume rm -f one-of-slipway.deployed",
+            "docker volume rm -f one-of-slipway.serving",
+        ]
+        assert self.sweep(machine, "first") == []
+        assert len(self.sweep(machine, "second")) == 3
+
+
 class TestHeldNames:
     OWN = "127.0.0.1 localhost\n172.19.0.2 proxy\n"
 
     def call(self, *calls: str) -> None:
         functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
         text = "\n".join([functions, *calls])
-        given = ("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS")
-        given += ("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT")
         subprocess.run(
             ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(given, "given")) + text,
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given")) + text,
             text=True,
             check=True,
             timeout=30,
