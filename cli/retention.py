@@ -22,7 +22,7 @@ SCRIPT = "/usr/local/lib/slipway/retention"
 SWITCH = "/usr/local/lib/slipway/switch"
 """Where engine.sh installs switch.sh on every host."""
 
-IMAGE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
+REFERENCE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
 """An image without its registry: `repository@digest`."""
 
 NOT_THERE = 127
@@ -123,7 +123,7 @@ def serving(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
             if said.status
             else ""
         )
-        return [image for image in known if IMAGE.fullmatch(image)], why
+        return [image for image in known if REFERENCE.fullmatch(image)], why
 
     with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
         answers = list(pool.map(look, hosts))
