@@ -197,7 +197,7 @@ class RetentionSettings(_Settings):
 
     keep: Annotated[int, Within(1, 10_000, "a number of images")] = 10
     """The newest so many images of each repository stay, 1 at least, and so do the ones before what a service
-    runs, to which it could be rolled back."""
+    runs, to which it could be rolled back. In the repository of a service only images that have served count."""
 
     days: Annotated[int, Within(0, 36_500, "a number of days")] = 30
     """Images that were pushed within the last so many days stay, too. What counts is when an image, or a tag of

@@ -442,6 +442,7 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
     settings = program.named("registry-settings").inputs["stdin"].value
     (rule,) = shlex.split(settings.partition("\nRETENTION=")[2].partition("\nRETENTION_TIME=")[0])
     assert "KEEP=3\nDAYS=30\n" in rule
+    assert "SERVICES=web\nPLACES='web/web-1 web/web-2'\n" in rule
     mark = program.named("web-deployed")
     assert mark.provider == "yard-docker"
     labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
@@ -454,3 +455,44 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
     for host in ("web-1", "web-2"):
         container = program.named(f"web-{host}", "container:Container")
         assert mark.request.name in {urn.rpartition("::")[2] for urn in container.request.dependencies}
+
+
+@pytest.mark.parametrize(
+    ("name", "switch", "label", "host", "retained"),
+    [
+        ("web-web-1-served", "web-web-1-switch", "slipway.serving", "web-1", False),
+        ("web-web-2-served", "web-web-2-switch", "slipway.serving", "web-2", False),
+        ("web-history", "web-web-1-switch", "slipway.served", None, True),
+    ],
+)
+def test_what_serves_is_marked_once_it_does(
+    name: str, switch: str, label: str, host: str | None, retained: bool
+) -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    mark = program.named(name)
+    assert mark.provider == "yard-docker"
+    assert mark.parent == "web"
+    labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
+    assert labels == {
+        "slipway.stack": "test",
+        "slipway.service": "web",
+        label: "web@sha256:web-image web-base@sha256:web-base-image",
+    } | ({"slipway.host": host} if host else {})
+    after = {urn.rpartition("::")[2] for urn in mark.request.dependencies}
+    assert {name for name in after if name.endswith("-switch")} == {switch}
+    # No input comes from the switch: Pulumi would delete the mark ahead of a switch that it replaces.
+    assert switch not in str(mark.request.propertyDependencies)
+    # What it says holds until the new one is there.
+    assert mark.request.deleteBeforeReplace is False
+    assert mark.request.deleteBeforeReplaceDefined
+    assert mark.request.retainOnDelete is retained
+    # It lives on the registry's host, and goes with that and no other.
+    assert mark.request.deletedWith.endswith("::yard-setup")
+    assert [urn.rpartition("::")[2] for urn in mark.request.replace_with] == ["yard"]
+
+
+def test_no_host_waits_for_a_mark_of_the_one_before() -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    marks = {"web-web-1-served", "web-web-2-served", "web-history"}
+    for resource in program.resources.values():
+        assert not marks & {urn.rpartition("::")[2] for urn in resource.request.dependencies}, resource.urn
