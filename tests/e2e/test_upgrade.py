@@ -19,14 +19,14 @@ from tests.e2e.stack import REPOSITORY, Clone, Stack, docker, eventually
 from tests.e2e.traffic import Person
 
 OLD_COMMIT = "3925f52f9b1b8554c75a05e58d9636bf42cc88c6"
-"""The version that makes the stack: the last one with users' stacks on it. A release moves it to the commit before."""
+"""The commit whose tree makes the stack. Each release moves it to the release before."""
 ALLOWED_CREATES: tuple[str, ...] = ()
 """Patterns of the names of resources that the first `up` of this version creates. Every other change is a failure.
 
-A pattern that no resource matches is one too: take it out when `OLD_COMMIT` has moved past the change.
+A pattern that matches no created resource is a failure too: take it out once `OLD_COMMIT` has moved past the change.
 """
 NO_CHANGES = () if ALLOWED_CREATES else ("--expect-no-changes",)
-"""Options by which Pulumi itself fails at a change, where none is allowed."""
+"""Options for Pulumi to fail at any change by itself, as long as none is allowed."""
 HOST = "box"
 OFFSET, METRICS = 700, 5799
 APP = "own-app"
@@ -72,7 +72,7 @@ def upgrade(old_commit: str, machine: None, tmp_path_factory: pytest.TempPathFac
         made = clone.start(*stack.in_prepared_shell(f"{secret} --stack {stack.name}")).wait(TOOLS_LIMIT)
         assert made.status == 0, str(made)
         stack.up(seconds=TOOLS_LIMIT)
-        # What the older version itself leaves unsettled would be blamed on the upgrade.
+        # A change that the older version itself has left to do would look like one of the new version.
         settled = stack.slip("preview", "--refresh", "--expect-no-changes")
         assert settled.status == 0, str(settled)
         outputs = stack.outputs()
@@ -118,7 +118,7 @@ def _is_allowed(name: str, operations: set[str]) -> bool:
 
 
 def _check_changes(result: Result) -> None:
-    """Fail at any change that is not an allowed one, and at an allowed one that does not come."""
+    """Fail at any change that is not allowed, and at an allowed one that is missing."""
     assert result.status == 0, str(result)
     assert len(result.steps) > 40, f"the engine looked at hardly anything: {result}"
     others = {name: done for name, done in result.changes.items() if not _is_allowed(name, done)}
