@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import child_environment
 from dev import actionlint
 from toolchain import cache, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
 TYPED = (
-    *("__main__.py", "engine_socket.py", "startup.py", "well_known.py"),
+    *("__main__.py", "child_environment.py", "engine_socket.py", "startup.py", "well_known.py"),
     *("app", "bench", "cli", "components", "configuration", "dev", "emulation", "plugins", "toolchain"),
 )
 """What mypy checks strictly. Names that do not exist are left out: a clone may lack its `app`."""
@@ -67,6 +68,7 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
     result = subprocess.run(
         [*command, *files],
         cwd=versions.REPOSITORY,
+        env=child_environment.of(Path(command[0]).name),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,7 +85,14 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
 def _sources() -> list[Path]:
     """The files that git tracks or would add, relative to the clone. Ignored files are not checked."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    result = subprocess.run(command, cwd=versions.REPOSITORY, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        command,
+        cwd=versions.REPOSITORY,
+        env=child_environment.of("git"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     names = sorted(name for name in result.stdout.split("\0") if name)
     return [Path(name) for name in names if (versions.REPOSITORY / name).is_file()]
 

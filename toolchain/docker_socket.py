@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import child_environment
 import engine_socket
 from engine_socket import EngineUnreachable
 
@@ -63,7 +64,14 @@ def _get_with_cli(address: str, where: str, timeout: float) -> bytes:
     if address.startswith("/images/json"):
         command = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        result = subprocess.run(
+            command,
+            env=child_environment.of("docker"),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineUnreachable(f"{where}: {error}") from error
     if result.returncode != 0:
