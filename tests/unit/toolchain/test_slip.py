@@ -26,8 +26,8 @@ def clone(tmp_path: Path) -> Path:
     """A clone with only what the launcher touches; its `cli` prints what it was given."""
     root = tmp_path / "a clone"
     (root / "cli").mkdir(parents=True)
-    for name in ("slip", "requirements.txt", "requirements-dev.txt", "constraints.txt"):
-        shutil.copy(versions.REPOSITORY / name, root / name)
+    for path in (versions.REPOSITORY / "slip", *versions.REPOSITORY.glob("*.txt")):
+        shutil.copy(path, root)
     shutil.copytree(
         versions.REPOSITORY / "toolchain",
         root / "toolchain",
@@ -113,9 +113,10 @@ def test_it_works_through_symbolic_links(slip: Slip, clone: Path, tmp_path: Path
 def test_a_changed_pin_asks_for_another_environment(slip: Slip, clone: Path, tmp_path: Path) -> None:
     first = prepare_environment(slip, tmp_path)
     development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
+    documentation = prepare_environment(slip, tmp_path, SLIPWAY_DEV="docs")
     with (clone / "constraints.txt").open("a") as file:
         file.write("one-more==1\n")
-    assert len({first, development, prepare_environment(slip, tmp_path)}) == 3
+    assert len({first, development, documentation, prepare_environment(slip, tmp_path)}) == 4
 
 
 @pytest.mark.usefixtures("spy")

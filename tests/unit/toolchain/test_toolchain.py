@@ -247,8 +247,8 @@ def test_go_modules_pin_the_versions_of_the_images_and_tools() -> None:
 def test_every_package_is_pinned_and_constrained() -> None:
     lines = [
         line.partition("#")[0].strip()
-        for name in ("requirements.txt", "requirements-dev.txt")
-        for line in (versions.REPOSITORY / name).read_text().splitlines()
+        for path in versions.REPOSITORY.glob("requirements*.txt")
+        for line in path.read_text().splitlines()
     ]
     required = [line for line in lines if line and not line.startswith("-r ")]
     normal = [
