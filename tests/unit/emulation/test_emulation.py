@@ -16,12 +16,12 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from emulation import images, ports, seed, selections
+from emulation.desired import Machine, Opening, openings
 from emulation.disks import Device
 from emulation.errors import Refused
 from emulation.faults import Fault, Faults
 from emulation.ports import Forwarder, Route
 from emulation.request import Call, refusal
-from emulation.wanted import Machine, Opening, openings
 
 if not sys.platform.startswith("linux"):
     pytest.skip("only Linux has all of 127.0.0.0/8", allow_module_level=True)
