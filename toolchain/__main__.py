@@ -14,7 +14,7 @@ def main() -> int:
         print(f"slip: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("slip: interrupted; run it again to go on", file=sys.stderr)
+        print("slip: interrupted; run the command again to continue", file=sys.stderr)
         return 130
     print(f"Pulumi CLI  {environment.pulumi}")
     print(f"PULUMI_HOME {environment.variables['PULUMI_HOME']} ({environment.plugins})")

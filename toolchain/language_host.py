@@ -1,6 +1,6 @@
 """The Python language host, which runs the program for the CLI.
 
-Pulumi's download has it; a built CLI needs it built too.
+Pulumi's download contains it. A CLI that was built here needs a language host that was built here.
 """
 
 import shutil
@@ -20,11 +20,11 @@ if [ -x "$PULUMI_HOME/nursery" ]; then "$PULUMI_HOME/nursery" "$PPID" </dev/null
 exec "${{0%/*}}/{PROGRAM}" "$@"
 """
 SCRIPTS = ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python")
-"""What the host starts, from the SDK of the CLI's own version, below `python/`."""
+"""The scripts that the host starts, below `python/` in the SDK of the CLI's version."""
 
 
 def find(cli: Path) -> Path | None:
-    """The host that belongs to this CLI, if it is there."""
+    """The path of this CLI's host; None if it is missing."""
     beside = cli.parent / NAME
     if beside.exists():
         return beside
@@ -35,10 +35,10 @@ def find(cli: Path) -> Path | None:
 
 
 def prepare(report: Report, lock: int) -> None:
-    """Build the host into the cached CLI's directory: the CLI warns of one that lies elsewhere.
+    """Build the host into the cached CLI's directory. The CLI warns of a host in another directory.
 
     Raises:
-        ToolError: it cannot be built here.
+        ToolError: the host cannot be built.
     """
     target = pulumi_cli.directory() / NAME
     if target.exists():
@@ -55,7 +55,7 @@ def prepare(report: Report, lock: int) -> None:
                 shutil.copyfile(sdk / script, copy)
                 copy.chmod(0o755)
                 cache.publish(copy, target.parent / copy.name)
-        # Last, because its presence says that all are there.
+        # Last: if the host exists, so do its scripts.
         variable = f"{pulumi_cli.SDK}/go/common/version.Version"
         go.build(NAME, PACKAGE, target, version_variable=variable, version=f"v{version}", lock=lock)
         step.done(f"built {NAME} {version} from its Go module")

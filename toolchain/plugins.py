@@ -1,6 +1,7 @@
-"""Pulumi's provider plugins: the official ones where they can be had, else the stand-ins of `plugins/`.
+"""Pulumi's provider plugins: the official ones if they can be downloaded, else the stand-ins in `plugins/`.
 
-Either lies in a PULUMI_HOME of Slipway's own, whose name follows from what is in it: the user's own is left alone.
+Both are installed into a PULUMI_HOME in the cache, whose name has a checksum of its content. The user's own PULUMI_HOME
+stays as it is.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ STAND_INS = versions.REPOSITORY / "plugins"
 
 
 def find() -> Path | None:
-    """The PULUMI_HOME that has the plugins, if there is one; the official ones come first."""
+    """The PULUMI_HOME with the plugins, the official ones first; None if neither kind is installed."""
     for home in (_official_home(), _stand_in_home()):
         if home.is_dir():
             return home
@@ -25,7 +26,7 @@ def find() -> Path | None:
 
 
 def prepare(report: Report, pulumi: Path) -> Path:
-    """Install the plugins where they are missing, with this CLI, and return their PULUMI_HOME.
+    """Install the plugins with this CLI, if they are missing. Returns their PULUMI_HOME.
 
     Raises:
         ToolError: neither kind can be installed.
@@ -45,7 +46,7 @@ def prepare(report: Report, pulumi: Path) -> Path:
     with report.step("Pulumi plugins", f"installing the stand-ins for {names}") as step:
         home = _stand_in_home()
         with cache.staged(home) as staged:
-            from plugins.install import InstallError, install  # not needed where the plugins are there
+            from plugins.install import InstallError, install  # not needed once the plugins are installed
 
             try:
                 install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
@@ -77,10 +78,10 @@ def _download(pulumi: Path) -> Path:
 
 
 def _publish(staged: Path, home: Path) -> None:
-    """Put a PULUMI_HOME in its place, without the logs that the CLI writes of itself in there.
+    """Move a PULUMI_HOME into its place, with a file in place of the directory `logs`, so that the CLI writes no logs.
 
-    Nobody asks for them, each command pays for them (a tenth of an update without a change), and there is no option
-    against them. `pulumi --logtostderr --verbose 9` shows the same.
+    Writing them takes a tenth of an update without a change, and the CLI has no option against it.
+    `pulumi --logtostderr --verbose 9` shows the same.
     """
     logs = staged / "logs"
     shutil.rmtree(logs, ignore_errors=True)
@@ -93,7 +94,7 @@ def _official_home() -> Path:
 
 
 def _stand_in_home() -> Path:
-    """Its name changes with the stand-ins' sources and with the Python that runs them."""
+    """The name depends on the stand-ins' sources and on the Python that runs them."""
     files = sorted(
         path for path in STAND_INS.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     )

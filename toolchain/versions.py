@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-"""The clone that this file lies in."""
+"""The clone's directory."""
 
 LANGUAGE_HOST = "3.79.0"
 """The last version of `pulumi-language-python` released inside the module github.com/pulumi/pulumi/sdk/v3."""
@@ -26,12 +26,12 @@ def packages() -> dict[str, str]:
 
 
 def pulumi() -> str:
-    """The Pulumi CLI's version: its Python SDK's."""
+    """The Pulumi CLI's version, which is the Python SDK's."""
     return packages()["pulumi"]
 
 
 def plugins() -> dict[str, str]:
-    """The provider plugins' versions by name, without `pulumi-`: each is its Python SDK's."""
+    """The provider plugins' versions by name, such as `aws`. Each is the version of its Python SDK."""
     prefix = "pulumi-"
     return {
         name.removeprefix(prefix): version for name, version in packages().items() if name.startswith(prefix)

@@ -133,8 +133,8 @@ def test_run_returns_the_output_and_logs_it(scratch_cache: Path) -> None:
     [
         (["sh", "-c", "echo no room >&2; exit 3"], {}, "the thing cannot be made: sh -c said: no room"),
         (["/no/such/program"], {}, "program cannot be started: No such file or directory"),
-        (["sleep", "9"], {"timeout": 0.2}, "sleep 9 was still at work after 0 s"),
-        (["sleep", "9"], {"patience": 0.2}, "sleep 9 was still at work after 0 s"),
+        (["sleep", "9"], {"timeout": 0.2}, "sleep 9 did not finish within 0 s"),
+        (["sleep", "9"], {"patience": 0.2}, "sleep 9 did not finish within 0 s"),
     ],
 )
 def test_a_failing_program_is_one_sentence(arguments: list[str], options: dict[str, Any], said: str) -> None:
@@ -266,9 +266,7 @@ def test_the_plugins_versions_are_their_sdks() -> None:
 def test_without_go_the_sentence_names_both_remedies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(go, "USUAL", tmp_path / "go")
-    with pytest.raises(
-        ToolError, match=r"^registry can neither be downloaded here nor built.*install Go 1\.25"
-    ):
+    with pytest.raises(ToolError, match=r"^registry can neither be downloaded nor built.*install Go 1\.25"):
         go.compiler("registry")
 
 
