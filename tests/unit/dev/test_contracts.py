@@ -1,5 +1,6 @@
 """The contract for the files next to the packages."""
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from grimp import ImportGraph
 
 from dev import contracts
 from dev.contracts import FilesContract
+from toolchain.versions import REPOSITORY
 
 
 def contract(*files: str, may_import: Sequence[str] = ()) -> FilesContract:
@@ -40,3 +42,17 @@ def test_imports_that_are_not_allowed_are_found(clone: Path, source: str, broken
     check = contract("__main__.py", may_import=["components"]).check(ImportGraph(), verbose=False)
     assert check.metadata["broken"] == broken
     assert check.kept == (not broken)
+
+
+def test_the_contracts_cover_every_package() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+    packages = {path.parent.name for path in REPOSITORY.glob("*/__init__.py")}
+    assert set(settings["root_packages"]) == packages
+    acyclic = next(c for c in settings["contracts"] if c["type"] == "acyclic_siblings")
+    assert set(acyclic["ancestors"]) == packages
+
+
+def test_the_contracts_cover_every_file_next_to_the_packages() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
+    covered = {name for c in settings["contracts"] if c["type"] == "files" for name in c["files"]}
+    assert covered == {path.name for path in REPOSITORY.glob("*.py")}

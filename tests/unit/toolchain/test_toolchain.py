@@ -1,4 +1,4 @@
-"""The tools' own decisions, without a network, a compiler or an engine."""
+"""The decisions of the toolchain, without network, compiler or engine."""
 
 import io
 import json
@@ -529,9 +529,7 @@ def test_the_environments_python_and_the_cli_come_first_on_path_and_once(
     assert path == [os.path.dirname(sys.executable), str(cli.parent), "/usr/bin"]  # noqa: PTH120
 
 
-def test_a_context_of_the_docker_command_is_told_to_the_plugins(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_plugins_get_the_docker_commands_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(docker_socket, "endpoint", lambda: "unix:///home/me/c.sock")
     assert environment._variables(tmp_path / "pulumi", tmp_path)["DOCKER_HOST"] == "unix:///home/me/c.sock"
 

@@ -1,4 +1,4 @@
-"""Which way each tool comes to a machine: the official one where it can be reached, else the fall-back."""
+"""How each tool is installed: the official one if it can be downloaded, else a replacement made here."""
 
 import io
 import os
@@ -136,7 +136,7 @@ def test_a_download_that_breaks_off_is_replaced_by_a_build(
     assert "OSError: connection reset" in machine.printed()
 
 
-def test_where_downloads_are_out_of_reach_nobody_tries(
+def test_without_downloads_the_cli_is_built(
     machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.downloads_are(reachable=False)
@@ -398,6 +398,6 @@ def test_the_probe_asks_for_this_machines_archive(monkeypatch: pytest.MonkeyPatc
     assert asked[0].endswith("/pulumi-v3.259.0-darwin-arm64.tar.gz")
 
 
-def test_go_is_told_to_keep_out_of_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_ignores_the_users_go_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=vendor")
     assert go.variables()["GOFLAGS"] == ""
