@@ -6,7 +6,7 @@ does what the bridge does with any schema; `kind` says what a type of resource i
 look-ups; `cloud` and `errors` speak to AWS by boto3, which is imported with the first call to AWS and not before.
 """
 
-from plugins.protocol.server import Provider
+from plugins.protocol.provider import Provider
 
 
 def provider() -> Provider:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from plugins.aws.errors import NAMES, Refused, explained
+from plugins.protocol.messages import CheckFailure, Failure
 from plugins.protocol.properties import Properties, plain
-from plugins.protocol.server import CheckFailure, Failure
 
 SETTINGS = frozenset(
     {

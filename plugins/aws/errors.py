@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 NAMES = {
     "backup": "AWS Backup",

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list, tags_of
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Failure
 
 
 class Query:

@@ -12,7 +12,7 @@ from typing import Any
 
 from plugins.aws.cloud import Cloud
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 forced = partial(Attribute, force_new=True)
 """A property whose change replaces the resource."""

@@ -21,26 +21,28 @@ from plugins.bridge.state import (
     write,
     write_preview,
 )
-from plugins.protocol.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Configure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    ConfigureRequest,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
     InitFailure,
-    Invoke,
-    Provider,
-    Read,
-    Update,
+    InvokeRequest,
+    InvokeResponse,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.provider import Provider
 
 KINDS: dict[str, Kind] = {
     kind.pulumi_type: kind
@@ -68,7 +70,7 @@ class Aws(Provider):
         self._cloud: Cloud | None = None
         self._default_tags: dict[str, str] = {}
 
-    def check_config(self, request: Check) -> Checked:
+    def check_config(self, request: CheckRequest) -> CheckResponse:
         """Refuse settings that this plugin lacks, and keep credentials secret."""
         checked = {
             name: Secret(value)
@@ -82,16 +84,16 @@ class Aws(Provider):
             settings(known)
         except Failure as failure:
             failures.append(CheckFailure("", str(failure)))
-        return Checked(checked, failures)
+        return CheckResponse(checked, failures)
 
-    def diff_config(self, request: Diff) -> Difference:
+    def diff_config(self, request: DiffRequest) -> DiffResponse:
         """Replace the provider, and so all that is in it, if the region becomes another; nothing else does."""
         old, new = plain(request.olds.get("region")), plain(request.news.get("region"))
         if old and new and not isinstance(new, Unknown) and old != new:
-            return Difference(True, ["region"], ["region"])
-        return Difference()
+            return DiffResponse(True, ["region"], ["region"])
+        return DiffResponse()
 
-    def configure(self, request: Configure) -> None:
+    def configure(self, request: ConfigureRequest) -> None:
         """Take the settings, and see once whether AWS knows the credentials; Failure where it does not."""
         if has_unknown(request.arguments):
             return
@@ -100,7 +102,7 @@ class Aws(Provider):
         cloud.validate()
         self._cloud, self._default_tags = cloud, dict(given.default_tags)
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         """Validate and complete a resource's inputs: with defaults, a name, and the provider's default tags."""
         kind = _kind(request.type)
         checked = inputs.check(request, kind.schema, kind.name)
@@ -110,16 +112,16 @@ class Aws(Provider):
             checked.inputs["tagsAll"] = {**self._default_tags, **own} if known else UNKNOWN
         return checked
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         """Compare a resource's state with its new inputs."""
         return compare(request, self._schema(request.type, request.news))
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         """Make a resource, or foretell it."""
         kind, schema = _kind(request.type), self._schema(request.type, request.properties)
         planned = self._foretold(plan(without_defaults(request.properties), schema.attributes))
         if request.preview:
-            return Created("", write_preview(planned, schema, timeout=request.timeout))
+            return CreateResponse("", write_preview(planned, schema, timeout=request.timeout))
         work = self._work(kind, _known(planned), "create", timeout=request.timeout)
         work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
         try:
@@ -130,9 +132,9 @@ class Aws(Provider):
             state = settle(planned, {}, schema.attributes)
             raise InitFailure(work.id, write(work.id, state, schema), [str(failure)]) from failure
         state = settle(planned, observed, schema.attributes)
-        return Created(work.id, write(work.id, state, schema, timeout=request.timeout))
+        return CreateResponse(work.id, write(work.id, state, schema, timeout=request.timeout))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         """Look a resource up."""
         kind, schema = _kind(request.type), self._schema(request.type, request.inputs)
         before = from_pulumi(request.properties, schema.attributes)
@@ -143,19 +145,20 @@ class Aws(Provider):
             )
         observed = self._observed(self._work(kind, before, "read", request.id, timeout=request.timeout))
         if observed is None:
-            return Found("", {}, {})
+            return ReadResponse("", {}, {})
         state = refresh(before, observed, schema.attributes)
         shown = to_pulumi(state, schema.attributes)
         now = inputs.refreshed(request.inputs, shown, schema.attributes)
-        return Found(request.id, write(request.id, state, schema, timeout=request.timeout), now)
+        return ReadResponse(request.id, write(request.id, state, schema, timeout=request.timeout), now)
 
-    def update(self, request: Update) -> Properties:
+    def update(self, request: UpdateRequest) -> UpdateResponse:
         """Change a resource in place, or foretell it."""
         kind, schema = _kind(request.type), self._schema(request.type, request.news)
-        changed = set(property_changes(Diff(*request[:8]), schema.attributes))
+        changed = set(property_changes(DiffRequest(*request[:8]), schema.attributes))
         state = self._foretold(updated(request, schema, changed))
         if request.preview:
-            return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
+            predicted = write_preview(state, schema, timeout=request.timeout)
+            return UpdateResponse({**predicted, "id": request.id})
         before = from_pulumi(request.olds, schema.attributes)
         work = self._work(
             kind, _known(state), "update", request.id, old=before, changed=changed, timeout=request.timeout
@@ -173,9 +176,9 @@ class Aws(Provider):
             ) from failure
         # What was not changed is looked at as well: what AWS does with one property may show in another.
         after = settle({**state, **refresh(state, observed, schema.attributes)}, observed, schema.attributes)
-        return write(request.id, after, schema, timeout=request.timeout)
+        return UpdateResponse(write(request.id, after, schema, timeout=request.timeout))
 
-    def delete(self, request: Delete) -> None:
+    def delete(self, request: DeleteRequest) -> None:
         """Remove a resource; one that is gone already is no failure."""
         kind = _kind(request.type)
         state = from_pulumi(request.properties, kind.schema.attributes)
@@ -188,11 +191,11 @@ class Aws(Provider):
             if not _matches(refused, kind.gone):
                 raise
 
-    def invoke(self, request: Invoke) -> Checked:
+    def invoke(self, request: InvokeRequest) -> InvokeResponse:
         """Call a function."""
         from plugins.aws.functions import invoke
 
-        return Checked(invoke(request.token, plain(request.arguments), self._connected()))
+        return InvokeResponse(invoke(request.token, plain(request.arguments), self._connected()))
 
     def _connected(self) -> Cloud:
         if self._cloud is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
 from plugins.bridge.schema import Attribute, Attributes, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _RULES: Attributes = {
     "cidrBlocks": Attribute("list"),

@@ -5,8 +5,9 @@ from typing import Any
 
 from plugins.aws.errors import Refused
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
+from plugins.aws.running import instance_of, stop, wait_until_running
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 
 def _create(work: Work) -> str:
@@ -151,8 +152,6 @@ VOLUME = Kind(
 
 
 def _attach(work: Work) -> str:
-    from plugins.aws.instance import wait_until_running
-
     device, instance, volume = work.new["deviceName"], work.new["instanceId"], work.new["volumeId"]
     now = _attachment(work)
     if now is None:
@@ -168,8 +167,6 @@ def _being_detached(work: Work, volume: str) -> bool:
 
     Of one that keeps it EC2 itself says so, with the next call.
     """
-    from plugins.aws.instance import instance_of
-
     for attachment in (_volume(work, volume) or {}).get("Attachments") or []:
         instance = instance_of(work, attachment["InstanceId"]) or {}
         state = (instance.get("State") or {}).get("Name")
@@ -211,8 +208,6 @@ def _detach(work: Work) -> None:
         return
     instance, volume = work.new["instanceId"], work.new["volumeId"]
     if work.new.get("stopInstanceBeforeDetaching"):
-        from plugins.aws.instance import stop
-
         stop(work, instance)
     if attachment.get("State") != "detaching":
         work(

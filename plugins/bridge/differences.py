@@ -4,26 +4,26 @@ import re
 from typing import Any, cast
 
 from plugins.bridge.schema import Attribute, Attributes, Schema, is_empty, without_defaults
+from plugins.protocol.messages import Change, DiffRequest, DiffResponse, PropertyDiff
 from plugins.protocol.properties import Properties, Unknown, has_unknown
-from plugins.protocol.server import Change, Diff, Difference, PropertyChange
 
 Changes = dict[str, Change]
 """The changes, by property path."""
 
 
-def compare(request: Diff, schema: Schema) -> Difference:
+def compare(request: DiffRequest, schema: Schema) -> DiffResponse:
     """Compare a resource's state with its new inputs."""
-    detailed: dict[str, PropertyChange] = {}
+    detailed: dict[str, PropertyDiff] = {}
     diffs: list[str] = []
     replaces: list[str] = []
     for name, changes in property_changes(request, schema.attributes).items():
         diffs.append(name)
         for path, kind in changes.items():
             forced = _forces(path, schema.attributes)
-            detailed[path] = PropertyChange(cast("Change", f"{kind}_REPLACE") if forced else kind)
+            detailed[path] = PropertyDiff(cast("Change", f"{kind}_REPLACE") if forced else kind)
             replaces += [name] * forced
     replacing = sorted(name for name, attribute in schema.attributes.items() if attribute.force_new)
-    return Difference(
+    return DiffResponse(
         changes=bool(diffs),
         diffs=diffs,
         replaces=replaces,
@@ -53,7 +53,7 @@ def _forces(path: str, attributes: Attributes) -> bool:
     return attribute is not None and any(field.force_new for field in (attribute.fields or {}).values())
 
 
-def property_changes(request: Diff, attributes: Attributes) -> dict[str, Changes]:
+def property_changes(request: DiffRequest, attributes: Attributes) -> dict[str, Changes]:
     """Return what differs between the state and the new inputs, by property, in alphabetical order."""
     ignored = {re.split(r"[.\[]", path)[0] for path in request.ignore_changes}
     news = without_defaults(request.news)

@@ -5,13 +5,13 @@ from typing import Any
 from plugins.bridge.naming import autoname
 from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of
 from plugins.protocol.inputs import validate
+from plugins.protocol.messages import CheckFailure, CheckRequest, CheckResponse
 from plugins.protocol.properties import Properties, Unknown
-from plugins.protocol.server import Check, Checked, CheckFailure
 
 _DEFAULTS = "__defaults"
 
 
-def check(request: Check, schema: Schema, resource: str) -> Checked:
+def check(request: CheckRequest, schema: Schema, resource: str) -> CheckResponse:
     """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give."""
     news, generated = dict(request.news), False
     failures = []
@@ -23,14 +23,14 @@ def check(request: Check, schema: Schema, resource: str) -> Checked:
             failures.append(CheckFailure(named, str(error)))
     failures += validate(request._replace(news=news), input_fields(schema.attributes), resource)
     if failures:
-        return Checked({}, failures)
+        return CheckResponse({}, failures)
     completed = _complete(news, request.olds, schema.attributes)
     if generated:
         completed[_DEFAULTS] = sorted([*completed[_DEFAULTS], named])
-    return Checked(completed)
+    return CheckResponse(completed)
 
 
-def _generated_name(request: Check, schema: Schema) -> str:
+def _generated_name(request: CheckRequest, schema: Schema) -> str:
     named = schema.autonamed
     if named in request.olds.get(_DEFAULTS, ()):
         return str(request.olds[named])

@@ -18,8 +18,8 @@ from plugins.bridge.schema import (
     terraform_name,
     without_defaults,
 )
+from plugins.protocol.messages import UpdateRequest
 from plugins.protocol.properties import UNKNOWN, Properties, Unknown, has_unknown
-from plugins.protocol.server import Update
 
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
 """The key under which Terraform's SDK keeps a resource's time limits."""
@@ -98,7 +98,7 @@ def refresh(state: State, observed: Mapping[str, Any], attributes: Attributes) -
     }
 
 
-def updated(request: Update, schema: Schema, changed: set[str]) -> State:
+def updated(request: UpdateRequest, schema: Schema, changed: set[str]) -> State:
     """Return the state after an update: what did not change stays, a property that was taken back is zero."""
     before = from_pulumi(request.olds, schema.attributes)
     planned = plan(without_defaults(request.news), schema.attributes)

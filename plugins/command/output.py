@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 Stream = Literal["stdout", "stderr"]
 

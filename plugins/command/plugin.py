@@ -15,27 +15,28 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from plugins.command import shell
 from plugins.command.output import Transcript
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import UNKNOWN, Archive, Asset, Properties, Secret, plain
-from plugins.protocol.server import (
+from plugins.protocol.messages import (
     Change,
-    Check,
-    Checked,
     CheckFailure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
-    Invoke,
-    PropertyChange,
-    Provider,
-    Read,
+    InvokeRequest,
+    PropertyDiff,
+    ReadRequest,
+    ReadResponse,
     Unimplemented,
-    Update,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Archive, Asset, Properties, Secret, plain
+from plugins.protocol.provider import Provider
 
 if TYPE_CHECKING:
     from plugins.command import shell, ssh
@@ -119,20 +120,20 @@ class Command(Provider):
         """What is under way on remote hosts."""
         self._lock = threading.Lock()
 
-    def check_config(self, request: Check) -> Checked:
+    def check_config(self, request: CheckRequest) -> CheckResponse:
         failures = [
             CheckFailure(name, f"Slipway's stand-in for pulumi-command has no provider setting {name!r}")
             for name in request.news
             if name != "version" and name not in GO_PROVIDER
         ]
-        return Checked({**GO_PROVIDER, **request.news}, failures)
+        return CheckResponse({**GO_PROVIDER, **request.news}, failures)
 
-    def diff_config(self, request: Diff) -> NoReturn:
+    def diff_config(self, request: DiffRequest) -> NoReturn:
         raise Unimplemented("DiffConfig is not implemented")
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         if request.type not in INPUTS:
-            return Checked({}, [CheckFailure("", _unknown_type(request.type))])
+            return CheckResponse({}, [CheckFailure("", _unknown_type(request.type))])
         failures = validate(request, INPUTS[request.type], request.type.removeprefix("command:"))
         inputs = dict(request.news)
         failures += _check_details(inputs)
@@ -140,61 +141,63 @@ class Command(Provider):
             inputs["connection"] = _complete_connection(inputs["connection"])
         if not failures and isinstance(source := inputs.get("source"), (Asset, Archive)):
             inputs["source"] = _complete(source)
-        return Checked(inputs, failures)
+        return CheckResponse(inputs, failures)
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         _need_type(request.type)
         olds = request.old_inputs or {
             name: value for name, value in request.olds.items() if name in INPUTS[request.type]
         }
-        detailed: dict[str, PropertyChange] = {}
+        detailed: dict[str, PropertyDiff] = {}
         for name in sorted(olds.keys() | request.news.keys()):
             _compare(name, olds.get(name, _ABSENT), request.news.get(name, _ABSENT), detailed)
         diffs = dict.fromkeys(path.split(".")[0].split("[")[0] for path in detailed)
-        return Difference(bool(diffs), diffs=diffs, detailed=detailed)
+        return DiffResponse(bool(diffs), diffs=diffs, detailed=detailed)
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         _need_type(request.type)
         if request.type == COPY:
             if request.preview:
-                return Created("", {**request.properties, "source": UNKNOWN})
-            return Created(os.urandom(4).hex(), self._copy(request.properties, request.urn, request.timeout))
+                return CreateResponse("", {**request.properties, "source": UNKNOWN})
+            return CreateResponse(
+                os.urandom(4).hex(), self._copy(request.properties, request.urn, request.timeout)
+            )
         identifier = f"{request.name}{os.urandom(4).hex()}"
         if request.preview:
-            return Created(identifier, {**request.properties, "stdout": UNKNOWN, "stderr": UNKNOWN})
+            return CreateResponse(identifier, {**request.properties, "stdout": UNKNOWN, "stderr": UNKNOWN})
         command = request.properties.get("create")
-        return Created(identifier, self._perform(request, request.properties, {}, command))
+        return CreateResponse(identifier, self._perform(request, request.properties, {}, command))
 
-    def update(self, request: Update) -> Properties:
+    def update(self, request: UpdateRequest) -> UpdateResponse:
         _need_type(request.type)
         if request.type == COPY:
             if request.preview:
-                return {**request.news, "source": UNKNOWN}
+                return UpdateResponse({**request.news, "source": UNKNOWN})
             olds, news = request.olds, request.news
             moved = olds.get("remotePath") != news["remotePath"]
             if moved or olds["source"].hash != news["source"].hash:
-                return self._copy(news, request.urn, request.timeout)
-            return {**news, "source": _complete(news["source"])}
+                return UpdateResponse(self._copy(news, request.urn, request.timeout))
+            return UpdateResponse({**news, "source": _complete(news["source"])})
         if request.preview:
-            return {**request.news, "stdout": UNKNOWN, "stderr": UNKNOWN}
+            return UpdateResponse({**request.news, "stdout": UNKNOWN, "stderr": UNKNOWN})
         command = request.news.get("update")
         if command is None:
             command = request.news.get("create")
-        return self._perform(request, request.news, request.olds, command)
+        return UpdateResponse(self._perform(request, request.news, request.olds, command))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         _need_type(request.type)
         if not request.properties:
             raise Failure(f"{request.type} cannot be imported: what it did leaves nothing to be looked up")
-        return Found(request.id, _with_assets(request.properties), _with_assets(request.inputs))
+        return ReadResponse(request.id, _with_assets(request.properties), _with_assets(request.inputs))
 
-    def delete(self, request: Delete) -> None:
+    def delete(self, request: DeleteRequest) -> None:
         _need_type(request.type)
         command = request.properties.get("delete")
         if request.type != COPY and command is not None:
             self._perform(request, request.properties, request.properties, command)
 
-    def invoke(self, request: Invoke) -> NoReturn:
+    def invoke(self, request: InvokeRequest) -> NoReturn:
         raise Failure(f"Slipway's stand-in for pulumi-command has no function {request.token}")
 
     def cancel(self) -> None:
@@ -205,7 +208,11 @@ class Command(Provider):
                 operation.stop()
 
     def _perform(
-        self, request: Create | Update | Delete, inputs: Properties, previous: Properties, command: Any
+        self,
+        request: CreateRequest | UpdateRequest | DeleteRequest,
+        inputs: Properties,
+        previous: Properties,
+        command: Any,
     ) -> Properties:
         """Run `command`, if there is one, and return the state of its resource."""
         if command is None:
@@ -350,7 +357,7 @@ def _previous_output(task: Task) -> dict[str, str]:
 _ABSENT: Final = object()
 
 
-def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyChange]) -> None:
+def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyDiff]) -> None:
     """Add to `found` every place, from `path` on, where `new` is not `old`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
@@ -371,4 +378,4 @@ def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyChange]) ->
         kind = "ADD"
     elif new is _ABSENT:
         kind = "DELETE"
-    found[path] = PropertyChange(kind)
+    found[path] = PropertyDiff(kind)

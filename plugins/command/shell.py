@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from plugins.command.output import Stream, Transcript, quote
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Asset
-from plugins.protocol.server import Failure
 
 KILL_AFTER = 5.0
 """Seconds between asking a command to end and killing it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plugins.command.output import Stream, Transcript
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _find_library = ctypes.util.find_library
 try:

@@ -6,7 +6,7 @@ So is this one, in small: `plugins.bridge` does what the bridge does with any sc
 says what is refused.
 """
 
-from plugins.protocol.server import Provider
+from plugins.protocol.provider import Provider
 
 
 def provider() -> Provider:

@@ -10,10 +10,9 @@ from typing import Any
 from plugins.docker.context import archive
 from plugins.docker.dockerfile import base_images
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
-from plugins.docker.image import as_query
 from plugins.docker.progress import Progress, StreamError
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Failure
 
 
 class Builder:
@@ -123,6 +122,23 @@ class Builder:
         if not digests:
             raise Failure(f"the engine pushed {name}, but did not say under which digest")
         return f"{repository}@{digests[-1]}"
+
+
+def as_query(settings: Properties, name: str, dockerfile: str) -> dict[str, Any]:
+    """Return the query of `POST /build` for a build's settings."""
+    query: dict[str, Any] = {
+        "t": name,
+        "dockerfile": dockerfile,
+        "version": "1" if settings.get("builderVersion") == "BuilderV1" else "2",
+        "buildargs": json.dumps(settings.get("args") or {}),
+        "cachefrom": json.dumps((settings.get("cacheFrom") or {}).get("images") or []),
+        "extrahosts": settings.get("addHosts"),
+        "networkmode": settings.get("network"),
+        "platform": settings.get("platform"),
+        "target": settings.get("target"),
+        "rm": "1",
+    }
+    return {key: value for key, value in query.items() if value}
 
 
 def _require_success(response: Any) -> None:

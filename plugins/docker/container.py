@@ -17,8 +17,16 @@ from plugins.docker.container_config import (
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.container_state import observe
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
+from plugins.protocol.messages import (
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    Failure,
+    InitFailure,
+    ReadRequest,
+    UpdateRequest,
+)
 from plugins.protocol.properties import Properties, Unknown
-from plugins.protocol.server import Create, Created, Delete, Failure, InitFailure, Read, Update
 
 UPDATED_IN_PLACE = frozenset(
     {
@@ -33,7 +41,7 @@ POLL_SECONDS = 0.1
 """Between two looks at a container that is awaited."""
 
 
-def create(request: Create, engine: Engine, cancelled: Event) -> Created:
+def create(request: CreateRequest, engine: Engine, cancelled: Event) -> CreateResponse:
     """Make and start a container.
 
     Failure where it cannot be made as it should be; then it is not there.  InitFailure where it is there, but
@@ -58,7 +66,7 @@ def create(request: Create, engine: Engine, cancelled: Event) -> Created:
         # Nothing is published yet, which is what the program asked for.
         observed["ports"] = _without_unknown({"ports": planned["ports"]})["ports"]
     state = settle(planned, {**observed, "exitCode": None}, CONTAINER.attributes)
-    return Created(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
+    return CreateResponse(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
 
 
 def _run(container_id: str, state: State, engine: Engine, cancelled: Event) -> Properties:
@@ -176,7 +184,7 @@ def _last_words(container_id: str, health: Properties, engine: Engine) -> str:
     return f"{said}\nIts last log lines:\n{logs}" if logs else said
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
     """Return the container's id and state, or None if it is gone.
 
     One that has stopped is no longer one that *must run*, so that the next update brings it back.
@@ -193,7 +201,7 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return str(container["Id"]), state
 
 
-def update(request: Update, now: State, changed: set[str], engine: Engine, cancelled: Event) -> State:
+def update(request: UpdateRequest, now: State, changed: set[str], engine: Engine, cancelled: Event) -> State:
     """Change a container in place to `now`, and return its state.
 
     InitFailure where it had stopped, or had never started, and does not come up again.
@@ -227,7 +235,7 @@ def _post_update(container_id: str, now: State, engine: Engine) -> None:
     )
 
 
-def delete(request: Delete, engine: Engine) -> None:
+def delete(request: DeleteRequest, engine: Engine) -> None:
     """Stop the container, if it has time to stop in, and remove it; one that is gone already is no failure."""
     container_id, state = request.id, request.properties
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _DOCKERFILE = "Dockerfile"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 USER_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.docker.endpoint import Endpoint, candidates
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties, plain
-from plugins.protocol.server import Failure
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -1,6 +1,5 @@
 """docker.Image: an image that is built on the engine, and pushed to a registry."""
 
-import json
 import os
 import platform
 import posixpath
@@ -11,18 +10,18 @@ from typing import Any
 from plugins.docker.context import digest
 from plugins.docker.engine import Account, Engine
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import Properties, Secret, Unknown, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Created,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateResponse,
+    DiffRequest,
+    DiffResponse,
     Failure,
-    PropertyChange,
+    PropertyDiff,
 )
-from plugins.protocol.server import Engine as PulumiEngine
+from plugins.protocol.properties import Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.provider import Engine as PulumiEngine
 
 _TEXTS = Field(list, items=Field())
 _BUILD = {
@@ -48,18 +47,18 @@ _INPUTS = {
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-def check(request: Check, pulumi: PulumiEngine) -> Checked:
+def check(request: CheckRequest, pulumi: PulumiEngine) -> CheckResponse:
     """Validate the inputs, and add the Dockerfile, the platform and the digest of the context's files."""
     failures = validate(request, _INPUTS, "Image")
     failures += _unqualified(request.news)
     if failures:
-        return Checked({}, failures)
+        return CheckResponse({}, failures)
     inputs = {name: value for name, value in request.news.items() if value is not None}
     inputs.setdefault("buildOnPreview", False)
     build = inputs.get("build", {})
     if not isinstance(build, Unknown):
         inputs["build"] = _completed(build, request.urn, pulumi)
-    return Checked(inputs)
+    return CheckResponse(inputs)
 
 
 def _unqualified(news: Properties) -> list[CheckFailure]:
@@ -102,7 +101,7 @@ def _require_dockerfile(context: str, dockerfile: str) -> None:
     raise Failure(f"could not open dockerfile at relative path {dockerfile!r}{hint}")
 
 
-def diff(request: Diff) -> Difference:
+def diff(request: DiffRequest) -> DiffResponse:
     """Compare the inputs of the last build with the new ones; other credentials are no reason to build again."""
     old: Properties = plain(request.olds.get("__inputs", request.old_inputs))
     detailed = {}
@@ -113,8 +112,8 @@ def diff(request: Diff) -> Difference:
         if name == "registry" and before and after and before.get("server") == after.get("server"):
             continue
         kind = "ADD" if before is None else "DELETE" if after is None else "UPDATE"
-        detailed[name] = PropertyChange(kind)  # type: ignore[arg-type]
-    return Difference(changes=True, detailed=detailed) if detailed else Difference(changes=False)
+        detailed[name] = PropertyDiff(kind)  # type: ignore[arg-type]
+    return DiffResponse(changes=True, detailed=detailed) if detailed else DiffResponse(changes=False)
 
 
 def can_preview(properties: Properties, urn: str, pulumi: PulumiEngine) -> bool:
@@ -138,7 +137,7 @@ def build(
     cancelled: Event,
     *,
     preview: bool = False,
-) -> Created:
+) -> CreateResponse:
     """Build the image and, unless it is a preview or `skipPush`, push it."""
     from plugins.docker.builder import Builder
     from plugins.docker.progress import Progress
@@ -158,7 +157,7 @@ def build(
     }
     if not preview:
         outputs["repoDigest"] = image_id if properties.get("skipPush") else builder.push(name)
-    return Created(name, {"__inputs": Secret(properties), **outputs})
+    return CreateResponse(name, {"__inputs": Secret(properties), **outputs})
 
 
 def _account(registry: Any, progress: Any) -> Account | None:
@@ -170,20 +169,3 @@ def _account(registry: Any, progress: Any) -> Account | None:
         given, missing = ("username", "password") if username else ("password", "username")
         progress.warn(f"{missing} was not set, although {given} was; using host credentials file")
     return None
-
-
-def as_query(settings: Properties, name: str, dockerfile: str) -> dict[str, Any]:
-    """Return the query of `POST /build` for a build's settings."""
-    query: dict[str, Any] = {
-        "t": name,
-        "dockerfile": dockerfile,
-        "version": "1" if settings.get("builderVersion") == "BuilderV1" else "2",
-        "buildargs": json.dumps(settings.get("args") or {}),
-        "cachefrom": json.dumps((settings.get("cacheFrom") or {}).get("images") or []),
-        "extrahosts": settings.get("addHosts"),
-        "networkmode": settings.get("network"),
-        "platform": settings.get("platform"),
-        "target": settings.get("target"),
-        "rm": "1",
-    }
-    return {key: value for key, value in query.items() if value}

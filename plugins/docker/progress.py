@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from plugins.protocol.server import Engine as PulumiEngine
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
+from plugins.protocol.provider import Engine as PulumiEngine
 
 BUILDKIT_TRACE = "moby.buildkit.trace"
 """The id of a message that holds BuildKit's own report, as protocol buffers."""

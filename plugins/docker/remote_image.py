@@ -7,17 +7,17 @@ from plugins.bridge.schema import State
 from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
 from plugins.docker.tables import REMOTE_IMAGE, TAG
+from plugins.protocol.messages import CreateRequest, CreateResponse, DeleteRequest, ReadRequest
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Create, Created, Delete, Read
 
 
-def create(request: Create, engine: Engine) -> Created:
+def create(request: CreateRequest, engine: Engine) -> CreateResponse:
     """Pull an image, unless the engine has it under this name already."""
     planned = plan(request.properties, REMOTE_IMAGE.attributes)
     image = find(planned, engine)
     state = settle(planned, _observe(image, planned["name"]), REMOTE_IMAGE.attributes)
     resource_id = image["Id"] + planned["name"]
-    return Created(resource_id, write(resource_id, state, REMOTE_IMAGE, timeout=request.timeout))
+    return CreateResponse(resource_id, write(resource_id, state, REMOTE_IMAGE, timeout=request.timeout))
 
 
 def find(planned: State, engine: Engine) -> Properties:
@@ -44,7 +44,7 @@ def repo_digest(image: Mapping[str, Any], name: str) -> str:
     )
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
     """Return the image's id and state, or None if the engine has it no more."""
     name = request.properties.get("name", "")
     image = engine.local_image(name)
@@ -54,7 +54,7 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return image["Id"] + name, refresh(before, _observe(image, name), REMOTE_IMAGE.attributes)
 
 
-def delete(request: Delete, engine: Engine) -> None:
+def delete(request: DeleteRequest, engine: Engine) -> None:
     """Remove the image from the engine, unless it is to be kept; one that is gone already is no failure."""
     state = request.properties
     if state.get("keepLocally"):
@@ -68,7 +68,7 @@ def delete(request: Delete, engine: Engine) -> None:
         raise failure(f"Unable to remove Docker image: {error}") from error
 
 
-def create_tag(request: Create, engine: Engine) -> Created:
+def create_tag(request: CreateRequest, engine: Engine) -> CreateResponse:
     """Give an image a further name."""
     planned = plan(request.properties, TAG.attributes)
     source, target = planned["sourceImage"], planned["targetImage"]
@@ -83,9 +83,9 @@ def create_tag(request: Create, engine: Engine) -> Created:
         raise failure(f"failed to create docker tag: {error}") from error
     state = settle(planned, {"sourceImageId": image["Id"]}, TAG.attributes)
     resource_id = f"{source}.{target}"
-    return Created(resource_id, write(resource_id, state, TAG))
+    return CreateResponse(resource_id, write(resource_id, state, TAG))
 
 
-def read_tag(request: Read, engine: Engine) -> tuple[str, State]:
+def read_tag(request: ReadRequest, engine: Engine) -> tuple[str, State]:
     """Return the tag's id and state: nobody looks whether it is still there, as in the official plugin."""
     return request.id, from_pulumi(request.properties, TAG.attributes)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from plugins.protocol.messages import CheckFailure, CheckRequest
 from plugins.protocol.properties import Archive, Asset, Unknown, plain
-from plugins.protocol.server import Check, CheckFailure, unsupported
+from plugins.protocol.provider import unsupported
 
 Kind = type | tuple[type, ...]
 
@@ -33,7 +34,7 @@ class Field(NamedTuple):
     minimum: int | None = None
 
 
-def validate(request: Check, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
+def validate(request: CheckRequest, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
     """Return everything that is wrong with the inputs of `request`, a new `resource` with `fields`."""
     failures = unsupported(request, fields, resource)
     for name, field in fields.items():

@@ -9,75 +9,37 @@ functions and resources that Slipway does not use are refused.
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import UNKNOWN, Properties, Secret, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
-    Invoke,
-    Provider,
-    Read,
-    Update,
+    InvokeRequest,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Properties, Secret, has_unknown, plain
+from plugins.protocol.provider import Provider
+from plugins.tls.names import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT, TEXTS
 
 CURVES: Final = ("P224", "P256", "P384", "P521")
 
-KEY_USAGES: Final = {
-    "digital_signature": "digital_signature",
-    "content_commitment": "content_commitment",
-    "key_encipherment": "key_encipherment",
-    "data_encipherment": "data_encipherment",
-    "key_agreement": "key_agreement",
-    "cert_signing": "key_cert_sign",
-    "crl_signing": "crl_sign",
-    "encipher_only": "encipher_only",
-    "decipher_only": "decipher_only",
-}
-"""Of `allowedUses`, the key usages (RFC 5280, 4.2.1.3), with their names in `cryptography`."""
-
-EXTENDED_KEY_USAGES: Final = {
-    "any_extended": "2.5.29.37.0",
-    "server_auth": "1.3.6.1.5.5.7.3.1",
-    "client_auth": "1.3.6.1.5.5.7.3.2",
-    "code_signing": "1.3.6.1.5.5.7.3.3",
-    "email_protection": "1.3.6.1.5.5.7.3.4",
-    "timestamping": "1.3.6.1.5.5.7.3.8",
-    "ocsp_signing": "1.3.6.1.5.5.7.3.9",
-}
-"""Of `allowedUses`, the extended key usages (RFC 5280, 4.2.1.12), with their object identifiers."""
-
-_TEXTS: Final = Field(list, items=Field())
-
-SUBJECT: Final = {
-    "country": Field(),
-    "organization": Field(),
-    "organizationalUnit": Field(),
-    "locality": Field(),
-    "province": Field(),
-    "streetAddresses": _TEXTS,
-    "postalCode": Field(),
-    "commonName": Field(),
-    "serialNumber": Field(),
-    "emailAddress": Field(),
-}
-"""The attributes of a `subject`, in the order in which Go's pkix.Name writes them."""
-
 _NAMES: Final = {
     "subject": Field(dict, fields=SUBJECT),
-    "dnsNames": _TEXTS,
-    "ipAddresses": _TEXTS,
-    "uris": _TEXTS,
+    "dnsNames": TEXTS,
+    "ipAddresses": TEXTS,
+    "uris": TEXTS,
 }
 
 _TERMS: Final = {
@@ -177,7 +139,7 @@ class Tls(Provider):
         super().__init__()
         self._clock = clock
 
-    def check_config(self, request: Check) -> Checked:
+    def check_config(self, request: CheckRequest) -> CheckResponse:
         failures = [
             CheckFailure(
                 name, f"Slipway's stand-in for pulumi-tls has no provider setting {name!r}: leave it away"
@@ -185,15 +147,15 @@ class Tls(Provider):
             for name in request.news
             if name != "version"
         ]
-        return Checked(request.news, failures)
+        return CheckResponse(request.news, failures)
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         if request.type not in KINDS:
-            return Checked({}, [CheckFailure("", _unknown_type(request.type))])
+            return CheckResponse({}, [CheckFailure("", _unknown_type(request.type))])
         failures = validate(request, KINDS[request.type].inputs, request.type.rpartition(":")[2])
-        return Checked(_hide(request.news), failures)
+        return CheckResponse(_hide(request.news), failures)
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         kind = _kind(request.type)
         wanted = {**kind.defaults, **request.news}
         changed = {
@@ -206,37 +168,37 @@ class Tls(Provider):
         if kind.is_certificate and _is_due(request.olds, wanted["earlyRenewalHours"], self._clock()):
             replaces.add("readyForRenewal")
         diffs = sorted(changed | replaces)
-        return Difference(bool(diffs), diffs=diffs, replaces=sorted(replaces))
+        return DiffResponse(bool(diffs), diffs=diffs, replaces=sorted(replaces))
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         kind = _kind(request.type)
         state = {**kind.defaults, **plain(request.properties)}
         if request.preview:
-            return Created("", _foretell(kind, state))
+            return CreateResponse("", _foretell(kind, state))
         if kind.is_certificate:
             state.update(_validity(state, self._clock()))
         state.update(_make(request.type, state))
-        return Created(state["id"], _finish(kind, state))
+        return CreateResponse(state["id"], _finish(kind, state))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         kind = _kind(request.type)
         if not request.properties:
             raise Failure(f"{request.type} cannot be imported: it is nowhere but in the state of a stack")
         state = dict(request.properties)
         if kind.is_certificate:
             state["readyForRenewal"] = _is_due(state, state.get("earlyRenewalHours", 0), self._clock())
-        return Found(request.id, _finish(kind, state), _hide(request.inputs))
+        return ReadResponse(request.id, _finish(kind, state), _hide(request.inputs))
 
-    def update(self, request: Update) -> Properties:
+    def update(self, request: UpdateRequest) -> UpdateResponse:
         kind = _kind(request.type)
         state = {**request.olds, **kind.defaults, **plain(request.news)}
         state["readyForRenewal"] = request.olds.get("readyForRenewal", False)
-        return _finish(kind, state)
+        return UpdateResponse(_finish(kind, state))
 
-    def delete(self, request: Delete) -> None:
+    def delete(self, request: DeleteRequest) -> None:
         """Nothing to do: the state was all there is."""
 
-    def invoke(self, request: Invoke) -> Checked:
+    def invoke(self, request: InvokeRequest) -> NoReturn:
         raise Failure(f"Slipway's stand-in for pulumi-tls has no function {request.token}")
 
 

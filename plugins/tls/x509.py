@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from plugins.protocol.server import Failure
-from plugins.tls.plugin import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT
+from plugins.protocol.messages import Failure
+from plugins.tls.names import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey

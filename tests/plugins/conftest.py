@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from plugins.protocol.server import Engine, Severity
+from plugins.protocol.messages import Severity
+from plugins.protocol.provider import Engine
 from tests.plugins.ssh_server import SSHServer
 
 

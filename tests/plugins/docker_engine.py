@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plugins.docker.plugin import Docker
-from plugins.protocol.server import Configure, Failure
-from plugins.protocol.server import Engine as PulumiEngine
+from plugins.protocol.messages import ConfigureRequest, Failure
+from plugins.protocol.provider import Engine as PulumiEngine
 
 # A program for Linux on x86-64: called with one argument it ends at once with status 0, else it waits for ever.
 _CODE = bytes.fromhex(
@@ -87,7 +87,7 @@ def configured() -> Docker:
     """The plugin, at the engine of this machine; without one the test is skipped."""
     plugin = Docker()
     try:
-        plugin.configure(Configure({}, "urn", "default", "id"))
+        plugin.configure(ConfigureRequest({}, "urn", "default", "id"))
     except Failure as error:
         pytest.skip(str(error))
     return plugin

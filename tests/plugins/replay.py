@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
+from plugins.protocol.messages import Failure, InitFailure, Unimplemented
 from plugins.protocol.properties import SECRET, SIGNATURE
-from plugins.protocol.server import Failure, InitFailure, Provider, Service, Unimplemented
+from plugins.protocol.provider import Provider
+from plugins.protocol.service import Service
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

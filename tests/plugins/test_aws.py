@@ -14,8 +14,15 @@ from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list
 from plugins.bridge.schema import without_defaults
+from plugins.protocol.messages import (
+    CheckRequest,
+    ConfigureRequest,
+    CreateRequest,
+    Failure,
+    InitFailure,
+    UpdateRequest,
+)
 from plugins.protocol.properties import UNKNOWN
-from plugins.protocol.server import Check, Configure, Create, Failure, InitFailure, Update
 from tests.plugins.aws_account import DEFAULT_TAGS, REGION, Driver, Resource, account, client, configured
 from tests.plugins.conftest import Messages
 
@@ -259,7 +266,7 @@ def comes(foretold: Any, made: Any) -> bool:
 
 def test_a_preview_of_what_depends_on_unknown_things_knows_the_rest(driver: Driver) -> None:
     inputs = driver.check(SUBNET, {"vpcId": UNKNOWN, "cidrBlock": "10.0.0.0/24", "tags": {"Name": "a"}})
-    shown = driver.plugin.create(Create("urn", "it", SUBNET, inputs, preview=True)).properties
+    shown = driver.plugin.create(CreateRequest("urn", "it", SUBNET, inputs, preview=True)).properties
     assert shown["vpcId"] is UNKNOWN
     assert shown["arn"] is UNKNOWN
     assert (shown["cidrBlock"], shown["region"]) == ("10.0.0.0/24", REGION)
@@ -282,10 +289,10 @@ def test_an_update_of_unknown_outcome_is_previewed(driver: Driver, network: dict
     difference = driver.diff(rule, news)
     assert difference.detailed is not None
     assert {path: change.kind for path, change in difference.detailed.items()} == {"cidrIpv4": "UPDATE"}
-    request = Update(
+    request = UpdateRequest(
         "urn", "it", INGRESS, rule.id, rule.outputs, driver.check(INGRESS, news), rule.inputs, preview=True
     )
-    shown = driver.plugin.update(request)
+    shown = driver.plugin.update(request).properties
     assert shown["cidrIpv4"] is UNKNOWN
     assert (shown["id"], shown["fromPort"]) == (rule.id, 1)
     driver.delete(rule)
@@ -311,7 +318,7 @@ def test_names_follow_the_resources_and_stay(driver: Driver, network: dict[str, 
     }
     assert first["description"] == "Managed by Pulumi"
     assert driver.check(GROUP, {"vpcId": network["vpc"]}, first)["name"] == first["name"]
-    role = driver.plugin.check(Check("urn", "n" * 90, ROLE, {}, {"assumeRolePolicy": TRUST}, b"seed"))
+    role = driver.plugin.check(CheckRequest("urn", "n" * 90, ROLE, {}, {"assumeRolePolicy": TRUST}, b"seed"))
     assert len(role.inputs["name"]) == 64
 
 
@@ -567,7 +574,7 @@ def test_a_rule_that_somebody_removed_is_gone(driver: Driver, network: dict[str,
 def test_what_it_lacks_is_refused_by_name(
     driver: Driver, kind: str, news: dict[str, Any], reason: str
 ) -> None:
-    (failure,) = driver.plugin.check(Check("urn", "it", kind, {}, news)).failures
+    (failure,) = driver.plugin.check(CheckRequest("urn", "it", kind, {}, news)).failures
     assert re.search(reason, failure.reason)
 
 
@@ -579,7 +586,7 @@ def test_types_functions_and_settings_that_it_lacks_are_refused_by_name(driver: 
     with pytest.raises(Failure, match="does not support nameRegex of aws:ec2/getAmi:getAmi"):
         driver.invoke("aws:ec2/getAmi:getAmi", nameRegex="debian")
     checked = driver.plugin.check_config(
-        Check("urn", "aws", "pulumi:providers:aws", {}, {"assumeRoles": "[]"})
+        CheckRequest("urn", "aws", "pulumi:providers:aws", {}, {"assumeRoles": "[]"})
     )
     assert [failure.property for failure in checked.failures] == ["assumeRoles"]
 
@@ -604,7 +611,7 @@ def test_an_instance_that_does_not_come_up_stays_in_the_state(
         }
 
     with monkeypatch.context() as patch:
-        patch.setattr("plugins.aws.instance.instance_of", ended)
+        patch.setattr("plugins.aws.running.instance_of", ended)
         with pytest.raises(InitFailure) as raised:
             driver.create(INSTANCE, host(network, image))
     assert raised.value.id.startswith("i-")
@@ -665,8 +672,10 @@ def test_nothing_is_asked_while_the_settings_are_unknown() -> None:
     from plugins.aws.plugin import Aws
 
     plugin = Aws()
-    plugin.configure(Configure({"region": UNKNOWN}, "urn", "aws", "id"))
+    plugin.configure(ConfigureRequest({"region": UNKNOWN}, "urn", "aws", "id"))
     inputs = Driver(plugin).check(VPC, {"cidrBlock": "10.0.0.0/16"})
-    assert plugin.create(Create("urn", "it", VPC, inputs, preview=True)).properties["region"] is UNKNOWN
+    assert (
+        plugin.create(CreateRequest("urn", "it", VPC, inputs, preview=True)).properties["region"] is UNKNOWN
+    )
     with pytest.raises(Failure, match="its settings are not known yet"):
-        plugin.create(Create("urn", "it", VPC, inputs))
+        plugin.create(CreateRequest("urn", "it", VPC, inputs))

@@ -14,8 +14,8 @@ import pytest
 
 from plugins.aws import cloud
 from plugins.aws.plugin import Aws
+from plugins.protocol.messages import CheckRequest, ConfigureRequest, CreateRequest, Failure
 from plugins.protocol.properties import Secret
-from plugins.protocol.server import Check, Configure, Create, Failure
 from tests.plugins.aws_account import KEYS, REGION, Driver, account, configured, settings
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
 
 
 def configure(**given: Any) -> None:
-    Aws().configure(Configure(given, "urn", "aws", "id"))
+    Aws().configure(ConfigureRequest(given, "urn", "aws", "id"))
 
 
 def endpoints(url: str) -> str:
@@ -186,10 +186,10 @@ def test_throttling_is_tried_again_and_then_told(monkeypatch: pytest.MonkeyPatch
     with answering(503, body) as (url, asked):
         plugin = Aws()
         given = settings(url, skipCredentialsValidation="true", maxRetries="3")
-        plugin.configure(Configure(given, "urn", "aws", "id"))
-        inputs = plugin.check(Check("urn", "it", VPC, {}, {"cidrBlock": "10.0.0.0/16"})).inputs
+        plugin.configure(ConfigureRequest(given, "urn", "aws", "id"))
+        inputs = plugin.check(CheckRequest("urn", "it", VPC, {}, {"cidrBlock": "10.0.0.0/16"})).inputs
         with pytest.raises(Failure) as raised:
-            plugin.create(Create("urn", "it", VPC, inputs))
+            plugin.create(CreateRequest("urn", "it", VPC, inputs))
     assert len(asked) == 4
     assert str(raised.value) == (
         "EC2 refused CreateVpc: RequestLimitExceeded: Request limit exceeded. (request r-2). AWS asks for fewer "
@@ -218,7 +218,7 @@ def test_accounts_that_may_not_be_used(url: str) -> None:
 
 
 def test_credentials_in_the_program_are_secret_and_not_in_any_state(url: str) -> None:
-    checked = Aws().check_config(Check("urn", "aws", "pulumi:providers:aws", {}, settings(url)))
+    checked = Aws().check_config(CheckRequest("urn", "aws", "pulumi:providers:aws", {}, settings(url)))
     assert list(checked.failures) == []
     assert checked.inputs["accessKey"] == Secret(KEYS[0])
     assert checked.inputs["secretKey"] == Secret(KEYS[1])
@@ -229,10 +229,12 @@ def test_credentials_in_the_program_are_secret_and_not_in_any_state(url: str) ->
 
 
 def test_a_setting_that_cannot_be_read_is_named(url: str) -> None:
-    (failure,) = Aws().check_config(Check("urn", "aws", "p", {}, {"endpoints": "[{"})).failures
+    (failure,) = Aws().check_config(CheckRequest("urn", "aws", "p", {}, {"endpoints": "[{"})).failures
     assert failure.reason.startswith("the provider's endpoints cannot be read: ")
     (failure,) = (
-        Aws().check_config(Check("urn", "aws", "p", {}, {"endpoints": f'[{{"s3": "{url}"}}]'})).failures
+        Aws()
+        .check_config(CheckRequest("urn", "aws", "p", {}, {"endpoints": f'[{{"s3": "{url}"}}]'}))
+        .failures
     )
     assert failure.reason.endswith("not s3")
 

@@ -255,11 +255,11 @@ def test_boto3_is_not_imported_before_it_is_needed() -> None:
     script = """
 import sys
 from plugins.aws.plugin import Aws
-from plugins.protocol.server import Check, Diff
+from plugins.protocol.messages import CheckRequest, DiffRequest
 plugin = Aws()
 kind = "aws:ec2/vpc:Vpc"
-checked = plugin.check(Check("urn", "a", kind, {}, {"cidrBlock": "10.0.0.0/16"}))
-plugin.diff(Diff("urn", "a", kind, "vpc-1", checked.inputs, checked.inputs, checked.inputs))
+checked = plugin.check(CheckRequest("urn", "a", kind, {}, {"cidrBlock": "10.0.0.0/16"}))
+plugin.diff(DiffRequest("urn", "a", kind, "vpc-1", checked.inputs, checked.inputs, checked.inputs))
 print(sorted({"boto3", "botocore", "pulumi_aws"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from plugins.command.plugin import COPY, LOCAL, REMOTE, Command
+from plugins.protocol.messages import (
+    CheckRequest,
+    CreateRequest,
+    DeleteRequest,
+    DiffRequest,
+    Failure,
+    UpdateRequest,
+)
 from plugins.protocol.properties import UNKNOWN, Archive, Asset, Secret, plain
-from plugins.protocol.server import Check, Create, Delete, Diff, Failure, Update
 from tests.plugins.conftest import Messages
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 from tests.plugins.ssh_server import SSHServer
@@ -118,9 +125,9 @@ def command(messages: Messages) -> Command:
 
 
 def run(plugin: Command, kind: str, *, timeout: float = 0.0, **inputs: Any) -> dict[str, Any]:
-    checked = plugin.check(Check(URN, "it", kind, {}, inputs))
+    checked = plugin.check(CheckRequest(URN, "it", kind, {}, inputs))
     assert list(checked.failures) == []
-    return plugin.create(Create(URN, "it", kind, checked.inputs, timeout=timeout)).properties
+    return plugin.create(CreateRequest(URN, "it", kind, checked.inputs, timeout=timeout)).properties
 
 
 # Local commands
@@ -198,10 +205,10 @@ def test_the_previous_output_is_in_the_environment_unless_it_is_unwanted(message
     plugin = command(messages)
     olds = {"create": "x", "stdout": "old out", "stderr": Secret("old err")}
     script = 'echo "$PULUMI_COMMAND_STDOUT,${PULUMI_COMMAND_STDERR-}"'
-    update = Update(URN, "it", LOCAL, "1", olds, {"create": "x", "update": script}, {})
-    assert plugin.update(update)["stdout"] == "old out,old err"
+    update = UpdateRequest(URN, "it", LOCAL, "1", olds, {"create": "x", "update": script}, {})
+    assert plugin.update(update).properties["stdout"] == "old out,old err"
     unwanted = update._replace(news={"create": script, "addPreviousOutputInEnv": False})
-    assert plugin.update(unwanted)["stdout"] == ","
+    assert plugin.update(unwanted).properties["stdout"] == ","
 
 
 def test_without_a_command_nothing_runs(messages: Messages) -> None:
@@ -209,9 +216,9 @@ def test_without_a_command_nothing_runs(messages: Messages) -> None:
     made = run(plugin, LOCAL, delete="exit 7")
     assert (made["stdout"], made["stderr"]) == ("", "")
     olds = {"stdout": "kept", "stderr": ""}
-    assert plugin.update(Update(URN, "it", LOCAL, "1", olds, {}, {}))["stdout"] == "kept"
+    assert plugin.update(UpdateRequest(URN, "it", LOCAL, "1", olds, {}, {})).properties["stdout"] == "kept"
     with pytest.raises(Failure, match="exit status 7"):
-        plugin.delete(Delete(URN, "it", LOCAL, "1", made, {}))
+        plugin.delete(DeleteRequest(URN, "it", LOCAL, "1", made, {}))
 
 
 def test_assets_are_what_the_patterns_find(tmp_path: Path, messages: Messages) -> None:
@@ -297,9 +304,9 @@ def test_much_goes_in_and_out_of_a_remote_command(ssh_server: SSHServer, message
 def test_the_previous_output_is_offered_to_the_host(ssh_server: SSHServer, messages: Messages) -> None:
     news = {"connection": ssh_server.connection(), "create": "true"}
     olds = {**news, "stdout": "before", "stderr": ""}
-    command(messages).update(Update(URN, "it", REMOTE, "1", olds, news, {}))
+    command(messages).update(UpdateRequest(URN, "it", REMOTE, "1", olds, news, {}))
     command(messages).update(
-        Update(URN, "it", REMOTE, "1", olds, {**news, "addPreviousOutputInEnv": False}, {})
+        UpdateRequest(URN, "it", REMOTE, "1", olds, {**news, "addPreviousOutputInEnv": False}, {})
     )
     assert ssh_server.environments == [{"PULUMI_COMMAND_STDOUT": "before"}, {}]
 
@@ -462,10 +469,10 @@ def test_a_copy_is_made_again_only_when_its_source_or_its_place_changed(
         "source": Asset(hash="1"),
     }
     news = {**olds, "source": Asset(path=str(tmp_path / "from"), hash="1"), "triggers": [1]}
-    command(messages).update(Update(URN, "it", COPY, "1", olds, news, olds))
+    command(messages).update(UpdateRequest(URN, "it", COPY, "1", olds, news, olds))
     assert ssh_server.connections == 0
     news["source"] = Asset(path=str(tmp_path / "from"), hash="2")
-    command(messages).update(Update(URN, "it", COPY, "1", olds, news, olds))
+    command(messages).update(UpdateRequest(URN, "it", COPY, "1", olds, news, olds))
     assert (tmp_path / "to").read_text() == "content"
 
 
@@ -516,14 +523,14 @@ def test_a_copy_is_made_again_only_when_its_source_or_its_place_changed(
     ],
 )
 def test_bad_inputs_are_refused_by_name(kind: str, news: dict[str, Any], where: str, what: str) -> None:
-    failures = list(Command().check(Check(URN, "it", kind, {}, news)).failures)
+    failures = list(Command().check(CheckRequest(URN, "it", kind, {}, news)).failures)
     assert [failure.property for failure in failures] == [where]
     assert what in failures[0].reason
 
 
 def test_a_connection_is_completed_and_hidden() -> None:
     given = {"host": "a", "privateKey": "k", "password": Secret("p")}
-    checked = Command().check(Check(URN, "it", REMOTE, {}, {"connection": given}))
+    checked = Command().check(CheckRequest(URN, "it", REMOTE, {}, {"connection": given}))
     assert checked.inputs["connection"] == Secret(
         {
             "dialErrorLimit": 10,
@@ -539,7 +546,7 @@ def test_a_connection_is_completed_and_hidden() -> None:
 
 def test_unknown_inputs_stay_unknown() -> None:
     news = {"connection": UNKNOWN, "create": UNKNOWN}
-    checked = Command().check(Check(URN, "it", REMOTE, {}, news))
+    checked = Command().check(CheckRequest(URN, "it", REMOTE, {}, news))
     assert list(checked.failures) == []
     assert plain(checked.inputs) == news
 
@@ -563,6 +570,6 @@ def test_unknown_inputs_stay_unknown() -> None:
 def test_differences_have_their_paths_and_kinds(
     old: dict[str, Any], new: dict[str, Any], paths: dict[str, str]
 ) -> None:
-    difference = Command().diff(Diff(URN, "it", LOCAL, "1", {**old, "stdout": ""}, new, old))
+    difference = Command().diff(DiffRequest(URN, "it", LOCAL, "1", {**old, "stdout": ""}, new, old))
     assert {path: change.kind for path, change in (difference.detailed or {}).items()} == paths
     assert difference.changes is bool(paths)

@@ -12,7 +12,7 @@ from plugins.docker.context import archive, digest, go_mode
 from plugins.docker.dockerfile import base_images
 from plugins.docker.plugin import IMAGE, Docker
 from plugins.docker.progress import Progress, StreamError
-from plugins.protocol.server import Check, Failure
+from plugins.protocol.messages import CheckRequest, Failure
 from tests.plugins.docker_engine import Listener
 from tests.plugins.replay import answer, differences, recorded
 
@@ -20,7 +20,7 @@ from tests.plugins.replay import answer, differences, recorded
 def check(kind: str, news: dict[str, Any], **more: Any) -> Any:
     plugin = Docker()
     plugin.engine = Listener()
-    return plugin.check(Check("urn", "name", kind, {}, news, **more))
+    return plugin.check(CheckRequest("urn", "name", kind, {}, news, **more))
 
 
 @pytest.fixture
