@@ -3,7 +3,6 @@
 import re
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
@@ -250,8 +249,9 @@ def abort(context: grpc.ServicerContext, error: Exception, plugin: str) -> NoRet
         context.abort(grpc.StatusCode.UNKNOWN, str(error))
     # A fault of the plugin: its trace goes to stderr, which the engine shows, and the call fails.
     where = traceback.extract_tb(error.__traceback__)[-1]
+    file = where.filename.rpartition("/")[2]  # a start has no time to import pathlib
     traceback.print_exception(error)
-    text = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    text = f"{type(error).__name__}: {error} ({file}:{where.lineno})"
     context.abort(grpc.StatusCode.UNKNOWN, f"a fault of Slipway's stand-in for pulumi-{plugin}: {text}")
 
 
