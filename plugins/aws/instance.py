@@ -66,7 +66,7 @@ def _create(work: Work) -> str:
             "PrivateIpAddress": new["privateIp"],
         }
     else:
-        # Only an interface that is described in full can be told whether to have a public address.
+        # EC2 takes `AssociatePublicIpAddress` only as a part of a whole network interface.
         interface = {
             "DeviceIndex": 0,
             "SubnetId": new["subnetId"],
@@ -86,7 +86,7 @@ def _placement(new: State) -> dict[str, Any] | None:
 
 
 def _user_data(new: State) -> bytes | None:
-    """Return the user data as EC2 is to have them; boto3 does the base64 that the wire needs."""
+    """Return the user data as bytes; boto3 encodes them with base64."""
     if new["userDataBase64"]:
         return base64.b64decode(new["userDataBase64"])
     return str(new["userData"]).encode() if new["userData"] else None
@@ -98,7 +98,7 @@ def _tags(work: Work) -> list[dict[str, Any]] | None:
 
 
 def _root_tags(work: Work, state: State) -> dict[str, str]:
-    """Return the tags of the root volume: its own, and the provider's default ones."""
+    """Return the tags of the root volume: its own, and the provider's default tags."""
     return {**work.cloud.settings.default_tags, **(_root(state).get("tags") or {})}
 
 
@@ -140,9 +140,9 @@ def _observe(work: Work) -> State | None:
     placement = instance.get("Placement") or {}
     public = work.new.get("associatePublicIpAddress")
     if not isinstance(public, bool):
-        # An Elastic IP that came later is no reason to have another host.
+        # An Elastic IP that was associated later must not replace the instance.
         public = bool(interface.get("Association"))
-    # The same, but moto shows only the interface's.
+    # Both are the same, but moto shows only the interface's groups.
     groups = instance.get("SecurityGroups") or interface.get("Groups") or []
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "")
     return {
@@ -181,7 +181,7 @@ def _attribute(work: Work, name: str) -> Any:
 
 
 def _observe_user_data(work: Work) -> State:
-    """Return the user data in the property in which the program gives them."""
+    """Return the user data in the property that the program uses."""
     if not (work.new.get("userData") or work.new.get("userDataBase64")):
         return {}
     encoded = _attribute(work, "userData") or ""
@@ -255,7 +255,7 @@ def _update(work: Work) -> None:
 
 
 def _change_while_stopped(work: Work) -> None:
-    """Change what EC2 changes only of a stopped instance, which runs again afterwards, also where EC2 refuses."""
+    """Change what EC2 can change only on a stopped instance. The instance starts again, even if EC2 refuses."""
     stop(work, work.id)
     try:
         if work.has_changed("instanceType"):
@@ -320,7 +320,7 @@ def _removed(work: Work) -> None:
 
 
 def _schema_for(schema: Schema, news: State) -> Schema:
-    """Return the schema in which other user data replace the instance, if the program wants that."""
+    """Return the schema; changed user data replace the instance if the program sets `userDataReplaceOnChange`."""
     if not news.get("userDataReplaceOnChange"):
         return schema
     replacing = {

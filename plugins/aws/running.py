@@ -39,7 +39,7 @@ def wait_until_running(work: Work, instance_id: str) -> None:
                 "StateTransitionReason"
             )
             raise Failure(
-                f"instance {instance_id} did not start, it is {state}: {reason or 'EC2 says no reason'}"
+                f"instance {instance_id} did not start, it is {state}: {reason or 'EC2 gives no reason'}"
             )
         return bool(state == "running")
 

@@ -1,4 +1,4 @@
-"""A resource's inputs: completed with defaults and a name, and told from the state after a refresh."""
+"""A resource's inputs: completed with defaults and a name, and derived from the state after a refresh."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _DEFAULTS = "__defaults"
 
 
 def check(request: CheckRequest, schema: Schema, resource: str) -> CheckResponse:
-    """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give."""
+    """Validate and complete the inputs of a `resource`. `__defaults` lists the inputs that the program did not give."""
     news, generated = dict(request.news), False
     failures = []
     named = schema.autonamed
@@ -70,7 +70,7 @@ def _complete_value(value: Any, old: Any, attribute: Attribute) -> Any:
 
 
 def refreshed(inputs: Properties, state: Properties, attributes: Attributes) -> Properties:
-    """Return `inputs` as they would have to be now, to give what `state` (in Pulumi's form) says."""
+    """Return the `inputs` that would lead to the current `state`, which is in Pulumi's form."""
     result: Properties = {}
     kept_defaults = []
     for name, value in inputs.items():
@@ -92,7 +92,7 @@ def _refreshed_value(value: Any, now: Any, attribute: Attribute) -> Any:
     remaining = list(items_of(now, attribute) or [])
     result = []
     for item in value:
-        # What the program gave for an item tells it from the others, in whatever order they are now.
+        # The order may have changed: an item is the one that has all the values that the program gave.
         match = next((one for one in remaining if _gives(item, one)), None)
         if match is not None:
             remaining.remove(match)
@@ -105,7 +105,7 @@ def _gives(item: Properties, now: Properties) -> bool:
 
 
 def configured(state: Properties, attributes: Attributes) -> Properties:
-    """Return the inputs that a program needs to get `state`: for an import, where there are none yet."""
+    """Return the inputs that a program needs to get `state`, for an import, which has no inputs."""
     return {
         name: [configured(item, attribute.fields) for item in state[name]]
         if attribute.fields is not None and not attribute.single

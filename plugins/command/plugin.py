@@ -1,8 +1,8 @@
 """A stand-in for pulumi-command: local commands, remote commands, and copies to remote hosts.
 
-What a command prints is shown beside its resource while it runs, and kept as `stdout` and `stderr`.  What
-Slipway does not use is refused by name: proxies, SSH agents, a remote `environment`, `archivePaths`, and
-the functions `run`.
+The output of a command is shown beside its resource while the command runs, and kept as `stdout` and `stderr`. What
+Slipway does not use is refused by name: proxies, SSH agents, a remote `environment`, `archivePaths`, and the functions
+`run`.
 """
 
 import contextlib
@@ -46,10 +46,10 @@ REMOTE: Final = "command:remote:Command"
 COPY: Final = "command:remote:CopyToRemote"
 
 GO_PROVIDER: Final = {"__pulumi-go-provider-version": "1.2.0"}
-"""What the official plugin's framework leaves in the provider's configuration."""
+"""The official plugin's framework adds this to the provider's configuration."""
 
 EMPTY_ARCHIVE_HASH: Final = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-"""The SHA-256 of 1024 zero bytes, which is a tar file without files."""
+"""The SHA-256 of 1024 zero bytes, an empty tar file."""
 
 _COMMAND: Final = {
     "create": Field(),
@@ -95,15 +95,15 @@ INPUTS: Final = {
 
 
 class Task(NamedTuple):
-    """One of a command resource's commands, to be run."""
+    """One command of a command resource."""
 
     type: str
     urn: str
     command: str
     inputs: Properties
-    """Of the resource, bare of secrets."""
+    """The resource's inputs, without `Secret`s."""
     previous: Properties
-    """Its state before, bare of secrets."""
+    """The resource's previous state, without `Secret`s."""
     timeout: float
 
 
@@ -117,7 +117,7 @@ class Command(Provider):
         super().__init__()
         self._shell: shell.Shell | None = None
         self._operations: set[ssh.Operation] = set()
-        """What is under way on remote hosts."""
+        """The operations that run on remote hosts."""
         self._lock = threading.Lock()
 
     def check_config(self, request: CheckRequest) -> CheckResponse:
@@ -188,7 +188,9 @@ class Command(Provider):
     def read(self, request: ReadRequest) -> ReadResponse:
         _need_type(request.type)
         if not request.properties:
-            raise Failure(f"{request.type} cannot be imported: what it did leaves nothing to be looked up")
+            raise Failure(
+                f"{request.type} cannot be imported: a command leaves nothing that could be looked up"
+            )
         return ReadResponse(request.id, _with_assets(request.properties), _with_assets(request.inputs))
 
     def delete(self, request: DeleteRequest) -> None:
@@ -214,7 +216,7 @@ class Command(Provider):
         previous: Properties,
         command: Any,
     ) -> Properties:
-        """Run `command`, if there is one, and return the state of its resource."""
+        """Run `command`, unless it is None, and return the state of its resource."""
         if command is None:
             return {**inputs, **{name: previous.get(name, "") for name in ("stdout", "stderr")}}
         if self.cancelled.is_set():
@@ -264,7 +266,7 @@ class Command(Provider):
         if self.cancelled.is_set():
             raise Failure("cancelled")
         source = inputs["source"]
-        # A directory with a slash at its end means what is in it.
+        # A directory with a slash at its end stands for its contents.
         contents = source.path.endswith("/")
         with self._operation(plain(inputs), urn, timeout) as operation:
             operation.copy(Path(source.path).resolve(), inputs["remotePath"], contents=contents)
@@ -272,7 +274,7 @@ class Command(Provider):
 
     @contextlib.contextmanager
     def _operation(self, inputs: Properties, urn: str, timeout: float) -> Iterator["ssh.Operation"]:
-        """Give what works on the host of `inputs`, and lets itself be cancelled meanwhile."""
+        """Give an operation on the host of `inputs`, which `cancel` stops."""
         from plugins.command import ssh
 
         given = {**_CONNECTION_DEFAULTS, **inputs["connection"]}
@@ -307,7 +309,7 @@ def _need_type(name: str) -> None:
 
 
 def _check_details(inputs: Properties) -> list[CheckFailure]:
-    """Return what is wrong with inputs whose names and types are right."""
+    """Return the bad values among inputs whose names and types are right."""
     failures = []
     if inputs.get("archivePaths"):
         failures.append(CheckFailure("archivePaths", "Slipway's stand-in plugin cannot make archives"))
@@ -318,7 +320,7 @@ def _check_details(inputs: Properties) -> list[CheckFailure]:
 
 
 def _complete_connection(connection: Any) -> Any:
-    """Return `connection` with its defaults, as a secret with its credentials as secrets of their own."""
+    """Return `connection` with its defaults, as a secret in which the credentials are secrets, too."""
     bare = plain(connection)
     if not isinstance(bare, dict):
         return Secret(bare)
@@ -329,14 +331,14 @@ def _complete_connection(connection: Any) -> Any:
 
 
 def _complete(source: Asset | Archive) -> Asset | Archive:
-    """Return `source` with all the fields that the official plugin writes out."""
+    """Return `source` with all the fields that the official plugin writes."""
     if isinstance(source, Asset):
         return source._replace(text=source.text or "", path=source.path or "", uri=source.uri or "")
     return source._replace(assets=source.assets or {}, path=source.path or "", uri=source.uri or "")
 
 
 def _with_assets(properties: Properties) -> Properties:
-    """Return `properties` as a refresh writes them out: archives always with their `assets`."""
+    """Return `properties` as a refresh writes them: archives always have `assets`."""
     return {
         name: value._replace(assets=value.assets or {}) if isinstance(value, Archive) else value
         for name, value in properties.items()
@@ -344,7 +346,7 @@ def _with_assets(properties: Properties) -> Properties:
 
 
 def _previous_output(task: Task) -> dict[str, str]:
-    """Return the environment variables that tell a command what the one before it printed."""
+    """Return the environment variables that hold the output of the previous command."""
     if task.inputs.get("addPreviousOutputInEnv") is False:
         return {}
     previous = {
@@ -358,7 +360,7 @@ _ABSENT: Final = object()
 
 
 def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyDiff]) -> None:
-    """Add to `found` every place, from `path` on, where `new` is not `old`."""
+    """Add to `found` every path, at `path` or below it, at which `new` differs from `old`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             _compare(f"{path}.{name}", old.get(name, _ABSENT), new.get(name, _ABSENT), found)

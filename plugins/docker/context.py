@@ -1,4 +1,4 @@
-"""A build context: which files it holds, a digest of them, and the archive that the engine gets.
+"""A build context: its files, their digest, and the archive that the engine gets.
 
 The digest is computed as pulumi-docker does (`hashContext` in its provider), so that an image does not look
 changed when a stack moves between the two plugins.
@@ -33,14 +33,14 @@ _LETTERS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def go_mode(mode: int) -> str:
-    """Return a file's mode as Go writes it: `-rw-r--r--`, `Lrwxrwxrwx`, `urwxr-xr-x`."""
+    """Return a file's mode in Go's notation: `-rw-r--r--`, `Lrwxrwxrwx`, `urwxr-xr-x`."""
     kind = "".join(letter for holds, letter in _LETTERS if holds(mode)) or "-"
     bits = "".join(letter if mode & (0o400 >> index) else "-" for index, letter in enumerate("rwxrwxrwx"))
     return kind + bits
 
 
 def _matcher(patterns: list[str]) -> Any:
-    """Return the Docker SDK's own matcher of `.dockerignore`, without importing the whole SDK for it."""
+    """Return the Docker SDK's matcher of `.dockerignore`, without an import of the whole SDK."""
     alias = "slipway_docker_sdk"
     if alias not in sys.modules:
         specification = find_spec("docker")
@@ -55,7 +55,7 @@ def _matcher(patterns: list[str]) -> Any:
 
 
 def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
-    """Return the patterns of `DOCKERFILE.dockerignore` or, where there is none, of the context's `.dockerignore`."""
+    """Return the patterns of `DOCKERFILE.dockerignore`, or, if it does not exist, of the context's `.dockerignore`."""
     for file in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
         try:
             lines = [line.strip() for line in file.read_text().splitlines()]
@@ -70,7 +70,7 @@ def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
 def digest(context: Path, dockerfile: Path) -> str:
     """Return the digest of a context's files, of their names and modes, and of the Dockerfile."""
     matcher = _matcher(ignore_patterns(context, dockerfile))
-    matcher.patterns.pop()  # the SDK's own exception for .dockerignore, which the digest does not make
+    matcher.patterns.pop()  # the SDK's exception for .dockerignore, which the digest does not have
     total = hashlib.sha256()
     try:
         _add(total, dockerfile, _DOCKERFILE, 0)
@@ -85,7 +85,7 @@ def digest(context: Path, dockerfile: Path) -> str:
 
 
 def _sorted(names: Iterator[str]) -> list[str]:
-    """Return paths in the order of a walk that goes into each directory when it comes to its name."""
+    """Return paths in the order of a walk in which a directory's contents follow the directory."""
     return sorted(names, key=lambda name: name.split("/"))
 
 
@@ -100,7 +100,7 @@ def _add(total: Any, file: Path, name: str, mode: int) -> None:
 
 
 def _link_target(link: Path) -> str:
-    """Return what a link leads to in the end: relative to the working directory if the link is given so."""
+    """Return the final target of a link, relative to the working directory if link and target are relative."""
     target = os.path.realpath(link, strict=True)
     if link.is_absolute() or os.path.isabs(os.readlink(link)):  # noqa: PTH115, PTH117  # text, not paths
         return target
@@ -108,14 +108,14 @@ def _link_target(link: Path) -> str:
 
 
 def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
-    """Write the context as a tar archive, all root's, and return the Dockerfile's name inside it."""
+    """Write the context as a tar archive owned by root, and return the Dockerfile's name in it."""
     inside = os.path.relpath(dockerfile, context)
     outside = inside.startswith("..")
     patterns = ignore_patterns(context, dockerfile)
-    # The engine needs the Dockerfile, whatever is ignored.
+    # The engine needs the Dockerfile even if a pattern ignores it.
     matcher = _matcher(patterns if outside else [*patterns, f"!{inside}"])
     name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
-    # BuildKit recognises an archive by its first block, which a PAX header would hide.
+    # BuildKit recognises an archive by its first block, which must not be a PAX header.
     with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(dockerfile.resolve(), name, filter=_as_root)
         for path in _sorted(matcher.walk(str(context))):

@@ -1,4 +1,4 @@
-"""docker.Image: an image that is built on the engine, and pushed to a registry."""
+"""docker.Image: an image that is built on the engine and pushed to a registry."""
 
 import os
 import platform
@@ -62,7 +62,7 @@ def check(request: CheckRequest, pulumi: PulumiEngine) -> CheckResponse:
 
 
 def _unqualified(news: Properties) -> list[CheckFailure]:
-    """Refuse to push to a registry that nobody has named."""
+    """Refuse to push an image whose name has no registry."""
     name, registry = plain(news.get("imageName")), plain(news.get("registry"))
     if news.get("skipPush") or not isinstance(name, str) or isinstance(registry, Unknown):
         return []
@@ -72,7 +72,7 @@ def _unqualified(news: Properties) -> list[CheckFailure]:
     return [
         CheckFailure(
             "imageName",
-            f"{name!r} does not say which registry to push to: put it in front, as in `docker.io/{name}`, set "
+            f"{name!r} names no registry to push to: put one in front, as in `docker.io/{name}`, set "
             "`registry.server`, or set `skipPush`",
         )
     ]
@@ -102,7 +102,7 @@ def _require_dockerfile(context: str, dockerfile: str) -> None:
 
 
 def diff(request: DiffRequest) -> DiffResponse:
-    """Compare the inputs of the last build with the new ones; other credentials are no reason to build again."""
+    """Compare the inputs of the last build with the new ones. Changed credentials are no reason to build again."""
     old: Properties = plain(request.olds.get("__inputs", request.old_inputs))
     detailed = {}
     for name in sorted(old.keys() | request.news.keys()):
@@ -117,14 +117,14 @@ def diff(request: DiffRequest) -> DiffResponse:
 
 
 def can_preview(properties: Properties, urn: str, pulumi: PulumiEngine) -> bool:
-    """Say whether a preview has to build, and knows enough for it."""
+    """Say whether a preview must build the image, and knows all inputs."""
     wanted = properties.get("buildOnPreview")
     build = properties.get("build")
     if wanted is False or wanted is None:
         return False
     parts = [wanted, properties.get("imageName"), build]
     if has_unknown(parts) or not isinstance(build, dict):
-        pulumi.log("warning", "Not built in this preview: not all of its inputs are known yet.", urn)
+        pulumi.log("warning", "This preview does not build the image: not all inputs are known yet.", urn)
         return False
     return True
 
@@ -161,7 +161,7 @@ def build(
 
 
 def _account(registry: Any, progress: Any) -> Account | None:
-    """Return who to be at the image's registry; None leaves it to the provider and Docker's own configuration."""
+    """Return the account at the image's registry; None means the provider's or Docker's own configuration."""
     username, password = registry.get("username"), registry.get("password")
     if username and password:
         return Account(username, password)

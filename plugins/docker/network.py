@@ -21,7 +21,7 @@ from plugins.protocol.properties import Properties, Unknown
 
 
 def create(request: CreateRequest, engine: Engine) -> CreateResponse:
-    """Make a network."""
+    """Create a network."""
     planned = plan(request.properties, NETWORK.attributes)
     given = {name: None if isinstance(value, Unknown) else value for name, value in planned.items()}
     try:
@@ -106,7 +106,7 @@ def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
 
 
 def delete(request: DeleteRequest, engine: Engine) -> None:
-    """Remove the network, once the last container has left it; one that is gone already is no failure."""
+    """Remove the network when no container uses it any more. It is no failure if it is already gone."""
     try:
         retry_while("has active endpoints", lambda: engine.client.remove_network(request.id))
     except NotFoundError:
@@ -116,7 +116,7 @@ def delete(request: DeleteRequest, engine: Engine) -> None:
 
 
 def get_network(arguments: Properties, engine: Engine) -> Properties:
-    """Return what getNetwork says of the network with the name `arguments["name"]`."""
+    """Return the result of getNetwork for the network with the name `arguments["name"]`."""
     name = str(arguments.get("name", ""))
     try:
         with engine_errors():

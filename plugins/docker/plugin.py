@@ -1,4 +1,4 @@
-"""The plugin: the provider's own configuration, and which module answers for which type of resource."""
+"""The plugin: the provider's own configuration, and the module for each type of resource."""
 
 import json
 from collections.abc import Callable
@@ -39,9 +39,9 @@ SETTINGS = frozenset(
         *("disableDockerDaemonCheck", "host", "registryAuth", "version"),
     }
 )
-"""What a docker.Provider may be given here."""
+"""The settings of a docker.Provider that this plugin supports."""
 
-_REMEDY = "leave it away, or use the official plugin"
+_REMEDY = "leave it out, or use the official plugin"
 
 IMAGE = "docker:index/image:Image"
 
@@ -55,7 +55,7 @@ SCHEMAS: dict[str, Schema] = {
 
 
 class Operations(NamedTuple):
-    """What a type of resource does with an engine."""
+    """The operations of a type of resource on an engine."""
 
     create: Callable[[CreateRequest, Engine], CreateResponse]
     read: Callable[[ReadRequest, Engine], tuple[str, State] | None]
@@ -67,7 +67,7 @@ class Docker(Provider):
     """One Docker Engine, as a Pulumi provider."""
 
     name, version = "docker", "5.1.0"
-    # No secrets: the official plugin takes none either, and the engine keeps what is secret by itself.
+    # Without `accept_secrets`, as in the official plugin: the engine marks the outputs secret itself.
     features = Features(supports_autonaming_configuration=True)
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Docker(Provider):
         self._engine: Engine | None = None
 
     def check_config(self, request: CheckRequest) -> CheckResponse:
-        """Refuse settings that this plugin lacks, and keep the registries' passwords secret."""
+        """Refuse unsupported settings, and mark the registries' passwords secret."""
         failures = [
             CheckFailure(name, f"Slipway's stand-in plugin does not support the provider's {name}: {_REMEDY}")
             for name, value in request.news.items()
@@ -90,11 +90,11 @@ class Docker(Provider):
         return CheckResponse(checked, failures)
 
     def diff_config(self, request: DiffRequest) -> DiffResponse:
-        """Never replace a provider: another address of an engine is still the same engine."""
+        """Never replace a provider: a changed address still leads to the same engine."""
         return DiffResponse()
 
     def configure(self, request: ConfigureRequest) -> None:
-        """Look whether the engine answers; Failure where it does not."""
+        """Ping the engine; Failure if it does not answer."""
         if has_unknown(request.arguments.get("host")):
             return
         engine = Engine(request.arguments)
@@ -131,7 +131,7 @@ class Docker(Provider):
         return compare(request, _schema(request.type))
 
     def create(self, request: CreateRequest) -> CreateResponse:
-        """Make a resource, or foretell it."""
+        """Create a resource; in a preview, predict its state."""
         if request.type == IMAGE:
             return self._build(request.urn, request.properties, preview=request.preview)
         schema = _schema(request.type)
@@ -144,7 +144,7 @@ class Docker(Provider):
     def read(self, request: ReadRequest) -> ReadResponse:
         """Look a resource up."""
         if request.type == IMAGE:
-            # Like the official plugin: what was built and pushed is not looked at again.
+            # Like the official plugin: a refresh does not look at an image.
             return ReadResponse(request.id, request.properties, request.inputs)
         schema = _schema(request.type)
         try:
@@ -161,7 +161,7 @@ class Docker(Provider):
         return ReadResponse(resource_id, write(resource_id, state, schema, timeout=request.timeout), now)
 
     def update(self, request: UpdateRequest) -> UpdateResponse:
-        """Change a resource in place, or foretell it."""
+        """Change a resource in place; in a preview, predict its state."""
         if request.type == IMAGE:
             return UpdateResponse(self._build(request.urn, request.news, preview=request.preview).properties)
         schema = _schema(request.type)
@@ -199,7 +199,7 @@ class Docker(Provider):
         return image.build(urn, properties, self._connected(), self.engine, self.cancelled, preview=preview)
 
     def _operations(self, kind: str) -> Operations:
-        """Return what a type of resource does; its module is imported only now, for its engine is needed."""
+        """Return the operations of a type of resource, and import its module, which a preview does not need."""
         if kind == "docker:index/container:Container":
             from plugins.docker import container
 
@@ -227,12 +227,12 @@ class Docker(Provider):
 
 
 def _account_failures(accounts: str) -> list[CheckFailure]:
-    """Refuse what this plugin cannot do with registries; `accounts` is the JSON that Pulumi's SDK makes."""
+    """Refuse unsupported settings of registries. `accounts` is the JSON of Pulumi's SDK."""
     try:
         entries = json.loads(accounts)
         names = {name for entry in entries for name, value in entry.items() if value is not None}
     except (ValueError, AttributeError, TypeError):
-        return [CheckFailure("registryAuth", "registryAuth has to be a list of registries")]
+        return [CheckFailure("registryAuth", "registryAuth must be a list of registries")]
     return [
         CheckFailure(
             f"registryAuth.{name}",
@@ -243,7 +243,7 @@ def _account_failures(accounts: str) -> list[CheckFailure]:
 
 
 def _compact(accounts: str) -> str:
-    """Return JSON as Go writes it."""
+    """Return JSON in the form in which Go writes it."""
     text = json.dumps(json.loads(accounts), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -255,9 +255,9 @@ def _schema(kind: str) -> Schema:
 
 
 def _unchanged(request: UpdateRequest, state: State, changed: set[str], engine: Engine) -> State:
-    """Change nothing at the engine: only what Pulumi does with the resource has changed."""
+    """Change nothing on the engine: the changed properties concern only Pulumi."""
     return state
 
 
 def _nothing(request: DeleteRequest, engine: Engine) -> None:
-    """Leave everything as it is: the official plugin does not remove tags either."""
+    """Do nothing: like the official plugin, leave the tag on the engine."""

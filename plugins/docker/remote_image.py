@@ -1,4 +1,4 @@
-"""docker.RemoteImage, an image that is pulled, and docker.Tag, a further name of an image."""
+"""docker.RemoteImage, a pulled image, and docker.Tag, another name of an image."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from plugins.protocol.properties import Properties
 
 
 def create(request: CreateRequest, engine: Engine) -> CreateResponse:
-    """Pull an image, unless the engine has it under this name already."""
+    """Pull an image, unless the engine already has an image of this name."""
     planned = plan(request.properties, REMOTE_IMAGE.attributes)
     image = find(planned, engine)
     state = settle(planned, _observe(image, planned["name"]), REMOTE_IMAGE.attributes)
@@ -21,7 +21,7 @@ def create(request: CreateRequest, engine: Engine) -> CreateResponse:
 
 
 def find(planned: State, engine: Engine) -> Properties:
-    """Return the image that a RemoteImage means, pulled if need be."""
+    """Return the image of a RemoteImage, and pull it first if the engine lacks it."""
     try:
         return engine.image(planned["name"], platform=planned["platform"])
     except EngineError as error:
@@ -33,7 +33,7 @@ def _observe(image: Mapping[str, Any], name: str) -> State:
 
 
 def repo_digest(image: Mapping[str, Any], name: str) -> str:
-    """Return the digest of `image` at the repository of `name`; empty where no registry is known to have it."""
+    """Return the digest of `image` in the repository of `name`; empty if the engine knows no digest."""
     digests: list[str] = image.get("RepoDigests") or []
     if name in digests:
         return name
@@ -45,7 +45,7 @@ def repo_digest(image: Mapping[str, Any], name: str) -> str:
 
 
 def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
-    """Return the image's id and state, or None if the engine has it no more."""
+    """Return the image's id and state, or None if the engine does not have it any more."""
     name = request.properties.get("name", "")
     image = engine.local_image(name)
     if image is None:
@@ -55,7 +55,7 @@ def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
 
 
 def delete(request: DeleteRequest, engine: Engine) -> None:
-    """Remove the image from the engine, unless it is to be kept; one that is gone already is no failure."""
+    """Remove the image from the engine, unless `keepLocally` is set. It is no failure if it is already gone."""
     state = request.properties
     if state.get("keepLocally"):
         return
@@ -69,7 +69,7 @@ def delete(request: DeleteRequest, engine: Engine) -> None:
 
 
 def create_tag(request: CreateRequest, engine: Engine) -> CreateResponse:
-    """Give an image a further name."""
+    """Give an image another name."""
     planned = plan(request.properties, TAG.attributes)
     source, target = planned["sourceImage"], planned["targetImage"]
     repository, colon, tag = target.rpartition(":")
@@ -87,5 +87,5 @@ def create_tag(request: CreateRequest, engine: Engine) -> CreateResponse:
 
 
 def read_tag(request: ReadRequest, engine: Engine) -> tuple[str, State]:
-    """Return the tag's id and state: nobody looks whether it is still there, as in the official plugin."""
+    """Return the tag's id and state; like the official plugin, without a request to the engine."""
     return request.id, from_pulumi(request.properties, TAG.attributes)

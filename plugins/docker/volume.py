@@ -21,7 +21,7 @@ from plugins.protocol.properties import Unknown
 
 
 def create(request: CreateRequest, engine: Engine) -> CreateResponse:
-    """Make a volume, or take over the one that has the name already."""
+    """Create a volume, or take over an existing one of the same name."""
     planned = plan(request.properties, VOLUME.attributes)
     given = {name: None if isinstance(value, Unknown) else value for name, value in planned.items()}
     try:
@@ -60,7 +60,7 @@ def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
 
 
 def delete(request: DeleteRequest, engine: Engine) -> None:
-    """Remove the volume and its data, once the last container is gone; a volume that is gone is no failure."""
+    """Remove the volume and its data when no container uses it any more. It is no failure if it is already gone."""
     try:
         retry_while("volume is in use", lambda: engine.client.remove_volume(request.id, force=True))
     except NotFoundError:

@@ -8,6 +8,10 @@ import gc
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 LATER = [
     "plugins.docker.plugin",
     "plugins.command.plugin",
@@ -75,10 +79,22 @@ def _import_grpc() -> None:
 
 
 def import_common() -> None:
-    """Import what every plugin needs."""
-    # Imports leave no garbage behind.
+    """Import what every plugin needs.
+
+    The garbage collector is off until `import_plugin` has returned: imports leave no garbage behind.
+    """
     gc.disable()
     _find_packages()
     _stub_pulumi()
     _import_grpc()
     import plugins.protocol.server  # noqa: F401
+
+
+def import_plugin(name: str) -> "Any":
+    """Import and return the package of the plugin `name`."""
+    from importlib import import_module
+
+    plugin = import_module(f"plugins.{name}")
+    gc.freeze()
+    gc.enable()
+    return plugin

@@ -60,15 +60,10 @@ def _be_fork_server(cli: int) -> None:
 
 
 def _serve(arguments: list[str], cli_ends: "Callable[[float], bool]") -> None:
-    import gc
-    from importlib import import_module
-
     from plugins.protocol.server import serve
+    from plugins.start.imports import import_plugin
 
-    plugin = import_module(f"plugins.{arguments[0]}")
-    gc.freeze()
-    gc.enable()
-    serve(plugin.provider(), arguments[1:], cli_ends)
+    serve(import_plugin(arguments[0]).provider(), arguments[1:], cli_ends)
 
 
 def _parent_ends(seconds: float) -> bool:

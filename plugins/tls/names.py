@@ -15,7 +15,7 @@ KEY_USAGES: Final = {
     "encipher_only": "encipher_only",
     "decipher_only": "decipher_only",
 }
-"""Of `allowedUses`, the key usages (RFC 5280, 4.2.1.3), with their names in `cryptography`."""
+"""The key usages among `allowedUses` (RFC 5280, 4.2.1.3), and their names in `cryptography`."""
 
 EXTENDED_KEY_USAGES: Final = {
     "any_extended": "2.5.29.37.0",
@@ -26,7 +26,7 @@ EXTENDED_KEY_USAGES: Final = {
     "timestamping": "1.3.6.1.5.5.7.3.8",
     "ocsp_signing": "1.3.6.1.5.5.7.3.9",
 }
-"""Of `allowedUses`, the extended key usages (RFC 5280, 4.2.1.12), with their object identifiers."""
+"""The extended key usages among `allowedUses` (RFC 5280, 4.2.1.12), and their object identifiers."""
 
 TEXTS: Final = Field(list, items=Field())
 """A list of texts."""
@@ -43,4 +43,4 @@ SUBJECT: Final = {
     "serialNumber": Field(),
     "emailAddress": Field(),
 }
-"""The attributes of a `subject`, in the order in which Go's pkix.Name writes them."""
+"""The attributes of a `subject`, in the order of Go's pkix.Name."""

@@ -1,4 +1,4 @@
-"""What the aws stand-in says where AWS cannot be asked: one sentence, with a remedy and without credentials."""
+"""The aws stand-in's errors if AWS cannot be reached: one sentence, with a remedy and without credentials."""
 
 import http.server
 import json
@@ -86,15 +86,15 @@ def test_no_credentials(url: str) -> None:
     with pytest.raises(Failure) as raised:
         configure(region=REGION, endpoints=endpoints(url))
     assert str(raised.value) == (
-        "STS cannot be asked to GetCallerIdentity: there are no AWS credentials (Unable to locate credentials): set "
-        "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "
+        "STS cannot be reached for GetCallerIdentity: no AWS credentials were found (Unable to locate credentials): "
+        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "
         "`aws sts get-caller-identity` shows whether they work"
     )
 
 
 def test_a_profile_that_is_not_there(url: str) -> None:
     with pytest.raises(
-        Failure, match=r"The config profile \(ops\) could not be found: name one of ~/\.aws/config"
+        Failure, match=r"The config profile \(ops\) could not be found: name a profile of ~/\.aws/config"
     ):
         configure(region=REGION, profile="ops", endpoints=endpoints(url))
 
@@ -120,13 +120,13 @@ def test_nobody_is_asked_for_a_code(url: str, tmp_path: Path) -> None:
     (tmp_path / "credentials").write_text(
         f"[me]\naws_access_key_id = {KEYS[0]}\naws_secret_access_key = {KEYS[1]}\n"
     )
-    with pytest.raises(Failure, match="the AWS profile asks for a code of your MFA device"):
+    with pytest.raises(Failure, match="the AWS profile needs a code of your MFA device"):
         configure(region=REGION, profile="ops", endpoints=endpoints(url))
 
 
 def test_a_request_that_aws_does_not_know_shows_no_values(url: str) -> None:
     cloud = configured(url)._connected()
-    with pytest.raises(Failure, match="the request is not one that AWS knows") as raised:
+    with pytest.raises(Failure, match="the request is not valid") as raised:
         cloud.call(
             "ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "KeyName": {"the": "secret, type: x"}}
         )
@@ -152,7 +152,7 @@ def test_a_region_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure) as raised:
         configure(region="eu-cental-1", endpoints=endpoints("http://127.0.0.1:9"))
     assert str(raised.value) == (
-        "STS cannot be asked to GetCallerIdentity: nothing answers there (Could not connect to the endpoint URL: "
+        "STS cannot be reached for GetCallerIdentity: no server answers (Could not connect to the endpoint URL: "
         "\"http://127.0.0.1:9/\"). Is 'eu-cental-1' a region of AWS, and is the network up?"
     )
 
@@ -202,7 +202,9 @@ def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     with (
         answering(200, "", seconds=10) as (url, _),
-        pytest.raises(Failure, match=r"STS cannot be asked to GetCallerIdentity: no answer in time \(Read"),
+        pytest.raises(
+            Failure, match=r"STS cannot be reached for GetCallerIdentity: no answer in time \(Read"
+        ),
     ):
         configure(**settings(url))
 
@@ -236,7 +238,7 @@ def test_a_setting_that_cannot_be_read_is_named(url: str) -> None:
         .check_config(CheckRequest("urn", "aws", "p", {}, {"endpoints": f'[{{"s3": "{url}"}}]'}))
         .failures
     )
-    assert failure.reason.endswith("not s3")
+    assert "does not use s3: leave it out of `endpoints`" in failure.reason
 
 
 def test_waiting_ends_with_the_update(url: str) -> None:

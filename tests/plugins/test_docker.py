@@ -289,7 +289,7 @@ def test_durations_are_gos(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 s", "s", "1d"])
 def test_other_text_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         nanoseconds(text)
 
 

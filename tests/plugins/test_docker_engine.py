@@ -146,7 +146,7 @@ def test_a_container_with_everything_lives_as_recorded(plugin: Docker, image: st
         update = replaced(call("03-unchanged", "Update", CONTAINER, "full"), ours)
         assert differences(update, answer(plugin, update), BY_CHANCE) == []
 
-        # Killed behind our back: it no longer must run, and publishes nothing.
+        # Someone kills the container: `mustRun` is false now, and it publishes no ports.
         docker("kill", got["id"])
         refresh = replaced(call("06-refresh", "Read", CONTAINER, "full"), changes)
         refresh.request["id"] = got["id"]
@@ -254,7 +254,7 @@ def test_a_container_that_cannot_be_set_up_is_not_left_behind(plugin: Docker, im
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"tests": ["CMD", "/bin/absent"]}, "Container is unhealthy; its last health check said: "),
+        ({"tests": ["CMD", "/bin/absent"]}, "Container is unhealthy; the last health check's output: "),
         (None, "no health check"),
     ],
 )

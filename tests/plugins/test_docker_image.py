@@ -199,7 +199,7 @@ def test_data_is_handed_on_and_repeated_progress_is_not_shown() -> None:
     [
         ({"error": "short", "errorDetail": {"message": "long"}}, "long"),
         ({"error": "x", "errorDetail": {"code": 401, "message": "x"}}, "authentication is required"),
-        ({"error": "EOF"}, "EOF: most likely the registry's credentials or its name are wrong"),
+        ({"error": "EOF"}, "EOF: the registry's name or credentials are probably wrong"),
     ],
 )
 def test_an_error_in_the_stream_ends_it(message: dict[str, Any], text: str) -> None:

@@ -70,7 +70,7 @@ def test_an_engine_that_is_not_known_yet_is_not_asked() -> None:
         ({"host": "tcp://web:2376", "caMaterial": "x"}, "must all be specified"),
         (
             {"host": "tcp://web:2376", "caMaterial": "x", "certMaterial": "x", "keyMaterial": "x"},
-            "make no TLS configuration",
+            "are not a valid TLS configuration",
         ),
         ({"host": "tcp://web:2376", "certPath": "/absent"}, "/absent"),
     ],

@@ -92,7 +92,7 @@ def test_every_unknown_is_one() -> None:
 def test_unknown_signatures_and_values_are_refused() -> None:
     with pytest.raises(ValueError, match="signature nobody-knows"):
         decode(encode({"4dabf18193072939515e22adb298388d": "nobody-knows"}))
-    with pytest.raises(TypeError, match="a set is no property value"):
+    with pytest.raises(TypeError, match="a set is not a property value"):
         encode({1})
 
 
