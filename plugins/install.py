@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import child_environment
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("plugins",)
 """The packages that the plugins consist of, in `ROOT`. `toolchain/plugins.py` names a PULUMI_HOME after them."""
@@ -54,7 +56,7 @@ def _compile(target: Path, python: Path) -> Path:
         shutil.copytree(ROOT / package, target / package, ignore=ignored)
     # Python need not compare the compiled files with their sources at each start: the sources never change there.
     compile_all = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compile_all, str(target)], check=True)
+    subprocess.run([*compile_all, str(target)], env=child_environment.of("python"), check=True)
     return target
 
 
