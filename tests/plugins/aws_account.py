@@ -1,4 +1,4 @@
-"""What the tests of the aws stand-in share: an AWS that moto plays over HTTP, and an engine that drives the plugin."""
+"""Shared by the tests of the aws stand-in: moto as AWS over HTTP, and a driver that acts as the engine."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ SERVICES = ("backup", "ec2", "iam", "route53", "ssm", "sts")
 
 @contextmanager
 def account() -> Iterator[str]:
-    """An empty account of AWS, at the URL."""
+    """The URL of an empty AWS account."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -41,7 +41,7 @@ def account() -> Iterator[str]:
 
 
 def settings(url: str, **others: Any) -> Properties:
-    """The configuration of an aws.Provider for it, as the SDK sends it."""
+    """The configuration of an aws.Provider for that account, as Pulumi's SDK sends it."""
     return {
         "accessKey": KEYS[0],
         "secretKey": KEYS[1],
@@ -53,7 +53,7 @@ def settings(url: str, **others: Any) -> Properties:
 
 
 def client(url: str, service: str) -> Any:
-    """A client of its own, which knows nothing of the plugin."""
+    """A boto3 client, independent of the plugin."""
     access, secret = KEYS
     return boto3.client(
         service,
@@ -65,14 +65,14 @@ def client(url: str, service: str) -> Any:
 
 
 def configured(url: str, **others: Any) -> Aws:
-    """The plugin, for this account."""
+    """The plugin, configured for this account."""
     plugin = Aws()
     plugin.configure(ConfigureRequest(settings(url, **others), "urn", "aws", "id"))
     return plugin
 
 
 class Resource(NamedTuple):
-    """A resource as the engine remembers it."""
+    """A resource in the engine's state."""
 
     type: str
     id: str
@@ -81,7 +81,7 @@ class Resource(NamedTuple):
 
 
 class Driver:
-    """Does with a plugin what Pulumi's engine does."""
+    """Calls a plugin as Pulumi's engine does."""
 
     def __init__(self, plugin: Aws) -> None:
         self.plugin = plugin
@@ -114,14 +114,14 @@ class Driver:
         return resource._replace(inputs=inputs, outputs=self.plugin.update(request).properties)
 
     def refresh(self, resource: Resource) -> Resource | None:
-        """The resource as it is now; None if it is gone."""
+        """The refreshed resource; None if it is gone."""
         found = self.plugin.read(
             ReadRequest("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs)
         )
         return resource._replace(inputs=found.inputs, outputs=found.properties) if found.id else None
 
     def drift(self, resource: Resource) -> DiffResponse:
-        """What a refresh shows as changed: the engine compares with the inputs of before."""
+        """The changes that a refresh shows: the engine compares with the inputs before it."""
         now = self.refresh(resource)
         assert now is not None
         return self.plugin.diff(

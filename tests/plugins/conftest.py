@@ -1,4 +1,4 @@
-"""What the plugins' tests share."""
+"""Fixtures of the plugins' tests."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.plugins.ssh_server import SSHServer
 
 
 class Messages(Engine):
-    """An engine that only remembers what it was told."""
+    """An engine that keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()

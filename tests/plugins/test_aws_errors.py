@@ -46,7 +46,7 @@ def endpoints(url: str) -> str:
 
 @contextmanager
 def answering(status: int, body: str, *, seconds: float = 0.0) -> Iterator[tuple[str, list[str]]]:
-    """An AWS that says the same to everything; yields its URL and what it was asked."""
+    """A server that gives the same answer to every call; yields its URL and the requests."""
     asked: list[str] = []
     done = threading.Event()
 
@@ -112,7 +112,7 @@ def test_a_profile_and_the_environment_are_taken(
     configure(region=REGION)
 
 
-def test_nobody_is_asked_for_a_code(url: str, tmp_path: Path) -> None:
+def test_no_prompt_for_an_mfa_code(url: str, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         "[profile ops]\nrole_arn = arn:aws:iam::123456789012:role/ops\nsource_profile = me\n"
         "mfa_serial = arn:aws:iam::123456789012:mfa/me\n"
@@ -146,7 +146,7 @@ def test_a_region_that_aws_does_not_have() -> None:
         configure(region="eu-cental-1", skipRegionValidation="false")
 
 
-def test_a_region_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_where_no_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with pytest.raises(Failure) as raised:
@@ -180,7 +180,7 @@ def test_credentials_that_aws_refuses(code: str, remedy: str) -> None:
     assert not any(secret in text for secret in (*KEYS, "the-session-token"))
 
 
-def test_throttling_is_tried_again_and_then_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_is_tried_again_and_then_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     body = ec2_refusal("RequestLimitExceeded", "Request limit exceeded.")
     with answering(503, body) as (url, asked):

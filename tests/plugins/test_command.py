@@ -1,4 +1,4 @@
-"""The command stand-in against what pulumi-command answered, and on real shells and SSH connections."""
+"""The command stand-in against the recordings of pulumi-command, and on real shells and SSH connections."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ def test_answers_exactly_as_recorded(call: Call) -> None:
 @pytest.mark.parametrize("call", recorded("command", method="Diff"), ids=str)
 def test_finds_the_recorded_differences(call: Call) -> None:
     got = answer(Command(), call)
-    # The official plugin names them in any order, which differs from run to run.
+    # The official plugin's order differs from run to run.
     for diff in (got, call.response or {}):
         if "diffs" in diff:
             diff["diffs"].sort()
@@ -55,7 +55,7 @@ def test_finds_the_recorded_differences(call: Call) -> None:
     recorded("command", method="Create", preview=True) + recorded("command", method="Update", preview=True),
     ids=str,
 )
-def test_foretells_what_was_recorded(call: Call) -> None:
+def test_predicts_what_was_recorded(call: Call) -> None:
     shapes = (
         {} if call.type == COPY or call.method == "Update" else {"id": f"{call.request['name']}[0-9a-f]{{8}}"}
     )
@@ -143,7 +143,9 @@ def run(plugin: Command, kind: str, *, timeout: float = 0.0, **inputs: Any) -> d
         ("none", []),
     ],
 )
-def test_output_is_shown_while_it_comes(logging: str | None, shown: list[str], messages: Messages) -> None:
+def test_output_is_shown_while_the_command_runs(
+    logging: str | None, shown: list[str], messages: Messages
+) -> None:
     given: dict[str, Any] = {} if logging is None else {"logging": logging}
     script = "echo out; sleep 0.1; echo err >&2; sleep 0.1; printf end"
     made = run(command(messages), LOCAL, create=script, **given)
@@ -231,7 +233,7 @@ def test_assets_are_what_the_patterns_find(tmp_path: Path, messages: Messages) -
 
 
 def ends_early(work: Callable[[], Any], within: float) -> str:
-    """Run `work`, which has to fail `within` seconds, and return how it failed."""
+    """Run `work`, which must fail `within` seconds, and return its error."""
     begin = time.monotonic()
     with pytest.raises(Failure) as raised:
         work()
@@ -263,7 +265,7 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def test_after_a_cancellation_nothing_is_begun(messages: Messages) -> None:
+def test_no_command_starts_after_a_cancellation(messages: Messages) -> None:
     plugin = command(messages)
     plugin.cancelled.set()
     with pytest.raises(Failure, match="cancelled"):
@@ -311,7 +313,7 @@ def test_the_previous_output_is_offered_to_the_host(ssh_server: SSHServer, messa
     assert ssh_server.environments == [{"PULUMI_COMMAND_STDOUT": "before"}, {}]
 
 
-def test_any_host_key_is_taken_where_none_is_pinned(ssh_server: SSHServer, messages: Messages) -> None:
+def test_any_host_key_is_accepted_if_none_is_pinned(ssh_server: SSHServer, messages: Messages) -> None:
     connection = ssh_server.connection()
     del connection["hostKey"]
     assert run(command(messages), REMOTE, connection=connection, create="echo a")["stdout"] == "a"
@@ -322,7 +324,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_dialling_is_repeated_and_told(messages: Messages) -> None:
+def test_failed_dials_are_repeated_and_reported(messages: Messages) -> None:
     port = free_port()
     connection = {"host": "127.0.0.1", "port": port, "password": "x", "dialErrorLimit": 2}
     text = ends_early(lambda: run(command(messages), REMOTE, connection=connection, create="true"), 5)
@@ -434,7 +436,7 @@ def test_a_directory_is_copied(
     (tmp_path / "from/a").mkdir(parents=True)
     (tmp_path / "from/a/b").write_text("content")
     source = Archive(path=f"{tmp_path}/from{ending}", hash="1")
-    for _ in range(2):  # it may be there already
+    for _ in range(2):  # the directory may already exist
         run(
             command(messages),
             COPY,

@@ -1,4 +1,4 @@
-"""The docker stand-in's inputs, differences and requests: what needs neither a recording nor an engine."""
+"""The docker stand-in's inputs, differences and requests, as far as they need neither recordings nor an engine."""
 
 import io
 import tarfile
@@ -205,7 +205,7 @@ def test_only_another_registry_builds_again_not_another_password(
     assert Docker().diff(diff).changes is changes
 
 
-# What the engine is asked
+# Requests to the engine
 
 
 def planned(**inputs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The docker stand-in with a real Docker Engine, against what pulumi-docker answered with one."""
+"""The docker stand-in with a real Docker Engine, against the recordings of pulumi-docker."""
 
 import io
 import json
@@ -77,7 +77,7 @@ def named(each: Call) -> str:
 
 
 def replaced(each: Call, changes: dict[Any, Any]) -> Call:
-    """The same call, with other values: an image that is here, a port that is free, an id that is ours."""
+    """The same call with values for this machine: an existing image, a free port, a new id."""
 
     def change(value: Any) -> Any:
         if isinstance(value, dict):
@@ -141,7 +141,7 @@ def test_a_container_with_everything_lives_as_recorded(plugin: Docker, image: st
             got["properties"]["memorySwap"] = 512  # an engine that cannot limit swap
         assert differences(container, got, BY_CHANCE) == []
 
-        # A second `up` takes back what the engine made of the memory; nothing else changes.
+        # A second `up` restores the memory settings that the engine changed; nothing else changes.
         ours = {**changes, container.response["id"]: got["id"]} if container.response else {}
         update = replaced(call("03-unchanged", "Update", CONTAINER, "full"), ours)
         assert differences(update, answer(plugin, update), BY_CHANCE) == []
@@ -167,7 +167,7 @@ def test_a_container_with_everything_lives_as_recorded(plugin: Docker, image: st
     finally:
         for kind, one in ((CONTAINER, "container"), (NETWORK, "network"), (VOLUME, "volume")):
             if "id" in made.get(one, {}):
-                for _ in range(2):  # the second time it is gone already
+                for _ in range(2):  # the second time the container is already gone
                     plugin.delete(
                         DeleteRequest("urn:x", "x", kind, made[one]["id"], {"removeVolumes": True}, {})
                     )
@@ -180,7 +180,7 @@ def test_a_container_that_ends_at_once_is_accepted_as_recorded(plugin: Docker, i
     recording = replaced(call("08-fail-exits", "Create", CONTAINER, "exits"), {"registry:3": image})
     got = answer(plugin, recording)
     try:
-        # Whether it still has an address when it is looked at is a matter of microseconds.
+        # The container may or may not have an address at this moment.
         shapes = {**BY_CHANCE, "properties.networkDatas*": ".*"}
         assert recording.response is not None
         for one in (got, recording.response):
@@ -208,7 +208,7 @@ def test_a_taken_port_leaves_a_container_that_says_so(plugin: Docker, image: str
         )
         assert str(port) in str(failed.value)
         assert {**failed.value.properties, "id": expected["id"]} == expected
-        # The next update, for which nothing has changed, starts it.
+        # The next update, without a change, starts the container.
         update = UpdateRequest("urn", "port", CONTAINER, failed.value.id, expected, request["properties"], {})
         assert plugin.update(update).properties["ports"][0]["external"] == port
         assert docker("inspect", "--format", "{{.State.Running}}", failed.value.id) == "true"
@@ -383,7 +383,7 @@ def test_a_pulled_image_and_its_tag_live_as_recorded(plugin: Docker, image: str)
     image_id = docker("inspect", "--format", "{{.Id}}", image)
     recording = call("02-create", "Create", REMOTE_IMAGE, "rem-tag")
     properties = {**recording.request["properties"], "name": image}
-    # It is there already, so nothing is pulled: no registry has it.
+    # The engine has the image, so it does not pull it: no registry has it.
     created = plugin.create(CreateRequest("urn:x", "x", REMOTE_IMAGE, properties))
     assert recording.response is not None
     expected = {

@@ -35,7 +35,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_digest_is_the_official_plugins(tmp_path: Path) -> None:
-    """The context of 08-fail-build is known: with it, this is the digest that was recorded."""
+    """The context of 08-fail-build is known, and so is its recorded digest."""
     (call,) = recorded("docker", file="08-fail-build", method="Create")
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\nCOPY absent /x\n")
@@ -169,7 +169,7 @@ REPORT = (
     "Cm8KR3NoYTI1NjoyZjJmZDMzZjMyZGMwYWM3NDJmZjEzZDdiNWYyZDI4NzUyNmYyNGQxZGM5M2Y1OTYzYjgyZGVmYTM0M2UzMGNjGiRb"
     "aW50ZXJuYWxdIGxvYWQgcmVtb3RlIGJ1aWxkIGNvbnRleHQqCwjMz4XYBhCjx6Ez"
 )
-"""What an engine said when it began to load a build's context (cut down to that)."""
+"""An engine's message at the start of loading a build's context (shortened)."""
 
 
 def follow(*messages: dict[str, Any]) -> tuple[list[Any], Listener, Progress]:

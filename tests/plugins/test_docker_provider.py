@@ -1,4 +1,4 @@
-"""The docker provider's own configuration, and the way to an engine."""
+"""The docker provider's own configuration, and the connection to an engine."""
 
 import json
 import os
@@ -142,7 +142,7 @@ class Authority:
 
 
 class TlsFront:
-    """A TCP port with mutual TLS in front of something that answers: what `dockerd --tlsverify` does."""
+    """A TCP port with mutual TLS in front of an engine, like `dockerd --tlsverify`."""
 
     def __init__(self, authority: Authority, behind: str | None) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -233,7 +233,7 @@ def test_the_key_leaves_no_file_behind(authority: Authority) -> None:
 
 @pytest.mark.engine
 def test_operations_go_through_mutual_tls_too(authority: Authority, tmp_path: Path) -> None:
-    configured()  # skips where there is no engine
+    configured()  # skips without an engine
     front = TlsFront(authority, "/var/run/docker.sock")
     front.start(tmp_path)
     certificate, key = authority.leaf()

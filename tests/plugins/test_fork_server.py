@@ -47,7 +47,7 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program as the engine starts a plugin: in a process group of its own, with pipes."""
+    """Starts a program as the engine starts a plugin: in its own process group, with pipes."""
     started: list[Started] = []
     # To the plugins this process is the CLI. It outlives the test, so the test must end its fork server.
     _end_fork_server(os.getpid())
@@ -129,7 +129,7 @@ def test_the_first_plugin_is_forked_if_the_fork_server_is_ready(start: Start) ->
     ready = start(str(MAIN), "fork-server", str(os.getpid()))
     _eventually(lambda: _has_fork_server(os.getpid()))
     late = start(str(MAIN), "fork-server", str(os.getpid()))
-    assert late.wait(timeout=5) == 0, "there is one already"
+    assert late.wait(timeout=5) == 0, "the CLI has a fork server already"
     first = start(str(MAIN), "docker", "127.0.0.1:1")
     assert _answers(_line(first))
     assert not _imported_grpc(first), "it serves itself"

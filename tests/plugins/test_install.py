@@ -1,4 +1,4 @@
-"""How the stand-ins get into a PULUMI_HOME, with a CLI that only does what `pulumi plugin install --file` does."""
+"""The installation of the stand-ins in a PULUMI_HOME, with a CLI that only has `pulumi plugin install --file`."""
 
 import subprocess
 import sys

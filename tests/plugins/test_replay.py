@@ -1,4 +1,4 @@
-"""The replay harness itself: it must notice what differs."""
+"""The replay harness: it must notice differences."""
 
 from plugins.protocol.messages import CheckRequest, CheckResponse, Failure
 from plugins.protocol.provider import Provider

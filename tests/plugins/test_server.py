@@ -128,7 +128,7 @@ def engine() -> Iterator[tuple[str, EngineService]]:
     engine_server.stop(None)
 
 
-def test_the_greeting_tells_features_and_version(stub: Stub) -> None:
+def test_the_handshake_has_features_and_version(stub: Stub) -> None:
     greeted = stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=""))
     assert (greeted.accept_secrets, greeted.accept_resources, greeted.accept_outputs) == (True, False, True)
     assert stub.GetPluginInfo(empty_pb2.Empty()).version == "1.2.3"
@@ -147,7 +147,7 @@ def test_check_carries_seed_and_autonaming(stub: Stub) -> None:
     assert checked == {"a": 1, "mode": "ENFORCE", "seed": "01ff"}
 
 
-def test_the_value_of_a_bad_input_stays_unsaid(stub: Stub) -> None:
+def test_the_value_of_a_bad_input_is_not_shown(stub: Stub) -> None:
     # Given the property's name, the engine would print its value, secret or not.
     checked = stub.Check(provider_pb2.CheckRequest(news=encode_properties({"a": Secret("bad")})))
     assert [(failure.property, failure.reason) for failure in checked.failures] == [("", "a: it has to go")]
@@ -186,7 +186,7 @@ def failed(call: Callable[[], Any]) -> grpc.Call:
     return cast("grpc.Call", raised.value)
 
 
-def test_what_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
+def test_a_method_that_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
     error = failed(lambda: stub.Delete(provider_pb2.DeleteRequest()))
     assert (error.code(), error.details()) == (grpc.StatusCode.UNIMPLEMENTED, "Delete is not implemented")
     assert (
@@ -195,7 +195,7 @@ def test_what_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
     )
 
 
-def test_a_fault_of_the_plugin_is_told_as_one(stub: Stub) -> None:
+def test_a_fault_of_the_plugin_is_reported_as_one(stub: Stub) -> None:
     error = failed(lambda: stub.Create(provider_pb2.CreateRequest(name="fault")))
     assert error.code() == grpc.StatusCode.UNKNOWN
     assert "a fault of Slipway's stand-in for pulumi-sample: ZeroDivisionError" in error.details()
@@ -287,7 +287,7 @@ def test_an_unknown_plugin_is_refused() -> None:
 
 
 def test_a_plugin_whose_engine_was_killed_ends_with_all_that_it_runs(tmp_path: Path) -> None:
-    # The shell stands for the engine: the plugin is its child, and it is killed.
+    # The shell takes the engine's place: the plugin is its child, and the shell is killed.
     script = f"{sys.executable} -I -S {MAIN} command 127.0.0.1:1 & echo $!; wait"
     parent = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout

@@ -1,4 +1,4 @@
-"""The tls stand-in against what pulumi-tls answered, and its certificates against each other."""
+"""The tls stand-in against the recordings of pulumi-tls, and its certificates against each other."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ REQUEST = "tls:index/certRequest:CertRequest"
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 LOCALLY_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
 
-# Chance and time: keys, serial numbers, signatures, moments.
+# Values that depend on chance and time: keys, serial numbers, signatures, timestamps.
 BASE64 = r"[A-Za-z0-9+/=\n]+"
 MOMENT = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
 
