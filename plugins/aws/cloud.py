@@ -206,11 +206,11 @@ class Cloud:
         if self.settings.allowed and account not in self.settings.allowed:
             allowed = ", ".join(self.settings.allowed)
             raise Failure(
-                f"the AWS credentials are of account {account}; `allowedAccountIds` allows {allowed}"
+                f"the AWS credentials belong to account {account}, but `allowedAccountIds` allows {allowed}"
             )
         if account in self.settings.forbidden:
             raise Failure(
-                f"the AWS credentials are of account {account}, which `forbiddenAccountIds` forbids"
+                f"the AWS credentials belong to account {account}, which `forbiddenAccountIds` forbids"
             )
 
     def _validate_region(self) -> None:
@@ -262,9 +262,9 @@ class Cloud:
         pause = 0.2
         while not ready():
             if time.monotonic() >= end:
-                raise Failure(f"{what}: not after {limit:.0f} s")
+                raise Failure(f"{what}: not within {limit:.0f} s")
             if self.cancelled.wait(min(pause, max(0.0, end - time.monotonic()))):
-                raise Failure(f"{what}: no longer waited for, since the update was cancelled")
+                raise Failure(f"{what}: the update was cancelled before that")
             pause = min(pause * 1.5, 5.0)
 
 

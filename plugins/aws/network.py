@@ -168,9 +168,7 @@ def _create_subnet(work: Work) -> str:
 
 
 def _settle_subnet(work: Work) -> None:
-    work.until(
-        f"subnet {work.id} becomes available", lambda: (_subnet(work) or {}).get("State") == "available"
-    )
+    work.until(f"subnet {work.id} is available", lambda: (_subnet(work) or {}).get("State") == "available")
     if work.changed or work.new["mapPublicIpOnLaunch"]:
         wanted = {"Value": bool(work.new["mapPublicIpOnLaunch"])}
         work("modify_subnet_attribute", SubnetId=work.id, MapPublicIpOnLaunch=wanted)
@@ -335,7 +333,7 @@ def _settle_association(work: Work) -> None:
         state = ((_association(work) or {}).get("AssociationState") or {}).get("State", "associated")
         return bool(state == "associated")
 
-    work.until(f"route table association {work.id} is there", ready)
+    work.until(f"AWS shows route table association {work.id}", ready)
 
 
 def _observe_association(work: Work) -> State | None:

@@ -45,7 +45,7 @@ def _group(work: Work) -> dict[str, Any] | None:
 
 def _revoke_default(work: Work) -> None:
     """Revoke the rule that EC2 gives each new group (all outgoing traffic), as the official plugin does."""
-    work.until(f"security group {work.id} is there", lambda: _group_or_none(work) is not None)
+    work.until(f"AWS shows security group {work.id}", lambda: _group_or_none(work) is not None)
     every = (_group_or_none(work) or {}).get("IpPermissionsEgress")
     if every:
         work("revoke_security_group_egress", GroupId=work.id, IpPermissions=every)

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,12 +97,10 @@ def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
 
 def digest(context: Path, dockerfile: Path) -> str:
     """Return the digest of a context's files, of their names and modes, and of the Dockerfile."""
-    matcher = _matcher(ignore_patterns(context, dockerfile))
-    matcher.patterns.pop()  # the SDK's exception for .dockerignore, which the digest does not have
     total = hashlib.sha256()
     try:
         _add_entry(total, _DOCKERFILE, 0, hashlib.sha256(read(dockerfile)))
-        for name in _sorted(matcher.walk(str(context))):
+        for name in _included(context, ignore_patterns(context, dockerfile)):
             file = context / name
             mode = file.lstat().st_mode
             if not stat.S_ISDIR(mode):
@@ -112,9 +110,11 @@ def digest(context: Path, dockerfile: Path) -> str:
     return total.hexdigest()
 
 
-def _sorted(names: Iterator[str]) -> list[str]:
-    """Return paths in the order of a walk in which a directory's contents follow the directory."""
-    return sorted(names, key=lambda name: name.split("/"))
+def _included(context: Path, patterns: list[str]) -> list[str]:
+    """Return the paths in `context` that `patterns` do not ignore; a directory's contents follow the directory."""
+    matcher = _matcher(patterns)
+    matcher.patterns.pop()  # the SDK adds an exception for .dockerignore
+    return sorted(matcher.walk(str(context)), key=lambda name: name.split("/"))
 
 
 def _add(total: Any, file: Path, name: str, mode: int) -> None:
@@ -146,14 +146,14 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
     """
     inside = os.path.relpath(dockerfile, context)
     outside = inside.startswith("..")
-    patterns = ignore_patterns(context, dockerfile)
-    # The engine needs the Dockerfile even if a pattern ignores it.
-    matcher = _matcher(patterns if outside else [*patterns, f"!{inside}"])
+    # The engine needs Dockerfile and .dockerignore even if a pattern ignores them.
+    needed = [] if outside else [f"!{inside}"]
+    patterns = [*ignore_patterns(context, dockerfile), *needed, "!.dockerignore"]
     name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
     # BuildKit recognises an archive by its first block, which must not be a PAX header.
     with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(dockerfile.resolve(), name, filter=_as_root)
-        for path in _sorted(matcher.walk(str(context))):
+        for path in _included(context, patterns):
             if path != name:
                 tar.add(context / path, path, recursive=False, filter=_as_root)
     return name
@@ -161,7 +161,7 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
 
 def special_files(context: Path, dockerfile: Path) -> list[str]:
     """Return the FIFOs, devices and sockets of a context. A build does not get them, and they are not opened."""
-    names = _sorted(_matcher(ignore_patterns(context, dockerfile)).walk(str(context)))
+    names = _included(context, ignore_patterns(context, dockerfile))
     return [name for name in names if not _is_part((context / name).lstat().st_mode)]
 
 
