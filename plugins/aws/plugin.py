@@ -123,7 +123,7 @@ class Aws(Provider):
         if request.preview:
             return CreateResponse("", write_preview(planned, schema, timeout=request.timeout))
         work = self._work(kind, _known(planned), "create", timeout=request.timeout)
-        work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
+        work.id = self._retry(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
         try:
             kind.settle(work)
             observed = self._seen(work)
@@ -185,7 +185,7 @@ class Aws(Provider):
         work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
         try:
             seconds = request.timeout or _BUSY_SECONDS
-            self._patiently(lambda: kind.delete(work), kind.busy, seconds, request.urn)
+            self._retry(lambda: kind.delete(work), kind.busy, seconds, request.urn)
             kind.removed(work)
         except Refused as refused:
             if not _matches(refused, kind.gone):
@@ -258,7 +258,7 @@ class Aws(Provider):
         work.cloud.until(f"AWS shows {work.kind.name} {work.id}", look, _SEEN_SECONDS)
         return seen[0]
 
-    def _patiently(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float, urn: str) -> Any:
+    def _retry(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float, urn: str) -> Any:
         """Return the result of `act`, repeated while AWS refuses it for one of the `passing` reasons.
 
         The user sees the reason beside the resource `urn`, since it may turn out to be permanent.

@@ -166,7 +166,7 @@ def _wait_until_healthy(container_id: str, seconds: int, engine: Engine, cancell
         if problem is None and time.monotonic() > until:
             problem = f"Container is unhealthy: it did not become healthy within {seconds} seconds"
         if problem is not None:
-            raise failure(problem + _last_words(container_id, health, engine))
+            raise failure(problem + _last_output(container_id, health, engine))
         time.sleep(POLL_SECONDS)
 
 
@@ -176,7 +176,7 @@ def _why_not_healthy(now: Properties, health: Properties) -> str | None:
     return "Container is unhealthy" if health["Status"] == "unhealthy" else None
 
 
-def _last_words(container_id: str, health: Properties, engine: Engine) -> str:
+def _last_output(container_id: str, health: Properties, engine: Engine) -> str:
     checks = [entry["Output"].strip() for entry in health.get("Log") or [] if entry["Output"].strip()]
     with engine_errors():
         logs = engine.client.logs(container_id, tail=10).decode(errors="replace").strip()

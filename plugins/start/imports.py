@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 LATER = [
     "plugins.docker.plugin",
     "plugins.command.plugin",
-    # The slowest imports of a plugin's first operation. Parts come before the whole, so that each import is short
-    # and a plugin that asks for a child meanwhile waits little.
+    # The slowest imports of a plugin's first operation, in parts: a plugin's request waits for one part at most.
     *("urllib3", "requests", "docker.utils", "plugins.docker.client"),
     *(
         "asyncio",
