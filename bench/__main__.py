@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, registry, report
+from bench import experiments, fork_server, registry, report
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -22,6 +22,7 @@ class Experiment(StrEnum):
     CODE_CHANGE = "code-change"
     TIMELINE = "timeline"
     NO_OP = "no-op"
+    FORK_SERVER = "fork-server"
     MEMORY = "memory"
     COLD = "cold"
     REGISTRY = "registry"
@@ -75,6 +76,8 @@ def main(
                 experiments.timeline(stack, results, runs, say)
             if Experiment.NO_OP in chosen:
                 experiments.no_op(stack, results, runs, APP_HOSTS, say)
+            if Experiment.FORK_SERVER in chosen:
+                fork_server.fork_server(stack, results, runs, APP_HOSTS, say)
             if Experiment.MEMORY in chosen:
                 experiments.memory(stack, results, runs, APP_HOSTS, say)
             if Experiment.COLD in chosen:

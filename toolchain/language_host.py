@@ -11,12 +11,14 @@ from toolchain.report import Report
 
 PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
 NAME = "pulumi-language-python"
-PROGRAM = f"{NAME}-program"
-"""The host's name where there is a launcher under its own."""
+PROGRAM = f"{NAME}-host"
+"""The host's name once a launcher has its own."""
+_EARLIER_PROGRAM = f"{NAME}-program"
+"""The same, of an earlier launcher."""
 LAUNCHER = f"""\
 #!/bin/sh
-# Has the stand-in plugins get ready for the CLI, which is $PPID, while the program does (plugins/nursery.py).
-if [ -x "$PULUMI_HOME/nursery" ]; then "$PULUMI_HOME/nursery" "$PPID" </dev/null >/dev/null 2>&1 & fi
+# Starts the fork server of the stand-in plugins (plugins/start/fork_server.py) for the CLI, which is process $PPID.
+if [ -x "$PULUMI_HOME/fork-server" ]; then "$PULUMI_HOME/fork-server" "$PPID" </dev/null >/dev/null 2>&1 & fi
 exec "${{0%/*}}/{PROGRAM}" "$@"
 """
 SCRIPTS = ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python")
@@ -62,14 +64,17 @@ def prepare(report: Report, lock: int) -> None:
 
 
 def add_launcher() -> None:
-    """Put a launcher before the cached CLI's host, which has the stand-in plugins get ready; once is enough."""
+    """Put a launcher before the cached CLI's host, which starts the stand-in plugins' fork server; once is enough."""
     target = pulumi_cli.directory() / NAME
     if not target.exists() or target.read_bytes() == LAUNCHER.encode():
         return
     with cache.staged(target) as directory:
         program, launcher = directory / PROGRAM, directory / NAME
-        program.hardlink_to(target)
+        host = target.with_name(PROGRAM)
+        if not host.exists():
+            earlier = target.with_name(_EARLIER_PROGRAM)
+            program.hardlink_to(earlier if earlier.exists() else target)
+            cache.publish(program, host)
         launcher.write_text(LAUNCHER)
         launcher.chmod(0o755)
-        cache.publish(program, target.with_name(PROGRAM))
         cache.publish(launcher, target)

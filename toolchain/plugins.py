@@ -14,7 +14,8 @@ from toolchain import cache, commands, downloads, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
-STAND_INS = versions.REPOSITORY / "plugins"
+STAND_INS = (versions.REPOSITORY / "plugins",)
+"""The packages that the stand-ins consist of: `PACKAGES` in `plugins/install.py`."""
 
 
 def find() -> Path | None:
@@ -95,14 +96,13 @@ def _official_home() -> Path:
 
 def _stand_in_home() -> Path:
     """The name depends on the stand-ins' sources and on the Python that runs them."""
-    files = sorted(
-        path for path in STAND_INS.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    )
-    parts = [
-        part
-        for path in files
-        for part in (path.relative_to(STAND_INS).as_posix().encode(), path.read_bytes())
+    files = [
+        (path.relative_to(package.parent), path)
+        for package in STAND_INS
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
     ]
+    parts = [part for name, path in files for part in (name.as_posix().encode(), path.read_bytes())]
     return _home("stand-ins", [sys.executable.encode(), *parts])
 
 

@@ -312,7 +312,7 @@ def test_the_cached_cli_comes_first_and_needs_its_own_language_host(
     assert language_host.find(cached) == beside
 
 
-def test_the_language_host_can_have_a_launcher_that_gets_plugins_ready(tmp_path: Path) -> None:
+def test_the_language_host_can_have_a_launcher_that_starts_the_fork_server(tmp_path: Path) -> None:
     language_host.add_launcher()
     assert not pulumi_cli.directory().exists(), "there is no host to launch"
     pulumi_cli.directory().mkdir(parents=True)
@@ -330,12 +330,35 @@ def test_the_language_host_can_have_a_launcher_that_gets_plugins_ready(tmp_path:
 
     assert said() == said(PULUMI_HOME=str(home)) == "the host, one two words\n"
     assert not called.exists()
-    fake_program(home, "nursery", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
+    fake_program(home, "fork-server", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
     assert said(PULUMI_HOME=str(home)) == "the host, one two words\n"
     deadline = time.monotonic() + 10
     while not called.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert called.read_text() == f"{os.getpid()}\n", "it gets ready for who started the host"
+    assert called.read_text() == f"{os.getpid()}\n", "it is the fork server of what started the host"
+
+
+def test_the_launcher_replaces_an_earlier_one_and_lives_beside_it() -> None:
+    pulumi_cli.directory().mkdir(parents=True)
+    host = fake_program(pulumi_cli.directory(), "pulumi-language-python", 'echo "the host, $*"')
+    _add_earlier_launcher(host)
+    language_host.add_launcher()
+    assert host.read_text() == language_host.LAUNCHER
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+    # Clones of two versions share the cache, and each puts its own launcher there.
+    _add_earlier_launcher(host)
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+    language_host.add_launcher()
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+
+
+def _add_earlier_launcher(host: Path) -> None:
+    """Do what `add_launcher` did before the host's other name changed."""
+    program = host.with_name("pulumi-language-python-program")
+    program.unlink(missing_ok=True)
+    program.hardlink_to(host)
+    host.unlink()
+    fake_program(host.parent, host.name, 'exec "${0%/*}/pulumi-language-python-program" "$@"')
 
 
 def test_official_plugins_come_before_stand_ins() -> None:
@@ -349,7 +372,7 @@ def test_official_plugins_come_before_stand_ins() -> None:
 
 
 def test_edited_stand_ins_have_another_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(plugins, "STAND_INS", tmp_path)
+    monkeypatch.setattr(plugins, "STAND_INS", (tmp_path,))
     (tmp_path / "a.py").write_text("1")
     before = plugins._stand_in_home()
     (tmp_path / "__pycache__").mkdir()
