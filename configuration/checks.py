@@ -3,14 +3,14 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from configuration.files import UnfitFile, ignore_file, read_text
+from configuration.hosts import Role
 from configuration.platform_checks import platform_problems
 from configuration.problems import Location, Problem, path_of, suggestion, words
-
-if TYPE_CHECKING:
-    from configuration.settings import BaseImageSettings, Role, StackSettings
+from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings
+from configuration.settings import StackSettings
 
 K = TypeVar("K")
 
@@ -29,7 +29,7 @@ class Checks:
 
     def __init__(
         self,
-        settings: "StackSettings",
+        settings: StackSettings,
         holes: Sequence[Location],
         directory: Path,
         secret_keys: frozenset[str] | None,
@@ -208,8 +208,6 @@ class Checks:
                 )
 
     def builds(self) -> Iterator[Problem]:
-        from configuration.settings import BASE_IMAGE_ARGUMENT
-
         for name, service in self.settings.services.items():
             location = ("services", name, "build")
             yield from self._context(location, service.build)
@@ -223,7 +221,7 @@ class Checks:
                     "Leave it out, or leave out base.",
                 )
 
-    def _context(self, location: Location, image: "BaseImageSettings") -> Iterator[Problem]:
+    def _context(self, location: Location, image: BaseImageSettings) -> Iterator[Problem]:
         if not (self.whole(*location, "context") and self.whole(*location, "dockerfile")):
             return
         context = self.directory / image.context
@@ -263,7 +261,7 @@ class Checks:
         else:
             yield from self._files(location, image, context)
 
-    def _files(self, location: Location, image: "BaseImageSettings", context: Path) -> Iterator[Problem]:
+    def _files(self, location: Location, image: BaseImageSettings, context: Path) -> Iterator[Problem]:
         """The files that this program itself reads of a context."""
         dockerfile = context / image.dockerfile
         try:

@@ -11,13 +11,11 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from configuration.problems import Location, Problem, path_of
+from configuration.settings import StackSettings
 from well_known import PROJECT_LABEL, STACK_LABEL
-
-if TYPE_CHECKING:
-    from configuration.settings import StackSettings
 
 ADDRESS = "127.0.0.1"
 LISTENING = "0A"
@@ -26,7 +24,7 @@ TIMEOUT = 2.0
 """Seconds. A healthy Docker Engine lists its containers within milliseconds."""
 
 
-def occupied(settings: "StackSettings", project: str, stack: str) -> list[Problem]:
+def occupied(settings: StackSettings, project: str, stack: str) -> list[Problem]:
     """One problem for each port of the stack that something else on this machine holds.
 
     Args:
@@ -68,7 +66,7 @@ def is_held(port: int) -> bool:
     return False
 
 
-def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
+def _wanted(settings: StackSettings) -> Iterator[tuple[int, str, Location]]:
     for host in settings.hosts:
         for port, what in settings.published_ports(host).items():
             yield port, f"{what} of {host}", ("hosts", host, "slot")

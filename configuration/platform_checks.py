@@ -4,14 +4,11 @@ import ipaddress
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
 
 from configuration.problems import Location, Problem, path_of, words
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from configuration.settings import StackSettings
+from configuration.settings import StackSettings
 
 Whole = Callable[..., bool]
 """Whether nothing at, above or below a place was taken out, since it was wrong."""
@@ -51,7 +48,7 @@ OWN_SUBNETS = 2
 """Subnets of a stack's own network, each in a zone of its own."""
 
 
-def platform_problems(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def platform_problems(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     """Every mistake found."""
     if not whole("platform", "kind"):
         return
@@ -61,7 +58,7 @@ def platform_problems(settings: "StackSettings", whole: Whole) -> Iterator[Probl
             yield from check(settings, whole)
 
 
-def _foreign(settings: "StackSettings") -> Iterator[Problem]:
+def _foreign(settings: StackSettings) -> Iterator[Problem]:
     """What another kind of platform would read, and this one does not."""
     places: list[tuple[Location, BaseModel, Keys]] = [
         (("platform",), settings.platform, PLATFORM_KEYS),
@@ -81,7 +78,7 @@ def _foreign(settings: "StackSettings") -> Iterator[Problem]:
                     )
 
 
-def _required(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _required(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     if settings.platform.region is None and whole("platform", "region"):
         yield Problem(("platform", "region"), "missing", "Set it, such as eu-central-1.")
     if not settings.platform.admin_cidrs and whole("platform", "adminCidrs"):
@@ -92,7 +89,7 @@ def _required(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _admins(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _admins(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     """The example in the stack's file is for reading: hosts that let nobody in would be waited for in vain."""
     if settings.platform.endpoint or "AWS_ENDPOINT_URL" in os.environ:
         return  # no real hosts, and nobody comes from anywhere
@@ -107,7 +104,7 @@ def _admins(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
             )
 
 
-def _network(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _network(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     network, location = settings.platform.network, ("platform", "network")
     if not whole(*location):
         return
@@ -150,7 +147,7 @@ def _network(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _subnets(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _subnets(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     count = len(settings.platform.network.subnets) or OWN_SUBNETS
     for name, host in settings.hosts.items():
         location = ("hosts", name, "subnet")
@@ -158,7 +155,7 @@ def _subnets(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
             yield Problem(location, f"there are {count} subnets", f"Set 1 to {count}.", host.subnet)
 
 
-def _architectures(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _architectures(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     """An image that one architecture builds does not run on the other."""
     build = settings.build_host
     if build is None or not _types_known(settings, whole):
@@ -184,13 +181,13 @@ def _architectures(settings: "StackSettings", whole: Whole) -> Iterator[Problem]
             )
 
 
-def _types_known(settings: "StackSettings", whole: Whole) -> bool:
+def _types_known(settings: StackSettings, whole: Whole) -> bool:
     return whole("platform", "instanceType") and all(
         whole("hosts", name, key) for name in settings.hosts for key in ("type", "roles")
     )
 
 
-def _zone(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _zone(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     zone, domain = settings.platform.zone, settings.registry.domain
     for name, service in settings.services.items():
         if domain is not None and service.domain == domain:
@@ -208,7 +205,7 @@ def _zone(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _shared_hosts(settings: "StackSettings", whole: Whole) -> Iterator[Problem]:
+def _shared_hosts(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
     """A host's HTTP port is one for all of its services: who reaches one of them reaches all."""
     for first, second in itertools.combinations(settings.services, 2):
         shared = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]

@@ -9,29 +9,38 @@ Editors that use the YAML language server check a stack's file by the schema if 
 
 import argparse
 import ast
+import functools
 import inspect
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from configuration import settings
+from configuration.base import Settings
 from configuration.problems import NAMESPACE
+from configuration.settings import StackSettings
 
 SCHEMA = Path(__file__).resolve().parent.parent / "slipway.schema.json"
-ROOT = settings.StackSettings
+ROOT = StackSettings
 
 Schema = dict[str, Any]
 
 
+@functools.cache
 def docstrings() -> dict[str, dict[str, str]]:
-    """What the text below each attribute says, by class and attribute. Python itself drops these texts."""
+    """The docstring below each attribute, by class and attribute. Python itself does not keep these."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(settings)).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
+    modules = dict.fromkeys(model.__module__ for model in models())
+    classes = (
+        node
+        for module in modules
+        for node in ast.parse(inspect.getsource(sys.modules[module])).body
+        if isinstance(node, ast.ClassDef)
+    )
+    for node in classes:
         texts = found.setdefault(node.name, {})
         for statement, following in zip(node.body, node.body[1:], strict=False):
             match statement, following:
@@ -54,10 +63,10 @@ def description(model: type[BaseModel], field: str) -> str:
 def schema() -> Schema:
     """The JSON Schema of a stack's file, `Pulumi.<stack>.yaml`."""
     plain = ROOT.model_json_schema()
-    models = {model.__name__: model for model in _models()}
+    by_name = {model.__name__: model for model in models()}
     for name, definition in [(ROOT.__name__, plain), *plain["$defs"].items()]:
-        for field, info in models[name].model_fields.items():
-            definition["properties"][info.alias or field]["description"] = description(models[name], field)
+        for field, info in by_name[name].model_fields.items():
+            definition["properties"][info.alias or field]["description"] = description(by_name[name], field)
     keys = {f"{NAMESPACE}:{key}": value for key, value in _tidy(plain["properties"]).items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -84,9 +93,11 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _models() -> list[type[BaseModel]]:
-    values = vars(settings).values()
-    return [value for value in values if isinstance(value, type) and issubclass(value, BaseModel)]
+def models(base: type[Settings] = Settings) -> Iterator[type[Settings]]:
+    """Every model of settings. All are imported, since the whole configuration is made of them."""
+    for model in base.__subclasses__():
+        yield model
+        yield from models(model)
 
 
 def _tidy(value: Any) -> Any:

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
 from configuration.problems import UNSHOWN, Problem, path_of
+from configuration.registry import EXTERNAL_PASSWORD, ExternalRegistrySettings
 
 if TYPE_CHECKING:
     from configuration.checks import Checks
-    from configuration.settings import ExternalRegistrySettings
 
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """Names of Docker Hub."""
-EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
-"""Which of `slipway:secrets` is the password of the account at someone else's registry."""
 
 SHOWS_NO_CERTIFICATE = 29
 """From this Docker Engine on new hosts keep images in containerd's store, and what pulls into that and pushes from it
@@ -125,7 +123,7 @@ def _metrics_port(checks: "Checks") -> Iterator[Problem]:
         )
 
 
-def _external(checks: "Checks", external: "ExternalRegistrySettings") -> Iterator[Problem]:
+def _external(checks: "Checks", external: ExternalRegistrySettings) -> Iterator[Problem]:
     """Someone else's registry takes the place of the stack's own, with all that belongs to that."""
     settings, here = checks.settings, ("registry", "external")
     if (external.server is None) == (external.stack is None):
@@ -165,7 +163,7 @@ def _external(checks: "Checks", external: "ExternalRegistrySettings") -> Iterato
             )
 
 
-def _authority(checks: "Checks", external: "ExternalRegistrySettings") -> tuple[str, str] | None:
+def _authority(checks: "Checks", external: ExternalRegistrySettings) -> tuple[str, str] | None:
     """What is wrong with the authority, and what to write; None if it is one."""
     import ssl  # not for everybody: most stacks have a registry of their own
 

@@ -9,17 +9,15 @@ import copy
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from configuration.checks import Checks
 from configuration.problems import UNSHOWN, Location, Problem, SettingsError, suggestion, words
+from configuration.settings import StackSettings
 from configuration.types import WORDED
-
-if TYPE_CHECKING:
-    from configuration.settings import StackSettings
 
 PLATFORMS_TO_COME = ("ssh",)
 
@@ -32,12 +30,11 @@ messages need."""
 
 
 def validated(
-    model: type["StackSettings"],
     configuration: Mapping[str, Any],
     directory: Path,
     secret_keys: frozenset[str] | None,
-) -> "StackSettings":
-    """See `settings.validate`."""
+) -> StackSettings:
+    """See `load.validate`."""
     values = copy.deepcopy(dict(configuration))
     hidden = frozenset(SECRET_KEYS) | (secret_keys or frozenset())
     problems: list[Problem] = []
@@ -54,11 +51,11 @@ def validated(
     settings = None
     while settings is None:
         try:
-            settings = model.model_validate(values)
+            settings = StackSettings.model_validate(values)
         except ValidationError as error:
             details = error.errors(include_url=False)
             if not reported:
-                reported = [_problem(model, detail, hidden) for detail in details]
+                reported = [_problem(StackSettings, detail, hidden) for detail in details]
             wrong = {_location(detail) for detail in details}
             holes += [*wrong, *(_take_out(values, location) for location in sorted(wrong, key=_last_first))]
     problems += reported
@@ -66,7 +63,7 @@ def validated(
     problems += Checks(settings, holes, directory, secret_keys).problems()
     problems = list(_redacted(problems, {key: configuration.get(key) for key in hidden}))
     if problems:
-        order = list(model.model_fields)
+        order = list(StackSettings.model_fields)
         raise SettingsError(
             sorted(problems, key=lambda p: order.index(str(p.location[0])) if p.location[0] in order else -1)
         )

@@ -13,10 +13,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from configuration import settings
+from configuration.load import load, validate
 from configuration.local_ports import is_held, occupied
 from configuration.problems import Problem
-from configuration.settings import StackSettings, validate
+from configuration.settings import StackSettings
 
 
 class Engine(UnixStreamServer):
@@ -207,6 +207,6 @@ def test_load_refuses_an_occupied_port(listener: socket.socket, tmp_path: Path) 
         ["slipway:passwords"],
     )
     with pytest.raises(pulumi.RunError, match=f"one mistake; nothing was touched:\n  .*127.0.0.1:{port}"):
-        settings.load(tmp_path)
+        load(tmp_path)
     listener.close()
-    assert settings.load(tmp_path).registry.port == port
+    assert load(tmp_path).registry.port == port

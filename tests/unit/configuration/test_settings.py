@@ -13,12 +13,14 @@ import yaml
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from configuration import reference, settings
-from configuration.problems import path_of
-from configuration.settings import SettingsError, StackSettings, validate
+from configuration import reference
+from configuration.load import load, validate
+from configuration.problems import SettingsError, path_of
+from configuration.settings import StackSettings
 
+ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
 SECRET_KEYS = frozenset({"passwords", "secrets"})
 GOOD: dict[str, Any] = {
@@ -129,11 +131,10 @@ class TestDefaults:
         assert stack.service_hosts("web") == ("box",)
 
     def test_the_stack_that_up_writes_is_right(self) -> None:
-        root = Path(settings.__file__).parents[1]
-        stack = yaml.safe_load((root / "cli" / "stack" / "local-stack.yaml").read_text(encoding="utf-8"))
+        stack = yaml.safe_load((ROOT / "cli" / "stack" / "local-stack.yaml").read_text(encoding="utf-8"))
         written = {key.removeprefix("slipway:"): value for key, value in stack["config"].items()}
         users = ["hosts", *written["registry"]["users"]]
-        assert validate({**written, "passwords": dict.fromkeys(users, PASSWORD)}, root).services.keys() == {
+        assert validate({**written, "passwords": dict.fromkeys(users, PASSWORD)}, ROOT).services.keys() == {
             "web"
         }
 
@@ -249,7 +250,7 @@ class TestMistakes:
         secret_keys = frozenset(case.get("secretKeys", SECRET_KEYS))
         put_into_pulumi(configuration, secret_keys)
         with pytest.raises(pulumi.RunError) as caught:
-            settings.load(project, check_ports=False)
+            load(project, check_ports=False)
         first, *lines = str(caught.value).splitlines()
         assert first.startswith("the configuration of stack test has ")
         assert first.endswith("nothing was touched:")
@@ -288,19 +289,19 @@ def texts(value: Any) -> Iterator[str]:
 class TestLoad:
     def test_it_reads_what_pulumi_hands_over(self, project: Path) -> None:
         put_into_pulumi(good(protect=True))
-        pulumi_settings = settings.load(project, check_ports=False)
+        pulumi_settings = load(project, check_ports=False)
         assert pulumi_settings == validate(good(protect=True), project)
         assert pulumi_settings.protect is True
 
     def test_a_key_with_nothing_behind_it_is_as_if_it_were_not_there(self, project: Path) -> None:
         put_into_pulumi({**GOOD, "certificates": ""})
-        assert settings.load(project, check_ports=False) == validate(GOOD, project)
+        assert load(project, check_ports=False) == validate(GOOD, project)
 
     def test_keys_of_others_are_left_alone(self, project: Path) -> None:
         put_into_pulumi(GOOD)
         pulumi.runtime.set_config("aws:region", "eu-central-1")
         pulumi.runtime.set_config("other:services", "x")
-        assert settings.load(project, check_ports=False).services.keys() == {"web"}
+        assert load(project, check_ports=False).services.keys() == {"web"}
 
     @given(st.dictionaries(st.sampled_from([*StackSettings.model_fields, "other"]), json_values))
     @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -309,14 +310,15 @@ class TestLoad:
     ) -> None:
         put_into_pulumi(values)
         try:
-            assert settings.load(project, check_ports=False).hosts
+            assert load(project, check_ports=False).hosts
         except pulumi.RunError as error:
             assert "nothing was touched:\n  slipway:" in str(error)  # noqa: PT017
 
     def test_a_program_that_only_reads_settings_does_not_wait_for_pulumi(self) -> None:
-        code = "import sys, configuration.settings; sys.exit(any(m.split('.')[0] == 'pulumi' for m in sys.modules))"
-        root = Path(settings.__file__).parents[1]
-        assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=60, check=False).returncode == 0
+        code = (
+            "import sys, configuration.load; sys.exit(any(m.split('.')[0] == 'pulumi' for m in sys.modules))"
+        )
+        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
 
 
 @st.composite
@@ -457,13 +459,7 @@ class TestReference:
             "slipway:services.SERVICE.build.base.context",
             "slipway:protect",
         } <= paths
-        models = [value for value in vars(settings).values() if isinstance(value, type)]
-        fields = [
-            info.alias
-            for model in models
-            if issubclass(model, BaseModel)
-            for info in model.model_fields.values()
-        ]
+        fields = [info.alias for model in reference.models() for info in model.model_fields.values()]
         assert {path.rpartition(".")[2].rpartition(":")[2] for path in paths} == set(fields) - {None}
 
     def test_the_schema_knows_what_a_secret_looks_like_in_a_file(self) -> None:

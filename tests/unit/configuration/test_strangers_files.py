@@ -17,7 +17,9 @@ from cryptography.x509.oid import NameOID
 from components.build_context import content_tag, files
 from components.images.base_images import base_images
 from configuration.files import LIMIT, UnfitFile, certificates, read, read_text
-from configuration.settings import SettingsError, StackSettings, validate
+from configuration.load import validate
+from configuration.problems import SettingsError
+from configuration.settings import StackSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
