@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from configuration.base import Settings
+from configuration.base import OnAws, OnLocal, Settings
 from configuration.platform import DistributionName
 from configuration.types import Gibibytes, InstanceType, Label, Version, Within, distinct, not_empty, reserved
 
@@ -33,29 +33,31 @@ class HostSettings(Settings):
     """What the host does: `registry` keeps the images (exactly one host), `build` builds them (one host),
     `app` runs services (any number)."""
 
-    slot: Annotated[int, Within(0, 99, "a slot")] | None = None
-    """local: which ports of 127.0.0.1 the host has: SSH on 2200 + slot, its engine on 23760 + slot, HTTP on 8080 +
+    slot: OnLocal[Annotated[int, Within(0, 99, "a slot")] | None] = None
+    """Which ports of 127.0.0.1 the host has: SSH on 2200 + slot, its engine on 23760 + slot, HTTP on 8080 +
     slot. By default the number at the end of the host's name, else 0."""
 
-    memory: Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None = None
-    """local: MiB of memory that the host may use, 256 at least; no limit by default. systemd, sshd and Docker
+    memory: OnLocal[
+        Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None
+    ] = None
+    """MiB of memory that the host may use, 256 at least; no limit by default. systemd, sshd and Docker
     Engine alone take about 150."""
 
-    type: InstanceType | None = None
-    """aws: the host's instance type. By default `platform.instanceType`."""
+    type: OnAws[InstanceType | None] = None
+    """The host's instance type. By default `platform.instanceType`."""
 
-    root_size: Gibibytes | None = None
-    """aws: GiB of the host's root volume. By default `platform.rootSize`. It can grow in place."""
+    root_size: OnAws[Gibibytes | None] = None
+    """GiB of the host's root volume. By default `platform.rootSize`. It can grow in place."""
 
-    distribution: DistributionName | None = None
-    """aws: what the host runs. By default `platform.distribution`. A change replaces the host."""
+    distribution: OnAws[DistributionName | None] = None
+    """What the host runs. By default `platform.distribution`. A change replaces the host."""
 
-    engine_version: Version | None = None
-    """aws: the host's Docker Engine's version. By default `platform.engineVersion`. A change replaces the host:
+    engine_version: OnAws[Version | None] = None
+    """The host's Docker Engine's version. By default `platform.engineVersion`. A change replaces the host:
     so it is host by host that a new version comes while the others serve."""
 
-    subnet: Annotated[int, Within(1, 16, "the number of a subnet")] | None = None
-    """aws: which of the network's subnets the host is in, counted from 1. By default the number at the end of
+    subnet: OnAws[Annotated[int, Within(1, 16, "the number of a subnet")] | None] = None
+    """Which of the network's subnets the host is in, counted from 1. By default the number at the end of
     its name goes round them: web-1 is in the first, web-2 in the second. A host without one is in the first."""
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from configuration.base import Settings
+from configuration.base import OnAws, OnLocal, PlatformKind, Settings
 from configuration.types import (
     ClosedNetworks,
     DomainName,
@@ -20,6 +20,10 @@ from configuration.types import (
 )
 
 DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
+
+
+OWN_SUBNETS = 2
+"""Subnets of a stack's own network, each in a zone of its own."""
 
 
 class NetworkSettings(Settings):
@@ -42,47 +46,49 @@ class NetworkSettings(Settings):
 class PlatformSettings(Settings):
     """Where hosts come from."""
 
-    kind: Literal["local", "aws"] = "local"
-    """`local`: hosts are containers on this machine's own Docker Engine. `aws`: they are EC2 instances."""
+    kind: PlatformKind = "local"
+    """What a host is: with `local` a container on this machine's own Docker Engine, with `aws` an EC2 instance."""
 
-    port_offset: Annotated[int, Within(0, 41000, "an offset of ports")] = 0
-    """local: added to every port that is published on 127.0.0.1, so that two stacks fit on one machine. Steps
+    port_offset: OnLocal[Annotated[int, Within(0, 41000, "an offset of ports")]] = 0
+    """Added to every port that is published on 127.0.0.1, so that two stacks fit on one machine. Steps
     of 100 keep them apart. The highest one keeps the highest port (23760 + slot 99 + offset) below 65536."""
 
-    region: Region | None = None
-    """aws: the region, such as `eu-central-1`. Required there."""
+    region: OnAws[Region | None] = None
+    """The region, such as `eu-central-1`. Required there."""
 
-    admin_cidrs: ClosedNetworks = ()
-    """aws: networks that may reach SSH and the Docker Engines: yours. Required there; never the world."""
+    admin_cidrs: OnAws[ClosedNetworks] = ()
+    """Networks that may reach SSH and the Docker Engines: yours. Required there; never the world."""
 
-    network: NetworkSettings = Field(default_factory=NetworkSettings, examples=[{"cidr": "10.83.0.0/22"}])
-    """aws: the network. By default a small VPC of the stack's own with two public subnets."""
+    network: OnAws[NetworkSettings] = Field(
+        default_factory=NetworkSettings, examples=[{"cidr": "10.83.0.0/22"}]
+    )
+    """The network. By default a small VPC of the stack's own with two public subnets."""
 
-    connect: Literal["public", "private"] = "public"
-    """aws: `public`: each host has an Elastic IP, and you reach it there. `private`: no host has a public
+    connect: OnAws[Literal["public", "private"]] = "public"
+    """`public`: each host has an Elastic IP, and you reach it there. `private`: no host has a public
     address, and you reach them by a VPN into `network.subnets`."""
 
-    distribution: DistributionName = "debian-12"
-    """aws: what the hosts run, where a host says nothing else. A change replaces the hosts."""
+    distribution: OnAws[DistributionName] = "debian-12"
+    """What the hosts run, where a host says nothing else. A change replaces the hosts."""
 
-    instance_type: InstanceType = "t3.small"
-    """aws: the hosts' instance type, where a host names none. By default one with 2 GiB of memory. With
+    instance_type: OnAws[InstanceType] = "t3.small"
+    """The hosts' instance type, where a host names none. By default one with 2 GiB of memory. With
     Graviton's, such as `t4g.small`, images are built for `linux/arm64`."""
 
-    root_size: Annotated[Gibibytes, Field(examples=[20])] = 20
-    """aws: GiB of a host's root volume, where a host says nothing else: system, images and containers."""
+    root_size: OnAws[Annotated[Gibibytes, Field(examples=[20])]] = 20
+    """GiB of a host's root volume, where a host says nothing else: system, images and containers."""
 
-    engine_version: Version | None = None
-    """aws: the Docker Engine's version, such as `28.5.2`: from Docker's repository, or Amazon Linux's own. By
+    engine_version: OnAws[Version | None] = None
+    """The Docker Engine's version, such as `28.5.2`: from Docker's repository, or Amazon Linux's own. By
     default the distribution's own package. A change replaces the hosts, all at once; see `hosts.HOST.engineVersion`."""
 
-    ssh_timeout: Annotated[int, Within(30, 3600, "a time in seconds")] = 600
-    """aws: seconds that a new host has to answer SSH and finish its first boot, 30 to 3600."""
+    ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds")]] = 600
+    """Seconds that a new host has to answer SSH and finish its first boot, 30 to 3600."""
 
-    zone: DomainName | None = None
-    """aws: a Route 53 zone of the account. `registry.domain` and the services' domains that are in it get
+    zone: OnAws[DomainName | None] = None
+    """A Route 53 zone of the account. `registry.domain` and the services' domains that are in it get
     records."""
 
-    endpoint: Url | None = None
-    """aws: asks this URL in place of AWS's own, for trying out. AWS_ENDPOINT_URL in the environment does the
+    endpoint: OnAws[Url | None] = None
+    """Asks this URL in place of AWS's own, for trying out. AWS_ENDPOINT_URL in the environment does the
     same."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from configuration.base import Settings
+from configuration.base import Settings, platform_of
 from configuration.problems import NAMESPACE
 from configuration.settings import StackSettings
 
@@ -52,12 +52,18 @@ def docstrings() -> dict[str, dict[str, str]]:
     return found
 
 
-def description(model: type[BaseModel], field: str) -> str:
+def meaning(model: type[BaseModel], field: str) -> str:
     """The docstring of a setting, which may stand in a class that the model derives from."""
     texts = docstrings()
     return next(
         texts[kind.__name__][field] for kind in model.__mro__ if field in texts.get(kind.__name__, ())
     )
+
+
+def description(model: type[BaseModel], field: str) -> str:
+    """What a setting means, and on which platform if not on all."""
+    platform = platform_of(model.model_fields[field])
+    return f"Only on `{platform}`. {meaning(model, field)}" if platform else meaning(model, field)
 
 
 def schema() -> Schema:

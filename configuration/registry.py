@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
-from configuration.base import Settings
+from configuration.base import OnAws, Settings
 from configuration.files import certificates, read
 from configuration.types import (
     Account,
@@ -113,8 +113,8 @@ class RegistrySettings(Settings):
     """TCP port of the registry's metrics (`/metrics`, for Prometheus) and health (`/debug/health`): private, on
     the platform `local` on 127.0.0.1, on aws on the host's private address. By default nobody is given them."""
 
-    metrics_cidrs: PrivateNetworks = ()
-    """aws: private networks that may reach `metricsPort`, such as that of a VPC with a Prometheus in it, besides
+    metrics_cidrs: OnAws[PrivateNetworks] = ()
+    """Private networks that may reach `metricsPort`, such as that of a VPC with a Prometheus in it, besides
     the stack's own app hosts."""
 
     mirror: Annotated[tuple[TaggedImage, ...], AfterValidator(distinct), Field(examples=[["debian:12"]])] = ()
@@ -135,19 +135,19 @@ class RegistrySettings(Settings):
     (mutual TLS). The hosts get theirs, and `./slip login` puts a person's in place. Docker Engine 29 and newer
     show none."""
 
-    allowed_cidrs: ClosedNetworks | None = None
-    """aws: networks that may reach the registry, besides the stack's own hosts. By default
+    allowed_cidrs: OnAws[ClosedNetworks | None] = None
+    """Networks that may reach the registry, besides the stack's own hosts. By default
     `platform.adminCidrs`; never the world."""
 
-    domain: DomainName | None = None
-    """aws: a name of the registry's host, which its certificate then carries. With `platform.zone` it gets
+    domain: OnAws[DomainName | None] = None
+    """A name of the registry's host, which its certificate then carries. With `platform.zone` it gets
     a record."""
 
-    data_size: Annotated[Gibibytes, Field(examples=[50])] = 20
-    """aws: GiB of the volume that keeps the images. It grows in place, and never shrinks."""
+    data_size: OnAws[Annotated[Gibibytes, Field(examples=[50])]] = 20
+    """GiB of the volume that keeps the images. It grows in place, and never shrinks."""
 
-    snapshot_days: Annotated[int, Within(0, 3650, "a number of days")] = 7
-    """aws: days that the daily snapshots of that volume are kept; 0 makes none."""
+    snapshot_days: OnAws[Annotated[int, Within(0, 3650, "a number of days")]] = 7
+    """Days that the daily snapshots of that volume are kept; 0 makes none."""
 
     retention: RetentionSettings | None = Field(default=None, examples=[{"keep": 10, "days": 30}])
     """Which images are kept. By default all of them, for ever: only the stack's own services can be asked what

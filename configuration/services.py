@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from configuration.base import Settings
+from configuration.base import OnAws, Settings
 from configuration.types import (
     DomainName,
     FilePath,
@@ -113,13 +113,15 @@ class ServiceSettings(Settings):
     """Name by which the proxy knows requests for this service. A service without one gets all that no other
     service of its host asks for."""
 
-    allowed_cidrs: Annotated[
-        tuple[Network, ...],
-        AfterValidator(distinct),
-        AfterValidator(not_empty("one network or more, or leave `allowedCidrs` out to let everybody in")),
-        Field(examples=[["198.51.100.0/24"]]),
+    allowed_cidrs: OnAws[
+        Annotated[
+            tuple[Network, ...],
+            AfterValidator(distinct),
+            AfterValidator(not_empty("one network or more, or leave `allowedCidrs` out to let everybody in")),
+            Field(examples=[["198.51.100.0/24"]]),
+        ]
     ] = ("0.0.0.0/0",)
-    """aws: networks that may reach the service. By default everybody, by IPv4."""
+    """Networks that may reach the service. By default everybody, by IPv4."""
 
     env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
     """Environment of the containers. It is readable in the stack's state; secrets belong into `secrets`."""

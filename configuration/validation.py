@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configuration.checks import Checks
+from configuration.checks import every
+from configuration.checks.context import Checks
 from configuration.problems import UNSHOWN, Location, Problem, SettingsError, suggestion, words
 from configuration.settings import StackSettings
 from configuration.types import WORDED
@@ -39,12 +40,12 @@ def validated(
     hidden = frozenset(SECRET_KEYS) | (secret_keys or frozenset())
     problems: list[Problem] = []
     reported: list[Problem] = []
-    holes: list[Location] = []
+    invalid: list[Location] = []
 
     if later := _platform_to_come(values):
         # Its hosts are described in other words, which cannot be judged here.
         problems.append(later)
-        holes += [("platform",), ("hosts",)]
+        invalid += [("platform",), ("hosts",)]
         for key in ("platform", "hosts"):
             values.pop(key, None)
 
@@ -57,10 +58,12 @@ def validated(
             if not reported:
                 reported = [_problem(StackSettings, detail, hidden) for detail in details]
             wrong = {_location(detail) for detail in details}
-            holes += [*wrong, *(_take_out(values, location) for location in sorted(wrong, key=_last_first))]
+            invalid += [*wrong, *(_take_out(values, location) for location in sorted(wrong, key=_last_first))]
     problems += reported
 
-    problems += Checks(settings, holes, directory, secret_keys).problems()
+    problems += every.problems(
+        Checks(settings=settings, invalid_locations=invalid, directory=directory, secret_keys=secret_keys)
+    )
     problems = list(_redacted(problems, {key: configuration.get(key) for key in hidden}))
     if problems:
         order = list(StackSettings.model_fields)

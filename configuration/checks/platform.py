@@ -3,85 +3,60 @@
 import ipaddress
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from pydantic import BaseModel
-
+from configuration.base import Settings, platform_of
+from configuration.checks.context import Check, Checks
+from configuration.platform import OWN_SUBNETS
 from configuration.problems import Location, Problem, path_of, words
-from configuration.settings import StackSettings
-
-Whole = Callable[..., bool]
-"""Whether nothing at, above or below a place was taken out, since it was wrong."""
-
-Keys = dict[str, tuple[str, ...]]
-"""For each kind of platform, the settings that it alone reads."""
-
-PLATFORM_KEYS: Keys = {
-    "local": ("port_offset",),
-    "aws": (
-        "region",
-        "admin_cidrs",
-        "network",
-        "connect",
-        "distribution",
-        "instance_type",
-        "root_size",
-        "engine_version",
-        "ssh_timeout",
-        "zone",
-        "endpoint",
-    ),
-}
-HOST_KEYS: Keys = {
-    "local": ("slot", "memory"),
-    "aws": ("type", "root_size", "distribution", "engine_version", "subnet"),
-}
-REGISTRY_KEYS: Keys = {"aws": ("allowed_cidrs", "domain", "data_size", "snapshot_days", "metrics_cidrs")}
-SERVICE_KEYS: Keys = {"aws": ("allowed_cidrs",)}
-"""Settings that mean something on one kind of platform only."""
 
 DOCKER_BRIDGE = ipaddress.IPv4Network("172.17.0.0/16")
 """What every Docker Engine takes for its containers, unless told otherwise."""
 DOCUMENTATION = tuple(map(ipaddress.IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))
 """Networks that only stand in documentation (RFC 5737)."""
-OWN_SUBNETS = 2
-"""Subnets of a stack's own network, each in a zone of its own."""
 
 
-def platform_problems(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
-    """Every mistake found."""
-    if not whole("platform", "kind"):
-        return
-    yield from _foreign(settings)
-    if settings.platform.kind == "aws":
+def marked_settings(checks: Checks) -> Iterator[Problem]:
+    """No setting is there that only another kind of platform reads."""
+    if checks.is_valid("platform", "kind"):
+        yield from _marked(checks.settings, (), checks.settings.platform.kind)
+
+
+def _marked(model: Settings, location: Location, kind: str) -> Iterator[Problem]:
+    for name, field in type(model).model_fields.items():
+        if name not in model.model_fields_set:
+            continue
+        here, value = (*location, field.alias or name), getattr(model, name)
+        other = platform_of(field)
+        if other not in (None, kind):
+            yield Problem(
+                here,
+                f"a setting of the platform {other}, and this one is {kind}",
+                f"Leave it out, or set slipway:platform.kind to {other}.",
+            )
+        elif isinstance(value, Settings):
+            yield from _marked(value, here, kind)
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                if isinstance(entry, Settings):
+                    yield from _marked(entry, (*here, key), kind)
+
+
+def aws(checks: Checks) -> Iterator[Problem]:
+    """What a stack on AWS needs, and what AWS could not do."""
+    if checks.is_valid("platform", "kind") and checks.settings.platform.kind == "aws":
         for check in (_required, _admins, _network, _subnets, _architectures, _zone, _shared_hosts):
-            yield from check(settings, whole)
+            yield from check(checks)
 
 
-def _foreign(settings: StackSettings) -> Iterator[Problem]:
-    """What another kind of platform would read, and this one does not."""
-    places: list[tuple[Location, BaseModel, Keys]] = [
-        (("platform",), settings.platform, PLATFORM_KEYS),
-        (("registry",), settings.registry, REGISTRY_KEYS),
-    ]
-    places += [(("hosts", name), host, HOST_KEYS) for name, host in settings.hosts.items()]
-    places += [(("services", name), service, SERVICE_KEYS) for name, service in settings.services.items()]
-    kind = settings.platform.kind
-    for location, model, keys in places:
-        for other, fields in keys.items():
-            for field in fields if other != kind else ():
-                if field in model.model_fields_set:
-                    yield Problem(
-                        (*location, type(model).model_fields[field].alias or field),
-                        f"a setting of the platform {other}, and this one is {kind}",
-                        f"Leave it out, or set slipway:platform.kind to {other}.",
-                    )
+CHECKS: tuple[Check, ...] = (marked_settings, aws)
 
 
-def _required(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
-    if settings.platform.region is None and whole("platform", "region"):
+def _required(checks: Checks) -> Iterator[Problem]:
+    settings = checks.settings
+    if settings.platform.region is None and checks.is_valid("platform", "region"):
         yield Problem(("platform", "region"), "missing", "Set it, such as eu-central-1.")
-    if not settings.platform.admin_cidrs and whole("platform", "adminCidrs"):
+    if not settings.platform.admin_cidrs and checks.is_valid("platform", "adminCidrs"):
         yield Problem(
             ("platform", "adminCidrs"),
             "missing: nobody could reach the hosts to set them up",
@@ -89,8 +64,9 @@ def _required(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _admins(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _admins(checks: Checks) -> Iterator[Problem]:
     """The example in the stack's file is for reading: hosts that let nobody in would be waited for in vain."""
+    settings = checks.settings
     if settings.platform.endpoint or "AWS_ENDPOINT_URL" in os.environ:
         return  # no real hosts, and nobody comes from anywhere
     for index, text in enumerate(settings.platform.admin_cidrs):
@@ -104,9 +80,10 @@ def _admins(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
             )
 
 
-def _network(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _network(checks: Checks) -> Iterator[Problem]:
+    settings = checks.settings
     network, location = settings.platform.network, ("platform", "network")
-    if not whole(*location):
+    if not checks.is_valid(*location):
         return
     named = [
         key
@@ -147,18 +124,20 @@ def _network(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _subnets(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _subnets(checks: Checks) -> Iterator[Problem]:
+    settings = checks.settings
     count = len(settings.platform.network.subnets) or OWN_SUBNETS
     for name, host in settings.hosts.items():
         location = ("hosts", name, "subnet")
-        if host.subnet is not None and host.subnet > count and whole("platform", "network"):
+        if host.subnet is not None and host.subnet > count and checks.is_valid("platform", "network"):
             yield Problem(location, f"there are {count} subnets", f"Set 1 to {count}.", host.subnet)
 
 
-def _architectures(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _architectures(checks: Checks) -> Iterator[Problem]:
     """An image that one architecture builds does not run on the other."""
+    settings = checks.settings
     build = settings.build_host
-    if build is None or not _types_known(settings, whole):
+    if build is None or not _types_known(checks):
         return
     built = settings.architecture(build)
     for host in settings.hosts_with("app"):
@@ -181,20 +160,22 @@ def _architectures(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
             )
 
 
-def _types_known(settings: StackSettings, whole: Whole) -> bool:
-    return whole("platform", "instanceType") and all(
-        whole("hosts", name, key) for name in settings.hosts for key in ("type", "roles")
+def _types_known(checks: Checks) -> bool:
+    settings = checks.settings
+    return checks.is_valid("platform", "instanceType") and all(
+        checks.is_valid("hosts", name, key) for name in settings.hosts for key in ("type", "roles")
     )
 
 
-def _zone(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _zone(checks: Checks) -> Iterator[Problem]:
+    settings = checks.settings
     zone, domain = settings.platform.zone, settings.registry.domain
     for name, service in settings.services.items():
         if domain is not None and service.domain == domain:
             yield Problem(
                 ("services", name, "domain"), "the registry has that name", "Give it another.", domain
             )
-    if zone is None or not (whole("registry") and whole("services")):
+    if zone is None or not (checks.is_valid("registry") and checks.is_valid("services")):
         return
     if not settings.names_in_zone():
         yield Problem(
@@ -205,12 +186,15 @@ def _zone(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
         )
 
 
-def _shared_hosts(settings: StackSettings, whole: Whole) -> Iterator[Problem]:
+def _shared_hosts(checks: Checks) -> Iterator[Problem]:
     """A host's HTTP port is one for all of its services: who reaches one of them reaches all."""
+    settings = checks.settings
     for first, second in itertools.combinations(settings.services, 2):
         shared = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]
         known = all(
-            whole("services", name, key) for name in (first, second) for key in ("hosts", "allowedCidrs")
+            checks.is_valid("services", name, key)
+            for name in (first, second)
+            for key in ("hosts", "allowedCidrs")
         )
         one, other = (set(settings.services[name].allowed_cidrs) for name in (first, second))
         if shared and known and one != other:

@@ -1,17 +1,14 @@
 """What the settings of the registry mean together with the others. No Pulumi, no network."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from configuration.checks.context import Check, Checks
 from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
 from configuration.problems import UNSHOWN, Problem, path_of
 from configuration.registry import EXTERNAL_PASSWORD, ExternalRegistrySettings
 
-if TYPE_CHECKING:
-    from configuration.checks import Checks
-
-DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+DOCKER_HUB_SERVERS = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """Names of Docker Hub."""
 
 SHOWS_NO_CERTIFICATE = 29
@@ -25,9 +22,9 @@ REMEDIES = {
 """What to do about an authority's file, by what is wrong with it."""
 
 
-def registry_problems(checks: "Checks") -> Iterator[Problem]:
-    """Every mistake of this kind in a configuration."""
-    if checks.whole("registry"):
+def registry(checks: Checks) -> Iterator[Problem]:
+    """The settings of the registry fit each other, the hosts and the platform."""
+    if checks.is_valid("registry"):
         yield from _insecure(checks)
         yield from _mirror(checks)
         if checks.settings.registry.external:
@@ -37,7 +34,10 @@ def registry_problems(checks: "Checks") -> Iterator[Problem]:
             yield from _client_certificates(checks)
 
 
-def _mirror(checks: "Checks") -> Iterator[Problem]:
+CHECKS: tuple[Check, ...] = (registry,)
+
+
+def _mirror(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     first: dict[str, int] = {}
     for index, image in enumerate(settings.registry.mirror):
@@ -51,7 +51,7 @@ def _mirror(checks: "Checks") -> Iterator[Problem]:
             )
         first.setdefault(name, index)
     external = settings.registry.external
-    if settings.registry.mirror and external and external.server in DOCKER_HUB:
+    if settings.registry.mirror and external and external.server in DOCKER_HUB_SERVERS:
         yield Problem(
             ("registry", "mirror"),
             "Docker Hub has no room for copies: its images' names have two parts only",
@@ -61,19 +61,19 @@ def _mirror(checks: "Checks") -> Iterator[Problem]:
         yield Problem(("registry", "mirror"), "no host can make the copies", "Add build to the roles of one.")
 
 
-def _insecure(checks: "Checks") -> Iterator[Problem]:
+def _insecure(checks: Checks) -> Iterator[Problem]:
     """Plain HTTP is for a machine of one's own, and for nothing that matters."""
     settings = checks.settings
     if not settings.registry.insecure:
         return
-    if settings.protect and checks.whole("protect"):
+    if settings.protect and checks.is_valid("protect"):
         yield Problem(
             ("registry", "insecure"),
             "a protected stack's registry has to speak TLS",
             "Take it out. slipway:protect says that this stack matters.",
             True,
         )
-    if settings.platform.kind != "local" and checks.whole("platform"):
+    if settings.platform.kind != "local" and checks.is_valid("platform"):
         yield Problem(
             ("registry", "insecure"),
             f"on the platform {settings.platform.kind} passwords and images would go over networks that others share",
@@ -82,7 +82,7 @@ def _insecure(checks: "Checks") -> Iterator[Problem]:
         )
 
 
-def _client_certificates(checks: "Checks") -> Iterator[Problem]:
+def _client_certificates(checks: Checks) -> Iterator[Problem]:
     settings, version = checks.settings, checks.settings.platform.engine_version
     location = ("registry", "clientCertificates")
     if not settings.registry.client_certificates:
@@ -104,9 +104,9 @@ def _client_certificates(checks: "Checks") -> Iterator[Problem]:
         )
 
 
-def _metrics_port(checks: "Checks") -> Iterator[Problem]:
+def _metrics_port(checks: Checks) -> Iterator[Problem]:
     settings, port = checks.settings, checks.settings.registry.metrics_port
-    if port is None or not (checks.whole("platform") and checks.roles_known):
+    if port is None or not (checks.is_valid("platform") and checks.roles_known):
         return
     taken = {settings.registry_port: "the registry itself"}
     for host in settings.hosts_with("registry"):
@@ -123,7 +123,7 @@ def _metrics_port(checks: "Checks") -> Iterator[Problem]:
         )
 
 
-def _external(checks: "Checks", external: ExternalRegistrySettings) -> Iterator[Problem]:
+def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Problem]:
     """Someone else's registry takes the place of the stack's own, with all that belongs to that."""
     settings, here = checks.settings, ("registry", "external")
     if (external.server is None) == (external.stack is None):
@@ -133,14 +133,14 @@ def _external(checks: "Checks", external: ExternalRegistrySettings) -> Iterator[
             "set beside server" if both else "missing",
             "Leave one of the two out." if both else "Set it, such as docker.io, or set stack.",
         )
-    if external.server in DOCKER_HUB and not external.namespace:
+    if external.server in DOCKER_HUB_SERVERS and not external.namespace:
         yield Problem(
             (*here, "namespace"), "missing", "Docker Hub's images belong to somebody: set it, such as team."
         )
     if external.certificate_authority and (wrong := _authority(checks, external)):
         shown = UNSHOWN if external.is_authority_text else external.certificate_authority
         yield Problem((*here, "certificateAuthority"), *wrong, shown)
-    if EXTERNAL_PASSWORD not in settings.secrets and checks.whole("secrets", EXTERNAL_PASSWORD):
+    if EXTERNAL_PASSWORD not in settings.secrets and checks.is_valid("secrets", EXTERNAL_PASSWORD):
         path = path_of(("secrets", EXTERNAL_PASSWORD))
         yield Problem(
             ("secrets", EXTERNAL_PASSWORD),
@@ -163,7 +163,7 @@ def _external(checks: "Checks", external: ExternalRegistrySettings) -> Iterator[
             )
 
 
-def _authority(checks: "Checks", external: ExternalRegistrySettings) -> tuple[str, str] | None:
+def _authority(checks: Checks, external: ExternalRegistrySettings) -> tuple[str, str] | None:
     """What is wrong with the authority, and what to write; None if it is one."""
     import ssl  # not for everybody: most stacks have a registry of their own
 
