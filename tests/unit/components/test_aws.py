@@ -12,7 +12,8 @@ from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
 from components.hosts.aws.data import partition_of, refuse_shrinking
 from components.hosts.aws.network import subnet_cidrs
 from configuration.aws import DISTRIBUTIONS, architecture_of
-from configuration.settings import SettingsError, validate
+from configuration.load import validate
+from configuration.problems import SettingsError
 from tests.unit.components.test_program import text_outside_secrets
 from tests.unit.program import PASSWORDS, ROOT, Program, Registered, Secret, run
 
