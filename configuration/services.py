@@ -25,8 +25,7 @@ IMAGE_ARGUMENTS = ("TITLE", "REVISION", "SOURCE")
 """Build arguments that every Dockerfile gets, for the image's OCI labels."""
 
 BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
-"""Build argument by which an app image's Dockerfile gets the reference of the service's base image."""
-
+"""Build argument with the base image's reference, for the Dockerfile of the service's own image."""
 
 ServiceName = Annotated[
     Label,
@@ -34,7 +33,7 @@ ServiceName = Annotated[
         reserved(
             {
                 **dict.fromkeys(("registry", "proxy"), "a container of Slipway's own has it"),
-                "mirror": "the registry's copies of others' images have it",
+                "mirror": "the registry's copies of third-party images have it",
             }
         )
     ),
@@ -42,13 +41,14 @@ ServiceName = Annotated[
 
 
 class BaseImageSettings(Settings):
-    """The image that a service's own image stands on: what changes seldom."""
+    """Base image of a service's own image; it changes less often."""
 
     context: Annotated[FilePath, Field(examples=["app/base"])]
-    """Directory that is sent to the build, relative to the project."""
+    """Directory that is sent to the build, relative to the project. Required."""
 
     dockerfile: FilePath = "Dockerfile"
-    """The Dockerfile, relative to `context`, and inside it where it is a link: text of 1 MiB at most."""
+    """Dockerfile, relative to `context`: text in UTF-8 of 1 MiB at most. A link has to stay inside the
+    context. Default: `Dockerfile`."""
 
     args: dict[
         Annotated[
@@ -56,7 +56,7 @@ class BaseImageSettings(Settings):
         ],
         Value,
     ] = Field(default_factory=dict, examples=[{"BASE": "debian:12"}])
-    """Build arguments. They are no place for secrets: an image's history shows them."""
+    """Build arguments. Do not put secrets here: the image's history shows them. Default: none."""
 
     @property
     def dockerfile_path(self) -> str:
@@ -68,68 +68,72 @@ class BuildSettings(BaseImageSettings):
     """How a service's image is built."""
 
     context: Annotated[FilePath, Field(examples=["app"])]
-    """Directory that is sent to the build, relative to the project. Its `.dockerignore` is honoured."""
+    """Directory that is sent to the build, relative to the project. Its `.dockerignore` is honoured.
+    Required."""
 
     base: BaseImageSettings | None = None
-    """A base image that is built first. The service's Dockerfile gets its reference as the build argument
-    `BASE_IMAGE`."""
+    """Base image that is built first. The service's Dockerfile gets its reference as the build argument
+    `BASE_IMAGE`. Default: none."""
 
     platform: Literal["linux/amd64", "linux/arm64"] | None = None
-    """What the image runs on. By default what the hosts are."""
+    """Platform that the image is built for. Default: the hosts' platform."""
 
 
 class ServiceSettings(Settings):
-    """One web service: an image, and how its containers run on the app hosts."""
+    """One web service: its image, and how containers of it run on the app hosts."""
 
     build: Annotated[BuildSettings, Field(examples=[{"context": "app"}])]
-    """How the image is built."""
+    """How the image is built. Required."""
 
     port: Port = 8080
-    """TCP port that the service listens on, inside its container."""
+    """TCP port that the service listens on inside its container, 1 to 65535. Default: 8080."""
 
     health: UrlPath = "/up"
-    """Path that answers with a status of 2xx once the service can take requests."""
+    """Path that answers with a 2xx status once the service can take requests. Default: `/up`."""
 
     health_timeout: Seconds = 30
-    """Seconds that a new container has to become healthy, 1 to 3600, before the roll-out is given up. 30 is
-    Kamal's default too."""
+    """Seconds in which a new container has to become healthy, 1 to 3600; after that the roll-out fails.
+    Default: 30, as in Kamal."""
 
     drain_timeout: Seconds = 30
-    """Seconds that requests to the old container have to finish, 1 to 3600. 30 is Kamal's default too."""
+    """Seconds in which the old container has to finish its requests, 1 to 3600. Default: 30, as in
+    Kamal."""
 
     hosts: (
         Annotated[
             tuple[str, ...],
             AfterValidator(distinct),
-            AfterValidator(not_empty("one app host or more, or leave `hosts` out to use them all")),
+            AfterValidator(not_empty("one app host or more, or leave out `hosts` to use them all")),
             Field(examples=[["web-1"]]),
         ]
         | None
     ) = None
-    """Hosts that run the service, in the order of the roll-out. By default all with the role `app`, by
+    """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
     name."""
 
     domain: DomainName | None = None
-    """Name by which the proxy knows requests for this service. A service without one gets all that no other
-    service of its host asks for."""
+    """Domain name of the requests that the proxy sends to this service. A service without a domain gets all
+    requests that no other service on its host gets. Default: none."""
 
     allowed_cidrs: OnAws[
         Annotated[
             tuple[Network, ...],
             AfterValidator(distinct),
-            AfterValidator(not_empty("one network or more, or leave `allowedCidrs` out to let everybody in")),
+            AfterValidator(not_empty("one network or more, or leave out `allowedCidrs` to allow everybody")),
             Field(examples=[["198.51.100.0/24"]]),
         ]
     ] = ("0.0.0.0/0",)
-    """Networks that may reach the service. By default everybody, by IPv4."""
+    """Networks that may reach the service. Default: every IPv4 address."""
 
     env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
-    """Environment of the containers. It is readable in the stack's state; secrets belong into `secrets`."""
+    """Environment variables of the containers. The stack's state shows them, so secrets belong in
+    `secrets`. Default: none."""
 
     secrets: Annotated[
         tuple[Variable, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
     ] = ()
-    """Names from `slipway:secrets`. The containers find each as a file of that name in /run/secrets."""
+    """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
+    none."""
 
     memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB")] = 512
-    """MiB of memory that a container may use. Docker takes 6 at least."""
+    """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""

@@ -32,134 +32,135 @@ class StackSettings(Settings):
     """The whole configuration of one stack."""
 
     platform: PlatformSettings = Field(default_factory=PlatformSettings, examples=[{"kind": "local"}])
-    """Where hosts come from. By default containers on this machine."""
+    """Where hosts come from. Default: containers on this machine."""
 
     hosts: dict[HostName, HostSettings] = Field(
         default_factory=_one_host, min_length=1, examples=[{"yard": {"roles": ["registry", "build", "app"]}}]
     )
-    """The Docker hosts by name. By default one, `box`, that has every role."""
+    """Docker hosts by name. Default: one host, `box`, with every role."""
 
     registry: RegistrySettings = Field(default_factory=RegistrySettings, examples=[{"users": ["alice"]}])
-    """The stack's own image registry."""
+    """Image registry. Default: the stack's own."""
 
     services: dict[ServiceName, ServiceSettings] = Field(
         default_factory=dict, examples=[{"web": {"build": {"context": "app"}}}]
     )
-    """The web services by name. By default none, which leaves a registry."""
+    """Web services by name. Default: none, only a registry."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
-    """The password of each account of the registry: 16 to 72 printable ASCII characters. `./slip up` makes
-    those that are missing; by hand it is `pulumi config set --secret --path slipway:passwords.NAME`."""
+    """Password of each account of the registry: 16 to 72 printable ASCII characters. `pulumi config set
+    --secret --path slipway:passwords.NAME` sets one. Default: made by `./slip up`."""
 
     secrets: dict[Variable, Secret] = Field(
         default_factory=dict, examples=[{"DATABASE_URL": {"secure": "…"}}]
     )
-    """Secrets that services may ask for by name. `pulumi config set --secret --path slipway:secrets.NAME`
-    sets one."""
+    """Secrets that services ask for by name. `pulumi config set --secret --path slipway:secrets.NAME` sets
+    one. Default: none."""
 
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
-    """How long certificates are valid."""
+    """How long certificates are valid, and when certificate authorities rotate. Default: certificates of
+    one year."""
 
     protect: StrictBool = False
-    """Whether Pulumi refuses to delete hosts and the registry's data."""
+    """`true` makes Pulumi refuse to delete hosts and the registry's data. Default: `false`."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_host_without_a_registry(cls, values: Any) -> Any:
-        """By default the one host keeps the images, unless someone else does."""
+        """The default host has no role `registry` if the registry is external."""
         registry = values.get("registry") if isinstance(values, dict) else None
         if isinstance(registry, dict) and registry.get("external") and "hosts" not in values:
             return {**values, "hosts": {"box": {"roles": ["build", "app"]}}}
         return values
 
     def hosts_with(self, role: Role) -> tuple[str, ...]:
-        """The names of the hosts that have this role, in the order of the configuration."""
+        """The names of the hosts with this role, in the order of the configuration."""
         return tuple(name for name, host in self.hosts.items() if role in host.roles)
 
     @property
     def registry_host(self) -> str | None:
-        """The name of the one host that keeps the images; none does if someone else's registry has them."""
+        """The name of the host that keeps the images; None if the registry is external."""
         return next(iter(self.hosts_with("registry")), None)
 
     @property
     def build_host(self) -> str | None:
-        """The name of the host that builds images; none is needed without services."""
+        """The name of the host that builds images; None if no host has that role."""
         return next(iter(self.hosts_with("build")), None)
 
     @property
     def copying_host(self) -> str:
-        """The name of the host that makes the copies of `registry.mirror`: the one that builds on them, if any."""
+        """The name of the host that copies the images of `registry.mirror`: the build host, if the stack has one."""
         return self.build_host or self.registry_host or next(iter(self.hosts))
 
     @property
     def registry_port(self) -> int:
-        """The registry's TCP port, the same for hosts and for people."""
+        """The TCP port of the stack's own registry, the same on its host and on 127.0.0.1."""
         return self.registry.port or REGISTRY_PORT + self.platform.port_offset
 
     @property
     def external_port(self) -> int:
-        """Where someone else's registry answers. Of another stack's it is not known here, so its default is taken."""
+        """The TCP port of the external registry. Another stack's is not known here and taken to be the default."""
         server = self.registry.external and self.registry.external.server
         return int(server.partition(":")[2] or 443) if server else REGISTRY_PORT
 
     @property
     def registry_networks(self) -> tuple[str, ...]:
-        """aws: the networks that reach the registry from outside."""
+        """On AWS: the networks that may reach the registry from outside the stack."""
         allowed = self.registry.allowed_cidrs
         return self.platform.admin_cidrs if allowed is None else allowed
 
     def distribution(self, host: str) -> Distribution:
-        """aws: what the host runs."""
+        """On AWS: the host's Linux distribution."""
         return DISTRIBUTIONS[self.hosts[host].distribution or self.platform.distribution]
 
     def engine_version(self, host: str) -> str | None:
-        """aws: the version of the host's Docker Engine; None for its distribution's own."""
+        """On AWS: the version of the host's Docker Engine; None for the distribution's own package."""
         return self.hosts[host].engine_version or self.platform.engine_version
 
     def instance_type(self, host: str) -> str:
-        """aws: the host's instance type."""
+        """On AWS: the host's instance type."""
         return self.hosts[host].type or self.platform.instance_type
 
     def architecture(self, host: str) -> Architecture:
-        """aws: the host's architecture."""
+        """On AWS: the host's processor architecture."""
         return architecture_of(self.instance_type(host)) or "amd64"
 
     def root_size(self, host: str) -> int:
-        """aws: GiB of the host's root volume."""
+        """On AWS: GiB of the host's root volume."""
         return self.hosts[host].root_size or self.platform.root_size
 
     def subnet(self, host: str, count: int) -> int:
-        """aws: which of so many subnets the host is in, counted from 0."""
+        """On AWS: the index of the host's subnet among `count` subnets."""
         chosen = self.hosts[host].subnet
         number = slot_of_name(host) if chosen is None else chosen
         return (number - 1) % count if number else 0
 
     @property
     def registry_address(self) -> str:
-        """`host:port` of the stack's own registry, by which hosts know it and images are named."""
+        """`host:port` of the stack's own registry, the first part of its images' names."""
         return f"{self.registry_host}:{self.registry_port}"
 
     @property
     def registry_mode(self) -> RegistryMode:
-        """How the stack comes by its registry."""
+        """Whose registry the stack uses, and whether that speaks TLS."""
         if self.registry.external:
             return "external"
         return "insecure" if self.registry.insecure else "own"
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """Every account of the stack's own registry, the hosts' first; or the one at someone else's."""
+        """The accounts of the stack's own registry, the hosts' first; or the one account at an external registry."""
         if self.registry.external:
             return (self.registry.external.username,)
         return (HOSTS_ACCOUNT, *self.registry.users)
 
     @property
     def hosts_account(self) -> str:
-        """The account by which the stack's hosts push and pull."""
+        """The account with which the stack's hosts push and pull."""
         return self.accounts[0]
 
     def password(self, account: str) -> str:
-        """The password of one of the accounts."""
+        """The password of one of `accounts`."""
         if self.registry.external:
             return self.secrets[EXTERNAL_PASSWORD].get_secret_value()
         return self.passwords[account].get_secret_value()
@@ -169,7 +170,7 @@ class StackSettings(Settings):
         return self.services[service].hosts or self.hosts_with("app")
 
     def names_in_zone(self) -> dict[str, tuple[str, ...]]:
-        """aws: the names that get a record in `platform.zone`, each with the hosts that it leads to."""
+        """On AWS: the names that get a record in `platform.zone`, each with the hosts that it resolves to."""
         zone = self.platform.zone
         names = {self.registry.domain: self.hosts_with("registry")} if self.registry.domain else {}
         for service, settings in self.services.items():
@@ -182,17 +183,17 @@ class StackSettings(Settings):
         return tuple(name for name in self.services if host in self.service_hosts(name))
 
     def slot(self, host: str) -> int:
-        """The host's slot: as configured, else the number at the end of its name, else 0."""
+        """The host's slot: the configured one, or else the number at the end of its name, or else 0."""
         configured = self.hosts[host].slot
         return slot_of_name(host) if configured is None else configured
 
     def local_ports(self, host: str) -> LocalPorts:
-        """Where this host answers on 127.0.0.1 on the platform `local`."""
+        """On the platform `local`: the host's ports on 127.0.0.1."""
         shift = self.slot(host) + self.platform.port_offset
         return LocalPorts(ssh=SSH_PORT + shift, engine=ENGINE_PORT + shift, http=HTTP_PORT + shift)
 
     def published_ports(self, host: str) -> dict[int, str]:
-        """What this host itself answers on 127.0.0.1, by port; the registry's comes on top."""
+        """What listens on the host's ports on 127.0.0.1, by port, without the registry."""
         ports = self.local_ports(host)
         published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
         return published | {ports.http: "HTTP"} if "app" in self.hosts[host].roles else published

@@ -1,14 +1,13 @@
-"""Settings of one platform: the mark in the annotation is what the check and the reference go by."""
+"""Settings of one platform: the mark in the annotation is what the check goes by."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from configuration import reference
 from configuration.base import Settings, platform_of
 from configuration.checks.context import Checks
 from configuration.checks.platform import marked_settings
+from configuration.documentation import models
 from configuration.hosts import HostSettings
 from configuration.services import BuildSettings, ServiceSettings
 from configuration.settings import StackSettings
@@ -63,15 +62,5 @@ def test_both_platforms_have_settings_of_their_own() -> None:
 
 
 def test_every_mark_is_tested_above() -> None:
-    marks = [name for model in reference.models() for name, f in model.model_fields.items() if platform_of(f)]
+    marks = [name for model in models() for name, f in model.model_fields.items() if platform_of(f)]
     assert sorted(marks) == sorted(name for _, name, _ in MARKED)
-
-
-def test_the_reference_says_it_by_the_mark_and_no_docstring_says_it_too() -> None:
-    for model in reference.models():
-        for name, field in model.model_fields.items():
-            kind = platform_of(field)
-            text = reference.meaning(model, name)
-            assert not re.match(r"(only on )?`?(aws|local)`?[:,.]", text, re.IGNORECASE), text
-            shown = reference.description(model, name)
-            assert shown == (f"Only on `{kind}`. {text}" if kind else text)

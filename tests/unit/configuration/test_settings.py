@@ -15,7 +15,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from configuration import reference
 from configuration.load import load, validate
 from configuration.problems import SettingsError, path_of
 from configuration.settings import StackSettings
@@ -442,26 +441,3 @@ def is_refused(configuration: dict[str, Any], project: Path) -> bool:
     except SettingsError:
         return True
     return False
-
-
-class TestReference:
-    def test_the_schema_is_what_the_settings_say(self) -> None:
-        assert json.loads(reference.SCHEMA.read_text(encoding="utf-8")) == reference.schema(), (
-            "run `python -m configuration.reference`"
-        )
-
-    def test_every_setting_is_in_the_table_with_its_meaning(self) -> None:
-        rows = [line.split(" | ") for line in reference.table().splitlines()[2:]]
-        assert all(len(row) == 4 and row[3].strip(" |") for row in rows)
-        paths = {row[0].strip("| `") for row in rows}
-        assert {
-            "slipway:hosts.HOST.roles",
-            "slipway:services.SERVICE.build.base.context",
-            "slipway:protect",
-        } <= paths
-        fields = [info.alias for model in reference.models() for info in model.model_fields.values()]
-        assert {path.rpartition(".")[2].rpartition(":")[2] for path in paths} == set(fields) - {None}
-
-    def test_the_schema_knows_what_a_secret_looks_like_in_a_file(self) -> None:
-        keys = reference.schema()["properties"]["config"]["properties"]
-        assert keys["slipway:passwords"]["additionalProperties"]["required"] == ["secure"]
