@@ -1,4 +1,4 @@
-"""The only reader of the stack's configuration."""
+"""`load` reads the settings of the running stack; `validate` makes settings from any configuration."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +12,15 @@ from configuration.validation import validated
 def validate(
     configuration: Mapping[str, Any], directory: Path | None = None, secret_keys: frozenset[str] | None = None
 ) -> StackSettings:
-    """The settings that a configuration means.
+    """The settings that a configuration describes.
 
     Args:
-        configuration: what the user wrote, with the keys' `slipway:` taken off.
-        directory: the project's; what `context` is relative to. By default the current one.
-        secret_keys: the keys that Pulumi keeps secret, where that is known.
+        configuration: what the user wrote, by key without `slipway:`.
+        directory: the project's; paths in the configuration are relative to it. By default the current one.
+        secret_keys: the keys that Pulumi keeps secret; None if that is not known.
 
     Raises:
-        SettingsError: with every mistake that there is, not the first only.
+        SettingsError: with every mistake, not only the first.
     """
     return validated(configuration, directory or Path.cwd(), secret_keys)
 
@@ -29,11 +29,11 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
     """The settings of the stack that runs this program.
 
     Args:
-        directory: the project's. By default the current one, which is where Pulumi runs programs.
-        check_ports: whether to refuse a port of this machine that is somebody else's.
+        directory: the project's. By default the current one, in which Pulumi runs programs.
+        check_ports: whether to refuse ports of this machine that another program holds.
 
     Raises:
-        pulumi.RunError: one, which tells every mistake in the configuration.
+        pulumi.RunError: with every mistake in the configuration.
     """
     import pulumi
 

@@ -163,7 +163,7 @@ def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -
             return "missing", f"Set it{example}."
         case "literal_error":
             allowed = [str(word) for word in typing.get_args(_annotation(model, location))]
-            return "not a known word", f"{suggestion(given, allowed)}Allowed: {words(allowed)}."
+            return "unknown value", f"{suggestion(given, allowed)}Allowed: {words(allowed)}."
         case "int_type" | "int_from_float":
             quoted = isinstance(given, str) and given.strip().isdigit()
             return "not a whole number", "Write it without quotes." if quoted else "Write a whole number."

@@ -1,4 +1,4 @@
-"""Checks of certificates: their times among each other."""
+"""Checks of certificates: their hours of validity and renewal against each other."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from configuration.problems import Problem
 
 
 def renewal(checks: Checks) -> Iterator[Problem]:
-    """A certificate is renewed after it was issued, and ends before its authority does."""
+    """Certificates are valid for longer than their time of renewal, and not for longer than their authority."""
     certificates = checks.settings.certificates
     if not checks.is_valid("certificates"):
         return
@@ -15,14 +15,14 @@ def renewal(checks: Checks) -> Iterator[Problem]:
         yield Problem(
             ("certificates", "earlyRenewalHours"),
             f"not less than validityHours ({certificates.validity_hours})",
-            "Set less, or every `up` renews every certificate.",
+            "Set fewer hours: otherwise each `up` renews every certificate.",
             certificates.early_renewal_hours,
         )
     if certificates.validity_hours > certificates.authority_validity_hours:
         yield Problem(
             ("certificates", "validityHours"),
             f"longer than authorityValidityHours ({certificates.authority_validity_hours})",
-            "Set no more than that.",
+            "Set no more hours than that.",
             certificates.validity_hours,
         )
 

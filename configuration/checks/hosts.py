@@ -19,7 +19,7 @@ def roles(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 ("hosts",),
                 f"no host has the role {role}",
-                f"Add {role} to the roles of one: {words(map(roles_path, settings.hosts))}.",
+                f"Add {role} to the roles of one host: {words(map(roles_path, settings.hosts))}.",
             )
     single: tuple[Role, ...] = ("registry", "build")
     for role in single:
@@ -27,7 +27,7 @@ def roles(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 ("hosts",),
                 f"{len(hosts)} hosts have the role {role}: {words(hosts)}",
-                f"Leave {role} in the roles of one of them.",
+                f"Keep {role} in the roles of only one of them.",
             )
 
 
@@ -40,7 +40,7 @@ def slots(checks: Checks) -> Iterator[Problem]:
         if checks.is_valid("hosts", name, "slot") and settings.slot(name) > 99:
             yield Problem(
                 ("hosts", name, "slot"),
-                f"the number at the end of the host's name, {settings.slot(name)}, is no slot",
+                f"the number at the end of the host's name, {settings.slot(name)}, is not a slot",
                 "Set slot to a whole number from 0 to 99 that no other host has.",
             )
     for slot, group in grouped(checks.placed_hosts(), settings.slot):
@@ -48,8 +48,8 @@ def slots(checks: Checks) -> Iterator[Problem]:
             free = next(n for n in itertools.count() if n not in map(settings.slot, settings.hosts))
             yield Problem(
                 ("hosts", group[-1], "slot"),
-                f"{words(group)} have the same slot, so the same ports on 127.0.0.1",
-                f"Set a slot that is free, such as {free}.",
+                f"{words(group)} have the same slot, and so the same ports on 127.0.0.1",
+                f"Set a free slot, such as {free}.",
                 slot,
             )
 
@@ -65,8 +65,8 @@ def registry_port(checks: Checks) -> Iterator[Problem]:
         if port in within:
             yield Problem(
                 ("registry", "port"),
-                f"{within[port]} has that port on {host}",
-                "Set another, such as 5000.",
+                f"{within[port]} uses that port on {host}",
+                "Set another port, such as 5000.",
                 port,
             )
     for host in checks.placed_hosts() if checks.on_this_machine else ():
@@ -74,8 +74,8 @@ def registry_port(checks: Checks) -> Iterator[Problem]:
             if other == port:
                 yield Problem(
                     ("registry", "port"),
-                    f"{what} of {host} has that port on 127.0.0.1",
-                    f"Set another, or slipway:hosts.{host}.slot.",
+                    f"{what} of {host} uses that port on 127.0.0.1",
+                    f"Set another port, or another slipway:hosts.{host}.slot.",
                     port,
                 )
 

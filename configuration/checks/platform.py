@@ -1,4 +1,4 @@
-"""What the platform's kind means for all other settings: what it needs, and what belongs to another kind."""
+"""Checks of the platform: no settings of another platform, and on AWS what a stack there needs."""
 
 import ipaddress
 import itertools
@@ -11,13 +11,13 @@ from configuration.platform import OWN_SUBNETS
 from configuration.problems import Location, Problem, path_of, words
 
 DOCKER_BRIDGE = ipaddress.IPv4Network("172.17.0.0/16")
-"""What every Docker Engine takes for its containers, unless told otherwise."""
+"""The default network of every Docker Engine's containers."""
 DOCUMENTATION = tuple(map(ipaddress.IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))
-"""Networks that only stand in documentation (RFC 5737)."""
+"""Networks that are reserved for documentation (RFC 5737)."""
 
 
 def marked_settings(checks: Checks) -> Iterator[Problem]:
-    """No setting is there that only another kind of platform reads."""
+    """No setting is set that is marked for another platform."""
     if checks.is_valid("platform", "kind"):
         yield from _marked(checks.settings, (), checks.settings.platform.kind)
 
@@ -31,7 +31,7 @@ def _marked(model: Settings, location: Location, kind: str) -> Iterator[Problem]
         if other not in (None, kind):
             yield Problem(
                 here,
-                f"a setting of the platform {other}, and this one is {kind}",
+                f"a setting of the platform {other}, but this stack's is {kind}",
                 f"Leave it out, or set slipway:platform.kind to {other}.",
             )
         elif isinstance(value, Settings):
@@ -43,7 +43,7 @@ def _marked(model: Settings, location: Location, kind: str) -> Iterator[Problem]
 
 
 def aws(checks: Checks) -> Iterator[Problem]:
-    """What a stack on AWS needs, and what AWS could not do."""
+    """On AWS the required settings are set, and AWS can do what the others ask for."""
     if checks.is_valid("platform", "kind") and checks.settings.platform.kind == "aws":
         for check in (_required, _admins, _network, _subnets, _architectures, _zone, _shared_hosts):
             yield from check(checks)
@@ -59,23 +59,23 @@ def _required(checks: Checks) -> Iterator[Problem]:
     if not settings.platform.admin_cidrs and checks.is_valid("platform", "adminCidrs"):
         yield Problem(
             ("platform", "adminCidrs"),
-            "missing: nobody could reach the hosts to set them up",
-            "Set it to the networks that you come from, such as [203.0.113.7/32].",
+            "missing: Slipway could not reach the hosts to set them up",
+            "Set it to the networks that you connect from, such as [203.0.113.7/32].",
         )
 
 
 def _admins(checks: Checks) -> Iterator[Problem]:
-    """The example in the stack's file is for reading: hosts that let nobody in would be waited for in vain."""
+    """The example in a new stack's file has to be replaced: with it, `up` would wait for hosts that it cannot reach."""
     settings = checks.settings
     if settings.platform.endpoint or "AWS_ENDPOINT_URL" in os.environ:
-        return  # no real hosts, and nobody comes from anywhere
+        return  # an emulation: its hosts are on this machine
     for index, text in enumerate(settings.platform.admin_cidrs):
         network = ipaddress.ip_network(text)
         if isinstance(network, ipaddress.IPv4Network) and any(map(network.subnet_of, DOCUMENTATION)):
             yield Problem(
                 ("platform", "adminCidrs", index),
-                "a network for examples, from which nobody comes",
-                "Write yours: `curl https://checkip.amazonaws.com` tells your address.",
+                "a network for documentation, which no machine is in",
+                "Write your own: `curl https://checkip.amazonaws.com` prints your address.",
                 text,
             )
 
@@ -95,7 +95,7 @@ def _network(checks: Checks) -> Iterator[Problem]:
         if value
     ]
     if len(named) > 1:
-        yield Problem(location, f"{words(named)} each name a network", "Leave one of them.")
+        yield Problem(location, f"{words(named)} each name a network", "Set only one of them.")
     if network.cidr is not None:
         cidr = ipaddress.ip_network(network.cidr)
         where, value = (*location, "cidr"), network.cidr
@@ -104,21 +104,21 @@ def _network(checks: Checks) -> Iterator[Problem]:
         elif not 16 <= cidr.prefixlen <= 26:
             yield Problem(
                 where,
-                "a network that AWS cannot make, or cannot divide",
+                "too large or too small for a VPC with two subnets",
                 "Write one from /16 to /26, such as 10.83.0.0/22.",
                 value,
             )
         elif cidr.overlaps(DOCKER_BRIDGE):
             yield Problem(
                 where,
-                f"meets {DOCKER_BRIDGE}, which every Docker Engine takes for its containers",
+                f"overlaps {DOCKER_BRIDGE}, which every Docker Engine uses for its containers",
                 "Write one such as 10.83.0.0/22.",
                 value,
             )
     if settings.platform.connect == "private" and not network.subnets:
         yield Problem(
             ("platform", "connect"),
-            "nothing leads into or out of the stack's own network without public addresses",
+            "hosts without public addresses in the stack's own network could not be reached",
             f"Set {path_of((*location, 'subnets'))} to subnets that your VPN reaches, or connect to public.",
             "private",
         )
@@ -130,11 +130,16 @@ def _subnets(checks: Checks) -> Iterator[Problem]:
     for name, host in settings.hosts.items():
         location = ("hosts", name, "subnet")
         if host.subnet is not None and host.subnet > count and checks.is_valid("platform", "network"):
-            yield Problem(location, f"there are {count} subnets", f"Set 1 to {count}.", host.subnet)
+            yield Problem(
+                location,
+                f"the network has {count} subnets",
+                f"Set a whole number from 1 to {count}.",
+                host.subnet,
+            )
 
 
 def _architectures(checks: Checks) -> Iterator[Problem]:
-    """An image that one architecture builds does not run on the other."""
+    """App hosts have the build host's architecture, since an image runs on the architecture that it was built on."""
     settings = checks.settings
     build = settings.build_host
     if build is None or not _types_known(checks):
@@ -144,7 +149,7 @@ def _architectures(checks: Checks) -> Iterator[Problem]:
         if settings.architecture(host) != built:
             yield Problem(
                 ("hosts", host, "type"),
-                f"{settings.architecture(host)}, and {build}, where images are built, is a "
+                f"{settings.architecture(host)}, but the build host {build} is a "
                 f"{settings.instance_type(build)}: {built}",
                 f"Give {build} and all app hosts instance types of one architecture.",
                 settings.instance_type(host),
@@ -173,21 +178,21 @@ def _zone(checks: Checks) -> Iterator[Problem]:
     for name, service in settings.services.items():
         if domain is not None and service.domain == domain:
             yield Problem(
-                ("services", name, "domain"), "the registry has that name", "Give it another.", domain
+                ("services", name, "domain"), "the registry has that domain", "Set another domain.", domain
             )
     if zone is None or not (checks.is_valid("registry") and checks.is_valid("services")):
         return
     if not settings.names_in_zone():
         yield Problem(
             ("platform", "zone"),
-            "no name of the stack is in it",
-            f"Set slipway:registry.domain or a service's domain to one such as registry.{zone}, or leave it out.",
+            "no domain of the stack is in this zone",
+            f"Set slipway:registry.domain or a service's domain to a name such as registry.{zone}, or leave out zone.",
             zone,
         )
 
 
 def _shared_hosts(checks: Checks) -> Iterator[Problem]:
-    """A host's HTTP port is one for all of its services: who reaches one of them reaches all."""
+    """Services on one host allow the same networks, since they share the host's HTTP port."""
     settings = checks.settings
     for first, second in itertools.combinations(settings.services, 2):
         shared = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]
@@ -200,6 +205,6 @@ def _shared_hosts(checks: Checks) -> Iterator[Problem]:
         if shared and known and one != other:
             yield Problem(
                 ("services", second, "allowedCidrs"),
-                f"{first} and {second} share the port 80 of {words(shared)}, but not who may reach it",
-                "Give both the same, or hosts of their own.",
+                f"{first} and {second} share port 80 of {words(shared)}, but allow different networks",
+                "Allow the same networks for both, or give each service hosts of its own.",
             )

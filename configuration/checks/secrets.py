@@ -47,12 +47,12 @@ def encryption(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 (key,),
                 "in plain text in the stack's file",
-                f"Remove it, choose new ones and set each: {set_command((key, next(iter(values))))}.",
+                f"Remove them, choose new values, and set each: {set_command((key, next(iter(values))))}.",
             )
     for key in sorted(secret_keys - {"passwords", "secrets"}):
         yield Problem(
             (key,),
-            "holds a secret, which would be readable in the state",
+            "holds a secret, which the state would show in plain text",
             "Set it in slipway:secrets and name it in the secrets of the services that need it.",
         )
 

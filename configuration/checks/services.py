@@ -9,7 +9,7 @@ from configuration.files import UnfitFile, ignore_file, read_text
 from configuration.problems import Location, Problem, path_of, suggestion, words
 from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings
 
-TEXT_REMEDY = "Make it a file of 1 MiB at most inside the context, text in UTF-8."
+TEXT_REMEDY = "Make it a text file in UTF-8 of 1 MiB at most, inside the context."
 
 
 def hosts(checks: Checks) -> Iterator[Problem]:
@@ -51,7 +51,7 @@ def domains(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 ("services", second, "domain"),
                 f"{first} and {second} both run on {words(both)}, and neither has a domain",
-                "Give one of them a domain, or other hosts.",
+                "Give one of them a domain or other hosts.",
             )
 
 
@@ -66,7 +66,7 @@ def builds(checks: Checks) -> Iterator[Problem]:
         if BASE_IMAGE_ARGUMENT in service.build.args:
             yield Problem(
                 (*location, "args", BASE_IMAGE_ARGUMENT),
-                "reserved: the build sets it to the image of `base`",
+                "reserved: the build sets it to the image of base",
                 "Leave it out, or leave out base.",
             )
 
@@ -93,7 +93,7 @@ def _context(checks: Checks, location: Location, image: BaseImageSettings) -> It
         yield Problem(
             (*location, "context"),
             "not a directory" if exists else "no such directory",
-            f"Write a directory with a {image.dockerfile}, relative to the project's.",
+            f"Write a directory with a {image.dockerfile}, relative to the project.",
             image.context,
         )
     elif dockerfile.is_absolute() or ".." in dockerfile.parts:

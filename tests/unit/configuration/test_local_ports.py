@@ -140,10 +140,10 @@ class TestOccupied:
         port = port_of(listener)
         engine.containers = [container(port, "slipway-test-box", slipway_stack="test")]
         (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
-        assert line.startswith(f"slipway:registry.port: the registry is to answer on 127.0.0.1:{port}, ")
+        assert line.startswith(f"slipway:registry.port: the registry needs 127.0.0.1:{port}, but ")
         assert "the container slipway-test-box of the stack test holds that port" in line
         assert line.endswith(
-            "End that, or set slipway:registry.port or slipway:platform.portOffset to another number."
+            "Stop it, or set slipway:registry.port or slipway:platform.portOffset to another number."
         )
 
     def test_another_projects_stack_of_the_same_name_is_one(
@@ -158,7 +158,7 @@ class TestOccupied:
         port = port_of(listener)
         engine.containers = [{"Names": None, "Labels": None, "Ports": None}, container(port, "postgres")]
         (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
-        assert "and the container postgres holds that port" in line
+        assert "but the container postgres holds that port" in line
 
     @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
     def test_a_program_is_named_with_its_process(self, engine: Engine, listener: socket.socket) -> None:
@@ -183,7 +183,7 @@ class TestOccupied:
             server.bind(("127.0.0.1", port))
             server.listen()
             (line,) = lines(occupied(stack, "slipway", "local"))
-        assert line.startswith(f"slipway:hosts.box.slot: HTTP of box is to answer on 127.0.0.1:{port}, and ")
+        assert line.startswith(f"slipway:hosts.box.slot: HTTP of box needs 127.0.0.1:{port}, but ")
 
 
 @pytest.mark.usefixtures("no_engine")

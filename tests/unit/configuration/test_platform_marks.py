@@ -51,7 +51,8 @@ def test_a_marked_setting_is_refused_on_the_other_platform_only(key: str, name: 
     assert refused(stack(kind, key, changed)) == []
     (line,) = refused(stack(other, key, changed))
     assert (
-        f"{type(model).model_fields[name].alias}: a setting of the platform {kind}, and this one is" in line
+        f"{type(model).model_fields[name].alias}: a setting of the platform {kind}, but this stack's is"
+        in line
     )
     assert line.endswith(f"Leave it out, or set slipway:platform.kind to {kind}.")
 

@@ -64,10 +64,10 @@ def loop(path: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a link to the operator's file": (link("../../credentials"), "is a link that leads out of the context"),
-    "an absolute link": (link("/etc/passwd"), "is a link that leads out of the context"),
-    "a link to a device": (link("/dev/zero"), "is a link that leads out of the context"),
-    "a link into /proc": (link("/proc/self/environ"), "is a link that leads out of the context"),
+    "a link to the operator's file": (link("../../credentials"), "is a link to a file outside the context"),
+    "an absolute link": (link("/etc/passwd"), "is a link to a file outside the context"),
+    "a link to a device": (link("/dev/zero"), "is a link to a file outside the context"),
+    "a link into /proc": (link("/proc/self/environ"), "is a link to a file outside the context"),
     "a FIFO": (fifo, "is not a regular file"),
     "a directory": (directory, "is not a regular file"),
     "a huge file": (huge, "is larger than 1 MiB"),
@@ -96,7 +96,9 @@ def test_the_project_is_right_to_begin_with(project: Path) -> None:
 def test_a_dockerfile_that_is_not_read(make: Callable[[Path], object], wrong: str, project: Path) -> None:
     make(project / "app/Dockerfile")
     (found,) = problems(project)
-    assert found.startswith(f'slipway:services.web.build.dockerfile = "Dockerfile": {wrong}. Make it a file')
+    assert found.startswith(
+        f'slipway:services.web.build.dockerfile = "Dockerfile": {wrong}. Make it a text file'
+    )
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
         base_images(project / "app/Dockerfile", {})
@@ -112,7 +114,9 @@ def test_a_dockerignore_that_is_not_read(
 ) -> None:
     make(project / "app" / name)
     (found,) = problems(project)
-    assert found.startswith(f'slipway:services.web.build.context = "app": its {name} {wrong}. Make it a file')
+    assert found.startswith(
+        f'slipway:services.web.build.context = "app": its {name} {wrong}. Make it a text file'
+    )
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
         content_tag(project / "app")
@@ -294,7 +298,7 @@ def test_a_folder_with_the_same_beginning_is_another(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app-private").write_text(CONTENT)
     (tmp_path / "app/x").symlink_to("../app-private")
-    with pytest.raises(UnfitFile, match="leads out"):
+    with pytest.raises(UnfitFile, match="outside the context"):
         read_text(tmp_path / "app/x", within=tmp_path / "app")
 
 
