@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from configuration.base import Settings
-from configuration.types import Within
+from configuration.constraints import Within
 
 Generation = Annotated[int, Within(1, 1000, "a generation")]
 """Counts the authorities of one purpose: 1 for the first, and one more at each rotation."""

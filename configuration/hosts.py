@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from configuration.base import OnAws, OnLocal, Settings
+from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.platform import DistributionName
-from configuration.types import Gibibytes, InstanceType, Label, Version, Within, distinct, not_empty, reserved
+from configuration.types import Gibibytes, InstanceType, Label, Version
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keep the images, build them, or run the services."""

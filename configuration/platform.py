@@ -5,19 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, OnLocal, PlatformKind, Settings
-from configuration.types import (
-    ClosedNetworks,
-    DomainName,
-    Gibibytes,
-    InstanceType,
-    Network,
-    Region,
-    SubnetId,
-    Url,
-    Version,
-    Within,
-    distinct,
-)
+from configuration.constraints import Within, distinct
+from configuration.networks import ClosedNetworks, Network
+from configuration.types import DomainName, Gibibytes, InstanceType, Region, SubnetId, Url, Version
 
 DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
 

@@ -6,23 +6,20 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, Settings
+from configuration.constraints import Within, distinct, reserved
 from configuration.files import certificates, read
+from configuration.networks import ClosedNetworks, PrivateNetworks
 from configuration.types import (
     Account,
-    ClosedNetworks,
     DomainName,
     Gibibytes,
     Pem,
     Port,
-    PrivateNetworks,
     RegistryServer,
     RegistryUser,
     RepositoryPath,
     StackPath,
     TaggedImage,
-    Within,
-    distinct,
-    reserved,
 )
 from well_known import HOSTS_ACCOUNT
 

@@ -5,21 +5,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from configuration.base import OnAws, Settings
-from configuration.types import (
-    DomainName,
-    FilePath,
-    Label,
-    Network,
-    Port,
-    Seconds,
-    UrlPath,
-    Value,
-    Variable,
-    Within,
-    distinct,
-    not_empty,
-    reserved,
-)
+from configuration.constraints import Within, distinct, not_empty, reserved
+from configuration.networks import Network
+from configuration.types import DomainName, FilePath, Label, Port, Seconds, UrlPath, Value, Variable
 
 IMAGE_ARGUMENTS = ("TITLE", "REVISION", "SOURCE")
 """Build arguments that every Dockerfile gets, for the image's OCI labels."""

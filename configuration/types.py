@@ -1,118 +1,20 @@
 """The types of values that settings hold, each with messages for what is wrong and what to write instead."""
 
-import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     SecretStr,
     StrictStr,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
+from configuration.constraints import Matching, Within, mistake
 from configuration.files import LIMIT, PATH_LENGTH
 from configuration.problems import suggestion
-
-WORDED = "slipway"
-"""Type of pydantic's errors that `mistake` makes; their context has `wrong`, `remedy` and perhaps `value`."""
-
-
-def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustomError:
-    """The error to raise in a validator.
-
-    Args:
-        wrong: what is wrong with the value.
-        remedy: what to write instead, as a sentence.
-        value: what the message shows in place of the value, where that must not be shown whole.
-    """
-    context = {"wrong": wrong, "remedy": remedy}
-    return PydanticCustomError(WORDED, "{wrong}", context if value is None else context | {"value": value})
-
-
-@dataclass(frozen=True)
-class Within:
-    """A whole number from `low` to `high`, both included. `what` is what the message calls it."""
-
-    low: int
-    high: int
-    what: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, core_schema.int_schema(strict=True))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return handler(schema) | {"minimum": self.low, "maximum": self.high}
-
-    def _check(self, value: int) -> int:
-        if not self.low <= value <= self.high:
-            raise mistake(f"not {self.what}", f"Set a whole number from {self.low} to {self.high}.")
-        return value
-
-
-@dataclass(frozen=True)
-class Matching:
-    """A text that matches a pattern as a whole, with `length` characters at most."""
-
-    pattern: str
-    wrong: str
-    remedy: str
-    length: int | None = None
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        limit = {} if self.length is None else {"maxLength": self.length}
-        return handler(schema) | {"pattern": f"^(?:{self.pattern})$"} | limit
-
-    def _check(self, value: str) -> str:
-        if self.length is not None and len(value) > self.length:
-            raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.")
-        if not re.fullmatch(self.pattern, value):
-            raise mistake(self.wrong, self.remedy)
-        return value
-
-
-def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    """No entry twice."""
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise mistake(f'lists "{twice[0]}" twice', "List each entry once.")
-    return values
-
-
-def not_empty(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """At least one entry."""
-
-    def check(values: tuple[str, ...]) -> tuple[str, ...]:
-        if not values:
-            raise mistake("empty", f"List {what}.")
-        return values
-
-    return check
-
-
-def reserved(names: dict[str, str]) -> Callable[[str], str]:
-    """None of these names; each comes with the reason why it is reserved."""
-
-    def check(value: str) -> str:
-        if value in names:
-            raise mistake(f"reserved: {names[value]}", "Use another name.")
-        return value
-
-    return check
 
 
 def _account(name: str) -> str:
@@ -182,35 +84,6 @@ def _text_of_number(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise mistake(
-            "neither an address nor a network", "Write one such as 203.0.113.7 or 198.51.100.0/24."
-        ) from None
-    if "/" in text and ipaddress.ip_interface(text).ip != network.network_address:
-        raise mistake("not a network: it has host bits set", f"Write {network}, or the address alone.")
-    return str(network)
-
-
-def _few(networks: tuple[str, ...]) -> tuple[str, ...]:
-    """No network is larger than `LARGEST_NETWORK`, and neither are adjacent networks together."""
-    for text in networks:
-        if (network := ipaddress.ip_network(text)).prefixlen < LARGEST_NETWORK[network.version]:
-            whole = "the whole" if network.prefixlen == 0 else "a large part of the"
-            raise mistake(f"{text} is {whole} internet", CLOSED_REMEDY, value=text)
-    for version, shortest in LARGEST_NETWORK.items():
-        same = [network for text in networks if (network := ipaddress.ip_network(text)).version == version]
-        for network in ipaddress.collapse_addresses(same):  # type: ignore[type-var]
-            if network.prefixlen < shortest:
-                raise mistake(f"together they include {network}", CLOSED_REMEDY)
-    return networks
-
-
-LARGEST_NETWORK = {4: 8, 6: 20}
-"""The shortest prefix of an allowed network, by IP version: the largest blocks that one organization was ever given."""
-CLOSED_REMEDY = "Write only the networks of your office or VPN, such as 203.0.113.7/32."
 ACCOUNT_LENGTH = 64
 ACCOUNT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._@+-]*"
 PASSWORD_MIN = 16
@@ -257,40 +130,6 @@ UrlPath = Annotated[
         r"/[!-\"$-~]*", "not the path of a URL", "Begin it with / and use no spaces, such as /up.", length=500
     ),
 ]
-Network = Annotated[StrictStr, AfterValidator(_network)]
-ClosedNetworks = Annotated[
-    tuple[Network, ...],
-    AfterValidator(distinct),
-    AfterValidator(_few),
-    Field(examples=[["203.0.113.7/32"]]),
-]
-
-
-PRIVATE = tuple(
-    map(
-        ipaddress.ip_network,
-        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
-    )
-)
-"""Networks that are not routed on the internet: RFC 1918, RFC 6598 and RFC 4193."""
-
-
-def _private(networks: tuple[str, ...]) -> tuple[str, ...]:
-    for text in networks:
-        network = ipaddress.ip_network(text)
-        if not any(network.version == own.version and network.subnet_of(own) for own in PRIVATE):  # type: ignore[arg-type]
-            raise mistake(f"{text} is not a private network", "Write one such as 10.0.0.0/16.")
-    return networks
-
-
-PrivateNetworks = Annotated[
-    tuple[Network, ...],
-    AfterValidator(distinct),
-    AfterValidator(_private),
-    Field(examples=[["10.0.0.0/16"]]),
-]
-
-
 TaggedImage = Annotated[
     StrictStr,
     Matching(

@@ -8,8 +8,8 @@ import pytest
 
 from configuration import reference
 from configuration.base import Settings, platform_of
+from configuration.constraints import Within
 from configuration.documentation import documentation, models
-from configuration.types import Within
 
 SETTINGS = [(model, name) for model in models() for name in model.model_fields]
 IDS = [f"{model.__name__}.{name}" for model, name in SETTINGS]

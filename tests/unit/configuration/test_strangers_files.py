@@ -1,4 +1,4 @@
-"""Files that a stranger wrote: what is read of them, and what a message says of them."""
+"""Untrusted files: what Slipway reads of them, and what its messages show of them."""
 
 import os
 import subprocess
@@ -102,7 +102,7 @@ def test_a_dockerfile_that_is_not_read(make: Callable[[Path], object], wrong: st
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
         base_images(project / "app/Dockerfile", {})
-    if wrong != "is not text in UTF-8":  # a digest is one of bytes
+    if wrong != "is not text in UTF-8":  # the digest is made of bytes
         with pytest.raises(UnfitFile, match=wrong):
             content_tag(project / "app")
 
