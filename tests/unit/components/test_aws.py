@@ -71,7 +71,7 @@ class TestWhatThereIs:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
         written = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
         configuration = {key.removeprefix("slipway:"): value for key, value in written.items()}
-        with pytest.raises(SettingsError, match="a network for examples, from which nobody comes"):
+        with pytest.raises(SettingsError, match="a network for documentation, which no machine is in"):
             validate(configuration | {"passwords": configuration_of(stack)["passwords"]}, ROOT)
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
         validate(configuration | {"passwords": configuration_of(stack)["passwords"]}, ROOT)
