@@ -13,7 +13,7 @@ from cli.running import certificates
 from cli.stack.config import StackConfig
 from cli.verify.checks import Failed, Running, certificates_last
 from components.engine import still_valid
-from configuration.settings import CertificateSettings
+from configuration.certificates import CertificateSettings
 from tests.unit.cli.test_checks import Authority, engine, outputs, server_context, serving
 
 HOUR = timedelta(hours=1)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import well_known
 from cli.errors import CommandError
 from cli.registry import accounts
 from cli.stack import config as stack_config
@@ -19,7 +20,8 @@ from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.project import Project, write_private
 from cli.stack.stack import LOCAL_STACK, Stack, open_stack
-from configuration import settings
+from configuration import load as settings
+from configuration.problems import SettingsError
 
 
 @pytest.fixture
@@ -224,7 +226,7 @@ def test_a_configuration_that_is_no_yaml_is_left_to_pulumi(tmp_path: Path) -> No
 
 
 def test_the_hosts_account_is_the_settings_own() -> None:
-    assert stack_config.HOSTS_ACCOUNT == settings.HOSTS_ACCOUNT
+    assert stack_config.HOSTS_ACCOUNT == well_known.HOSTS_ACCOUNT
 
 
 def test_the_first_stack_satisfies_the_settings() -> None:
@@ -371,7 +373,7 @@ def test_names_are_the_settings_own(project: Project, name: str) -> None:
     try:
         settings.validate(configuration, project.root)
         accepted = True
-    except settings.SettingsError:
+    except SettingsError:
         accepted = False
     assert bool(accounts._NEW_NAME.fullmatch(name)) == accepted
 
