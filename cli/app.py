@@ -244,7 +244,7 @@ def verify(
 
     Prints a table, and fails (status 1) if a check does.
     """
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
     from cli.verify.verify import run
 
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
@@ -254,7 +254,7 @@ def verify(
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """Print what the registry has, with tags, digests, sizes, ages and source revisions, and what of it runs where."""
     from cli.registry.images import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack, emulate=emulate), as_json=as_json)
 
@@ -278,7 +278,7 @@ def logs(
     Hosts keep 50 MB of each container's log, in 5 files that rotate.
     """
     from cli.logs import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "Say --tail 100, for example, or all.", status=2)
@@ -300,7 +300,7 @@ def prune(
     a push is refused for the moment that it takes.
     """
     from cli.registry.prune import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
 
@@ -313,7 +313,7 @@ def env(stack: StackName = "local", emulate: Emulate = False) -> None:
     """
     import shlex
 
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     for name, value in sorted(
         open_stack(stack, create=True, works_on_hosts=True, emulate=emulate).added_variables.items()
@@ -333,7 +333,7 @@ def forget(
     Works without the host, on the state alone; a backup of that is kept in .slipway/backups. The next `up` makes the
     host anew, or leaves it away if the configuration no longer has it.
     """
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
     from cli.update.forget import run
 
     run(open_stack(stack, emulate=emulate), host, yes=yes)
@@ -349,7 +349,7 @@ def output(
 ) -> None:
     """Print what the stack tells about itself: addresses, certificates, accounts, images, URLs."""
     from cli.outputs import show
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     show(open_stack(stack, emulate=emulate), key, show_secrets=show_secrets, as_json=as_json)
 
@@ -358,7 +358,7 @@ def output(
 def account_list(stack: StackName = "local", emulate: Emulate = False) -> None:
     """Print the accounts' names, and whether each has a password."""
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.show(open_stack(stack, emulate=emulate))
 
@@ -377,7 +377,7 @@ def account_add(
     Nobody else is disturbed, and the registry is not restarted.
     """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.add(open_stack(stack), name)
 
@@ -386,7 +386,7 @@ def account_add(
 def account_remove(name: AccountName, stack: StackName = "local") -> None:
     """Take an account and its password out of the configuration. The registry refuses it from the next `up` on."""
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.remove(open_stack(stack), name)
 
@@ -398,7 +398,7 @@ def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emula
     NAME may be `hosts`, by which the stack's own hosts push and pull.
     """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.rotate(open_stack(stack, emulate=emulate), name)
 
@@ -411,7 +411,7 @@ def account_password(
 ) -> None:
     """Print an account's password, to be piped into `docker login --password-stdin`."""
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     print(accounts.password(open_stack(stack, emulate=emulate), name))
 
@@ -424,7 +424,7 @@ def account_certificate(
 ) -> None:
     """Print the certificate that an account shows a registry that asks for one (`registry.clientCertificates`)."""
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     print(accounts.certificate(open_stack(stack), name, key=key), end="")
 
@@ -444,7 +444,7 @@ def login(
     The first of the registry's users is logged in unless you say --account. `./slip logout` undoes it.
     """
     from cli.registry.login import login as run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack), account)
 

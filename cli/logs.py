@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.errors import CommandError
+from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
-from cli.verify.checks import Failed, Running
+from well_known import ROLE_LABEL, SERVICE_LABEL
 
 OWN = ("registry", "proxy")
 """What runs on hosts besides services; no service has such a name."""
@@ -29,7 +30,7 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
         CommandError: nothing of the stack has this name.
 
     """
-    running = Running.of(stack.outputs())
+    running = RunningStack.of(stack.outputs())
     known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
     if what not in known:
         raise CommandError(
@@ -56,18 +57,20 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
     return 1 if failures else 0
 
 
-def _roles(running: Running) -> set[str]:
+def _roles(running: RunningStack) -> set[str]:
     return {role for facts in running.outputs["hosts"].values() for role in facts["roles"]}
 
 
-def lines(running: Running, host: str, what: str, *, tail: str, follow: bool) -> Iterator[tuple[Source, str]]:
+def lines(
+    running: RunningStack, host: str, what: str, *, tail: str, follow: bool
+) -> Iterator[tuple[Source, str]]:
     """The lines of a kind of containers on a host, the oldest first.
 
     Raises:
         Failed: the host's engine does not answer.
 
     """
-    label = f"slipway.role={what}" if what in OWN else f"slipway.service={what}"
+    label = f"{ROLE_LABEL if what in OWN else SERVICE_LABEL}={what}"
     with running.docker(host) as engine:
         found = engine.containers(all=True, filters={"label": [label]})
         for container in sorted(found, key=lambda one: int(one["Created"])):

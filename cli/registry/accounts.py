@@ -5,55 +5,16 @@ accounts at each change, without a restart.
 """
 
 import re
-import secrets
 
 from cli import console
 from cli.errors import CommandError
-from cli.stack.config import HOSTS_ACCOUNT, StackConfig
+from cli.stack.config import StackConfig
+from cli.stack.passwords import make_password, password_path
 from cli.stack.stack import Stack
-
-_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
-"""Names that fit into a configuration path. The settings refuse all others with a better explanation."""
+from well_known import HOSTS_ACCOUNT
 
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 """Names that the settings accept (`configuration/kinds.py`, which would be slow to import here)."""
-
-
-def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]:
-    """Give each account without a password one of 192 random bits, encrypted in the stack's configuration.
-
-    Returns the accounts that got one.
-    """
-    missing = tuple(
-        name
-        for name in config.accounts
-        if name not in config.accounts_with_password and _NAME.fullmatch(name)
-    )
-    for name in missing:
-        _make_password(stack, name)
-    if missing:
-        plural = "passwords" if len(missing) > 1 else "a password"
-        console.say(f"Made {plural} for {', '.join(missing)} (encrypted in {stack.config_file.name}).")
-    return missing
-
-
-def make_up_secrets(stack: Stack) -> None:
-    """Give an emulated stack a made-up value for each secret that its services ask for: the real ones stay away."""
-    from cli.stack.emulated_config import secrets_wanted
-
-    for name in secrets_wanted(stack.config.content, stack.project.name):
-        stack.pulumi.read(
-            *(
-                "config",
-                "set",
-                "--stack",
-                stack.name,
-                "--secret",
-                "--path",
-                f"{stack.project.name}:secrets.{name}",
-            ),
-            stdin=f"emulated-{secrets.token_urlsafe(12)}",
-        )
 
 
 def add(stack: Stack, name: str) -> None:
@@ -84,7 +45,7 @@ def add(stack: Stack, name: str) -> None:
         )
     # The password first: a command that is killed between the two leaves a password that lets nobody in. One that is
     # there already belonged to somebody else of this name.
-    _make_password(stack, name)
+    make_password(stack, name)
     # As a text, since Pulumi would take 123 or true for something else.
     stack.pulumi.read(
         *("config", "set", "--stack", stack.name, "--type", "string", "--path"),
@@ -134,7 +95,7 @@ def rotate(stack: Stack, name: str) -> None:
     """
     if name not in _own(stack).accounts:
         raise _unknown(stack, name)
-    _make_password(stack, name)
+    make_password(stack, name)
     then = (
         "the stack's hosts use it at once."
         if name == HOSTS_ACCOUNT
@@ -161,7 +122,7 @@ def password(stack: Stack, name: str) -> str:
             f"the account '{name}' has no password yet", f"`./slip up{stack.option}` makes it."
         )
     return stack.pulumi.read(
-        *("config", "get", "--stack", stack.name, "--path", _path(stack, name))
+        *("config", "get", "--stack", stack.name, "--path", password_path(stack, name))
     ).removesuffix("\n")
 
 
@@ -233,17 +194,5 @@ def _editable(stack: Stack) -> StackConfig:
     return config
 
 
-def _make_password(stack: Stack, name: str) -> None:
-    """Set a password of 192 random bits, encrypted; by standard input, which no process list shows."""
-    stack.pulumi.read(
-        *("config", "set", "--stack", stack.name, "--secret", "--path", _path(stack, name)),
-        stdin=secrets.token_urlsafe(24),
-    )
-
-
 def _remove(stack: Stack, path: str) -> None:
     stack.pulumi.read("config", "rm", "--stack", stack.name, "--path", f"{stack.project.name}:{path}")
-
-
-def _path(stack: Stack, name: str) -> str:
-    return f'{stack.project.name}:passwords["{name}"]'

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from cli import console
 from cli.errors import CommandError
 from cli.registry import docker_command
-from cli.stack.config import HOSTS_ACCOUNT
+from cli.running.stack import client_certificate_of
 from cli.stack.project import Project, write_private
 from cli.stack.stack import Stack
-from cli.verify.checks import identity_of
+from well_known import HOSTS_ACCOUNT
 
 CA_FILE = "ca.crt"
 """Docker trusts each file of a registry's folder that ends so."""
@@ -156,9 +156,9 @@ def _contents(folder: Path, outputs: Mapping[str, Any], account: str) -> dict[Pa
     contents: dict[Path, str] = {}
     if ca := str(outputs["registryCaCertificate"]):
         contents[folder / CA_FILE] = ca
-    if identity := identity_of(outputs, account):
+    if certificate := client_certificate_of(outputs, account):
         _refuse_loopback(str(outputs["registryPublicAddress"]))
-        contents |= {folder / KEY_FILE: identity[1], folder / CERTIFICATE_FILE: identity[0]}
+        contents |= {folder / KEY_FILE: certificate[1], folder / CERTIFICATE_FILE: certificate[0]}
     return contents
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.registry.images import age, size, some
 from cli.running import ssh
 from cli.running.disk import registry_hosts
+from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
-from cli.verify.checks import Running
+from cli.text import age, first_tags, size
+from well_known import SCRIPTS_PATH
 
-SCRIPT = "/usr/local/lib/slipway/retention"
+SCRIPT = f"{SCRIPTS_PATH}/retention"
 """Where registry.sh installs retention.sh."""
 
 NOT_THERE = 127
@@ -84,7 +85,7 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> None:
         CommandError: the stack has no rule for it, or its host could not do it.
 
     """
-    outputs = Running.of(stack.outputs()).outputs
+    outputs = RunningStack.of(stack.outputs()).outputs
     plan = ask(outputs, stack.option, "plan" if dry_run else "now")
     show(stack.name, plan, dry_run=dry_run, as_json=as_json)
 
@@ -129,7 +130,7 @@ def show(name: str, plan: Plan, *, dry_run: bool, as_json: bool, now: datetime |
             [
                 (
                     image.repository,
-                    some(image.tags),
+                    first_tags(image.tags),
                     image.digest[:19],
                     size(image.size),
                     f"{age(image.pushed, now or datetime.now(UTC))} ago",

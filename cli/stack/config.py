@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOSTS_ACCOUNT = "hosts"
-"""The registry account of the stack's own hosts, as in `settings.py`, which would be slow to import here."""
+from well_known import HOSTS_ACCOUNT
 
 EARLY_RENEWAL_HOURS = 720
 """What `certificates.earlyRenewalHours` is by default, as in `settings.py`."""

@@ -46,7 +46,7 @@ def _emulate(platform: dict[str, Any]) -> None:
         network.pop("subnets", None)
 
 
-def secrets_wanted(content: dict[str, Any], project: str) -> Iterable[str]:
+def missing_secrets(content: dict[str, Any], project: str) -> Iterable[str]:
     """The names of the secrets that services ask for and that the configuration does not have."""
     config = content.get("config") or {}
     services = config.get(f"{project}:services")

@@ -2,19 +2,14 @@
 
 import hashlib
 import json
-import os
-import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
-from cli.stack import environment
 from cli.stack.backend import Backend, Lock
 from cli.stack.config import StackConfig
 from cli.stack.deployment import Deployment
-from cli.stack.emulation import Emulation, refuse_confusion
 from cli.stack.project import Project, write_private
 from cli.stack.pulumi_command import PulumiCommand
 
@@ -131,90 +126,3 @@ class Stack:
     def _remember(self) -> None:
         if self.backend.directory is None:
             write_private(self._known, f"{self.name}\n")
-
-
-def open_stack(
-    name: str,
-    *,
-    create: bool = False,
-    missing_ok: bool = False,
-    works_on_hosts: bool = False,
-    emulate: bool = False,
-    project: Project | None = None,
-) -> Stack:
-    """The stack of this name, after the toolchain was prepared.
-
-    Args:
-        name: the stack's name.
-        create: make its configuration (of `local` only), the stack and its passwords where they are missing.
-        missing_ok: go on where the backend does not have the stack.
-        works_on_hosts: see to what the hosts need too: on the platform `local`, Docker Engine and images.
-        emulate: work on the stack's emulation on this machine in place of the stack itself.
-        project: the project; by default the one that this command is part of.
-
-    Raises:
-        CommandError: there is no such stack, and `create` is not set or cannot help.
-
-    """
-    project = project or Project.here()
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+){0,2}", name):
-        raise CommandError(
-            f"'{name}' is no name of a stack",
-            "Use letters, digits, hyphens, underscores and periods.",
-            status=2,
-        )
-    if not emulate:
-        refuse_confusion(name, os.environ)
-    _configuration(project, name, create=create)
-    emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
-    if emulation:
-        name = _emulated(emulation, create=create)
-    config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
-    hosts_are_here = emulate or config.platform == "local"
-    toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)
-    backend = emulation.backend if emulation else Backend.of(project, os.environ)
-    # An account that was lost takes the state along, so it comes before anything looks at that.
-    emulated = emulation.variables(emulation.start()) if emulation else {}
-    backend.make()
-    backend.mend(project.name, name.rpartition("/")[2])
-    added = {**environment.variables(toolchain, project, backend, config), **emulated}
-    pulumi = environment.pulumi_command(toolchain, project, added)
-    stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
-    if not missing_ok and not stack.exists():
-        if not create:
-            raise CommandError(f"there is no stack '{name}' yet", f"`./slip up{stack.option}` makes it.")
-        stack.create()
-    if create:
-        from cli.registry import accounts
-
-        accounts.make_missing_passwords(stack, config)
-        if emulation:
-            accounts.make_up_secrets(stack)
-    return stack
-
-
-def _emulated(emulation: Emulation, *, create: bool) -> str:
-    """The name of an emulated stack, whose configuration follows the real one's at each update."""
-    if create:
-        emulation.write_config()
-    elif not emulation.exists:
-        raise CommandError(
-            f"there is no emulated stack '{emulation.source}' yet",
-            f"`./slip up -s {emulation.source} --emulate` makes it.",
-        )
-    return emulation.stack
-
-
-def _configuration(project: Project, name: str, *, create: bool) -> None:
-    """See to it that the stack has a configuration."""
-    path = project.config_file(name.rpartition("/")[2])
-    if path.exists():
-        return
-    if name == LOCAL and create:
-        shutil.copyfile(LOCAL_STACK, path)
-        return
-    if name != LOCAL:
-        here = sorted({LOCAL, *project.stacks})
-        raise CommandError(
-            f"no stack '{name}': there is no {path.name}", f"Stacks here: {', '.join(here)}.", status=2
-        )

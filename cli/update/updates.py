@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from cli import console
 from cli.errors import CommandError
+from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
-from cli.stack.stack import LOCAL, Stack, open_stack
+from cli.stack.stack import LOCAL, Stack
 from cli.update import diagnosis, recovery
 
 INTERRUPTED = 130

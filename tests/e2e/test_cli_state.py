@@ -20,7 +20,9 @@ import pytest
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
 from cli.stack.project import Project
-from cli.stack.stack import Stack, open_stack
+from cli.stack.open import open_stack
+from cli.stack.passwords import make_missing_passwords
+from cli.stack.stack import Stack
 from cli.update import forget, recovery
 
 CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
@@ -151,7 +153,7 @@ def test_passwords_are_secrets_of_the_stack(stack: Stack) -> None:
     assert password != accounts.password(stack, "hosts")
     assert password not in stack.config_file.read_text()
     assert "secure:" in stack.config_file.read_text()
-    assert accounts.make_missing_passwords(stack, stack.config) == ()
+    assert make_missing_passwords(stack, stack.config) == ()
 
 
 def set_pending(stack: Stack, *operations: dict[str, Any]) -> None:
@@ -226,7 +228,7 @@ def test_what_a_killed_update_was_making_is_removed(stack: Stack, image: str) ->
 def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Our side of `slip up` on this stack, in a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from cli import updates; from cli.project import Project\n"
+        "import sys; from pathlib import Path; from cli.update import updates; from cli.stack.project import Project\n"
         "Project.here = classmethod(lambda cls: cls(Path(sys.argv[1])))\n"
         "sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from cli import logs
 from cli.errors import CommandError
-from cli.verify.checks import Failed, Running
+from cli.running.stack import Failed, RunningStack
 
 
 class FakeEngine:
@@ -49,13 +49,13 @@ ENGINES: dict[str, FakeEngine] = {}
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
     @contextmanager
-    def engine(_: Running, host: str) -> Iterator[FakeEngine]:
+    def engine(_: RunningStack, host: str) -> Iterator[FakeEngine]:
         if host not in ENGINES:
             raise Failed(f"the engine of {host}: no answer")
         yield ENGINES[host]
 
-    monkeypatch.setattr(Running, "docker", engine)
-    monkeypatch.setattr(Running, "of", classmethod(lambda cls, outputs: cls(outputs)))
+    monkeypatch.setattr(RunningStack, "docker", engine)
+    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs: cls(outputs)))
     ENGINES.clear()
 
     class Stack:

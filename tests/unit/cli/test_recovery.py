@@ -289,7 +289,7 @@ def test_an_engine_that_is_still_making_it_is_waited_for(
     tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orphan = engine.things.pop("orphan")
-    monkeypatch.setattr(recovery.time, "sleep", lambda _: engine.things.update(orphan=orphan))
+    monkeypatch.setattr("time.sleep", lambda _: engine.things.update(orphan=orphan))
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", {"force": True})]

@@ -13,9 +13,11 @@ from cli.registry import prune as retention
 from cli.registry.prune import parse
 from cli.running import disk, ssh
 from cli.running.disk import Disk
-from cli.running.ssh import Said
-from cli.verify.checks import CHECKS, Failed, Running, Warned
-from components.host import REGISTRY_DATA_PATH
+from cli.running.ssh import CommandResult
+from cli.running.stack import Failed, RunningStack
+from cli.verify.checks import CHECKS
+from cli.verify.registry import Warned
+from well_known import REGISTRY_DATA_PATH
 
 PLAN = (
     "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"
@@ -65,10 +67,10 @@ def test_a_plan_that_is_not_whole_is_none(text: str) -> None:
         parse(text)
 
 
-def _saying(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[tuple[str, str]]:
+def _saying(monkeypatch: pytest.MonkeyPatch, said: CommandResult) -> list[tuple[str, str]]:
     asked: list[tuple[str, str]] = []
 
-    def run(outputs: Any, host: str, command: str, patience: float = 0) -> Said:
+    def run(outputs: Any, host: str, command: str, patience: float = 0) -> CommandResult:
         asked.append((host, command))
         return said
 
@@ -77,7 +79,7 @@ def _saying(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[tuple[str, str]
 
 
 def test_the_registrys_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = _saying(monkeypatch, Said(0, PLAN, ""))
+    asked = _saying(monkeypatch, CommandResult(0, PLAN, ""))
     assert retention.ask(OUTPUTS, "", "plan").freed == 3400
     ((host, command),) = asked
     assert host == "yard"
@@ -85,7 +87,7 @@ def test_the_registrys_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    _saying(monkeypatch, Said(127, "", "bash: retention: not found"))
+    _saying(monkeypatch, CommandResult(127, "", "bash: retention: not found"))
     with pytest.raises(CommandError, match="retention is not set") as caught:
         retention.ask(OUTPUTS, " -s dev", "now")
     assert "./slip up -s dev" in caught.value.remedy
@@ -95,7 +97,9 @@ def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.Monke
 def test_a_hosts_own_words_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     _saying(
         monkeypatch,
-        Said(7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"),
+        CommandResult(
+            7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"
+        ),
     )
     with pytest.raises(CommandError, match=r"^yard could not do it: the registry does not run$") as caught:
         retention.ask(OUTPUTS, "", "now")
@@ -108,7 +112,6 @@ def test_somebody_elses_registry_is_not_touched() -> None:
 
 
 def test_the_disk_is_looked_at_where_the_data_is() -> None:
-    assert disk.DATA_PATH == REGISTRY_DATA_PATH
     assert disk.COMMAND.endswith(f" {REGISTRY_DATA_PATH}")
 
 
@@ -140,9 +143,9 @@ def test_a_disk_is_told_of_before_it_is_full(
     used: int, free: int, inodes: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = 10**6
-    _saying(monkeypatch, Said(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
+    _saying(monkeypatch, CommandResult(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
     (check,) = (check for check in CHECKS if "disk" in check.title)
-    running = Running(OUTPUTS)
+    running = RunningStack(OUTPUTS)
     assert check.subjects(running) == ["yard"]
     if verdict == "full":
         with pytest.raises(Failed, match="full"):

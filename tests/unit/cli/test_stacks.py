@@ -12,13 +12,13 @@ import yaml
 
 from cli.errors import CommandError
 from cli.registry import accounts
-from cli.stack import config as stack_config
 from cli.stack import environment
-from cli.stack import stack as stacks
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
+from cli.stack.open import open_stack
+from cli.stack.passwords import make_missing_passwords
 from cli.stack.project import Project, write_private
-from cli.stack.stack import LOCAL_STACK, Stack, open_stack
+from cli.stack.stack import LOCAL_STACK, Stack
 from configuration import settings
 
 
@@ -223,12 +223,8 @@ def test_a_configuration_that_is_no_yaml_is_left_to_pulumi(tmp_path: Path) -> No
     assert StackConfig.read(path, "slipway").content == {}
 
 
-def test_the_hosts_account_is_the_settings_own() -> None:
-    assert stack_config.HOSTS_ACCOUNT == settings.HOSTS_ACCOUNT
-
-
 def test_the_first_stack_satisfies_the_settings() -> None:
-    root = Path(stacks.__file__).parents[2]
+    root = LOCAL_STACK.parents[2]
     template = StackConfig.read(LOCAL_STACK, "slipway")
     written = {key.removeprefix("slipway:"): value for key, value in template.content["config"].items()}
     passwords = dict.fromkeys(template.accounts, "0123456789abcdef")
@@ -278,7 +274,7 @@ def test_missing_passwords_are_made_and_go_in_by_stdin(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = make_stack(project, CONFIG)
-    assert accounts.make_missing_passwords(stack, stack.config) == ("hosts", "al.ice")
+    assert make_missing_passwords(stack, stack.config) == ("hosts", "al.ice")
     paths = [arguments[-1] for arguments, _ in asked(stack)]
     assert paths == ['slipway:passwords["hosts"]', 'slipway:passwords["al.ice"]']
     secrets = [stdin or "" for _, stdin in asked(stack)]
@@ -296,7 +292,7 @@ def test_missing_passwords_are_made_and_go_in_by_stdin(
 
 def test_no_password_is_made_twice(project: Project) -> None:
     stack = make_stack(project, "config: {slipway:passwords: {hosts: {secure: v1:x}}}")
-    assert accounts.make_missing_passwords(stack, stack.config) == ()
+    assert make_missing_passwords(stack, stack.config) == ()
     assert asked(stack) == []
 
 
@@ -531,7 +527,7 @@ def test_a_configuration_that_is_there_is_left_alone(project: Project, calls: Pa
 @pytest.mark.usefixtures("calls")
 def test_a_misspelt_stack_is_not_made(project: Project) -> None:
     project.config_file("prod").write_text("config: {}\n")
-    with pytest.raises(CommandError, match="no stack 'prdo'") as raised:
+    with pytest.raises(CommandError, match="the stack 'prdo' has no configuration") as raised:
         open_stack("prdo", create=True, project=project)
     assert raised.value.remedy == "Stacks here: local, prod."
     assert raised.value.status == 2
@@ -539,7 +535,7 @@ def test_a_misspelt_stack_is_not_made(project: Project) -> None:
 
 @pytest.mark.usefixtures("calls")
 def test_a_stack_that_is_not_up_is_not_made_by_looking_at_it(project: Project) -> None:
-    with pytest.raises(CommandError, match="there is no stack 'local' yet") as raised:
+    with pytest.raises(CommandError, match="the stack 'local' does not exist yet") as raised:
         open_stack("local", project=project)
     assert "./slip up" in raised.value.remedy
     assert not project.config_file("local").exists()
@@ -548,7 +544,7 @@ def test_a_stack_that_is_not_up_is_not_made_by_looking_at_it(project: Project) -
 @pytest.mark.usefixtures("calls")
 @pytest.mark.parametrize("name", ["", "../x", "a b", "-s", "a/b/c/d"])
 def test_what_cannot_be_a_stacks_name_is_refused(project: Project, name: str) -> None:
-    with pytest.raises(CommandError, match=r"no stack|no name of a stack") as raised:
+    with pytest.raises(CommandError, match=r"is not a valid stack name|has no configuration") as raised:
         open_stack(name, create=True, project=project)
     assert raised.value.status == 2
 
