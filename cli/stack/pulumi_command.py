@@ -12,8 +12,6 @@ from cli.errors import CommandError
 
 CANCELLED = 8
 """Pulumi's exit status after an interrupt that it could still answer; it does not always use it."""
-STACK_NOT_FOUND = 6
-"""Pulumi's exit status where the backend has no such stack."""
 
 
 @dataclass(frozen=True)

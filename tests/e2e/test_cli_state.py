@@ -19,9 +19,9 @@ import pytest
 
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
-from cli.stack.project import Project
 from cli.stack.open import open_stack
 from cli.stack.passwords import make_missing_passwords
+from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import forget, recovery
 

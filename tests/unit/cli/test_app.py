@@ -63,7 +63,12 @@ def test_the_overview_has_every_command(overview: str, name: str) -> None:
 def test_the_overview_is_plain_and_tells_the_exit_statuses(overview: str) -> None:
     assert "\x1b" not in overview
     assert not set(overview) & set("╭│─")
-    for status in ("0 it worked", "1 what was asked for failed", "2 wrong usage", "3 it could not start"):
+    for status in (
+        "0 success",
+        "1 an update or a check failed",
+        "2 wrong usage",
+        "3 the command could not start",
+    ):
         assert status in " ".join(overview.split())
 
 

@@ -301,7 +301,11 @@ def test_a_password_is_printed_as_it_is(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("bob", "no account 'bob'"), ("al.ice", "the account 'al.ice' has no password yet")]
+    ("name", "message"),
+    [
+        ("bob", "the account 'bob' is not in Pulumi.local.yaml"),
+        ("al.ice", "the account 'al.ice' has no password yet"),
+    ],
 )
 def test_a_password_that_is_not_there_is_no_empty_answer(project: Project, name: str, message: str) -> None:
     with pytest.raises(CommandError, match=message):
@@ -335,12 +339,12 @@ def test_a_new_account_does_not_inherit_a_password_that_was_left(project: Projec
 @pytest.mark.parametrize(
     ("name", "message", "remedy"),
     [
-        ("alice", "'alice' in Pulumi.local.yaml already", "./slip account rotate alice"),
-        ("hosts", "'hosts' is there already", "./slip account rotate hosts"),
-        ("", "'' is no account's name", "letters, digits"),
-        ("-x", "'-x' is no account's name", "with a letter or a digit first"),
-        ('a"]', "is no account's name", "letters, digits"),
-        ("a" * 65, "is no account's name", "up to 64"),
+        ("alice", "'alice' is in Pulumi.local.yaml already", "./slip account rotate alice"),
+        ("hosts", "'hosts' exists already", "./slip account rotate hosts"),
+        ("", "'' is not a valid account name", "letters, digits"),
+        ("-x", "'-x' is not a valid account name", "with a letter or a digit first"),
+        ('a"]', "is not a valid account name", "letters, digits"),
+        ("a" * 65, "is not a valid account name", "up to 64"),
     ],
 )
 def test_a_name_that_no_account_can_have_changes_nothing(
@@ -426,7 +430,7 @@ def test_an_unknown_account_is_told_the_known_ones(
     project: Project, change: Callable[[Stack, str], None]
 ) -> None:
     stack = make_stack(project, CONFIG)
-    with pytest.raises(CommandError, match="no account 'bob'") as raised:
+    with pytest.raises(CommandError, match="the account 'bob' is not in Pulumi.local.yaml") as raised:
         change(stack, "bob")
     assert raised.value.remedy == "Accounts: hosts, alice, al.ice."
     assert asked(stack) == []
@@ -438,7 +442,7 @@ def test_an_unknown_account_is_told_the_known_ones(
 def test_a_list_that_pulumi_would_destroy_is_not_edited(project: Project, registry: str) -> None:
     stack = make_stack(project, f"config: {{slipway:registry: {registry}}}")
     for change in (accounts.add, accounts.remove):
-        with pytest.raises(CommandError, match="is not written as YAML"):
+        with pytest.raises(CommandError, match="is not YAML with a list of `users`"):
             change(stack, "bob")
     assert asked(stack) == []
 
