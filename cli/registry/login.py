@@ -1,6 +1,6 @@
-"""`slip login` and `slip logout`: this machine's Docker, for the stack's registry.
+"""`slip login` and `slip logout`: this machine's Docker trusts the stack's registry, and logs in.
 
-A login is noted in `.slipway/logins` before it is made, so that a logout undoes just that, even without the stack.
+A login is recorded in `.slipway/logins` before it is done, so that a logout undoes just that, even without the stack.
 """
 
 import contextlib
@@ -23,39 +23,38 @@ from cli.stack.stack import Stack
 from well_known import HOSTS_ACCOUNT
 
 CA_FILE = "ca.crt"
-"""Docker trusts each file of a registry's folder that ends so."""
+"""Docker trusts each `*.crt` file in a registry's folder."""
 CERTIFICATE_FILE, KEY_FILE = "client.cert", "client.key"
-"""What Docker shows a registry that asks for it: pairs of files that end so."""
+"""Docker presents each pair of `*.cert` and `*.key` files to a registry that asks for client certificates."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """What a login did to this machine."""
+    """A login's changes on this machine."""
 
     address: str
     """`host:port` of the registry."""
     files: dict[str, str]
-    """What Docker has to have for it: each file with the SHA-256 of what the login wrote there, empty if the file was
-    there already. Without files it needs none."""
+    """Docker's files for it, each with the SHA-256 of what the login wrote; empty for a file that existed before."""
     folders: tuple[str, ...]
-    """The folders that were made for it, each before those in it."""
+    """The folders that the login made, outer ones first."""
 
 
 def login(stack: Stack, account: str | None) -> None:
-    """Let this machine's Docker trust the stack's registry, and log in.
+    """Make this machine's Docker trust the stack's registry, and log in.
 
     Args:
         stack: the stack, which is up.
-        account: whom to log in as; by default the first of `slipway:registry.users`.
+        account: the account; by default the first of `slipway:registry.users`.
 
     Raises:
-        CommandError: there is no such account, the CA cannot be put in place, or the registry refuses the login.
+        CommandError: the account does not exist, the CA cannot be installed, or the registry refuses the login.
 
     """
     outputs = stack.outputs()
     if missing := [key for key in _NEEDED if key not in outputs]:
         raise CommandError(
-            f"the stack '{stack.name}' does not say {', '.join(missing)}: it is not up",
+            f"the stack '{stack.name}' is not up: it has no output {', '.join(missing)}",
             f"Run `./slip up{stack.option}` first.",
         )
     name, password = choose(outputs, account, stack.config.users, stack.option)
@@ -77,13 +76,17 @@ def login(stack: Stack, account: str | None) -> None:
         )
     places = " and ".join(str(file) for file in contents if file.name != KEY_FILE)
     trusted = (
-        f"trusts {address} by {places}, and is logged in there" if places else f"is logged in to {address}"
+        f"trusts {address} through {places}, and is logged in there"
+        if places
+        else f"is logged in to {address}"
     )
     console.say(f"Docker {trusted} as {name}.")
     if outputs.get("registryMode") == "insecure":
-        console.warn("That registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
+        console.warn("The registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
     if "unencrypted" in result.stderr:
-        console.warn("It keeps the password unencrypted, as it has no credential store (`credsStore`).")
+        console.warn(
+            "Docker stores the password unencrypted, since no credential store is configured (`credsStore`)."
+        )
     console.say(f"`./slip logout{stack.option}` undoes {'both' if contents else 'that'}.")
 
 
@@ -96,28 +99,28 @@ def choose(
     """Name and password of the account to log in with, as the running registry knows it.
 
     Args:
-        outputs: the stack's.
-        wanted: the account that was asked for.
-        users: the accounts of the configuration, which may be ahead of what runs.
-        option: how to name the stack on the command line.
+        outputs: the stack's outputs.
+        wanted: the account's name; None for the first account.
+        users: the accounts in the configuration, which may be newer than the running registry's.
+        option: the option that names the stack on the command line.
 
     Raises:
-        CommandError: there is no such account, or it is not in place yet.
+        CommandError: the account does not exist, or is not in place yet.
 
     """
     passwords: Mapping[str, str] = outputs["registryPasswords"]
     running = [name for name in outputs["registryAccounts"] if name != HOSTS_ACCOUNT and name in passwords]
     if wanted == HOSTS_ACCOUNT:
         raise CommandError(
-            f"the account '{wanted}' is the stack's own hosts'",
-            f"Make one: `./slip account add NAME{option}`.",
+            f"the account '{wanted}' is for the stack's hosts only",
+            f"Add an account for yourself: `./slip account add NAME{option}`.",
             status=2,
         )
     if wanted is None:
         if not running:
             raise CommandError(
                 "the registry has no account for people",
-                f"`./slip account add NAME{option}`, then `./slip up{option}`, makes one.",
+                f"Add one: `./slip account add NAME{option}`, then `./slip up{option}`.",
             )
         wanted = next((name for name in users if name in running), running[0])
     if wanted in running:
@@ -129,29 +132,27 @@ def choose(
         )
     if outputs.get("registryMode") == "external":
         raise CommandError(
-            f"the stack knows no password of an account '{wanted}' at {outputs['registryPublicAddress']}",
-            f"It has that of {', '.join(running)}; for another, `docker login` asks.",
+            f"the stack has no password of the account '{wanted}' at {outputs['registryPublicAddress']}",
+            f"It has the password of {', '.join(running)}. For another account, use `docker login`.",
         )
     raise CommandError(
         f"the registry has no account '{wanted}'",
-        f"Accounts: {', '.join(running) or 'none'}. `./slip account add {wanted}{option}` makes this one.",
+        f"Accounts: {', '.join(running) or 'none'}. `./slip account add {wanted}{option}` adds it.",
     )
 
 
 def _remedy(said: str, stack: Stack) -> str:
     if "unauthorized" in said.lower():
-        return f"`./slip up{stack.option}` puts the accounts in place as the configuration has them."
+        return f"`./slip up{stack.option}` puts the accounts of the configuration in place."
     if "x509" in said or "certificate" in said:
-        return (
-            "Docker Desktop has to be restarted once before it trusts a new authority; then run this again."
-        )
-    return f"See whether the registry answers: `./slip verify{stack.option}`."
+        return "Docker Desktop must be restarted once before it trusts a new CA. Then run this again."
+    return f"Check whether the registry answers: `./slip verify{stack.option}`."
 
 
 def _contents(folder: Path, outputs: Mapping[str, Any], account: str) -> dict[Path, str]:
-    """What Docker has to have in the registry's folder; nothing for one that speaks plain HTTP.
+    """The files for the registry's folder, with their contents; none for a registry that speaks plain HTTP.
 
-    The client certificate comes last: without its key beside it Docker fails.
+    The client certificate comes last: Docker fails if its key is missing.
     """
     contents: dict[Path, str] = {}
     if ca := str(outputs["registryCaCertificate"]):
@@ -167,7 +168,7 @@ def _folder(files: Iterable[str]) -> Path | None:
 
 
 def _refuse_loopback(address: str) -> None:
-    """Docker does not verify registries on this machine's own addresses, and so reads no certificates for them."""
+    """Refuse a registry on a loopback address: Docker reads no certificates for those, as it does not verify them."""
     host = urlsplit(f"//{address}").hostname or ""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
@@ -175,23 +176,23 @@ def _refuse_loopback(address: str) -> None:
         loopback = host == "localhost"
     if loopback:
         raise CommandError(
-            f"the registry asks for a client certificate, and Docker shows none to a registry on {host}",
-            "The stack's own hosts show theirs. curl can, too: `--cert` and `--key` take what "
-            "`./slip account certificate NAME` prints.",
+            f"the registry asks for a client certificate, and Docker presents none to a registry on {host}",
+            "The stack's hosts can log in. So can curl, with `--cert` and `--key`: `./slip account certificate NAME` "
+            "prints both.",
         )
 
 
 def _place(
     stack: Stack, address: str, account: str, contents: Mapping[Path, str], before: Login | None
 ) -> None:
-    """Put each file where the engine looks for it, unless it is there; remove what an earlier login put beside them."""
+    """Write the missing files where the engine reads them, and remove files of an earlier login beside them."""
     note = _note(stack.project, stack.short_name)
     written = dict(before.files) if before else {}
     try:
         missing: dict[Path, str] = {}
         for file, content in contents.items():
             if file.name == KEY_FILE and file.exists() and not os.access(file, os.R_OK):
-                # Root's alone, as it has to be; the certificate beside it tells whether they are the right pair.
+                # Only root can read the key, as it should be. Its certificate shows whether the pair is the right one.
                 written.setdefault(str(file), "")
                 continue
             present = file.read_bytes() if file.exists() else None
@@ -201,8 +202,8 @@ def _place(
                 missing[file] = content
             else:
                 raise CommandError(
-                    f"{file} has another {_what(file)}, which `./slip login` did not write",
-                    f"See whose it is (`openssl x509 -noout -subject -in '{file}'`), and move it away.",
+                    f"{file} has another {_noun(file)}, which `./slip login` did not write",
+                    f"Check whose it is (`openssl x509 -noout -subject -in '{file}'`), and move it away.",
                 )
         for name in [name for name in written if Path(name) not in contents]:
             _remove(Path(name), written.pop(name))
@@ -225,13 +226,13 @@ def _place(
         if not before:
             note.unlink(missing_ok=True)
         raise CommandError(
-            f"{error.filename} is not yours to write, and Docker looks for the registry's CA in {next(iter(contents))}",
+            f"you may not write {error.filename}, and Docker reads the registry's CA from {next(iter(contents))}",
             f"Run {' and '.join(_by_hand(stack, account, file) for file in contents)}, "
             f"then `./slip login{stack.option}` again.",
         ) from error
 
 
-def _what(file: Path) -> str:
+def _noun(file: Path) -> str:
     return {CA_FILE: "authority", CERTIFICATE_FILE: "certificate", KEY_FILE: "key"}[file.name]
 
 
@@ -240,7 +241,7 @@ def _mode(file: Path) -> int:
 
 
 def _by_hand(stack: Stack, account: str, file: Path) -> str:
-    """The command by which somebody with `sudo` puts a file in place."""
+    """The command with which an administrator writes a file."""
     source = {
         CA_FILE: "output registryCaCertificate",
         CERTIFICATE_FILE: f"account certificate {account}",
@@ -250,11 +251,11 @@ def _by_hand(stack: Stack, account: str, file: Path) -> str:
 
 
 def logout(project: Project, stack: str) -> None:
-    """Undo what the last login did on this machine: Docker's login, the CA's file, and the folders made for it.
+    """Undo the last login on this machine: Docker's login, the CA's file, and the folders made for it.
 
     Args:
         project: the clone.
-        stack: the stack's name. It need not be there any more.
+        stack: the stack's name. The stack need not exist any more.
 
     Raises:
         CommandError: the file cannot be removed.
@@ -264,7 +265,7 @@ def logout(project: Project, stack: str) -> None:
     done = _read(note)
     if done is None:
         console.say(
-            f"`./slip login` has not logged in to the stack '{stack}' on this machine: there is nothing to undo."
+            f"`./slip login` has not logged in to the stack '{stack}' on this machine: nothing to undo."
         )
         return
     _undo(done)
@@ -277,25 +278,25 @@ def _undo(done: Login) -> None:
         raise CommandError(f"docker logout {done.address}: {result.stderr.strip()}", status=1)
     said = "".join(_remove(Path(file), sha256) for file, sha256 in done.files.items())
     for folder in reversed(done.folders):
-        # One that others use too, or that is root's, stays: an empty folder is in nobody's way.
+        # A folder with other files, or one that belongs to root, stays.
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
     console.say(f"Docker is logged out of {done.address}{said}.")
 
 
 def _remove(file: Path, sha256: str) -> str:
-    """Remove a file that a login wrote, if it still is the same. Returns what to say about it."""
+    """Remove a file that a login wrote, if it is unchanged. Returns what to print about it."""
     if not sha256:
-        return f"; {'its CA' if file.name == CA_FILE else file} stays, as it was there before"
+        return f"; {'its CA' if file.name == CA_FILE else file} stays, since it existed before"
     try:
         if not file.exists():
             return ""
         if _sha256(file.read_bytes()) != sha256:
-            return f"; {file} stays, as somebody has changed it since"
+            return f"; {file} stays, since it was changed after the login"
         file.unlink()
     except PermissionError as error:
         raise CommandError(
-            f"{error.filename} is not yours to remove",
+            f"you may not remove {error.filename}",
             f"Run `sudo rm '{file}'`, then this again.",
             status=1,
         ) from error
@@ -314,7 +315,7 @@ def _read(note: Path) -> Login | None:
     try:
         content = json.loads(note.read_text(encoding="utf-8"))
         if "ca_file" in content:
-            # As it was written before there were client certificates.
+            # The format of versions without client certificates.
             file, sha256 = content.pop("ca_file"), content.pop("ca_sha256")
             content["files"] = {file: sha256} if file else {}
         return Login(**{**content, "folders": tuple(content["folders"])})

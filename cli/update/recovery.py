@@ -1,7 +1,7 @@
-"""What a killed update leaves behind, and how the next one gets rid of it without anybody unlocking anything.
+"""Cleans up after a killed update, so that the next one needs no manual unlocking.
 
-Three things can be left over: the marker that we write while an update runs, the backend's lock, and in the state the
-operations that had begun and not ended.
+A killed update leaves up to three things: the marker that `slip` writes while an update runs, the backend's lock, and
+pending operations in the state, which had begun and not ended.
 """
 
 import contextlib
@@ -35,24 +35,24 @@ WITHOUT_TRACE = (
     "docker:index/image:",
     "docker:index/registryImage:",
 )
-"""Types whose creation, if it is done again, does no harm: nothing outside the state, the same again, or idempotent
-scripts. A volume is never removed: Docker gives back the same one for the same name."""
+"""Types that can safely be created again: they exist only in the state, or creating them is idempotent. A volume is
+never removed: for the same name, Docker returns the same volume."""
 
 
 PLUGINS_PATIENCE = 10.0
-"""Seconds that the plugins of a killed CLI have to end."""
+"""Seconds that a killed CLI's plugins have to end."""
 ENGINE_PATIENCE = 2.0
-"""Seconds that an engine may take to finish what a killed plugin asked it for; creating takes some tenths of one."""
+"""Seconds that an engine may take to finish a killed plugin's request; creating takes some tenths of a second."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Says that an update of a stack runs on this machine, or was killed."""
+    """The record of an update that runs on this machine, or was killed."""
 
     slip: int
     """Process id of the command."""
     pulumi: int
-    """Process id of its Pulumi CLI, 0 before that started."""
+    """Process id of its Pulumi CLI; 0 before the CLI starts."""
     host: str
     started: str
     """When, in ISO 8601."""
@@ -71,32 +71,32 @@ class Marker:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):
-            # Killed while it was written, or of another version: it says that something was killed, no more.
+            # Written by another version, or only in part: an update was killed, and no more is known.
             return cls(0, 0, socket.gethostname(), processes.now().isoformat(), "update")
 
     def write(self, stack: Stack) -> None:
-        """Put it in its place."""
+        """Write the marker file."""
         write_private(stack.project.marker(stack.short_name), json.dumps(asdict(self)) + "\n")
 
 
 def mark(stack: Stack, command: str, pid: int = 0) -> None:
-    """Mark an update as running, with the CLI's process id once that is known."""
+    """Mark an update as running, with the CLI's process id once it is known."""
     Marker(os.getpid(), pid, socket.gethostname(), processes.now().isoformat(), command).write(stack)
 
 
 def unmark(stack: Stack) -> None:
-    """Say that the update ended by itself, well or not. One that was killed stays marked."""
+    """Remove the marker: the update ended, successfully or not. A killed update stays marked."""
     stack.project.marker(stack.short_name).unlink(missing_ok=True)
 
 
 def recover(stack: Stack) -> bool:
-    """Clear up after a killed update. Returns whether the next one should look at what is really there (`--refresh`).
+    """Clean up after a killed update. Returns whether the next update needs `--refresh`.
 
-    With a file backend this also notices a killed plain `pulumi up`; with another one it goes by our marker. Where
-    nothing was killed it reads two files.
+    With a file backend this also detects a killed plain `pulumi up`; with another backend, only the marker counts. If
+    no update was killed, this reads two files.
 
     Raises:
-        CommandError: another update runs, or a lock is another machine's.
+        CommandError: another update runs, or another machine holds the lock.
 
     """
     marker = Marker.read(stack)
@@ -108,7 +108,7 @@ def recover(stack: Stack) -> bool:
     if locks or (marker and stack.backend.directory is None):
         console.say(f"The last update of {stack.name} was killed: releasing its lock.")
         stack.pulumi.attempt("cancel", "--stack", stack.name, "--yes")
-    # Without a file to read, the export costs a third of a second, so it needs a reason.
+    # Without a state file, reading the state takes a third of a second, so only do it after a killed update.
     look = marker or stack.backend.directory is not None
     pending = deployment.pending_operations(stack.deployment()) if look else []
     refresh = False
@@ -120,14 +120,14 @@ def recover(stack: Stack) -> bool:
 
 
 def _wait_for_orphan(stack: Stack, marker: Marker) -> None:
-    """Refuse while the marked update runs; if only our own part of it was killed, wait until Pulumi has ended."""
+    """Refuse while the marked update runs. If only `slip` was killed, wait until its Pulumi CLI has ended."""
     if marker.host != socket.gethostname():
-        return  # the clone came from elsewhere, or the machine was renamed: no process of it lives here
+        return  # written on another machine, or before a rename: its process ids mean nothing here
     if processes.is_running(marker.slip, "-m cli"):
         raise _busy(stack, marker.slip, marker.since)
     if processes.is_running(marker.pulumi, "pulumi"):
         console.say(
-            f"An update of {stack.name} whose command was killed still runs (process {marker.pulumi}): "
+            f"The Pulumi CLI of a killed update of {stack.name} still runs (process {marker.pulumi}): "
             "waiting for its end."
         )
         while processes.is_running(marker.pulumi, "pulumi"):
@@ -135,9 +135,9 @@ def _wait_for_orphan(stack: Stack, marker: Marker) -> None:
 
 
 def _wait_for_plugins(stack: Stack) -> None:
-    """Wait until the plugins of a killed CLI have ended: until then they may still be making something.
+    """Wait until the plugins of a killed CLI have ended: until then they may still create resources.
 
-    They notice within a second. Plugins of updates that run have a CLI as their parent, so they do not count.
+    They notice the CLI's end within a second. Plugins of a running update have a CLI as parent, and do not count.
     """
     home = stack.added_variables.get("PULUMI_HOME", "")
     deadline = time.monotonic() + PLUGINS_PATIENCE
@@ -155,7 +155,7 @@ def _refuse_live(stack: Stack, lock: Lock) -> None:
     if lock.host != socket.gethostname():
         raise CommandError(
             f"the stack '{stack.name}' was locked on the machine {lock.host} at {lock.since:%Y-%m-%d %H:%M} UTC",
-            f'If nothing runs there: eval "$(./slip env{stack.option})" && pulumi cancel -s {stack.name}',
+            f'If no update runs there: eval "$(./slip env{stack.option})" && pulumi cancel -s {stack.name}',
         )
     if processes.is_running(lock.pid, "pulumi"):
         raise _busy(stack, lock.pid, lock.since)
@@ -164,12 +164,12 @@ def _refuse_live(stack: Stack, lock: Lock) -> None:
 def _busy(stack: Stack, pid: int, since: datetime) -> CommandError:
     return CommandError(
         f"another update of the stack '{stack.name}' runs: process {pid}, since {since.astimezone():%H:%M:%S}",
-        "Wait for its end, or interrupt it where it runs.",
+        "Wait until it ends, or interrupt it in its terminal.",
     )
 
 
 def _settle(stack: Stack) -> bool:
-    """Undo or drop what had begun. Returns whether a refresh is needed."""
+    """Undo or drop the pending operations. Returns whether a refresh is needed."""
     state = stack.export(show_secrets=True)["deployment"]
     refresh = False
     with Engines(state) as engines:
@@ -181,43 +181,43 @@ def _settle(stack: Stack) -> bool:
                 refresh = refresh or not certain
                 if message:
                     tell = console.say if certain else console.warn
-                    tell(f"{label} was being made when the last update was killed: {message}")
+                    tell(f"{label} was being created when the last update was killed: {message}")
             elif kind not in {"reading", "importing"}:
-                console.say(f"{label} was interrupted while {kind}: this update looks at what is there.")
+                console.say(f"{label} was interrupted while {kind}: this update refreshes it.")
                 refresh = True
-    # Importing drops the pending operations. This export has its secrets encrypted.
+    # The import drops the pending operations. This export has encrypted secrets.
     stack.import_state(stack.export())
     return refresh
 
 
 def _undo_creation(resource: Resource, state: Deployment, engines: "Engines") -> tuple[str, bool]:
-    """Remove what an interrupted creation may have made.
+    """Remove the resource that an interrupted creation may have made.
 
-    Returns what was done (empty if nothing was to do), and whether nothing can be left over.
+    Returns what was done (empty for nothing), and whether it is certain that nothing is left over.
     """
     kind: str = resource["type"]
     if kind.startswith(WITHOUT_TRACE) or not resource.get("custom"):
         return "", True
     if kind not in {CONTAINER, NETWORK}:
-        return "it may exist without Pulumi knowing of it. Look for it, and remove it if it is there.", False
+        return "it may exist although it is not in the state. Look for it, and remove it if it exists.", False
     inputs = deployment.plain(resource.get("inputs") or {})
     name = inputs.get("name")
     labels = {entry["label"]: entry["value"] for entry in inputs.get("labels") or ()}
     if not isinstance(name, str):
-        return "it has no name to look for. Remove it by hand if it is there.", False
+        return "it has no name to look for. Remove it by hand if it exists.", False
     known = {other["id"] for other in deployment.resources(state) if other.get("id")}
     from cli.running.engine import ERRORS
 
     try:
         return _remove_orphan(engines.of(resource), kind, name, labels, known), True
     except ERRORS as error:
-        return f"its engine could not be asked ({error}). If it is left there, remove {name} by hand.", False
+        return f"its engine does not answer ({error}). If {name} exists there, remove it by hand.", False
 
 
 def _remove_orphan(
     engine: Any, kind: str, name: str, labels: Mapping[str, str], known: Collection[str]
 ) -> str:
-    """Remove the container or network of this name and these labels, unless the state knows it. Says what it did."""
+    """Remove the container or network with this name and these labels, if it is not in the state. Returns a message."""
 
     def orphaned() -> list[str]:
         if kind == CONTAINER:
@@ -234,7 +234,7 @@ def _remove_orphan(
             if item["Id"] not in known and labels.items() <= (item.get("Labels") or {}).items()
         ]
 
-    # An engine goes on with what it was asked for, whether whoever asked is still there or not.
+    # An engine finishes a request even if its client is gone.
     deadline = time.monotonic() + ENGINE_PATIENCE
     while not (orphans := orphaned()) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -243,23 +243,23 @@ def _remove_orphan(
             engine.remove_container(identifier, force=True)  # without `v`: no volume is ever removed
         else:
             engine.remove_network(identifier)
-    return "removed what was there of it; this update makes it again." if orphans else ""
+    return "it was removed, and this update creates it again." if orphans else ""
 
 
 class Engines(contextlib.ExitStack):
-    """The Docker Engines behind a state's Docker providers: connected when they are asked for, closed together."""
+    """The Docker Engines of a state's Docker providers: connected on first use, closed together."""
 
     def __init__(self, state: Deployment) -> None:
-        """Engines of a state that was exported with its secrets."""
+        """For a state that was exported with its secrets."""
         super().__init__()
         self._state = state
         self._clients: dict[str, Any] = {}
 
     def of(self, resource: Resource) -> Any:
-        """The engine that a resource lives on, as a client of the docker SDK.
+        """A client of the engine that a resource is on.
 
         Raises:
-            one of engines.ERRORS: it does not answer.
+            one of cli.running.engine.ERRORS: the engine does not answer.
 
         """
         from cli.running.engine import connected

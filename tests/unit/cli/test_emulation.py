@@ -106,7 +106,7 @@ def test_only_aws_is_emulated(project: Project) -> None:
     (project.root / "Pulumi.dev.yaml").write_text("config:\n  slipway:platform: { kind: local }\n")
     with pytest.raises(CommandError) as refused:
         Emulation(project, "dev").write_config()
-    assert refused.value.message == "--emulate is for stacks of the platform aws, and 'dev' is of local"
+    assert refused.value.message == "--emulate is for stacks on the platform aws, and 'dev' is on local"
     assert refused.value.status == 2
     assert not (project.root / "Pulumi.dev-emulated.yaml").exists()
 
@@ -122,7 +122,7 @@ def test_an_emulated_stack_is_named_by_the_option_only(project: Project) -> None
     with pytest.raises(CommandError) as refused:
         open_stack("dev-emulated", project=project)
     assert "emulated stack of 'dev'" in refused.value.message
-    assert refused.value.remedy == "Name it so: -s dev --emulate"
+    assert refused.value.remedy == "Use: -s dev --emulate"
 
 
 def test_a_prepared_shell_touches_no_real_stack(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_lost_account_takes_the_state_along(project: Project, capsys: pytest.C
     (emulated.directory / "account").unlink()
     emulated._forget_lost_account()
     assert not (emulated.directory / "state").exists()
-    assert "starts over" in capsys.readouterr().err
+    assert "starting over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

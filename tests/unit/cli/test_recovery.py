@@ -330,7 +330,7 @@ def test_what_may_be_left_over_elsewhere_is_named(tmp_path: Path, capsys: pytest
     stack = make_stack(tmp_path, state(operation("creating", "aws:ec2/instance:Instance")))
     assert recovery.recover(stack) is True
     assert (
-        "Instance thing was being made when the last update was killed: it may exist"
+        "Instance thing was being created when the last update was killed: it may exist"
         in capsys.readouterr().err
     )
 
@@ -344,7 +344,7 @@ def test_an_engine_that_does_not_answer_stops_nothing(
     monkeypatch.setattr("cli.running.engine.connected", connected)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web", labels=LABELS)))
     assert recovery.recover(stack) is True
-    assert "If it is left there, remove web by hand." in capsys.readouterr().err
+    assert "If web exists there, remove it by hand." in capsys.readouterr().err
     assert asked(stack)[-1] == "stack import"
 
 

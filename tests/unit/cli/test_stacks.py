@@ -430,7 +430,7 @@ def test_an_unknown_account_is_told_the_known_ones(
     project: Project, change: Callable[[Stack, str], None]
 ) -> None:
     stack = make_stack(project, CONFIG)
-    with pytest.raises(CommandError, match="the account 'bob' is not in Pulumi.local.yaml") as raised:
+    with pytest.raises(CommandError, match=r"the account 'bob' is not in Pulumi\.local\.yaml") as raised:
         change(stack, "bob")
     assert raised.value.remedy == "Accounts: hosts, alice, al.ice."
     assert asked(stack) == []

@@ -210,7 +210,7 @@ def test_down_without_a_stack_has_nothing_to_do(clone: Clone, capsys: pytest.Cap
     clone.state_file.unlink()
     assert updates.down("local", yes=True, purge=False, options=()) == 0
     assert clone.calls == []
-    assert "no stack 'local'" in capsys.readouterr().err
+    assert "The stack 'local' does not exist" in capsys.readouterr().err
 
 
 class FakeEngine:
@@ -386,7 +386,7 @@ def test_an_update_whose_pulumi_was_killed_stays_marked(
     (clone.root / "pulumi").write_text("#!/bin/sh\nkill -KILL $$\n")
     assert updates.up(Update()) == 1
     assert clone.stack.project.marker("local").exists()
-    assert "clears up after it" in capsys.readouterr().err
+    assert "cleans up after it" in capsys.readouterr().err
 
 
 def test_the_failure_of_a_quiet_command_is_pulumis_own_sentence(clone: Clone) -> None:
