@@ -96,7 +96,7 @@ _NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryAccounts",
 def choose(
     outputs: Mapping[str, Any], wanted: str | None, users: tuple[str, ...], option: str
 ) -> tuple[str, str]:
-    """Name and password of the account to log in with, as the running registry knows it.
+    """Name and password of the account to log in with, as the running registry has it.
 
     Args:
         outputs: the stack's outputs.
@@ -127,7 +127,7 @@ def choose(
         return wanted, passwords[wanted]
     if wanted in users:
         raise CommandError(
-            f"the account '{wanted}' is in the configuration, but the registry does not know it yet",
+            f"the account '{wanted}' is in the configuration, but the registry does not have it yet",
             f"`./slip up{option}` puts it in place.",
         )
     if outputs.get("registryMode") == "external":

@@ -64,7 +64,7 @@ class RegistryAccess:
     client_certificate: ClientCertificate | None = field(default=None, repr=False)
     """The certificate to present, where the registry asks for one."""
     mode: str = "own"
-    """`own`; `insecure` for plain HTTP; `external` for someone else's registry, whose certificate may come from an
+    """`own`; `insecure` for plain HTTP; `external` for a registry outside the stack, whose certificate may come from an
     authority that this machine trusts, and which may want a token in place of the password."""
 
     @property

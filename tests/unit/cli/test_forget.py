@@ -206,7 +206,7 @@ def test_a_new_host_without_anything_on_it_is_known_by_the_outputs() -> None:
 def test_what_is_no_host_is_refused_with_those_that_are(stack: dict[str, Any], name: str) -> None:
     with pytest.raises(CommandError, match=f"the host '{name}'") as raised:
         forget(stack, name)
-    assert raised.value.remedy == "Hosts there: web-1, web-2, yard."
+    assert raised.value.remedy == "Hosts in the state: web-1, web-2, yard."
 
 
 @st.composite

@@ -312,7 +312,7 @@ def test_a_refused_login_can_be_undone(
     ("wanted", "message", "remedy"),
     [
         ("hosts", "is for the stack's hosts only", "./slip account add NAME"),
-        ("bob", "does not know it yet", "./slip up"),
+        ("bob", "does not have it yet", "./slip up"),
         ("carol", "no account 'carol'", "deploy, alice"),
     ],
 )
