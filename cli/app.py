@@ -299,10 +299,10 @@ def prune(
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """Remove the images that the registry need not keep, as its host does each day by itself.
+    """Remove the images that slipway:registry.retention does not keep, as the registry's host does each day.
 
-    The rule is slipway:registry.retention. What a service runs stays, and what others stand on. Pulls go on meanwhile;
-    a push is refused for the moment that it takes.
+    Images that a host serves or a service is going to run stay, and so do images that others are built on. Asks each
+    host which images it serves. Pulls work during the removal; pushes are refused for a moment.
     """
     from cli.registry.prune import run
     from cli.stack.open import open_stack

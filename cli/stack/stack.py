@@ -118,10 +118,18 @@ class Stack:
         return outputs
 
     @property
+    def key(self) -> str:
+        """A file name for records of the stack, unique among the clone's stacks and backends.
+
+        The clone's own backend has the same key wherever the clone is moved.
+        """
+        url = "own" if self.backend.is_own else self.backend.url
+        return hashlib.sha256(f"{url}\0{self.name}".encode()).hexdigest()[:16]
+
+    @property
     def _known(self) -> Path:
-        """A file that says that a backend other than a directory has this stack, so that nobody asks it each time."""
-        key = hashlib.sha256(f"{self.backend.url}\0{self.name}".encode()).hexdigest()[:16]
-        return self.project.private / "stacks" / key
+        """A file that records that a remote backend has this stack, which saves asking the backend each time."""
+        return self.project.private / "stacks" / self.key
 
     def _remember(self) -> None:
         if self.backend.directory is None:
