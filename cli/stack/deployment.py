@@ -10,7 +10,11 @@ Deployment = dict[str, Any]
 SECRET_SIGNATURE = ("4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270")
 """The key and value with which Pulumi marks an object as a secret."""
 
-HOST_TYPES = frozenset({"docker:index/container:Container", "aws:ec2/instance:Instance"})
+CONTAINER_TYPE = "docker:index/container:Container"
+NETWORK_TYPE = "docker:index/network:Network"
+VOLUME_TYPE = "docker:index/volume:Volume"
+
+HOST_TYPES = frozenset({CONTAINER_TYPE, "aws:ec2/instance:Instance"})
 """The types of resources that can be a host."""
 
 DOCKER_PROVIDER = "pulumi:providers:docker"

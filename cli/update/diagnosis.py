@@ -126,7 +126,7 @@ def _by_host(failed: Iterable[tuple[Endpoint, str]], state: Deployment) -> tuple
 
 
 def _container(resource: dict[str, Any]) -> str:
-    if resource.get("type") != "docker:index/container:Container":
+    if resource.get("type") != deployment.CONTAINER_TYPE:
         return ""
     name = (resource.get("outputs") or {}).get("name")
     return name if isinstance(name, str) else ""

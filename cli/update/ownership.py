@@ -15,16 +15,16 @@ from typing import Any
 
 from cli.errors import CommandError
 from cli.stack import deployment
-from cli.stack.deployment import Deployment
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE, VOLUME_TYPE, Deployment
 from cli.stack.project import write_private
 from cli.stack.stack import Stack
 from well_known import CLONE_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
 
 CONTAINER, NETWORK, VOLUME = "container", "network", "volume"
 KINDS = {
-    "docker:index/container:Container": CONTAINER,
-    "docker:index/network:Network": NETWORK,
-    "docker:index/volume:Volume": VOLUME,
+    CONTAINER_TYPE: CONTAINER,
+    NETWORK_TYPE: NETWORK,
+    VOLUME_TYPE: VOLUME,
 }
 """The kinds of resources that a stack makes on the operator's engine, by their Pulumi type."""
 OPERATOR_ENGINE = "operator-engine"
@@ -227,7 +227,7 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
     ]
     if own := [item for item in others if item.clone == root]:
         lines.append(
-            f"Some resources are from another state of this clone, in another backend or lost. If it is lost: "
+            f"Some are from another state of this clone, in another backend or lost. If it is lost: "
             f"`{_commands(own)}` removes them with their data."
         )
         if containers := [item for item in own if item.kind == CONTAINER]:
@@ -235,12 +235,10 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
                 f"To keep the registry's images: `{_commands(containers)} && ./slip up{stack.option}`."
             )
     if gone := [item for item in others if item.clone in set(clones) - set(living)]:
-        lines.append(
-            f"Some resources are from a deleted clone: `{_commands(gone)}` removes them with their data."
-        )
+        lines.append(f"Some are from a deleted clone: `{_commands(gone)}` removes them with their data.")
     if old := [item for item in others if not item.clone]:
         lines.append(
-            f"Some resources are from an older version: in their clone, `./slip down --purge{stack.option}` removes them. "
+            f"Some are from an older version: in their clone, `./slip down --purge{stack.option}` removes them. "
             f"If that clone is deleted, `{_commands(old)}` removes them with their data."
         )
     return "\n".join(lines)

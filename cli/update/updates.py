@@ -9,6 +9,7 @@ from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
 from cli.update import diagnosis, recovery
+from cli.update.marker import mark, unmark
 
 INTERRUPTED = 130
 """The exit status after an interrupt, as shells have it."""
@@ -80,10 +81,10 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     if command == "preview":
         status = stack.pulumi.attach(arguments)
     else:
-        recovery.mark(stack, command)
-        status = stack.pulumi.attach(arguments, lambda pid: recovery.mark(stack, command, pid))
+        mark(stack, command)
+        status = stack.pulumi.attach(arguments, lambda pid: mark(stack, command, pid))
         if status >= 0:
-            recovery.unmark(stack)
+            unmark(stack)
     # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
     # changed nothing is no success.
     silent = (

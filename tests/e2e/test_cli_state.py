@@ -19,13 +19,15 @@ import pytest
 
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.open import open_stack
 from cli.stack.passwords import make_missing_passwords
 from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import forget, recovery
+from cli.update.marker import Marker
 
-CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
 ROOT = Path(forget.__file__).parents[2]
 
 PROGRAM = """
@@ -260,7 +262,7 @@ def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: s
         assert time.monotonic() < deadline, "the update never began"
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.05)
-    marker = recovery.Marker.read(stack)
+    marker = Marker.read(stack)
     assert marker
     assert marker.pulumi
     time.sleep(0.5)
