@@ -1,4 +1,4 @@
-"""What `slip verify` says of certificates: those that the stack told of, and those that servers show."""
+"""What `slip verify` prints about certificates: those in the outputs, and those that servers present."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from configuration.settings import CertificateSettings
 from tests.unit.cli.servers import Authority, engine, outputs, server_context, serving
 
 HOUR = timedelta(hours=1)
-"""How long the authority of these tests and what it signs are valid."""
+"""How long the tests' authority and its certificates are valid."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_an_authority_is_replaced_by_its_next_generation(
         certificates.inspect(RunningStack.of(stack, 2 * HOUR), subject)
 
 
-def test_people_are_told_while_an_authority_takes_over(authority: Authority) -> None:
+def test_a_ca_rotation_is_mentioned(authority: Authority) -> None:
     before = Authority("the one before")
     stack = outputs(authority, registryCaCertificate=authority.pem + before.pem)
     said = certificates.inspect(RunningStack.of(stack), "registry CA")

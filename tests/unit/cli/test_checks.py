@@ -121,7 +121,7 @@ def test_a_registry_that_asks_for_certificates_is_shown_one(
 @pytest.mark.parametrize(
     "check", [registry_checks.refuses_without_certificate, registry_checks.refuses_foreign_certificate]
 )
-def test_a_registry_that_lets_everybody_in_fails(
+def test_a_registry_that_refuses_no_client_fails(
     check: Callable[[RunningStack, str], str], running: RunningStack, authority: Authority
 ) -> None:
     with pytest.raises(Failed, match="it answered: HTTP 200"):
@@ -143,7 +143,7 @@ def test_an_engine_behind_mutual_tls_passes(
 
 
 @pytest.mark.parametrize("check", CLOSED)
-def test_an_engine_that_serves_everybody_fails(
+def test_an_engine_that_refuses_no_client_fails(
     check: Callable[[RunningStack, str], str], authority: Authority, tmp_path: Path
 ) -> None:
     with (
@@ -282,7 +282,7 @@ def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
     results = verify(outputs(authority))
     # The registry asks for no client certificates, which two checks are about, and does not speak plain HTTP.
     assert len({result.check for result in results}) == 11
-    # What the stack has told of itself needs no answer.
+    # The certificates in the outputs need no connection.
     assert {result.subject for result in results if result.passed} == {"registry CA", "engine CA", "operator"}
     assert all(result.detail for result in results)
     shown = json.dumps([result.detail for result in results])

@@ -1,4 +1,4 @@
-"""Emulated stacks: what they are called, what their configuration says, and that nobody takes one for a real one."""
+"""Emulated stacks: their names, their configuration, and that they are not mistaken for real stacks."""
 
 import json
 import os

@@ -181,12 +181,14 @@ def test_an_image_that_runs_without_a_tag_is_there(registry: FakeRegistry, api: 
     ]
 
 
-def test_what_was_deleted_meanwhile_is_left_out(registry: FakeRegistry, api: RegistryApi) -> None:
+def test_an_image_that_was_deleted_after_the_listing_is_left_out(
+    registry: FakeRegistry, api: RegistryApi
+) -> None:
     registry.tags = {"empty": {}, "web": {"gone": "sha256:gone", "here": registry.image()["digest"]}}
     assert [image.tags for image in images.images(api, {})] == [("here",)]
 
 
-def test_a_connection_that_the_registry_has_closed_is_made_anew(
+def test_a_connection_that_the_registry_has_closed_is_opened_again(
     registry: FakeRegistry, api: RegistryApi
 ) -> None:
     registry.tags = {"web": {"v1": registry.image()["digest"]}}

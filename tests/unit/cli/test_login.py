@@ -1,4 +1,4 @@
-"""`slip login` and `slip logout`, with a `docker` command that notes what it is asked."""
+"""`slip login` and `slip logout`, with a `docker` command that records its calls."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ class FakePulumi:
 
 
 class FakeDocker(list[tuple[tuple[str, ...], str]]):
-    """Notes what it is called with."""
+    """Records its calls."""
 
     said = ""
     """If this is set, it fails and says so."""
@@ -148,7 +148,7 @@ def test_a_foreign_authority_is_not_overwritten(stack: Stack, docker: FakeDocker
     assert docker == []
 
 
-def test_a_stack_made_anew_replaces_its_own_authority(
+def test_a_stack_that_was_made_again_replaces_its_authority(
     stack: Stack, docker: FakeDocker, certificates: Path
 ) -> None:
     login.login(stack, None)
@@ -232,7 +232,7 @@ def test_a_registry_that_asks_no_more_is_shown_nothing(
     assert files(certificates) == [ADDRESS, f"{ADDRESS}/ca.crt"]
 
 
-def test_somebody_elses_certificate_is_not_overwritten(
+def test_a_foreign_certificate_is_not_overwritten(
     asking: Stack, docker: FakeDocker, certificates: Path
 ) -> None:
     file = certificates / ADDRESS / "client.cert"

@@ -23,7 +23,7 @@ CLAIM = Claim(
 @pytest.mark.parametrize(
     ("kind", "identifier", "state", "expected"),
     [
-        # What it carries decides.
+        # Its label decides.
         (CONTAINER, "x", OURS, True),
         (NETWORK, "x", OURS, True),
         (VOLUME, "x", OURS, True),
@@ -34,7 +34,7 @@ CLAIM = Claim(
         (VOLUME, "made", THEIRS, False),
         (CONTAINER, "made", THEIRS, True),
         (NETWORK, "made", THEIRS, True),
-        # What an older version made carries nothing: what the state names is its own.
+        # Resources of an older version have no label: those in the state are the stack's.
         (CONTAINER, "made", "", True),
         (NETWORK, "made", "", True),
         (VOLUME, "made", "", True),
@@ -69,7 +69,7 @@ def container(state: str = "", clone: str = "") -> Resource:
         # Nor is what a container may need.
         ([volume(), container()], [0, 1], set()),
         ([volume(state=GONE, clone=str(ROOT)), container(GONE, str(ROOT))], [0, 1], set()),
-        # One container does not taint what has nothing to do with it.
+        # A container blocks only the data of its own state.
         ([volume(), container(THEIRS, "/b")], [1], set()),
         ([volume(state=GONE, clone=str(ROOT)), container(THEIRS, "/b")], [1], {GONE}),
     ],

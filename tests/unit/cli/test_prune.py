@@ -166,7 +166,7 @@ def test_a_hosts_own_words_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> Non
     assert caught.value.status == 1
 
 
-def test_somebody_elses_registry_is_not_touched() -> None:
+def test_an_external_registry_is_not_touched() -> None:
     with pytest.raises(CommandError, match="external registry"):
         prune.ask({"hosts": {"web-1": {"roles": ["app"]}}}, "", "now")
 

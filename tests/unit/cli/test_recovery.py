@@ -1,4 +1,4 @@
-"""What the next update does about one that was killed."""
+"""How the next update cleans up after a killed one."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb442
 
 
 class FakePulumi:
-    """Answers `stack export` and notes what else it is asked."""
+    """Answers `stack export`, and records all calls."""
 
     def __init__(self, deployment: dict[str, Any]) -> None:
         self.deployment = deployment
@@ -95,7 +95,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_without_anything_left_over_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
     assert recovery.recover(stack) is False
     assert asked(stack) == []
@@ -120,7 +120,7 @@ def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subproces
 
 def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
-    lock(stack, 1)  # this machine's first process is no Pulumi
+    lock(stack, 1)  # process 1 is not Pulumi
     recovery.recover(stack)
     assert asked(stack) == ["cancel"]
 
@@ -286,7 +286,7 @@ LABELS = [
 def test_only_the_orphan_of_a_killed_creation_is_removed(
     tmp_path: Path, engine: FakeEngine, kind: str, name: str, options: dict[str, Any]
 ) -> None:
-    """Not what the state knows, has another name, or is another clone's or nobody's; and never a volume."""
+    """Not resources in the state, with another name or other labels; and never a volume."""
     stack = make_stack(tmp_path, state(operation("creating", kind, name=name, labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", options)]

@@ -163,7 +163,7 @@ def test_an_address_may_be_of_any_kind(address: str, expected: tuple[str, int]) 
     assert RegistryAccess(address, "").target == expected
 
 
-def test_the_mode_decides_whom_the_client_trusts(authority: Authority) -> None:
+def test_the_mode_decides_which_certificates_the_client_trusts(authority: Authority) -> None:
     access = RegistryAccess("yard:5000", authority.pem)
     assert replace(access, mode="insecure").tls is None
     own, external = access.tls, replace(access, mode="external").tls

@@ -1,4 +1,4 @@
-"""Registries that take tokens: the password goes to whom they name, over TLS, and the token back to them."""
+"""Registries with tokens: the password goes to the token server that they name, over TLS, and the token to them."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-"""Stacks: where their state is kept, with which passphrase, and what is made on first use."""
+"""Stacks: backend, passphrase, accounts, and what the first use makes."""
 
 import gzip
 import json
@@ -187,7 +187,7 @@ def test_the_configuration_is_read_as_pulumi_would() -> None:
     assert read.is_protected
 
 
-def test_someone_elses_registry_has_no_accounts_of_ours() -> None:
+def test_an_external_registry_has_no_accounts_in_the_configuration() -> None:
     text = "config: {slipway:registry: {external: {server: docker.io, namespace: team, username: bot}}}"
     read = StackConfig(yaml.safe_load(text), "slipway")
     assert read.has_external_registry
@@ -237,7 +237,7 @@ def test_the_first_stack_satisfies_the_settings() -> None:
 
 
 class FakePulumi:
-    """Notes what it is asked, and puts passwords into the configuration as Pulumi does."""
+    """Records its calls, and puts passwords into the configuration as Pulumi does."""
 
     def __init__(self, config_file: Path, *, refuses: str = "") -> None:
         self.config_file = config_file
