@@ -156,7 +156,7 @@ class Emulation:
             process = subprocess.Popen(
                 [python, "-P", "-m", "emulation", self.directory / "settings.json"],
                 cwd=self.directory,
-                # Nothing of the user's for AWS, and no passwords: it goes on running when the command has ended.
+                # Without the user's AWS settings and passwords: the process outlives the command.
                 env={**child_environment.of("emulation"), "PYTHONPATH": str(self.project.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
