@@ -150,11 +150,11 @@ def up(
     target: Target = None,
     emulate: Emulate = False,
 ) -> None:
-    """Create or update what the configuration describes: hosts, registry, images, services.
+    """Create or update hosts, registry, images, services.
 
-    Installs missing tools, creates the stack on first use, and cleans up after an update that was killed. Then runs
-    `pulumi up`, with the arguments after `--`. A stack on this machine is updated without confirmation; other stacks
-    ask for it, as Pulumi does, unless you pass --yes.
+    Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
+    update that was killed. Then runs `pulumi up`, with the arguments after `--`. A stack on this machine is updated
+    without confirmation; other stacks ask for it, as Pulumi does, unless you pass --yes.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -181,9 +181,9 @@ def preview(
     target: Target = None,
     emulate: Emulate = False,
 ) -> None:
-    """Show what `up` would change, and validate the configuration. Changes nothing that runs.
+    """Show what `up` would change.
 
-    Runs `pulumi preview`, with the arguments after `--`.
+    Also validates the configuration. Changes nothing that runs. Runs `pulumi preview`, with the arguments after `--`.
     """
     from cli.update.updates import preview as run
 
@@ -215,8 +215,8 @@ def down(
 ) -> None:
     """Remove everything that `up` made. The registry's data stays for the next `up`, unless you pass --purge.
 
-    Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are
-    removed too.
+    Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
+    too.
     """
     from cli.update.updates import down as run
 
@@ -241,10 +241,10 @@ def verify(
     ] = None,
     emulate: Emulate = False,
 ) -> None:
-    """Check a running stack: the registry's TLS and accounts, pulls by digest, access to the engines, the services'
-    health, and how long certificates are valid.
+    """Check a running stack, and print a table.
 
-    Prints a table. The exit status is 1 if a check fails.
+    Checks the registry's TLS and accounts, pulls by digest, access to the engines, the services' health, and how long
+    certificates are valid. The exit status is 1 if a check fails.
     """
     from cli.stack.open import open_stack
     from cli.verify.verify import run
@@ -254,7 +254,10 @@ def verify(
 
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
-    """List the registry's images with tags, digests, sizes, ages and source revisions, and where they run."""
+    """List the registry's images, and where they run.
+
+    Prints tags, digests, platforms, sizes, ages and source revisions.
+    """
     from cli.registry.images import run
     from cli.stack.open import open_stack
 
@@ -275,9 +278,10 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     emulate: Emulate = False,
 ) -> None:
-    """Print the logs of the registry, the proxies or a service. `logs registry` shows who pushed and pulled what.
+    """Print the logs of the registry, the proxies or a service.
 
-    Hosts keep 50 MB of each container's log, in 5 rotated files.
+    `logs registry` shows which account pushed and pulled which image. Hosts keep 50 MB of each container's log, in 5
+    rotated files.
     """
     from cli.logs import run
     from cli.stack.open import open_stack
@@ -299,10 +303,11 @@ def prune(
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """Remove the images that slipway:registry.retention does not keep, as the registry's host does each day.
+    """Remove images that the retention rule does not keep.
 
-    Images that a host serves or a service is going to run stay, and so do images that others are built on. Asks each
-    host which images it serves. Pulls work during the removal; pushes are refused for a moment.
+    The rule is slipway:registry.retention, and the registry's host applies it each day. Images that a host serves or a
+    service is going to run stay, and so do images that others are built on. Asks each host which images it serves.
+    Pulls work during the removal; pushes are refused for a moment.
     """
     from cli.registry.prune import run
     from cli.stack.open import open_stack
@@ -312,9 +317,10 @@ def prune(
 
 @_command(app, "env")
 def env(stack: StackName = "local", emulate: Emulate = False) -> None:
-    """Print the environment variables for plain `pulumi` commands: eval "$(./slip env)".
+    """Print the variables for plain `pulumi` commands.
 
-    Prepares this machine and the stack as `up` does. A backend and a passphrase of your own are kept.
+    Use it as: eval "$(./slip env)". Prepares this machine and the stack as `up` does. A backend and a passphrase of
+    your own are kept.
     """
     import shlex
 
@@ -333,10 +339,10 @@ def forget(
     yes: Yes = False,
     emulate: Emulate = False,
 ) -> None:
-    """Remove a host that is lost for good from the state, with everything on it, so that `up` works again.
+    """Remove a lost host from the state, so that `up` works.
 
-    Works offline: it changes only the state, and keeps a backup of it in .slipway/backups. The next `up` replaces the
-    host, or leaves it out if it is no longer in the configuration.
+    Removes the resources on it, too. Works offline: it changes only the state, and keeps a backup in .slipway/backups.
+    The next `up` replaces the host, or leaves it out if it is no longer in the configuration.
     """
     from cli.stack.open import open_stack
     from cli.update.forget import run
@@ -354,7 +360,7 @@ def output(
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """Print the stack's outputs: addresses, certificates, accounts, images, URLs."""
+    """Print the stack's outputs, such as addresses and URLs."""
     from cli.outputs import show
     from cli.stack.open import open_stack
 
@@ -380,9 +386,10 @@ def account_add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new account's name.")],
     stack: StackName = "local",
 ) -> None:
-    """Add an account with a new password to the configuration. The next `up` puts it in place.
+    """Add an account with a new password.
 
-    The registry is not restarted, and other accounts stay logged in.
+    Changes the configuration; the next `up` puts it in place. The registry is not restarted, and other accounts stay
+    logged in.
     """
     from cli.registry import accounts
     from cli.stack.open import open_stack
@@ -392,7 +399,10 @@ def account_add(
 
 @_command(account, "remove")
 def account_remove(name: AccountName, stack: StackName = "local") -> None:
-    """Remove an account and its password from the configuration. The registry refuses it from the next `up` on."""
+    """Remove an account and its password.
+
+    Changes the configuration; from the next `up` on, the registry refuses the account.
+    """
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
@@ -401,9 +411,10 @@ def account_remove(name: AccountName, stack: StackName = "local") -> None:
 
 @_command(account, "rotate")
 def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emulate = False) -> None:
-    """Give an account a new password. From the next `up` on the registry accepts only the new one.
+    """Give an account a new password.
 
-    NAME may be `hosts`: the account with which the stack's hosts push and pull.
+    From the next `up` on, the registry accepts only the new one. NAME may be `hosts`: the account with which the
+    stack's hosts push and pull.
     """
     from cli.registry import accounts
     from cli.stack.open import open_stack
@@ -417,7 +428,10 @@ def account_password(
     stack: StackName = "local",
     emulate: Emulate = False,
 ) -> None:
-    """Print an account's password, for `docker login --password-stdin`."""
+    """Print an account's password.
+
+    For `docker login --password-stdin`.
+    """
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
@@ -432,7 +446,10 @@ def account_certificate(
         bool, typer.Option("--key", help="Print the private key instead. Keep it secret.")
     ] = False,
 ) -> None:
-    """Print an account's client certificate for the registry, if `registry.clientCertificates` is set."""
+    """Print an account's client certificate for the registry.
+
+    Needs `registry.clientCertificates`.
+    """
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
@@ -449,9 +466,10 @@ def login(
         ),
     ] = None,
 ) -> None:
-    """Make this machine's Docker trust the stack's registry, and log in.
+    """Log this machine's Docker in to the stack's registry.
 
-    Logs in with the first account in `registry.users`, unless you pass --account. `./slip logout` undoes both.
+    Installs the registry's CA, then logs in with the first account in `registry.users`, unless you pass --account.
+    `./slip logout` undoes both.
     """
     from cli.registry.login import login as run
     from cli.stack.open import open_stack
@@ -461,7 +479,7 @@ def login(
 
 @_command(app, "logout")
 def logout(stack: StackName = "local") -> None:
-    """Undo `login`: log out, and stop trusting the registry. Also works after the stack is gone."""
+    """Undo `login`, even if the stack is gone."""
     from cli.registry.login import logout as run
     from cli.stack.project import Project
 
