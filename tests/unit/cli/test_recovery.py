@@ -1,4 +1,4 @@
-"""What the next update does about one that was killed."""
+"""How the next update cleans up after a killed one."""
 
 import json
 import os
@@ -17,17 +17,19 @@ import pytest
 from cli.errors import CommandError
 from cli.stack import processes
 from cli.stack.backend import Backend
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from cli.update import recovery
+from cli.update import pending_operations, recovery
+from cli.update.marker import Marker, mark, unmark
 
-CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
 PROVIDER = "urn:pulumi:local::slipway::pulumi:providers:docker::web-1-docker"
 SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 class FakePulumi:
-    """Answers `stack export` and notes what else it is asked."""
+    """Answers `stack export`, and records all calls."""
 
     def __init__(self, deployment: dict[str, Any]) -> None:
         self.deployment = deployment
@@ -93,7 +95,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_without_anything_left_over_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
     assert recovery.recover(stack) is False
     assert asked(stack) == []
@@ -118,7 +120,7 @@ def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subproces
 
 def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
-    lock(stack, 1)  # this machine's first process is no Pulumi
+    lock(stack, 1)  # process 1 is not Pulumi
     recovery.recover(stack)
     assert asked(stack) == ["cancel"]
 
@@ -138,7 +140,7 @@ def test_a_running_command_is_respected_before_it_has_a_lock(
     tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     stack = make_stack(tmp_path)
-    recovery.Marker(sleeper.pid, 0, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    Marker(sleeper.pid, 0, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
     with pytest.raises(CommandError, match=f"process {sleeper.pid}"):
         recovery.recover(stack)
 
@@ -148,7 +150,7 @@ def test_pulumi_whose_command_was_killed_is_waited_for(
 ) -> None:
     stack = make_stack(tmp_path)
     host = socket.gethostname()
-    recovery.Marker(dead_pid, sleeper.pid, host, processes.now().isoformat(), "up").write(stack)
+    Marker(dead_pid, sleeper.pid, host, processes.now().isoformat(), "up").write(stack)
     threading.Timer(0.5, sleeper.kill).start()
     started = time.monotonic()
     assert recovery.recover(stack) is False
@@ -158,14 +160,14 @@ def test_pulumi_whose_command_was_killed_is_waited_for(
 
 def test_a_marker_is_private_and_holds_who_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
-    recovery.mark(stack, "up", 4711)
+    mark(stack, "up", 4711)
     path = stack.project.marker("local")
-    marker = recovery.Marker.read(stack)
+    marker = Marker.read(stack)
     assert marker
     assert (marker.slip, marker.pulumi, marker.command) == (os.getpid(), 4711, "up")
     assert path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / ".slipway").stat().st_mode & 0o777 == 0o700
-    recovery.unmark(stack)
+    unmark(stack)
     assert not path.exists()
 
 
@@ -183,7 +185,7 @@ def test_another_backend_is_only_asked_after_a_kill(tmp_path: Path, dead_pid: in
     stack = make_stack(tmp_path, url="https://example.org")
     recovery.recover(stack)
     assert asked(stack) == []
-    recovery.Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
     recovery.recover(stack)
     assert asked(stack) == ["cancel", "stack export"]
 
@@ -267,7 +269,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         )
         yield fake
 
-    monkeypatch.setattr("cli.running.engine.connected", connected)
+    monkeypatch.setattr("cli.update.pending_operations.connected", connected)
     return fake
 
 
@@ -284,7 +286,7 @@ LABELS = [
 def test_only_the_orphan_of_a_killed_creation_is_removed(
     tmp_path: Path, engine: FakeEngine, kind: str, name: str, options: dict[str, Any]
 ) -> None:
-    """Not what the state knows, has another name, or is another clone's or nobody's; and never a volume."""
+    """Not resources in the state, with another name or other labels; and never a volume."""
     stack = make_stack(tmp_path, state(operation("creating", kind, name=name, labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", options)]
@@ -295,7 +297,7 @@ def test_an_engine_that_is_still_making_it_is_waited_for(
     tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orphan = engine.things.pop("orphan")
-    monkeypatch.setattr(recovery.time, "sleep", lambda _: engine.things.update(orphan=orphan))
+    monkeypatch.setattr("time.sleep", lambda _: engine.things.update(orphan=orphan))
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", {"force": True})]
@@ -304,7 +306,7 @@ def test_an_engine_that_is_still_making_it_is_waited_for(
 def test_the_state_that_is_imported_has_no_secret_in_clear_text(
     tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "ENGINE_PATIENCE", 0)
+    monkeypatch.setattr(pending_operations, "ENGINE_PATIENCE", 0)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="x", labels=[])))
     recovery.recover(stack)
     pulumi = stack.pulumi.asked  # type: ignore[attr-defined]
@@ -336,7 +338,7 @@ def test_what_may_be_left_over_elsewhere_is_named(tmp_path: Path, capsys: pytest
     stack = make_stack(tmp_path, state(operation("creating", "aws:ec2/instance:Instance")))
     assert recovery.recover(stack) is True
     assert (
-        "Instance thing was being made when the last update was killed: it may exist"
+        "Instance thing was being created when the last update was killed: it may exist"
         in capsys.readouterr().err
     )
 
@@ -347,10 +349,10 @@ def test_an_engine_that_does_not_answer_stops_nothing(
     def connected(*_: Any, **__: Any) -> Any:
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr("cli.running.engine.connected", connected)
+    monkeypatch.setattr("cli.update.pending_operations.connected", connected)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web", labels=LABELS)))
     assert recovery.recover(stack) is True
-    assert "If it is left there, remove web by hand." in capsys.readouterr().err
+    assert "If web exists there, remove it by hand." in capsys.readouterr().err
     assert asked(stack)[-1] == "stack import"
 
 
