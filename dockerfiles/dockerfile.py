@@ -93,7 +93,7 @@ def _stage_named(stages: list[_Stage], name: str, *, numbers: bool) -> int | Non
 
 def _platform_arguments(platform: str, build_platform: str) -> dict[str, str]:
     """The arguments that BuildKit defines by itself for FROM."""
-    found = {}
+    found: dict[str, str] = {}
     for prefix, text in (("TARGET", platform), ("BUILD", build_platform)):
         system, _, rest = text.partition("/")
         architecture, _, variant = rest.partition("/")

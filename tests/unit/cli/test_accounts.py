@@ -10,6 +10,7 @@ from cli.stack.passwords import make_missing_passwords
 from cli.stack.project import Project
 from cli.stack.stack import Stack
 from configuration import load as settings
+from configuration.problems import SettingsError
 from tests.unit.cli.stacks import CONFIG, asked, make_stack
 
 
@@ -114,7 +115,7 @@ def test_names_are_the_settings_own(project: Project, name: str) -> None:
     try:
         settings.validate(configuration, project.root)
         accepted = True
-    except settings.SettingsError:
+    except SettingsError:
         accepted = False
     assert bool(accounts._NEW_NAME.fullmatch(name)) == accepted
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-import well_known
 from cli.errors import CommandError
 from cli.stack import environment
 from cli.stack.open import open_stack
