@@ -19,6 +19,7 @@ from rich.console import Console
 import well_known
 from dev import lint
 from engine_socket import EngineUnreachable
+from plugins import install
 from toolchain import (
     apt,
     cache,
@@ -369,6 +370,10 @@ def test_official_plugins_come_before_stand_ins() -> None:
     plugins._official_home().mkdir(parents=True)
     assert plugins.find() == plugins._official_home()
     assert plugins.is_official(plugins._official_home())
+
+
+def test_the_stand_ins_home_depends_on_every_package_that_is_installed() -> None:
+    assert tuple(versions.REPOSITORY / name for name in install.PACKAGES) == plugins.STAND_INS
 
 
 def test_edited_stand_ins_have_another_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
