@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -77,22 +76,6 @@ def lock(stack: Stack, pid: int, host: str | None = None) -> None:
     }
     (folder / "1-2-3.json").write_text(json.dumps(content))
     (folder / "1-2-3.json.attrs").write_text("{}")  # the backend keeps one beside each file
-
-
-@pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A live process whose command line has both what our command's and what Pulumi's has."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-m cli", "pulumi"])
-    yield process
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
@@ -368,50 +351,6 @@ def test_an_interrupted_read_needs_nothing(tmp_path: Path) -> None:
     assert recovery.recover(stack) is False
 
 
-def test_a_process_is_known_by_its_command(sleeper: subprocess.Popen[bytes], dead_pid: int) -> None:
-    assert processes.is_running(sleeper.pid, "pulumi")
-    assert not processes.is_running(sleeper.pid, "something else")
-    assert not processes.is_running(dead_pid, "")
-    assert not processes.is_running(0, "")
-    assert not processes.is_running(os.getpid(), "")
-
-
-def test_a_process_that_was_not_collected_yet_has_ended() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "", "pulumi"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not processes.is_running(process.pid, "pulumi")
-    process.wait()
-
-
-def test_processes_are_found_without_proc_too(
-    sleeper: subprocess.Popen[bytes], dead_pid: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path)
-    assert processes.is_running(sleeper.pid, "pulumi")
-    assert not processes.is_running(sleeper.pid, "something else")
-    assert not processes.is_running(dead_pid, "")
-    sleeper.send_signal(signal.SIGKILL)
-
-
-@pytest.fixture
-def started() -> Iterator[Any]:
-    """Starts processes that sleep, with the given words on their command line, and ends them."""
-    processes_: list[subprocess.Popen[bytes]] = []
-
-    def start(*words: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-c", code, *words])
-        processes_.append(process)
-        # Until it has become Python, it still has this process's command line.
-        while code not in Path(f"/proc/{process.pid}/cmdline").read_text():
-            time.sleep(0.01)
-        return process
-
-    yield start
-    for process in processes_:
-        process.kill()
-        process.wait()
-
-
 def children(pid: int, word: str) -> list[int]:
     running = processes.everything().items()
     return [number for number, process in running if process.parent == pid and word in process.command]
@@ -470,17 +409,3 @@ def test_plugins_of_a_live_pulumi_are_none_of_our_business(
     assert time.monotonic() - begun < 2
     assert children(live.pid, f"{home}/") == plugins
     os.kill(plugins[0], signal.SIGKILL)
-
-
-@pytest.mark.parametrize("by_ps", [False, True])
-def test_every_process_is_listed_with_its_parent(
-    by_ps: bool, started: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if by_ps:
-        monkeypatch.setattr(processes, "_PROC", tmp_path)
-    process = started("some words")
-    while not processes.is_running(process.pid, "some words"):
-        time.sleep(0.01)
-    found = processes.everything()[process.pid]
-    assert found.parent == os.getpid()
-    assert found.command.strip().endswith("some words")
