@@ -121,7 +121,9 @@ def current(name: str) -> str:
     before, begin, rest = (DOCS / name).read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"docs/{name} lacks a marker of its generated part: {(BEGIN if not begin else END)!r}")
+        raise ValueError(
+            f"docs/{name} lacks a marker of its generated part: {(BEGIN if not begin else END)!r}"
+        )
     return f"{before}{BEGIN}\n{PAGES[name]()}\n{END}{after}"
 
 

@@ -1,7 +1,7 @@
 """A hook of MkDocs: `README.md`, `CONTRIBUTING.md` and what they and `docs/` link to are pages of the site, too.
 
-These files lie outside of `docs/`, where the forge shows them. Links between them and `docs/` are written for the forge, and
-rewritten here for the site. A link that leads nowhere fails the build, since that is strict.
+These files lie outside of `docs/`, where the forge shows them. Links between them and `docs/` are written for the forge
+and rewritten here for the site. A link that leads nowhere fails the build, since that is strict.
 """
 
 import posixpath
