@@ -30,6 +30,10 @@ test-plugins: ## Compare the stand-in plugins with recordings of the official on
 test-e2e: ## Bring the whole line up on this machine, break it in many ways, and take it down
 	$(python) -m pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: pins
+pins: ## Record the program's resources anew, after a change of them that is meant
+	$(python) -m tests.unit.components.resource_pins
+
 .PHONY: lint
 lint: ## Check formatting, style, types, shell scripts and workflows
 	$(python) -m dev.lint

@@ -20,7 +20,7 @@ from components.registry import retention
 from components.registry.external import ExternalRegistry, ExternalRegistryArgs, external_trust
 from components.registry.mirror import Mirror, MirrorArgs, is_mirrored
 from components.registry.own import Registry, RegistryArgs
-from components.service import Service, ServiceArgs
+from components.service import ServedMarks, Service, ServiceArgs
 from configuration import settings as configuration
 
 if __name__ == "__main__":
@@ -144,7 +144,10 @@ images_registry = (
             metrics_port=settings.registry.metrics_port,
             metrics_ip=keeper.private_ip,
             retention=retention.Retention(
-                keep=kept.keep, days=kept.days, hour=kept.hour, services=tuple(settings.services)
+                keep=kept.keep,
+                days=kept.days,
+                hour=kept.hour,
+                services={name: settings.service_hosts(name) for name in settings.services},
             )
             if kept
             else None,
@@ -169,7 +172,7 @@ mirror = (
     else None
 )
 if mirror and kept and keeper:
-    retention.mark("mirror", engines[keeper.name], list(mirror.references.values()), mirror)
+    retention.deployed_mark("mirror", engines[keeper.name], list(mirror.references.values()), mirror)
 
 # images: built on the build host, pushed, known by digest.
 images = {
@@ -206,9 +209,12 @@ for name, service in settings.services.items():
             domain=service.domain,
             environment=service.env,
             secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
-            after=[retention.mark(name, engines[keeper.name], images[name].references, images[name])]
+            after=[retention.deployed_mark(name, engines[keeper.name], images[name].references, images[name])]
             if kept and keeper
             else [],
+            marks=ServedMarks(engine=engines[keeper.name], references=images[name].references)
+            if kept and keeper
+            else None,
         ),
     )
 

@@ -1,10 +1,19 @@
-"""Names, paths, labels and pinned images that the program, `slip` and the toolchain share. Imports nothing."""
+"""Names, paths, labels and pinned images that all parts of Slipway share. Imports nothing of Slipway."""
+
+import hashlib
 
 # Labels on containers, networks and volumes.
 PROJECT_LABEL = "slipway.project"
 """The Pulumi project, on what is on the operator's own engine."""
 STACK_LABEL = "slipway.stack"
-"""The stack's name, on everything that Slipway makes on an engine."""
+"""The stack's name without an organization, on everything that Slipway makes on an engine."""
+STATE_LABEL = "slipway.state"
+"""The id of the state that a resource was made from (`state_id`), on what is on the operator's own engine.
+
+Stacks of two clones can have the same name, but not the same id. Resources of older versions lack it.
+"""
+CLONE_LABEL = "slipway.clone"
+"""The directory of the clone that made a resource, to tell people where its state is."""
 HOST_LABEL = "slipway.host"
 """The host's name, on a local host and its volumes."""
 SERVICE_LABEL = "slipway.service"
@@ -38,3 +47,12 @@ REGISTRY_IMAGE = f"registry:{REGISTRY_VERSION}"
 PROXY_VERSION = "0.9.2"
 PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY_VERSION}"
 """kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
+
+
+def state_id(public_key: str) -> str:
+    """The id of a stack's state, from the public key that the stack makes once and keeps: 16 hexadecimal digits.
+
+    Args:
+        public_key: the stack's SSH key, in OpenSSH's format.
+    """
+    return hashlib.sha256(public_key.strip().encode()).hexdigest()[:16]

@@ -1,7 +1,6 @@
 """How fast the stack's registry is, beside the same program run bare on this machine."""
 
 import http.client
-import os
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import child_environment
 from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
@@ -113,7 +113,7 @@ def bare(program: Path, folder: Path, *, guarded: bool) -> Iterator[Callable[[],
         (folder / "htpasswd").write_text(htpasswd(dict([ACCOUNT])))
         client = replace(client, account=ACCOUNT, certificate_authority=certificate)
     (folder / "config.yml").write_text(config)
-    environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"}
+    environment = child_environment.of("registry") | {"OTEL_TRACES_EXPORTER": "none"}
     process = subprocess.Popen(
         [program, "serve", folder / "config.yml"], env=environment, stderr=subprocess.DEVNULL
     )
@@ -161,7 +161,8 @@ def _certificate() -> tuple[str, str]:
 
 
 def _read(*command: str) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = child_environment.of(Path(command[0]).name)
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if result.returncode:
         raise BenchError(f"{' '.join(command)} ended with status {result.returncode}:\n{result.stderr}")
     return result.stdout.strip()

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import child_environment
 from bench.experiments import Measurement, Results
 from bench.timeline import Entry
 from toolchain import versions
@@ -166,5 +167,8 @@ def _machine() -> dict[str, Any]:
 
 
 def _said(*command: str) -> str:
-    result = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    variables = child_environment.of(command[0])
+    result = subprocess.run(
+        command, cwd=FOLDER.parent, env=variables, capture_output=True, text=True, check=False
+    )
     return result.stdout.strip()

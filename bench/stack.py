@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+import child_environment
 from bench.measure import BenchError, run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -238,17 +239,21 @@ def _remove_traces() -> None:
     label = f"label=slipway.stack={NAME}"
     for kind, every in (("container", ["--all"]), ("network", []), ("volume", [])):
         listed = _read(
-            ["docker", kind, "ls", *every, "--quiet", "--filter", label], REPOSITORY, dict(os.environ)
+            ["docker", kind, "ls", *every, "--quiet", "--filter", label],
+            REPOSITORY,
+            child_environment.of("docker"),
         )
         if names := listed.split():
             force = ["--force"] if kind == "container" else []
-            _read(["docker", kind, "rm", *force, *names], REPOSITORY, dict(os.environ))
+            _read(["docker", kind, "rm", *force, *names], REPOSITORY, child_environment.of("docker"))
 
 
 def _clone(root: Path) -> None:
     """Copy what git knows or would add, and commit it, so that a first change is a change."""
     listed = _read(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], REPOSITORY, dict(os.environ)
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        REPOSITORY,
+        child_environment.of("git"),
     )
     for name in filter(None, listed.split("\0")):
         if (REPOSITORY / name).is_file():
@@ -256,7 +261,7 @@ def _clone(root: Path) -> None:
             shutil.copy2(REPOSITORY / name, root / name, follow_symlinks=False)
     author = ["-c", "user.name=bench", "-c", "user.email=bench@example.com", "-c", "commit.gpgsign=false"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "As it is"]):
-        _read(["git", *author, *command], root, dict(os.environ))
+        _read(["git", *author, *command], root, child_environment.of("git"))
 
 
 def _read(command: list[str], folder: Path, environment: dict[str, str], stdin: str = "") -> str:

@@ -296,8 +296,8 @@ def prune(
 ) -> None:
     """Remove the images that the registry need not keep, as its host does each day by itself.
 
-    The rule is slipway:registry.retention. What a service runs stays, and what others stand on. Pulls go on meanwhile;
-    a push is refused for the moment that it takes.
+    The rule is slipway:registry.retention. What a host serves or a service is to run stays, and what others stand on.
+    Each host is asked what it serves. Pulls go on meanwhile; a push is refused for the moment that it takes.
     """
     from cli.registry.prune import run
     from cli.stack.stack import open_stack

@@ -1,12 +1,14 @@
 """What a build context holds: a tag that follows its content, and where it comes from in git."""
 
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pathspec
+
+from components.git import Repository
+from configuration.files import ignore_file, read, read_text
 
 TAG_LENGTH = 12
 """Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not meet by chance."""
@@ -17,9 +19,8 @@ def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Patte
 
     Docker's patterns are git's, but for one thing: they are all relative to the context's root.
     """
-    own = dockerfile.with_name(dockerfile.name + ".dockerignore")
-    file = own if own.is_file() else context / ".dockerignore"
-    lines = file.read_text().splitlines() if file.is_file() else []
+    file = ignore_file(context, dockerfile)
+    lines = read_text(file, within=context).splitlines() if file else []
     return pathspec.PathSpec.from_lines(
         "gitignore", [rule for line in lines for rule in _rules(line.strip())]
     )
@@ -35,7 +36,10 @@ def _rules(pattern: str) -> list[str]:
 
 
 def files(context: Path, dockerfile: Path) -> Iterator[Path]:
-    """The files that a build sees, in a fixed order. Links are not followed."""
+    """The files that a build sees, in a fixed order. Links are not followed.
+
+    What is neither file nor link is left out: a FIFO, a device or a socket is not part of a build.
+    """
     spec = ignored(context, dockerfile)
     for path in sorted(context.rglob("*")):
         if (path.is_symlink() or path.is_file()) and not spec.match_file(
@@ -55,7 +59,7 @@ def content_tag(
         for part in parts:
             digest.update(len(part).to_bytes(8, "big") + part)
 
-    add(b"dockerfile", dockerfile.read_bytes())
+    add(b"dockerfile", read(dockerfile, within=context))
     for name, value in sorted((arguments or {}).items()):
         add(b"argument", name.encode(), value.encode())
     for path in files(context, dockerfile):
@@ -70,7 +74,7 @@ def content_tag(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a build context comes from, for the image's OCI labels. Empty where there is no git."""
+    """Where a build context comes from, for the image's OCI labels. Empty where git knows nothing of it."""
 
     revision: str
     """The last commit that touched the context, with `-dirty` where the working tree differs from it.
@@ -81,40 +85,29 @@ class Source:
     """The repository, as `git remote get-url origin` has it, without a user's name or password."""
 
 
-def source(context: Path) -> Source:
-    """Asks git about a context."""
+def source(context: Path, project: Path) -> Source:
+    """What the project's repository says of a context.
+
+    A context elsewhere, or in a repository of its own inside the project's (a submodule, a clone), has no source: its
+    own configuration would tell git what to run. Neither has a change of files inside a submodule of the context any
+    part in `-dirty`, but one of the submodule's commit has.
+
+    Args:
+        context: the build context.
+        project: the directory of the Pulumi project.
+    """
+    repository = Repository.of(project)
+    path = repository.place_of(context) if repository else None
+    if repository is None or path is None:
+        return Source(revision="", url="")
     # All at once: each takes milliseconds, of every update.
-    last, changes, origin = [
-        _git(context, *arguments)
-        for arguments in (
-            ("log", "-1", "--format=%H", "--", "."),
-            ("status", "--porcelain", "--", "."),
-            ("remote", "get-url", "origin"),
-        )
-    ]
-    revision = _answer(last)
-    if _answer(changes) and revision:
+    last = repository.ask("log", "-1", "--format=%H", "--no-ext-diff", "--no-textconv", path=path)
+    # A look at the files of a submodule would obey the submodule's configuration.
+    changes = repository.ask("status", "--porcelain", "--ignore-submodules=dirty", path=path)
+    origin = repository.ask("remote", "get-url", "origin")
+    revision = last.answer()
+    if changes.answer() and revision:
         revision += "-dirty"
-    scheme, separator, rest = _answer(origin).rpartition("://")
+    scheme, separator, rest = origin.answer().rpartition("://")
     url = f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else rest
     return Source(revision=revision, url=url)
-
-
-def _git(folder: Path, *arguments: str) -> subprocess.Popen[str] | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    except FileNotFoundError:
-        return None
-
-
-def _answer(git: subprocess.Popen[str] | None) -> str:
-    """What it printed; nothing where it failed or there is no git."""
-    if git is None:
-        return ""
-    try:
-        printed, _ = git.communicate(timeout=30)
-    except subprocess.TimeoutExpired:
-        git.kill()
-        return ""
-    return printed.strip() if git.returncode == 0 else ""

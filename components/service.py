@@ -10,11 +10,22 @@ import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 from components.proxy import Proxy
+from components.registry import retention
 
 SWITCH = "/usr/local/lib/slipway/switch"
 """Where engine.sh installs scripts/switch.sh."""
 PROCESSES = 4096
 """Most processes of a service's user. Docker's own limit for a container is none that the plugin can set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedMarks:
+    """Where marks of what has served go, and what they name."""
+
+    engine: DockerEngine
+    """The engine of the registry's host."""
+    references: Sequence[pulumi.Input[str]]
+    """The image and those of the stack's own that it stands on, by digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +54,8 @@ class ServiceArgs:
     """Secrets by name: each is a file of that name in /run/secrets."""
     after: Sequence[pulumi.Resource] = ()
     """What has to be there before a container of this image starts."""
+    marks: ServedMarks | None = None
+    """Where to note that a host serves the image; None where the registry keeps all images."""
 
 
 class Service(pulumi.ComponentResource):
@@ -63,7 +76,15 @@ class Service(pulumi.ComponentResource):
                 keep_locally=True,
                 opts=engine.runs_here(pulumi.ResourceOptions(parent=self)),
             )
-            before = [self._switch(name, args, engine, proxy, image, before)]
+            switch = self._switch(name, args, engine, proxy, image, before)
+            if args.marks:
+                # The next host does not wait for them.
+                if not before:
+                    retention.history_mark(name, args.marks.engine, args.marks.references, switch, self)
+                retention.serving_mark(
+                    name, engine.host.name, args.marks.engine, args.marks.references, switch, self
+                )
+            before = [switch]
         self.register_outputs({})
 
     def _switch(

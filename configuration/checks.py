@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from configuration.files import UnfitFile, ignore_file, read_text
 from configuration.platform_checks import platform_problems
 from configuration.problems import Location, Problem, path_of, suggestion, words
 
@@ -15,6 +16,8 @@ K = TypeVar("K")
 
 SSH, ENGINE, HTTP, HTTPS = 22, 2376, 80, 443
 """Ports that a host itself answers on, or the proxy on an app host."""
+
+TEXT_REMEDY = "Make it a file of 1 MiB at most inside the context, text in UTF-8."
 
 
 class Checks:
@@ -225,10 +228,20 @@ class Checks:
             return
         context = self.directory / image.context
         dockerfile = PurePosixPath(image.dockerfile)
-        if not context.is_dir():
+        try:
+            is_there, is_directory = context.exists(), context.is_dir()
+        except OSError as error:
             yield Problem(
                 (*location, "context"),
-                "not a directory" if context.exists() else "no such directory",
+                f"cannot be read: {error.strerror}",
+                "Write a directory that you may read.",
+                image.context,
+            )
+            return
+        if not is_directory:
+            yield Problem(
+                (*location, "context"),
+                "not a directory" if is_there else "no such directory",
                 f"Write a directory with a {image.dockerfile}, relative to the project's.",
                 image.context,
             )
@@ -239,13 +252,31 @@ class Checks:
                 "Write a path inside it.",
                 image.dockerfile,
             )
-        elif not (context / dockerfile).is_file():
+        elif not _is_there(context / dockerfile):
             yield Problem(
                 (*location, "context"),
                 f"has no {image.dockerfile}",
                 f"Write a directory that has one, or set {path_of((*location, 'dockerfile'))}.",
                 image.context,
             )
+
+        else:
+            yield from self._files(location, image, context)
+
+    def _files(self, location: Location, image: "BaseImageSettings", context: Path) -> Iterator[Problem]:
+        """The files that this program itself reads of a context."""
+        dockerfile = context / image.dockerfile
+        try:
+            read_text(dockerfile, within=context)
+        except UnfitFile as error:
+            yield Problem((*location, "dockerfile"), str(error), TEXT_REMEDY, image.dockerfile)
+        if ignoring := ignore_file(context, dockerfile):
+            try:
+                read_text(ignoring, within=context)
+            except UnfitFile as error:
+                yield Problem(
+                    (*location, "context"), f"its {ignoring.name} {error}", TEXT_REMEDY, image.context
+                )
 
     def certificates(self) -> Iterator[Problem]:
         certificates = self.settings.certificates
@@ -306,6 +337,17 @@ class Checks:
                 "holds a secret, which would be readable in the state",
                 "Set it in slipway:secrets and name it in the secrets of the services that need it.",
             )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this path, be it a link that leads nowhere."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # reading it says what is wrong
+    return True
 
 
 def _roles_path(host: str) -> str:

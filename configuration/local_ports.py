@@ -14,21 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configuration.problems import Location, Problem, path_of
+from well_known import PROJECT_LABEL, STACK_LABEL
 
 if TYPE_CHECKING:
     from configuration.settings import StackSettings
 
 ADDRESS = "127.0.0.1"
-STACK_LABEL = "slipway.stack"
-"""Label of the containers that are hosts: the name of their stack."""
 LISTENING = "0A"
 """State of a socket in /proc/net/tcp."""
 TIMEOUT = 2.0
 """Seconds. A healthy Docker Engine lists its containers within milliseconds."""
 
 
-def occupied(settings: "StackSettings", stack: str) -> list[Problem]:
-    """One problem for each port of the stack that something else on this machine holds."""
+def occupied(settings: "StackSettings", project: str, stack: str) -> list[Problem]:
+    """One problem for each port of the stack that something else on this machine holds.
+
+    Args:
+        settings: the stack's.
+        project: the Pulumi project's name.
+        stack: the stack's name, without an organization.
+
+    """
     endpoint = os.environ.get("DOCKER_HOST", "")
     if endpoint and not endpoint.startswith("unix://"):
         return []  # the engine, and so the ports, are another machine's
@@ -43,7 +49,7 @@ def occupied(settings: "StackSettings", stack: str) -> list[Problem]:
             f"End that, or set {_remedy(where)}.",
         )
         for port, what, where in held
-        if (holder := _holder(containers, port, stack)) is not None
+        if (holder := _holder(containers, port, project, stack)) is not None
     ]
 
 
@@ -76,16 +82,23 @@ def _remedy(where: Location) -> str:
     return f"{path_of(where)} or slipway:platform.portOffset to another number"
 
 
-def _holder(containers: list[dict[str, Any]], port: int, stack: str) -> str | None:
+def _holder(containers: list[dict[str, Any]], port: int, project: str, stack: str) -> str | None:
     """Who holds the port, in words; None if it is the stack itself."""
     for container in containers:
         if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
-            label = (container.get("Labels") or {}).get(STACK_LABEL)
-            if label == stack:
+            found = container.get("Labels") or {}
+            label = found.get(STACK_LABEL)
+            if (found.get(PROJECT_LABEL), label) == (project, stack):
                 return None
             name = str((container.get("Names") or ["/?"])[0]).removeprefix("/")
-            return f"the container {name}" + (f" of the stack {label}" if label else "")
+            return f"the container {name}" + (f" of the stack {label}" if label else "") + _of(found, project)
     return _program(port) or "another program"
+
+
+def _of(found: dict[str, str], project: str) -> str:
+    """Which project a host belongs to, if it is another one."""
+    other = found.get(PROJECT_LABEL, project)
+    return f" of the project {other}" if other != project else ""
 
 
 def _program(port: int) -> str | None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
-from configuration.problems import Problem, path_of
+from configuration.problems import UNSHOWN, Problem, path_of
 
 if TYPE_CHECKING:
     from configuration.checks import Checks
@@ -18,6 +19,12 @@ EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 SHOWS_NO_CERTIFICATE = 29
 """From this Docker Engine on new hosts keep images in containerd's store, and what pulls into that and pushes from it
 shows registries no client certificate: moby's issue 51662, which is open."""
+
+REMEDIES = {
+    NO_CERTIFICATE: "Write a PEM file that begins with -----BEGIN CERTIFICATE-----.",
+    HOLDS_KEY: "Write a file that has the authority's certificates only, without its key.",
+}
+"""What to do about an authority's file, by what is wrong with it."""
 
 
 def registry_problems(checks: "Checks") -> Iterator[Problem]:
@@ -133,7 +140,8 @@ def _external(checks: "Checks", external: "ExternalRegistrySettings") -> Iterato
             (*here, "namespace"), "missing", "Docker Hub's images belong to somebody: set it, such as team."
         )
     if external.certificate_authority and (wrong := _authority(checks, external)):
-        yield Problem((*here, "certificateAuthority"), *wrong)
+        shown = UNSHOWN if external.is_authority_text else external.certificate_authority
+        yield Problem((*here, "certificateAuthority"), *wrong, shown)
     if EXTERNAL_PASSWORD not in settings.secrets and checks.whole("secrets", EXTERNAL_PASSWORD):
         path = path_of(("secrets", EXTERNAL_PASSWORD))
         yield Problem(
@@ -163,10 +171,11 @@ def _authority(checks: "Checks", external: "ExternalRegistrySettings") -> tuple[
 
     try:
         text = external.authority(checks.directory)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}", "Write a PEM file, relative to the project's directory."
-    try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError):
-        return "holds no certificate", "Write a PEM file that begins with -----BEGIN CERTIFICATE-----."
+        return NO_CERTIFICATE, REMEDIES[NO_CERTIFICATE]
+    except UnfitFile as error:
+        return str(error), REMEDIES.get(
+            str(error), "Write a PEM file of 1 MiB at most, relative to the project's directory."
+        )
     return None

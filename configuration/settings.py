@@ -16,17 +16,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 from pydantic.alias_generators import to_camel
 
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
+from configuration.files import certificates, read
 from configuration.problems import SettingsError  # what `validate` raises, so part of this module
 from configuration.registry_checks import EXTERNAL_PASSWORD
 from configuration.types import (
     Account,
     ClosedNetworks,
     DomainName,
+    FilePath,
     Gibibytes,
     InstanceType,
     Label,
     Network,
     Password,
+    Pem,
     Port,
     PrivateNetworks,
     Region,
@@ -194,7 +197,7 @@ class RetentionSettings(_Settings):
 
     keep: Annotated[int, Within(1, 10_000, "a number of images")] = 10
     """The newest so many images of each repository stay, 1 at least, and so do the ones before what a service
-    runs, to which it could be rolled back."""
+    runs, to which it could be rolled back. In the repository of a service only images that have served count."""
 
     days: Annotated[int, Within(0, 36_500, "a number of days")] = 30
     """Images that were pushed within the last so many days stay, too. What counts is when an image, or a tag of
@@ -221,20 +224,28 @@ class ExternalRegistrySettings(_Settings):
     username: Annotated[RegistryUser, Field(examples=["team"])]
     """The account there, which may push and pull. Its password is `slipway:secrets.REGISTRY_PASSWORD`."""
 
-    certificate_authority: Annotated[str, Field(strict=True, min_length=1, examples=["ca.crt"])] | None = None
-    """The authority to trust for it: a PEM file, relative to the project, or its text. By default those that
-    every machine trusts."""
+    certificate_authority: Annotated[Pem, Field(examples=["ca.crt"])] | None = None
+    """The authority to trust for it: a PEM file of 1 MiB at most, relative to the project, or its text. Only its
+    certificates are used. By default those that every machine trusts."""
 
     def authority(self, directory: Path) -> str:
-        """The authority's certificate, PEM; empty if none is set.
+        """The authority's certificates, PEM, and nothing else of the file; empty if none is set.
 
         Raises:
-            OSError: the file cannot be read.
+            UnfitFile: the file cannot be read, or holds no certificate, or a private key.
         """
         text = self.certificate_authority or ""
-        if not text or text.lstrip().startswith("-----BEGIN"):
-            return text
-        return (directory / text).read_text(encoding="utf-8", errors="replace")
+        if not text:
+            return ""
+        if not self.is_authority_text:
+            # A comment between certificates may be in any encoding.
+            text = read(directory / text).decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        return certificates(text)
+
+    @property
+    def is_authority_text(self) -> bool:
+        """Whether `certificateAuthority` is not a file's path but the text itself."""
+        return "-----BEGIN" in (self.certificate_authority or "")
 
 
 class RegistrySettings(_Settings):
@@ -299,11 +310,11 @@ class RegistrySettings(_Settings):
 class BaseImageSettings(_Settings):
     """The image that a service's own image stands on: what changes seldom."""
 
-    context: Annotated[str, Field(strict=True, min_length=1, examples=["app/base"])]
+    context: Annotated[FilePath, Field(examples=["app/base"])]
     """Directory that is sent to the build, relative to the project."""
 
-    dockerfile: Annotated[str, Field(strict=True, min_length=1)] = "Dockerfile"
-    """The Dockerfile, relative to `context`."""
+    dockerfile: FilePath = "Dockerfile"
+    """The Dockerfile, relative to `context`, and inside it where it is a link: text of 1 MiB at most."""
 
     args: dict[
         Annotated[
@@ -322,7 +333,7 @@ class BaseImageSettings(_Settings):
 class BuildSettings(BaseImageSettings):
     """How a service's image is built."""
 
-    context: Annotated[str, Field(strict=True, min_length=1, examples=["app"])]
+    context: Annotated[FilePath, Field(examples=["app"])]
     """Directory that is sent to the build, relative to the project. Its `.dockerignore` is honoured."""
 
     base: BaseImageSettings | None = None
@@ -657,7 +668,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
         if (
             check_ports
             and settings.platform.kind == "local"
-            and (taken := occupied(settings, pulumi.get_stack()))
+            and (taken := occupied(settings, pulumi.get_project(), pulumi.get_stack()))
         ):
             raise SettingsError(taken)
     except SettingsError as error:

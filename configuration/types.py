@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
+from configuration.files import LIMIT, PATH_LENGTH
 from configuration.problems import suggestion
 
 WORDED = "slipway"
@@ -156,6 +157,22 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _path(text: str) -> str:
+    if any(character < " " or character == "\x7f" for character in text):
+        raise mistake("a path with a control character", "Write a path such as app.")
+    if (length := len(text.encode())) > PATH_LENGTH:
+        raise mistake(f"a path of {length} bytes", f"Use {PATH_LENGTH} at most.")
+    return text
+
+
+def _pem(text: str) -> str:
+    if "-----BEGIN" not in text:
+        return _path(text)
+    if len(text) > LIMIT:
+        raise mistake(f"larger than {LIMIT >> 20} MiB", "Write the authority's certificates only.", value="…")
+    return text
+
+
 def _text_of_number(value: object) -> object:
     # `pulumi config set --path …env.WORKERS 4` stores a number: its text is meant, and there is only one.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -208,6 +225,8 @@ Seconds = Annotated[int, Within(1, 3600, "a time in seconds")]
 Account = Annotated[StrictStr, AfterValidator(_account)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
+FilePath = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_path)]
+Pem = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_pem)]
 Variable = Annotated[
     StrictStr,
     Matching(VARIABLE_PATTERN, "not a variable's name", "Use letters, digits and _, with no digit first."),

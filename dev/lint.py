@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import child_environment
 from dev import actionlint
 from toolchain import cache, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
 TYPED = (
-    *("__main__.py", "well_known.py"),
+    *("__main__.py", "child_environment.py", "well_known.py"),
     *("app", "bench", "cli", "components", "configuration", "dev", "emulation", "plugins", "toolchain"),
 )
 """What mypy checks strictly, of what is there."""
@@ -57,7 +58,9 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
     if not files:
         print(f"✗ {name}: found no file to check")
         return False
-    passes = subprocess.run([*command, *files], cwd=versions.REPOSITORY, check=False).returncode == 0
+    variables = child_environment.of(Path(command[0]).name)
+    done = subprocess.run([*command, *files], cwd=versions.REPOSITORY, env=variables, check=False)
+    passes = done.returncode == 0
     print(f"{'✓' if passes else '✗'} {name:<12} {duration(time.monotonic() - started)}", flush=True)
     return passes
 
@@ -65,7 +68,14 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
 def _sources() -> list[Path]:
     """All files that git knows or would add, relative to the clone: what is ignored is nobody's code."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    result = subprocess.run(command, cwd=versions.REPOSITORY, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        command,
+        cwd=versions.REPOSITORY,
+        env=child_environment.of("git"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     names = sorted(name for name in result.stdout.split("\0") if name)
     return [Path(name) for name in names if (versions.REPOSITORY / name).is_file()]
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import child_environment
 from emulation.errors import Refused, failed
 from emulation.wanted import Disk
 
@@ -116,7 +117,13 @@ def _free_device() -> str:
 
 
 def _losetup(*arguments: str) -> str:
-    result = subprocess.run(["losetup", *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["losetup", *arguments],
+        env=child_environment.of("losetup"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         raise failed(f"losetup {' '.join(arguments)}: {result.stderr.strip()}")
     return result.stdout.strip()

@@ -5,6 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import child_environment
+
 SOURCES = Path(__file__).resolve().parent
 NAMES = ("aws", "command", "docker", "tls")
 
@@ -49,7 +51,7 @@ def _compile(target: Path, python: Path) -> Path:
     shutil.copytree(SOURCES, target, ignore=shutil.ignore_patterns("__pycache__", "*.md", "install.py"))
     # Not to be compared with their sources at each start: they never change there.
     compile_all = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compile_all, str(target)], check=True)
+    subprocess.run([*compile_all, str(target)], env=child_environment.of("python"), check=True)
     return target
 
 

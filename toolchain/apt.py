@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import child_environment
 from toolchain import commands
 from toolchain.errors import ToolError
 
@@ -83,7 +84,7 @@ def parse_sources(table: str, from_codename: str, to_codename: str) -> list[Sour
 def _index_targets() -> str:
     fields = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)"
     command = ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return _said(command)
 
 
 def _rows(table: str) -> list[tuple[str, str, str, str]]:
@@ -110,8 +111,12 @@ def network_settings() -> str:
 
     Credentials are not among them, and files that only this machine has are left out.
     """
-    result = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
-    return select_network_settings(result.stdout)
+    return select_network_settings(_said(["apt-config", "dump"]))
+
+
+def _said(command: list[str]) -> str:
+    variables = child_environment.of(command[0])
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False).stdout
 
 
 def select_network_settings(dump: str) -> str:

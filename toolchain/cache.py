@@ -90,4 +90,7 @@ def _mounts_below(path: Path) -> list[str]:
 def _unmount(point: str) -> None:
     import subprocess
 
-    subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+    import child_environment
+
+    variables = child_environment.of("umount")
+    subprocess.run(["umount", "--lazy", point], env=variables, check=False, capture_output=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import child_environment
 from toolchain import cache
 from toolchain.errors import ToolError
 
@@ -31,6 +32,7 @@ def run(
     timeout: float | None = None,
     patience: float | None = None,
     interruptible: bool = True,
+    child: str | None = None,
 ) -> str:
     """Run a program to its end and return its standard output, which goes to `logs/<log>.log` in the cache too.
 
@@ -39,11 +41,12 @@ def run(
         log: name of the log file, without its suffix.
         failure: what could not be done if the program fails, the beginning of the error's sentence.
         directory: where it runs.
-        variables: added to this process's environment.
+        variables: added to what `child_environment` gives this program.
         keep_open: file descriptors that it inherits, such as the cache's lock.
         timeout: seconds until it is stopped.
         patience: seconds until it is stopped if it has printed nothing by then. Its output goes only to the log.
         interruptible: whether `cancel` stops it, or lets it finish.
+        child: its name in `child_environment`; by default the program's.
 
     Raises:
         ToolError: it could not be started, or ended with another status than 0, or took too long.
@@ -53,7 +56,8 @@ def run(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         stdout = subprocess.PIPE if patience is None else file
-        process = _start(arguments, failure, directory, variables, stdout, file, keep_open)
+        environment = {**child_environment.of(child or Path(arguments[0]).name), **(variables or {})}
+        process = _start(arguments, failure, directory, environment, stdout, file, keep_open)
         if not interruptible:
             with _guard:
                 _running.discard(process)
@@ -94,7 +98,7 @@ def _start(
     arguments: Sequence[str | Path],
     failure: str,
     directory: Path | None,
-    variables: Mapping[str, str] | None,
+    environment: Mapping[str, str],
     stdout: IO[bytes] | int,
     log: IO[bytes],
     keep_open: Iterable[int],
@@ -106,7 +110,7 @@ def _start(
             process = subprocess.Popen(
                 [str(argument) for argument in arguments],
                 cwd=directory,
-                env={**os.environ, **(variables or {})},
+                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,

@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import child_environment
 from toolchain import apt, cache, docker_socket
 from toolchain.docker_socket import EngineUnreachable
 from toolchain.errors import ToolError
@@ -66,7 +67,13 @@ def _remedy(where: str, reason: str) -> str:
 def _start() -> str:
     """Start the engine, wait for its first answer, and say how it was started."""
     if Path("/run/systemd/system").is_dir():
-        result = subprocess.run(["systemctl", "start", "docker"], capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            ["systemctl", "start", "docker"],
+            env=child_environment.of("systemctl"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if result.returncode != 0:
             raise ToolError(
                 f"Docker Engine does not start: {result.stderr.strip()} (see `journalctl -u docker`)"
@@ -82,7 +89,12 @@ def _start() -> str:
     with log.open("ab") as file:
         # It lives on after this process, in a session of its own; /var/run/docker.pid names it.
         engine = subprocess.Popen(
-            ["dockerd"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            ["dockerd"],
+            env=child_environment.of("dockerd"),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     if not _wait(START_TIMEOUT, engine):
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
@@ -110,5 +122,8 @@ def _mount_control_groups() -> None:
         return
     if Path("/sys/fs/cgroup").is_dir():
         subprocess.run(
-            ["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], check=False, capture_output=True
+            ["mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"],
+            env=child_environment.of("mount"),
+            check=False,
+            capture_output=True,
         )

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import child_environment
+
 DEFAULT = "unix:///var/run/docker.sock"
 
 
@@ -78,7 +80,14 @@ def _get_with_cli(path: str, where: str, timeout: float) -> bytes:
     if path.startswith("/images/json"):
         command = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        result = subprocess.run(
+            command,
+            env=child_environment.of("docker"),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineUnreachable(f"{where}: {error}") from error
     if result.returncode != 0:

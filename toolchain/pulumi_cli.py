@@ -3,14 +3,20 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from toolchain import cache, downloads, go, versions
+import child_environment
+from toolchain import cache, commands, downloads, go, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
 PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
+
+_DOWNLOAD = "import sys; from pulumi.automation import PulumiCommand; PulumiCommand.install(root=sys.argv[1])"
+"""Pulumi's own way, by the SDK's default the version of the SDK, which is the pinned one. In a process of its own,
+since the script that the SDK downloads gets the whole environment of the process."""
 
 
 def directory() -> Path:
@@ -63,7 +69,14 @@ def accept_from_path() -> Path | None:
         return None
     path = Path(found)
     try:
-        result = subprocess.run([path, "version"], capture_output=True, text=True, timeout=20, check=False)
+        result = subprocess.run(
+            [path, "version"],
+            env=child_environment.of("pulumi"),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     if result.stdout.strip() != f"v{versions.pulumi()}":
@@ -87,14 +100,13 @@ def _describe(path: Path) -> dict[str, str | int]:
 
 def _download(report: Report, version: str) -> Path:
     with report.step("Pulumi CLI", f"downloading {version} from Pulumi") as step:
-        # Slow to import, and needed only here. Its default is the version of the SDK itself, which is the pinned one.
-        from pulumi.automation import PulumiCommand
-
         with cache.staged(directory().parent) as staged:
-            try:
-                PulumiCommand.install(root=str(staged / "root"))
-            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-                raise ToolError(f"the Pulumi CLI {version} cannot be downloaded: {error}") from None
+            commands.run(
+                [sys.executable, "-P", "-c", _DOWNLOAD, staged / "root"],
+                log="download-pulumi",
+                failure=f"the Pulumi CLI {version} cannot be downloaded",
+                child="pulumi",
+            )
             directory().parent.mkdir(parents=True, exist_ok=True)
             cache.publish(staged / "root" / "bin", directory())
         step.done(f"downloaded {version} from Pulumi")

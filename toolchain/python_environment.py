@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import child_environment
 from toolchain import cache
 from toolchain.errors import ToolError
 
@@ -57,7 +58,7 @@ def _require_venv() -> None:
     remedy = "apt-get install python3-venv"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise ToolError(f"{sys.executable} comes without `ensurepip`; install it (Debian, Ubuntu: {remedy})")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {**child_environment.of("apt-get"), "DEBIAN_FRONTEND": "noninteractive"}
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     failure = f"{sys.executable} comes without `ensurepip`, and `{remedy}` failed"
     try:
@@ -68,10 +69,8 @@ def _require_venv() -> None:
 
 
 def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] | None = None) -> None:
-    # The caller's own packages must not look installed here.
-    variables = {
-        k: v for k, v in (environment or os.environ).items() if k not in {"PYTHONPATH", "PYTHONHOME"}
-    }
+    # Without PYTHONPATH and PYTHONHOME: the caller's own packages must not look installed here.
+    variables = child_environment.of("pip") if environment is None else environment
     result = subprocess.run(
         arguments, capture_output=True, text=True, errors="replace", env=variables, check=False
     )

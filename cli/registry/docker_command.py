@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import child_environment
 from cli.errors import CommandError
 
 PATIENCE = 60
@@ -28,6 +29,7 @@ def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             ["docker", *arguments],
+            env=child_environment.of("docker"),
             input=stdin,
             capture_output=True,
             text=True,

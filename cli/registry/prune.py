@@ -1,7 +1,10 @@
 """`slip prune`: what the registry need not keep, by the rule in the stack's configuration."""
 
 import json
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +19,12 @@ from cli.verify.checks import Running
 
 SCRIPT = "/usr/local/lib/slipway/retention"
 """Where registry.sh installs retention.sh."""
+
+SWITCH = "/usr/local/lib/slipway/switch"
+"""Where engine.sh installs switch.sh on every host."""
+
+REFERENCE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
+"""An image without its registry: `repository@digest`."""
 
 NOT_THERE = 127
 """A shell's exit status where there is no such command."""
@@ -85,19 +94,62 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> None:
 
     """
     outputs = Running.of(stack.outputs()).outputs
-    plan = ask(outputs, stack.option, "plan" if dry_run else "now")
+    seen: list[str] = []
+    if registry_hosts(outputs):
+        images, problems = serving(outputs)
+        for problem in problems:
+            console.warn(problem)
+        seen = images if problems else ["--complete", *images]
+    plan = ask(outputs, stack.option, "plan" if dry_run else "now", seen)
     show(stack.name, plan, dry_run=dry_run, as_json=as_json)
 
 
-def ask(outputs: Mapping[str, Any], option: str, command: str) -> Plan:
-    """Have the registry's host say what would go (`plan`), or remove it (`now`)."""
+def serving(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The images of the stack's registry that its app hosts serve, by their proxies, and what could not be found out.
+
+    The registry's host has marks of them. This is for one that an update could not make, since it was killed.
+    """
+    hosts = sorted(name for name, facts in outputs["hosts"].items() if "app" in facts["roles"])
+    prefix = f"{outputs['registryAddress']}/"
+
+    def look(host: str) -> tuple[list[str], str]:
+        try:
+            said = ssh.run(outputs, host, f"{SWITCH} --serving")
+        except CommandError as error:
+            return [], str(error)
+        known = [line.removeprefix(prefix) for line in said.stdout.split() if line.startswith(prefix)]
+        words = said.stderr.strip().splitlines() or [f"exit status {said.status}"]
+        why = (
+            f"{host} does not say what it serves: {words[-1].removeprefix('slipway: ')}"
+            if said.status
+            else ""
+        )
+        return [image for image in known if REFERENCE.fullmatch(image)], why
+
+    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+        answers = list(pool.map(look, hosts))
+    images = sorted({image for known, _ in answers for image in known})
+    return images, [f"{why}. What its last update recorded stays." for _, why in answers if why]
+
+
+def ask(outputs: Mapping[str, Any], option: str, command: str, seen: Sequence[str] = ()) -> Plan:
+    """Have the registry's host say what would go (`plan`), or remove it (`now`).
+
+    Args:
+        outputs: the stack's, with their secrets.
+        option: which names the stack on a command line.
+        command: `plan` or `now`.
+        seen: images that hosts serve, after `--complete` if every host said so: they stay.
+
+    """
     hosts = registry_hosts(outputs)
     if not hosts:
         raise CommandError(
             "the stack's registry is somebody else's", "What it keeps is decided there.", status=2
         )
     # Through a shell, since `sudo` has a status of its own for what is not there.
-    line = f"bash -c 'test -x {SCRIPT} || exit {NOT_THERE}; {SCRIPT} {command}'"
+    script = f"test -x {SCRIPT} || exit {NOT_THERE}; {shlex.join([SCRIPT, command, *seen])}"
+    line = f"bash -c {shlex.quote(script)}"
     said = ssh.run(outputs, hosts[0], line, PATIENCE)
     if said.status == NOT_THERE:
         raise CommandError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import child_environment
 from cli import console
 from cli.errors import CommandError
 from cli.stack import processes
@@ -152,12 +153,11 @@ class Emulation:
     def _run(self, python: Path) -> int:
         """Start it, and wait until it answers (0) or has ended."""
         with self.log.open("wb") as log:
-            # Not the user's: nothing of AWS's is asked, and no proxy must stand between us and 127.77.x.y.
-            variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
             process = subprocess.Popen(
                 [python, "-P", "-m", "emulation", self.directory / "settings.json"],
                 cwd=self.directory,
-                env={**variables, "PYTHONPATH": str(self.project.root)},
+                # Nothing of the user's for AWS, and no passwords: it goes on running when the command has ended.
+                env={**child_environment.of("emulation"), "PYTHONPATH": str(self.project.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import child_environment
+
 _PROC = Path("/proc")
 
 
@@ -65,7 +67,11 @@ def _look(pid: int) -> Process | None:
 def _by_ps() -> dict[int, Process]:
     """The same without /proc, as on macOS."""
     listed = subprocess.run(
-        ["ps", "-axwwo", "pid=,ppid=,stat=,command="], capture_output=True, text=True, check=False
+        ["ps", "-axwwo", "pid=,ppid=,stat=,command="],
+        env=child_environment.of("ps"),
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     found = {}
     for line in listed.splitlines():

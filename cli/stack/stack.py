@@ -123,10 +123,18 @@ class Stack:
         return outputs
 
     @property
+    def key(self) -> str:
+        """What tells it from other stacks of the clone, and of other backends: a file name for what is noted of it.
+
+        The clone's own backend is in the clone, so its address changes when the clone moves.
+        """
+        url = "own" if self.backend.is_own else self.backend.url
+        return hashlib.sha256(f"{url}\0{self.name}".encode()).hexdigest()[:16]
+
+    @property
     def _known(self) -> Path:
         """A file that says that a backend other than a directory has this stack, so that nobody asks it each time."""
-        key = hashlib.sha256(f"{self.backend.url}\0{self.name}".encode()).hexdigest()[:16]
-        return self.project.private / "stacks" / key
+        return self.project.private / "stacks" / self.key
 
     def _remember(self) -> None:
         if self.backend.directory is None:

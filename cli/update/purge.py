@@ -1,6 +1,6 @@
-"""`slip down --purge`: what a stack's hosts keep when they are removed, their data, and how that goes too."""
+"""What a local stack leaves on the operator's Docker Engine; `slip down --purge` removes that, and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,11 +9,13 @@ from cli.errors import CommandError
 from cli.stack import deployment
 from cli.stack.config import StackConfig
 from cli.stack.stack import LOCAL_STACK, Stack
+from cli.update import ownership
+from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Resource
 
 
 @contextmanager
-def _engine() -> Iterator[Any]:
-    """The operator's own engine, where the hosts of the platform `local` live."""
+def _engine(*, status: int = 3) -> Iterator[Any]:
+    """The operator's own engine, where the hosts of the platform `local` live. `status` is that of a failure."""
     from cli.running.engine import ERRORS, connected
 
     try:
@@ -21,38 +23,55 @@ def _engine() -> Iterator[Any]:
             yield engine
     except ERRORS as error:
         raise CommandError(
-            f"this machine's Docker Engine could not be asked for the stack's volumes: {error}",
+            f"the stack's resources on this machine's Docker Engine could not be listed or removed: {error}",
             "Start it, or set DOCKER_HOST, and run this again.",
-            status=1,
+            status=status,
         ) from error
 
 
-def _labels(stack: Stack) -> list[str]:
-    """What everything of the stack on the operator's engine is labelled with."""
-    return [f"slipway.project={stack.project.name}", f"slipway.stack={stack.short_name}"]
+def refuse_confusion(stack: Stack) -> None:
+    """Refuse the first `up` of a stack whose name another clone's stack has on this machine.
+
+    A stack that has hosts is not looked at again.
+
+    Raises:
+        CommandError: there is such a stack.
+
+    """
+    state = stack.deployment()
+    here = ownership.claim_of(state)
+    adopted: Collection[str] = ()
+    if not any(kind == CONTAINER for kind, _ in here.made):
+        with _engine() as engine:
+            resources = ownership.found(engine, stack)
+        ours = here | ownership.claim(stack)
+        others, adopted = ownership.in_the_way(resources, ours, stack.project.root)
+        if others:
+            raise ownership.refusal_of_up(stack, others)
+    ownership.remember(stack, state, adopted=adopted)
 
 
-def volumes(engine: Any, stack: Stack) -> list[str]:
-    """The names of the stack's volumes."""
-    found = engine.volumes(filters={"label": _labels(stack)})["Volumes"] or []
-    return sorted(volume["Name"] for volume in found)
+def announce(stack: Stack, *, yes: bool) -> list[Resource]:
+    """Say what a purge removes, and ask. Returns that.
 
+    Raises:
+        CommandError: something has the stack's name and is not the stack's, or the answer was no.
 
-def announce(stack: Stack, *, yes: bool) -> None:
-    """Say what a purge destroys, and ask."""
+    """
     with _engine() as engine:
-        names = volumes(engine, stack)
-    console.say(
-        f"This removes the stack {stack.name} and its data, these volumes of this machine's Docker Engine:"
-    )
-    for name in names or ["(none)"]:
-        console.say(f"  {name}")
+        resources = ownership.found(engine, stack)
+    if others := ownership.foreign(resources, ownership.claim(stack)):
+        raise ownership.refusal_of_purge(stack, others)
+    console.say(f"This removes the stack {stack.name} and its data, on this machine's Docker Engine:")
+    for line in [str(resource) for resource in resources] or ["(none)"]:
+        console.say(f"  {line}")
     if not yes:
         console.confirm("Remove all of it, the registry's images included?", remedy="Say --yes to remove it.")
+    return resources
 
 
-def purge(stack: Stack) -> None:
-    """Remove the volumes of a stack that was destroyed, then the stack itself.
+def purge(stack: Stack, announced: Collection[Resource]) -> None:
+    """Remove what a destroyed stack has left of what was announced, then the stack itself.
 
     Its configuration goes if it is as `up` made it; one that somebody changed stays.
 
@@ -66,16 +85,23 @@ def purge(stack: Stack) -> None:
             f"Run `./slip down --purge{stack.option}` again, without --target or --exclude.",
             status=1,
         )
-    with _engine() as engine:
-        # Only a state that was lost leaves containers or networks here. Volumes can't go before what uses them.
-        for container in engine.containers(all=True, filters={"label": _labels(stack)}):
-            engine.remove_container(container["Id"], force=True)
-        for network in engine.networks(filters={"label": _labels(stack)}):
-            engine.remove_network(network["Id"])
-        names = volumes(engine, stack)
-        for name in names:
-            engine.remove_volume(name)
-    console.say(f"Removed {len(names)} volumes.")
+    expected = {(resource.kind, resource.identifier, resource.state) for resource in announced}
+    with _engine(status=1) as engine:
+        left_over = [
+            resource
+            for resource in ownership.found(engine, stack)
+            if (resource.kind, resource.identifier, resource.state) in expected
+        ]
+        # In this order: volumes and networks can't go before what uses them.
+        for identifier in _identifiers(left_over, CONTAINER):
+            engine.remove_container(identifier, force=True)
+        for identifier in _identifiers(left_over, NETWORK):
+            engine.remove_network(identifier)
+        for identifier in _identifiers(left_over, VOLUME):
+            engine.remove_volume(identifier)
+    if left_over:
+        console.say(f"Removed what was left: {', '.join(f'{item.kind} {item.name}' for item in left_over)}.")
+    ownership.forget(stack)
     if stack.exists():
         stack.remove()
     template = StackConfig.read(LOCAL_STACK, stack.project.name)
@@ -83,6 +109,10 @@ def purge(stack: Stack) -> None:
         stack.config_file.unlink(missing_ok=True)
     elif stack.config_file.exists():
         console.say(f"Kept {stack.config_file.name}, which somebody changed.")
+
+
+def _identifiers(resources: Collection[Resource], kind: str) -> list[str]:
+    return [resource.identifier for resource in resources if resource.kind == kind]
 
 
 def without_secrets(config: StackConfig) -> dict[str, Any]:
@@ -97,9 +127,11 @@ def say_what_is_kept(stack: Stack) -> None:
     """Name the data that a plain `down` leaves."""
     try:
         with _engine() as engine:
-            names = volumes(engine, stack)
+            resources = ownership.found(engine, stack)
     except CommandError:
         return  # the stack is gone; that its data could not be listed is no failure of that
+    ours = ownership.claim(stack)
+    names = [item.name for item in resources if item.kind == VOLUME and ours.covers(item)]
     if names:
         console.say(f"Kept the data of {stack.name}: {', '.join(names)}.")
         console.say(f"`./slip down --purge{stack.option}` removes it as well.")

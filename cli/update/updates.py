@@ -34,7 +34,12 @@ def up(update: Update) -> int:
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
-    status = _run(stack, "up", [*_consent(stack, update), *options])
+    consent = _consent(stack, update)
+    if stack.config.platform == "local":
+        from cli.update import purge as purging
+
+        purging.refuse_confusion(stack)
+    status = _run(stack, "up", [*consent, *options])
     if status == 0:
         from cli import outputs
 
@@ -114,24 +119,26 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
             "Say --yes to remove without a question.",
             status=2,
         )
+    from cli.update import ownership
     from cli.update import purge as purging
 
-    if purge:
-        purging.announce(stack, yes=yes)
-        yes = True
+    announced = purging.announce(stack, yes=yes) if purge else []
+    yes = yes or purge
     if not stack.exists():
         console.say(f"There is no stack '{stack.name}', so there are no resources to remove.")
         if purge:
-            purging.purge(stack)
+            purging.purge(stack, announced)
         return 0
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options = [*options, "--refresh"]
+    if stack.config.platform == "local":
+        ownership.remember(stack)
     consent = ["--yes", "--skip-preview"] if yes else []
     status = _run(stack, "destroy", [*consent, *options])
     if status:
         return status
     if purge:
-        purging.purge(stack)
+        purging.purge(stack, announced)
     elif stack.config.platform == "local":
         purging.say_what_is_kept(stack)
     return 0

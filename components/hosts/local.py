@@ -12,6 +12,7 @@ import pulumi_tls as tls
 from components.build_context import content_tag
 from components.host import REGISTRY_DATA_PATH, Host
 from configuration.settings import LocalPorts, StackSettings
+from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")
 """Build context of the hosts' image, relative to the project."""
@@ -85,7 +86,15 @@ class LocalPlatform(pulumi.ComponentResource):
             skip_push=True,
             opts=on_engine,
         )
-        network = docker.Network(prefix, driver="bridge", labels=_network_labels(), opts=on_engine)
+        network = docker.Network(
+            prefix,
+            driver="bridge",
+            labels=[
+                docker.NetworkLabelArgs(label=label, value=value)
+                for label, value in _labels(args.ssh_key).items()
+            ],
+            opts=_keeps_labels(on_engine),
+        )
         self.hosts = {
             host: _make_host(host, host_args, args, prefix, image, network, on_engine)
             for host, host_args in args.hosts.items()
@@ -125,7 +134,11 @@ def _make_host(
         on_engine, pulumi.ResourceOptions(retain_on_delete=True, protect=args.protect)
     )
     # Named, since an anonymous volume would go with the container, and with it every image already pulled.
-    engine_volume = docker.Volume(f"{prefix}-{name}-docker", labels=_volume_labels(name), opts=on_engine)
+    engine_volume = docker.Volume(
+        f"{prefix}-{name}-docker",
+        labels=_volume_labels(common.ssh_key, name),
+        opts=_keeps_labels(on_engine),
+    )
     volumes = [
         docker.ContainerVolumeArgs(host_path="/sys/fs/cgroup", container_path="/sys/fs/cgroup"),
         # An overlay cannot be stacked on the container's own overlay.
@@ -138,7 +151,10 @@ def _make_host(
         ports |= {port: port for port in (args.registry_port, args.metrics_port) if port}
         # A fixed name, so that `up` after `down` finds the images again.
         data = docker.Volume(
-            f"{prefix}-registry", name=f"{prefix}-registry", labels=_volume_labels(name), opts=kept
+            f"{prefix}-registry",
+            name=f"{prefix}-registry",
+            labels=_volume_labels(common.ssh_key, name),
+            opts=_keeps_labels(kept),
         )
         volumes.append(docker.ContainerVolumeArgs(volume_name=data.name, container_path=REGISTRY_DATA_PATH))
     container = docker.Container(
@@ -167,9 +183,12 @@ def _make_host(
             _upload("/etc/ssh/ssh_host_ed25519_key", pulumi.Output.secret(host_key.private_key_openssh)),
             _upload("/root/.ssh/authorized_keys", common.ssh_key.public_key_openssh),
         ],
-        labels=_container_labels(name),
+        labels=[
+            docker.ContainerLabelArgs(label=label, value=value)
+            for label, value in _labels(common.ssh_key, name).items()
+        ],
         opts=pulumi.ResourceOptions.merge(
-            on_engine,
+            _keeps_labels(on_engine),
             pulumi.ResourceOptions(
                 # The name, the ports and the volumes are the old container's until it is gone.
                 delete_before_replace=True,
@@ -203,18 +222,27 @@ def _upload(file: str, content: pulumi.Input[str]) -> docker.ContainerUploadArgs
     return docker.ContainerUploadArgs(file=file, content=content, permissions="0600")
 
 
-def _labels(host: str | None = None) -> dict[str, str]:
-    labels = {"slipway.project": pulumi.get_project(), "slipway.stack": pulumi.get_stack()}
-    return labels if host is None else {**labels, "slipway.host": host}
+def _labels(ssh_key: tls.PrivateKey, host: str | None = None) -> dict[str, pulumi.Input[str]]:
+    """What tells this stack's resources from those of other stacks, and of other clones' stacks of the same name."""
+    found: dict[str, pulumi.Input[str]] = {
+        PROJECT_LABEL: pulumi.get_project(),
+        STACK_LABEL: pulumi.get_stack(),
+        STATE_LABEL: ssh_key.public_key_openssh.apply(state_id),
+        CLONE_LABEL: str(Path.cwd()),
+    }
+    return found if host is None else {**found, HOST_LABEL: host}
 
 
-def _network_labels() -> list[docker.NetworkLabelArgs]:
-    return [docker.NetworkLabelArgs(label=label, value=value) for label, value in _labels().items()]
+def _volume_labels(ssh_key: tls.PrivateKey, host: str) -> list[docker.VolumeLabelArgs]:
+    return [
+        docker.VolumeLabelArgs(label=label, value=value) for label, value in _labels(ssh_key, host).items()
+    ]
 
 
-def _volume_labels(host: str) -> list[docker.VolumeLabelArgs]:
-    return [docker.VolumeLabelArgs(label=label, value=value) for label, value in _labels(host).items()]
+def _keeps_labels(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """The options, with the labels fixed at creation.
 
-
-def _container_labels(host: str) -> list[docker.ContainerLabelArgs]:
-    return [docker.ContainerLabelArgs(label=label, value=value) for label, value in _labels(host).items()]
+    A change of labels replaces the resource: a stack of an older version, or a clone that was moved, would lose its
+    hosts. A resource that is replaced for another reason gets the present labels.
+    """
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["labels"]))

@@ -4,19 +4,29 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from configuration.files import read_text
+
 _INSTRUCTION = re.compile(r"^\s*(ARG|FROM)\s+(.+?)\s*$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<plain>\w+))")
 
 
-def base_images(dockerfile: Path, arguments: Mapping[str, str]) -> list[str]:
+def base_images(dockerfile: Path, arguments: Mapping[str, str], context: Path | None = None) -> list[str]:
     """The images after `FROM`, without `scratch`, earlier stages, and what only the build itself will know.
 
     Only the arguments before the first `FROM` count for it, as in Docker.
+
+    Args:
+        dockerfile: the Dockerfile.
+        arguments: the build's arguments.
+        context: the build context, which the Dockerfile has to be in; by default the Dockerfile's directory.
+
+    Raises:
+        UnfitFile: the Dockerfile is elsewhere by a link, or no text.
     """
     known: dict[str, str] = {}
     stages: set[str] = set()
     images: list[str] = []
-    for line in dockerfile.read_text().replace("\\\n", " ").splitlines():
+    for line in read_text(dockerfile, within=context or dockerfile.parent).replace("\\\n", " ").splitlines():
         match = _INSTRUCTION.match(line)
         if match is None:
             continue

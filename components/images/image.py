@@ -22,7 +22,7 @@ def images_below(build: BuildSettings) -> list[str]:
 
 
 def _below(step: BaseImageSettings) -> list[str]:
-    return base_images(Path(step.dockerfile_path), step.args)
+    return base_images(Path(step.dockerfile_path), step.args, Path(step.context))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class _Step:
         below: Mapping[str, str] = MappingProxyType({}),
     ) -> "_Step":
         """A tag stands for one image for good, so it follows all that is in it: labels and what is below, too."""
-        origin = source(Path(build.context))
+        origin = source(Path(build.context), Path.cwd())
         arguments = {**build.args, "TITLE": name, "REVISION": origin.revision, "SOURCE": origin.url}
         content = {**arguments, **below, "TARGETPLATFORM": platform}
         return cls(build, arguments, content_tag(Path(build.context), Path(build.dockerfile_path), content))

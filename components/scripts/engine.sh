@@ -214,11 +214,15 @@ restart_engine() {
   wait_for_engine
 }
 
-# A new machine can have an old machine's disk. Its containers are nobody's any more: Slipway makes its own anew.
+# A new machine can have an old machine's disk. Its containers, and its marks of what services run and hosts serve, are in
+# no state any more: Slipway makes its own anew. What has served at some time stays true.
 sweep() {
-  local born=/var/lib/docker/slipway-birth
+  local born=/var/lib/docker/slipway-birth label
   if [ "$(cat "$born" 2>/dev/null)" != "$BIRTH" ]; then
     docker ps -aq --filter label=slipway.stack | xargs -r docker rm -f >/dev/null
+    for label in slipway.deployed slipway.serving; do
+      docker volume ls -q --filter "label=$label" | xargs -r docker volume rm -f >/dev/null
+    done
     echo "$BIRTH" >"$born"
   fi
 }

@@ -2,7 +2,10 @@
 #
 # In, a line each, P first (retention.sh writes them from the registry's folder):
 #   P KEEP DAYS NOW              the rule: newest KEEP and last DAYS of every repository; NOW in seconds since 1970
-#   D REPOSITORY@DIGEST          deployed: a service runs it, or is being moved to it
+#   D REPOSITORY@DIGEST          deployed: a host serves it, or a service is to run it
+#   S TIME REPOSITORY@DIGEST…    served: a service has served these images at that time
+#   H VOLUME TIME REPOSITORY@DIGEST…    the same, with the volume that says so and that may go
+#   K REPOSITORY WHY             a repository of which nothing may go
 #   L PATH TIME                  a link of a repository, by its path below `repositories`; TIME is when it was written
 #   C PATH:DIGEST                what a tag's link says
 #   M PATH:TEXT                  a piece of a manifest, by its path below `blobs`: `{`, `"subject":{…}`, or a digest
@@ -12,24 +15,31 @@
 #   remove PATH                  a folder below `repositories`, in the order in which it is safe to be killed
 #   image REPOSITORY DIGEST TAGS TIME SIZE    an image that goes; SIZE is of its blobs, which others may share
 #   left REPOSITORY WHY          a repository of which nothing is removed
+#   mark VOLUME                  a volume that says what has served, and is of no use any more
 #   total KEPT GONE FREED USED   images that stay and go; bytes that nobody needs then, and of all there is now
 #
 # What follows what: an index keeps its platforms; an image keeps what refers to it by `subject` (signatures, attestations)
 # or by the tag sha256-DIGEST, as the OCI distribution specification names it where `subject` is not known.
 # An image is a manifest that neither belongs to an index nor follows another. Its age is when it, or a tag of it or of
 # one of its platforms, was pushed last: the `created` inside is whatever its build says, such as 1970.
+# In a repository of which some image has served, KEEP counts only those that have served and those that were pushed before
+# the first note of it: a version that never got healthy takes no place of one that did.
 # For mawk, which Debian has: no {n} in patterns, no sorting.
 
 BEGIN { FS = " "; OFS = "\t" }
 
 $1 == "P" { now = $4; keep = $2; oldest = $3 > 0 ? $4 - $3 * 86400 : 1e18; previous = keep > 2 ? keep - 1 : 1 }
 $1 == "D" { split($2, part, "@"); deployed[part[1], part[2]] = part[1] }
+$1 == "S" { note(2, "") }
+$1 == "H" { note(3, $2) }
+$1 == "K" { kept_because[$2] = substr($0, length($1 $2) + 3) }
 $1 == "L" && match($2, "/_manifests/revisions/") {
   repository = substr($2, 1, RSTART - 1)
   digest = digest_of(substr($2, RSTART + RLENGTH))
   repositories[repository]
   members[repository] = members[repository] " " digest
   pushed[repository, digest] = later(pushed[repository, digest], $3)
+  appeared[repository, digest] = earlier(appeared[repository, digest], $3)
 }
 $1 == "L" && /\/current\/link / && match($2, "/_manifests/tags/") {
   tag_time[substr($2, 1, length($2) - length("/current/link"))] = $3
@@ -37,6 +47,7 @@ $1 == "L" && /\/current\/link / && match($2, "/_manifests/tags/") {
 $1 == "L" && match($2, /\/_manifests\/tags\/[^\/]+\/index\//) {
   digest = digest_of(substr($2, RSTART + RLENGTH))
   repository = substr($2, 1, RSTART - 1)
+  appeared[repository, digest] = earlier(appeared[repository, digest], $3)
   history[repository, digest] = history[repository, digest] " " substr($2, 1, length($2) - length("/link"))
 }
 $1 == "C" { colon = index($2, ":"); tag_digest[substr($2, 1, colon - 1 - length("/current/link"))] = substr($2, colon + 1) }
@@ -66,6 +77,7 @@ END {
     tags[repository, digest] = tags[repository, digest] " " substr(path, index(path, "/tags/") + length("/tags/"))
   }
   for (repository in repositories) decide(repository)
+  for (volume in noted) if (!is_useful(volume)) print "mark", volume
   for (digest in size) if (!(digest in needed)) freed += size[digest]
   # First the tags, so that none ever stands for what is gone; an index goes before its platforms.
   printf "%s%s%s", tags_out, images_out, others_out
@@ -73,6 +85,35 @@ END {
 }
 
 function later(one, other) { return one + 0 > other + 0 ? one : other }
+
+# Nothing is later than any time.
+function earlier(one, other) { return one == "" || other + 0 < one + 0 ? other : one }
+
+# note(N, VOLUME): the fields from the Nth say when which images served.
+function note(n, volume, i, part, images) {
+  if (volume != "") time_of[volume] = $n
+  for (i = n + 1; i <= NF; i++) {
+    split($i, part, "@")
+    served[part[1], part[2]]
+    images = images " " $i
+    since[part[1]] = earlier(since[part[1]], $n)
+    if (volume != "" && (!(part[1] in first_note) || $n + 0 < time_of[first_note[part[1]]] + 0)) first_note[part[1]] = volume
+  }
+  if (volume == "") return
+  noted[volume] = images
+  if (!(images in last_note) || $n + 0 > time_of[last_note[images]] + 0) last_note[images] = volume
+}
+
+# The first note of a repository says since when it is known what served; of an image that stays, the last note counts.
+function is_useful(volume, i, count, refs, part) {
+  count = split(noted[volume], refs, " ")
+  for (i = 1; i <= count; i++) {
+    split(refs[i], part, "@")
+    if (first_note[part[1]] == volume) return 1
+    if (last_note[noted[volume]] == volume && ((part[1], part[2]) in deployed || (part[1], part[2]) in kept)) return 1
+  }
+  return 0
+}
 
 # sha256/HEX/… as a digest.
 function digest_of(path, part) { split(path, part, "/"); return part[1] ":" part[2] }
@@ -125,11 +166,20 @@ function hold(one, held, i, count, refs) {
   for (i = 1; i <= count; i++) hold(refs[i], held)
 }
 
-# The newest image that was not chosen yet and is no newer than a limit.
+# Whether KEEP counts an image: it, or a platform of it, has served; or it is older than what is known of that.
+function counts(one, seen, part) {
+  if (!(here in since) || appeared[here, one] + 0 < since[here] + 0) return 1
+  clear(seen)
+  hold(one, seen)
+  for (part in seen) if ((here, part) in served) return 1
+  return 0
+}
+
+# The newest image that KEEP counts, that was not chosen yet and is no newer than a limit.
 function newest_image(chosen, limit, i, best) {
   best = ""
   for (i = 1; i <= images; i++) {
-    if (image[i] in chosen || age[image[i]] + 0 > limit) continue
+    if (image[i] in chosen || !(image[i] in candidate) || age[image[i]] + 0 > limit) continue
     if (best == "" || age[image[i]] + 0 > age[best] + 0 || (age[image[i]] + 0 == age[best] + 0 && image[i] > best)) best = image[i]
   }
   return best
@@ -155,10 +205,10 @@ function clear(array, key) { for (key in array) delete array[key] }
 
 function decide(repository, i, j, count, one, refs, all, why, chosen, seen, paths, names) {
   here = repository
-  clear(below); clear(after); clear(is_below); clear(follows); clear(own_tags); clear(age); clear(stays)
+  clear(below); clear(after); clear(is_below); clear(follows); clear(own_tags); clear(age); clear(stays); clear(candidate)
   images = 0
   count = split(members[repository], all, " ")
-  why = repository ~ /^mirror\// ? "mirrored images stay" : ""
+  why = repository ~ /^mirror\// ? "mirrored images stay" : kept_because[repository]
   for (i = 1; i <= count; i++) {
     # Of one whose blob is gone nothing can be said, and nothing is left to be used: it counts for nothing and stays.
     if (all[i] in size && !(all[i] in readable)) why = "the manifest " all[i] " cannot be read"
@@ -174,6 +224,7 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
   for (i = 1; i <= images; i++) hold(image[i], seen)
   for (i = 1; i <= count; i++) if (!(all[i] in seen) || why != "" || !(all[i] in size)) hold(all[i], stays)
 
+  for (i = 1; i <= images; i++) if (counts(image[i])) candidate[image[i]]
   clear(chosen)
   choose(keep, 1e18, chosen)
   for (i = 1; i <= images; i++) if (age[image[i]] + 0 >= oldest) hold(image[i], stays)
@@ -191,7 +242,7 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
     choose(previous, age[one] + 0, chosen)
   }
 
-  for (i = 1; i <= count; i++) if (all[i] in stays) need(all[i])
+  for (i = 1; i <= count; i++) if (all[i] in stays) { kept[repository, all[i]]; need(all[i]) }
   for (i = 1; i <= images; i++) {
     if (image[i] in stays) { kept_images++; continue }
     gone_images++

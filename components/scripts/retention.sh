@@ -2,10 +2,14 @@
 # Removes the images that the registry need not keep, and has the registry collect what nobody needs any more.
 # registry.sh installs it on the registry's host, with retention.awk beside it and a timer for it.
 #
-#   retention plan      says what would go, by the lines of retention.awk, and changes nothing
-#   retention now       has the service below do it now, and says what went
+#   retention plan [SEEN]     says what would go, by the lines of retention.awk, and changes nothing
+#   retention now [SEEN]      has the service below do it now, and says what went
 #   retention run       what slipway-retention.service runs
 #   retention restore   what that service runs afterwards, however it ended: lets the registry write again
+#
+# SEEN is [--complete] IMAGE…: images that hosts serve, REPOSITORY@DIGEST, as the operator saw there. They stay. The marks on
+# this host's engine say the same (components/retention.py), but an update that was interrupted may not have made one.
+# --complete says that every app host answered: then failed versions go sooner.
 #
 # While something is removed nothing may be written: a push could count on a layer that is just going. So the folder is made
 # read-only for the registry, as a mount and only for as long as it takes. Pulls go on, nobody is restarted, and nothing
@@ -26,7 +30,10 @@ writable=$run/registry-data read_only=$run/registry-read-only
 # we wait for that; and for how long anything else may take.
 quiet=3 patience=600 moment=30
 
-# Comes with KEEP, DAYS, DATA_PATH and SERVICES.
+# What the operator saw that hosts serve.
+seen=$run/seen
+
+# Comes with KEEP, DAYS, DATA_PATH, SERVICES, and PLACES, which are SERVICE/HOST.
 # shellcheck source=/dev/null
 . "$config"
 root=$DATA_PATH/docker/registry/v2
@@ -43,6 +50,8 @@ inventory() {
   local digests
   echo "P $KEEP $DAYS $(date +%s)"
   deployed | sed 's/^/D /'
+  served
+  unknown
   cd "$root"
   find repositories \( -name _layers -o -name _uploads \) -prune -o -type f -name link -printf 'L %P %T@\n'
   find repositories \( -name _layers -o -name _uploads -o -name revisions \) -prune -o \
@@ -61,22 +70,81 @@ inventory() {
     <<<"$digests" || true; } | tr '\n\0' ' \n' | sed 's/^/M /'
 }
 
-# The images that services run, REPOSITORY@DIGEST: marks that an update makes before it moves a service to an image, and takes
-# away after it has moved all of it to another.
+# marked LABEL FORMAT [LABEL=VALUE]: what the marks that have a label, and perhaps another, say.
+marked() { docker volume ls --filter "label=$1" ${3:+--filter "label=$3"} --format "$2"; }
+
+# inspect LABEL: the marks that have a label, a line each: when they were made, volume, service, images.
+inspect() {
+  local volumes made rest
+  volumes=$(marked "$1" '{{.Name}}')
+  [ -n "$volumes" ] || return 0
+  # An update may have removed one meanwhile, which is no failure as long as the engine answers.
+  {
+    xargs docker volume inspect <<<"$volumes" 2>/dev/null \
+      --format "{{.CreatedAt}} {{.Name}} {{index .Labels \"slipway.service\"}} {{index .Labels \"$1\"}}" ||
+      marked "$1" '{{.Name}}' >/dev/null
+  } | while read -r made rest; do
+    echo "$(date -d "$made" +%s) $rest"
+  done
+}
+
+# The images that services are to run, that hosts serve by their marks, and that they serve as the operator saw.
 deployed() {
-  docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.deployed"}}' | tr -s ' ' '\n'
+  {
+    wanted
+    marked slipway.serving '{{.Label "slipway.serving"}}'
+    [ ! -e "$seen" ] || cat "$seen"
+  } | tr -s ' ' '\n' | sed -n '/@/p'
+}
+
+# After failed updates a service has the mark of the last version and of the one before it. That one counts too, since an
+# interrupted update may have moved a host to it without a mark; but not where every host was seen.
+wanted() {
+  inspect slipway.deployed | awk -v places="$PLACES" -v complete="$(grep -cx -e --complete "$seen" 2>/dev/null || true)" \
+    -v now="$(date +%s)" '
+    BEGIN { count = split(places, place, " "); for (i = 1; i <= count; i++) { sub("/.*", "", place[i]); seen[place[i]] } }
+    # A time to come is of a clock that was wrong, and says nothing.
+    $1 <= now && $1 > newest[$3] { newest[$3] = $1 }
+    { line[NR] = $0 }
+    END {
+      for (i = 1; i <= NR; i++) {
+        split(line[i], field, " ")
+        if (!complete || !(field[3] in seen) || field[1] >= newest[field[3]] + 0) print line[i]
+      }
+    }'
+}
+
+# What has served, and when.
+served() {
+  inspect slipway.serving | sed -E 's/^([^ ]+) [^ ]+ [^ ]+/S \1/'
+  inspect slipway.served | sed -E 's/^([^ ]+) ([^ ]+) [^ ]+/H \2 \1/'
+}
+
+# The repositories of services that serve something unknown: on a host of a stack that the version before these marks made,
+# or on one where no version has got healthy yet.
+unknown() {
+  local known place service label
+  known=$(marked slipway.serving '{{.Label "slipway.service"}}/{{.Label "slipway.host"}}')
+  for place in $PLACES; do
+    ! grep -qxF "$place" <<<"$known" || continue
+    service=${place%/*}
+    for label in slipway.deployed slipway.serving slipway.served; do
+      marked "$label" "{{.Label \"$label\"}}" "slipway.service=$service"
+    done | tr -s ' ' '\n' | sed -n 's/@.*//p' | sort -u |
+      sed "s|\$| nothing says yet what $service serves on ${place#*/}|; s|^|K |"
+  done
 }
 
 plan() {
-  local service marked
+  local service recorded
   if [ ! -d "$root/repositories" ]; then
     printf 'total\t0\t0\t0\t0\n'
     return
   fi
-  marked=$(docker volume ls --filter label=slipway.deployed --format '{{.Label "slipway.service"}}')
+  recorded=$(marked slipway.deployed '{{.Label "slipway.service"}}')
   for service in $SERVICES; do
-    grep -qx "$service" <<<"$marked" ||
-      fail "nobody says what $service runs, so nothing is removed; \`./slip up --refresh\` says it again"
+    grep -qxF "$service" <<<"$recorded" ||
+      fail "nothing says what $service runs, so no image is removed; \`./slip up --refresh\` makes the record again"
   done
   inventory | awk -f "$here/retention.awk"
 }
@@ -195,6 +263,9 @@ collect() {
     "$image" garbage-collect --quiet /etc/distribution/config.yml
 }
 
+# Pulumi keeps none of these: the mark that it made last is of an image that is deployed.
+remove_marks() { awk -F '\t' '$1 == "mark" { print $2 }' "$run/plan" | xargs -r docker volume rm -f >/dev/null; }
+
 run() {
   # What a run before us may have left, after which not even systemd could clear up.
   flock 9
@@ -204,6 +275,7 @@ run() {
   [ "$(mounted self "$DATA_PATH")" != ro ] || fail "the registry's disk is mounted read-only"
   plan >"$run/plan"
   if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
+    remove_marks
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
     return
   fi
@@ -222,13 +294,24 @@ run() {
     (cd "$writable/docker/registry/v2/repositories" && xargs -r -d '\n' rm -rf --)
   collect
   restore
+  remove_marks
   say "removed $(total 2) images of $(($(total 1) + $(total 2))), which freed $(total 3) bytes; read-only for $(
     awk -v from="${frozen/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
 }
 
 main() {
+  local command=${1-}
+  shift || true
   mkdir -p "$run"
-  case ${1-} in
+  case $command in
+    plan | now)
+      [ $# = 0 ] || {
+        printf '%s\n' "$@" >"$seen"
+        trap 'rm -f "$seen"' EXIT
+      }
+      ;;
+  esac
+  case $command in
     plan) plan ;;
     now)
       systemctl start slipway-retention.service || {
@@ -241,8 +324,8 @@ main() {
       # Not beside an update of the registry's settings; systemd sees to it that there is one of us. The lock is not held
       # while we wait for a quiet moment, since an update may be what is going on.
       exec 9>/run/slipway-registry.lock
-      [ "$1" = run ] || flock 9
-      "$1"
+      [ "$command" = run ] || flock 9
+      "$command"
       ;;
     *) fail "say plan, now, run or restore" ;;
   esac

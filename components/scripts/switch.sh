@@ -4,6 +4,7 @@
 #
 #   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT [DOMAIN]   timeouts in seconds
 #   switch --remove SERVICE
+#   switch --serving          says which images serve, HOST:PORT/REPOSITORY@DIGEST, a line each
 set -euo pipefail
 
 proxy=slipway-proxy
@@ -11,10 +12,21 @@ proxy=slipway-proxy
 in_proxy() { docker exec "$proxy" kamal-proxy "$@"; }
 
 # What serves now: a table of service, host, path, target, … Asked again while the proxy is only just starting.
+answers=false
 for _ in $(seq 100); do
-  listing=$(in_proxy list 2>/dev/null) && break
+  listing=$(in_proxy list 2>/dev/null) && answers=true && break
   sleep 0.1
 done
+
+# Each service of the listing with its target's container. Cells may be blank, and all may be coloured.
+targets() {
+  awk '
+    { gsub(/\033\[[0-9;]*m/, "") }
+    match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
+      split(substr($0, RSTART, RLENGTH), target, ":")
+      print $1, target[1]
+    }' <<<"$listing"
+}
 
 if [ "$1" = --remove ]; then
   # Not there is as good as removed.
@@ -22,16 +34,29 @@ if [ "$1" = --remove ]; then
   exit 0
 fi
 
-service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
+if [ "$1" = --serving ]; then
+  $answers || {
+    echo "slipway: the proxy does not answer" >&2
+    exit 6
+  }
+  status=0
+  while read -r service container; do
+    images=
+    if id=$(docker inspect "$container" --format '{{.Image}}'); then
+      images=$(docker image inspect "$id" --format '{{range .RepoDigests}}{{println .}}{{end}}') || true
+    fi
+    if [ -n "$images" ]; then
+      echo "$images"
+    else
+      echo "slipway: $service is served by $container, whose image has no digest here" >&2
+      status=6
+    fi
+  done < <(targets)
+  exit $status
+fi
 
-# The target's container. Cells may be blank, and all may be coloured.
-old=$(awk -v service="$service" '
-  { gsub(/\033\[[0-9;]*m/, "") }
-  $1 == service && match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
-    split(substr($0, RSTART, RLENGTH), target, ":")
-    print target[1]
-    exit
-  }' <<<"$listing")
+service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
+old=$(targets | awk -v service="$service" '$1 == service && !found++ { print $2 }')
 
 fail() {
   local logs

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plugins.docker.context import archive
+from plugins.docker.context import archive, read, special_files
 from plugins.docker.dockerfile import base_images
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
 from plugins.docker.image import as_query
@@ -32,6 +32,10 @@ class Builder:
         self._pull_first(name, dockerfile, settings)
         try:
             with tempfile.TemporaryFile() as body:
+                for name_inside in special_files(context, dockerfile):
+                    self._progress.warn(
+                        f"{name_inside} is no file, directory or link: the build does not get it"
+                    )
                 inside = archive(context, dockerfile, body)
                 body.seek(0)
                 with engine_errors():
@@ -70,7 +74,7 @@ class Builder:
     def _pull_first(self, name: str, dockerfile: Path, settings: Properties) -> None:
         """Pull what the build needs and the engine lacks, where an account is known that BuildKit would not use."""
         try:
-            text = dockerfile.read_text(errors="replace")
+            text = read(dockerfile).decode(errors="replace")
         except OSError as error:
             raise Failure(f"could not open dockerfile {str(dockerfile)!r}: {error}") from error
         for image in base_images(text, settings.get("args") or {}):

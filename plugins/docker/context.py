@@ -20,6 +20,31 @@ from plugins.protocol.server import Failure
 
 _DOCKERFILE = "Dockerfile"
 
+LIMIT = 1 << 20
+"""Bytes of a Dockerfile or a `.dockerignore` at most."""
+
+
+def read(file: Path) -> bytes:
+    """Return the content of a Dockerfile or a `.dockerignore`: a regular file, since a FIFO would hang.
+
+    FileNotFoundError and other OSErrors pass; Failure for a file that is not regular or too large. The official
+    plugin has neither limit.
+    """
+    _require_regular(file, file.stat())
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:  # noqa: PTH123  # a descriptor
+        _require_regular(file, os.fstat(descriptor))
+        content = stream.read(LIMIT + 1)
+    if len(content) > LIMIT:
+        raise Failure(f"{file} is larger than {LIMIT >> 20} MiB")
+    return content
+
+
+def _require_regular(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise Failure(f"{file} is not a regular file")
+
+
 _LETTERS: tuple[tuple[Callable[[int], bool], str], ...] = (
     # As Go's FileMode.String orders them.
     (stat.S_ISLNK, "L"),
@@ -58,10 +83,13 @@ def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
     """Return the patterns of `DOCKERFILE.dockerignore` or, where there is none, of the context's `.dockerignore`."""
     for file in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
         try:
-            lines = [line.strip() for line in file.read_text().splitlines()]
+            lines = [line.strip() for line in read(file).decode().splitlines()]
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            # Without the error's own text, which shows some of the file.
+            raise Failure(f"unable to read {file}: it is not text in UTF-8") from None
+        except OSError as error:
             raise Failure(f"unable to read {file}: {error}") from error
         return [line for line in lines if line and not line.startswith("#")]
     return []
@@ -73,7 +101,7 @@ def digest(context: Path, dockerfile: Path) -> str:
     matcher.patterns.pop()  # the SDK's own exception for .dockerignore, which the digest does not make
     total = hashlib.sha256()
     try:
-        _add(total, dockerfile, _DOCKERFILE, 0)
+        _add_entry(total, _DOCKERFILE, 0, hashlib.sha256(read(dockerfile)))
         for name in _sorted(matcher.walk(str(context))):
             file = context / name
             mode = file.lstat().st_mode
@@ -93,9 +121,13 @@ def _add(total: Any, file: Path, name: str, mode: int) -> None:
     content = hashlib.sha256()
     if stat.S_ISLNK(mode):
         content.update(_link_target(file).encode())
-    elif mode == 0 or stat.S_ISREG(mode):
+    elif stat.S_ISREG(mode):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256")
+    _add_entry(total, name, mode, content)
+
+
+def _add_entry(total: Any, name: str, mode: int, content: Any) -> None:
     total.update(name.encode(errors="surrogateescape") + go_mode(mode).encode() + content.digest() + b"\0")
 
 
@@ -108,7 +140,10 @@ def _link_target(link: Path) -> str:
 
 
 def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
-    """Write the context as a tar archive, all root's, and return the Dockerfile's name inside it."""
+    """Write the context as a tar archive, all root's, and return the Dockerfile's name inside it.
+
+    Only files, directories and links are part of a build; see `special_files` for the others.
+    """
     inside = os.path.relpath(dockerfile, context)
     outside = inside.startswith("..")
     patterns = ignore_patterns(context, dockerfile)
@@ -124,7 +159,19 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
     return name
 
 
-def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def special_files(context: Path, dockerfile: Path) -> list[str]:
+    """Return the FIFOs, devices and sockets of a context, which no build gets. None of them is opened."""
+    names = _sorted(_matcher(ignore_patterns(context, dockerfile)).walk(str(context)))
+    return [name for name in names if not _is_part((context / name).lstat().st_mode)]
+
+
+def _is_part(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
+        return None
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry

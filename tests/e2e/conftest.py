@@ -25,6 +25,7 @@ THEMES = (
     "aws_plugin",
     "configuration",
     "no_change",
+    "upgrade",
     "verify",
     "accounts",
     "certificates",

@@ -20,6 +20,8 @@ from tests.e2e.command import Command, Result
 from tests.e2e.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]
+VERSION = "version"
+"""The tag of the commit that holds the tree of which a clone was made."""
 PATIENCE = 180.0
 """Seconds that a command may take once the tools are in place."""
 FOREIGN = re.compile(r"^(PYTHON|PULUMI_|SLIPWAY_(?!CACHE|PYTHON)|VIRTUAL_ENV|MAKE|MFLAGS|PYTEST_)")
@@ -31,6 +33,21 @@ def docker(*arguments: str, check: bool = True) -> str:
     result = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 or not check, f"docker {' '.join(arguments)}: {result.stderr}"
     return result.stdout.strip()
+
+
+def _copy_working_tree(folder: Path) -> None:
+    """Copy the working tree as it is, uncommitted changes included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name, follow_symlinks=False)
 
 
 def _without_ciphertext(value: dict[str, Any]) -> dict[str, Any]:
@@ -59,28 +76,37 @@ class Clone:
     """All that commands printed in this clone."""
 
     @classmethod
-    def make(cls, folder: Path) -> "Clone":
-        """Copy what git knows or would add, and commit it."""
+    def make(cls, folder: Path, commit: str = "") -> "Clone":
+        """Copy what git knows or would add, or the tree of an older commit, and commit it."""
         root, home = folder / "clone", folder / "credentials"
         home.mkdir(parents=True)
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
-            if (REPOSITORY / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(REPOSITORY / name, root / name, follow_symlinks=False)
+        root.mkdir()
+        if commit:
+            archive = subprocess.run(
+                ["git", "archive", commit], cwd=REPOSITORY, capture_output=True, check=True
+            ).stdout
+            subprocess.run(["tar", "--extract"], cwd=root, input=archive, check=True)
+        else:
+            _copy_working_tree(root)
         clone = cls(root, home)
         clone.git("init", "--quiet")
         # A user's `local` stack is left alone by git in the same way.
         with (root / ".git/info/exclude").open("a") as exclude:
             exclude.write("Pulumi.e2e*.yaml\n")
         clone.commit("The tree as it is")
+        clone.git("tag", VERSION)
         return clone
+
+    def upgrade(self) -> None:
+        """Replace the tree that the clone was made of with the working tree, as a user's `git pull` does.
+
+        What git does not know stays, and so does what the user has committed.
+        """
+        for name in self.git("ls-tree", "-r", "-z", "--name-only", VERSION).split("\0"):
+            if name:
+                (self.root / name).unlink()
+        _copy_working_tree(self.root)
+        self.commit("The new version")
 
     @cached_property
     def environment(self) -> dict[str, str]:

@@ -14,6 +14,8 @@ from google.protobuf import struct_pb2
 from pulumi.runtime import mocks, rpc
 
 ROOT = Path(__file__).parents[2]
+PROJECT = "slipway"
+"""The project's name in Pulumi.yaml."""
 PASSWORDS = {"hosts": "hosts-password-0123456789", "alice": "alice-password-0123456789"}
 CONFIGURATION: dict[str, Any] = {
     "hosts": {
@@ -32,9 +34,12 @@ class Registered:
     """One resource, as the program registered it."""
 
     request: Any
+    full_urn: str
+    """The URN as the engine forms it."""
 
     @property
     def urn(self) -> str:
+        """Type and name, which are enough to tell the resources of one program apart."""
         return f"{self.request.type}::{self.request.name}"
 
     @property
@@ -72,7 +77,8 @@ def _plain(value: Any) -> Any:
 class _Answers(pulumi.runtime.Mocks):
     """What the plugins would answer, as far as the program reads it; and the stack's outputs from before."""
 
-    def __init__(self, outputs: dict[str, Any]) -> None:
+    def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
+        self.stack = stack
         self.outputs = outputs
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
@@ -114,7 +120,7 @@ class _Answers(pulumi.runtime.Mocks):
         CALLS.append((args.token, dict(args.args)))
         if args.token != "pulumi:pulumi:readStackOutputs":
             return aws_answer(args.token, args.args)
-        assert args.args["name"].endswith("/slipway/test"), "outputs of another stack"
+        assert args.args["name"].endswith(f"/{PROJECT}/{self.stack}"), "outputs of another stack"
         return {"outputs": self.outputs}
 
 
@@ -174,10 +180,17 @@ class _Hooks:
 class _Monitor(mocks.MockMonitor):
     def __init__(self, answers: _Answers) -> None:
         super().__init__(answers)
-        self.requests: list[Any] = []
+        self.stack = answers.stack
+        self.requests: list[tuple[str, Any]] = []
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """The URN as the engine forms it. The SDK's mock keeps only the parent's type of all types above."""
+        types = parent.split("::")[2] if parent else ""
+        qualified = type_ if types in {"", "pulumi:pulumi:Stack"} else f"{types}${type_}"
+        return f"urn:pulumi:{self.stack}::{PROJECT}::{qualified}::{name}"
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's own name
-        self.requests.append(request)
+        self.requests.append((self.make_urn(request.parent, request.type, request.name), request))
         return super().RegisterResource(request)
 
 
@@ -212,10 +225,20 @@ def run(changes: str = "{}", before: str = "{}") -> Program:
         changes: keys of the configuration, as JSON.
         before: the stack's outputs, as the last update left them, as JSON.
     """
-    configuration = CONFIGURATION | json.loads(changes)
-    answers = _Answers(json.loads(before))
+    return run_stack("test", CONFIGURATION | json.loads(changes), json.loads(before))
+
+
+def run_stack(stack: str, configuration: Mapping[str, Any], before: dict[str, Any]) -> Program:
+    """Runs the program as a stack of this name, with this configuration and nothing else.
+
+    Args:
+        stack: the stack's name.
+        configuration: the whole configuration, without `slipway:` ahead of the keys.
+        before: the stack's outputs, as the last update left them.
+    """
+    answers = _Answers(stack, before)
     monitor = _Monitor(answers)
-    pulumi.runtime.set_mocks(answers, project="slipway", stack="test", monitor=monitor)
+    pulumi.runtime.set_mocks(answers, project=PROJECT, stack=stack, monitor=monitor)
     pulumi.runtime.settings.SETTINGS.callbacks = _Hooks()
     pulumi.runtime.set_all_config(
         {f"slipway:{key}": json.dumps(value) for key, value in configuration.items()},
@@ -237,10 +260,10 @@ def run(changes: str = "{}", before: str = "{}") -> Program:
         outputs.update(exported)
 
     settle()
-    return Program(
-        {Registered(request).urn: Registered(request) for request in monitor.requests},
-        {key: _known(value) for key, value in outputs.items()},
-    )
+    registered = [Registered(request, urn) for urn, request in monitor.requests]
+    resources = {one.urn: one for one in registered}
+    assert len(resources) == len(registered), "two resources have the same type and name"
+    return Program(resources, {key: _known(value) for key, value in outputs.items()})
 
 
 def _known(value: Any) -> Any:

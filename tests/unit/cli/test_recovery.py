@@ -227,11 +227,13 @@ class FakeEngine:
     """Containers and networks, as the engine's API lists them."""
 
     def __init__(self) -> None:
-        ours = {"slipway.stack": "local", "slipway.project": "slipway"}
+        ours = {"slipway.stack": "local", "slipway.project": "slipway", "slipway.state": "ours"}
+        theirs = {**ours, "slipway.state": "theirs"}
         self.things: dict[str, dict[str, Any]] = {
             "orphan": {"Id": "orphan", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
             "known": {"Id": "known", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": ours},
             "longer": {"Id": "longer", "Names": ["/web-1a2b3c4-old"], "Name": "net-2", "Labels": ours},
+            "another clone's": {"Id": "theirs", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": theirs},
             "foreign": {"Id": "foreign", "Names": ["/web-1a2b3c4"], "Name": "net", "Labels": None},
         }
         self.removed: list[tuple[str, dict[str, Any]]] = []
@@ -269,7 +271,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return fake
 
 
-LABELS = [{"label": "slipway.stack", "value": "local"}, {"label": "slipway.project", "value": "slipway"}]
+LABELS = [
+    {"label": "slipway.stack", "value": "local"},
+    {"label": "slipway.project", "value": "slipway"},
+    {"label": "slipway.state", "value": "ours"},
+]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +284,7 @@ LABELS = [{"label": "slipway.stack", "value": "local"}, {"label": "slipway.proje
 def test_only_the_orphan_of_a_killed_creation_is_removed(
     tmp_path: Path, engine: FakeEngine, kind: str, name: str, options: dict[str, Any]
 ) -> None:
-    """Not what the state knows, not what has another name, not what is not ours; and never a volume."""
+    """Not what the state knows, has another name, or is another clone's or nobody's; and never a volume."""
     stack = make_stack(tmp_path, state(operation("creating", kind, name=name, labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", options)]

@@ -84,6 +84,64 @@ def test_the_registrys_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command.endswith("; /usr/local/lib/slipway/retention plan'")
 
 
+FLEET = {
+    "registryAddress": "yard:5000",
+    "hosts": {
+        "web-1": {"roles": ["app"]},
+        "web-2": {"roles": ["app"]},
+        "web-3": {"roles": ["app"]},
+        "yard": {"roles": ["build", "registry"]},
+    },
+}
+
+
+def _fleet(monkeypatch: pytest.MonkeyPatch, **hosts: Said | None) -> list[tuple[str, str]]:
+    """What each host says; None does not answer."""
+    asked: list[tuple[str, str]] = []
+
+    def run(outputs: Any, host: str, command: str, patience: float = 0) -> Said:
+        asked.append((host, command))
+        said = hosts[host.replace("-", "_")]
+        if said is None:
+            raise CommandError(f"{host} does not answer SSH")
+        return said
+
+    monkeypatch.setattr(ssh, "run", run)
+    return asked
+
+
+def test_what_the_hosts_serve_is_handed_to_the_registrys_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = "yard:5000/team/web@sha256:aa\nelsewhere/web@sha256:cc\n"
+    asked = _fleet(
+        monkeypatch,
+        web_1=Said(0, served, ""),
+        web_2=Said(0, "yard:5000/api@sha256:bb\nyard:5000/$(x)@sha256:dd\n", ""),
+        web_3=Said(0, served, ""),
+        yard=Said(0, PLAN, ""),
+    )
+    images, problems = retention.serving(FLEET)
+    assert (images, problems) == (["api@sha256:bb", "team/web@sha256:aa"], [])
+    assert sorted(asked) == [(f"web-{n}", "/usr/local/lib/slipway/switch --serving") for n in (1, 2, 3)]
+    retention.ask(FLEET, "", "now", ["--complete", *images])
+    assert asked[-1][1].endswith("retention now --complete api@sha256:bb team/web@sha256:aa'")
+
+
+def test_a_host_that_does_not_say_what_it_serves_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    _fleet(
+        monkeypatch,
+        web_1=None,
+        web_2=Said(6, "yard:5000/web@sha256:aa\n", "slipway: api is served by api-1\n"),
+        web_3=Said(127, "", ""),
+    )
+    images, problems = retention.serving(FLEET)
+    assert images == ["web@sha256:aa"]
+    assert problems == [
+        "web-1 does not answer SSH. What its last update recorded stays.",
+        "web-2 does not say what it serves: api is served by api-1. What its last update recorded stays.",
+        "web-3 does not say what it serves: exit status 127. What its last update recorded stays.",
+    ]
+
+
 def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     _saying(monkeypatch, Said(127, "", "bash: retention: not found"))
     with pytest.raises(CommandError, match="retention is not set") as caught:

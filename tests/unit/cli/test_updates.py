@@ -20,7 +20,9 @@ from cli.stack.project import Project
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import LOCAL_STACK, Stack
 from cli.update import diagnosis, updates
+from cli.update import purge as purging
 from cli.update.updates import Update
+from well_known import state_id
 
 LOCAL = "config: {slipway:platform: {kind: local}}\n"
 ELSEWHERE = "config: {slipway:platform: {kind: aws}}\n"
@@ -35,6 +37,26 @@ esac
 """
 
 
+KEY = "ssh-ed25519 AAAA"
+OWN = {
+    "slipway.project": "slipway",
+    "slipway.stack": "local",
+    "slipway.state": state_id(KEY),
+    "slipway.clone": "/somewhere",
+}
+OLD = {"slipway.project": "slipway", "slipway.stack": "local"}
+"""The labels that older versions gave."""
+FOREIGN = {**OWN, "slipway.state": "f" * 16, "slipway.clone": "/another"}
+
+SSH_KEY: dict[str, Any] = {
+    "urn": "urn:pulumi:local::slipway::tls:index/privateKey:PrivateKey::ssh-key",
+    "type": "tls:index/privateKey:PrivateKey",
+    "custom": True,
+    "id": "1",
+    "outputs": {"publicKeyOpenssh": f"{KEY}\n"},
+}
+
+
 class Clone:
     """A clone with a stack `local` in a file backend, and a CLI that notes what it is asked."""
 
@@ -43,7 +65,7 @@ class Clone:
         (root / "Pulumi.yaml").write_text("name: slipway\n")
         self.state_file = root / "state" / ".pulumi" / "stacks" / "slipway" / "local.json"
         self.state_file.parent.mkdir(parents=True)
-        self.write_state({})
+        self.write_state({"resources": [SSH_KEY]})
         executable = root / "pulumi"
         executable.write_text(CLI)
         executable.chmod(0o755)
@@ -170,6 +192,7 @@ def dead_host() -> dict[str, Any]:
                 "outputs": {"hosts": {"web-1": {"address": "127.0.0.1", "enginePort": port}}},
             },
             {"urn": urn, "custom": True, "type": container},
+            SSH_KEY,
         ]
     }
 
@@ -214,42 +237,62 @@ def test_down_without_a_stack_has_nothing_to_do(clone: Clone, capsys: pytest.Cap
 
 
 class FakeEngine:
-    """The operator's engine: volumes, containers and networks by name, with their labels."""
+    """The operator's engine: containers, networks and volumes by name, with their labels."""
 
     def __init__(self) -> None:
-        ours = {"slipway.project": "slipway", "slipway.stack": "local"}
-        self.labels = {
-            "slipway-local-yard": ours,
-            "slipway-local-web-1": ours,
-            "slipway-dev-yard": {**ours, "slipway.stack": "dev"},
-            "mine": {},
+        self.things: dict[tuple[str, str], dict[str, str]] = {
+            ("volume", "slipway-local-yard"): OWN,
+            ("volume", "slipway-local-web-1"): OWN,
+            ("volume", "slipway-dev-yard"): {**OWN, "slipway.stack": "dev"},
+            ("volume", "mine"): {},
+            ("container", "left"): OWN,
+            ("network", "slipway-local"): OWN,
         }
-        self.kinds = dict.fromkeys(self.labels, "volume")
-        self.labels["left"] = ours
-        self.kinds["left"] = "container"
         self.removed: list[str] = []
 
-    def _matching(self, kind: str, wanted: list[str]) -> list[dict[str, str]]:
+    def _matching(self, kind: str, wanted: list[str]) -> list[dict[str, Any]]:
         return [
-            {"Name": name, "Id": name}
-            for name, labels in self.labels.items()
-            if self.kinds[name] == kind and {tuple(pair.split("=")) for pair in wanted} <= set(labels.items())
+            {"Name": name, "Names": [f"/{name}"], "Id": name, "Labels": labels or None}
+            for (of, name), labels in self.things.items()
+            if of == kind and {tuple(pair.split("=")) for pair in wanted} <= set(labels.items())
         ]
 
     def volumes(self, filters: dict[str, list[str]]) -> dict[str, Any]:
         return {"Volumes": self._matching("volume", filters["label"]) or None}
 
-    def containers(self, filters: dict[str, list[str]], **_: Any) -> list[dict[str, str]]:
-        return self._matching("container", filters["label"])
+    def containers(self, filters: dict[str, list[str]], **_: Any) -> list[dict[str, Any]]:
+        return [{**item, "State": "running"} for item in self._matching("container", filters["label"])]
 
-    def networks(self, filters: dict[str, list[str]]) -> list[dict[str, str]]:
+    def networks(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
         return self._matching("network", filters["label"])
 
-    def remove_volume(self, name: str) -> None:
+    def _remove(self, kind: str, name: str) -> None:
+        del self.things[kind, name]
         self.removed.append(name)
 
+    def remove_volume(self, name: str) -> None:
+        self._remove("volume", name)
+
     def remove_container(self, name: str, **_: Any) -> None:
-        self.removed.append(name)
+        self._remove("container", name)
+
+    def remove_network(self, name: str) -> None:
+        self._remove("network", name)
+
+
+ENGINE_URN = "urn:pulumi:local::slipway::pulumi:providers:docker::operator-engine"
+
+
+def made(kind: str, identifier: str) -> dict[str, Any]:
+    """A resource of the operator's engine, in a state."""
+    title = kind.title()
+    return {
+        "urn": f"urn:pulumi:local::slipway::docker:index/{kind}:{title}::{identifier}",
+        "type": f"docker:index/{kind}:{title}",
+        "custom": True,
+        "id": identifier,
+        "provider": f"{ENGINE_URN}::1",
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -267,39 +310,115 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 def test_down_keeps_the_data_and_says_so(
     clone: Clone, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    engine.things["volume", "another"] = FOREIGN
     assert updates.down("local", yes=True, purge=False, options=()) == 0
     assert engine.removed == []
     assert "Kept the data of local: slipway-local-web-1, slipway-local-yard." in capsys.readouterr().err
 
 
-def test_purge_removes_this_stacks_data_alone(clone: Clone, engine: FakeEngine) -> None:
+ALL = ["left", "slipway-local", "slipway-local-web-1", "slipway-local-yard"]
+
+
+def destroyed(clone: Clone) -> None:
+    """Let the CLI empty the state when it destroys the stack."""
+    cli = clone.root / "pulumi"
+    empty = """[ "$1" != destroy ] || echo '{"checkpoint": {"latest": {}}}' > "$STATE"\n"""
+    cli.write_text(cli.read_text().replace('case "$1" in\n', f'{empty}case "$1" in\n'))
+
+
+def test_purge_removes_what_it_announced(
+    clone: Clone, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    destroyed(clone)
     assert updates.down("local", yes=True, purge=True, options=()) == 0
-    assert engine.removed == ["left", "slipway-local-web-1", "slipway-local-yard"]
+    assert engine.removed == ALL
     assert [call.split(" --non")[0] for call in clone.calls] == [
         "destroy --stack local --yes --skip-preview",
         "stack rm --stack local --yes --preserve-config",
     ]
     assert clone.stack.config_file.exists()  # it is not the one that `up` makes
+    said = capsys.readouterr().err
+    assert "  container left, running\n  network slipway-local\n  volume slipway-local-web-1\n" in said
+
+
+def test_purge_leaves_what_appeared_after_it_was_announced(clone: Clone, engine: FakeEngine) -> None:
+    destroyed(clone)
+    announced = purging.announce(clone.stack, yes=True)
+    engine.things["volume", "slipway-local-yard"] = FOREIGN
+    engine.things["volume", "new"] = OWN
+    clone.write_state({})
+    purging.purge(clone.stack, announced)
+    assert engine.removed == ["left", "slipway-local", "slipway-local-web-1"]
 
 
 def test_purge_removes_a_configuration_that_up_made(clone: Clone, engine: FakeEngine) -> None:
+    destroyed(clone)
     template = LOCAL_STACK.read_text()
     clone.configure(f"{template}  slipway:passwords: {{deploy: {{secure: v1:x}}}}\nencryptionsalt: v1:y\n")
     assert updates.down("local", yes=True, purge=True, options=()) == 0
     assert not clone.stack.config_file.exists()
 
 
-def test_purge_removes_what_a_lost_state_left(clone: Clone, engine: FakeEngine) -> None:
-    clone.state_file.unlink()
+def test_a_purge_after_a_down_knows_its_own_data(clone: Clone, engine: FakeEngine) -> None:
+    """Both what is labelled and what an older version made; the key that tells is gone by then."""
+    engine.things["volume", "old"] = OLD
+    clone.write_state({"resources": [SSH_KEY, made("volume", "old")]})
+    destroyed(clone)
+    assert updates.down("local", yes=True, purge=False, options=()) == 0
     assert updates.down("local", yes=True, purge=True, options=()) == 0
-    assert engine.removed == ["left", "slipway-local-web-1", "slipway-local-yard"]
+    assert engine.removed == ["left", "slipway-local", "old", *ALL[2:]]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize("labels", [FOREIGN, OLD])
+def test_purge_refuses_what_another_stack_made(
+    clone: Clone, engine: FakeEngine, is_there: bool, labels: dict[str, str]
+) -> None:
+    if not is_there:
+        engine.things.clear()
+        clone.state_file.unlink()
+    engine.things["container", "slipway-local-box"] = labels
+    before = dict(engine.things)
+    with pytest.raises(CommandError, match="container slipway-local-box, running, of ") as raised:
+        updates.down("local", yes=True, purge=True, options=())
+    assert raised.value.status == 3
+    assert "left" not in raised.value.message
+    assert (engine.removed, engine.things, clone.calls) == ([], before, [])
+    assert clone.state_file.exists() == is_there
+
+
+def test_a_first_up_refuses_to_share_a_name(clone: Clone, engine: FakeEngine, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    (tmp_path / "Pulumi.local-2.yaml").touch()
+    engine.things["container", "slipway-local-box"] = {**FOREIGN, "slipway.clone": f"{tmp_path}/another"}
+    with pytest.raises(CommandError) as raised:
+        updates.up(Update())
+    assert raised.value.status == 3
+    assert f"container slipway-local-box, running, of the clone {tmp_path}/another" in raised.value.message
+    assert "`cp Pulumi.local.yaml Pulumi.local-3.yaml`" in raised.value.remedy
+    assert "`./slip up -s local-3`" in raised.value.remedy
+    assert f"`cd {tmp_path}/another && ./slip down --purge`" in raised.value.remedy
     assert clone.calls == []
 
 
+def test_a_later_up_does_not_ask_the_engine(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone.write_state({"resources": [SSH_KEY, made("container", "box")]})
+    monkeypatch.setattr("cli.running.engine.connected", None)
+    assert updates.up(Update()) == 0
+
+
+def test_an_up_after_a_lost_state_takes_over_the_data_alone(clone: Clone, engine: FakeEngine) -> None:
+    lost = {**FOREIGN, "slipway.clone": str(clone.root)}
+    engine.things = {("container", "box"): lost, ("network", "net"): lost, ("volume", "registry"): lost}
+    with pytest.raises(CommandError, match="container box, running") as raised:
+        updates.up(Update())
+    assert "`docker rm --force box && ./slip up`" in raised.value.remedy
+    engine.remove_container("box")
+    assert updates.up(Update()) == 0
+    assert [item.name for item in purging.announce(clone.stack, yes=True)] == ["net", "registry"]
+
+
 def test_purge_keeps_the_data_if_something_is_left(clone: Clone, engine: FakeEngine) -> None:
-    clone.write_state(
-        {"resources": [{"urn": "u::v", "custom": True, "type": "docker:index/container:Container"}]}
-    )
     with pytest.raises(CommandError, match="1 resources of the stack 'local' are left"):
         updates.down("local", yes=True, purge=True, options=("--target", "x"))
     assert engine.removed == []

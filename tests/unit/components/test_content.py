@@ -104,16 +104,16 @@ def test_the_revision_is_the_last_commit_that_touched_the_context(tmp_path: Path
     app.mkdir()
     (app / "server.py").write_text("1")
     git(tmp_path, "init", "-q")
-    assert source(app).revision == ""
+    assert source(app, tmp_path).revision == ""
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "app")
     first = git(tmp_path, "rev-parse", "HEAD")
     (tmp_path / "elsewhere").write_text("1")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "elsewhere")
-    assert source(app).revision == first
+    assert source(app, tmp_path).revision == first
     (app / "server.py").write_text("2")
-    assert source(app).revision == f"{first}-dirty"
+    assert source(app, tmp_path).revision == f"{first}-dirty"
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_the_revision_is_the_last_commit_that_touched_the_context(tmp_path: Path
 def test_the_source_has_no_credentials(remote: str, url: str, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     git(tmp_path, "remote", "add", "origin", remote)
-    assert source(tmp_path).url == url
+    assert source(tmp_path, tmp_path).url == url
 
 
 def test_outside_git_there_is_no_source(tmp_path: Path) -> None:
-    assert source(tmp_path) == type(source(tmp_path))(revision="", url="")
+    assert source(tmp_path, tmp_path) == type(source(tmp_path, tmp_path))(revision="", url="")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,11 @@ import pytest
 from components.script import SCRIPTS, assignments
 
 DATA = "/srv/data"
+ENGINE_VALUES = (
+    *("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
+    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
+)
+"""What engine.sh is given."""
 
 
 @dataclass(frozen=True)
@@ -190,17 +195,42 @@ class TestInstallEngine:
         assert not machine.calls("apt-get")
 
 
+class TestSweep:
+    def sweep(self, machine: Machine, birth: str) -> list[str]:
+        """The commands that a host runs which is born like this."""
+        machine.command("docker", 'case "$*" in *" --filter "*) echo "one-of-${!###*=}" ;; esac')
+        (machine.root / "called").write_text("")
+        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        text = functions.replace("/var/lib/docker/", f"{machine.root}/")
+        subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"BIRTH": birth}) + text + "sweep\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        return [call for call in machine.called if " rm " in call]
+
+    def test_a_new_machine_with_an_old_disk_begins_without_what_ran(self, machine: Machine) -> None:
+        assert self.sweep(machine, "first") == [
+            "docker rm -f one-of-slipway.stack",
+            "docker volume rm -f one-of-slipway.deployed",
+            "docker volume rm -f one-of-slipway.serving",
+        ]
+        assert self.sweep(machine, "first") == []
+        assert len(self.sweep(machine, "second")) == 3
+
+
 class TestHeldNames:
     OWN = "127.0.0.1 localhost\n172.19.0.2 proxy\n"
 
     def call(self, *calls: str) -> None:
         functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
         text = "\n".join([functions, *calls])
-        given = ("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS")
-        given += ("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT")
         subprocess.run(
             ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(given, "given")) + text,
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given")) + text,
             text=True,
             check=True,
             timeout=30,
@@ -291,3 +321,55 @@ class TestSwitch:
         assert reason in result.stderr
         assert "  | last words" in result.stderr
         assert not [call for call in machine.calls("docker") if " deploy " in call]
+
+    LISTING = (
+        "Service  Host       Path  Target         State    TLS\n"
+        "\033[1mapi\033[0m      shop.test  /     \033[33mapi-1a:8080\033[0m    running  no\n"
+        "web                 /     web-2b:8080    running  no\n"
+    )
+
+    def serving(self, machine: Machine, listing: str, images: str) -> subprocess.CompletedProcess[str]:
+        """What serves on a host whose proxy and engine say this; a container's image has its name."""
+        (machine.root / "listing").write_text(listing)
+        (machine.root / "images").write_text(images)
+        machine.command("sleep", "exit 0")
+        machine.command(
+            "docker",
+            f"""case $1 in
+            exec) cat {machine.root}/listing; [ -s {machine.root}/listing ] ;;
+            inspect) grep -q "^$2 " {machine.root}/images || {{ echo "no such object: $2" >&2; exit 1; }}; echo $2 ;;
+            image) sed -n "s/^$3 //p" {machine.root}/images; echo ;;
+            *) exit 9 ;;
+            esac""",
+        )
+        return subprocess.run(
+            ["/bin/bash", SCRIPTS / "switch.sh", "--serving"],
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def test_what_serves_is_what_the_proxy_says(self, machine: Machine) -> None:
+        images = (
+            "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
+        )
+        result = self.serving(machine, self.LISTING, images)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.split() == ["yard:5000/api@sha256:1", "yard:5000/web@sha256:3"]
+
+    @pytest.mark.parametrize(
+        "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
+    )
+    def test_what_serves_and_is_not_known_is_an_error(self, machine: Machine, images: str) -> None:
+        result = self.serving(machine, self.LISTING, images)
+        assert result.returncode == 6
+        assert "api is served by api-1a, whose image has no digest here" in result.stderr
+        # The others count nevertheless.
+        assert result.stdout.split() == ["yard:5000/web@sha256:3"]
+
+    def test_a_proxy_that_does_not_answer_is_an_error(self, machine: Machine) -> None:
+        result = self.serving(machine, "", "")
+        assert result.returncode == 6
+        assert "the proxy does not answer" in result.stderr

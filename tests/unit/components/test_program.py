@@ -5,11 +5,13 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from components.registry.external import _mistake
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
+from well_known import state_id
 
 HOSTS = ("web-1", "web-2", "yard")
 SECRETS = [*PASSWORDS.values(), "private key of", "openssh key of"]
@@ -69,6 +71,35 @@ def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> No
         gone_with = machine if resource.request.name == f"{host}-setup" else f"{host}-setup"
         assert resource.request.deletedWith.endswith(f"::{gone_with}"), resource.urn
         assert [urn.rpartition("::")[2] for urn in resource.request.replace_with] == [machine], resource.urn
+
+
+ON_THE_OPERATORS_ENGINE = [
+    ("slipway-test", "network:Network", ""),
+    ("slipway-test-registry", "volume:Volume", "yard"),
+    *((f"slipway-test-{host}-docker", "volume:Volume", host) for host in HOSTS),
+    *((host, "container:Container", host) for host in HOSTS),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "host"), ON_THE_OPERATORS_ENGINE)
+def test_what_is_on_the_operators_engine_tells_its_state(
+    program: Program, name: str, kind: str, host: str
+) -> None:
+    made = program.named(name, kind)
+    assert {pair["label"]: pair["value"] for pair in made.inputs["labels"]} == {
+        "slipway.project": "slipway",
+        "slipway.stack": "test",
+        "slipway.state": state_id("ssh-ed25519 ssh-key"),
+        "slipway.clone": str(Path.cwd()),
+        **({"slipway.host": host} if host else {}),
+    }
+    # Another label would replace it, and older versions gave fewer.
+    assert "labels" in made.request.ignoreChanges
+
+
+def test_nothing_else_is_on_the_operators_engine(program: Program) -> None:
+    placed = {r.request.name for r in program.resources.values() if r.provider == "operator-engine"}
+    assert placed == {name for name, *_ in ON_THE_OPERATORS_ENGINE} | {"host-image"}
 
 
 def test_secrets_are_secret_in_every_input(program: Program) -> None:
@@ -411,6 +442,7 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
     settings = program.named("registry-settings").inputs["stdin"].value
     (rule,) = shlex.split(settings.partition("\nRETENTION=")[2].partition("\nRETENTION_TIME=")[0])
     assert "KEEP=3\nDAYS=30\n" in rule
+    assert "SERVICES=web\nPLACES='web/web-1 web/web-2'\n" in rule
     mark = program.named("web-deployed")
     assert mark.provider == "yard-docker"
     labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
@@ -423,3 +455,44 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
     for host in ("web-1", "web-2"):
         container = program.named(f"web-{host}", "container:Container")
         assert mark.request.name in {urn.rpartition("::")[2] for urn in container.request.dependencies}
+
+
+@pytest.mark.parametrize(
+    ("name", "switch", "label", "host", "retained"),
+    [
+        ("web-web-1-served", "web-web-1-switch", "slipway.serving", "web-1", False),
+        ("web-web-2-served", "web-web-2-switch", "slipway.serving", "web-2", False),
+        ("web-history", "web-web-1-switch", "slipway.served", None, True),
+    ],
+)
+def test_what_serves_is_marked_once_it_does(
+    name: str, switch: str, label: str, host: str | None, retained: bool
+) -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    mark = program.named(name)
+    assert mark.provider == "yard-docker"
+    assert mark.parent == "web"
+    labels = {label["label"]: label["value"] for label in mark.inputs["labels"]}
+    assert labels == {
+        "slipway.stack": "test",
+        "slipway.service": "web",
+        label: "web@sha256:web-image web-base@sha256:web-base-image",
+    } | ({"slipway.host": host} if host else {})
+    after = {urn.rpartition("::")[2] for urn in mark.request.dependencies}
+    assert {name for name in after if name.endswith("-switch")} == {switch}
+    # No input comes from the switch: Pulumi would delete the mark ahead of a switch that it replaces.
+    assert switch not in str(mark.request.propertyDependencies)
+    # What it says holds until the new one is there.
+    assert mark.request.deleteBeforeReplace is False
+    assert mark.request.deleteBeforeReplaceDefined
+    assert mark.request.retainOnDelete is retained
+    # It lives on the registry's host, and goes with that and no other.
+    assert mark.request.deletedWith.endswith("::yard-setup")
+    assert [urn.rpartition("::")[2] for urn in mark.request.replace_with] == ["yard"]
+
+
+def test_no_host_waits_for_a_mark_of_the_one_before() -> None:
+    program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
+    marks = {"web-web-1-served", "web-web-2-served", "web-history"}
+    for resource in program.resources.values():
+        assert not marks & {urn.rpartition("::")[2] for urn in resource.request.dependencies}, resource.urn

@@ -4,8 +4,11 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,30 @@ from tests.unit.program import ROOT
 
 SCRIPT = ROOT / "components/scripts/retention.sh"
 DAY = 86_400
+ENGINE = rf"""#!{sys.executable} -S
+import json, re, sys
+
+marks, (_, verb, *arguments) = json.load(open(__file__ + ".json")), sys.argv[1:]
+options = [(one, value) for one, value in zip(arguments, arguments[1:]) if one.startswith("--")]
+(form,) = (value for one, value in options if one == "--format")
+for mark in marks:
+    labels = mark["Labels"]
+    if verb == "ls":
+        filters = [value.split("=", 2) for one, value in options if one == "--filter"]
+        if not all(f[1] in labels and f[2:] in ([], [labels[f[1]]]) for f in filters):
+            continue
+    elif mark["Name"] not in arguments:
+        continue
+    line = re.sub(r'{{{{(?:.Label|index .Labels) "([^"]*)"}}}}', lambda found: labels.get(found[1], ""), form)
+    line = re.sub(r"{{{{\.(Name|CreatedAt)}}}}", lambda found: mark[found[1]], line)
+    assert "{{{{" not in line, form
+    print(line)
+"""
+"""A docker command that lists and inspects volumes."""
 OCI = "application/vnd.oci.image"
+NONE: Mapping[str, Sequence[str]] = {}
+ONE = {"web": ["web-1"]}
+TWO = {"web": ["web-1", "web-2"]}
 
 
 @dataclass
@@ -25,8 +51,52 @@ class Depot:
 
     folder: Path
     now: float = field(default_factory=time.time)
-    marks: list[tuple[str, str]] = field(default_factory=list)
-    """Service and `repository@digest`."""
+    marks: list[dict[str, Any]] = field(default_factory=list)
+    """Volumes of its engine."""
+    made: int = 0
+    """How many volumes there were so far."""
+
+    def mark(self, kind: str, service: str, *images: str, days: float = 0, **more: str) -> str:
+        """Let there be a mark, made so many days ago. Returns its volume's name."""
+        self.made += 1
+        name = f"volume-{self.made}"
+        made = datetime.fromtimestamp(self.now - days * DAY, UTC).isoformat(timespec="seconds")
+        labels = {f"slipway.{key}": value for key, value in more.items()}
+        labels |= {"slipway.service": service, f"slipway.{kind}": " ".join(images)}
+        self.marks.append({"Name": name, "CreatedAt": made.replace("+00:00", "Z"), "Labels": labels})
+        return name
+
+    def deploy(self, service: str, digest: str, *hosts: str, days: float = 0) -> str:
+        """What a successful update to an image leaves. Returns the mark of its history."""
+        self._drop(service, "slipway.deployed")
+        self.mark("deployed", service, f"{service}@{digest}", days=days)
+        history = self.mark("served", service, f"{service}@{digest}", days=days)
+        for host in hosts:
+            self.serve(service, digest, host, days=days)
+        return history
+
+    def attempt(self, service: str, digest: str, *, days: float = 0) -> None:
+        """What an update to an image leaves if no host gets healthy: its mark, and the one before it at most."""
+        before = [
+            mark
+            for mark in self.marks
+            if mark["Labels"]["slipway.service"] == service and "slipway.deployed" in mark["Labels"]
+        ]
+        self.marks = [mark for mark in self.marks if mark not in before[:-1]]
+        self.mark("deployed", service, f"{service}@{digest}", days=days)
+
+    def serve(self, service: str, digest: str, host: str, *, days: float = 0) -> None:
+        """Let a host serve an image."""
+        self._drop(service, "slipway.serving", host)
+        self.mark("serving", service, f"{service}@{digest}", days=days, host=host)
+
+    def _drop(self, service: str, kind: str, host: str | None = None) -> None:
+        def goes(labels: dict[str, str]) -> bool:
+            return (
+                labels["slipway.service"] == service and kind in labels and labels.get("slipway.host") == host
+            )
+
+        self.marks = [mark for mark in self.marks if not goes(mark["Labels"])]
 
     @property
     def root(self) -> Path:
@@ -79,27 +149,34 @@ class Depot:
         content = {"mediaType": f"{OCI}.index.v1+json", "manifests": manifests} | more
         return self.manifest(repository, content, *tags, days=days)
 
-    def plan(self, keep: int = 2, days: int = 0, services: tuple[str, ...] = ()) -> "Plan":
+    def plan(
+        self,
+        keep: int = 2,
+        days: int = 0,
+        services: Mapping[str, Sequence[str]] = NONE,
+        seen: Sequence[str] = (),
+    ) -> "Plan":
         """What the script says."""
-        result = self.run(keep, days, services)
+        result = self.run(keep, days, services, seen)
         assert result.returncode == 0, result.stderr
         return Plan([line.split("\t") for line in result.stdout.splitlines()])
 
     def run(
-        self, keep: int = 2, days: int = 0, services: tuple[str, ...] = ()
+        self,
+        keep: int = 2,
+        days: int = 0,
+        services: Mapping[str, Sequence[str]] = NONE,
+        seen: Sequence[str] = (),
     ) -> "subprocess.CompletedProcess[str]":
-        """The script, with an engine that answers two questions."""
+        """The script, with an engine that knows volumes."""
         values = retention_values(Retention(keep=keep, days=days, hour=3, services=services))["RETENTION"]
         settings = self.folder / "settings"
         settings.write_text(values + f"DATA_PATH={self.folder / 'data'}\n")
         engine = self.folder / "bin/docker"
         engine.parent.mkdir(exist_ok=True)
-        deployed = "\n".join(mark for _, mark in self.marks)
-        marked = "\n".join(service for service, _ in self.marks)
-        engine.write_text(
-            f"#!/bin/sh\ncase $* in *'\"slipway.deployed\"}}}}') echo '{deployed}' ;; *) echo '{marked}' ;; esac\n"
-        )
+        engine.write_text(ENGINE)
         engine.chmod(0o755)
+        engine.with_name("docker.json").write_text(json.dumps(self.marks))
         script = self.folder / "retention"
         # Its own folder of the machine's is not for a test to make.
         script.write_text(SCRIPT.read_text().replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n"))
@@ -109,7 +186,7 @@ class Depot:
             "PATH": f"{engine.parent}:{os.environ['PATH']}",
         }
         return subprocess.run(
-            ["bash", str(script), "plan"], env=environment, capture_output=True, text=True, check=False
+            ["bash", str(script), "plan", *seen], env=environment, capture_output=True, text=True, check=False
         )
 
 
@@ -242,11 +319,15 @@ def test_two_that_stand_for_each_other_are_left_alone(depot: Depot) -> None:
     assert depot.plan(keep=1).gone == set()
 
 
-def test_what_is_deployed_stays_and_what_was_pushed_before_it(depot: Depot) -> None:
+def test_what_is_deployed_stays_and_what_served_before_it(depot: Depot) -> None:
     images = [depot.image("web", f"v{age}", days=age) for age in range(9, 0, -1)]
-    depot.marks = [("web", f"web@{images[2]} web-base@sha256:1"), ("web", f"web@{images[5]}")]
-    plan = depot.plan(keep=2, services=("web",))
-    # Of nine: the third and the sixth run, the second and the fifth were before them, the last two are new.
+    for image, age in zip(images, range(9, 0, -1), strict=True):
+        depot.mark("served", "web", f"web@{image}", days=age - 0.5)
+    depot.attempt("web", images[2])
+    depot.mark("deployed", "web", f"web@{images[5]}", "web-base@sha256:1")
+    depot.serve("web", images[5], "web-1")
+    plan = depot.plan(keep=2, services=ONE)
+    # Of nine: the third and the sixth are deployed, the second and the fifth were before them, the last two are new.
     assert plan.gone == {images[0], images[3], images[6]}
 
 
@@ -254,17 +335,153 @@ def test_a_deployed_platform_keeps_its_index(depot: Depot) -> None:
     part = depot.image("web", days=9)
     whole = depot.index("web", [part], "v1", days=9)
     depot.image("web", days=1)
-    depot.marks = [("web", f"web@{part}")]
-    assert whole not in depot.plan(keep=1, services=("web",)).gone
+    depot.deploy("web", part, "web-1")
+    assert whole not in depot.plan(keep=1, services=ONE).gone
 
 
-def test_nothing_goes_while_a_service_says_not_what_it_runs(depot: Depot) -> None:
+def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot: Depot) -> None:
+    """After updates that failed, however many."""
+    good, *bad = (depot.image("web", days=age) for age in (5, 4, 3, 2, 1))
+    depot.deploy("web", good, "web-1", "web-2", days=4.9)
+    for image, age in zip(bad, (3.9, 2.9, 1.9, 0.9), strict=True):
+        depot.attempt("web", image, days=age)
+    # As the timer has it: Pulumi removes the mark before the last one with the next update.
+    assert depot.plan(keep=1, services=TWO).gone == set(bad[:2])
+    # As `slip prune` has it, who saw every host: the last one is what the service is still to run.
+    seen = [f"web@{good}"]
+    plan = depot.plan(keep=1, services=TWO, seen=["--complete", *seen])
+    assert plan.gone == set(bad[:3])
+    assert plan.of("mark") == []
+    assert depot.plan(keep=1, services=TWO, seen=seen).gone == set(bad[:2])
+    # However many are kept.
+    assert depot.plan(keep=10, services=TWO).gone == set(bad[:2])
+    # The days are for all.
+    assert depot.plan(keep=1, days=5, services=TWO).gone == set()
+
+
+def test_the_last_mark_is_not_told_by_a_clock_that_was_wrong(depot: Depot) -> None:
+    good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
+    depot.deploy("web", good, "web-1", days=2.9)
+    depot.attempt("web", bad, days=1.9)
+    # A year ahead, when it was made.
+    depot.attempt("web", worse, days=-365)
+    assert depot.plan(keep=1, services=ONE, seen=["--complete"]).gone == set()
+
+
+def test_after_the_next_good_version_the_last_bad_one_goes(depot: Depot) -> None:
+    old, good, bad, better = (depot.image("web", days=age) for age in (4, 3, 2, 1))
+    for image, age in ((old, 3.9), (good, 2.9)):
+        depot.deploy("web", image, "web-1", days=age)
+    depot.attempt("web", bad)
+    depot.deploy("web", better, "web-1", days=0.9)
+    assert depot.plan(keep=2, services=ONE).gone == {old, bad}
+
+
+def test_each_host_keeps_what_it_serves(depot: Depot) -> None:
+    """A roll-out that ended between two hosts, and one that failed on the first."""
+    first, second, third = (depot.image("web", days=age) for age in (3, 2, 1))
+    depot.deploy("web", first, "web-1", "web-2", days=2.9)
+    depot.attempt("web", second)
+    depot.mark("served", "web", f"web@{second}", days=1.9)
+    depot.serve("web", second, "web-1", days=1.9)
+    depot.attempt("web", third)
+    assert depot.plan(keep=1, services=TWO).gone == set()
+    # The marks' times do not matter for that: a clock may have been wrong.
+    for mark in depot.marks:
+        if mark["Labels"].get("slipway.host") == "web-2":
+            mark["CreatedAt"] = "1970-01-01T00:00:00Z"
+    assert depot.plan(keep=1, services=TWO).gone == set()
+
+
+def test_what_was_pushed_before_the_first_mark_counts_as_before(depot: Depot) -> None:
+    """An older Slipway left no history: a version from then may have served."""
+    images = [depot.image("web", days=age) for age in (9, 8, 7, 6)]
+    depot.deploy("web", images[3], "web-1", days=5)
+    bad = depot.image("web", days=4)
+    depot.attempt("web", bad, days=4)
+    # A new tag of it makes it newer, and none the less from then.
+    depot.tag("web", "stable", images[0], days=3)
+    assert depot.plan(keep=2, services=ONE).gone == {images[1]}
+    assert depot.plan(keep=4, services=ONE).gone == set()
+    newest = depot.image("web", days=1)
+    depot.attempt("web", newest)
+    assert depot.plan(keep=4, services=ONE, seen=["--complete"]).gone == {bad}
+
+
+def test_other_repositories_keep_the_newest_pushed(depot: Depot) -> None:
+    images = [depot.image("team/app", days=age) for age in (3, 2, 1)]
+    depot.deploy("web", depot.image("web", days=5), "web-1", days=4)
+    assert depot.plan(keep=2, services=ONE).gone == {images[0]}
+
+
+def test_a_base_image_has_served_with_its_service(depot: Depot) -> None:
+    bases = [depot.image("web-base", days=age) for age in (3, 2, 1)]
+    apps = [depot.image("web", days=age) for age in (3, 2, 1)]
+    marks = [f"web@{app} web-base@{base}".split() for app, base in zip(apps, bases, strict=True)]
+    depot.mark("served", "web", *marks[0], days=2.9)
+    depot.mark("serving", "web", *marks[0], days=2.9, host="web-1")
+    depot.mark("deployed", "web", *marks[2])
+    assert depot.plan(keep=1, services=ONE).gone == {apps[1], bases[1]}
+
+
+def test_what_the_operator_saw_served_stays(depot: Depot) -> None:
+    """After an update that was interrupted between a switch and its mark, and two that failed after it."""
+    good, unmarked, bad = (depot.image("web", days=age) for age in (4, 3, 2))
+    depot.deploy("web", good, "web-1", "web-2", days=3.9)
+    for image, age in ((unmarked, 2.9), (bad, 1.9)):
+        depot.attempt("web", image, days=age)
+    # One failure after it, the mark of what it was to run is there yet.
+    assert depot.plan(keep=1, services=TWO).gone == set()
+    depot.attempt("web", depot.image("web", days=1), days=0.9)
+    seen = [f"web@{unmarked}", f"web@{good}"]
+    assert depot.plan(keep=1, services=TWO, seen=["--complete", *seen]).gone == {bad}
+    # That holds for this one run.
+    assert depot.plan(keep=1, services=TWO).gone == {unmarked}
+
+
+def test_a_repository_is_left_alone_while_a_host_serves_something_unknown(depot: Depot) -> None:
+    """A stack of the version before, after its first update with this one failed; or a host that is new."""
+    for repository in ("web", "web-base", "other"):
+        for age in (3, 2, 1):
+            depot.image(repository, days=age)
+    depot.mark("deployed", "web", "web@sha256:0", "web-base@sha256:0")
+    depot.serve("web", "sha256:0", "web-1")
+    plan = depot.plan(keep=1, services=TWO)
+    why = "nothing says yet what web serves on web-2"
+    assert sorted(plan.of("left")) == [["web", why], ["web-base", why]]
+    assert plan.total[:2] == [7, 2]
+    depot.serve("web", "sha256:0", "web-2")
+    assert depot.plan(keep=1, services=TWO).of("left") == []
+
+
+def test_marks_of_history_go_with_their_images(depot: Depot) -> None:
+    """But for the first, since when the history is known, and the last of each image that stays."""
+    images = [depot.image("web", days=age) for age in (9, 8, 7, 6)]
+    marks = [
+        depot.deploy("web", images[number], "web-1", days=age)
+        for number, age in ((0, 8.5), (1, 7.5), (2, 6.5), (3, 5.5), (2, 4), (3, 3))
+    ]
+    gone = depot.mark("served", "web", "web@sha256:0", days=5)
+    plan = depot.plan(keep=2, services=ONE)
+    assert plan.gone == set(images[:2])
+    assert {name for (name,) in plan.of("mark")} == {marks[1], marks[2], marks[3], gone}
+
+
+def test_the_mark_of_what_is_deployed_stays_whatever_the_registry_has(depot: Depot) -> None:
+    """Pulumi would make it again at each refresh."""
+    depot.image("web", days=9)
+    depot.deploy("web", "sha256:0", "web-1", days=8)
+    depot.deploy("web", "sha256:1", "web-1", days=7)
+    assert depot.plan(services=ONE).of("mark") == []
+
+
+def test_nothing_goes_while_a_service_has_no_mark(depot: Depot) -> None:
     for age in (3, 2, 1):
         depot.image("web", days=age)
-    depot.marks = [("web-2", "web@sha256:0")]
-    result = depot.run(services=("web", "web-2"))
+    depot.deploy("web-2", "sha256:0", "web-1")
+    result = depot.run(services=ONE | {"web-2": ["web-1"]})
     assert result.returncode == 7
-    assert "nobody says what web runs" in result.stderr
+    assert "nothing says what web runs, so no image is removed" in result.stderr
     assert "./slip up --refresh" in result.stderr
     assert result.stdout == ""
 

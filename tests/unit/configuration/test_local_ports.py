@@ -128,44 +128,52 @@ class TestIsHeld:
 
 class TestOccupied:
     def test_free_ports_are_no_problem_and_nobody_is_asked(self, engine: Engine) -> None:
-        assert occupied(stack_with_registry_on(free_port()), "local") == []
+        assert occupied(stack_with_registry_on(free_port()), "slipway", "local") == []
         assert engine.asked == []
 
     def test_the_stacks_own_port_is_no_problem(self, engine: Engine, listener: socket.socket) -> None:
         port = port_of(listener)
-        engine.containers = [container(1), container(port, slipway_stack="local")]
-        assert occupied(stack_with_registry_on(port), "local") == []
+        engine.containers = [container(1), container(port, slipway_project="slipway", slipway_stack="local")]
+        assert occupied(stack_with_registry_on(port), "slipway", "local") == []
 
     def test_another_stacks_port_is_one(self, engine: Engine, listener: socket.socket) -> None:
         port = port_of(listener)
         engine.containers = [container(port, "slipway-test-box", slipway_stack="test")]
-        (line,) = lines(occupied(stack_with_registry_on(port), "local"))
+        (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
         assert line.startswith(f"slipway:registry.port: the registry is to answer on 127.0.0.1:{port}, ")
         assert "the container slipway-test-box of the stack test holds that port" in line
         assert line.endswith(
             "End that, or set slipway:registry.port or slipway:platform.portOffset to another number."
         )
 
+    def test_another_projects_stack_of_the_same_name_is_one(
+        self, engine: Engine, listener: socket.socket
+    ) -> None:
+        port = port_of(listener)
+        engine.containers = [container(port, "box", slipway_project="other", slipway_stack="local")]
+        (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
+        assert "the container box of the stack local of the project other holds that port" in line
+
     def test_a_foreign_container_is_named(self, engine: Engine, listener: socket.socket) -> None:
         port = port_of(listener)
         engine.containers = [{"Names": None, "Labels": None, "Ports": None}, container(port, "postgres")]
-        (line,) = lines(occupied(stack_with_registry_on(port), "local"))
+        (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
         assert "and the container postgres holds that port" in line
 
     @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
     def test_a_program_is_named_with_its_process(self, engine: Engine, listener: socket.socket) -> None:
-        (line,) = lines(occupied(stack_with_registry_on(port_of(listener)), "local"))
+        (line,) = lines(occupied(stack_with_registry_on(port_of(listener)), "slipway", "local"))
         assert f"(process {os.getpid()}) holds that port" in line
 
     @pytest.mark.usefixtures("no_engine")
     def test_it_does_without_an_engine(self, listener: socket.socket) -> None:
-        assert len(occupied(stack_with_registry_on(port_of(listener)), "local")) == 1
+        assert len(occupied(stack_with_registry_on(port_of(listener)), "slipway", "local")) == 1
 
     def test_an_engine_elsewhere_has_ports_elsewhere(
         self, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:2376")
-        assert occupied(stack_with_registry_on(port_of(listener)), "local") == []
+        assert occupied(stack_with_registry_on(port_of(listener)), "slipway", "local") == []
 
     @pytest.mark.usefixtures("no_engine")
     def test_a_hosts_port_is_told_with_the_hosts_slot(self) -> None:
@@ -174,7 +182,7 @@ class TestOccupied:
         with socket.socket() as server:
             server.bind(("127.0.0.1", port))
             server.listen()
-            (line,) = lines(occupied(stack, "local"))
+            (line,) = lines(occupied(stack, "slipway", "local"))
         assert line.startswith(f"slipway:hosts.box.slot: HTTP of box is to answer on 127.0.0.1:{port}, and ")
 
 

@@ -1,0 +1,173 @@
+"""A stack that an older version of Slipway made stays as it is with this one: no change, and no request is lost."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import Result
+from tests.e2e.conftest import TOOLS_LIMIT, one_host_settings, take_down
+from tests.e2e.load import Load, greeting
+from tests.e2e.registry import Registry
+from tests.e2e.stack import REPOSITORY, Clone, Stack, docker, eventually
+from tests.e2e.traffic import Person
+
+OLD_COMMIT = "3925f52f9b1b8554c75a05e58d9636bf42cc88c6"
+"""The commit whose tree makes the stack. Each release moves it to the release before."""
+ALLOWED_CREATES: tuple[str, ...] = ()
+"""Patterns of the names of resources that the first `up` of this version creates. Every other change is a failure.
+
+A pattern that matches no created resource is a failure too: take it out once `OLD_COMMIT` has moved past the change.
+"""
+NO_CHANGES = () if ALLOWED_CREATES else ("--expect-no-changes",)
+"""Options for Pulumi to fail at any change by itself, as long as none is allowed."""
+HOST = "box"
+OFFSET, METRICS = 700, 5799
+APP = "own-app"
+"""The folder of the user's app: a part of the clone, and of no version of Slipway."""
+
+
+@pytest.fixture(scope="session")
+def old_commit() -> str:
+    """The older commit, if the history has it."""
+    found = subprocess.run(
+        ["git", "cat-file", "-e", f"{OLD_COMMIT}^{{commit}}"], cwd=REPOSITORY, capture_output=True
+    )
+    if found.returncode:
+        missing = (
+            f"this clone has no commit {OLD_COMMIT[:7]}, whose stack is upgraded here: clone the full history "
+            "(`git fetch --unshallow`; `fetch-depth: 0` in GitHub Actions)"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return OLD_COMMIT
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """A stack that the older version has brought up, in a clone that has this version now."""
+
+    stack: Stack
+    outputs: dict[str, Any] = field(repr=False)
+    """What the older version exported, secrets in clear text."""
+
+
+@pytest.fixture(scope="module")
+def upgrade(old_commit: str, machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrade]:
+    clone = Clone.make(tmp_path_factory.mktemp("upgrade"), old_commit)
+    _write_app(clone.root / APP)
+    clone.commit("The user's own app")
+    stack = Stack(clone, "e2e-upgrade")
+    stack.remove_traces()
+    stack.write_config(_settings())
+    secret = "printf a-token-of-the-service | pulumi config set --secret --path slipway:secrets.TOKEN"
+    try:
+        made = clone.start(*stack.in_prepared_shell(f"{secret} --stack {stack.name}")).wait(TOOLS_LIMIT)
+        assert made.status == 0, str(made)
+        stack.up(seconds=TOOLS_LIMIT)
+        # A change that the older version itself has left to do would look like one of the new version.
+        settled = stack.slip("preview", "--refresh", "--expect-no-changes")
+        assert settled.status == 0, str(settled)
+        outputs = stack.outputs()
+        clone.upgrade()
+        yield Upgrade(stack, outputs)
+    finally:
+        take_down(stack)
+
+
+def _settings() -> dict[str, Any]:
+    """One host with every kind of resource that a local stack can have."""
+    settings = one_host_settings()
+    settings["platform"]["portOffset"] = OFFSET
+    settings["hosts"] = {HOST: {"roles": ["registry", "build", "app"], "memory": 2048}}
+    settings["registry"] = {
+        "users": ["deploy"],
+        "metricsPort": METRICS,
+        "mirror": ["debian:12"],
+        "retention": {"keep": 3},
+        "clientCertificates": True,
+    }
+    settings["services"]["web"] |= {
+        "build": {"context": APP, "base": {"context": f"{APP}/base"}},
+        "memory": 128,
+        "env": {"LEVEL": "info"},
+        "secrets": ["TOKEN"],
+    }
+    return settings
+
+
+def _write_app(folder: Path) -> None:
+    """An app on a base image of its own, which no upgrade of Slipway changes."""
+    (folder / "base").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "tests/e2e/fixtures/tiny/server.pl", folder)
+    (folder / "base/Dockerfile").write_text("FROM debian:12\nRUN mkdir /own-app\n")
+    (folder / "Dockerfile").write_text(
+        'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY server.pl /own-app/\nCMD ["perl", "/own-app/server.pl"]\n'
+    )
+
+
+def _is_allowed(name: str, operations: set[str]) -> bool:
+    return operations == {"create"} and any(fnmatch(name, pattern) for pattern in ALLOWED_CREATES)
+
+
+def _check_changes(result: Result) -> None:
+    """Fail at any change that is not allowed, and at an allowed one that is missing."""
+    assert result.status == 0, str(result)
+    assert len(result.steps) > 40, f"the engine looked at hardly anything: {result}"
+    others = {name: done for name, done in result.changes.items() if not _is_allowed(name, done)}
+    assert not others, f"the new version changes {others}: {result}"
+    unused = [p for p in ALLOWED_CREATES if not any(fnmatch(name, p) for name in result.changes)]
+    assert not unused, f"nothing that matches {unused} of ALLOWED_CREATES is created: {result}"
+
+
+def _containers(stack: Stack) -> dict[str, str]:
+    """The id and the start of the host and of each container on it, by name."""
+    seen = "{{.Name}} {{.Id}} {{.State.StartedAt}}"
+    host = docker("inspect", "--format", seen, stack.container(HOST))
+    names = stack.on_host(HOST, "docker", "ps", "--format", "{{.Names}}").split()
+    inside = stack.on_host(HOST, "docker", "inspect", "--format", seen, *names)
+    return {line.partition(" ")[0]: line for line in [host, *inside.splitlines()]}
+
+
+def test_a_preview_of_the_new_version_shows_no_change(upgrade: Upgrade) -> None:
+    _check_changes(upgrade.stack.slip("preview", *NO_CHANGES))
+
+
+def test_a_preview_that_looks_at_what_is_there_shows_no_change(upgrade: Upgrade) -> None:
+    _check_changes(upgrade.stack.slip("preview", "--refresh", *NO_CHANGES))
+
+
+def test_an_up_changes_nothing_and_loses_no_request(upgrade: Upgrade) -> None:
+    stack, registry = upgrade.stack, Registry.of(upgrade.outputs)
+    images, containers, urls = registry.images(), _containers(stack), upgrade.outputs["serviceUrls"]["web"]
+    assert images
+    assert len(containers) == 4, containers  # the host; on it registry, proxy and app
+    person, load = Person(registry=registry), Load(*urls)
+    with load, person:
+        eventually("something is pushed", lambda: person.rounds > 1)
+        result = stack.up(*NO_CHANGES)
+        assert {greeting(url) for url in urls} == {"tiny version 1"}
+    load.check()
+    assert person.failures == []
+    assert person.refusals == []
+    _check_changes(result)
+    assert _containers(stack) == containers, "a container was replaced or restarted"
+    assert registry.lacks(images) == set()
+
+
+def test_outputs_stay_as_they_are(upgrade: Upgrade) -> None:
+    outputs = upgrade.stack.outputs()
+    # Names only: some of the values are secrets.
+    assert [key for key, value in upgrade.outputs.items() if outputs.get(key) != value] == []
+
+
+def test_nothing_is_left_to_do_afterwards(upgrade: Upgrade) -> None:
+    result = upgrade.stack.slip("preview", "--refresh", "--expect-no-changes")
+    assert result.status == 0, str(result)
