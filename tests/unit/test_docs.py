@@ -157,3 +157,10 @@ def test_the_links_lead_somewhere(page: Path) -> None:
 def test_each_page_is_in_the_site() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     assert {page.name for page in DOCS} <= set(re.findall(r"[\w-]+\.md", navigation))
+
+
+def test_the_page_that_an_error_names_has_what_it_says() -> None:
+    from cli.registry.docker_command import BY_HAND
+
+    page, heading = re.findall(r'(docs/\S+\.md), under "([^"]+)"', BY_HAND)[0]
+    assert f"\n## {heading}\n" in (ROOT / page).read_text()

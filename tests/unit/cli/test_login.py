@@ -370,7 +370,7 @@ def test_each_kind_of_engine_has_its_place(
 def test_an_engine_in_a_foreign_virtual_machine_is_refused() -> None:
     with pytest.raises(CommandError, match="virtual machine") as raised:
         docker_command.directory_of({"OperatingSystem": "Alpine Linux"}, "darwin", {}, HOME)
-    assert "README.md" in raised.value.remedy
+    assert "docs/login.md" in raised.value.remedy
 
 
 @pytest.mark.parametrize(
