@@ -3,7 +3,7 @@
 from typing import Any
 
 from plugins.bridge.naming import autoname
-from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of
+from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of, without_defaults
 from plugins.protocol.inputs import validate
 from plugins.protocol.properties import Properties, Unknown
 from plugins.protocol.server import Check, Checked, CheckFailure
@@ -12,8 +12,12 @@ _DEFAULTS = "__defaults"
 
 
 def check(request: Check, schema: Schema, resource: str) -> Checked:
-    """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give."""
-    news, generated = dict(request.news), False
+    """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give.
+
+    For what is in `ignore_changes`, Pulumi passes the completed inputs of the last update, `__defaults` included.
+    """
+    news: Properties = without_defaults(request.news)
+    generated = False
     failures = []
     named = schema.autonamed
     if named and news.get(named) is None:

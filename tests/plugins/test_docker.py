@@ -167,6 +167,17 @@ def test_each_change_is_named_with_its_path(changes: dict[str, Any], detailed: d
     assert difference.delete_before_replace is any("REPLACE" in kind for kind in detailed.values())
 
 
+def test_ignored_inputs_are_those_of_the_last_update() -> None:
+    """Pulumi puts the checked inputs from before in place of what it ignores."""
+    kind = "docker:index/volume:Volume"
+    given = {"name": "data", "labels": [{"label": "a", "value": "1"}]}
+    first = Docker().check(Check("urn", "data", kind, {}, given))
+    again = {"name": "data", "labels": first.inputs["labels"]}
+    second = Docker().check(Check("urn", "data", kind, first.inputs, again))
+    assert not second.failures
+    assert second.inputs == first.inputs
+
+
 def test_ignored_changes_are_none() -> None:
     diff = Diff(
         "urn", "full", CONTAINER_TYPE, "id", container_state(), container_inputs(securityOpts=["x"]), {}
