@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,6 +103,29 @@ def test_the_readme_shows_the_commands_of_each_day() -> None:
         "forget",
         "down",
     } <= shown
+
+
+def test_the_readme_shows_the_end_of_up(capsys: pytest.CaptureFixture[str]) -> None:
+    from cli import outputs
+    from cli.stack.config import StackConfig
+
+    state = {
+        "serviceUrls": {"web": ["http://127.0.0.1:8081/", "http://127.0.0.1:8082/"]},
+        "registryPublicAddress": "127.0.0.1:5000",
+    }
+    resources = [{"urn": "urn", "type": "pulumi:pulumi:Stack", "outputs": state}]
+    stack: Any = SimpleNamespace(
+        name="local",
+        option="",
+        edited_file=Path("Pulumi.local.yaml"),
+        config=StackConfig.read(ROOT / "cli/stack/local-stack.yaml", "slipway"),
+        deployment=lambda: {"resources": resources},
+    )
+    outputs.summary(stack)
+    # A terminal has frames in place of the colons.
+    without_frames = re.compile(r"[─:\s]")
+    printed = without_frames.sub("", capsys.readouterr().out)
+    assert printed in without_frames.sub("", (ROOT / "README.md").read_text())
 
 
 @cache
