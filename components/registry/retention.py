@@ -62,9 +62,8 @@ def deployed_mark(
 ) -> docker.Volume:
     """The mark of what a service is to run, made before its first container of these images starts.
 
-    It protects images that hosts are about to pull. The mark before it goes last in an update that succeeds, and
-    first in the update after one that failed. So it says nothing about the images that hosts still serve then;
-    `serving_mark` does.
+    It protects images that hosts are about to pull. After an update that failed, the mark before it waits for
+    Pulumi's next deletions, whatever the hosts serve by then. `serving_mark` says that.
 
     Args:
         service: the service's name.
@@ -87,7 +86,7 @@ def serving_mark(
 ) -> docker.Volume:
     """The mark of what a service serves on one host, made once the host's proxy has moved to it.
 
-    An update that fails on the host does not reach this mark, so the mark before it stays, however many updates fail.
+    An update that fails on the host does not reach this mark, so the one before it stays.
 
     Args:
         service: the service's name.

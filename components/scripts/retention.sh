@@ -97,8 +97,8 @@ deployed() {
   } | tr -s ' ' '\n' | sed -n '/@/p'
 }
 
-# After failed updates a service has the mark of the last version and of the one before it. That one counts too, since an
-# interrupted update may have moved a host to it without a mark; but not where every host was seen.
+# After failed updates a service has a mark of each version since the last update that ended well. They all count, since an
+# interrupted update may have moved a host without a mark of that; but where every host was seen, only the last one does.
 wanted() {
   inspect slipway.deployed | awk -v places="$PLACES" -v complete="$(grep -cx -e --complete "$seen" 2>/dev/null || true)" \
     -v now="$(date +%s)" '

@@ -35,8 +35,11 @@ def docker(*arguments: str, check: bool = True) -> str:
     return result.stdout.strip()
 
 
-def _copy_working_tree(folder: Path) -> None:
-    """Copy the working tree as it is, uncommitted changes included."""
+def _copy_working_tree(folder: Path) -> set[str]:
+    """Copy the working tree as it is, uncommitted changes included. Returns the names of its files.
+
+    A file that has the same content already stays, with its mode, as git leaves it: images depend on modes too.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -44,10 +47,19 @@ def _copy_working_tree(folder: Path) -> None:
         text=True,
         check=True,
     ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, folder / name, follow_symlinks=False)
+    names = {name for name in listed.split("\0") if name and (REPOSITORY / name).is_file()}
+    for name in names:
+        source, target = REPOSITORY / name, folder / name
+        if not (target.is_file() and _as_git_sees(source) == _as_git_sees(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    return names
+
+
+def _as_git_sees(path: Path) -> tuple[bool, bool, bytes]:
+    """What git records of a file: whether it is a link, whether it can be run, and its content."""
+    return path.is_symlink(), os.access(path, os.X_OK), path.read_bytes()
 
 
 def _without_ciphertext(value: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +95,10 @@ class Clone:
         root.mkdir()
         if commit:
             archive = subprocess.run(
-                ["git", "archive", commit], cwd=REPOSITORY, capture_output=True, check=True
+                ["git", "-c", "tar.umask=user", "archive", commit],
+                cwd=REPOSITORY,
+                capture_output=True,
+                check=True,
             ).stdout
             subprocess.run(["tar", "--extract"], cwd=root, input=archive, check=True)
         else:
@@ -102,10 +117,9 @@ class Clone:
 
         What git does not know stays, and so does what the user has committed.
         """
-        for name in self.git("ls-tree", "-r", "-z", "--name-only", VERSION).split("\0"):
-            if name:
-                (self.root / name).unlink()
-        _copy_working_tree(self.root)
+        before = set(filter(None, self.git("ls-tree", "-r", "-z", "--name-only", VERSION).split("\0")))
+        for name in before - _copy_working_tree(self.root):
+            (self.root / name).unlink()
         self.commit("The new version")
 
     @cached_property

@@ -76,14 +76,16 @@ class Depot:
         return history
 
     def attempt(self, service: str, digest: str, *, days: float = 0) -> None:
-        """What an update to an image leaves if no host gets healthy: its mark, and the one before it at most."""
-        before = [
+        """What an update to an image leaves if no host gets healthy: its mark, and those before it."""
+        self.mark("deployed", service, f"{service}@{digest}", days=days)
+
+    def lose(self, *digests: str) -> None:
+        """Let the marks be gone that say that a service is to run these images."""
+        self.marks = [
             mark
             for mark in self.marks
-            if mark["Labels"]["slipway.service"] == service and "slipway.deployed" in mark["Labels"]
+            if not any(mark["Labels"].get("slipway.deployed", "").endswith(digest) for digest in digests)
         ]
-        self.marks = [mark for mark in self.marks if mark not in before[:-1]]
-        self.mark("deployed", service, f"{service}@{digest}", days=days)
 
     def serve(self, service: str, digest: str, host: str, *, days: float = 0) -> None:
         """Let a host serve an image."""
@@ -345,14 +347,17 @@ def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot:
     depot.deploy("web", good, "web-1", "web-2", days=4.9)
     for image, age in zip(bad, (3.9, 2.9, 1.9, 0.9), strict=True):
         depot.attempt("web", image, days=age)
-    # As the timer has it: Pulumi removes the mark before the last one with the next update.
-    assert depot.plan(keep=1, services=TWO).gone == set(bad[:2])
+    # As the timer has it: their marks stay until an update ends well.
+    assert depot.plan(keep=1, services=TWO).gone == set()
     # As `slip prune` has it, who saw every host: the last one is what the service is still to run.
     seen = [f"web@{good}"]
     plan = depot.plan(keep=1, services=TWO, seen=["--complete", *seen])
     assert plan.gone == set(bad[:3])
     assert plan.of("mark") == []
-    assert depot.plan(keep=1, services=TWO, seen=seen).gone == set(bad[:2])
+    assert depot.plan(keep=1, services=TWO, seen=seen).gone == set()
+    # What serves does not depend on the mark by which it was deployed.
+    depot.lose(good, *bad[:2])
+    assert depot.plan(keep=1, services=TWO).gone == set(bad[:2])
     # However many are kept.
     assert depot.plan(keep=10, services=TWO).gone == set(bad[:2])
     # The days are for all.
@@ -425,16 +430,17 @@ def test_a_base_image_has_served_with_its_service(depot: Depot) -> None:
 
 
 def test_what_the_operator_saw_served_stays(depot: Depot) -> None:
-    """After an update that was interrupted between a switch and its mark, and two that failed after it."""
+    """After an update that was interrupted between a switch and its mark, and one that failed after it."""
     good, unmarked, bad = (depot.image("web", days=age) for age in (4, 3, 2))
     depot.deploy("web", good, "web-1", "web-2", days=3.9)
     for image, age in ((unmarked, 2.9), (bad, 1.9)):
         depot.attempt("web", image, days=age)
-    # One failure after it, the mark of what it was to run is there yet.
+    # The timer has the mark of what it was to run.
     assert depot.plan(keep=1, services=TWO).gone == set()
-    depot.attempt("web", depot.image("web", days=1), days=0.9)
     seen = [f"web@{unmarked}", f"web@{good}"]
-    assert depot.plan(keep=1, services=TWO, seen=["--complete", *seen]).gone == {bad}
+    assert depot.plan(keep=1, services=TWO, seen=["--complete", *seen]).gone == set()
+    depot.lose(unmarked)
+    assert depot.plan(keep=1, services=TWO, seen=seen).gone == set()
     # That holds for this one run.
     assert depot.plan(keep=1, services=TWO).gone == {unmarked}
 
