@@ -1,4 +1,4 @@
-"""Reads a Slipway stack's outputs, as a dashboard or a DNS zone in a project of its own would."""
+"""Reads a Slipway stack's outputs. A dashboard or a DNS zone in another project would do the same."""
 
 import pulumi
 
@@ -12,5 +12,5 @@ pulumi.export(
         lambda hosts: sorted(name for name, host in hosts.items() if "app" in host["roles"])
     ),
 )
-# Secrets stay secret on this side, too.
+# A secret output stays secret in this project, too.
 pulumi.export("registryPasswords", slipway.require_output("registryPasswords"))

@@ -1,0 +1,74 @@
+"""Every output of a stack, its type as a reader of the stack gets it, and its meaning.
+
+`docs/outputs.md` is generated from this module, and a test holds it against the program's outputs.
+"""
+
+from typing import Annotated, Literal
+
+from typing_extensions import TypedDict
+
+SECRET = "secret"  # noqa: S105 - a marker, not a secret
+"""Marks an output that is secret in the state."""
+
+
+class HostOutputs(TypedDict):
+    """One host."""
+
+    address: Annotated[str, "where you reach the host"]
+    privateAddress: Annotated[str, "where the stack's other hosts reach it"]
+    roles: Annotated[list[str], "what the host does"]
+    sshPort: Annotated[int, "TCP port of its SSH server"]
+    sshUser: Annotated[str, "the user who logs in there"]
+    sshHostKey: Annotated[str, "its SSH host key, as in `known_hosts`"]
+    enginePort: Annotated[int, "TCP port of its Docker Engine"]
+
+
+class StackOutputs(TypedDict):
+    """A stack's outputs."""
+
+    serviceUrls: Annotated[dict[str, list[str]], "for each service, its URL on each host"]
+    serviceHosts: Annotated[
+        dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
+    ]
+    serviceDomains: Annotated[
+        dict[str, str], "for each service that has one, the name by which the proxy knows it"
+    ]
+    serviceHealthPaths: Annotated[dict[str, str], "for each service, the path of its health check"]
+    images: Annotated[dict[str, str], "for each service, its image by digest"]
+    mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
+    registryAddress: Annotated[
+        str, "`host:port` of the registry, as the hosts call it: the first part of image names"
+    ]
+    registryPublicAddress: Annotated[str, "`host:port` of the registry, as you reach it"]
+    registryCaCertificate: Annotated[
+        str,
+        "the authority to trust for the registry, PEM; two during a CA rotation; empty if every machine trusts it, "
+        "and with plain HTTP",
+    ]
+    registryMode: Annotated[
+        Literal["own", "insecure", "external"],
+        "`own`: the stack's registry, behind TLS; `insecure`: the same over plain HTTP; `external`: someone else's",
+    ]
+    registryMetricsUrl: Annotated[
+        str, "where the registry's metrics are; empty without `registry.metricsPort`"
+    ]
+    registryAccounts: Annotated[list[str], "names of the registry's accounts"]
+    registryPasswords: Annotated[dict[str, str], SECRET, "for each account, its password"]
+    registryClientCertificates: Annotated[
+        dict[str, str],
+        "for each account, the certificate that it shows the registry, PEM; empty without "
+        "`registry.clientCertificates`",
+    ]
+    registryClientKeys: Annotated[dict[str, str], SECRET, "the keys of these certificates, PEM"]
+    registryCaGeneration: Annotated[
+        int, "the generation of the registry's authority that all hosts trusted when an `up` last succeeded"
+    ]
+    engineCaGeneration: Annotated[int, "the same for the engines' authority"]
+    hosts: Annotated[dict[str, HostOutputs], "for each host, how to reach it"]
+    sshPrivateKey: Annotated[str, SECRET, "the key that logs in to the hosts"]
+    engineEndpoints: Annotated[dict[str, str], "for each host, its Docker Engine's address"]
+    engineCaCertificate: Annotated[str, "the authority of the engines' certificates, PEM"]
+    engineClientCertificate: Annotated[str, "the client certificate that the engines accept, PEM"]
+    engineClientKey: Annotated[str, SECRET, "the key of that certificate, PEM"]
+    platform: Annotated[Literal["local", "aws"], "the platform's kind"]
+    stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]

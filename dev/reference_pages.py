@@ -1,0 +1,129 @@
+"""Writes the parts of `docs/` that are generated from the code: commands, configuration and outputs.
+
+    python -m dev.reference_pages
+
+Each page has text by hand around the part between the two markers. A unit test fails while a page is not current.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from typing_extensions import is_typeddict
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+BEGIN = "<!-- generated from the code by `python -m dev.reference_pages`: do not edit below -->\n"
+END = "<!-- end of the generated part -->\n"
+
+
+def commands() -> str:
+    """Every command of `slip`: its help, its usage and its options."""
+    import typer.main
+
+    from cli.app import EPILOGUE, app
+
+    root: Any = typer.main.get_command(app)
+    parts = [EPILOGUE]
+    for names, command in _leaves(root, ()):
+        title = " ".join(names)
+        context = command.context_class(command, info_name=title)
+        arguments: list[str] = []
+        rows: list[tuple[str, str]] = []
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                name = (parameter.metavar or parameter.name).upper()
+                arguments.append(name if parameter.required else f"[{name}]")
+                rows.append((f"`{name}`", parameter.help))
+            elif record := parameter.get_help_record(context):
+                option = record[0].replace("<str>", parameter.name.upper())
+                rows.append((f"`{option}`", record[1].replace("  [", " [")))
+        usage = " ".join(["./slip", title, "[OPTIONS]", *arguments])
+        parts += [f"## {title}", f"```\n{usage}\n```", command.help]
+        if rows:
+            parts.append(_table(("option", "meaning"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _leaves(command: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The commands that do something, with the names that lead to them."""
+    subcommands = getattr(command, "commands", None)
+    if subcommands is None:
+        yield names, command
+        return
+    for name, subcommand in sorted(subcommands.items()):
+        yield from _leaves(subcommand, (*names, name))
+
+
+def configuration() -> str:
+    """Every setting, in one table for each group."""
+    from configuration import reference
+
+    return reference.markdown()
+
+
+def outputs() -> str:
+    """Every output, and what a host says in `hosts`."""
+    from components.output_reference import HostOutputs, StackOutputs
+
+    return f"{_outputs(StackOutputs)}\n\n## hosts\n\nEach host in `hosts` has:\n\n{_outputs(HostOutputs)}\n"
+
+
+def _outputs(described: type) -> str:
+    rows = []
+    for name, annotation in get_type_hints(described, include_extras=True).items():
+        kind, *marks, meaning = get_args(annotation)
+        rows.append((f"`{name}`", ", ".join([_kind(kind), *marks]), meaning))
+    return _table(("key", "kind", "meaning"), rows)
+
+
+def _kind(kind: Any) -> str:
+    if kind in {str, int, bool}:
+        return {str: "text", int: "number", bool: "`true` or `false`"}[kind]
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{word}`" for word in arguments)
+    if get_origin(kind) is list:
+        return f"list of {_kind(arguments[0])}"
+    if get_origin(kind) is dict:
+        return f"map of {_kind(arguments[1])}"
+    if is_typeddict(kind):
+        return "host"
+    raise TypeError(f"an output of a type without a name for readers: {kind}")
+
+
+def _table(columns: tuple[str, ...], rows: Any) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "configuration.md": configuration,
+    "outputs.md": outputs,
+}
+"""The pages with a generated part, and what makes that part."""
+
+
+def current(name: str) -> str:
+    """A page as it should be: its text by hand, with the generated part made anew.
+
+    Raises:
+        ValueError: the page lacks a marker.
+    """
+    before, begin, rest = (DOCS / name).read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(
+            f"docs/{name} lacks a marker of its generated part: {(BEGIN if not begin else END)!r}"
+        )
+    return f"{before}{BEGIN}\n{PAGES[name]()}\n{END}{after}"
+
+
+def main() -> None:
+    """Write the pages."""
+    for name in PAGES:
+        (DOCS / name).write_text(current(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
