@@ -22,10 +22,10 @@ from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
 from components.registry.accounts import htpasswd
-from components.registry.own import IMAGE
 from tests.e2e.pushing import Client
 from tests.e2e.registry import Registry
 from tests.e2e.registry_load import LAYER, RegistryLoad
+from well_known import REGISTRY_IMAGE
 
 TARGET = 2.0
 """Most that the same load may take with the stack's registry, in times of the bare one with the same TLS and accounts:
@@ -89,7 +89,7 @@ def _measure(client: Callable[[], Client], seconds: int, say: Say) -> tuple[floa
 
 def _program(folder: Path) -> Path:
     """The program of the image that the stack runs."""
-    container = _read("docker", "create", IMAGE)
+    container = _read("docker", "create", REGISTRY_IMAGE)
     try:
         _read("docker", "cp", f"{container}:/bin/registry", str(folder))
     finally:

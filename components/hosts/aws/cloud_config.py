@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from components import script
 from configuration.aws import Distribution
-
-INSTALL_ENGINE = "/usr/local/lib/slipway/install-engine"
-"""Where a host has scripts/install-engine.sh, if its engine's version is pinned."""
+from well_known import INSTALL_SCRIPT_PATH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +45,8 @@ def cloud_config(args: CloudConfigArgs) -> str:
     }
     if pinned:
         config["write_files"] = [
-            {"path": INSTALL_ENGINE, "permissions": "0755", "content": script.text("install-engine.sh")}
+            {"path": INSTALL_SCRIPT_PATH, "permissions": "0755", "content": script.text("install-engine.sh")}
         ]
-        config["runcmd"] = [[INSTALL_ENGINE, args.engine_version]]
+        config["runcmd"] = [[INSTALL_SCRIPT_PATH, args.engine_version]]
     # JSON is YAML, and no value can be mistaken for another kind.
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

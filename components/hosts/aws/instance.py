@@ -9,9 +9,10 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from components import script
-from components.host import REGISTRY_DATA_PATH, Host
+from components.host import Host
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
 from configuration.aws import Architecture, Distribution
+from well_known import REGISTRY_DATA_PATH
 
 DEVICE = "/dev/sdf"
 """The name by which the data volume is attached, which Xen keeps. NVMe has its own: see scripts/mount-data.sh."""
@@ -138,23 +139,23 @@ class AwsHost(pulumi.ComponentResource):
             dns_names=[name, *args.dns_names],
             ip_addresses=[address, *addresses] if args.public else addresses,
             resource=instance,
-            birth=instance.id,
+            machine_id=instance.id,
         )
         patience = f"{args.boot_seconds}s"
-        boot = script.on_host(
+        boot = script.remote_command(
             f"{name}-boot",
             host,
             "wait-for-boot.sh",
-            {"BIRTH": host.birth, "KIND": args.instance_type},
+            {"MACHINE_ID": host.machine_id, "KIND": args.instance_type},
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=reachable,
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
-                # There is nothing to undo, so nobody need be there for it.
+                # Deleting it needs no command on the host, which may be down.
                 retain_on_delete=True,
             ),
         )
-        self.host = dataclasses.replace(host, ready=[boot], ends_with=boot)
+        self.host = dataclasses.replace(host, ready=[boot], deleted_with=boot)
         self.register_outputs({"address": address})
 
     def mount(self, name: str, volume: aws.ebs.Volume, size_gib: int) -> None:
@@ -166,9 +167,9 @@ class AwsHost(pulumi.ComponentResource):
             instance_id=self.instance.id,
             volume_id=volume.id,
             # It goes with the machine, which unmounts it as it shuts down. Detached before, it would be torn off.
-            opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
         )
-        mounted = script.on_host(
+        mounted = script.remote_command(
             f"{name}-mount",
             host,
             "mount-data.sh",

@@ -15,7 +15,7 @@ from cli.running import disk, ssh
 from cli.running.disk import Disk
 from cli.running.ssh import Said
 from cli.verify.checks import CHECKS, Failed, Running, Warned
-from components.host import REGISTRY_DATA_PATH
+from well_known import REGISTRY_DATA_PATH
 
 PLAN = (
     "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from components.script import SCRIPTS, assignments
+from components import script as scripts
+from components.script import assignments
 
 DATA = "/srv/data"
 ENGINE_VALUES = (
-    *("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
+    *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
 )
 """What engine.sh is given."""
@@ -31,7 +32,7 @@ class Machine:
 
     def run(self, script: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Runs a script as hosts get it, with this folder in place of `/`."""
-        text = (SCRIPTS / script).read_text().replace("patience=120", "patience=1")
+        text = scripts.text(script).replace("patience=120", "patience=1")
         for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
             (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
             text = text.replace(folder, f"{self.root}{folder}")
@@ -44,6 +45,12 @@ class Machine:
             check=False,
             timeout=30,
         )
+
+    def installed(self, script: str) -> Path:
+        """A script as hosts have it in a file."""
+        path = self.root / script
+        path.write_text(scripts.text(script))
+        return path
 
     @property
     def called(self) -> list[str]:
@@ -156,7 +163,7 @@ class TestWaitForBoot:
         log = machine.root / "var/log/cloud-init.log"
         log.parent.mkdir(parents=True)
         log.write_text("x - util.py[WARNING]: Failed to install docker.io\nx - util.py[DEBUG]: nothing\n")
-        return machine.run("wait-for-boot.sh", {"BIRTH": "i-1", "KIND": "t3.small"})
+        return machine.run("wait-for-boot.sh", {"MACHINE_ID": "i-1", "KIND": "t3.small"})
 
     def test_a_boot_that_went_well_says_nothing(self, machine: Machine) -> None:
         result = self.run(machine, 0)
@@ -181,7 +188,7 @@ class TestInstallEngine:
     def test_the_version_that_is_there_is_left_alone(self, machine: Machine) -> None:
         machine.command("dockerd", 'echo "Docker version 28.5.2, build abc"')
         machine.command("apt-get", "exit 1")
-        text = (SCRIPTS / "install-engine.sh").read_text()
+        text = scripts.text("install-engine.sh")
         result = subprocess.run(
             ["/bin/bash", "-s", "28.5.2"],
             input=text,
@@ -200,11 +207,13 @@ class TestSweep:
         """The commands that a host runs which is born like this."""
         machine.command("docker", 'case "$*" in *" --filter "*) echo "one-of-${!###*=}" ;; esac')
         (machine.root / "called").write_text("")
-        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
         text = functions.replace("/var/lib/docker/", f"{machine.root}/")
         subprocess.run(
             ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"BIRTH": birth}) + text + "sweep\n",
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"MACHINE_ID": birth})
+            + text
+            + "sweep\n",
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             text=True,
             check=True,
@@ -226,7 +235,7 @@ class TestHeldNames:
     OWN = "127.0.0.1 localhost\n172.19.0.2 proxy\n"
 
     def call(self, *calls: str) -> None:
-        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
         text = "\n".join([functions, *calls])
         subprocess.run(
             ["/bin/bash", "-s"],
@@ -293,7 +302,7 @@ class TestSwitch:
             esac""",
         )
         return subprocess.run(
-            ["/bin/bash", SCRIPTS / "switch.sh", *self.ARGUMENTS.split()],
+            ["/bin/bash", machine.installed("switch.sh"), *self.ARGUMENTS.split()],
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -343,7 +352,7 @@ class TestSwitch:
             esac""",
         )
         return subprocess.run(
-            ["/bin/bash", SCRIPTS / "switch.sh", "--serving"],
+            ["/bin/bash", machine.installed("switch.sh"), "--serving"],
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.registry.external import _mistake
+from components.registry_access import _mistake
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
 from well_known import state_id
 
@@ -331,12 +331,12 @@ def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
 
 
 def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {
+    others = {
         "registryPublicAddress": "203.0.113.7:5000",
         "registryCaCertificate": "the other's CA",
         "registryMode": "own",
     }
-    monkeypatch.setattr("components.registry.external.outputs_of", {"organization/slipway/base": told}.get)
+    monkeypatch.setattr("components.registry_access.outputs_of", {"organization/slipway/base": others}.get)
     external = {"stack": "organization/slipway/base", "username": "guest"}
     program = run(json.dumps({**EXTERNAL, "registry": {"external": external}}))
     assert program.outputs["images"] == {"web": "203.0.113.7:5000/web@sha256:web-image"}
@@ -345,24 +345,32 @@ def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("outputs", "mistake"),
     [
-        ({}, "does not tell registryPublicAddress"),
-        ({"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"}, "no host of this stack reaches"),
-        ({"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"}, "behind TLS"),
+        ({}, "it has no output registryPublicAddress"),
+        (
+            {"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"},
+            "which the hosts of this stack cannot reach",
+        ),
+        (
+            {"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"},
+            "no registry of its own with TLS",
+        ),
         (
             {
                 "registryPublicAddress": "203.0.113.7:5000",
                 "registryMode": "own",
                 "registryClientCertificates": {"hosts": "a certificate"},
             },
-            "asks its clients for certificates",
+            "requires client certificates",
         ),
     ],
 )
-def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str], said: str) -> None:
-    whole = {"registryCaCertificate": "", **told} if told else {}
-    assert said in _mistake(whole)
+def test_another_stack_whose_registry_cannot_be_used_is_refused(
+    outputs: dict[str, str], mistake: str
+) -> None:
+    whole = {"registryCaCertificate": "", **outputs} if outputs else {}
+    assert mistake in _mistake(whole)
 
 
 def test_copies_of_base_images_are_what_builds_stand_on(program: Program) -> None:

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from components.registry.retention import Retention, retention_values
-from tests.unit.program import ROOT
+from components.script import text as script_text
 
-SCRIPT = ROOT / "components/scripts/retention.sh"
 DAY = 86_400
 ENGINE = rf"""#!{sys.executable} -S
 import json, re, sys
@@ -179,8 +178,10 @@ class Depot:
         engine.with_name("docker.json").write_text(json.dumps(self.marks))
         script = self.folder / "retention"
         # Its own folder of the machine's is not for a test to make.
-        script.write_text(SCRIPT.read_text().replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n"))
-        (self.folder / "retention.awk").write_text(SCRIPT.with_suffix(".awk").read_text())
+        script.write_text(
+            script_text("retention.sh").replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n")
+        )
+        (self.folder / "retention.awk").write_text(script_text("retention.awk"))
         environment = os.environ | {
             "SLIPWAY_RETENTION": str(settings),
             "PATH": f"{engine.parent}:{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""A new generation of an authority takes over in two updates; where it stands depends on how the last one ended."""
+"""CA rotation: a new generation replaces the old one in two updates; the last outputs say which is next."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pulumi
 import pytest
 
-from components import ca_rotation as generations
-from components.ca_rotation import Takeover, takeovers
+from components import previous_outputs
+from components.ca_rotation import Rotation, rotations
 from tests.unit.program import Program, Secret, run
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -41,7 +41,7 @@ FIRST = {"engineCaGeneration": 1, "registryCaGeneration": 1}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "outputs", "finished", "predecessor"),
+    ("desired", "outputs", "finished", "predecessor"),
     [
         (1, {}, None, None),
         (3, {}, None, None),
@@ -54,17 +54,17 @@ FIRST = {"engineCaGeneration": 1, "registryCaGeneration": 1}
     ],
 )
 def test_a_generation_stays_beside_the_next_until_an_update_has_ended_well(
-    wanted: int, outputs: Mapping[str, object], finished: int | None, predecessor: int | None
+    desired: int, outputs: Mapping[str, object], finished: int | None, predecessor: int | None
 ) -> None:
-    takeover = takeovers({"engine": 1, "registry": wanted}, outputs)["registry"]
-    assert takeover == Takeover(wanted, finished)
-    assert takeover.predecessor == predecessor
+    rotation = rotations({"engine": 1, "registry": desired}, outputs)["registry"]
+    assert rotation == Rotation(desired, finished)
+    assert rotation.predecessor == predecessor
 
 
 def test_every_step_that_hosts_cannot_follow_is_refused_at_once() -> None:
     before = {"engineCaGeneration": 2, "registryCaGeneration": 3}
     with pytest.raises(pulumi.RunError) as refused:
-        takeovers({"engine": 1, "registry": 5}, before)
+        rotations({"engine": 1, "registry": 5}, before)
     said = str(refused.value)
     assert "slipway:certificates.engineCaGeneration = 1: lower than 2" in said
     assert "Set 2, or 3 for a new one." in said
@@ -207,11 +207,11 @@ class TestReadingAStateThatIsBeingWritten:
 
     def test_it_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self._failing(monkeypatch, 3, "invoke failed: failed to load checkpoint: EOF")
-        assert generations.outputs_of("o/p/s") == {"engineCaGeneration": 2}
+        assert previous_outputs.outputs_of("o/p/s") == {"engineCaGeneration": 2}
         assert asked == ["o/p/s"] * 4
 
     def test_another_failure_is_said_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self._failing(monkeypatch, 1, "no access")
         with pytest.raises(Exception, match="no access"):
-            generations.outputs_of("o/p/s")
+            previous_outputs.outputs_of("o/p/s")
         assert len(asked) == 1
