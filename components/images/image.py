@@ -55,7 +55,7 @@ class AppImage(pulumi.ComponentResource):
         else:
             below = _Step.of(f"{name}-base", base, args.platform)
             reference = self._image(f"{name}-base", args, below)
-            # The reference of the base image is known after its push only; its tag names the same content, and is known.
+            # The reference of the base image is unknown before its push; its tag names the same content, and is known.
             step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
             self.references = [self.reference, reference]
