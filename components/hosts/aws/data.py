@@ -1,4 +1,4 @@
-"""The registry's data: a volume of its own, and its daily snapshots."""
+"""The registry's data: a separate volume, and its daily snapshots."""
 
 import json
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ import pulumi
 import pulumi_aws as aws
 
 SCHEDULE = "cron(0 3 * * ? *)"
-"""When snapshots are made: daily at 3:00 UTC, when few people push."""
+"""The time of snapshots: daily at 3:00 UTC, when few people push."""
 BACKUP_POLICY = "arn:{partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"
-"""What AWS Backup needs to make snapshots: AWS's own policy for it."""
+"""AWS's own policy that lets AWS Backup make snapshots."""
 
 
 def partition_of(region: str) -> str:
-    """Which of AWS's separate clouds a region is in: the second part of every ARN there."""
+    """The partition of a region: the second part of its ARNs."""
     prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
     return next((name for prefix, name in prefixes.items() if region.startswith(prefix)), "aws")
 
 
 def refuse_shrinking(args: pulumi.ResourceHookArgs) -> None:
-    """Ends the update, or its preview, where a volume is to get smaller, which EC2 cannot do.
+    """Refuse to shrink a volume, which EC2 cannot do: a hook of an update and of its preview.
 
     Raises:
-        pulumi.RunError: naming the setting, and the volume's size.
+        pulumi.RunError: names the setting and the volume's size.
 
     """
     old, new = ((inputs or {}).get("size") for inputs in (args.old_inputs, args.new_inputs))
@@ -40,15 +40,15 @@ class RegistryVolumeArgs:
     label: str
     """Its name in AWS's console."""
     zone: pulumi.Input[str]
-    """The zone of the registry's host: a volume does not leave its zone."""
+    """The zone of the registry's host: a volume cannot leave its zone."""
     size_gib: int
-    """Its size."""
+    """Its size, GiB."""
     protect: bool
     """Whether Pulumi refuses to delete it."""
 
 
 class RegistryVolume(pulumi.ComponentResource):
-    """An encrypted volume that outlives the registry's host."""
+    """An encrypted volume that stays when the registry's host is replaced."""
 
     volume: aws.ebs.Volume
     """The volume."""
@@ -68,7 +68,7 @@ class RegistryVolume(pulumi.ComponentResource):
                 parent=self,
                 protect=args.protect,
                 retain_on_delete=args.protect,
-                # A host that moved to another zone is told so by EC2; an empty new volume would be worse.
+                # EC2 refuses to attach it to a host in another zone. An empty new volume would lose the images.
                 ignore_changes=["availabilityZone"],
                 hooks=pulumi.ResourceHookBinding(before_update=[_never_smaller()]),
             ),
@@ -84,22 +84,22 @@ def _never_smaller() -> pulumi.ResourceHook:
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotsArgs:
-    """What snapshots are made of."""
+    """What snapshots are made from."""
 
     label: str
     """The first part of names."""
     region: str
-    """The region; IAM's names are the whole account's."""
+    """The region, for names in IAM, which all regions share."""
     volume: aws.ebs.Volume
     """The volume."""
     days: int
-    """How long each is kept."""
+    """Days to keep each snapshot."""
     protect: bool
-    """Whether they stay where the stack goes."""
+    """Whether the snapshots stay when the stack is deleted."""
 
 
 class Snapshots(pulumi.ComponentResource):
-    """Daily snapshots of a volume by AWS Backup, each kept for some days."""
+    """Daily snapshots of a volume by AWS Backup, each kept for a number of days."""
 
     def __init__(self, name: str, args: SnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:hosts:Snapshots", name, None, opts)
@@ -132,7 +132,7 @@ class Snapshots(pulumi.ComponentResource):
         vault = aws.backup.Vault(
             f"{name}-vault",
             name=args.label,
-            # A vault that is not empty could not be deleted otherwise.
+            # Without it a vault that has snapshots cannot be deleted.
             force_destroy=not args.protect,
             tags=tags,
             opts=child,
