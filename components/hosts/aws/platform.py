@@ -9,11 +9,13 @@ import pulumi_tls as tls
 
 from components.host import Host
 from components.hosts.aws.catalogue import Catalogue, check_placement, zones_for
-from components.hosts.aws.data import RegistryVolume, RegistryVolumeArgs, Snapshots, SnapshotsArgs
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import DEFAULT_CIDR, AwsNetwork, AwsNetworkArgs
+from components.hosts.aws.provider import make_provider
+from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
+from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
 from configuration.platform_checks import OWN_SUBNETS
 from configuration.settings import StackSettings
 
@@ -55,7 +57,7 @@ class AwsPlatform(pulumi.ComponentResource):
         self._settings = settings = args.settings
         self._region = str(settings.platform.region)
         self._label = f"{pulumi.get_project()}-{pulumi.get_stack()}"
-        self._aws = _provider(settings, self._region, self)
+        self._aws = make_provider(settings, self._region, self)
         self._catalogue = Catalogue(self._region, pulumi.InvokeOptions(provider=self._aws))
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
@@ -199,33 +201,3 @@ def _own_names(settings: StackSettings, host: str) -> list[str]:
     """DNS SANs of a host's certificates, besides its own name."""
     domain = settings.registry.domain
     return [domain] if domain and host == settings.registry_host else []
-
-
-def _provider(settings: StackSettings, region: str, parent: pulumi.Resource) -> aws.Provider:
-    """The explicit provider of all AWS resources. A default provider could have another region."""
-    endpoint = settings.platform.endpoint
-    emulated = endpoint is not None
-    return aws.Provider(
-        "aws",
-        region=region,
-        default_tags=aws.ProviderDefaultTagsArgs(
-            tags={"slipway:project": pulumi.get_project(), "slipway:stack": pulumi.get_stack()}
-        ),
-        endpoints=[
-            aws.ProviderEndpointArgs(
-                backup=endpoint,
-                ec2=endpoint,
-                iam=endpoint,
-                route53=endpoint,
-                ssm=endpoint,
-                sts=endpoint,
-            )
-        ]
-        if emulated
-        else None,
-        skip_credentials_validation=True if emulated else None,
-        skip_metadata_api_check=True if emulated else None,
-        skip_region_validation=True if emulated else None,
-        skip_requesting_account_id=True if emulated else None,
-        opts=pulumi.ResourceOptions(parent=parent),
-    )

@@ -9,8 +9,9 @@ import yaml
 
 from components.hosts.aws.catalogue import SubnetFacts, check_placement, zones_for
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
-from components.hosts.aws.data import partition_of, refuse_shrinking
 from components.hosts.aws.network import subnet_cidrs
+from components.hosts.aws.registry_volume import refuse_shrinking
+from components.hosts.aws.snapshots import partition_of
 from configuration.aws import DISTRIBUTIONS, architecture_of
 from configuration.settings import SettingsError, validate
 from tests.unit.components.test_program import text_outside_secrets
