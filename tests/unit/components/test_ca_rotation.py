@@ -53,7 +53,7 @@ FIRST = {"engineCaGeneration": 1, "registryCaGeneration": 1}
         (3, {"registryCaGeneration": 2.0}, 2, 2),
     ],
 )
-def test_a_generation_stays_beside_the_next_until_an_update_has_ended_well(
+def test_the_old_generation_stays_until_an_update_has_succeeded(
     desired: int, outputs: Mapping[str, object], finished: int | None, predecessor: int | None
 ) -> None:
     rotation = rotations({"engine": 1, "registry": desired}, outputs)["registry"]
@@ -61,7 +61,7 @@ def test_a_generation_stays_beside_the_next_until_an_update_has_ended_well(
     assert rotation.predecessor == predecessor
 
 
-def test_every_step_that_hosts_cannot_follow_is_refused_at_once() -> None:
+def test_every_unreachable_generation_is_refused_at_once() -> None:
     before = {"engineCaGeneration": 2, "registryCaGeneration": 3}
     with pytest.raises(pulumi.RunError) as refused:
         rotations({"engine": 1, "registry": 5}, before)
@@ -72,20 +72,20 @@ def test_every_step_that_hosts_cannot_follow_is_refused_at_once() -> None:
     assert "Set 4, run `./slip up` twice" in said
 
 
-def test_the_first_generation_has_the_names_that_it_always_had() -> None:
+def test_the_first_generation_has_no_number_in_its_names() -> None:
     assert authorities(program()) == {"engine-ca", "registry-ca"}
     known = program(**FIRST)
     assert authorities(known) == {"engine-ca", "registry-ca"}
     assert known.outputs["registryCaGeneration"] == known.outputs["engineCaGeneration"] == 1
 
 
-def test_a_new_stack_starts_with_whatever_generation_it_is_told() -> None:
+def test_a_new_stack_starts_with_the_configured_generation() -> None:
     started = program(registry=7)
     assert authorities(started) == {"engine-ca", "registry-ca-7"}
     assert started.outputs["registryCaGeneration"] == 7
 
 
-def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
+def test_in_the_first_update_every_host_trusts_both_and_the_new_one_signs() -> None:
     first = program(registry=2, **FIRST)
     assert authorities(first) == {"engine-ca", "registry-ca", "registry-ca-2"}
     for host in HOSTS:
@@ -93,7 +93,7 @@ def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
     assert first.outputs["registryCaCertificate"] == NEW + OLD
     leaf = first.named("registry-server-certificate").inputs
     assert leaf["caCertPem"] == NEW
-    # Who trusts only the old one can still follow: the old one has signed the new one.
+    # A client that trusts only the old CA accepts the leaf by the cross-signed certificate.
     cross = first.named("registry-ca-2-cross-certificate").inputs
     assert (cross["caCertPem"], cross["isCaCertificate"]) == (OLD, True)
     assert f"CERTIFICATE='certificate of registry-server-certificate{CROSS}'" in stdin(
@@ -105,7 +105,7 @@ def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
     assert first.outputs["registryCaGeneration"] == 2
 
 
-def test_then_nobody_trusts_the_old_one_and_it_is_gone() -> None:
+def test_in_the_second_update_every_host_trusts_the_new_one_only() -> None:
     then = program(registry=2, registryCaGeneration=2, engineCaGeneration=1)
     assert authorities(then) == {"engine-ca", "registry-ca-2"}
     assert not then.of_type("cross-certificate")

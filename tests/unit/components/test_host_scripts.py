@@ -1,4 +1,4 @@
-"""What the scripts on hosts do with what they find there, by stand-ins for the commands that they call."""
+"""Scripts of hosts, run with stand-ins for the commands that they call."""
 
 import subprocess
 import threading
@@ -15,7 +15,7 @@ ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
 )
-"""What engine.sh is given."""
+"""The values of engine.sh."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TestMountData:
             ("exit 4", "something that is no file system"),
         ],
     )
-    def test_whatever_else_is_on_a_volume_is_never_formatted(
+    def test_a_volume_that_is_not_blank_is_never_formatted(
         self, machine: Machine, blkid: str, what: str
     ) -> None:
         self.prepare(machine, blkid)
@@ -144,7 +144,7 @@ class TestMountData:
         assert result.returncode == 7
         assert "should have 3 GiB, and /dev/nvme2n1 has 2147483648 bytes" in result.stderr
 
-    def test_what_is_on_the_root_disk_is_not_hidden(self, machine: Machine) -> None:
+    def test_files_on_the_root_disk_are_not_hidden(self, machine: Machine) -> None:
         self.prepare(machine, "echo xfs")
         (machine.root / "srv/data/docker").mkdir(parents=True)
         result = self.run(machine)
@@ -203,15 +203,15 @@ class TestInstallEngine:
 
 
 class TestSweep:
-    def sweep(self, machine: Machine, birth: str) -> list[str]:
-        """The commands that a host runs which is born like this."""
+    def sweep(self, machine: Machine, machine_id: str) -> list[str]:
+        """The commands that remove something on a machine with this id."""
         machine.command("docker", 'case "$*" in *" --filter "*) echo "one-of-${!###*=}" ;; esac')
         (machine.root / "called").write_text("")
         functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
         text = functions.replace("/var/lib/docker/", f"{machine.root}/")
         subprocess.run(
             ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"MACHINE_ID": birth})
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"MACHINE_ID": machine_id})
             + text
             + "sweep\n",
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
@@ -221,7 +221,7 @@ class TestSweep:
         )
         return [call for call in machine.called if " rm " in call]
 
-    def test_a_new_machine_with_an_old_disk_begins_without_what_ran(self, machine: Machine) -> None:
+    def test_containers_and_markers_of_an_old_machine_are_removed(self, machine: Machine) -> None:
         assert self.sweep(machine, "first") == [
             "docker rm -f one-of-slipway.stack",
             "docker volume rm -f one-of-slipway.deployed",
@@ -324,7 +324,7 @@ class TestSwitch:
         ],
         ids=["ended", "between two tries", "running again", "running for good", "not listening"],
     )
-    def test_what_failed_is_told(self, machine: Machine, states: list[str], reason: str) -> None:
+    def test_the_reason_of_a_failure_is_shown(self, machine: Machine, states: list[str], reason: str) -> None:
         result = self.switch(machine, *states)
         assert result.returncode == 6, result.stderr
         assert reason in result.stderr
@@ -338,7 +338,7 @@ class TestSwitch:
     )
 
     def serving(self, machine: Machine, listing: str, images: str) -> subprocess.CompletedProcess[str]:
-        """What serves on a host whose proxy and engine say this; a container's image has its name."""
+        """The result of `switch --serving` with this listing and these images; an image has its container's name."""
         (machine.root / "listing").write_text(listing)
         (machine.root / "images").write_text(images)
         machine.command("sleep", "exit 0")
@@ -360,7 +360,7 @@ class TestSwitch:
             timeout=30,
         )
 
-    def test_what_serves_is_what_the_proxy_says(self, machine: Machine) -> None:
+    def test_the_serving_images_are_those_of_the_proxys_targets(self, machine: Machine) -> None:
         images = (
             "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
         )
@@ -371,7 +371,7 @@ class TestSwitch:
     @pytest.mark.parametrize(
         "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
     )
-    def test_what_serves_and_is_not_known_is_an_error(self, machine: Machine, images: str) -> None:
+    def test_a_target_without_a_known_image_is_an_error(self, machine: Machine, images: str) -> None:
         result = self.serving(machine, self.LISTING, images)
         assert result.returncode == 6
         assert "api is served by api-1a, whose image has no digest here" in result.stderr
