@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import well_known
 from components import script
 from components.script import SCRIPTS, UNCHANGED
 
@@ -77,3 +78,27 @@ def test_bash_reads_the_whole_script_before_a_command_runs(name: str) -> None:
 )
 def test_some_scripts_never_change_unnoticed(name: str, digest: str) -> None:
     assert hashlib.sha256(script.text(name).encode()).hexdigest() == digest
+
+
+def test_scripts_use_the_labels_that_everyone_shares() -> None:
+    labels = {value for name, value in vars(well_known).items() if name.endswith("_LABEL")}
+    used = {label for name in SHELL for label in re.findall(r"(?<![\w/])slipway\.[a-z]+", script.text(name))}
+    assert used >= {well_known.STACK_LABEL, well_known.SERVICE_LABEL, well_known.SERVING_LABEL}
+    assert used <= labels
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("switch.sh", f"proxy={well_known.PROXY_CONTAINER}\n"),
+        ("retention.sh", f"registry={well_known.REGISTRY_CONTAINER}\n"),
+        ("registry.sh", f"docker inspect {well_known.REGISTRY_CONTAINER} "),
+        ("registry.sh", f"folder={well_known.REGISTRY_SETTINGS_PATH}\n"),
+        ("registry.sh", f"script={well_known.RETENTION_SCRIPT_PATH}\n"),
+        ("registry.sh", f"{well_known.WAIT_SCRIPT_PATH} "),
+        ("engine.sh", f"put {well_known.SWITCH_SCRIPT_PATH} "),
+        ("engine.sh", f"put {well_known.WAIT_SCRIPT_PATH} "),
+    ],
+)
+def test_scripts_use_the_names_and_paths_that_everyone_shares(name: str, line: str) -> None:
+    assert line in script.text(name)
