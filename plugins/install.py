@@ -8,7 +8,7 @@ from pathlib import Path
 import child_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("plugins",)
+PACKAGES = ("dockerfiles", "plugins")
 """The packages that the plugins consist of, in `ROOT`. `toolchain/plugins.py` names a PULUMI_HOME after them."""
 NAMES = ("aws", "command", "docker", "tls")
 MAIN = "plugins/start/main.py"

@@ -14,7 +14,7 @@ from toolchain import cache, commands, downloads, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
-STAND_INS = (versions.REPOSITORY / "plugins",)
+STAND_INS = (versions.REPOSITORY / "dockerfiles", versions.REPOSITORY / "plugins")
 """The packages that the stand-ins consist of: `PACKAGES` in `plugins/install.py`."""
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dockerfiles.dockerfile import InvalidDockerfile, needed_images
 from plugins.docker.context import archive, read, special_files
-from plugins.docker.dockerfile import base_images
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
 from plugins.docker.progress import Progress, StreamError
 from plugins.protocol.messages import Failure
@@ -71,12 +71,12 @@ class Builder:
         return str(image["Id"])
 
     def _pull_first(self, name: str, dockerfile: Path, settings: Properties) -> None:
-        """Pull images to cache from, and missing base images that need an account: BuildKit would not use it."""
+        """Pull images to cache from, and missing images that need an account: BuildKit would not use it."""
         try:
             text = read(dockerfile).decode(errors="replace")
         except OSError as error:
             raise Failure(f"could not open dockerfile {str(dockerfile)!r}: {error}") from error
-        for image in base_images(text, settings.get("args") or {}):
+        for image in _needed_images(text, settings):
             account = self._account_for(image, name)
             if account is None or self._engine.local_image(image) is not None:
                 continue
@@ -126,6 +126,18 @@ class Builder:
         if not digests:
             raise Failure(f"the engine pushed {name}, but did not report its digest")
         return f"{repository}@{digests[-1]}"
+
+
+def _needed_images(dockerfile: str, settings: Properties) -> list[str]:
+    try:
+        return needed_images(
+            dockerfile,
+            settings.get("args") or {},
+            settings.get("platform") or "linux",
+            target=settings.get("target") or "",
+        )
+    except InvalidDockerfile:
+        return []  # the engine refuses the build, and its error says why
 
 
 def as_query(settings: Properties, name: str, dockerfile: str) -> dict[str, Any]:

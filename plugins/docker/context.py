@@ -6,16 +6,14 @@ changed when a stack moves between the two plugins.
 
 import hashlib
 import os
+import re
 import stat
-import sys
 import tarfile
-from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any
 
+from dockerfiles.ignore import Ignore, InvalidPattern, patterns
 from plugins.protocol.messages import Failure
 
 _DOCKERFILE = "Dockerfile"
@@ -64,35 +62,28 @@ def go_mode(mode: int) -> str:
     return kind + bits
 
 
-def _matcher(patterns: list[str]) -> Any:
-    """Return the Docker SDK's matcher of `.dockerignore`, without an import of the whole SDK."""
-    alias = "slipway_docker_sdk"
-    if alias not in sys.modules:
-        specification = find_spec("docker")
-        if specification is None or not specification.submodule_search_locations:
-            raise Failure("the Python package `docker` is missing from this plugin's environment")
-        directory = next(iter(specification.submodule_search_locations))
-        for name in (alias, f"{alias}.utils"):
-            module = ModuleType(name)
-            module.__path__ = [str(Path(directory, *name.split(".")[1:]))]
-            sys.modules[name] = module
-    return import_module(f"{alias}.utils.build").PatternMatcher(patterns)
-
-
 def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
     """Return the patterns of `DOCKERFILE.dockerignore`, or, if it does not exist, of the context's `.dockerignore`."""
     for file in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
         try:
-            lines = [line.strip() for line in read(file).decode().splitlines()]
+            return patterns(read(file).decode())
         except FileNotFoundError:
             continue
         except UnicodeDecodeError:
             # Without the error's text, which shows a part of the file.
             raise Failure(f"unable to read {file}: it is not text in UTF-8") from None
-        except OSError as error:
+        except (OSError, InvalidPattern) as error:
             raise Failure(f"unable to read {file}: {error}") from error
-        return [line for line in lines if line and not line.startswith("#")]
     return []
+
+
+def _included(context: Path, dockerfile: Path, exceptions: Sequence[str] = ()) -> Iterator[str]:
+    """Return the paths in `context` that its .dockerignore leaves; `exceptions` are added to its patterns."""
+    try:
+        ignore = Ignore([*ignore_patterns(context, dockerfile), *exceptions])
+    except InvalidPattern as error:
+        raise Failure(f"the .dockerignore of {context} cannot be used: {error}") from error
+    return ignore.walk(context)
 
 
 def digest(context: Path, dockerfile: Path) -> str:
@@ -100,7 +91,7 @@ def digest(context: Path, dockerfile: Path) -> str:
     total = hashlib.sha256()
     try:
         _add_entry(total, _DOCKERFILE, 0, hashlib.sha256(read(dockerfile)))
-        for name in _included(context, ignore_patterns(context, dockerfile)):
+        for name in _included(context, dockerfile):
             file = context / name
             mode = file.lstat().st_mode
             if not stat.S_ISDIR(mode):
@@ -108,13 +99,6 @@ def digest(context: Path, dockerfile: Path) -> str:
     except OSError as error:
         raise Failure(f"unable to hash build context: {error}") from error
     return total.hexdigest()
-
-
-def _included(context: Path, patterns: list[str]) -> list[str]:
-    """Return the paths in `context` that `patterns` do not ignore; a directory's contents follow the directory."""
-    matcher = _matcher(patterns)
-    matcher.patterns.pop()  # the SDK adds an exception for .dockerignore
-    return sorted(matcher.walk(str(context)), key=lambda name: name.split("/"))
 
 
 def _add(total: Any, file: Path, name: str, mode: int) -> None:
@@ -147,13 +131,14 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
     inside = os.path.relpath(dockerfile, context)
     outside = inside.startswith("..")
     # The engine needs Dockerfile and .dockerignore even if a pattern ignores them.
-    needed = [] if outside else [f"!{inside}"]
-    patterns = [*ignore_patterns(context, dockerfile), *needed, "!.dockerignore"]
+    needed = ["!.dockerignore"]
+    if not outside:
+        needed.append("!" + re.sub(r"[*?\[\\]", r"\\\g<0>", inside))
     name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
     # BuildKit recognises an archive by its first block, which must not be a PAX header.
     with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(dockerfile.resolve(), name, filter=_as_root)
-        for path in _included(context, patterns):
+        for path in _included(context, dockerfile, needed):
             if path != name:
                 tar.add(context / path, path, recursive=False, filter=_as_root)
     return name
@@ -161,7 +146,7 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
 
 def special_files(context: Path, dockerfile: Path) -> list[str]:
     """Return the FIFOs, devices and sockets of a context. A build does not get them, and they are not opened."""
-    names = _included(context, ignore_patterns(context, dockerfile))
+    names = _included(context, dockerfile)
     return [name for name in names if not _is_part((context / name).lstat().st_mode)]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from plugins.docker.builder import Builder
 from plugins.docker.context import archive, digest, go_mode
-from plugins.docker.dockerfile import base_images
+from plugins.docker.engine import Account
 from plugins.docker.plugin import IMAGE, Docker
 from plugins.docker.progress import Progress, StreamError
 from plugins.protocol.messages import CheckRequest, Failure
@@ -105,6 +106,14 @@ def test_the_archive_has_the_dockerfile_first_and_nothing_ignored(context: Path)
     assert names_in(body) == ["Dockerfile", ".dockerignore", "sub", "sub/code.py"]
 
 
+def test_a_dockerfiles_name_is_no_pattern(context: Path) -> None:
+    (context / "Docker[file").write_text("FROM scratch\n")
+    (context / ".dockerignore").write_text("*\n")
+    body = io.BytesIO()
+    archive(context, context / "Docker[file", body)
+    assert names_in(body) == ["Docker[file", ".dockerignore"]
+
+
 def test_a_dockerfile_outside_of_its_context_comes_along(context: Path) -> None:
     outside = Path("other.Dockerfile")
     outside.write_text("FROM scratch\n")
@@ -149,20 +158,42 @@ def test_a_registry_has_to_be_named_to_push(context: Path) -> None:
     assert not check(IMAGE, {**news, "registry": {"server": "r:5000"}}).failures
 
 
+class Registry:
+    """The part of an engine from which a build pulls; it has one image already."""
+
+    def __init__(self) -> None:
+        self.pulled: list[tuple[str, Account | None]] = []
+
+    def account_for(self, image: str) -> Account | None:
+        return None
+
+    def local_image(self, name: str) -> dict[str, Any] | None:
+        return {} if name == "r:5000/present" else None
+
+    def pull(self, name: str, account: Account | None, *, platform: str | None = None) -> None:
+        self.pulled.append((name, account))
+
+
 @pytest.mark.parametrize(
-    ("text", "arguments", "images"),
+    ("text", "images"),
     [
-        ("FROM debian:12\n", {}, ["debian:12"]),
-        ("FROM scratch\n", {}, []),
-        ("FROM --platform=linux/amd64 a AS one\nFROM b\nCOPY --from=one /x /\nFROM one\n", {}, ["a", "b"]),
-        ("ARG BASE=a\nFROM ${BASE}\n", {}, ["a"]),
-        ("ARG BASE=a\nFROM ${BASE}\n", {"BASE": "r:5000/b@sha256:1"}, ["r:5000/b@sha256:1"]),
-        ("ARG TAG\nFROM a:${TAG:-12}\n", {}, ["a:12"]),
-        ("from a \\\n  as x\nfrom $UNKNOWN\n", {}, ["a"]),
+        ("FROM debian:12\n", []),
+        (
+            "FROM r:5000/a AS one\nFROM r:5000/present\nCOPY --from=one /x /\nCOPY --from=r:5000/b /x /\n",
+            ["a", "b"],
+        ),
+        ("ARG BASE=debian\nFROM ${BASE}\n", ["c@sha256:1"]),
+        ("FROM r:5000/a\nCOPY --from=$NOWHERE\nFROM\n", []),
     ],
 )
-def test_the_images_below(text: str, arguments: dict[str, str], images: list[str]) -> None:
-    assert base_images(text, arguments) == images
+def test_a_build_pulls_the_images_that_need_its_account(text: str, images: list[str], context: Path) -> None:
+    (context / "Dockerfile").write_text(text)
+    registry: Any = Registry()
+    account = Account("web", "secret")
+    builder = Builder(registry, Progress(Listener(), "urn", threading.Event()), account)
+    settings = {"platform": "linux/amd64", "args": {"BASE": "r:5000/c@sha256:1"}}
+    builder._pull_first("r:5000/new", context / "Dockerfile", settings)
+    assert registry.pulled == [(f"r:5000/{image}", account) for image in images]
 
 
 REPORT = (
