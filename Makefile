@@ -46,7 +46,7 @@ fmt: ## Format the code, and apply the linter's automatic fixes
 
 .PHONY: docs
 docs: ## Build the documentation's site in site/; a dead link fails the build
-	NO_MKDOCS_2_WARNING=1 $(docs_python) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(docs_python) -m mkdocs build --strict
 
 .PHONY: bench
 bench: ## Measure updates against a plain script (minutes; results go to bench/results)

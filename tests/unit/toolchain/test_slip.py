@@ -1,4 +1,4 @@
-"""The launcher, run for real in an environment that is ready already, or with the Python of the tests."""
+"""The launcher `slip`, in an environment that a test prepared or with the tests' Python."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ class Slip(Protocol):
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone with only what the launcher touches; its `cli` prints what it was given."""
+    """A clone with the files that the launcher uses. Its `cli` prints its arguments."""
     root = tmp_path / "a clone"
     (root / "cli").mkdir(parents=True)
     for path in (versions.REPOSITORY / "slip", *versions.REPOSITORY.glob("*.txt")):
@@ -41,10 +41,10 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slip(clone: Path, tmp_path: Path) -> Slip:
-    """Runs the launcher with a cache of its own, from another directory."""
+    """Runs the launcher in another directory, with a temporary cache."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    # A module of the caller's must not be mistaken for Slipway's.
+    # The launcher must not import modules from the caller's directory.
     (elsewhere / "cli.py").write_text("raise SystemExit('the wrong cli')")
 
     def run(
@@ -67,7 +67,7 @@ def slip(clone: Path, tmp_path: Path) -> Slip:
 
 
 def prepare_environment(slip: Slip, tmp_path: Path, **variables: str) -> Path:
-    """Put this test's Python where the launcher would make an environment: making one takes half a minute."""
+    """Put the tests' Python where the launcher would make an environment, which takes half a minute."""
     refused = slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy"), **variables)
     assert refused.returncode != 0
     environment = Path((tmp_path / "asked").read_text())
@@ -79,7 +79,7 @@ def prepare_environment(slip: Slip, tmp_path: Path, **variables: str) -> Path:
 
 @pytest.fixture
 def spy(tmp_path: Path) -> None:
-    """A Python that notes which environment it is asked to make, and makes none."""
+    """A Python that writes down which environment it should make, and fails."""
     program = tmp_path / "spy"
     program.write_text(
         f'#!/bin/sh\nif [ "$1" = -c ]; then echo 3.11; exit; fi\nprintf %s "$4" >{tmp_path}/asked\nexit 1\n'
@@ -88,9 +88,7 @@ def spy(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("spy")
-def test_arguments_directory_and_exit_status_are_handed_through(
-    slip: Slip, clone: Path, tmp_path: Path
-) -> None:
+def test_arguments_directory_and_exit_status_are_passed_on(slip: Slip, clone: Path, tmp_path: Path) -> None:
     prepare_environment(slip, tmp_path)
     result = slip("up", "-s", "two words")
     assert result.stderr == ""
@@ -148,7 +146,7 @@ def test_an_environment_whose_python_was_removed_is_not_used(slip: Slip, tmp_pat
 def test_without_a_python_it_says_so_in_one_line(
     slip: Slip, tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
-    # Only what the launcher itself needs, and an old Python.
+    # Only the programs that the launcher needs, and an old Python.
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("sh", "cat", "cksum", "dirname", "readlink"):
@@ -162,7 +160,7 @@ def test_without_a_python_it_says_so_in_one_line(
     assert result.stdout == ""
 
 
-def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(
+def test_a_package_that_cannot_be_installed_is_one_sentence_and_no_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
@@ -179,7 +177,7 @@ def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(
     assert not (environment / "complete").exists()
 
 
-def test_an_interrupted_environment_is_made_anew(
+def test_an_interrupted_environment_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))

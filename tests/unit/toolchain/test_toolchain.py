@@ -39,7 +39,7 @@ from toolchain.report import Report, duration
 
 @pytest.fixture(autouse=True)
 def scratch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, and nothing of the developer's environment."""
+    """A temporary cache, without the developer's environment variables."""
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "PULUMI_HOME", "PULUMI_CREDENTIALS_PATH"):
         monkeypatch.delenv(name, raising=False)
@@ -104,7 +104,7 @@ def test_sweep_removes_what_killed_runs_left(scratch_cache: Path) -> None:
 
 
 def test_the_lock_is_waited_for_and_outlives_its_holder_in_a_child(scratch_cache: Path) -> None:
-    """A build that outlives a killed run keeps the lock until it ends."""
+    """A build that outlives a killed run holds the lock until the build ends."""
     script = (
         "import subprocess, sys\n"
         "from toolchain import cache\n"
@@ -150,7 +150,7 @@ def test_patience_is_for_the_first_word_only() -> None:
 
 
 def _runs(process_id: int) -> bool:
-    """Whether the process is there and has not ended; one that has is kept until its parent asks how."""
+    """Whether the process runs. A process that has ended but has not been waited for does not."""
     try:
         os.kill(process_id, 0)
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -440,7 +440,7 @@ def test_the_engine_is_where_the_docker_command_looks(
     monkeypatch.setenv("DOCKER_CONFIG", str(configuration))
     assert docker_socket.endpoint() == "unix:///var/run/docker.sock"
     (configuration / "config.json").write_text(json.dumps({"currentContext": "colima"}))
-    # The directory's name is what `docker context create colima` makes of it.
+    # `docker context create colima` gives the directory this name.
     name = "f24fd3749c1368328e2b149bec149cb6795619f244c5b584e844961215dadd16"
     context = configuration / "contexts" / "meta" / name
     context.mkdir(parents=True)
@@ -456,7 +456,7 @@ def test_the_engine_is_where_the_docker_command_looks(
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Answers one request on a socket of its own with the bytes that are put into the returned list."""
+    """A server on a Unix socket that answers each request with the next item of the first list."""
     path = tmp_path / "e.sock"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     listener = socket.socket(socket.AF_UNIX)
@@ -535,10 +535,10 @@ def test_a_users_login_is_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     home.mkdir()
     (home / "credentials.json").write_text("{}")
     assert environment._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
-    # Also in a shell that `slip env` prepared, whose PULUMI_HOME is ours.
+    # Also in a shell that `slip env` prepared, in which PULUMI_HOME is ours.
     monkeypatch.setenv("PULUMI_HOME", str(own))
     assert environment._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
-    # And with a home of the user's own choice.
+    # And with a PULUMI_HOME that the user chose.
     other = tmp_path / "other"
     other.mkdir()
     (other / "credentials.json").write_text("{}")

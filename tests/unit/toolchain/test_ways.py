@@ -31,7 +31,7 @@ from toolchain.report import Report
 
 
 class Machine:
-    """A scratch machine: its own cache, and a PATH with only the programs that a test puts there."""
+    """A temporary cache, and a PATH with the system's programs and those that a test adds."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.programs = tmp_path / "programs"
@@ -55,7 +55,7 @@ class Machine:
         monkeypatch.setattr(images, "_closed", threading.Event())
 
     def program(self, name: str, script: str) -> None:
-        """Put a program on PATH that notes its arguments and then runs `script`."""
+        """Put a program on PATH that records its arguments and then runs `script`."""
         path = self.programs / name
         path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.calls}\n{script}\n')
         path.chmod(0o755)
@@ -91,7 +91,7 @@ while [ $# -gt 0 ]; do
 done
 echo "$flags" >&2
 """
-"""A compiler that makes something and says with which flags."""
+"""A compiler that writes a file and prints its linker flags."""
 
 
 def install_as_pulumi_does(root: str) -> None:
@@ -173,10 +173,10 @@ def test_official_plugins_are_downloaded_into_a_home_of_our_own(machine: Machine
     ]
 
 
-def test_one_plugin_that_cannot_be_had_makes_all_of_them_stand_ins(
+def test_one_plugin_that_cannot_be_downloaded_makes_all_of_them_stand_ins(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mixture would be harder to understand than either."""
+    """A mixture would be harder to understand than one kind."""
     machine.downloads_are(reachable=True)
     cli = fake_cli(machine, 'case "$*" in *--file*) exit 0 ;; *docker*) echo "404" >&2; exit 1 ;; esac')
     stand_ins: list[str] = []
@@ -254,7 +254,7 @@ def test_the_proxys_image_has_the_official_layout(machine: Machine, lock: int) -
     images._proxy(cache.root() / "images" / "proxy.tar", lock)
     found = entries(cache.root() / "images" / "proxy.tar")
     assert found["usr/local/bin/kamal-proxy"][:2] == (0o755, 0)
-    # A volume that is mounted here takes over the owner, so it must be the proxy's own account.
+    # A volume that is mounted here gets this directory's owner, so the owner must be the proxy's account.
     assert found["home/kamal-proxy/.config/kamal-proxy"][:2] == (0o755, 1001)
     assert found["tmp"][:2] == (0o1777, 0)
     with tarfile.open(cache.root() / "images" / "proxy.tar") as archive:
@@ -274,7 +274,7 @@ def test_the_registrys_image_has_the_official_layout(machine: Machine, lock: int
 
 @pytest.fixture
 def steps(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The plan with steps that only note that they ran."""
+    """The plan with steps that only record their names."""
     ran: list[str] = []
     cli = machine.programs / "pulumi"
 
@@ -376,7 +376,7 @@ def test_ready_needs_every_part(machine: Machine, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_probe_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that never answers must not hold up the command."""
+    """A resolver that does not answer must not delay the command."""
     monkeypatch.setattr(downloads, "PATIENCE", 0.1)
     never = threading.Event()
     monkeypatch.setattr(downloads, "_ask", lambda url: never.wait(20))
