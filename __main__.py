@@ -21,7 +21,7 @@ from components.registry.external import ExternalRegistry, ExternalRegistryArgs,
 from components.registry.mirror import Mirror, MirrorArgs, is_mirrored
 from components.registry.own import Registry, RegistryArgs
 from components.service import ServedMarks, Service, ServiceArgs
-from configuration import settings as configuration
+from configuration import load as configuration
 
 if __name__ == "__main__":
     # Pulumi interrupts a program whose update has failed. Python would wait for the engine's answers, which no longer

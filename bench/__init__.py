@@ -1,1 +1,1 @@
-"""Measures what an update costs, against a plain script and an empty program. `make bench` runs it."""
+"""Measures updates, compared with a plain script and an empty program. `make bench` runs it."""

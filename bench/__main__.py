@@ -1,4 +1,4 @@
-"""`python -m bench`, which is what `make bench` runs."""
+"""`python -m bench`, which `make bench` runs."""
 
 import signal
 from enum import StrEnum
@@ -7,21 +7,22 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, registry, report
+from bench import experiments, fork_server, registry, report
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
 
 APP_HOSTS = 2
-"""App hosts of all experiments but `growth`."""
+"""App hosts in all experiments but `growth`."""
 
 
 class Experiment(StrEnum):
-    """What can be measured."""
+    """The experiments."""
 
     CODE_CHANGE = "code-change"
     TIMELINE = "timeline"
     NO_OP = "no-op"
+    FORK_SERVER = "fork-server"
     MEMORY = "memory"
     COLD = "cold"
     REGISTRY = "registry"
@@ -34,22 +35,22 @@ def _sizes(text: str) -> list[int]:
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1 or max(sizes) > 99:
-        raise typer.BadParameter(f"{text}: say numbers from 1 to 99, such as 1,2,4,8")
+        raise typer.BadParameter(f"{text}: use numbers from 1 to 99, such as 1,2,4,8")
     return sizes
 
 
 def main(
     only: Annotated[
-        list[Experiment] | None, typer.Option(help="Measure this alone; may be repeated.")
+        list[Experiment] | None, typer.Option(help="Run only this experiment; may be repeated.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="How often each measurement is repeated.")] = 5,
     hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
     seconds: Annotated[int, typer.Option(min=1, help="How long each load of `registry` lasts.")] = 120,
 ) -> None:
-    """Measure updates of a stack of its own, which is removed at the end.
+    """Measure updates of a stack that is made for this and removed at the end.
 
-    The tools and the machine's images are in place (its own Docker Engine keeps the hosts' image, too), and the app's
-    base image is built by each cold update. Prints tables and writes JSON to bench/results.
+    The toolchain and the images of this machine's Docker Engine, the hosts' image included, exist before a measurement
+    begins. A cold update builds the app's base image. Prints tables and writes JSON to bench/results.
     """
     sizes = _sizes(hosts)
     chosen = set(only or Experiment)
@@ -59,8 +60,8 @@ def main(
         progress.print(text, markup=False, soft_wrap=True)
 
     signal.signal(signal.SIGTERM, _interrupt)
-    # A shell starts what runs in the background deaf to it, which Pulumi's processes would inherit: the CLI ends its
-    # plugins by this signal, and waits five seconds for a deaf one.
+    # Background processes of a shell ignore SIGINT, and Pulumi's processes would inherit that. The CLI ends its plugins
+    # with SIGINT, and waits five seconds for one that ignores it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     results = Results()
     try:
@@ -75,6 +76,8 @@ def main(
                 experiments.timeline(stack, results, runs, say)
             if Experiment.NO_OP in chosen:
                 experiments.no_op(stack, results, runs, APP_HOSTS, say)
+            if Experiment.FORK_SERVER in chosen:
+                fork_server.fork_server(stack, results, runs, APP_HOSTS, say)
             if Experiment.MEMORY in chosen:
                 experiments.memory(stack, results, runs, APP_HOSTS, say)
             if Experiment.COLD in chosen:

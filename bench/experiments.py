@@ -1,4 +1,4 @@
-"""The experiments: what is run how often, in which order, and which results come out."""
+"""The experiments: what each runs, how often and in which order, and its results."""
 
 import itertools
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from bench.stack import PLAIN_DOMAIN, EmptyProgram, PlainScript, Stack
 from bench.timeline import Entry, Recorder, medians
 
 CODE_CHANGE_TARGET = 2.4
-"""Most that a code change may take, in times of the plain script."""
+"""The target of a code change: at most this many times the plain script's time."""
 NO_OP_TARGET = 2.0
-"""Most that an update without a change may take, in times of an empty program's."""
+"""The target of an update without a change: at most this many times the time of an empty program."""
 GROWTH_RUNS = 3
-"""Repetitions at each number of hosts; a cold update and a removal there are measured once."""
+"""Repetitions at each number of hosts. A cold update is measured once."""
 
 Say = Callable[[str], None]
-"""Takes a line on what is under way."""
+"""Prints a line about the progress."""
 _numbers = itertools.count(1)
 
 
@@ -33,26 +33,26 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long one thing takes as another; each pair was measured one after the other."""
+    """How many times as long one thing takes as another. The two of a pair were measured one after the other."""
 
     experiment: str
     what: str
     series: Series
     target: float | None
-    """Most that it may be; None where it is only told."""
+    """The highest allowed ratio; None if it has no target."""
 
 
 @dataclass
 class Results:
-    """All that was measured."""
+    """All results."""
 
     measurements: list[Measurement] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
     timelines: dict[str, list[Entry]] = field(default_factory=dict)
-    """Where the time goes, by what was run."""
+    """Timelines, by the name of what was run."""
 
     def add(self, experiment: str, what: str, unit: str, values: list[float], app_hosts: int) -> Series:
-        """Add a line."""
+        """Add a measurement."""
         series = Series(tuple(values))
         self.measurements.append(Measurement(experiment, what, unit, series, app_hosts))
         return series
@@ -66,7 +66,7 @@ class Results:
 
 
 def code_change(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
-    """A changed line of code until it serves on all hosts: `slip up`, `pulumi up` and the plain script in turn."""
+    """The time until all hosts serve a changed line of code: `slip up`, `pulumi up` and the plain script in turn."""
     plain = PlainScript.of(stack)
     urls = stack.urls()
     contenders: dict[str, tuple[Callable[[], float], str | None]] = {
@@ -75,14 +75,14 @@ def code_change(stack: Stack, results: Results, runs: int, app_hosts: int, say: 
         "plain script": (plain.up, PLAIN_DOMAIN),
     }
     for up in (stack.slip_up, plain.up):
-        # Not measured: the script's first roll-out has no old version to remove.
+        # Not measured, because the script's first roll-out has no old version to remove.
         stack.change_code(f"warm-up {next(_numbers)}")
         up()
     served: dict[str, list[float]] = {name: [] for name in contenders}
     ended: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(1, runs + 1):
         for name, (up, domain) in contenders.items():
-            # Each has a change of its own: the engine that builds keeps what it has built.
+            # Each gets a change of its own, because the engine caches builds.
             greeting = f"version {next(_numbers)} of {name}"
             stack.change_code(greeting)
             watch = ServingWatch(urls, greeting, domain)
@@ -91,9 +91,9 @@ def code_change(stack: Stack, results: Results, runs: int, app_hosts: int, say: 
         say(f"code change {number} of {runs}: " + ", ".join(f"{n} {served[n][-1]:.2f} s" for n in contenders))
     for name in contenders:
         results.add("code change", f"{name}, until all hosts serve it", "s", served[name], app_hosts)
-        results.add("code change", f"{name}, until it has ended", "s", ended[name], app_hosts)
+        results.add("code change", f"{name}, until it ends", "s", ended[name], app_hosts)
     for name in ("./slip up", "pulumi up"):
-        for what, times in (("until all hosts serve it", served), ("until it has ended", ended)):
+        for what, times in (("until all hosts serve it", served), ("until it ends", ended)):
             results.compare(
                 "code change",
                 f"{name} / plain script, {what}",
@@ -104,7 +104,7 @@ def code_change(stack: Stack, results: Results, runs: int, app_hosts: int, say: 
 
 
 def timeline(stack: Stack, results: Results, runs: int, say: Say) -> None:
-    """Where the time of a code change goes."""
+    """The timeline of a code change."""
     recorded = []
     for number in range(1, runs + 1):
         stack.change_code(f"version {next(_numbers)}")
@@ -117,7 +117,7 @@ def timeline(stack: Stack, results: Results, runs: int, say: Say) -> None:
 
 
 def no_op(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
-    """An update that changes nothing: `slip up`, `pulumi up` and an empty program's `pulumi up` in turn."""
+    """The time of an update without a change: `slip up`, `pulumi up` and `pulumi up` of an empty program in turn."""
     empty = EmptyProgram.of(stack)
     stack.slip_up()
     contenders: dict[str, Callable[[], float]] = {
@@ -143,7 +143,7 @@ def no_op(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -
 
 
 def memory(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
-    """Peak memory of an update that changes nothing, in runs of their own, since looking takes time too."""
+    """Peak memory of an update without a change. In separate runs, since measuring memory takes time."""
     empty = EmptyProgram.of(stack)
     stack.slip_up()
     for name, up in (("./slip up", stack.slip_up), ("pulumi up of an empty program", empty.up)):
@@ -157,13 +157,17 @@ def memory(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) 
             "no change", f"peak memory, {name}", "MiB", [watch.peak_mib for watch in watches], app_hosts
         )
         results.add(
-            "no change", f"processes then, {name}", "", [float(w.peak_processes) for w in watches], app_hosts
+            "no change",
+            f"processes at the peak, {name}",
+            "",
+            [float(w.peak_processes) for w in watches],
+            app_hosts,
         )
         say(f"peak memory of {name}: {peak.median:.0f} MiB")
 
 
 def cold(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
-    """A first update of a stack of which nothing is there, and its removal. The stack is up before and after."""
+    """The first update of a stack, and its removal. The stack is up before and after."""
     downs, ups, peaks, recorded = [], [], [], []
     for number in range(1, runs + 1):
         downs.append(stack.down())
@@ -190,7 +194,7 @@ def both(first: Callable[[int], None], second: Callable[[int], None]) -> Callabl
 
 
 def growth(stack: Stack, results: Results, runs: int, sizes: list[int], say: Say) -> None:
-    """How all that grows with the number of app hosts. The stack need not be there before."""
+    """The same measurements at several numbers of app hosts. The stack may be down before."""
     for size in sizes:
         say(f"{size} app hosts …")
         if stack.is_configured:

@@ -1,4 +1,4 @@
-"""How things are measured: time, the moment from which a new version serves, and memory."""
+"""Measuring instruments: for time, for the moment when a new version serves, and for memory."""
 
 import contextlib
 import http.client
@@ -14,16 +14,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIME_LIMIT = 900
-"""Seconds that any command may take."""
-LOOK_PERIOD = 0.02
-"""Seconds between two looks whether the new version serves: how exact that moment is."""
+"""Longest time of a command in seconds."""
+POLL_PERIOD = 0.02
+"""Seconds between two requests for the new version, and so the precision of its moment."""
 MEMORY_PERIOD = 0.05
-"""Seconds between two looks at the memory of a process tree."""
+"""Seconds between two measurements of a process tree's memory."""
 MIB = 1024 * 1024
 
 
 class BenchError(Exception):
-    """Something that was to be measured failed, so there is nothing to measure."""
+    """A command that was to be measured failed."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Series:
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return statistics.median(self.values)
 
     def as_json(self) -> dict[str, Any]:
-        """For the file of results."""
+        """The series in the results file's format."""
         return {
             "median": round(self.median, 3),
             "min": round(min(self.values), 3),
@@ -57,12 +57,12 @@ def run(
 
     Args:
         arguments: the command.
-        folder: where it runs.
-        environment: its whole environment.
-        started: called once with its process id.
+        folder: the working directory.
+        environment: all environment variables.
+        started: called once with the process id.
 
     Raises:
-        BenchError: it failed, or took longer than `TIME_LIMIT`; with what it printed last.
+        BenchError: the command failed, and the text has the end of its output; or it took longer than `TIME_LIMIT`.
     """
     with tempfile.TemporaryFile() as output:
         begun = time.monotonic()
@@ -78,13 +78,15 @@ def run(
             started(process.pid)
             status = process.wait(TIME_LIMIT)
             seconds = time.monotonic() - begun
-        except BaseException:
-            # Pulumi takes it as an interrupt, and finishes what it has begun; so the stack can be taken down.
+        except BaseException as error:
+            # Pulumi treats SIGTERM as an interrupt and finishes its current steps. Then the stack can be taken down.
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(60)
             process.kill()
             process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise BenchError(f"{' '.join(arguments)} took longer than {TIME_LIMIT} s") from None
             raise
         if status:
             output.seek(0)
@@ -94,48 +96,48 @@ def run(
 
 
 class ServingWatch:
-    """Looks at a service from outside until every host answers with a text that only the new version has."""
+    """Requests a service until every host answers with a text that only the new version has."""
 
     def __init__(self, urls: Sequence[str], text: str, domain: str | None = None) -> None:
-        """Begin to look.
+        """Begin the requests.
 
         Args:
-            urls: where each host answers.
-            text: what the new version's answer contains.
-            domain: the name to ask for, if the proxy knows the service by one.
+            urls: the service's URL on each host.
+            text: a part of the new version's answer.
+            domain: the Host header, if the proxy routes by name.
         """
         self._begun = time.monotonic()
         self._ended = threading.Event()
         self._moments: dict[str, float] = {}
         self._threads = [
-            threading.Thread(target=self._look, args=(url, text, domain), daemon=True) for url in urls
+            threading.Thread(target=self._poll, args=(url, text, domain), daemon=True) for url in urls
         ]
         for thread in self._threads:
             thread.start()
 
     def seconds(self) -> float:
-        """How long after the beginning the last host served the new version.
+        """Seconds from the beginning until the last host served the new version. Call it when the roll-out has ended.
 
         Raises:
-            BenchError: one does not serve it, though the command that was to see to it has ended.
+            BenchError: a host does not serve the new version.
         """
-        # A moment for the look that is under way.
+        # Wait for the answers that are under way.
         deadline = time.monotonic() + 2
         while len(self._moments) < len(self._threads) and time.monotonic() < deadline:
-            time.sleep(LOOK_PERIOD)
+            time.sleep(POLL_PERIOD)
         self._ended.set()
         for thread in self._threads:
             thread.join()
         if len(self._moments) < len(self._threads):
-            raise BenchError("the command has ended, but not every host serves the new version")
+            raise BenchError("the roll-out has ended, but a host does not serve the new version")
         return max(self._moments.values())
 
-    def _look(self, url: str, text: str, domain: str | None) -> None:
+    def _poll(self, url: str, text: str, domain: str | None) -> None:
         while not self._ended.is_set():
             if text in _answer(url, domain):
                 self._moments[url] = time.monotonic() - self._begun
                 return
-            self._ended.wait(LOOK_PERIOD)
+            self._ended.wait(POLL_PERIOD)
 
 
 def _answer(url: str, domain: str | None) -> str:
@@ -150,22 +152,22 @@ def _answer(url: str, domain: str | None) -> str:
 
 
 class MemoryWatch:
-    """The memory of a process and of all that it starts, looked at again and again until it ends.
+    """Measures the memory of a process and its descendants until the process ends.
 
-    What counts is the proportional set size: a page that several processes share is counted once.
+    It adds proportional set sizes, in which a page that several processes share counts once.
     """
 
     def __init__(self) -> None:
         self.peak_mib = 0.0
-        """Most memory of the whole tree at one moment, MiB."""
+        """Highest memory of the process tree, in MiB."""
         self.peak_processes = 0
-        """How many processes that was."""
+        """The number of processes at that moment."""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Callable[[int], None]]:
-        """Gives what takes the process id, and looks at it while the block runs."""
+        """Yield a function that takes the process id. The measurement runs until the end of the block."""
         try:
             yield self._start
         finally:
@@ -185,16 +187,16 @@ class MemoryWatch:
 
 
 def process_tree(root: int) -> list[int]:
-    """A process and all that come from it, at this moment."""
+    """The ids of a process and its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended
-                # The name, in parentheses, may hold anything; the second field after it is the parent.
+            with contextlib.suppress(OSError):  # the process has ended
+                # The name, in parentheses, may contain any character. The second field after it is the parent's id.
                 fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
     found = [root]
-    for pid in found:  # it grows while we walk it
+    for pid in found:  # the list grows during the loop
         found += children.get(pid, [])
     return found
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A roll-out as a team would write it without Slipway: build, push, and then, host by host, pull, run and switch over.
-# It is what `make bench` compares an update with. Run it from the folder that has the build context.
+# A roll-out as a team would write it without Slipway: build and push; then, on one host after another, pull, run and
+# switch over. `make bench` compares an update with it. Run it in the folder that contains the build context.
 #
 #   CONTEXT     the build context
-#   BASE_IMAGE  the image below the app's
+#   BASE_IMAGE  the app's base image
 #   REGISTRY    host:port of the registry
-#   BUILD_HOST  docker context of the engine that builds
+#   BUILD_HOST  docker context of the build host
 #   APP_HOSTS   docker context and network of each host, in the order of the roll-out: "web-1=net-1 web-2=net-2"
-#   DOMAIN      the name by which the proxy knows the service
+#   DOMAIN      the service's domain
 set -euo pipefail
 : "${CONTEXT:?}" "${BASE_IMAGE:?}" "${REGISTRY:?}" "${BUILD_HOST:?}" "${APP_HOSTS:?}" "${DOMAIN:?}"
 
@@ -32,7 +32,7 @@ for pair in $APP_HOSTS; do
   on_host pull "$reference"
   on_host run --detach --name "$service-$tag" --network "$network" --label bench.service="$service" \
     --restart unless-stopped --memory 512m --security-opt no-new-privileges --ulimit nproc=4096 "$reference"
-  # Waits until it is healthy. By default the proxy would look once a second.
+  # This waits until the container is healthy. The proxy's default interval is a second.
   on_host exec slipway-proxy kamal-proxy deploy "$service" --target "$service-$tag:8080" --host "$DOMAIN" \
     --health-check-path /up --health-check-interval 100ms --deploy-timeout 30s --drain-timeout 30s
   if [ -n "$old" ]; then

@@ -1,4 +1,4 @@
-"""How fast the stack's registry is, beside the same program run bare on this machine."""
+"""The throughput of the stack's registry, compared with the same program as a process of this machine."""
 
 import http.client
 import shutil
@@ -22,14 +22,14 @@ from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
 from components.registry.accounts import htpasswd
-from components.registry.own import IMAGE
 from tests.e2e.pushing import Client
 from tests.e2e.registry import Registry
 from tests.e2e.registry_load import LAYER, RegistryLoad
+from well_known import REGISTRY_IMAGE
 
 TARGET = 2.0
-"""Most that the same load may take with the stack's registry, in times of the bare one with the same TLS and accounts:
-what a container, its network and a published port may cost."""
+"""The target: the stack's registry takes at most this many times the time of the bare program with TLS and accounts.
+The difference is the cost of a container, its network and a published port."""
 
 ACCOUNT = ("bench", "bench-password-0123456789")
 
@@ -49,9 +49,9 @@ auth:
 
 
 def registry(stack: Stack, results: Results, seconds: int, app_hosts: int, say: Say) -> None:
-    """Eight clients that push and sixteen that pull for so long, against each of three registries in turn.
+    """Let eight clients push and sixteen pull for so many seconds, with each of three registries in turn.
 
-    The clients run on this machine, too, so what they need is a part of every measurement.
+    The clients run on the same machine, so every measurement includes their work.
 
     Raises:
         BenchError: a push or a pull failed.
@@ -71,25 +71,25 @@ def registry(stack: Stack, results: Results, seconds: int, app_hosts: int, say: 
             results.add("registry", f"{what}, {name}", "MB/s", [rate * LAYER / 1e6], app_hosts)
     ours = sum(rates["the stack's"])
     for name in ("bare, TLS and accounts", "bare, neither TLS nor accounts"):
-        # Rates: how many times as much the bare one does is how many times as long the stack's takes.
+        # These are rates, so the quotient is inverted: bare rate / our rate = our time / bare time.
         what = f"the stack's registry / {name}"
         results.compare("registry", what, [sum(rates[name])], [ours], TARGET if "TLS and" in name else None)
 
 
 def _measure(client: Callable[[], Client], seconds: int, say: Say) -> tuple[float, float]:
-    """Pushes and pulls a second."""
+    """Pushes and pulls per second."""
     with RegistryLoad(client) as load:
         time.sleep(seconds)
     if load.errors:
         raise BenchError(f"{len(load.errors)} requests failed, such as {load.errors[0]}")
     rates = len(load.pushed) / load.seconds, load.pulls / load.seconds
-    say(f"registry: {rates[0]:.0f} pushes and {rates[1]:.0f} pulls a second")
+    say(f"registry: {rates[0]:.0f} pushes and {rates[1]:.0f} pulls per second")
     return rates
 
 
 def _program(folder: Path) -> Path:
-    """The program of the image that the stack runs."""
-    container = _read("docker", "create", IMAGE)
+    """Copy the registry's program out of the stack's image. Returns its path."""
+    container = _read("docker", "create", REGISTRY_IMAGE)
     try:
         _read("docker", "cp", f"{container}:/bin/registry", str(folder))
     finally:
@@ -99,7 +99,7 @@ def _program(folder: Path) -> Path:
 
 @contextmanager
 def bare(program: Path, folder: Path, *, guarded: bool) -> Iterator[Callable[[], Client]]:
-    """The registry as a process of this machine, with a folder for its data; what makes clients of it."""
+    """Run the registry as a process, with its data in `folder`. Yields a function that makes clients."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     data = folder / "data"
@@ -138,7 +138,7 @@ def _wait(client: Client, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _certificate() -> tuple[str, str]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key, PEM. Of the kind that the stack's are."""
+    """A self-signed certificate for 127.0.0.1 and its key, PEM. The key has the type of the stack's keys."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])

@@ -1,4 +1,4 @@
-"""The results as a table for people and as JSON."""
+"""The results as tables and as JSON."""
 
 import json
 import os
@@ -21,19 +21,19 @@ from toolchain import versions
 FOLDER = Path(__file__).with_name("results")
 TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 120
-"""Columns where there is no terminal that has its own."""
+"""The width of the tables without a terminal."""
 WORTH_A_LINE = 0.005
-"""Least part of the whole that a step takes to be in a table of a timeline; the JSON has all of them."""
+"""A timeline's table shows the steps that take at least this part of the whole. The JSON has all steps."""
 
 
 def console() -> Console:
-    """Standard output: coloured on a terminal, else plain, and wide enough for the tables."""
+    """Standard output: coloured on a terminal; else plain, and wide enough for the tables."""
     probe = Console()
     return probe if probe.is_terminal else Console(width=WIDTH, color_system=None)
 
 
 def show(results: Results, to: Console) -> None:
-    """Print tables of what was measured."""
+    """Print the results as tables."""
     single = [line for line in results.measurements if line.experiment != "growth"]
     if single:
         to.print(_measurements(single))
@@ -115,19 +115,19 @@ def _timeline(what: str, entries: list[Entry]) -> Table:
 
 
 def write(results: Results, runs: int) -> Path:
-    """Write all that was measured to a file of this date, and return that."""
+    """Write the results to a file that has the date in its name. Returns its path."""
     now = datetime.now(UTC)
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     content = {
         "date": now.isoformat(timespec="seconds"),
-        "revision": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "revision": _output("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "machine": _machine(),
         "pulumi": versions.pulumi(),
         "plugins": versions.plugins(),
         "python": platform.python_version(),
-        # Whose builder the plain script uses.
-        "docker": _said(
+        # The plain script builds with this Docker.
+        "docker": _output(
             "docker", "version", "--format", "{{.Client.Version}} client, {{.Server.Version}} engine"
         ),
         "runs": runs,
@@ -161,12 +161,12 @@ def _machine() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "memory_mib": memory // 2**20,
         "kernel": platform.release(),
-        # Above the number of processors somebody else was at work, and the times are too long.
+        # If this exceeds the number of processors, other programs were running, and the times are too long.
         "load_average_at_end": [round(value, 2) for value in os.getloadavg()],
     }
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     variables = child_environment.of(command[0])
     result = subprocess.run(
         command, cwd=FOLDER.parent, env=variables, capture_output=True, text=True, check=False

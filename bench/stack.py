@@ -1,4 +1,4 @@
-"""What is measured: a stack of its own in a clone of its own, a plain script on the same hosts, an empty program."""
+"""What is measured: a stack in a temporary clone, a plain script on the same hosts, and an empty program."""
 
 import fcntl
 import json
@@ -18,15 +18,16 @@ import yaml
 
 import child_environment
 from bench.measure import BenchError, run
+from well_known import PROXY_CONTAINER, STACK_LABEL
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "bench"
 PORT_OFFSET = 600
-"""Keeps the hosts' ports apart from those of a developer's own stack."""
+"""Separates the hosts' ports from those of a developer's stack."""
 PLAIN_DOMAIN = "plain.test"
-"""The name under which the plain script's service stands beside Slipway's, behind the same proxies."""
+"""The domain of the plain script's service. Slipway's service is behind the same proxies."""
 FOREIGN = re.compile(r"^(PYTHON|PULUMI_|DOCKER_|SLIPWAY_(?!CACHE|PYTHON)|VIRTUAL_ENV|MAKE|MFLAGS)")
-"""Variables that belong to whoever runs this, and would change what is measured."""
+"""The operator's variables that would change the measurement."""
 EMPTY_PROGRAM = '"""A Pulumi program that does nothing."""\n\nimport pulumi\n'
 
 
@@ -37,20 +38,20 @@ class Stack:
     root: Path
     """The clone."""
     folder: Path
-    """For everything else: the empty program, the docker command's settings."""
+    """The directory of everything else: the empty program, the docker command's settings."""
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """A user's environment, without any login of Pulumi's."""
+        """The operator's environment, without a Pulumi login."""
         own = {name: value for name, value in os.environ.items() if not FOREIGN.match(name)}
         credentials = self.folder / "credentials"
         credentials.mkdir(exist_ok=True)
-        # The engine's log of events is an option for those who debug.
+        # Without PULUMI_DEBUG_COMMANDS, the CLI has no option --event-log.
         return own | {"PULUMI_CREDENTIALS_PATH": str(credentials), "PULUMI_DEBUG_COMMANDS": "true"}
 
     @cached_property
     def pulumi_environment(self) -> dict[str, str]:
-        """What `eval "$(./slip env)"` makes of it: the environment for plain `pulumi`."""
+        """The environment for plain `pulumi`, as `eval "$(./slip env)"` sets it."""
         line = f'eval "$(./slip env --stack {NAME})" && env --null'
         listed = _read(["bash", "-c", line], self.root, self.environment)
         return dict(entry.split("=", 1) for entry in listed.split("\0") if "=" in entry)
@@ -58,7 +59,7 @@ class Stack:
     # ------------------------------------------------------------------------------------ commands
 
     def configure(self, app_hosts: int) -> None:
-        """Write the stack's configuration: the stack `local` that users start with, with so many app hosts."""
+        """Write the stack's configuration: the default stack `local`, with this number of app hosts."""
         template = yaml.safe_load((self.root / "cli/stack/local-stack.yaml").read_text())
         settings = template["config"]
         settings["slipway:platform"]["portOffset"] = PORT_OFFSET
@@ -70,7 +71,7 @@ class Stack:
 
     @property
     def is_configured(self) -> bool:
-        """Whether anything of it may be there."""
+        """Whether the stack has a configuration, and so may have resources."""
         return self._config_file.exists()
 
     @property
@@ -78,22 +79,22 @@ class Stack:
         return self.root / f"Pulumi.{NAME}.yaml"
 
     def slip(self, *arguments: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Run a command of `./slip` on the stack. Returns its seconds."""
+        """Run a command of `./slip` on the stack. Returns the seconds that it took."""
         return run(
             ["./slip", arguments[0], "--stack", NAME, *arguments[1:]], self.root, self.environment, started
         )
 
     def slip_up(self, started: Callable[[int], None] = lambda _: None) -> float:
-        """`./slip up`. Returns its seconds."""
+        """Run `./slip up`. Returns the seconds that it took."""
         return self.slip("up", started=started)
 
     def pulumi_up(self, *options: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Bare `pulumi up` of the same stack. Returns its seconds."""
+        """Run plain `pulumi up` of the same stack. Returns the seconds that it took."""
         command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview", *options]
         return run(command, self.root, self.pulumi_environment, started)
 
     def down(self) -> float:
-        """Remove all of the stack, its data included. Returns the seconds."""
+        """Remove the stack and its data. Returns the seconds that it took."""
         return self.slip("down", "--purge", "--yes")
 
     # ------------------------------------------------------------------------------------ the app
@@ -105,7 +106,7 @@ class Stack:
         path.write_text(json.dumps(config | {"greeting": greeting}, indent=2) + "\n")
 
     def urls(self) -> list[str]:
-        """Where the app answers: a URL for each host."""
+        """The app's URL on each host."""
         urls: list[str] = self.outputs["serviceUrls"]["web"]
         return urls
 
@@ -126,7 +127,7 @@ class PlainScript:
 
     @classmethod
     def of(cls, stack: Stack) -> "PlainScript":
-        """Give the docker command a context for each host, and log it in to the registry, as one does once."""
+        """Make a docker context for each host and log in to the registry, which is done once."""
         outputs = stack.outputs
         folder = stack.folder / "plain"
         shutil.rmtree(folder, ignore_errors=True)
@@ -153,7 +154,7 @@ class PlainScript:
         )
         networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
         pairs = [
-            f"{host}={docker('--context', host, 'inspect', '--format', networks, 'slipway-proxy')}"
+            f"{host}={docker('--context', host, 'inspect', '--format', networks, PROXY_CONTAINER)}"
             for host in roles
             if "app" in roles[host]
         ]
@@ -174,7 +175,7 @@ class PlainScript:
         )
 
     def up(self) -> float:
-        """Roll out the code as it is. Returns the seconds."""
+        """Roll out the current code. Returns the seconds that it took."""
         return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, self.environment)
 
 
@@ -187,7 +188,7 @@ class EmptyProgram:
 
     @classmethod
     def of(cls, stack: Stack) -> "EmptyProgram":
-        """Make it, and run it once."""
+        """Make the program and run it once."""
         folder = stack.folder / "empty"
         if not folder.exists():
             folder.mkdir()
@@ -199,14 +200,14 @@ class EmptyProgram:
         return program
 
     def up(self, started: Callable[[int], None] = lambda _: None) -> float:
-        """Bare `pulumi up`. Returns its seconds."""
+        """Run `pulumi up`. Returns the seconds that it took."""
         command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview"]
         return run(command, self.folder, self.environment, started)
 
 
 @contextmanager
 def prepared() -> Iterator[Stack]:
-    """A clone of the working tree as it is, and its stack, which is removed afterwards, whatever happened."""
+    """A stack in a copy of the working tree. It is removed at the end, also after a failure."""
     with _alone(), tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         root = Path(folder) / "clone"
         _clone(root)
@@ -224,19 +225,21 @@ def prepared() -> Iterator[Stack]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold this machine's lock: two measurements at once would spoil each other, and share the stack's name."""
+    """Hold this machine's lock: two runs at once would disturb each other's times, and use the same stack's name."""
     path = Path(tempfile.gettempdir()) / f"slipway-bench-{os.getuid()}.lock"
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BenchError(f"another run is under way on this machine ({path})") from None
+            raise BenchError(
+                f"another run uses this machine (it holds the lock {path}); wait for it to end"
+            ) from None
         yield
 
 
 def _remove_traces() -> None:
-    """Remove what a killed run of this has left, behind the stack's back: its clone is gone, and its state with it."""
-    label = f"label=slipway.stack={NAME}"
+    """Remove what a killed run left on the engine. Its clone is gone, and the stack's state with it."""
+    label = f"label={STACK_LABEL}={NAME}"
     for kind, every in (("container", ["--all"]), ("network", []), ("volume", [])):
         listed = _read(
             ["docker", kind, "ls", *every, "--quiet", "--filter", label],
@@ -249,7 +252,7 @@ def _remove_traces() -> None:
 
 
 def _clone(root: Path) -> None:
-    """Copy what git knows or would add, and commit it, so that a first change is a change."""
+    """Copy the files that git tracks or would add, and commit them, so that git sees the first change."""
     listed = _read(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         REPOSITORY,
@@ -265,7 +268,7 @@ def _clone(root: Path) -> None:
 
 
 def _read(command: list[str], folder: Path, environment: dict[str, str], stdin: str = "") -> str:
-    """What a command prints on standard output; it may be secret, so it is in no message."""
+    """A command's standard output. It may be secret, so errors do not contain it."""
     result = subprocess.run(
         command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False
     )

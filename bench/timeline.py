@@ -1,4 +1,4 @@
-"""Where the time of an update goes: what the engine reports of its steps, and which processes start when."""
+"""The timeline of an update: the steps that the engine reports, and the processes that start."""
 
 import contextlib
 import json
@@ -14,37 +14,37 @@ from typing import Any
 from bench.measure import process_tree
 
 PERIOD = 0.005
-"""Seconds between two looks at the log: how exact a moment is. The log's own times are whole seconds."""
+"""Seconds between two reads of the event log, and so the precision of a time. The log's own times are whole seconds."""
 PROCESS_PERIOD = 0.02
-"""Seconds between two looks at the processes."""
+"""Seconds between two reads of the process table."""
 SAME = "same"
 COMPONENTS = ("pulumi:pulumi:", "slipway:")
-"""Types that stand for others, and take as long as those do."""
+"""Types of resources that contain others, and take as long as those."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that took its time."""
+    """Something that took time."""
 
     what: str
     at: float
-    """Seconds from the start of the CLI to its beginning."""
+    """Seconds from the start of the CLI to the beginning of this entry."""
     seconds: float
 
 
 @dataclass
 class Recorder:
-    """Follows one run of the CLI."""
+    """Records one run of the CLI."""
 
     _events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     _processes: dict[int, tuple[str, float]] = field(default_factory=dict)
-    """What each process was last, and when it was that for the first time."""
+    """By process id: the process's latest kind, and the time when it was first seen as that."""
     _begun: float = 0.0
     _took: float = 0.0
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[tuple[str, Callable[[int], None]]]:
-        """Gives a file for the engine's log of events, and what takes the CLI's process id."""
+        """Yield the path of the event log, and a function that takes the CLI's process id."""
         ended = threading.Event()
         with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
             log = Path(folder) / "events"
@@ -75,19 +75,19 @@ class Recorder:
                 self._events += [(time.monotonic() - self._begun, json.loads(line)) for line in lines if line]
                 if last:
                     return
-                last = ended.wait(PERIOD)  # what is written until then is still read
+                last = ended.wait(PERIOD)  # after the end, read once more
 
     def _look(self, pid: int, ended: threading.Event) -> None:
         while not ended.wait(PROCESS_PERIOD):
             now = time.monotonic() - self._begun
             for process in process_tree(pid):
                 kind = _kind(process)
-                # A launcher turns into what it launches.
+                # A launcher executes another program, so a process can change its kind.
                 if kind and self._processes.get(process, ("", 0.0))[0] != kind:
                     self._processes[process] = kind, now
 
     def entries(self) -> list[Entry]:
-        """What took its time, in the order of its beginning."""
+        """What took time, in order."""
         steps, first, last_same = self._steps()
         cli = self._first("pulumi", 0)
         program = self._first("program", first)
@@ -108,11 +108,11 @@ class Recorder:
         return sorted((entry for entry in found if entry.seconds > 0), key=lambda entry: entry.at)
 
     def _first(self, kind: str, otherwise: float) -> float:
-        """When the first process of a kind was there."""
+        """The time when the first process of a kind was seen."""
         return min((at for found, at in self._processes.values() if found == kind), default=otherwise)
 
     def _steps(self) -> tuple[list[Entry], float, float]:
-        """The steps that change something, when the program registered its first resource, and the last unchanged."""
+        """The steps that change something, and the times of the first registered and of the last unchanged resource."""
         begun: dict[tuple[str, str], float] = {}
         steps = []
         first = last_same = 0.0
@@ -138,7 +138,7 @@ def _span(what: str, moments: list[float]) -> list[Entry]:
 
 
 def _kind(pid: int) -> str:
-    """What a process of an update is: `program`, `plugin docker`, else its command's name; empty if it has ended."""
+    """The kind of a process: `program`, `plugin docker`, else the command's name; empty if the process has ended."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
         line = " ".join(words)
@@ -151,7 +151,7 @@ def _kind(pid: int) -> str:
 
 
 def medians(runs: list[list[Entry]]) -> list[Entry]:
-    """One timeline of several: for each thing that took its time in all the runs, the medians."""
+    """One timeline out of several: the medians of each entry that all runs have."""
     by_what: dict[str, list[Entry]] = {}
     for entries in runs:
         for entry in entries:

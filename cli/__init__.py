@@ -1,5 +1,5 @@
-"""The people's command: what `./slip` runs.
+"""The command line: what `./slip` runs.
 
-One noun a file. `app.py` says which commands and options there are, and each command imports what it needs when it
-runs: that keeps `--help`, shell completion and the everyday `up` quick.
+`app.py` declares the commands and their options. Each command imports what it needs when it runs, which keeps
+`--help`, shell completion and the everyday `up` quick.
 """

@@ -1,4 +1,4 @@
-"""`python -m cli`, which is what `./slip` runs."""
+"""`python -m cli`: what `./slip` runs."""
 
 import atexit
 import gc
@@ -7,7 +7,7 @@ import sys
 
 
 def _up(stack: str | None = None) -> int:
-    # It leaves no garbage worth looking for, least of all at its end.
+    # Skip garbage collection, also at exit: the command is short, and collecting takes longer than it frees.
     gc.disable()
     atexit.register(gc.freeze)
     from cli.update.updates import Update, up
@@ -21,7 +21,7 @@ def main() -> int:
 
     try:
         match sys.argv[1:]:
-            # The everyday command: building the parser first would take a tenth of a second.
+            # The everyday command skips the parser, whose import takes a tenth of a second.
             case ["up"]:
                 return _up()
             case ["up", "-s" | "--stack", str(name)] if not name.startswith("-"):
@@ -39,17 +39,17 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain once more when it closes standard output.
+        # The reader of standard output has gone. Python would fail once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:  # people get a sentence; SLIPWAY_DEBUG has the rest
+    except Exception as error:  # SLIPWAY_DEBUG shows the stack trace
         if os.environ.get("SLIPWAY_DEBUG"):
             raise
         from cli import console
 
         console.error(
             f"{type(error).__name__}: {error}",
-            "This is a mistake in Slipway itself. SLIPWAY_DEBUG=1 shows where it happened.",
+            "This is a bug in Slipway. SLIPWAY_DEBUG=1 shows the stack trace.",
         )
         return 1
     return 0

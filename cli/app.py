@@ -1,4 +1,4 @@
-"""The commands and their options. Each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands and their options. Each command imports what it needs when it runs, which keeps `--help` quick."""
 
 import inspect
 import sys
@@ -13,32 +13,31 @@ if TYPE_CHECKING:
     from cli.stack.config import StackConfig
 
 EPILOGUE = (
-    "Exit status: 0 it worked; 1 what was asked for failed (an update, a check), a host does not answer, or something "
-    "changes where nothing was expected to; "
-    "2 wrong usage; 3 it could not start, and nothing was touched; 130 interrupted."
+    "Exit status: 0 success; 1 an update or a check failed, a host does not answer, or something changes despite "
+    "--expect-no-changes; 2 wrong usage; 3 the command could not start and changed nothing; 130 interrupted."
 )
 
 app = typer.Typer(
     name="slip",
-    help="From a Dockerfile to a running, health-checked web app on your own Docker hosts, from your own registry. "
-    "`./slip up` is all it takes for a start.",
+    help="From a Dockerfile to a running, health-checked web app on your own Docker hosts, through your own registry. "
+    "To begin, run `./slip up`.",
     epilog=EPILOGUE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-account = typer.Typer(no_args_is_help=True, help="The registry's accounts.")
+account = typer.Typer(no_args_is_help=True, help="Manage the registry's accounts.")
 app.add_typer(account, name="account")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
-"""For commands of Pulumi's: what comes after `--` goes to Pulumi as it is."""
+"""For commands that run Pulumi: arguments after `--` are passed to Pulumi unchanged."""
 
 
 def _command(
     group: typer.Typer, name: str, **settings: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a command whose help is its docstring, with each paragraph's lines joined, as the terminal breaks them."""
+    """Add a command whose help is its docstring. The lines of a paragraph are joined, since the terminal wraps them."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
@@ -50,7 +49,7 @@ def _command(
 
 
 def _stack_names(incomplete: str) -> list[str]:
-    """For shell completion: the stacks that have a configuration here."""
+    """For shell completion: the stacks with a configuration in this clone."""
     from cli.stack.project import Project
 
     names = {"local", *Project.here().stacks}
@@ -58,7 +57,7 @@ def _stack_names(incomplete: str) -> list[str]:
 
 
 def _configurations() -> "list[StackConfig]":
-    """For shell completion: what the stacks here say."""
+    """For shell completion: the configurations in this clone."""
     from cli.stack.config import StackConfig
     from cli.stack.project import Project
 
@@ -67,30 +66,33 @@ def _configurations() -> "list[StackConfig]":
 
 
 def _host_names(incomplete: str) -> list[str]:
-    """For shell completion: the hosts in the configurations here."""
+    """For shell completion: the hosts in the configurations."""
     hosts = {host for configuration in _configurations() for host in configuration.hosts}
     return sorted(host for host in hosts if host.startswith(incomplete))
 
 
 def _user_names(incomplete: str) -> list[str]:
-    """For shell completion: the registry's accounts in the configurations here."""
+    """For shell completion: the registry's accounts in the configurations."""
     names = {name for configuration in _configurations() for name in configuration.accounts}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
 StackName = Annotated[
     str,
-    typer.Option("--stack", "-s", help="The stack to work on.", metavar="STACK", autocompletion=_stack_names),
+    typer.Option("--stack", "-s", help="The stack's name.", metavar="STACK", autocompletion=_stack_names),
 ]
 Emulate = Annotated[
     bool,
     typer.Option(
-        "--emulate", help="Work on the stack's emulation: AWS on this machine, without an account, as root."
+        "--emulate",
+        help="Use the stack's emulation: AWS on this machine, without an AWS account. Needs root.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
-Refresh = Annotated[bool, typer.Option("--refresh", "-r", help="First look at what is really there.")]
-Diff = Annotated[bool, typer.Option("--diff", help="Show every property that changes.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", "-r", help="Refresh the state from what really exists first.")
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Show each property that changes.")]
 ExpectNoChanges = Annotated[
     bool, typer.Option("--expect-no-changes", help="Fail (status 1) if anything changes.")
 ]
@@ -99,10 +101,10 @@ Parallel = Annotated[
 ]
 Target = Annotated[
     list[str] | None,
-    typer.Option("--target", "-t", metavar="URN", help="Only this resource; may be repeated."),
+    typer.Option("--target", "-t", metavar="URN", help="Update only this resource. May be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in clear text.")]
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in plain text.")]
 
 
 def _options(
@@ -114,10 +116,10 @@ def _options(
     parallel: str = "",
     target: list[str] | None = None,
 ) -> tuple[str, ...]:
-    """What Pulumi gets: our own options that are Pulumi's too, then what came after `--`."""
+    """Pulumi's arguments: the options that `slip` and Pulumi share, then what came after `--`."""
     if parallel and not (parallel.isascii() and parallel.isdecimal() and int(parallel)):
         raise CommandError(
-            f"--parallel {parallel}: not a number from 1", "Say --parallel 4, for example.", status=2
+            f"--parallel {parallel}: not a number above 0", "For example: --parallel 4", status=2
         )
     flags = (("--refresh", refresh), ("--diff", diff), ("--expect-no-changes", expect_no_changes))
     return (
@@ -137,7 +139,7 @@ def up(
         bool | None,
         typer.Option(
             "--preview/--skip-preview",
-            help="Show first what changes, or don't. By default a stack on this machine is updated without.",
+            help="Preview the changes first, or not. By default, only stacks on this machine skip the preview.",
             show_default=False,
         ),
     ] = None,
@@ -148,11 +150,11 @@ def up(
     target: Target = None,
     emulate: Emulate = False,
 ) -> None:
-    """Make what the configuration says: hosts, registry, image, services.
+    """Create or update hosts, registry, images, services.
 
-    Installs what this machine lacks, makes the stack on first use, and clears up after an update that was killed.
-    Then it is `pulumi up`; what comes after `--` goes there. A stack on this machine asks nothing; others ask, as
-    Pulumi does, unless you say --yes.
+    Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
+    update that was killed. Then runs `pulumi up`, with the arguments after `--`. A stack on this machine is updated
+    without confirmation; other stacks ask for it, as Pulumi does, unless you pass --yes.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -179,9 +181,9 @@ def preview(
     target: Target = None,
     emulate: Emulate = False,
 ) -> None:
-    """Show what `up` would change, and check the configuration. Changes nothing that runs.
+    """Show what `up` would change.
 
-    It is `pulumi preview`; what comes after `--` goes there.
+    Also validates the configuration. Changes nothing that runs. Runs `pulumi preview`, with the arguments after `--`.
     """
     from cli.update.updates import preview as run
 
@@ -204,17 +206,17 @@ def down(
     purge: Annotated[
         bool,
         typer.Option(
-            "--purge", help="Remove the data too: the registry's images, volumes, the stack itself."
+            "--purge", help="Also remove the data: the registry's images, all volumes, the stack itself."
         ),
     ] = False,
     refresh: Refresh = False,
     parallel: Parallel = "",
     emulate: Emulate = False,
 ) -> None:
-    """Remove everything that `up` made. The registry's data stays, for the next `up`, unless you say --purge.
+    """Remove everything that `up` made. The registry's data stays for the next `up`, unless you pass --purge.
 
-    It is `pulumi destroy`; what comes after `--` goes there. With --emulate the data goes too, and
-    the emulated account.
+    Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
+    too.
     """
     from cli.update.updates import down as run
 
@@ -232,19 +234,19 @@ def verify(
             "--days",
             min=0,
             metavar="DAYS",
-            help="How long each certificate has to be valid at least. By default half of "
-            "`certificates.earlyRenewalHours`, so 15 days.",
+            help="Fail if a certificate is valid for less than this. By default half of "
+            "`certificates.earlyRenewalHours`: 15 days.",
             show_default=False,
         ),
     ] = None,
     emulate: Emulate = False,
 ) -> None:
-    """Check a running stack: registry, trust, accounts, pulls by digest, closed engines, healthy services, and how long
-    its certificates last.
+    """Check a running stack, and print a table.
 
-    Prints a table, and fails (status 1) if a check does.
+    Checks the registry's TLS and accounts, pulls by digest, access to the engines, the services' health, and how long
+    certificates are valid. The exit status is 1 if a check fails.
     """
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
     from cli.verify.verify import run
 
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
@@ -252,9 +254,12 @@ def verify(
 
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
-    """Print what the registry has, with tags, digests, sizes, ages and source revisions, and what of it runs where."""
+    """List the registry's images, and where they run.
+
+    Prints tags, digests, platforms, sizes, ages and source revisions.
+    """
     from cli.registry.images import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack, emulate=emulate), as_json=as_json)
 
@@ -264,24 +269,25 @@ def logs(
     what: Annotated[str, typer.Argument(help="`registry`, `proxy`, or a service.")],
     stack: StackName = "local",
     host: Annotated[
-        str | None, typer.Option("--host", help="Of this host only.", autocompletion=_host_names)
+        str | None, typer.Option("--host", help="Only this host.", autocompletion=_host_names)
     ] = None,
     tail: Annotated[
         str,
-        typer.Option("--tail", "-n", metavar="N", help="Only the last N lines of each container, or all."),
+        typer.Option("--tail", "-n", metavar="N", help="The last N lines of each container, or `all`."),
     ] = "100",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     emulate: Emulate = False,
 ) -> None:
-    """Print what the registry, the proxies or a service said last. `logs registry` shows who pushed and pulled what.
+    """Print the logs of the registry, the proxies or a service.
 
-    Hosts keep 50 MB of each container's log, in 5 files that rotate.
+    `logs registry` shows which account pushed and pulled which image. Hosts keep 50 MB of each container's log, in 5
+    rotated files.
     """
     from cli.logs import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
-        raise CommandError(f"--tail {tail}: not a number", "Say --tail 100, for example, or all.", status=2)
+        raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
     raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
 
 
@@ -289,31 +295,36 @@ def logs(
 def prune(
     stack: StackName = "local",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Only say what would go, and how much that would free.")
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Only show what would be removed, and how much space that would free."
+        ),
     ] = False,
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """Remove the images that the registry need not keep, as its host does each day by itself.
+    """Remove images that the retention rule does not keep.
 
-    The rule is slipway:registry.retention. What a host serves or a service is to run stays, and what others stand on.
-    Each host is asked what it serves. Pulls go on meanwhile; a push is refused for the moment that it takes.
+    The rule is slipway:registry.retention, and the registry's host applies it each day. Images that a host serves or a
+    service is going to run stay, and so do images that others are built on. Asks each host which images it serves.
+    Pulls work during the removal; pushes are refused for a moment.
     """
     from cli.registry.prune import run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
 
 
 @_command(app, "env")
 def env(stack: StackName = "local", emulate: Emulate = False) -> None:
-    """Print what a shell needs for plain `pulumi` commands: eval "$(./slip env)".
+    """Print the variables for plain `pulumi` commands.
 
-    Prepares this machine and the stack as `up` does. Your own backend and passphrase, where you have set them, stay.
+    Use it as: eval "$(./slip env)". Prepares this machine and the stack as `up` does. A backend and a passphrase of
+    your own are kept.
     """
     import shlex
 
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     for name, value in sorted(
         open_stack(stack, create=True, works_on_hosts=True, emulate=emulate).added_variables.items()
@@ -328,12 +339,12 @@ def forget(
     yes: Yes = False,
     emulate: Emulate = False,
 ) -> None:
-    """Forget a host that is gone for good, with all that lived on it, so that `up` works again.
+    """Remove a lost host from the state, so that `up` works.
 
-    Works without the host, on the state alone; a backup of that is kept in .slipway/backups. The next `up` makes the
-    host anew, or leaves it away if the configuration no longer has it.
+    Removes the resources on it, too. Works offline: it changes only the state, and keeps a backup in .slipway/backups.
+    The next `up` replaces the host, or leaves it out if it is no longer in the configuration.
     """
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
     from cli.update.forget import run
 
     run(open_stack(stack, emulate=emulate), host, yes=yes)
@@ -341,24 +352,26 @@ def forget(
 
 @_command(app, "output")
 def output(
-    key: Annotated[str | None, typer.Argument(help="One output, printed as it is.")] = None,
+    key: Annotated[
+        str | None, typer.Argument(help="The output to print; without it, all are printed.")
+    ] = None,
     stack: StackName = "local",
     show_secrets: ShowSecrets = False,
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """Print what the stack tells about itself: addresses, certificates, accounts, images, URLs."""
+    """Print the stack's outputs, such as addresses and URLs."""
     from cli.outputs import show
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     show(open_stack(stack, emulate=emulate), key, show_secrets=show_secrets, as_json=as_json)
 
 
 @_command(account, "list")
 def account_list(stack: StackName = "local", emulate: Emulate = False) -> None:
-    """Print the accounts' names, and whether each has a password."""
+    """List the accounts, and whether each has a password."""
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.show(open_stack(stack, emulate=emulate))
 
@@ -370,61 +383,75 @@ AccountName = Annotated[
 
 @_command(account, "add")
 def account_add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A new name.")], stack: StackName = "local"
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new account's name.")],
+    stack: StackName = "local",
 ) -> None:
-    """Let somebody in: make a password, and add the name to the configuration. The next `up` puts it in place.
+    """Add an account with a new password.
 
-    Nobody else is disturbed, and the registry is not restarted.
+    Changes the configuration; the next `up` puts it in place. The registry is not restarted, and other accounts stay
+    logged in.
     """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.add(open_stack(stack), name)
 
 
 @_command(account, "remove")
 def account_remove(name: AccountName, stack: StackName = "local") -> None:
-    """Take an account and its password out of the configuration. The registry refuses it from the next `up` on."""
+    """Remove an account and its password.
+
+    Changes the configuration; from the next `up` on, the registry refuses the account.
+    """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.remove(open_stack(stack), name)
 
 
 @_command(account, "rotate")
 def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emulate = False) -> None:
-    """Make a new password for an account. From the next `up` on the registry takes that one only.
+    """Give an account a new password.
 
-    NAME may be `hosts`, by which the stack's own hosts push and pull.
+    From the next `up` on, the registry accepts only the new one. NAME may be `hosts`: the account with which the
+    stack's hosts push and pull.
     """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     accounts.rotate(open_stack(stack, emulate=emulate), name)
 
 
 @_command(account, "password")
 def account_password(
-    name: Annotated[str, typer.Argument(help="The account.")],
+    name: AccountName,
     stack: StackName = "local",
     emulate: Emulate = False,
 ) -> None:
-    """Print an account's password, to be piped into `docker login --password-stdin`."""
+    """Print an account's password.
+
+    For `docker login --password-stdin`.
+    """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     print(accounts.password(open_stack(stack, emulate=emulate), name))
 
 
 @_command(account, "certificate")
 def account_certificate(
-    name: Annotated[str, typer.Argument(help="The account.")],
+    name: AccountName,
     stack: StackName = "local",
-    key: Annotated[bool, typer.Option("--key", help="Print its key instead, which is secret.")] = False,
+    key: Annotated[
+        bool, typer.Option("--key", help="Print the private key instead. Keep it secret.")
+    ] = False,
 ) -> None:
-    """Print the certificate that an account shows a registry that asks for one (`registry.clientCertificates`)."""
+    """Print an account's client certificate for the registry.
+
+    Needs `registry.clientCertificates`.
+    """
     from cli.registry import accounts
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     print(accounts.certificate(open_stack(stack), name, key=key), end="")
 
@@ -435,23 +462,24 @@ def login(
     account: Annotated[
         str | None,
         typer.Option(
-            "--account", "-a", metavar="NAME", help="Whom to log in as.", autocompletion=_user_names
+            "--account", "-a", metavar="NAME", help="The account to log in with.", autocompletion=_user_names
         ),
     ] = None,
 ) -> None:
-    """Let this machine's Docker trust the stack's registry, and log it in.
+    """Log this machine's Docker in to the stack's registry.
 
-    The first of the registry's users is logged in unless you say --account. `./slip logout` undoes it.
+    Installs the registry's CA, then logs in with the first account in `registry.users`, unless you pass --account.
+    `./slip logout` undoes both.
     """
     from cli.registry.login import login as run
-    from cli.stack.stack import open_stack
+    from cli.stack.open import open_stack
 
     run(open_stack(stack), account)
 
 
 @_command(app, "logout")
 def logout(stack: StackName = "local") -> None:
-    """Undo what `login` did: log out, and trust the registry no more. Works without the stack too."""
+    """Undo `login`, even if the stack is gone."""
     from cli.registry.login import logout as run
     from cli.stack.project import Project
 
@@ -460,7 +488,7 @@ def logout(stack: StackName = "local") -> None:
 
 @_command(app, "version")
 def version() -> None:
-    """Print the versions of what Slipway stands on."""
+    """Print the versions of Pulumi, its plugins and Python."""
     import platform
 
     from toolchain import versions

@@ -1,6 +1,6 @@
-"""What people see. Progress and warnings go to standard error, results to standard output.
+"""Output on the terminal. Progress and warnings go to standard error, results to standard output.
 
-Where there is no terminal, or `NO_COLOR` is set, everything is plain text; Rich is only imported where there is one.
+Without a terminal, or with `NO_COLOR` set, everything is plain text, and Rich is not imported.
 """
 
 import os
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def is_rich(stream: TextIO) -> bool:
-    """Whether a stream can show colours and frames."""
+    """Whether a stream shows colours and frames."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM", "") != "dumb"
 
 
 def is_interactive() -> bool:
-    """Whether somebody is there to answer a question."""
+    """Whether a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -40,48 +40,50 @@ def _print(text: str, stream: TextIO, style: str) -> None:
 
 
 def warm_up() -> None:
-    """Import what the result at the end needs, while there is nothing else to do."""
+    """Import what printing the result needs, while the command waits for something else."""
     if is_rich(sys.stdout):
         import rich.panel
         import rich.table  # noqa: F401 - the import is the point
 
 
 def say(text: str) -> None:
-    """A step that was taken."""
+    """Print a step that was done."""
     _print(text, sys.stderr, "")
 
 
 def warn(text: str) -> None:
-    """Something that people should know but that stops nothing."""
+    """Print a warning. The command goes on."""
     _print(text, sys.stderr, "yellow")
 
 
 def error(text: str, remedy: str = "") -> None:
-    """Why the command stops, and what to do about it."""
+    """Print why the command stops, and the remedy."""
     _print(f"error: {text}", sys.stderr, "bold red")
     if remedy:
         _print(remedy, sys.stderr, "")
 
 
 def confirm(question: str, *, remedy: str) -> None:
-    """Ask, and go on only after a yes.
+    """Ask a question, and return only after a yes.
 
     Raises:
-        CommandError: nobody is there to answer (status 2), or the answer was no (status 1).
+        CommandError: the answer was no (status 1), or there is no terminal (status 2).
 
     """
     if not is_interactive():
-        raise CommandError("this needs a confirmation, and there is no terminal to ask on", remedy, status=2)
+        raise CommandError(
+            "this needs a confirmation, and there is no terminal to ask for it", remedy, status=2
+        )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("declined: nothing was changed", status=1)
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """A result as labelled lines: a panel on a terminal, `label: value` elsewhere. Empty values are left out."""
+    """Print a result as labelled lines: a panel on a terminal, else `label: value`. Empty values are left out."""
     shown = [(label, value) for label, value in rows if value]
     if is_rich(sys.stdout):
-        from rich.box import HORIZONTALS  # without sides, so that what is to be copied can be
+        from rich.box import HORIZONTALS  # without vertical lines, so that values can be copied
         from rich.panel import Panel
         from rich.table import Table
         from rich.text import Text
@@ -105,7 +107,7 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A result as a table: framed on a terminal, columns separated by two spaces elsewhere."""
+    """Print a result as a table: framed on a terminal, else with columns two spaces apart."""
     cells = [list(row) for row in rows]
     if is_rich(sys.stdout):
         from rich.table import Table

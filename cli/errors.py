@@ -1,13 +1,13 @@
-"""How a command says that it cannot go on."""
+"""The error that ends a command."""
 
 
 class CommandError(Exception):
-    """A reason to stop that a person can act on: printed as one clear sentence and its remedy, without a trace."""
+    """A reason to stop that the operator can act on: printed as a sentence and a remedy, without a stack trace."""
 
     def __init__(self, message: str, remedy: str = "", *, status: int = 3) -> None:
-        """Stop with `message`, say what to do about it, and leave with the exit status `status`.
+        """Stop with a message, a remedy and an exit status.
 
-        Statuses: 1 what was asked for failed, 2 the command was used wrongly, 3 it could not start.
+        Statuses: 1 the update or check failed, 2 wrong usage, 3 the command could not start.
         """
         super().__init__(message)
         self.message = message

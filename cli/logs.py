@@ -1,4 +1,4 @@
-"""`slip logs`: what the registry, the proxies or a service said, from the engines of their hosts."""
+"""`slip logs`: the logs of the registry, the proxies or a service, from the engines of their hosts."""
 
 import sys
 import threading
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.errors import CommandError
+from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
-from cli.verify.checks import Failed, Running
+from well_known import ROLE_LABEL, SERVICE_LABEL
 
 OWN = ("registry", "proxy")
-"""What runs on hosts besides services; no service has such a name."""
+"""Slipway's own containers. The settings refuse services with these names."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +24,24 @@ class Source:
 
 
 def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -> int:
-    """Print the log lines of all containers of one kind. Returns the exit status: 1 if a host could not be asked.
+    """Print the logs of a service, the registry or the proxies. Returns the exit status: 1 if a host did not answer.
 
     Raises:
-        CommandError: nothing of the stack has this name.
+        CommandError: the stack has no service or host of this name.
 
     """
-    running = Running.of(stack.outputs())
+    running = RunningStack.of(stack.outputs())
     known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
     if what not in known:
         raise CommandError(
-            f"the stack '{stack.name}' has nothing named '{what}' that keeps a log",
-            f"Say one of {', '.join(known)}.",
+            f"the stack '{stack.name}' has no service '{what}'",
+            f"Logs: {', '.join(known)}.",
             status=2,
         )
     if host is not None and host not in running.hosts:
-        raise CommandError(f"no host '{host}'", f"Hosts: {', '.join(running.hosts)}.", status=2)
+        raise CommandError(
+            f"the stack '{stack.name}' has no host '{host}'", f"Hosts: {', '.join(running.hosts)}.", status=2
+        )
     hosts = [host] if host else running.hosts
     failures: list[str] = []
     several = len(hosts) > 1
@@ -56,18 +59,20 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
     return 1 if failures else 0
 
 
-def _roles(running: Running) -> set[str]:
+def _roles(running: RunningStack) -> set[str]:
     return {role for facts in running.outputs["hosts"].values() for role in facts["roles"]}
 
 
-def lines(running: Running, host: str, what: str, *, tail: str, follow: bool) -> Iterator[tuple[Source, str]]:
-    """The lines of a kind of containers on a host, the oldest first.
+def lines(
+    running: RunningStack, host: str, what: str, *, tail: str, follow: bool
+) -> Iterator[tuple[Source, str]]:
+    """The log lines of a service, the registry or the proxy on a host: container by container, the oldest first.
 
     Raises:
         Failed: the host's engine does not answer.
 
     """
-    label = f"slipway.role={what}" if what in OWN else f"slipway.service={what}"
+    label = f"{ROLE_LABEL if what in OWN else SERVICE_LABEL}={what}"
     with running.docker(host) as engine:
         found = engine.containers(all=True, filters={"label": [label]})
         for container in sorted(found, key=lambda one: int(one["Created"])):
@@ -77,21 +82,21 @@ def lines(running: Running, host: str, what: str, *, tail: str, follow: bool) ->
             options: dict[str, Any] = {"tail": int(tail) if tail != "all" else "all", "follow": follow}
             rest = b""
             for chunk in engine.logs(container["Id"], stream=True, **options):
-                *whole, rest = (rest + chunk).split(b"\n")
-                for line in whole:
+                *complete, rest = (rest + chunk).split(b"\n")
+                for line in complete:
                     yield source, line.decode(errors="replace")
             if rest:
                 yield source, rest.decode(errors="replace")
 
 
 def write(line: str) -> None:
-    """Print a line at once and in one piece, whichever thread has it."""
+    """Print a line in one piece, whichever thread it comes from."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def in_parallel(show: Callable[[str], None], hosts: Sequence[str]) -> None:
-    """Ask all hosts at once: with --follow none of them ends. An interrupt ends them all."""
+    """Read all hosts at the same time, since --follow never ends. An interrupt ends all threads."""
     threads = [threading.Thread(target=show, args=(host,), daemon=True) for host in hosts]
     for thread in threads:
         thread.start()

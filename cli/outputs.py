@@ -1,4 +1,4 @@
-"""What a running stack tells about itself: `slip output`, and the panel at the end of `slip up`."""
+"""The stack's outputs: `slip output`, and the panel at the end of `slip up`."""
 
 import json
 import sys
@@ -9,15 +9,15 @@ from cli.errors import CommandError
 from cli.stack import deployment
 from cli.stack.stack import Stack
 
-SECRET = "[secret]"  # noqa: S105 - what is shown in a secret's place
-"""What people see in place of a secret, as in Pulumi."""
+SECRET = "[secret]"  # noqa: S105 - the text in place of a secret
+"""Printed in place of a secret, as Pulumi does."""
 
 
 def show(stack: Stack, key: str | None, *, show_secrets: bool, as_json: bool) -> None:
-    """Print the outputs, or one of them as it is, so that a script can use it.
+    """Print all outputs, or one of them unchanged for scripts.
 
     Raises:
-        CommandError: there is no such output, or it is secret and was not asked for as such.
+        CommandError: the output does not exist, or it is secret and `show_secrets` is not set.
 
     """
     outputs = read(stack, show_secrets=show_secrets)
@@ -35,13 +35,13 @@ def show(stack: Stack, key: str | None, *, show_secrets: bool, as_json: bool) ->
             f"Outputs: {', '.join(sorted(outputs)) or 'none'}.",
         )
     if outputs[key] == SECRET and not show_secrets:
-        raise CommandError(f"the output '{key}' is secret", "Say --show-secrets to print it.", status=2)
+        raise CommandError(f"the output '{key}' is secret", "Pass --show-secrets to print it.", status=2)
     text = json.dumps(outputs[key]) if as_json else _text(outputs[key])
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def read(stack: Stack, *, show_secrets: bool) -> dict[str, Any]:
-    """The stack's outputs; the secret ones in clear text only where that was asked for."""
+    """The stack's outputs. Secrets are replaced by `SECRET`, unless `show_secrets` is set."""
     if show_secrets:
         return stack.outputs()
     for resource in deployment.resources(stack.deployment()):
@@ -58,7 +58,7 @@ def _text(value: Any) -> str:
 
 
 def summary(stack: Stack) -> None:
-    """Say where everything is, how to log in, and what to do next."""
+    """Print the addresses, how to log in, and the next commands."""
     outputs = deployment.stack_outputs(stack.deployment())
     urls = outputs.get("serviceUrls")
     services = [
@@ -68,7 +68,7 @@ def summary(stack: Stack) -> None:
     registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
     users = stack.config.users
     option = stack.option
-    # A shell takes a line that ends in a pipe together with the next one, so both can be copied at once.
+    # A shell continues a line that ends in a pipe, so both lines can be pasted together.
     login = (
         f"./slip account password {users[0]}{option} |\n  docker login {registry} -u {users[0]} --password-stdin"
         if registry and users

@@ -1,1 +1,1 @@
-"""How the stack's settings are checked and described; `settings.py` holds the settings themselves."""
+"""The stack's settings: their models, their checks, and their reference. `load.py` is how other packages read them."""

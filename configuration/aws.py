@@ -1,6 +1,6 @@
-"""What has to be known of AWS before it is asked: regions, distributions, instance types' architectures.
+"""What is known of AWS without a call: regions, distributions, and the architectures of instance types.
 
-Tables and pure functions only; whatever AWS itself must say is asked in `components/hosts/aws`.
+Tables and pure functions only. `components/hosts/aws` calls AWS.
 """
 
 import re
@@ -32,13 +32,14 @@ REGIONS = (
 INSTANCE_TYPE_PATTERN = (
     r"(?P<series>[a-z]+(-[0-9]+tb)?)(?P<generation>[0-9]+)(?P<attributes>[a-z]*)(-[a-z0-9]+)*\.[a-z0-9-]+"
 )
-"""`t4g.small`: series, generation and attributes make the family, then comes the size."""
+"""`t4g.small`: a family of series, generation and attributes, then a size."""
 
 
 def architecture_of(instance_type: str) -> Architecture | None:
-    """The architecture of an instance type; None if it runs no Linux, or is no instance type.
+    """The architecture of an instance type; None if the text is not an instance type, or the type does not run Linux.
 
-    A `g` among the attributes says Graviton (`t4g`, `c6gn`, `im4gn`); `a1` was the first of them, before that rule.
+    A `g` among the attributes stands for Graviton (`t4g`, `c6gn`, `im4gn`). Graviton's first type, `a1`, is older than
+    that rule.
     Source: EC2's naming conventions of instance types.
     """
     parts = re.fullmatch(INSTANCE_TYPE_PATTERN, instance_type)
@@ -53,16 +54,16 @@ class Distribution:
     """A Linux distribution that hosts can run."""
 
     login: str
-    """Who logs in by SSH: a user that may become root by sudo, without a password."""
+    """The user for SSH, which may run sudo without a password."""
     packages: tuple[str, ...]
-    """What a Docker host needs, by its own package names: the engine first."""
+    """The packages that a Docker host needs, the engine's first."""
     image_owner: str | None = None
-    """The AWS account whose images have names like `image`; None where `image` is a public SSM parameter."""
+    """The AWS account that owns the images named `image`; None if `image` is a public SSM parameter."""
     image: str
-    """Name of the machine image (with a `*` for its date) or of the parameter that holds its id. `{architecture}`
-    stands for the name in `architectures`."""
+    """Name of the machine image, with a `*` for its date, or of the parameter that holds its id. `{architecture}` is
+    replaced by the name in `architectures`."""
     architectures: dict[Architecture, str]
-    """How the image's name says which architecture it is for."""
+    """The names of architectures in `image`."""
 
     def image_name(self, architecture: Architecture) -> str:
         """The name to look up for an architecture."""
@@ -93,4 +94,4 @@ DISTRIBUTIONS = {
         architectures={"amd64": "x86_64", "arm64": "arm64"},
     ),
 }
-"""The distributions by the word that `platform.distribution` takes."""
+"""The distributions by the value of `platform.distribution`."""

@@ -1,7 +1,7 @@
-"""Reading files that a stranger may have written: those of a build context, and whatever a link of it leads to.
+"""Readers for untrusted files: those of a build context, and the targets of links in it.
 
-Only regular files are opened: a FIFO would hang, a device never ends. What is wrong with a file is said without
-anything of its content, which may be the operator's own by a link.
+They open regular files only: reading a FIFO would hang, and reading a device may never end. Their errors hold nothing
+of a file's content, since a link may point to a private file of the operator.
 """
 
 import os
@@ -10,11 +10,11 @@ import stat
 from pathlib import Path
 
 LIMIT = 1 << 20
-"""Bytes of a Dockerfile, a `.dockerignore` or a file of certificates at most, 1 MiB. All authorities that Debian
-trusts take a quarter of it, and a Dockerfile takes some KiB."""
+"""The largest size in bytes of a Dockerfile, a `.dockerignore` or a file of certificates: 1 MiB. The file of all
+authorities that Debian trusts has a quarter of that, a Dockerfile has some KiB."""
 
 PATH_LENGTH = 4095
-"""Bytes of a path at most: Linux's PATH_MAX without its end."""
+"""The longest path in bytes: Linux's PATH_MAX without the final NUL."""
 
 NO_CERTIFICATE, HOLDS_KEY = "holds no certificate", "holds a private key"
 
@@ -23,7 +23,7 @@ _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 
 
 class UnfitFile(Exception):
-    """A file that must not or cannot be used; the text says why, as in `is not a regular file`."""
+    """A file that must not or cannot be read; the text is the predicate of a sentence, `is not a regular file`."""
 
 
 def read(path: Path, within: Path | None = None) -> bytes:
@@ -31,25 +31,25 @@ def read(path: Path, within: Path | None = None) -> bytes:
 
     Args:
         path: the file.
-        within: the directory that it has to be in once links are followed; by default it may be anywhere.
+        within: the directory that has to hold the file after links are followed; by default any.
 
     Raises:
-        UnfitFile: it is somewhere else, no regular file, larger than `LIMIT`, or cannot be read.
+        UnfitFile: the file is elsewhere, not regular, larger than `LIMIT`, or cannot be read.
     """
     try:
         real = path.resolve(strict=True)
         if within is not None and not real.is_relative_to(within.resolve(strict=True)):
-            raise UnfitFile("is a link that leads out of the context")
-        # Looked at before it is opened, which alone makes some devices do something, and after.
+            raise UnfitFile("is a link to a file outside the context")
+        # Before opening, since opening alone triggers some devices; and after, since the file may have been replaced.
         _require_regular(real.lstat())
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             _require_regular(os.fstat(descriptor))
             content = file.read(LIMIT + 1)
     except OSError as error:
-        raise UnfitFile(f"cannot be read: {error.strerror or 'it is no file'}") from None
+        raise UnfitFile(f"cannot be read: {error.strerror or 'it is not a file'}") from None
     except (ValueError, RuntimeError):
-        # A path that no file can have, or links that go round in circles (Python before 3.13).
+        # An impossible path, or a loop of links (before Python 3.13).
         raise UnfitFile("cannot be read: no file can have that path") from None
     if len(content) > LIMIT:
         raise UnfitFile(f"is larger than {LIMIT >> 20} MiB")
@@ -65,17 +65,17 @@ def read_text(path: Path, within: Path | None = None) -> str:
     """The text of a regular file.
 
     Raises:
-        UnfitFile: see `read`; or it is not text in UTF-8.
+        UnfitFile: as for `read`, or the file is not text in UTF-8.
     """
     try:
-        # Line ends as Python's own reading of text makes them.
+        # The same line ends that Python's text mode makes.
         return read(path, within).decode().replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise UnfitFile("is not text in UTF-8") from None
 
 
 def ignore_file(context: Path, dockerfile: Path) -> Path | None:
-    """The file whose patterns a build leaves out: `<dockerfile>.dockerignore`, else `.dockerignore`, as in Docker."""
+    """The file with the patterns to ignore: `<dockerfile>.dockerignore`, or else `.dockerignore`, as in Docker."""
     files = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
     return next((file for file in files if _exists(file)), None)
 
@@ -84,20 +84,20 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        return False  # a name that is too long, for one
+        return False  # such as a name that is too long
 
 
 def certificates(text: str) -> str:
-    """The certificates of a PEM text, and nothing else of it.
+    """The certificates in a PEM text, and nothing else of it.
 
     Raises:
-        UnfitFile: there is none, or there is a private key, which must go nowhere.
+        UnfitFile: the text holds no certificate, or holds a private key.
     """
     if _PRIVATE_KEY.search(text):
         raise UnfitFile(HOLDS_KEY)
     rest = _CERTIFICATE.sub("", text)
     if not rest.strip():
-        return text  # as it is written: another text would be a change to the hosts
+        return text  # unchanged, since any other text would be a change on the hosts
     found = "".join(f"{block.strip()}\n" for block in _CERTIFICATE.findall(text))
     if not found:
         raise UnfitFile(NO_CERTIFICATE)

@@ -1,6 +1,6 @@
-"""Whether the ports that a local stack publishes on 127.0.0.1 are free, or its own already.
+"""Whether another program holds a port that a local stack publishes on 127.0.0.1.
 
-Only the standard library: the Docker SDK alone would take longer to import than all of this takes to run.
+Only the standard library: importing the Docker SDK would take longer than this check.
 """
 
 import contextlib
@@ -11,33 +11,30 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from configuration.problems import Location, Problem, path_of
+from configuration.settings import StackSettings
 from well_known import PROJECT_LABEL, STACK_LABEL
-
-if TYPE_CHECKING:
-    from configuration.settings import StackSettings
 
 ADDRESS = "127.0.0.1"
 LISTENING = "0A"
 """State of a socket in /proc/net/tcp."""
 TIMEOUT = 2.0
-"""Seconds. A healthy Docker Engine lists its containers within milliseconds."""
+"""Seconds for the Docker Engine's answer. A healthy engine lists its containers within milliseconds."""
 
 
-def occupied(settings: "StackSettings", project: str, stack: str) -> list[Problem]:
-    """One problem for each port of the stack that something else on this machine holds.
+def occupied(settings: StackSettings, project: str, stack: str) -> list[Problem]:
+    """One problem for each port of the stack that another program or container on this machine holds.
 
     Args:
         settings: the stack's.
         project: the Pulumi project's name.
         stack: the stack's name, without an organization.
-
     """
     endpoint = os.environ.get("DOCKER_HOST", "")
     if endpoint and not endpoint.startswith("unix://"):
-        return []  # the engine, and so the ports, are another machine's
+        return []  # the engine publishes its ports on another machine
     held = [(port, what, where) for port, what, where in _wanted(settings) if is_held(port)]
     if not held:
         return []
@@ -45,8 +42,8 @@ def occupied(settings: "StackSettings", project: str, stack: str) -> list[Proble
     return [
         Problem(
             where,
-            f"{what} is to answer on {ADDRESS}:{port}, and {holder} holds that port",
-            f"End that, or set {_remedy(where)}.",
+            f"{what} needs {ADDRESS}:{port}, but {holder} holds that port",
+            f"Stop it, or set {_remedy(where)}.",
         )
         for port, what, where in held
         if (holder := _holder(containers, port, project, stack)) is not None
@@ -54,21 +51,21 @@ def occupied(settings: "StackSettings", project: str, stack: str) -> list[Proble
 
 
 def is_held(port: int) -> bool:
-    """Whether somebody listens on this port of 127.0.0.1."""
+    """Whether a program listens on this port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # So that connections that linger after their listener has gone do not count.
+        # Without this, connections in TIME_WAIT would count as listeners.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
         except PermissionError:
-            # Ports below 1024 are for root to bind, as the Docker Engine does; anybody may ask who answers.
+            # Only root, as the Docker Engine, may bind ports below 1024; every user may connect.
             return probe.connect_ex((ADDRESS, port)) == 0
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False
 
 
-def _wanted(settings: "StackSettings") -> Iterator[tuple[int, str, Location]]:
+def _wanted(settings: StackSettings) -> Iterator[tuple[int, str, Location]]:
     for host in settings.hosts:
         for port, what in settings.published_ports(host).items():
             yield port, f"{what} of {host}", ("hosts", host, "slot")
@@ -83,7 +80,7 @@ def _remedy(where: Location) -> str:
 
 
 def _holder(containers: list[dict[str, Any]], port: int, project: str, stack: str) -> str | None:
-    """Who holds the port, in words; None if it is the stack itself."""
+    """What holds the port, in words; None if it is the stack itself."""
     for container in containers:
         if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
             found = container.get("Labels") or {}
@@ -96,15 +93,13 @@ def _holder(containers: list[dict[str, Any]], port: int, project: str, stack: st
 
 
 def _of(found: dict[str, str], project: str) -> str:
-    """Which project a host belongs to, if it is another one."""
+    """The project of a host's container, in words, if it is another project."""
     other = found.get(PROJECT_LABEL, project)
     return f" of the project {other}" if other != project else ""
 
 
 def _program(port: int) -> str | None:
-    """The program that listens on the port, where Linux tells: for other people's programs only root may
-    ask.
-    """
+    """The program that listens on the port, in words. Linux shows other users' programs to root only."""
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with contextlib.suppress(OSError):
@@ -135,7 +130,7 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def _containers(path: str) -> list[dict[str, Any]]:
-    """The running containers; none if no Docker Engine answers, whose containers hold no port then."""
+    """The running containers; none if no Docker Engine answers."""
     usual = ("/var/run/docker.sock", f"{os.environ.get('XDG_RUNTIME_DIR', '')}/docker.sock")
     candidates = [path] if path else [*usual, str(Path.home() / ".docker/run/docker.sock")]
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""One mistake in the configuration: where, what is wrong with it, and what to write instead."""
+"""One mistake in the configuration: where it is, what is wrong, and what to write instead."""
 
 import difflib
 import json
@@ -15,7 +15,7 @@ Location = tuple[str | int, ...]
 
 
 class _Unshown(Enum):
-    UNSHOWN = "a value that is not there, says nothing or is nobody's business"
+    UNSHOWN = "a value that is missing, irrelevant or secret"
 
 
 UNSHOWN = _Unshown.UNSHOWN
@@ -23,7 +23,7 @@ UNSHOWN = _Unshown.UNSHOWN
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. `value` is what the user wrote, unless it must not be shown."""
+    """One mistake. `value` is what the user wrote, or UNSHOWN if messages must not show it."""
 
     location: Location
     wrong: str
@@ -32,7 +32,7 @@ class Problem:
 
     @property
     def path(self) -> str:
-        """Where it is, as `pulumi config set --path` writes it."""
+        """The location in the notation of `pulumi config set --path`."""
         return path_of(self.location)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class Problem:
 
 
 class SettingsError(ValueError):
-    """The configuration is wrong; `problems` holds every mistake in it."""
+    """The configuration is invalid; `problems` holds every mistake in it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -55,7 +55,7 @@ def path_of(location: Location) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        # No key has a colon in it, unless somebody wrote `alice:password` where a name stands.
+        # A key with a colon is not valid; it may be `alice:password` in the place of a name.
         name, colon, _ = part.partition(":")
         step = f"{name}:…" if colon else name
         if depth == 0:
@@ -68,9 +68,7 @@ def path_of(location: Location) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value for a message. What is inside a map or a list is left out: it may be a password that went
-    astray.
-    """
+    """A value for a message, without the contents of maps and lists, which may hold a misplaced password."""
     if isinstance(value, dict):
         return "{…}" if value else "{}"
     if isinstance(value, (list, tuple)):
@@ -80,7 +78,7 @@ def _shown(value: object) -> str:
 
 
 def suggestion(wrong: object, allowed: Iterable[str]) -> str:
-    """`Did you mean "roles"? ` where one of the allowed words is near enough, else nothing."""
+    """`Did you mean "roles"? ` if an allowed word is similar, or else an empty text."""
     near = difflib.get_close_matches(str(wrong), list(allowed), n=1, cutoff=0.6)
     return f'Did you mean "{near[0]}"? ' if near else ""
 

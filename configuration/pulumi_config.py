@@ -1,4 +1,4 @@
-"""The stack's configuration as Pulumi hands it to the program."""
+"""The stack's configuration, read from Pulumi."""
 
 import json
 
@@ -9,28 +9,26 @@ from configuration.problems import NAMESPACE
 
 
 def _keys() -> list[str]:
-    """Every key of Slipway's that is set, known or not. `pulumi.Config` can only be asked for one by name."""
+    """Every key that is set in Slipway's namespace, known or not. `pulumi.Config` cannot list keys."""
     everything = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
     prefix = f"{NAMESPACE}:"
     return [key.removeprefix(prefix) for key in everything if key.startswith(prefix)]
 
 
 def written() -> dict[str, object]:
-    """What the user wrote under each key. Pulumi gives maps and lists as JSON, and everything else as
-    text.
-    """
+    """What the user wrote under each key. Pulumi passes maps and lists as JSON, and all other values as text."""
     config = pulumi.Config(NAMESPACE)
     values: dict[str, object] = {}
     for key in _keys():
         text = config.get(key)
-        # A key with nothing behind it comes as an empty text.
+        # Pulumi passes a key without a value as an empty text.
         if text:
             values[key] = _value(text)
     return values
 
 
 def secret_keys() -> frozenset[str]:
-    """The keys that hold a secret, wholly or somewhere inside."""
+    """The keys whose value is a secret or contains one."""
     return frozenset(key for key in _keys() if pulumi_config.is_config_secret(f"{NAMESPACE}:{key}"))
 
 

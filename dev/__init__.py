@@ -1,1 +1,1 @@
-"""What those who work on Slipway run."""
+"""Programs for work on Slipway."""

@@ -1,4 +1,4 @@
-"""The checker of workflow files: the one on PATH, else built from its Go module."""
+"""actionlint, the linter of workflow files: from PATH, else built from its Go module."""
 
 import shutil
 from pathlib import Path
@@ -8,10 +8,10 @@ from toolchain.report import Report
 
 
 def prepare(report: Report, lock: int) -> Path:
-    """Return the checker's path, once it is there.
+    """Build actionlint if it is missing, and return its path.
 
     Raises:
-        ToolError: it is missing and cannot be built here.
+        ToolError: it is missing and cannot be built.
     """
     on_path = shutil.which("actionlint")
     if on_path:

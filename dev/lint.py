@@ -1,4 +1,4 @@
-"""`make lint`: every check, all of them run even if one fails, so that one run shows all there is to do."""
+"""`make lint`. Every check runs, also after one that fails: one run shows everything that is to be mended."""
 
 import subprocess
 import sys
@@ -12,22 +12,16 @@ from toolchain import cache, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
-TYPED = (
-    *("__main__.py", "child_environment.py", "well_known.py"),
-    *("app", "bench", "cli", "components", "configuration", "dev", "emulation", "plugins", "toolchain"),
-)
-"""What mypy checks strictly, of what is there."""
-
 
 def main() -> int:
-    """Run all checks; 0 if all of them pass."""
+    """Run all checks. Returns 0 if all of them pass, else 1."""
     sources = _sources()
     scripts = [path for path in sources if _is_shell(path)]
     python = [path for path in sources if path.suffix == ".py"]
     places = ((".github", "workflows"), ("examples",))
     workflows = [path for path in sources if path.suffix == ".yml" and path.parent.parts[-2:] in places]
     program = Path(sys.executable).parent
-    # Outside the clone, since reading the packages' types takes a minute; each environment has packages of its own.
+    # Outside the clone, which may be new: reading the packages' types takes a minute. One cache for each environment.
     types = cache.root() / "mypy" / program.parent.name
     try:
         with cache.lock("toolchain", lambda _: None) as lock:
@@ -35,15 +29,23 @@ def main() -> int:
     except ToolError as error:
         print(f"lint: {error}", file=sys.stderr)
         return 1
-    # The name, the command, and what it checks: nothing to check is a mistake in this file, not a success.
+    # The name, the command, and the files that it checks. A check without files is a mistake in this module.
     checks: list[tuple[str, list[str | Path], Sequence[str | Path]]] = [
         ("ruff format", [program / "ruff", "format", "--check", "--quiet"], python),
         ("ruff check", [program / "ruff", "check", "--quiet"], python),
         (
             "mypy",
             [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", f"--cache-dir={types}"],
-            _typed(),
+            # By package, so that each module gets its full name.
+            sorted({path.parts[0] for path in python}),
         ),
+        (
+            "import-linter",
+            [program / "lint-imports", "--no-logo", f"--cache-dir={cache.root() / 'import-linter'}"],
+            # The contracts, which name the packages to check.
+            [Path("pyproject.toml")],
+        ),
+        ("vulture", [program / "vulture"], python),
         ("shellcheck", [program / "shellcheck", "--severity=style"], scripts),
         ("actionlint", [checker, f"-shellcheck={program / 'shellcheck'}", "-pyflakes="], workflows),
     ]
@@ -58,15 +60,25 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
     if not files:
         print(f"✗ {name}: found no file to check")
         return False
-    variables = child_environment.of(Path(command[0]).name)
-    done = subprocess.run([*command, *files], cwd=versions.REPOSITORY, env=variables, check=False)
-    passes = done.returncode == 0
-    print(f"{'✓' if passes else '✗'} {name:<12} {duration(time.monotonic() - started)}", flush=True)
+    result = subprocess.run(
+        [*command, *files],
+        cwd=versions.REPOSITORY,
+        env=child_environment.of(Path(command[0]).name),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    passes = result.returncode == 0
+    if not passes:
+        print(result.stdout, end="")
+    print(f"{'✓' if passes else '✗'} {name:<14} {duration(time.monotonic() - started)}", flush=True)
     return passes
 
 
 def _sources() -> list[Path]:
-    """All files that git knows or would add, relative to the clone: what is ignored is nobody's code."""
+    """The files that git tracks or would add, relative to the clone. Ignored files are not checked."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     result = subprocess.run(
         command,
@@ -88,10 +100,6 @@ def _is_shell(path: Path) -> bool:
     with (versions.REPOSITORY / path).open("rb") as file:
         first = file.readline(100)
     return first.startswith(b"#!") and first.split(b"/")[-1].split()[-1] in {b"sh", b"bash", b"dash"}
-
-
-def _typed() -> list[str]:
-    return [name for name in TYPED if (versions.REPOSITORY / name).exists()]
 
 
 if __name__ == "__main__":

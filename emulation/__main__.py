@@ -1,6 +1,7 @@
-"""`python -m emulation SETTINGS`: one emulated account, until it is told to end.
+"""`python -m emulation SETTINGS`: emulates one account until it gets a signal or a request to end.
 
-SETTINGS is a JSON file: `Settings`. What others need to know of this process is in `daemon.json` next to it.
+SETTINGS is the path of a JSON file, see `Settings`. Clients find the endpoint and the access key in `daemon.json` in
+the same directory.
 """
 
 import fcntl
@@ -22,27 +23,28 @@ from emulation.errors import Refused
 from emulation.reconciler import Reconciler
 
 PORT = 4566
-"""The API's port, on an address of the account's own. Other emulators have the same one."""
+"""The API's port, on an address that only this account uses. LocalStack uses the same port."""
 NETWORKS = 256
+"""The networks to choose from: 127.77.0 to 127.77.255."""
 UNREADABLE = 3
-"""Exit status where the account's copy cannot be read. Whoever removes it starts over."""
+"""Exit status if the saved account cannot be read. After its removal the emulation starts with an empty account."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the emulation is told at its start."""
+    """The content of the settings file."""
 
     stack: str
-    """Name of the stack, the first part of containers' names."""
+    """Name of the stack. Containers' names begin with it."""
     image: str
     """The image that instances boot."""
     version: str
-    """Of the program that starts it; it comes back in `daemon.json`."""
+    """The version of the program that starts the emulation. It is copied to `daemon.json`."""
 
 
 def main() -> int:
     """Run the emulation. Returns the exit status."""
-    os.umask(0o077)  # user data has hosts' keys
+    os.umask(0o077)  # user data contains the hosts' private keys
     path = Path(sys.argv[1])
     directory = path.parent
     settings = Settings(**json.loads(path.read_text()))
@@ -52,21 +54,21 @@ def main() -> int:
     except BlockingIOError:
         print("another process emulates this stack", flush=True)
         return 1
-    known = _known(directory)
-    key = known.get("key") or f"AKIA{secrets.token_hex(8).upper()}"
+    previous = _previous(directory)
+    key = previous.get("key") or f"AKIA{secrets.token_hex(8).upper()}"
     over = threading.Event()
-    network, server = _listen(directory, str(known.get("network", "")))
+    network, server = _listen(directory, str(previous.get("network", "")))
 
     account = Account(directory, network)
     if not account.restore():
-        print("the account's copy is of another version", flush=True)
+        print("the saved account is from another version of moto", flush=True)
         return UNREADABLE
     reconciler = Reconciler(account, directory, settings.stack, settings.image)
     from emulation.api import Api
 
     server.app = Api(account, reconciler, key, over.set)
     try:
-        # After a restart of this machine: its containers are stopped, its loop devices gone.
+        # After a restart of this machine the containers are stopped and the loop devices are gone.
         reconciler.reconcile()
     except Refused as refused:
         print(refused.message, flush=True)
@@ -81,30 +83,32 @@ def main() -> int:
     return 0
 
 
-def _known(directory: Path) -> dict[str, str]:
-    """What the process before this one announced."""
+def _previous(directory: Path) -> dict[str, str]:
+    """The content of the previous process's `daemon.json`; empty if it is missing or broken."""
     try:
-        known: dict[str, str] = json.loads((directory / "daemon.json").read_text())
+        previous: dict[str, str] = json.loads((directory / "daemon.json").read_text())
     except (OSError, ValueError):
         return {}
-    return known
+    return previous
 
 
-def _listen(directory: Path, before: str) -> tuple[str, BaseWSGIServer]:
-    """A network of this machine that no other emulation has, the same one as before if possible, and its server."""
+def _listen(directory: Path, previous: str) -> tuple[str, BaseWSGIServer]:
+    """Choose a network that no other emulation uses, the previous one if it is free. Returns it with its server."""
     first = zlib.crc32(str(directory.resolve()).encode())
     others = [f"127.77.{(first + step) % NETWORKS}" for step in range(NETWORKS)]
-    for network in [before, *others] if before else others:
+    for network in [previous, *others] if previous else others:
         try:
             opened = socket.create_server((f"{network}.1", PORT))
         except OSError:
             continue
         return network, make_server(f"{network}.1", PORT, _not_yet, threaded=True, fd=opened.detach())
-    raise SystemExit(f"port {PORT} is taken on every address 127.77.x.1")
+    raise SystemExit(
+        f"port {PORT} is in use on every address 127.77.x.1; stop an emulation or another program there"
+    )
 
 
 def _not_yet(environment: object, start: object) -> list[bytes]:
-    """What the server is made with, before there is an account."""
+    """The server's application until the account is loaded."""
     raise RuntimeError("the emulation is not ready")
 
 

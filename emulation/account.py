@@ -1,4 +1,4 @@
-"""The emulated account: moto's memory, what it is born with, and its copy on disk."""
+"""The emulated account: moto's objects in memory, the images it offers, and its copy on disk."""
 
 import itertools
 import json
@@ -7,25 +7,25 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from emulation import images, wanted
+from emulation import desired, images
 from emulation.corrections import correct
+from emulation.desired import Machine
 from emulation.selections import Selections
-from emulation.wanted import Machine
 
 ACCOUNT = "123456789012"
-"""The account's number, which is moto's usual one."""
+"""The account's number: moto's default."""
 SERVICES = ("ec2", "iam", "backup", "route53")
-"""What a stack keeps something in. SSM only has public parameters, which are the same each time."""
+"""The services whose state is saved. SSM has public parameters only, which are the same at each start."""
 
 
 class Account:
-    """One account of moto's, in this process."""
+    """One account in moto, in this process."""
 
     def __init__(self, directory: Path, network: str) -> None:
-        """Load moto. No other part of this process may have imported it before.
+        """Load moto, which reads its settings when it is imported: do not import it before.
 
         Args:
-            directory: where the copy is kept.
+            directory: the directory of the copy.
             network: the first three numbers of the public addresses, such as `127.77.3`.
 
         """
@@ -36,7 +36,7 @@ class Account:
         offered = directory / "images.json"
         offered.write_text(json.dumps(images.offered()))
         os.environ["MOTO_AMIS_PATH"] = str(offered)
-        # moto itself needs some credentials, of anybody, to ask botocore which regions there are.
+        # moto asks botocore for the regions, which needs credentials; any will do.
         os.environ |= {"AWS_ACCESS_KEY_ID": "emulation", "AWS_SECRET_ACCESS_KEY": "emulation"}
         from moto.backends import get_backend
 
@@ -47,7 +47,7 @@ class Account:
         self._publish_parameters()
 
     def _hand_out_addresses(self) -> None:
-        """Let public addresses be ones of this machine. moto makes them up in two places."""
+        """Make public addresses addresses of this machine. moto invents them in two functions."""
         from moto.ec2.models import elastic_ip_addresses, elastic_network_interfaces
 
         def next_address(*_: object) -> str:
@@ -79,19 +79,19 @@ class Account:
         return list(self._services["ec2"][self._id].values())
 
     def machines(self) -> list[Machine]:
-        """The machines that the account has, running or not."""
-        return list(itertools.chain.from_iterable(wanted.machines(ec2) for ec2 in self._regions()))
+        """The account's instances, running or stopped."""
+        return list(itertools.chain.from_iterable(desired.machines(ec2) for ec2 in self._regions()))
 
     def volumes(self) -> dict[str, int]:
-        """The volumes that the account has, and their size in GiB."""
-        return {volume: size for ec2 in self._regions() for volume, size in wanted.volumes(ec2).items()}
+        """The account's volumes by id, and their size in GiB."""
+        return {volume: size for ec2 in self._regions() for volume, size in desired.volumes(ec2).items()}
 
     def networks(self) -> set[str]:
-        """The ids of the VPCs."""
+        """The ids of the account's VPCs."""
         return {identifier for ec2 in self._regions() for identifier in ec2.vpcs}
 
     def instance(self, identifier: str) -> Any:
-        """The object of moto's for an instance."""
+        """Moto's object for an instance."""
         for ec2 in self._regions():
             for reservation in ec2.reservations.values():
                 for instance in reservation.instances:
@@ -100,7 +100,7 @@ class Account:
         raise LookupError(identifier)
 
     def save(self) -> None:
-        """Write the copy, whole or not at all."""
+        """Write the copy. An interruption leaves the previous copy."""
         services = {name: dict(backend[self._id]) for name, backend in self._services.items()}
         content = {"services": services, "selections": self.selections}
         new = self._copy.with_suffix(".new")
@@ -108,14 +108,14 @@ class Account:
         new.replace(self._copy)
 
     def restore(self) -> bool:
-        """Read the copy, if there is one. Returns whether this version of moto understands it."""
+        """Read the copy, if it exists. Returns whether this version of moto can read it."""
         try:
-            # Written by this program, in a directory that is its user's alone.
+            # This program wrote it, in a directory that only its user can read.
             content: dict[str, Any] = pickle.loads(self._copy.read_bytes())  # noqa: S301
         except FileNotFoundError:
             return True
-        except Exception as error:  # noqa: BLE001 - whatever another version's objects raise
-            print(f"the account's copy cannot be read: {error!r}", flush=True)
+        except Exception as error:  # noqa: BLE001 - objects of another version raise anything
+            print(f"the saved account cannot be read: {error!r}", flush=True)
             return False
         self.selections = content["selections"]
         for name, regions in content["services"].items():

@@ -1,4 +1,4 @@
-"""The API: moto's answers, and what follows from them on this machine."""
+"""The API: passes calls to moto and applies their effect to this machine."""
 
 import base64
 import io
@@ -21,15 +21,15 @@ from emulation.request import Call, refusal
 Environment = dict[str, Any]
 StartResponse = Callable[..., Any]
 
-OWN = "/slipway/"
-"""Paths of the emulation's own: `ping`, `faults` and `end`."""
+CONTROL = "/slipway/"
+"""Prefix of the paths that control the emulation: `ping`, `faults` and `end`."""
 
 
 class Api:
     """A WSGI application."""
 
     def __init__(self, account: Account, reconciler: Reconciler, key: str, end: Callable[[], None]) -> None:
-        """Answer those who sign with the access key `key`; call `end` when the emulation is over."""
+        """Answer requests that are signed with the access key `key`. A request to end calls `end`."""
         self._account = account
         self._reconciler = reconciler
         self._key = key
@@ -41,14 +41,14 @@ class Api:
     def __call__(self, environment: Environment, start: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         request = Request(environment)
-        response = self._own(request) if request.path.startswith(OWN) else self._answer(request)
+        response = self._control(request) if request.path.startswith(CONTROL) else self._answer(request)
         return response(environment, start)
 
     def _answer(self, request: Request) -> Response:
         call = Call.of(request)
         if call.key != self._key:
-            # The account's key is known to its owner alone: whoever can make instances is root on this machine.
-            return refusal(call, _not_known(call), 401 if call.service == "ec2" else 403)
+            # Only the account's owner has the key: who can make instances is root on this machine.
+            return refusal(call, _unknown_key(call), 401 if call.service == "ec2" else 403)
         try:
             self._faults.check(call.action)
             if call.action == "GetConsoleOutput":
@@ -59,7 +59,7 @@ class Api:
                 return self._change(request, call)
         except Refused as refused:
             return refusal(call, refused)
-        except Exception as error:  # noqa: BLE001 - an SDK that gets no answer in its protocol tries again and again
+        except Exception as error:  # noqa: BLE001 - without an answer in its protocol, an SDK repeats the call
             traceback.print_exc()
             return refusal(call, failed(f"{type(error).__name__}: {error}"))
 
@@ -85,7 +85,7 @@ class Api:
         return response
 
     def _undo(self, before: set[str]) -> None:
-        """An instance that could not be made is none."""
+        """Terminate the instances of a failed call, as EC2 does: the call then made none."""
         for machine in self._account.machines():
             if machine.instance not in before:
                 self._account.instance(machine.instance).terminate()
@@ -94,7 +94,7 @@ class Api:
     def _ask_moto(self, request: Request) -> Response:
         if response := selections.answer(request, self._account.selections):
             return response
-        # Reading the body has used it up; moto reads it again.
+        # The body was read already, so moto gets a copy.
         body = request.get_data(cache=True)
         environment = {**request.environ, "wsgi.input": io.BytesIO(body)}
         return Response.from_app(self._moto, environment, buffered=True)
@@ -108,10 +108,10 @@ class Api:
             mimetype="text/xml",
         )
 
-    def _own(self, request: Request) -> Response:
+    def _control(self, request: Request) -> Response:
         if request.headers.get("X-Slipway-Key") != self._key:
             return Response("wrong key\n", 403)
-        what = request.path.removeprefix(OWN)
+        what = request.path.removeprefix(CONTROL)
         if what == "faults" and request.method == "POST":
             self._faults.add(Fault(**json.loads(request.get_data())))
         elif what == "end" and request.method == "POST":
@@ -126,8 +126,8 @@ class Api:
         return Response("ok\n")
 
 
-def _not_known(call: Call) -> Refused:
-    """What AWS says to a key that it does not know, or no longer."""
+def _unknown_key(call: Call) -> Refused:
+    """AWS's error for an unknown or expired access key."""
     expired = call.key.startswith("EXPIRED")
     if call.service == "ec2":
         if expired:

@@ -1,4 +1,4 @@
-"""Where moto answers otherwise than AWS."""
+"""Corrections of moto, where its answers differ from AWS's."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def correct() -> None:
 
 
 def _describe_rules_by_group() -> None:
-    """Moto looks for a rule's description at its range of addresses only: a refresh would show a change."""
+    """Moto reads a rule's description from its address range only, so a refresh of a rule by group shows a change."""
     from moto.ec2.models.security_groups import SecurityGroupRule
 
     def description(rule: SecurityGroupRule) -> str | None:
@@ -25,7 +25,7 @@ def _describe_rules_by_group() -> None:
 
 
 def _offer_policies() -> None:
-    """Moto has none of AWS's own policies or all of them, which is slow to keep: have those for backups."""
+    """Moto offers AWS's managed policies all or none, and saving all is slow: offer those for backups."""
     from moto.iam import models as iam
     from moto.iam.aws_managed_policies import aws_managed_policies_data
 
@@ -40,7 +40,7 @@ def _offer_policies() -> None:
 
 
 def _keep_elastic_addresses() -> None:
-    """Moto forgets an interface's Elastic IP when its instance stops, if it began with another public address."""
+    """Moto drops an interface's Elastic IP when its instance stops, if it first had another public address."""
     from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
     def keeping(change: Callable[[NetworkInterface], None]) -> Callable[[NetworkInterface], None]:
@@ -57,7 +57,7 @@ def _keep_elastic_addresses() -> None:
 
 
 def _protect_instances() -> None:
-    """A protected instance is so from its birth; moto reads that of requests for changes only."""
+    """RunInstances can protect an instance from termination; moto reads that from ModifyInstanceAttribute only."""
     from moto.core.responses import ActionResult
     from moto.ec2.models.instances import Reservation
     from moto.ec2.responses.instances import InstanceResponse
@@ -74,7 +74,7 @@ def _protect_instances() -> None:
 
 
 def _forget_backup_plans() -> None:
-    """A plan that is gone leaves its name to the next one; moto keeps it."""
+    """A new plan may take a deleted plan's name; moto refuses it."""
     from moto.backup.models import BackupBackend
 
     delete = BackupBackend.delete_backup_plan

@@ -1,6 +1,6 @@
 """Volumes: each is a sparse file behind a loop device, from its first attachment until the volume is deleted.
 
-The device stays the same all that time, so that the kernel knows the file system as one, whoever mounts it.
+The volume keeps its device all that time, so the kernel sees one file system, in whichever container it is mounted.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import child_environment
+from emulation.desired import Disk
 from emulation.errors import Refused, failed
-from emulation.wanted import Disk
 
 GIB = 1 << 30
 LOOP_CTL_GET_FREE = 0x4C82
-"""The request for a free device, linux/loop.h."""
+"""The ioctl that returns the number of a free device (linux/loop.h)."""
 ATTEMPTS = 5
-"""Between asking for a free device and taking it, another process may have taken it."""
+"""Attempts to attach a free device. Another process may take it first."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Disks:
         directory.mkdir(mode=0o700, exist_ok=True)
 
     def provide(self, disk: Disk) -> Device:
-        """The device of a volume, made on first use, and as large as the volume is now."""
+        """The device of a volume. The first call makes it, later ones enlarge it if the volume has grown."""
         path = self._file(disk.volume)
         size = disk.size_gib * GIB
         if not path.exists():
@@ -58,8 +58,8 @@ class Disks:
         node = Path(device).stat()
         return Device(device, os.major(node.st_rdev), os.minor(node.st_rdev))
 
-    def keep(self, volumes: Collection[str]) -> None:
-        """Remove the devices and files of all other volumes."""
+    def remove_except(self, volumes: Collection[str]) -> None:
+        """Remove the devices and files of all volumes but these."""
         if not any(self._directory.iterdir()):
             return
         devices = self._devices()
@@ -93,7 +93,7 @@ def _attach(path: Path) -> str:
     """Put a free loop device in front of a file."""
     for _ in range(ATTEMPTS - 1):
         device = _free_device()
-        with contextlib.suppress(Refused):  # somebody else took it just now
+        with contextlib.suppress(Refused):  # another process was faster
             _losetup(device, str(path))
             return device
     device = _free_device()
@@ -107,11 +107,12 @@ def _free_device() -> str:
             number = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
     except OSError as error:
         raise failed(
-            f"a volume needs a loop device, and this machine gives none: /dev/loop-control: {error.strerror}"
+            f"a volume needs a loop device, and /dev/loop-control gives none: {error.strerror}; "
+            "run the emulation as root on a machine with loop devices (`modprobe loop`)"
         ) from error
     path = Path(f"/dev/loop{number}")
     if not path.exists():
-        # In a container /dev does not follow the kernel.
+        # In a container, /dev does not show devices that the kernel adds.
         os.mknod(path, 0o660 | stat.S_IFBLK, os.makedev(7, number))
     return str(path)
 

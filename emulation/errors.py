@@ -1,16 +1,16 @@
-"""What the emulation reports as EC2 would: a code and a sentence."""
+"""Errors as EC2 reports them: a code and a sentence."""
 
 
 class Refused(Exception):
-    """A request that the emulation refuses, or that failed on this machine."""
+    """The emulation refuses a request, or the request failed on this machine."""
 
     def __init__(self, code: str, message: str) -> None:
-        """`code` as EC2 names it, or `EmulationFailed` where the reason is this machine's."""
+        """`code` is EC2's, or `EmulationFailed` if this machine is the reason."""
         super().__init__(message)
         self.code = code
         self.message = message
 
 
 def failed(message: str) -> Refused:
-    """Something of this machine stands in the way. No SDK tries again after this code."""
+    """The error for a failure of this machine. No SDK repeats a call after this code."""
     return Refused("EmulationFailed", message)

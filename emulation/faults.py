@@ -1,4 +1,4 @@
-"""Errors on request: the next calls of an action are refused, as EC2 does at a limit."""
+"""Faults on request: the next calls of an action fail with a chosen error, such as EC2's for a reached limit."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -8,27 +8,27 @@ from emulation.errors import Refused
 
 @dataclass(frozen=True)
 class Fault:
-    """How calls of an action fail."""
+    """The error that calls of an action get."""
 
     action: str
-    """As the API names it, such as `RunInstances`."""
+    """The API's name, such as `RunInstances`."""
     code: str
-    """As EC2 names it, such as `VcpuLimitExceeded`."""
+    """EC2's error code, such as `VcpuLimitExceeded`."""
     message: str
     times: int = 1
-    """How many calls fail, from now on."""
+    """How many of the next calls fail."""
 
 
 class Faults:
-    """The errors that were asked for."""
+    """The faults that are still to come."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without faults."""
         self._lock = threading.Lock()
         self._faults: dict[str, Fault] = {}
 
     def add(self, fault: Fault) -> None:
-        """Let calls fail, in place of what was asked for this action before."""
+        """Let the next calls of the fault's action fail. It replaces an earlier fault for that action."""
         with self._lock:
             self._faults[fault.action] = fault
 
@@ -36,7 +36,7 @@ class Faults:
         """Count a call.
 
         Raises:
-            Refused: it is one that is to fail.
+            Refused: the call has a fault.
 
         """
         with self._lock:

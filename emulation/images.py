@@ -1,19 +1,19 @@
-"""The machine images that the emulated account offers, and where SSM says which one is the latest."""
+"""The machine images that the emulated account offers, and SSM's parameters that name the latest."""
 
 from typing import Any
 
 DEBIAN = "136693071363"
-"""Debian's own account: https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm."""
+"""Debian's account: https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm."""
 
 IDS = {"x86_64": "ami-0deb1a00000000064", "arm64": "ami-0deb1a00000000a64"}
-"""The image of each architecture, as EC2 names it."""
+"""The image of each architecture, by EC2's name of it."""
 
 DEBIAN_NAMES = {"x86_64": "amd64", "arm64": "arm64"}
-"""The architectures as Debian names them."""
+"""Debian's name of each architecture."""
 
 
 def offered() -> list[dict[str, Any]]:
-    """The images as moto loads them. Their date is fixed, since a newer one is no reason to replace a host."""
+    """The images, in the format that moto loads. Their date is fixed, so that they do not change between starts."""
     return [
         {
             "ami_id": identifier,

@@ -12,30 +12,31 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from emulation import images, seed
+from emulation.desired import Machine
 from emulation.disks import Device
 from emulation.errors import failed
-from emulation.wanted import Machine
 
 CAPABILITIES = """
     AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE
     NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE
 """
-"""As hosts of the platform `local` have them (components/hosts/local.py)."""
+"""The capabilities of hosts of the platform `local` (components/hosts/local.py)."""
 
 STOP_SECONDS = 10
-"""Time for services to end before they are killed; EC2 gives minutes."""
+"""Time for services to end before they are killed. EC2 gives them minutes."""
 
 RELEASE_SECONDS = 10.0
+"""Longest that the engine takes to release the address of a container that has ended."""
 STILL_TAKEN = ("Address already in use", "already exists in network")
-"""What the engine says while it has not yet quite released the address of a container that has just ended."""
+"""The engine's errors until the address is released."""
 
 DEVICES = "/usr/local/lib/emulation/devices"
-"""The image's program that makes the block devices."""
+"""The program in the image that makes the block devices."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container that is, or was, an instance."""
+    """The container of an instance."""
 
     identifier: str
     instance: str
@@ -47,7 +48,7 @@ class Machines:
     """The containers of one emulated stack."""
 
     def __init__(self, directory: Path, stack: str, image: str) -> None:
-        """Keep what instances find at their birth in `directory`."""
+        """`directory` holds what cloud-init reads at an instance's first boot."""
         self._directory = directory
         self._prefix = f"slipway-{stack}"
         self._label = {"slipway.emulation": str(directory.resolve())}
@@ -56,9 +57,9 @@ class Machines:
         self._engine = docker.APIClient(timeout=120)
         directory.mkdir(mode=0o700, exist_ok=True)
 
-    def found(self) -> dict[str, Container]:
-        """The containers that are there, by the instance's id."""
-        with _understood():
+    def containers(self) -> dict[str, Container]:
+        """The existing containers, by instance id."""
+        with _engine_errors():
             listed = self._engine.containers(all=True, filters=self._filter)
         return {
             item["Labels"]["slipway.instance"]: Container(
@@ -71,14 +72,14 @@ class Machines:
         }
 
     def create(self, machine: Machine) -> Container:
-        """Make an instance's container, not yet started."""
+        """Make an instance's container, without starting it."""
         if images.IDS.get(machine.architecture) != machine.image:
-            raise failed(f"the emulation has no {machine.image}: it boots Debian 12 only")
+            raise failed(f"the emulation has no image {machine.image}: it boots Debian 12 only")
         own = self._engine_architecture()
         if machine.architecture != own:
             raise failed(
-                f"this machine boots {own} only, and {machine.name} would be {machine.architecture}: "
-                "choose an instance type of that architecture"
+                f"{machine.name} has an instance type of the architecture {machine.architecture}, and this machine "
+                f"boots {own} only: choose an instance type of {own}"
             )
         self._network(machine.network, machine.network_range)
         name = f"{self._prefix}-{machine.instance}"
@@ -86,8 +87,8 @@ class Machines:
         seed.write_seed(directory / "seed", machine)
         (directory / "devices").mkdir(exist_ok=True)
         (directory / "devices/devices").touch()
-        with _understood():
-            # The disk that it boots from; an overlay cannot be stacked on the container's own overlay.
+        with _engine_errors():
+            # /var/lib/docker is a volume: an overlay cannot be stacked on the container's own overlay.
             self._engine.create_volume(f"{name}-docker", labels=self._labels)
             created = self._engine.create_container(
                 self._image,
@@ -115,7 +116,7 @@ class Machines:
         config: dict[str, Any] = self._engine.create_host_config(
             cap_drop=["ALL"],
             cap_add=CAPABILITIES.split(),
-            # Docker's own AppArmor profile lets nothing be mounted. Engines without AppArmor take no notice.
+            # Docker's default AppArmor profile forbids mounts. Engines without AppArmor ignore the option.
             security_opt=["apparmor=unconfined", "seccomp=unconfined"],
             cgroupns="host",
             device_cgroup_rules=["b 7:* rmw"],
@@ -127,14 +128,14 @@ class Machines:
                 f"{directory}/devices:/var/lib/emulation:ro",
             ],
         )
-        # What the command `docker run` makes of `systempaths=unconfined`.
+        # The API's form of the command line's `--security-opt systempaths=unconfined`.
         return config | {"MaskedPaths": [], "ReadonlyPaths": []}
 
     def start(self, container: Container) -> None:
-        """Boot it."""
+        """Boot the instance."""
         deadline = time.monotonic() + RELEASE_SECONDS
         while True:
-            with _understood():
+            with _engine_errors():
                 try:
                     self._engine.start(container.identifier)
                     return
@@ -145,18 +146,18 @@ class Machines:
             time.sleep(0.1)
 
     def stop(self, container: Container) -> None:
-        """Shut it down."""
-        with _understood():
+        """Shut the instance down."""
+        with _engine_errors():
             self._engine.stop(container.identifier, timeout=STOP_SECONDS)
 
     def remove(self, container: Container) -> None:
-        """Remove it with the disk that it booted from, at once, as a terminated instance goes."""
-        with _understood():
+        """Remove the container and its root disk without a shutdown, as EC2 terminates an instance."""
+        with _engine_errors():
             self._engine.remove_container(container.identifier, force=True, v=True)
             self._engine.remove_volume(f"{self._prefix}-{container.instance}-docker", force=True)
 
     def set_devices(self, container: Container, devices: Sequence[tuple[str, Device]]) -> None:
-        """Let an instance have just these volumes: at once if it runs, and at each start."""
+        """Give an instance these volumes and no others: now if it runs, and at each start."""
         path = self._directory / container.instance / "devices/devices"
         before, after = path.read_text(), seed.device_list(devices)
         if before == after:
@@ -166,14 +167,18 @@ class Machines:
             self.run(container, DEVICES)
 
     def mounted(self, container: Container, device: Device) -> bool:
-        """Whether something in the running instance has a file system of the device mounted."""
+        """Whether the running instance has a file system of the device mounted."""
         if not container.running:
             return False
         return f" {device.major}:{device.minor} " in self.run(container, "cat", "/proc/1/mountinfo")
 
     def run(self, container: Container, *command: str) -> str:
-        """What a command in the instance prints; a command that fails is an error."""
-        with _understood():
+        """The output of a command in the instance.
+
+        Raises:
+            Refused: the command failed.
+        """
+        with _engine_errors():
             made = self._engine.exec_create(container.identifier, list(command))
             output: str = self._engine.exec_start(made["Id"]).decode(errors="replace")
             status = self._engine.exec_inspect(made["Id"])["ExitCode"]
@@ -181,22 +186,22 @@ class Machines:
             raise failed(f"{' '.join(command)} in {container.instance}: {output.strip()}")
         return output
 
-    def keep_networks(self, networks: set[str]) -> None:
-        """Remove the networks of VPCs that are gone, which nothing is in any more."""
-        with _understood():
+    def remove_networks_except(self, networks: set[str]) -> None:
+        """Remove the networks of all VPCs but these. Their instances must be gone."""
+        with _engine_errors():
             for found in self._engine.networks(filters=self._filter):
                 if found["Labels"]["slipway.network"] not in networks:
                     self._engine.remove_network(found["Id"])
 
-    def forget_all_but(self, instances: Collection[str]) -> None:
-        """Remove what other instances found at their birth."""
+    def remove_seeds_except(self, instances: Collection[str]) -> None:
+        """Remove the seeds and device lists of all instances but these."""
         for path in self._directory.iterdir():
             if path.name not in instances:
                 shutil.rmtree(path)
 
     def remove_disks(self) -> None:
-        """Remove what is left of disks that instances booted from."""
-        with _understood():
+        """Remove the root disks that are left."""
+        with _engine_errors():
             for found in self._engine.volumes(filters=self._filter)["Volumes"] or ():
                 self._engine.remove_volume(found["Name"], force=True)
 
@@ -205,14 +210,14 @@ class Machines:
         return {"label": [f"{key}={value}" for key, value in self._label.items()]}
 
     def _engine_architecture(self) -> str:
-        with _understood():
+        with _engine_errors():
             name: str = self._engine.version()["Arch"]
         return {"amd64": "x86_64"}.get(name, name)
 
     def _network(self, identifier: str, addresses: str) -> None:
-        """A bridge with the VPC's addresses. Its own one is the first, which no subnet of EC2's hands out."""
+        """Make a bridge with the VPC's addresses. The bridge takes the first, which EC2 gives to no instance."""
         name = f"{self._prefix}-{identifier}"
-        with _understood():
+        with _engine_errors():
             if self._engine.networks(names=[f"^{name}$"], filters=self._filter):
                 return
             pool = docker.types.IPAMPool(subnet=addresses)
@@ -226,17 +231,19 @@ class Machines:
             except APIError as error:
                 raise failed(
                     f"the network {addresses} cannot be made on this machine ({error.explanation}): "
-                    "another one has these addresses, so choose others (slipway:platform.network.cidr)"
+                    "another network uses these addresses; set slipway:platform.network.cidr to others"
                 ) from error
 
 
 @contextmanager
-def _understood() -> Iterator[None]:
-    """Report what the Docker Engine says as the emulation's failure."""
+def _engine_errors() -> Iterator[None]:
+    """Turn the Docker Engine's errors into the emulation's."""
     try:
         yield
     except NotFound:
-        raise failed("a container or volume of the emulation was removed behind its back") from None
+        raise failed(
+            "another program removed a container or volume of the emulation; run this again"
+        ) from None
     except APIError as error:
         raise failed(f"Docker Engine: {error.explanation or error}") from error
     except DockerException as error:

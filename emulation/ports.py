@@ -1,7 +1,7 @@
-"""Public addresses: connections to one of 127.0.0.0/8 are passed on to the instance that has it.
+"""Public addresses: connections to an address in 127.0.0.0/8 are forwarded to the instance that has it.
 
-Who may connect is what the security groups say. This machine's connections come from 127.0.0.1, unless a program
-binds another address of 127.0.0.0/8: that one is somebody else's then.
+The security groups decide who may connect. Connections of this machine come from 127.0.0.1; a program can bind another
+address in 127.0.0.0/8 to play another client.
 """
 
 import asyncio
@@ -11,25 +11,25 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from emulation.wanted import Machine, Network
+from emulation.desired import Machine, Network
 
 PIECE = 1 << 18
-"""Bytes that are passed on at a time."""
+"""Bytes that are forwarded at a time."""
 CONNECT_SECONDS = 5.0
-"""Longest that an instance may take to accept a connection: it is on this machine."""
+"""Longest time for an instance, which is on this machine, to accept a connection."""
 Address = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Route:
-    """Where connections to a public address and port go, and who may make them."""
+    """The target of connections to a public address and port, and the networks that may connect."""
 
     target: Address
     sources: tuple[Network, ...]
 
 
 def routes(machines: Iterable[Machine]) -> dict[Address, Route]:
-    """The routes to the machines that run and have a public address."""
+    """The routes to the running instances that have a public address."""
     found: dict[Address, Route] = {}
     for machine in machines:
         if not machine.running or not machine.public_address:
@@ -46,32 +46,32 @@ class Forwarder:
     """Listens on public addresses, in a thread of its own."""
 
     def __init__(self) -> None:
-        """Start the thread; there is no route yet."""
+        """Start the thread, without routes."""
         self._routes: Mapping[Address, Route] = {}
         self._servers: dict[Address, asyncio.Server] = {}
         self._open: dict[asyncio.Task[None], Address] = {}
-        """The connections under way, and which instance's port each leads to."""
+        """The open connections, and the target of each."""
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
-    def update(self, wanted: Mapping[Address, Route]) -> None:
-        """Listen for just these; returns once that is so.
+    def update(self, desired: Mapping[Address, Route]) -> None:
+        """Listen on the addresses of these routes and no others. Returns when that is so.
 
         Raises:
-            OSError: another program has one of the addresses and ports.
+            OSError: another program uses one of the addresses and ports.
 
         """
-        asyncio.run_coroutine_threadsafe(self._update(wanted), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._update(desired), self._loop).result()
 
-    async def _update(self, wanted: Mapping[Address, Route]) -> None:
-        self._routes = wanted
-        for address in self._servers.keys() - wanted.keys():
+    async def _update(self, desired: Mapping[Address, Route]) -> None:
+        self._routes = desired
+        for address in self._servers.keys() - desired.keys():
             self._servers.pop(address).close()
-        for address in wanted.keys() - self._servers.keys():
+        for address in desired.keys() - self._servers.keys():
             self._servers[address] = await asyncio.start_server(self._serve, *address, limit=PIECE)
 
     def cut(self, private_address: str) -> None:
-        """End all connections to an instance that is about to stop: a network that is gone says nothing to anybody."""
+        """End all connections to an instance that stops. Its network vanishes without a word to either end."""
         asyncio.run_coroutine_threadsafe(self._cut(private_address), self._loop).result()
 
     async def _cut(self, private_address: str) -> None:
@@ -86,7 +86,7 @@ class Forwarder:
             writer.transport.abort()
             return
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker: a server's callback is one
+        assert task is not None  # noqa: S101 - for the type checker: a server's callback is a task
         self._open[task] = route.target
         try:
             await _connect(reader, writer, route.target)
@@ -96,25 +96,25 @@ class Forwarder:
 
 
 async def _connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Address) -> None:
-    """Pass on both directions of a connection until both have ended."""
+    """Forward both directions of a connection until both have ended."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             inner_reader, inner_writer = await asyncio.open_connection(*target, limit=PIECE)
     except (OSError, TimeoutError):
         return
     try:
-        await asyncio.gather(_pass_on(reader, inner_writer), _pass_on(inner_reader, writer))
+        await asyncio.gather(_forward(reader, inner_writer), _forward(inner_reader, writer))
         with contextlib.suppress(OSError):
             writer.close()
             await writer.wait_closed()
     except OSError:
-        pass  # one end is gone: so is the connection
+        pass  # one end is gone, and the connection with it
     finally:
         inner_writer.transport.abort()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One direction of a connection, until its end; an end is passed on too, since the other direction may go on."""
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Forward one direction until its end, and the end, too: the other direction may continue."""
     while piece := await reader.read(PIECE):
         writer.write(piece)
         await writer.drain()

@@ -1,44 +1,44 @@
-"""Makes this machine be what the account says: containers, block devices, networks, forwarded ports."""
+"""Brings this machine to the account's state: containers, block devices, networks, forwarded ports."""
 
 from pathlib import Path
 
 from emulation.account import Account
+from emulation.desired import Machine
 from emulation.disks import Device, Disks
 from emulation.errors import Refused, failed
 from emulation.machines import Container, Machines
 from emulation.ports import Forwarder, routes
-from emulation.wanted import Machine
 
 
 class Reconciler:
-    """What stands behind one account."""
+    """The containers, disks and ports of one account."""
 
     def __init__(self, account: Account, directory: Path, stack: str, image: str) -> None:
-        """`directory` keeps the volumes' files and the instances' seeds; instances boot `image`."""
+        """`directory` holds the volumes' files and the instances' seeds. Instances boot `image`."""
         self._account = account
         self._machines = Machines(directory / "instances", stack, image)
         self._disks = Disks(directory / "volumes")
         self._forwarder = Forwarder()
 
     def reconcile(self) -> None:
-        """Make it so; quick where it is so already.
+        """Change what differs from the account. Quick if nothing does.
 
         Raises:
-            Refused: this machine cannot.
+            Refused: a change failed on this machine.
 
         """
-        wanted = {machine.instance: machine for machine in self._account.machines()}
-        found = self._machines.found()
+        desired = {machine.instance: machine for machine in self._account.machines()}
+        found = self._machines.containers()
         for container in found.values():
-            if container.instance not in wanted:
+            if container.instance not in desired:
                 self._remove(container)
-        self._machines.forget_all_but(wanted.keys())
-        self._disks.keep(self._account.volumes().keys())
-        self._machines.keep_networks(self._account.networks())
-        for machine in wanted.values():
+        self._machines.remove_seeds_except(desired.keys())
+        self._disks.remove_except(self._account.volumes().keys())
+        self._machines.remove_networks_except(self._account.networks())
+        for machine in desired.values():
             self._settle(machine, found.get(machine.instance))
         try:
-            self._forwarder.update(routes(wanted.values()))
+            self._forwarder.update(routes(desired.values()))
         except OSError as error:
             raise failed(f"a public address cannot be served on this machine: {error}") from error
 
@@ -47,7 +47,7 @@ class Reconciler:
             container = self._machines.create(machine)
         if container.running and not machine.running:
             self._stop(container)
-        # Ahead of a start, so that what is to be mounted at boot is there.
+        # Before a start: the boot mounts the volumes.
         self._machines.set_devices(container, self._devices(machine))
         if machine.running and not container.running:
             self._machines.start(container)
@@ -57,7 +57,7 @@ class Reconciler:
 
     def reboot(self, instance: str) -> None:
         """Restart a running instance."""
-        container = self._machines.found().get(instance)
+        container = self._machines.containers().get(instance)
         if container is None:
             raise Refused("IncorrectInstanceState", f"{instance} is terminated")
         self._stop(container)
@@ -72,13 +72,13 @@ class Reconciler:
         self._forwarder.cut(container.private_address)
 
     def refuse_detaching(self, volume: str) -> None:
-        """Refuse to detach a volume that its running instance has mounted: EC2 would wait for ever.
+        """Refuse to detach a volume that a running instance has mounted. EC2 would wait for its unmounting.
 
         Raises:
-            Refused: it is mounted.
+            Refused: the volume is mounted.
 
         """
-        found = self._machines.found()
+        found = self._machines.containers()
         for machine in self._account.machines():
             for disk in machine.disks:
                 container = found.get(machine.instance)
@@ -89,23 +89,23 @@ class Reconciler:
                 ):
                     raise Refused(
                         "IncorrectState",
-                        f"{volume} is mounted in {machine.name} ({machine.instance}): EC2 would go on detaching "
-                        "until it is unmounted. Unmount it or stop the instance first",
+                        f"{volume} is mounted in {machine.name} ({machine.instance}), and EC2 would wait until it is "
+                        "unmounted: unmount it or stop the instance first",
                     )
 
     def console(self, instance: str) -> str:
-        """What an instance says while it boots, as GetConsoleOutput gives it: its last 64 KiB."""
-        container = self._machines.found().get(instance)
+        """The log of an instance's boot, the last 64 KiB of it, for GetConsoleOutput."""
+        container = self._machines.containers().get(instance)
         if not container or not container.running:
             return ""
         return self._machines.run(container, "journalctl", "--boot", "--no-pager", "--lines=400")[-65536:]
 
     def end(self) -> None:
-        """Remove everything from this machine, data and all."""
-        for container in self._machines.found().values():
+        """Remove everything of the account from this machine, data included."""
+        for container in self._machines.containers().values():
             self._remove(container)
-        self._machines.forget_all_but(())
+        self._machines.remove_seeds_except(())
         self._machines.remove_disks()
-        self._machines.keep_networks(set())
-        self._disks.keep(())
+        self._machines.remove_networks_except(set())
+        self._disks.remove_except(())
         self._forwarder.update({})

@@ -1,4 +1,4 @@
-"""A request to an API of AWS: its service, action and key; and how a refusal looks in its protocol."""
+"""Requests to AWS's APIs: service, action and access key; and errors in each API's protocol."""
 
 import json
 import re
@@ -12,27 +12,27 @@ from werkzeug.wrappers import Request, Response
 from emulation.errors import Refused
 
 READING = re.compile(r"(Describe|Get|List|Lookup|Search)")
-"""Actions that change nothing begin so."""
+"""The beginnings of the names of actions that change nothing."""
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[^/]*/[^/]*/([^/]+)/aws4_request")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call."""
+    """One call of an API."""
 
     service: str
-    """As it is signed for, such as `ec2`; empty for a call that is not signed."""
+    """The service in the signature, such as `ec2`; empty if the call is not signed."""
     key: str
     """The access key's id."""
     action: str
-    """Empty where it is in neither the form nor the target: services with paths of their own."""
+    """From the form or the target header; empty for services that use paths instead."""
     values: dict[str, str]
-    """A form's fields."""
+    """The form's fields."""
     method: str
 
     @classmethod
     def of(cls, request: Request) -> "Call":
-        """Read it; the request can be read again."""
+        """Read a request. Its body stays readable."""
         signed = CREDENTIAL.search(request.headers.get("Authorization", ""))
         key, service = (signed[1], signed[2]) if signed else ("", "")
         form = request.mimetype == "application/x-www-form-urlencoded"
@@ -43,12 +43,12 @@ class Call:
 
     @property
     def reads(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether the call changes nothing."""
         return bool(READING.match(self.action)) if self.action else self.method in {"GET", "HEAD"}
 
 
 def refusal(call: Call, refused: Refused, status: int = 400) -> Response:
-    """An error as the service's protocol has it."""
+    """The error in the format of the service's protocol."""
     code, message = escape(refused.code), escape(refused.message)
     if call.service in {"ec2", ""}:
         text = (

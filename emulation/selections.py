@@ -1,4 +1,4 @@
-"""Backup selections, which moto's AWS Backup lacks: which resources a backup plan is for."""
+"""AWS Backup's selections, which moto lacks: the resources that a backup plan covers."""
 
 import json
 import re
@@ -11,11 +11,11 @@ from werkzeug.wrappers import Request, Response
 PATH = re.compile(r"/backup/plans/([^/]+)/selections(?:/([^/]+))?/?")
 
 Selections = dict[str, dict[str, dict[str, Any]]]
-"""By the plan's id and the selection's id, as GetBackupSelection answers."""
+"""The answers of GetBackupSelection, by the plan's id and the selection's id."""
 
 
 def answer(request: Request, selections: Selections) -> Response | None:
-    """The answer to a call about selections, None to any other one.
+    """The answer to a call about selections; None for any other call.
 
     Source: CreateBackupSelection, GetBackupSelection, ListBackupSelections and DeleteBackupSelection in AWS Backup's
     API reference.

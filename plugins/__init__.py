@@ -1,5 +1,6 @@
 """Stand-ins for Pulumi's provider plugins, for machines that cannot download the official ones.
 
-`host` speaks the provider protocol, `main` is the program that the Pulumi engine starts, and each plugin is a
-module (or package) of its own: `tls`, `command`, `aws`, `docker`.  README.md says what they do and refuse.
+`start` is the program that the Pulumi engine starts, `protocol` speaks the provider protocol, and `bridge` does what
+Pulumi's bridge to Terraform's providers does. Each plugin is a package: `tls`, `command`, `aws`, `docker`. README.md
+says what they support.
 """

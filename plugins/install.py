@@ -1,4 +1,4 @@
-"""Put the stand-in plugins where the Pulumi CLI looks for plugins."""
+"""Puts the stand-in plugins where the Pulumi CLI looks for plugins."""
 
 import shutil
 import subprocess
@@ -7,23 +7,26 @@ from pathlib import Path
 
 import child_environment
 
-SOURCES = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("plugins",)
+"""The packages that the plugins consist of, in `ROOT`. `toolchain/plugins.py` names a PULUMI_HOME after them."""
 NAMES = ("aws", "command", "docker", "tls")
+MAIN = "plugins/start/main.py"
+FORK_SERVER = "fork-server"
+"""The script in PULUMI_HOME that the language host's launcher starts with the CLI's process id
+(`toolchain/language_host.py`, `plugins/start/fork_server.py`)."""
 
 
 class InstallError(Exception):
-    """A plugin that the Pulumi CLI would not install; the text says what it said."""
+    """The Pulumi CLI did not install a plugin; the text is the CLI's."""
 
 
 def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) -> None:
-    """Install every stand-in that is missing in the PULUMI_HOME `home`, which is made if need be.
+    """Install every stand-in that is missing in the PULUMI_HOME `home`, and the fork server's script.
 
-    `home/nursery PID` then gets ready for the plugins of the CLI that is process PID, see `nursery.py`.
-
-    `pulumi` is the CLI, `python` an environment's interpreter that has requirements.txt installed (the
-    plugins run with it, so it has to stay where it is), and `versions` says which version each one of
-    `NAMES` stands in for.  The plugins find their own files by their place, so `home` may be moved
-    afterwards.
+    `home` is made if it is missing, and may be moved afterwards: the plugins find their files relative to their own.
+    `pulumi` is the CLI. `python` is the interpreter of an environment with requirements.txt, which runs the plugins, so
+    it must stay where it is. `versions` gives the version that each of `NAMES` stands in for.
 
     Raises:
         InstallError: the CLI refused one.
@@ -35,11 +38,11 @@ def install(pulumi: Path, home: Path, python: Path, versions: dict[str, str]) ->
         compiled = _compile(Path(directory) / "compiled", python)
         for name in missing:
             layout = Path(directory) / name
-            shutil.copytree(compiled, layout / "plugins")
-            _write_script(layout / f"pulumi-resource-{name}", python, "plugins/start/main.py", name)
+            shutil.copytree(compiled, layout)
+            _write_script(layout / f"pulumi-resource-{name}", python, MAIN, name)
             _install(pulumi, home, name, versions[name], layout)
-    main = _launcher(home, NAMES[0], versions[NAMES[0]]).parent / "plugins/start/main.py"
-    _write_script(home / "nursery", python, str(main.relative_to(home)), "nursery")
+    main = _launcher(home, NAMES[0], versions[NAMES[0]]).parent / MAIN
+    _write_script(home / FORK_SERVER, python, str(main.relative_to(home)), FORK_SERVER)
 
 
 def _launcher(home: Path, name: str, version: str) -> Path:
@@ -48,16 +51,18 @@ def _launcher(home: Path, name: str, version: str) -> Path:
 
 def _compile(target: Path, python: Path) -> Path:
     """Copy the plugins' sources to `target` and compile them there."""
-    shutil.copytree(SOURCES, target, ignore=shutil.ignore_patterns("__pycache__", "*.md", "install.py"))
-    # Not to be compared with their sources at each start: they never change there.
+    ignored = shutil.ignore_patterns("__pycache__", "*.md", "install.py")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, target / package, ignore=ignored)
+    # Python need not compare the compiled files with their sources at each start: the sources never change there.
     compile_all = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*compile_all, str(target)], env=child_environment.of("python"), check=True)
     return target
 
 
 def _write_script(path: Path, python: Path, program: str, argument: str) -> None:
-    """Write a script that runs a program, of which it knows the place from its own, with an argument before its own."""
-    # A shell costs a millisecond; a `#!` line may be too short for the interpreter's path.
+    """Write a script that runs `program`, a path relative to the script's, with `argument` before its own arguments."""
+    # A `#!` line may be too short for the interpreter's path. A shell costs a millisecond.
     quoted = "'" + str(python).replace("'", "'\\''") + "'"
     path.write_text(
         f'#!/bin/sh\nexec {quoted} -I -S "${{0%/*}}/{program}" {argument} "$@"\n', encoding="utf-8"

@@ -1,1 +1,1 @@
-"""What a machine needs before `pulumi up` can run, and how it gets there."""
+"""Installs what a machine needs for `pulumi up`."""

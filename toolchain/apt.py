@@ -1,4 +1,4 @@
-"""Debian's package manager: installing what is missing, and learning how this machine reaches its mirror."""
+"""Debian's package manager: installs packages, and tells how this machine reaches its mirror."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ _one_at_a_time = threading.Lock()
 
 
 def allowed() -> bool:
-    """Whether packages can be installed from here: by root, on Debian or Ubuntu."""
+    """Whether this process can install packages: as root, on Debian or Ubuntu."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def install(*packages: str, failure: str) -> None:
-    """Install packages without what they only recommend. The lists are fetched first where they are missing or too old.
+    """Install packages, without those that they recommend. If that fails, fetch the package lists and try again.
 
     Raises:
         ToolError: a package cannot be installed; the text begins with `failure`.
@@ -37,7 +37,7 @@ def install(*packages: str, failure: str) -> None:
 
 
 def _run(command: list[str], log: str, failure: str) -> None:
-    # A package manager that is stopped half-way leaves work for an administrator.
+    # An interrupted package manager must be repaired by hand.
     variables = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
     commands.run(command, log=log, failure=failure, variables=variables, interruptible=False)
 
@@ -52,23 +52,23 @@ class Source:
 
 
 def debian_sources(codename: str) -> list[Source]:
-    """Debian's own archive as this machine reaches it, for the release `codename`; empty on another system."""
+    """This machine's addresses of Debian's archive, for the release `codename`; none on other systems."""
     release = _os_release()
     if release.get("ID") != "debian" or not shutil.which("apt-get"):
         return []
     own = release.get("VERSION_CODENAME", codename)
     table = _index_targets()
     if allowed() and any(not origin for *_, origin in _rows(table)):
-        # Only fetched lists say whose they are.
+        # apt knows a list's origin only after it has fetched the list.
         commands.run(["apt-get", "-q", "update"], log="apt-update", failure="apt's lists cannot be fetched")
         table = _index_targets()
     return parse_sources(table, own, codename)
 
 
 def parse_sources(table: str, from_codename: str, to_codename: str) -> list[Source]:
-    """Debian's lines of a table (address, suite, component, origin), moved from one release to another.
+    """Debian's lines of a table (address, suite, component, origin), changed from one release to another.
 
-    Third parties' archives are left out: their keys are not Debian's.
+    Archives of third parties are left out: the image lacks their keys.
     """
     suites = {f"{from_codename}{part}": f"{to_codename}{part}" for part in ("", "-updates", "-security")}
     found: list[Source] = []
@@ -90,7 +90,7 @@ def _index_targets() -> str:
 def _rows(table: str) -> list[tuple[str, str, str, str]]:
     rows = []
     for line in table.splitlines():
-        # A field that is not known stays as it was asked for.
+        # apt prints the name of a field that it does not know.
         fields = ["" if field.startswith("$(") else field for field in line.split("\t")]
         if len(fields) == 4:
             rows.append((fields[0], fields[1], fields[2], fields[3]))
@@ -98,7 +98,7 @@ def _rows(table: str) -> list[tuple[str, str, str, str]]:
 
 
 def _address(address: str) -> str:
-    """A mirror's own address; cloud images name a file with a list of them instead."""
+    """A mirror's address. Cloud images configure apt with a file of mirrors: then the first one in it."""
     prefix = "mirror+file:"
     if not address.startswith(prefix):
         return address
@@ -107,9 +107,9 @@ def _address(address: str) -> str:
 
 
 def network_settings() -> str:
-    """The lines of apt's configuration that say how this machine reaches its mirror: proxies and what concerns TLS.
+    """The lines of apt's configuration about the way to the mirror: proxies and TLS.
 
-    Credentials are not among them, and files that only this machine has are left out.
+    Lines with credentials, or with paths of files, which an image would lack, are left out.
     """
     return select_network_settings(_said(["apt-config", "dump"]))
 

@@ -1,4 +1,4 @@
-"""The cache: what was downloaded or built, outside the clone, shared by all clones of a user."""
+"""The cache: a directory for downloads and builds, shared by all clones of a user."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def root() -> Path:
-    """The cache's directory: `SLIPWAY_CACHE`, else `slipway` where the desktop standard puts caches."""
+    """The cache's directory: `SLIPWAY_CACHE`, else `slipway` in the XDG cache directory."""
     chosen = os.environ.get("SLIPWAY_CACHE")
     if chosen:
         return Path(chosen).absolute()
@@ -20,9 +20,9 @@ def root() -> Path:
 
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Give a directory to work in, next to `target`, so that `publish` is one rename on one file system.
+    """Yield a temporary directory next to `target`. On the same file system, `publish` is one rename.
 
-    The directory is gone afterwards, whatever happened. A killed run leaves its own behind; `sweep` removes it.
+    The directory is removed at the end. A killed run leaves its directory, which `sweep` removes.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=".staged-", dir=target.parent))
@@ -33,14 +33,14 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def publish(made: Path, target: Path) -> None:
-    """Put what was made in its place, all at once: nobody ever sees half of it."""
+    """Move what was made to `target` in one step, so that no process sees a part of it."""
     if made.is_dir() and target.is_dir():
         _remove(target)
     made.replace(target)
 
 
 def sweep() -> None:
-    """Remove what killed runs left behind. Only for the holder of the lock: nobody else is at work then."""
+    """Remove what killed runs left. Call it with the lock held: then no other run is at work."""
     for pattern in (".staged-*", "*/.staged-*", "*/*/.staged-*"):
         for directory in root().glob(pattern):
             _remove(directory)
@@ -48,11 +48,11 @@ def sweep() -> None:
 
 @contextlib.contextmanager
 def lock(name: str, waiting: Callable[[str], None]) -> Iterator[int]:
-    """Hold the cache's lock `name`; call `waiting` with the holder's process id first if another one has it.
+    """Hold the cache's lock `name`. If another process holds it, call `waiting` with that process's id and wait.
 
-    The system releases it when the last process that holds the yielded descriptor ends, however it ends. It is
-    handed to long builds: one that outlives a killed run finishes before the next run starts, which then finds its
-    results in the compiler's cache instead of competing with it.
+    The system releases the lock when the last process with the yielded descriptor ends. Long builds inherit it: a build
+    that outlives a killed run ends before the next run starts, and the next run finds the results in the compiler's
+    cache.
     """
     path = root() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,11 @@ def lock(name: str, waiting: Callable[[str], None]) -> Iterator[int]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a tree. A killed debootstrap leaves /proc and /sys mounted in it: those are unmounted first."""
+    """Remove a tree. First unmount what a killed debootstrap left mounted in it, such as /proc and /sys."""
     for mount in reversed(_mounts_below(path)):
         _unmount(mount)
     if _mounts_below(path):
-        return  # removing through a mount would reach what is not ours
+        return  # removing through a mount would delete this machine's files
     shutil.rmtree(path, ignore_errors=True)
 
 

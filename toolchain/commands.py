@@ -1,4 +1,4 @@
-"""Running other programs: their output goes to a log in the cache, and their end says what happened."""
+"""Runs other programs. Their output goes to a log in the cache, and an error has its last lines."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _cancelled = threading.Event()
 
 
 class Cancelled(Exception):
-    """Another step failed, or the user pressed Ctrl-C: this one was stopped."""
+    """The program was stopped because another step failed or the user pressed Ctrl-C."""
 
 
 def run(
@@ -34,22 +34,22 @@ def run(
     interruptible: bool = True,
     child: str | None = None,
 ) -> str:
-    """Run a program to its end and return its standard output, which goes to `logs/<log>.log` in the cache too.
+    """Run a program to its end and return its standard output, which also goes to `logs/<log>.log` in the cache.
 
     Args:
         arguments: the program and its arguments.
         log: name of the log file, without its suffix.
-        failure: what could not be done if the program fails, the beginning of the error's sentence.
-        directory: where it runs.
+        failure: the beginning of the error's sentence, which says what was not done.
+        directory: the program's working directory.
         variables: added to what `child_environment` gives this program.
-        keep_open: file descriptors that it inherits, such as the cache's lock.
-        timeout: seconds until it is stopped.
-        patience: seconds until it is stopped if it has printed nothing by then. Its output goes only to the log.
-        interruptible: whether `cancel` stops it, or lets it finish.
+        keep_open: file descriptors that the program inherits, such as the cache's lock.
+        timeout: seconds after which the program is stopped.
+        patience: seconds after which the program is stopped if it has printed nothing. Its output goes only to the log.
+        interruptible: whether `cancel` stops the program or lets it finish.
         child: its name in `child_environment`; by default the program's.
 
     Raises:
-        ToolError: it could not be started, or ended with another status than 0, or took too long.
+        ToolError: the program could not be started, failed, or took too long.
         Cancelled: `cancel` was called.
     """
     path = cache.root() / "logs" / f"{log}.log"
@@ -67,7 +67,7 @@ def run(
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as expired:
             _stop(process)
-            late = f"was still at work after {expired.timeout:.0f} s"
+            late = f"did not finish within {expired.timeout:.0f} s"
             raise ToolError(f"{failure}: {_name(arguments)} {late}") from None
         finally:
             with _guard:
@@ -76,17 +76,17 @@ def run(
     if _cancelled.is_set():
         raise Cancelled
     if process.returncode != 0:
-        raise ToolError(f"{failure}: {_name(arguments)} said: {_last_lines(path)} (all of it: {path})")
+        raise ToolError(f"{failure}: {_name(arguments)} said: {_last_lines(path)} (full log: {path})")
     return (output or b"").decode(errors="replace")
 
 
 def begin() -> None:
-    """Let programs start again after a `cancel`."""
+    """Allow programs to start again after `cancel`."""
     _cancelled.clear()
 
 
 def cancel() -> None:
-    """Stop every program that `run` started here, and let no other start until `begin`."""
+    """Stop every program that `run` started, and start no other until `begin`."""
     _cancelled.set()
     with _guard:
         processes = list(_running)
@@ -115,7 +115,7 @@ def _start(
                 stdout=stdout,
                 stderr=log,
                 pass_fds=tuple(keep_open),
-                # A group of its own: stopping it stops its compilers too, and Ctrl-C reaches it through `cancel` only.
+                # Its own process group: a signal to it stops its compilers, too, and Ctrl-C stops it by `cancel` only.
                 start_new_session=True,
             )
         except OSError as error:

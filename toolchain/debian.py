@@ -1,8 +1,7 @@
-"""The Debian base image, made on this machine with debootstrap where no registry can be reached.
+"""The Debian base image, made with debootstrap if no registry can be reached.
 
-Laid out as the official `debian` image is, except that it trusts the certificate authorities which this machine trusts
-and that its apt reaches the mirror in the same way as this machine's: where a registry cannot be reached, the usual
-mirror often cannot either.
+It differs from the official `debian` image in two things: it trusts this machine's certificate authorities, and its
+apt uses this machine's way to the mirror. On a network without a registry, Debian's usual mirror is often out of reach.
 """
 
 import os
@@ -11,12 +10,13 @@ from pathlib import Path
 
 from toolchain import apt, cache, commands, versions
 from toolchain.errors import ToolError
+from well_known import DEBIAN_IMAGE
 
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
-"""Where an administrator puts certificate authorities of their own."""
+"""The directory of certificate authorities that this machine's administrator added."""
 
 APT_SETTINGS = """\
-# Packages are not kept: they would only make the image larger.
+# Do not keep packages: they would make the image larger.
 APT::Keep-Downloaded-Packages "false";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
@@ -31,25 +31,25 @@ def build(target: Path, lock: int) -> None:
     """
     if not apt.allowed():
         raise ToolError(
-            f"{versions.DEBIAN_IMAGE} can neither be pulled here nor made, which takes root on Debian or Ubuntu; "
+            f"{DEBIAN_IMAGE} cannot be pulled, and only root on Debian or Ubuntu can make it; "
             f"open the network to the registry, or load the image with `docker load`."
         )
     if not shutil.which("debootstrap"):
-        apt.install("debootstrap", failure=f"{versions.DEBIAN_IMAGE} cannot be made without debootstrap")
+        apt.install("debootstrap", failure=f"{DEBIAN_IMAGE} cannot be made without debootstrap")
     codename = versions.DEBIAN_CODENAME
     sources = apt.debian_sources(codename)
     mirror = [source.address for source in sources if source.suite == codename][:1]
     with cache.staged(target) as directory:
         tree = directory / "tree"
-        # As in the official image: synchronizing each file to the disk makes installing packages several times slower,
-        # and what is left of an interrupted image is thrown away anyway.
+        # As in the official image. Synchronizing each file to the disk makes an installation several times slower, and
+        # an interrupted image is thrown away.
         dpkg = tree / "etc" / "dpkg" / "dpkg.cfg.d"
         dpkg.mkdir(parents=True)
         (dpkg / "50slipway").write_text("force-unsafe-io\n")
         commands.run(
             ["debootstrap", "--variant=minbase", "--include=ca-certificates", codename, tree, *mirror],
             log="debootstrap",
-            failure=f"{versions.DEBIAN_IMAGE} cannot be made",
+            failure=f"{DEBIAN_IMAGE} cannot be made",
             variables={"DEBIAN_FRONTEND": "noninteractive"},
             keep_open=(lock,),
         )
@@ -68,19 +68,19 @@ def build(target: Path, lock: int) -> None:
                 ".",
             ],
             log="tar-debian",
-            failure=f"{versions.DEBIAN_IMAGE} cannot be packed",
+            failure=f"{DEBIAN_IMAGE} cannot be packed",
         )
         cache.publish(archive, target)
 
 
 def _configure(tree: Path, sources: list[apt.Source]) -> None:
-    """Give the tree this machine's way to the network, and take out what an image does not need."""
+    """Give the tree this machine's way to the network, and remove what an image does not need."""
     settings = tree / "etc" / "apt"
     if sources:
         lines = [f"deb {source.address} {source.suite} {source.component}\n" for source in sources]
         (settings / "sources.list").write_text("".join(lines))
     (settings / "apt.conf.d" / "50slipway").write_text(APT_SETTINGS + apt.network_settings())
-    # In an image no package may start its service while it is installed.
+    # Forbid packages to start their services while they are installed.
     policy = tree / "usr" / "sbin" / "policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
@@ -107,9 +107,9 @@ def _configure(tree: Path, sources: list[apt.Source]) -> None:
                 path.unlink()
             else:
                 shutil.rmtree(path)
-    # The machine's own name and resolver are not the image's.
+    # Remove this machine's name and resolver.
     for name in ("hostname", "resolv.conf"):
         (tree / "etc" / name).unlink(missing_ok=True)
     machine_id = tree / "etc" / "machine-id"
     if machine_id.exists():
-        os.truncate(machine_id, 0)  # each container gets its own
+        os.truncate(machine_id, 0)  # each container gets a new one

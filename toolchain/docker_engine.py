@@ -1,4 +1,4 @@
-"""The operator's own Docker Engine: used where it answers, installed and started where that is allowed."""
+"""The operator's Docker Engine: used if it answers, else installed and started if that is allowed."""
 
 import shutil
 import subprocess
@@ -6,17 +6,17 @@ import time
 from pathlib import Path
 
 import child_environment
+from engine_socket import EngineUnreachable
 from toolchain import apt, cache, docker_socket
-from toolchain.docker_socket import EngineUnreachable
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
 START_TIMEOUT = 60.0
-"""Seconds that the engine gets from its start to its first answer."""
+"""Longest time in seconds from the engine's start to its first answer."""
 
 
 def answers() -> bool:
-    """Whether the engine can be used as it is."""
+    """Whether the engine answers and its command `docker` is installed."""
     try:
         docker_socket.ping()
     except EngineUnreachable:
@@ -25,12 +25,12 @@ def answers() -> bool:
 
 
 def prepare(report: Report) -> None:
-    """See to it that a Docker Engine answers, and that its command `docker` is there.
+    """Install and start Docker Engine and its command `docker`, as far as they are missing.
 
-    It is installed and started only by root on Debian or Ubuntu, and only where nobody chose another engine.
+    This needs root on Debian or Ubuntu, and no other engine chosen by DOCKER_HOST or a docker context.
 
     Raises:
-        ToolError: it does not answer, and may not be, or cannot be, installed or started here.
+        ToolError: the engine does not answer, and cannot be installed or started.
     """
     try:
         docker_socket.ping()
@@ -57,15 +57,15 @@ def _remedy(where: str, reason: str) -> str:
     if "Permission denied" in reason:
         return f"{start}: your account may not use it; run `sudo usermod -aG docker $USER`, log in again and retry."
     if where != docker_socket.DEFAULT:
-        return f"{start}: start it, or unset DOCKER_HOST or choose another `docker context`."
+        return f"{start}: start it, unset DOCKER_HOST, or choose another `docker context`."
     return (
-        f"{start}, and it can be installed from here only by root on Debian or Ubuntu: "
+        f"{start}, and slip installs it only as root on Debian or Ubuntu: "
         f"install and start Docker (Debian, Ubuntu: `sudo apt-get install docker.io`) and retry."
     )
 
 
 def _start() -> str:
-    """Start the engine, wait for its first answer, and say how it was started."""
+    """Start the engine and wait for its first answer. Returns how it was started."""
     if Path("/run/systemd/system").is_dir():
         result = subprocess.run(
             ["systemctl", "start", "docker"],
@@ -81,13 +81,13 @@ def _start() -> str:
         if _wait(START_TIMEOUT):
             return "started by systemd"
         raise ToolError(
-            f"Docker Engine gives no answer {START_TIMEOUT:.0f} s after its start (see `journalctl -u docker`)"
+            f"Docker Engine does not answer {START_TIMEOUT:.0f} s after its start (see `journalctl -u docker`)"
         )
     _mount_control_groups()
     log = cache.root() / "logs" / "dockerd.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        # It lives on after this process, in a session of its own; /var/run/docker.pid names it.
+        # In its own session, so that it outlives this process. /var/run/docker.pid has its process id.
         engine = subprocess.Popen(
             ["dockerd"],
             env=child_environment.of("dockerd"),
@@ -98,12 +98,12 @@ def _start() -> str:
         )
     if not _wait(START_TIMEOUT, engine):
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-        raise ToolError(f"Docker Engine does not start; it said: {last[0]} (all of it: {log})")
-    return f"started (process {engine.pid}; there is no systemd), logs to {log}"
+        raise ToolError(f"Docker Engine does not start; it said: {last[0]} (full log: {log})")
+    return f"started without systemd (process {engine.pid}), logs to {log}"
 
 
 def _wait(seconds: float, engine: "subprocess.Popen[bytes] | None" = None) -> bool:
-    """Whether the engine answers within that time; a process that has ended will not."""
+    """Whether the engine answers within `seconds`. False at once if its process has ended."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -116,7 +116,7 @@ def _wait(seconds: float, engine: "subprocess.Popen[bytes] | None" = None) -> bo
 
 
 def _mount_control_groups() -> None:
-    """The engine needs control groups; where no init system mounted them, nobody has."""
+    """Mount the control groups, which the engine needs, if no init system has mounted them."""
     mounts = Path("/proc/mounts").read_text().splitlines()
     if any(line.split()[2] in {"cgroup", "cgroup2"} for line in mounts):
         return

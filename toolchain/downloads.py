@@ -1,4 +1,4 @@
-"""Whether Pulumi's own downloads can be reached from here."""
+"""Whether this machine can reach Pulumi's downloads."""
 
 import functools
 import platform
@@ -7,17 +7,17 @@ import threading
 from toolchain import versions
 
 PATIENCE = 4.0
-"""Seconds to wait for an answer: enough for a slow line, little for a machine where the question is dropped."""
+"""Seconds to wait for an answer: enough for a slow line, short on a network that drops the request."""
 
 
 @functools.cache
 def reachable() -> bool:
-    """Whether the pinned CLI's archive is there to be downloaded. Asked once per process.
+    """Whether the pinned CLI's archive can be downloaded. Asked once in a process.
 
-    On a closed machine the name may not resolve, the connection hang, or a gateway refuse it: all of that is a no.
+    False if the name does not resolve, the connection hangs, or a gateway refuses it, as on closed networks.
     """
     answer: list[bool] = []
-    # In a thread: nothing else limits how long the resolver takes.
+    # In a thread, since the resolver has no time limit.
     asker = threading.Thread(target=lambda: answer.append(_ask(_archive())), daemon=True)
     asker.start()
     asker.join(PATIENCE)
@@ -33,7 +33,7 @@ def _archive() -> str:
 
 
 def _ask(url: str) -> bool:
-    # Slow to import, and needed only where something is missing.
+    # Slow to import, and needed only if something is missing.
     import urllib.error
     import urllib.request
 

@@ -1,4 +1,4 @@
-"""What an emulated stack needs on top: the emulation's Python environment, and the image that its instances boot."""
+"""What an emulated stack needs in addition: the emulation's Python environment and the image of its instances."""
 
 import importlib.util
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 from toolchain import cache, commands, docker_socket, python_environment
 from toolchain.errors import ToolError
 from toolchain.report import Report
+from toolchain.versions import REPOSITORY
 
-ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "requirements-emulation.txt"
-CONSTRAINTS = ROOT / "constraints.txt"
-HOST_CONTEXT = ROOT / "components/hosts/local_image"
-INSTANCE_CONTEXT = ROOT / "emulation/machine_image"
+REQUIREMENTS = REPOSITORY / "requirements-emulation.txt"
+CONSTRAINTS = REPOSITORY / "constraints.txt"
+HOST_CONTEXT = REPOSITORY / "components/hosts/local_image"
+INSTANCE_CONTEXT = REPOSITORY / "emulation/machine_image"
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,25 @@ class Emulator:
     """How to run the emulation."""
 
     python: Path
-    """The interpreter that has what it needs."""
+    """The interpreter with the emulation's packages."""
     image: str
     """The image that its instances boot."""
 
 
 def check() -> None:
-    """Refuse a machine that cannot emulate.
+    """Check whether this machine can run the emulation.
 
     Raises:
-        ToolError: with the reason.
+        ToolError: it cannot; the text has the reason and the remedy.
     """
     if not sys.platform.startswith("linux"):
         raise ToolError(
-            f"--emulate needs Linux, for loop devices and containers' addresses; this is {sys.platform}"
+            f"--emulate needs Linux, because of loop devices and containers' addresses; this is {sys.platform}"
         )
     if os.geteuid() != 0:
-        raise ToolError("--emulate needs root, for loop devices and ports below 1024: run it with sudo")
+        raise ToolError(
+            "--emulate needs root, because of loop devices and ports below 1024: run it with sudo"
+        )
     if not docker_socket.endpoint().startswith("unix://"):
         raise ToolError(
             f"--emulate needs a Docker Engine on this machine, and the one in use is {docker_socket.endpoint()}: "
@@ -48,17 +50,17 @@ def check() -> None:
 
 
 def prepare(report: Report) -> Emulator:
-    """Make what is missing. The Docker Engine and the Debian image have to be there.
+    """Make what is missing. Needs the Docker Engine and the Debian image.
 
     Raises:
-        ToolError: something cannot be had or made here.
+        ToolError: something cannot be installed or built.
     """
     return Emulator(_python(), _image(report))
 
 
 def _python() -> Path:
     if importlib.util.find_spec("moto"):
-        return Path(sys.executable)  # the environment of those who work on Slipway
+        return Path(sys.executable)  # the development environment
     content = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = cache.root() / "environments" / f"emulation-{zlib.crc32(content)}-{version}"
@@ -70,7 +72,7 @@ def _python() -> Path:
 def _image(report: Report) -> str:
     from components.build_context import content_tag
 
-    # The first is the platform `local`'s, under its name there: who has a stack of it has the image.
+    # The platform `local` uses the same name for the first image, so it may exist.
     host = f"slipway/host:{content_tag(HOST_CONTEXT)}"
     instance = f"slipway/instance:{content_tag(INSTANCE_CONTEXT, arguments={'BASE': host})}"
     found = docker_socket.tags([host, instance])

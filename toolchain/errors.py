@@ -1,5 +1,5 @@
-"""The one way in which the tools fail."""
+"""The toolchain's exception."""
 
 
 class ToolError(Exception):
-    """Something that this machine lacks or refused: one sentence, with the remedy, fit to be shown as it is."""
+    """Something is missing or failed on this machine. The text is one sentence for the user, with the remedy."""

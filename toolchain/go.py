@@ -1,6 +1,6 @@
-"""Building released Go modules, where the programs themselves cannot be downloaded.
+"""Builds programs from released Go modules, for networks from which the programs cannot be downloaded.
 
-Each program has a module of its own below `go/`, whose go.mod and go.sum pin all that goes into it.
+Each program has a module below `go/`, whose go.mod and go.sum pin everything that it is built from.
 """
 
 import os
@@ -12,7 +12,7 @@ from toolchain import cache, commands, versions
 from toolchain.errors import ToolError
 
 USUAL = Path("/usr/local/go/bin/go")
-"""Where Go's own archive is unpacked; only login shells learn of it."""
+"""The compiler's path if Go was installed from its archive, whose directory is on the PATH of login shells only."""
 
 MODULES = versions.REPOSITORY / "toolchain" / "go"
 
@@ -28,14 +28,14 @@ def build(
 ) -> None:
     """Build the program `package` in the module `MODULES/module` and put it at `target`.
 
-    What was compiled stays in Go's own cache, so an interrupted build goes on where it was.
+    Go caches what it has compiled, so an interrupted build continues.
 
     Args:
         module: a directory below `MODULES`.
         package: the program's import path.
         target: the executable's path.
-        version_variable: the variable that holds the program's version, as the linker knows it.
-        version: what it is set to.
+        version_variable: the linker's name of the variable that holds the program's version.
+        version: the variable's value.
         lock: the cache's lock, see `cache.lock`.
 
     Raises:
@@ -51,7 +51,7 @@ def build(
                 "-trimpath",
                 "-buildvcs=false",
                 "-mod=readonly",
-                # Debugging tables would be stripped anyway; not making them saves a sixth of the compiler's work.
+                # Debugging tables are stripped anyway; not making them saves a sixth of the compiler's time.
                 "-gcflags=all=-dwarf=false",
                 f"-ldflags={flags}",
                 "-o",
@@ -69,10 +69,10 @@ def build(
 
 
 def module_directory(module: str, dependency: str, lock: int | None = None) -> Path:
-    """Where the sources of a dependency of `MODULES/module` lie, once they are downloaded.
+    """Download a dependency of `MODULES/module`. Returns the directory of its sources.
 
     Raises:
-        ToolError: there is no Go, or it cannot be downloaded.
+        ToolError: there is no Go, or the dependency cannot be downloaded.
     """
     log = f"download-{dependency.replace('/', '-')}"
 
@@ -90,8 +90,8 @@ def module_directory(module: str, dependency: str, lock: int | None = None) -> P
     return Path(run("list", "-m", "-f", "{{.Dir}}", dependency).strip())
 
 
-def compiler(wanted_for: str) -> str:
-    """The `go` command's path.
+def compiler(program: str) -> str:
+    """The `go` command's path. An error names `program`, which was to be built.
 
     Raises:
         ToolError: there is none.
@@ -101,21 +101,20 @@ def compiler(wanted_for: str) -> str:
         found = str(USUAL)
     if not found:
         raise ToolError(
-            f"{wanted_for} can neither be downloaded here nor built, because there is no Go on PATH: "
+            f"{program} can neither be downloaded nor built, because there is no Go on PATH: "
             f"open the network to Pulumi's and Docker's downloads, or install Go 1.25 or newer."
         )
     return found
 
 
 def variables() -> dict[str, str]:
-    """What a build adds to the environment.
+    """The environment variables of a build.
 
-    GOTOOLCHAIN: a Go that is too old fetches the release that the module asks for, through the same proxy as modules.
-    A new enough one is used as it is.
+    With GOTOOLCHAIN=auto, a Go that is older than the module requires downloads a newer release from the module proxy.
     """
     values = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "", "GOTOOLCHAIN": "auto"}
     if "HOME" not in os.environ and "GOCACHE" not in os.environ:
-        # Go asks for a place for its caches; a service may have no home.
+        # Go needs directories for its caches, and a service may have no home.
         values |= {"GOCACHE": str(cache.root() / "go-build"), "GOPATH": str(cache.root() / "go")}
     return values
 

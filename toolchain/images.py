@@ -1,4 +1,4 @@
-"""The images that the operator's engine needs: pulled, or made here under their usual names where that is refused."""
+"""The images that the operator's engine needs: pulled, or made here under the same names if they cannot be pulled."""
 
 import contextlib
 import io
@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import cache, commands, debian, docker_socket, go, versions
+from toolchain import cache, commands, debian, docker_socket, go
 from toolchain.errors import ToolError
 from toolchain.report import Report
+from well_known import DEBIAN_IMAGE, PROXY_IMAGE, PROXY_VERSION, REGISTRY_IMAGE, REGISTRY_VERSION
 
 PULL_PATIENCE = 20.0
-"""Seconds until the registry must have answered; a closed network often swallows the question."""
+"""Seconds to wait for the registry's first answer. Closed networks often drop the request."""
 
 PULL_TIMEOUT = 900.0
-"""Seconds that a pull may take as a whole."""
+"""Longest time of a pull in seconds."""
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -28,19 +29,19 @@ class Image:
     name: str
     title: str
     making: str
-    """What making it takes, while it is under way."""
+    """The step's text while the image is made."""
     made: str
-    """The same, once it is done."""
+    """The step's text once the image is made."""
     estimate: str
-    """How long that takes on two cores, in words."""
+    """Duration on two cores, in words."""
     build: Callable[[Path, int], None]
-    """Makes the root file system as a tar archive at the given path; the number is the cache's lock."""
+    """Makes the root file system, a tar archive, at a path. The number is the cache's lock."""
     changes: tuple[str, ...]
     """The image's configuration, as lines of a Dockerfile."""
 
     @property
     def archive(self) -> Path:
-        """Where the root file system is kept, should the engine lose the image."""
+        """The path of the root file system's archive, kept in case the engine loses the image."""
         return cache.root() / "images" / f"{self.name.replace('/', '-').replace(':', '-')}.tar"
 
 
@@ -48,7 +49,7 @@ def missing() -> list[Image]:
     """The images that the engine does not have.
 
     Raises:
-        EngineUnreachable: nobody can be asked.
+        EngineUnreachable: the engine does not answer.
     """
     there = docker_socket.tags([image.name for image in IMAGES])
     return [image for image in IMAGES if image.name not in there]
@@ -58,7 +59,7 @@ def prepare(report: Report, image: Image, lock: int) -> None:
     """Pull the image, or make and import it.
 
     Raises:
-        ToolError: neither works here.
+        ToolError: both failed.
     """
     with report.step(image.title, f"pulling {image.name}") as step:
         if _pull(image):
@@ -68,11 +69,11 @@ def prepare(report: Report, image: Image, lock: int) -> None:
         if not image.archive.exists():
             image.build(image.archive, lock)
         _import(image)
-        step.done(f"{image.made} (no registry answers here)")
+        step.done(f"{image.made} (no registry answers)")
 
 
 def _pull(image: Image) -> bool:
-    """Whether the image could be pulled. One refusal is enough: the other images are not asked for again."""
+    """Pull the image. Returns whether that worked. After one failure, no other image is pulled."""
     if _closed.is_set():
         return False
     try:
@@ -94,12 +95,12 @@ def _import(image: Image) -> None:
     commands.run(
         ["docker", "import", *changes, image.archive, image.name],
         log=f"import-{image.archive.stem}",
-        failure=f"{image.name} was made, but the engine does not take it",
+        failure=f"{image.name} was made, but the engine cannot import it",
     )
 
 
 def _registry(target: Path, lock: int) -> None:
-    """The registry's program and a configuration to be replaced, in the official image's places."""
+    """Make the registry's image: its program and a default configuration, at the official image's paths."""
     with cache.staged(target) as directory:
         program = directory / "registry"
         go.build(
@@ -107,7 +108,7 @@ def _registry(target: Path, lock: int) -> None:
             "github.com/distribution/distribution/v3/cmd/registry",
             program,
             version_variable="github.com/distribution/distribution/v3/version.version",
-            version=versions.REGISTRY,
+            version=REGISTRY_VERSION,
             lock=lock,
         )
         with _root_file_system(directory / target.name) as tree:
@@ -118,14 +119,14 @@ def _registry(target: Path, lock: int) -> None:
 
 
 def _proxy(target: Path, lock: int) -> None:
-    """The proxy's program, its account and the home that keeps its state, in the official image's places."""
+    """Make the proxy's image: its program, its account and its home directory, at the official image's paths."""
     with cache.staged(target) as directory:
         program = directory / "kamal-proxy"
         go.build(
             "kamal-proxy",
             "github.com/basecamp/kamal-proxy/cmd/kamal-proxy",
             program,
-            version=versions.PROXY,
+            version=PROXY_VERSION,
             lock=lock,
         )
         with _root_file_system(directory / target.name) as tree:
@@ -143,7 +144,7 @@ def _proxy(target: Path, lock: int) -> None:
 
 
 class _Tree:
-    """A root file system that is written straight into a tar archive."""
+    """A root file system, written into a tar archive."""
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
@@ -179,7 +180,7 @@ class _Tree:
 
 @contextlib.contextmanager
 def _root_file_system(path: Path) -> Iterator[_Tree]:
-    """The beginning of a minimal image: a place for temporary files, and the authorities that this machine trusts."""
+    """Begin a minimal image: /tmp, and the certificate authorities that this machine trusts."""
     with tarfile.open(path, "w") as archive:
         tree = _Tree(archive)
         tree.directory("tmp", mode=0o1777)
@@ -189,10 +190,10 @@ def _root_file_system(path: Path) -> Iterator[_Tree]:
 
 
 _closed = threading.Event()
-"""Set once a registry did not answer."""
+"""Set when a pull failed."""
 
 _PROXY_ID = 1001
-"""The official image's account number, so that a volume can be handed from one image to the other."""
+"""The user id in the official image. A volume then suits both images."""
 
 _REGISTRY_CONFIGURATION = """\
 version: 0.1
@@ -207,19 +208,19 @@ http:
 
 IMAGES = (
     Image(
-        name=versions.DEBIAN_IMAGE,
+        name=DEBIAN_IMAGE,
         title="Debian image",
-        making=f"making {versions.DEBIAN_IMAGE} with debootstrap",
-        made=f"made {versions.DEBIAN_IMAGE} with debootstrap",
+        making=f"making {DEBIAN_IMAGE} with debootstrap",
+        made=f"made {DEBIAN_IMAGE} with debootstrap",
         estimate="40 seconds",
         build=debian.build,
         changes=('CMD ["bash"]',),
     ),
     Image(
-        name=versions.REGISTRY_IMAGE,
+        name=REGISTRY_IMAGE,
         title="Registry image",
-        making=f"building {versions.REGISTRY_IMAGE} from its Go module",
-        made=f"built {versions.REGISTRY_IMAGE} from its Go module",
+        making=f"building {REGISTRY_IMAGE} from its Go module",
+        made=f"built {REGISTRY_IMAGE} from its Go module",
         estimate="a minute",
         build=_registry,
         changes=(
@@ -232,10 +233,10 @@ IMAGES = (
         ),
     ),
     Image(
-        name=versions.PROXY_IMAGE,
+        name=PROXY_IMAGE,
         title="Proxy image",
-        making=f"building {versions.PROXY_IMAGE} from its Go module",
-        made=f"built {versions.PROXY_IMAGE} from its Go module",
+        making=f"building {PROXY_IMAGE} from its Go module",
+        made=f"built {PROXY_IMAGE} from its Go module",
         estimate="20 seconds",
         build=_proxy,
         changes=(
@@ -246,4 +247,4 @@ IMAGES = (
         ),
     ),
 )
-"""What the operator's engine needs."""
+"""The images that the operator's engine needs."""

@@ -1,4 +1,4 @@
-"""The steps that prepare a machine, and which of them overlap."""
+"""The plan that prepares a machine: which steps run, and which run at the same time."""
 
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -8,28 +8,28 @@ from toolchain.report import Report
 
 
 class Plan:
-    """What is missing for `needs`, see `toolchain.Need`.
+    """The steps that `needs` requires, see `environment.Need`.
 
-    Downloads, debootstrap and the linker leave cores idle that the compilers can use, so independent steps run side
-    by side.
+    Downloads, debootstrap and the linker leave cores idle, which the compilers can use. So independent steps run in
+    parallel.
     """
 
     def __init__(self, report: Report, lock: int, needs: Collection[str]) -> None:
         self._report = report
         self._lock = lock
         self._needs = needs
-        self._host_apart = False
+        self._builds_host = False
 
     def run(self) -> None:
-        """Run what is missing; stop everything at the first failure, or when the user does."""
+        """Run the steps whose results are missing. The first failure or Ctrl-C stops all of them."""
         commands.begin()
         lanes: list[Callable[[], None]] = []
         if "pulumi" in self._needs:
             cli = pulumi_cli.find() or pulumi_cli.accept_from_path()
-            # Not waiting for the CLI: the two builds fill each other's gaps.
-            self._host_apart = cli is None and not downloads.reachable()
+            # In parallel to the CLI: each build uses the cores that the other leaves idle.
+            self._builds_host = cli is None and not downloads.reachable()
             lanes += (
-                [self._cli_and_plugins, self._language_host] if self._host_apart else [self._cli_and_plugins]
+                [self._cli_and_plugins, self._language_host] if self._builds_host else [self._cli_and_plugins]
             )
         if "engine" in self._needs or "images" in self._needs:
             lanes.append(self._engine_and_images)
@@ -51,7 +51,7 @@ class Plan:
 
     def _cli_and_plugins(self) -> None:
         cli = pulumi_cli.prepare(self._report, self._lock)
-        if not self._host_apart and language_host.find(cli) is None:
+        if not self._builds_host and language_host.find(cli) is None:
             self._language_host()
         plugins.prepare(self._report, cli)
 

@@ -1,24 +1,25 @@
-"""Pulumi's provider plugins: the official ones where they can be had, else the stand-ins of `plugins/`.
+"""Pulumi's provider plugins: the official ones if they can be downloaded, else the stand-ins in `plugins/`.
 
-Either lies in a PULUMI_HOME of Slipway's own, whose name follows from what is in it: the user's own is left alone.
+Both are installed into a PULUMI_HOME in the cache, whose name has a checksum of its content. The user's own PULUMI_HOME
+stays as it is.
 """
 
 import hashlib
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from toolchain import cache, commands, downloads, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
-STAND_INS = versions.REPOSITORY / "plugins"
+STAND_INS = (versions.REPOSITORY / "plugins",)
+"""The packages that the stand-ins consist of: `PACKAGES` in `plugins/install.py`."""
 
 
 def find() -> Path | None:
-    """The PULUMI_HOME that has the plugins, if there is one; the official ones come first."""
+    """The PULUMI_HOME with the plugins, the official ones first; None if neither kind is installed."""
     for home in (_official_home(), _stand_in_home()):
         if home.is_dir():
             return home
@@ -26,7 +27,7 @@ def find() -> Path | None:
 
 
 def prepare(report: Report, pulumi: Path) -> Path:
-    """Install the plugins where they are missing, with this CLI, and return their PULUMI_HOME.
+    """Install the plugins with this CLI, if they are missing. Returns their PULUMI_HOME.
 
     Raises:
         ToolError: neither kind can be installed.
@@ -46,10 +47,11 @@ def prepare(report: Report, pulumi: Path) -> Path:
     with report.step("Pulumi plugins", f"installing the stand-ins for {names}") as step:
         home = _stand_in_home()
         with cache.staged(home) as staged:
-            stand_ins = import_module("plugins.install")
+            from plugins.install import InstallError, install  # not needed once the plugins are installed
+
             try:
-                stand_ins.install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
-            except (stand_ins.InstallError, OSError, subprocess.SubprocessError) as error:
+                install(pulumi, staged / "home", Path(sys.executable), versions.plugins())
+            except (InstallError, OSError, subprocess.SubprocessError) as error:
                 raise ToolError(f"the stand-in plugins cannot be installed: {error}") from None
             _publish(staged / "home", home)
         step.done(f"installed the stand-ins for {names}")
@@ -77,10 +79,10 @@ def _download(pulumi: Path) -> Path:
 
 
 def _publish(staged: Path, home: Path) -> None:
-    """Put a PULUMI_HOME in its place, without the logs that the CLI writes of itself in there.
+    """Move a PULUMI_HOME into its place, with a file in place of the directory `logs`, so that the CLI writes no logs.
 
-    Nobody asks for them, each command pays for them (a tenth of an update without a change), and there is no option
-    against them. `pulumi --logtostderr --verbose 9` shows the same.
+    Writing them takes a tenth of an update without a change, and the CLI has no option against it.
+    `pulumi --logtostderr --verbose 9` shows the same.
     """
     logs = staged / "logs"
     shutil.rmtree(logs, ignore_errors=True)
@@ -93,15 +95,14 @@ def _official_home() -> Path:
 
 
 def _stand_in_home() -> Path:
-    """Its name changes with the stand-ins' sources and with the Python that runs them."""
-    files = sorted(
-        path for path in STAND_INS.rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    )
-    parts = [
-        part
-        for path in files
-        for part in (path.relative_to(STAND_INS).as_posix().encode(), path.read_bytes())
+    """The name depends on the stand-ins' sources and on the Python that runs them."""
+    files = [
+        (path.relative_to(package.parent), path)
+        for package in STAND_INS
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
     ]
+    parts = [part for name, path in files for part in (name.as_posix().encode(), path.read_bytes())]
     return _home("stand-ins", [sys.executable.encode(), *parts])
 
 

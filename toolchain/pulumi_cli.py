@@ -1,4 +1,4 @@
-"""The Pulumi CLI: the one on PATH if it is the pinned version, else downloaded, else built from its Go module."""
+"""The Pulumi CLI: from PATH if that is the pinned version, else downloaded, else built from its Go module."""
 
 import json
 import shutil
@@ -20,12 +20,12 @@ since the script that the SDK downloads gets the whole environment of the proces
 
 
 def directory() -> Path:
-    """Where the cached CLI lies, with its language hosts next to it."""
+    """The directory of the cached CLI and its language hosts."""
     return cache.root() / "pulumi" / versions.pulumi() / "bin"
 
 
 def find() -> Path | None:
-    """The CLI if it is there: the cached one, or the one that `accept_from_path` accepted, if it has not changed."""
+    """The CLI in the cache, else the one that `accept_from_path` accepted, if it has not changed; else None."""
     cached = directory() / "pulumi"
     if cached.exists():
         return cached
@@ -38,10 +38,10 @@ def find() -> Path | None:
 
 
 def prepare(report: Report, lock: int) -> Path:
-    """Install the CLI where it is missing, and return its path.
+    """Install the CLI if it is missing, and return its path.
 
     Raises:
-        ToolError: it can neither be downloaded nor built here.
+        ToolError: the CLI can neither be downloaded nor built.
     """
     found = find()
     if found:
@@ -63,7 +63,7 @@ def prepare(report: Report, lock: int) -> Path:
 
 
 def accept_from_path() -> Path | None:
-    """The CLI on PATH, if it is the pinned version and has the Python language host with it."""
+    """The CLI on PATH, if it has the pinned version and the Python language host is on PATH, too."""
     found = shutil.which("pulumi")
     if not found or not shutil.which("pulumi-language-python"):
         return None
@@ -89,7 +89,7 @@ def accept_from_path() -> Path | None:
 
 
 def _note() -> Path:
-    """The file that remembers the accepted CLI on PATH: asking it for its version each time would take too long."""
+    """The file that describes the accepted CLI on PATH. Asking it for its version each time would take too long."""
     return cache.root() / "pulumi" / versions.pulumi() / "on-path.json"
 
 

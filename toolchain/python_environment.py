@@ -1,4 +1,4 @@
-"""Makes the Python environment. Run by `slip` with the system's Python, so it needs the standard library only.
+"""Makes the Python environment. `slip` runs it with the system's Python, so it uses the standard library only.
 
 Usage: python -m toolchain.python_environment ENVIRONMENT REQUIREMENTS CONSTRAINTS
 """
@@ -19,21 +19,21 @@ from toolchain import cache
 from toolchain.errors import ToolError
 
 STAMP = "complete"
-"""The file that says that an environment is whole; `slip` looks for it."""
+"""The file that marks a complete environment. `slip` looks for it."""
 
 
 def make(environment: Path, requirements: Path, constraints: Path) -> None:
-    """Make `environment` with all of `requirements`, at the versions of `constraints`.
+    """Make `environment` with the packages of `requirements`, at the versions of `constraints`.
 
-    Environments know their own path, so it is made in place; one without its stamp was interrupted and is made anew
-    (pip's own cache has what was already downloaded).
+    An environment contains its own path, so it is made in place. One without the stamp was interrupted and is made
+    again; pip has a cache of its downloads.
 
     Raises:
-        ToolError: Python's `venv` is not all there, or a package cannot be installed.
+        ToolError: Python's `venv` is incomplete, or a package cannot be installed.
     """
     with cache.lock(f"environments/{environment.name}", _say_waiting):
         if (environment / STAMP).exists() and (environment / "bin" / "python").exists():
-            return  # the run that we waited for made it
+            return  # another run has made it meanwhile
         with _progress(
             f"Python {sys.version_info[0]}.{sys.version_info[1]}",
             f"installing the packages of {requirements.name}",
@@ -41,7 +41,7 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
             _require_venv()
             shutil.rmtree(environment, ignore_errors=True)
             _run([sys.executable, "-m", "venv", environment], "the Python environment cannot be made")
-            # Modules are compiled when first imported: compiling the AWS SDK would take longer than all the rest.
+            # Python compiles a module at its first import. Compiling the AWS SDK now would take longer than the rest.
             pip: list[str | Path] = [
                 *(environment / "bin" / "python", "-m", "pip", "install"),
                 *("--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"),
@@ -54,13 +54,13 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
 def _require_venv() -> None:
     if importlib.util.find_spec("ensurepip") is not None:
         return
-    # Debian and Ubuntu split it off.
+    # Debian and Ubuntu have it in another package.
     remedy = "apt-get install python3-venv"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ToolError(f"{sys.executable} comes without `ensurepip`; install it (Debian, Ubuntu: {remedy})")
+        raise ToolError(f"{sys.executable} has no `ensurepip`; install it (Debian, Ubuntu: {remedy})")
     environment = {**child_environment.of("apt-get"), "DEBIAN_FRONTEND": "noninteractive"}
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-    failure = f"{sys.executable} comes without `ensurepip`, and `{remedy}` failed"
+    failure = f"{sys.executable} has no `ensurepip`, and `{remedy}` failed"
     try:
         _run(["apt-get", "install", "-qq", version], failure, environment)
     except ToolError:
@@ -82,13 +82,13 @@ def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] 
 
 def _say_waiting(holder: str) -> None:
     print(
-        f"… another run (process {holder}) is making the Python environment; waiting for it", file=sys.stderr
+        f"… waiting for another run (process {holder}), which makes the Python environment", file=sys.stderr
     )
 
 
 @contextmanager
 def _progress(title: str, detail: str) -> Iterator[None]:
-    """One line with a running clock; without a terminal, one line at the end."""
+    """Show one line with a running clock on a terminal, else one line at the end."""
     started = time.monotonic()
     over = threading.Event()
 
@@ -123,7 +123,7 @@ def main() -> int:
         print(f"slip: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nslip: interrupted; run it again to go on", file=sys.stderr)
+        print("\nslip: interrupted; run the command again to continue", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""What the user sees while a machine is prepared: one line a step, with what it did and how long it took."""
+"""Progress on the terminal: one line for each step, with its result and its duration."""
 
 import contextlib
 import sys
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 10.0
-"""Seconds after which, where no live display is possible, a step says that it is still at work."""
+"""Without a terminal: seconds after which a line says which step is still running."""
 
 
 class Step:
-    """One step under way."""
+    """A step that is running."""
 
     def __init__(self, title: str, detail: str) -> None:
         self.title = title
         self.detail = detail
-        """What is done, such as "building it from source, about 4 minutes"; `say` changes it."""
+        """What the step does, such as "building it from source, about 4 minutes". `say` changes it."""
         self.result = ""
-        """What was done, for the line that stays; `detail` if empty."""
+        """What the step did, for the final line; `detail` if empty."""
 
     def say(self, detail: str) -> None:
-        """Change what the live line says."""
+        """Change the live line's text."""
         self.detail = detail
 
     def done(self, result: str) -> None:
-        """Set what the line that stays says."""
+        """Set the final line's text."""
         self.result = result
 
 
 class Report:
-    """Prints the steps' lines; safe to use from several threads. Nothing is imported before the first step."""
+    """Prints the steps' lines. Several threads may use it. It imports `rich` at the first step."""
 
     def __init__(self, console: "Console | None" = None) -> None:
-        """`console` is where to print; standard error by default, so that standard output stays a command's own."""
+        """`console` is by default on standard error: standard output is for the command's result."""
         self._console = console
         self._guard = threading.Lock()
         self._progress: Progress | None = None
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def console(self) -> "Console":
-        """Where the lines go."""
+        """The console that prints the lines."""
         with self._guard:
             if self._console is None:
                 from rich.console import Console
@@ -55,12 +55,12 @@ class Report:
             return self._console
 
     def say(self, text: str) -> None:
-        """Print one line that belongs to no step."""
+        """Print a line outside of the steps."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def step(self, title: str, detail: str) -> Iterator[Step]:
-        """Show a step while the block runs, and what became of it at the end."""
+        """Show a step while the block runs, and a final line at its end."""
         step = Step(title, detail)
         started = time.monotonic()
         show = self._spin if self.console.is_terminal else self._wait
@@ -84,7 +84,7 @@ class Report:
 
     @contextlib.contextmanager
     def _spin(self, step: Step) -> Iterator[None]:
-        """A live line with a running clock, below those that stay."""
+        """Show a live line with a running clock, below the final lines."""
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = self.console
@@ -113,7 +113,7 @@ class Report:
 
     @contextlib.contextmanager
     def _wait(self, step: Step) -> Iterator[None]:
-        """No terminal: one line when the step takes long, so that a log shows what it is that takes long."""
+        """Without a terminal: print a line if the step takes long, so that a log shows which step is running."""
         timer = threading.Timer(PATIENCE, lambda: self.say(f"… {step.title:<18} {step.detail}"))
         timer.daemon = True
         timer.start()

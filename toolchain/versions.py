@@ -1,31 +1,22 @@
-"""The pinned versions. Python packages' are in requirements.txt, Go modules' also in go.mod files."""
+"""The pinned versions of what the toolchain installs.
+
+`requirements.txt` pins Python packages, `well_known.py` images, and the `go.mod` files below `go/` Go modules.
+"""
 
 import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-"""The clone that this file lies in."""
+"""The clone's directory."""
 
 LANGUAGE_HOST = "3.79.0"
 """The last version of `pulumi-language-python` released inside the module github.com/pulumi/pulumi/sdk/v3."""
 
-REGISTRY = "3.1.1"
-"""The image registry; older ones have known holes."""
-
-PROXY = "0.9.2"
-"""kamal-proxy."""
-
 ACTIONLINT = "1.7.12"
-"""The checker of workflow files."""
-
-DEBIAN = "12"
-"""The Debian release under hosts and apps."""
+"""The linter of workflow files."""
 
 DEBIAN_CODENAME = "bookworm"
-
-DEBIAN_IMAGE = f"debian:{DEBIAN}"
-REGISTRY_IMAGE = f"registry:{REGISTRY}"
-PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY}"
+"""The Debian release `well_known.DEBIAN_VERSION`, as its archive names it."""
 
 
 def packages() -> dict[str, str]:
@@ -35,12 +26,12 @@ def packages() -> dict[str, str]:
 
 
 def pulumi() -> str:
-    """The Pulumi CLI's version: its Python SDK's."""
+    """The Pulumi CLI's version, which is the Python SDK's."""
     return packages()["pulumi"]
 
 
 def plugins() -> dict[str, str]:
-    """The provider plugins' versions by name, without `pulumi-`: each is its Python SDK's."""
+    """The provider plugins' versions by name, such as `aws`. Each is the version of its Python SDK."""
     prefix = "pulumi-"
     return {
         name.removeprefix(prefix): version for name, version in packages().items() if name.startswith(prefix)

@@ -1,1 +1,1 @@
-"""The registry's accounts and images, for the people who use it."""
+"""The registry's accounts, images and retention, and this machine's login."""

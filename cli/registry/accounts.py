@@ -1,148 +1,109 @@
-"""The registry's accounts: who they are, and the passwords that are made for them.
+"""`slip account`: the registry's accounts, their passwords and client certificates.
 
-Everything here changes the stack's configuration only. The next `up` puts it in place, and the registry reads its
-accounts at each change, without a restart.
+All commands change only the stack's configuration. The next `up` puts the change in place, and the registry reads its
+accounts file again without a restart.
 """
 
 import re
-import secrets
 
 from cli import console
 from cli.errors import CommandError
-from cli.stack.config import HOSTS_ACCOUNT, StackConfig
+from cli.stack.config import StackConfig
+from cli.stack.passwords import make_password, password_path
 from cli.stack.stack import Stack
-
-_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
-"""Names that fit into a configuration path. The settings refuse all others with a better explanation."""
+from well_known import HOSTS_ACCOUNT
 
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-"""Names that the settings accept (`configuration/kinds.py`, which would be slow to import here)."""
-
-
-def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]:
-    """Give each account without a password one of 192 random bits, encrypted in the stack's configuration.
-
-    Returns the accounts that got one.
-    """
-    missing = tuple(
-        name
-        for name in config.accounts
-        if name not in config.accounts_with_password and _NAME.fullmatch(name)
-    )
-    for name in missing:
-        _make_password(stack, name)
-    if missing:
-        plural = "passwords" if len(missing) > 1 else "a password"
-        console.say(f"Made {plural} for {', '.join(missing)} (encrypted in {stack.config_file.name}).")
-    return missing
-
-
-def make_up_secrets(stack: Stack) -> None:
-    """Give an emulated stack a made-up value for each secret that its services ask for: the real ones stay away."""
-    from cli.stack.emulated_config import secrets_wanted
-
-    for name in secrets_wanted(stack.config.content, stack.project.name):
-        stack.pulumi.read(
-            *(
-                "config",
-                "set",
-                "--stack",
-                stack.name,
-                "--secret",
-                "--path",
-                f"{stack.project.name}:secrets.{name}",
-            ),
-            stdin=f"emulated-{secrets.token_urlsafe(12)}",
-        )
+"""Names that the settings accept, as in `configuration/types.py`, which is slow to import."""
 
 
 def add(stack: Stack, name: str) -> None:
-    """Let a new account in, with a password of its own.
+    """Add an account with a new password.
 
     Raises:
-        CommandError: the name is no account's name, or is taken.
+        CommandError: the name is invalid or taken.
 
     """
     config = _editable(stack)
     if name == HOSTS_ACCOUNT:
         raise CommandError(
-            f"the account '{name}' is there already: the stack's own hosts push and pull by it",
-            f"Use another name, or `./slip account rotate {name}{stack.option}` for a new password of its own.",
+            f"the account '{name}' exists already: the stack's hosts push and pull with it",
+            f"Use another name. `./slip account rotate {name}{stack.option}` gives '{name}' a new password.",
             status=2,
         )
-    # The name comes back in our message, so a password that somebody wrote after a colon must not.
+    # The message repeats the name, but must not repeat a password after a colon.
     if not _NEW_NAME.fullmatch(name):
         raise CommandError(
-            f"'{name.partition(':')[0][:64]}{':…' if ':' in name else ''}' is no account's name",
-            "Use up to 64 letters, digits and . _ @ + -, with a letter or a digit first. The password is made for it.",
+            f"'{name.partition(':')[0][:64]}{':…' if ':' in name else ''}' is not a valid account name",
+            "Use up to 64 letters, digits and . _ @ + -, with a letter or a digit first. Slipway makes the password.",
             status=2,
         )
     if name in config.users:
         raise CommandError(
-            f"there is an account '{name}' in {stack.config_file.name} already",
+            f"the account '{name}' is in {stack.config_file.name} already",
             f"`./slip account rotate {name}{stack.option}` gives it a new password.",
         )
-    # The password first: a command that is killed between the two leaves a password that lets nobody in. One that is
-    # there already belonged to somebody else of this name.
-    _make_password(stack, name)
-    # As a text, since Pulumi would take 123 or true for something else.
+    # The password first: if the command is killed before the account is added, the password alone gives no access.
+    # A password that exists already belonged to an earlier account of this name, so it is replaced.
+    make_password(stack, name)
+    # With the type, since Pulumi would store 123 as a number and true as a boolean.
     stack.pulumi.read(
         *("config", "set", "--stack", stack.name, "--type", "string", "--path"),
         *(f"{stack.project.name}:registry.users[{len(config.users)}]", name),
     )
     console.say(
-        f"Added the account {name} to {stack.config_file.name}, with a password (encrypted).\n"
-        f"Run `./slip up{stack.option}` to let it in; then `./slip account password {name}{stack.option}` prints the "
-        f"password, and `./slip login --account {name}{stack.option}` logs this machine's Docker in."
+        f"Added the account {name} with a password to {stack.config_file.name} (encrypted).\n"
+        f"Run `./slip up{stack.option}` to put it in place. Then `./slip account password {name}{stack.option}` prints "
+        f"the password, and `./slip login --account {name}{stack.option}` logs in this machine's Docker."
     )
 
 
 def remove(stack: Stack, name: str) -> None:
-    """Let an account in no more, and remove its password.
+    """Remove an account and its password.
 
     Raises:
-        CommandError: there is no such account, or the stack cannot do without it.
+        CommandError: the account does not exist, or it is the hosts' own.
 
     """
     config = _editable(stack)
     if name == HOSTS_ACCOUNT:
         raise CommandError(
-            f"the account '{name}' cannot be removed: the stack's own hosts push and pull by it",
+            f"the account '{name}' cannot be removed: the stack's hosts push and pull with it",
             f"`./slip account rotate {name}{stack.option}` gives it a new password.",
             status=2,
         )
-    # A removal that was killed half-way left the password alone.
+    # A removal that was killed half-way has left only the password.
     if name not in config.users and name not in config.accounts_with_password:
         raise _unknown(stack, name)
-    # From the end, since each removal moves what comes after it.
+    # From the end, since each removal moves the entries after it.
     for index in reversed([index for index, user in enumerate(config.users) if user == name]):
         _remove(stack, f"registry.users[{index}]")
     if name in config.accounts_with_password:
         _remove(stack, f'passwords["{name}"]')
     console.say(
         f"Removed the account {name} from {stack.config_file.name}. "
-        f"Run `./slip up{stack.option}`: from then on the registry refuses it."
+        f"Run `./slip up{stack.option}`: after that the registry refuses it."
     )
 
 
 def rotate(stack: Stack, name: str) -> None:
-    """Give an account, the hosts' own too, a new password in place of the one it has.
+    """Replace an account's password. The account may be the hosts' own.
 
     Raises:
-        CommandError: there is no such account.
+        CommandError: the account does not exist.
 
     """
     if name not in _own(stack).accounts:
         raise _unknown(stack, name)
-    _make_password(stack, name)
+    make_password(stack, name)
     then = (
-        "the stack's hosts use it at once."
+        "The stack's hosts use it at once."
         if name == HOSTS_ACCOUNT
-        else f"its people then log in anew, with `./slip account password {name}{stack.option}`."
+        else f"Then log in again with `./slip account password {name}{stack.option}`."
     )
     console.say(
         f"Made a new password for {name} (encrypted in {stack.config_file.name}).\n"
-        f"Run `./slip up{stack.option}`: from then on the registry takes the new one only; {then}"
+        f"Run `./slip up{stack.option}`: after that the registry accepts only the new one. {then}"
     )
 
 
@@ -150,7 +111,7 @@ def password(stack: Stack, name: str) -> str:
     """The password of an account.
 
     Raises:
-        CommandError: there is no such account, or it has no password yet.
+        CommandError: the account does not exist, or has no password yet.
 
     """
     config = _own(stack)
@@ -161,7 +122,7 @@ def password(stack: Stack, name: str) -> str:
             f"the account '{name}' has no password yet", f"`./slip up{stack.option}` makes it."
         )
     return stack.pulumi.read(
-        *("config", "get", "--stack", stack.name, "--path", _path(stack, name))
+        *("config", "get", "--stack", stack.name, "--path", password_path(stack, name))
     ).removesuffix("\n")
 
 
@@ -179,10 +140,10 @@ def show(stack: Stack) -> None:
 
 
 def certificate(stack: Stack, name: str, *, key: bool) -> str:
-    """The certificate that an account shows the registry, or its key: PEM.
+    """An account's client certificate for the registry, or its private key: PEM.
 
     Raises:
-        CommandError: the registry asks for none, or there is no such account, or not yet.
+        CommandError: the registry asks for no client certificates, or the account does not exist, or has none yet.
 
     """
     outputs = stack.outputs()
@@ -190,7 +151,7 @@ def certificate(stack: Stack, name: str, *, key: bool) -> str:
     if not known:
         raise CommandError(
             f"the registry of '{stack.name}' asks for no client certificates",
-            f"It does after `slipway:registry: {{clientCertificates: true}}` and `./slip up{stack.option}`.",
+            f"Set `slipway:registry: {{clientCertificates: true}}`, then run `./slip up{stack.option}`.",
         )
     if name not in known:
         if name in stack.config.accounts:
@@ -203,47 +164,36 @@ def certificate(stack: Stack, name: str, *, key: bool) -> str:
 
 def _unknown(stack: Stack, name: str) -> CommandError:
     return CommandError(
-        f"no account '{name}' in {stack.config_file.name}", f"Accounts: {', '.join(stack.config.accounts)}."
+        f"the account '{name}' is not in {stack.config_file.name}",
+        f"Accounts: {', '.join(stack.config.accounts)}.",
     )
 
 
 def _own(stack: Stack) -> StackConfig:
-    """The configuration, if the registry, and so its accounts, are the stack's own."""
+    """The configuration of a stack with a registry of its own, and so with accounts of its own."""
     config = stack.config
     if config.has_external_registry:
         raise CommandError(
-            f"the registry of the stack '{stack.name}' is someone else's (slipway:registry.external), and so are its "
-            "accounts",
-            "Make and change them there. Which one the stack uses is slipway:registry.external.username, and its "
-            f"password `pulumi config set --secret --path slipway:secrets.REGISTRY_PASSWORD{stack.option}`.",
+            f"the stack '{stack.name}' uses an external registry (slipway:registry.external), and this configuration "
+            "does not have its accounts",
+            "Manage the accounts at that registry. The stack's account is slipway:registry.external.username; set its "
+            f"password by `pulumi config set --secret --path slipway:secrets.REGISTRY_PASSWORD{stack.option}`.",
             status=2,
         )
     return config
 
 
 def _editable(stack: Stack) -> StackConfig:
-    """The configuration, if its list of users can be changed in its place."""
+    """The configuration, if Pulumi can edit its list of users."""
     config = _own(stack)
     if not config.users_can_be_edited:
         raise CommandError(
-            f"{stack.project.name}:registry in {stack.config_file.name} is not written as YAML with a list of `users`, "
-            "so it cannot be changed without losing something",
-            "Write it as `{users: [alice, …]}`, without quotation marks around the whole.",
+            f"{stack.project.name}:registry in {stack.config_file.name} is not YAML with a list of `users`, so "
+            "changing it would lose the rest",
+            "Write it as `{users: [alice, …]}`, without quotation marks around all of it.",
         )
     return config
 
 
-def _make_password(stack: Stack, name: str) -> None:
-    """Set a password of 192 random bits, encrypted; by standard input, which no process list shows."""
-    stack.pulumi.read(
-        *("config", "set", "--stack", stack.name, "--secret", "--path", _path(stack, name)),
-        stdin=secrets.token_urlsafe(24),
-    )
-
-
 def _remove(stack: Stack, path: str) -> None:
     stack.pulumi.read("config", "rm", "--stack", stack.name, "--path", f"{stack.project.name}:{path}")
-
-
-def _path(stack: Stack, name: str) -> str:
-    return f'{stack.project.name}:passwords["{name}"]'

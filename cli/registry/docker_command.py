@@ -1,4 +1,4 @@
-"""Docker's own command on this machine: what it talks to, and where that engine looks for authorities to trust."""
+"""The `docker` command on this machine: which engine it uses, and where that engine reads registries' CAs."""
 
 import json
 import os
@@ -14,16 +14,16 @@ import child_environment
 from cli.errors import CommandError
 
 PATIENCE = 60
-"""Seconds that a command may take; a login waits for the engine and the registry."""
+"""Seconds that a command may take. A login waits for the engine and the registry."""
 
-BY_HAND = 'docs/login.md, under "By hand", says what to do by hand.'
+BY_HAND = "docs/login.md describes how to do it by hand."
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run `docker`, whatever comes of it. What is secret goes in by `stdin`.
+    """Run `docker`, and return its result whatever its exit status. Secrets go in by `stdin`.
 
     Raises:
-        CommandError: there is no such command, or it does not end.
+        CommandError: the command is not installed, or does not end.
 
     """
     try:
@@ -37,24 +37,26 @@ def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
             timeout=PATIENCE,
         )
     except FileNotFoundError:
-        raise CommandError("there is no `docker` command on this machine", "Install Docker.") from None
+        raise CommandError(
+            "the `docker` command is not installed on this machine", "Install Docker."
+        ) from None
     except subprocess.TimeoutExpired:
         raise CommandError(
-            f"docker {arguments[0]} has not ended within {PATIENCE} s", "See whether `docker info` answers."
+            f"docker {arguments[0]} did not end within {PATIENCE} s", "Check whether `docker info` answers."
         ) from None
 
 
 def certificates_directory() -> Path:
-    """Where the engine that `docker` talks to looks for the authorities of registries, a folder for each.
+    """Where the engine that `docker` uses reads registries' CAs: a folder for each registry.
 
     Raises:
-        CommandError: no engine answers, or it is on another machine.
+        CommandError: the engine does not answer, or is on another machine.
 
     """
     endpoint = run("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").stdout.strip()
     if not is_here(endpoint):
         raise CommandError(
-            f"your Docker works on another machine ({endpoint}), where this command cannot put the registry's CA",
+            f"your Docker Engine is on another machine ({endpoint}), where this command cannot install the CA",
             BY_HAND,
         )
     answer = run("info", "--format", "{{json .}}")
@@ -62,12 +64,12 @@ def certificates_directory() -> Path:
         info = json.loads(answer.stdout)
     except ValueError:
         info = {}
-    # The command's own part is answered without an engine too, and in some versions with status 0.
+    # Without an engine, `docker info` prints the client's part, in some versions with status 0.
     if not info.get("ServerVersion"):
         said = " ".join(info.get("ServerErrors") or [answer.stderr.strip()])
         raise CommandError(
             f"Docker does not answer: {said}",
-            "Start it, or let DOCKER_HOST or `docker context use` name one that runs.",
+            "Start it, or select another engine with DOCKER_HOST or `docker context use`.",
         )
     return directory_of(info, sys.platform, os.environ, Path.home())
 
@@ -76,22 +78,22 @@ def directory_of(info: Mapping[str, Any], system: str, variables: Mapping[str, s
     """`certs.d` of an engine on this machine.
 
     Args:
-        info: what `docker info` says of it.
-        system: this machine's, as in `sys.platform`.
+        info: the engine's part of `docker info`.
+        system: this machine's system, as in `sys.platform`.
         variables: the user's environment.
         home: the user's home.
 
     Raises:
-        CommandError: it is in a virtual machine whose files are out of reach.
+        CommandError: it is in a virtual machine, whose files this command cannot reach.
 
     """
     if info.get("OperatingSystem") == "Docker Desktop":
-        # It copies this folder into its own virtual machine when it starts.
+        # Docker Desktop copies this folder into its virtual machine when it starts.
         return home / ".docker" / "certs.d"
     if system != "linux":
         raise CommandError(
-            "your Docker Engine runs in a virtual machine that is not Docker Desktop's, "
-            "where this command cannot put the registry's CA",
+            "your Docker Engine runs in a virtual machine other than Docker Desktop's, "
+            "where this command cannot install the registry's CA",
             BY_HAND,
         )
     if any(str(option).startswith("name=rootless") for option in info.get("SecurityOptions") or ()):
@@ -100,7 +102,7 @@ def directory_of(info: Mapping[str, Any], system: str, variables: Mapping[str, s
 
 
 def is_here(endpoint: str) -> bool:
-    """Whether an engine's address, as in DOCKER_HOST, is of this machine."""
+    """Whether an engine's address, as in DOCKER_HOST, is on this machine."""
     parts = urlsplit(endpoint)
     if parts.scheme in {"", "unix", "npipe", "fd"}:
         return True

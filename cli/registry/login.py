@@ -1,73 +1,49 @@
-"""`slip login` and `slip logout`: this machine's Docker, for the stack's registry.
-
-A login is noted in `.slipway/logins` before it is made, so that a logout undoes just that, even without the stack.
-"""
+"""`slip login` and `slip logout`: this machine's Docker trusts the stack's registry, and logs in."""
 
 import contextlib
-import hashlib
-import ipaddress
-import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cli import console
 from cli.errors import CommandError
-from cli.registry import docker_command
-from cli.stack.config import HOSTS_ACCOUNT
-from cli.stack.project import Project, write_private
+from cli.registry import docker_command, docker_files
+from cli.registry.login_record import LoginRecord
+from cli.stack.project import Project
 from cli.stack.stack import Stack
-from cli.verify.checks import identity_of
+from well_known import HOSTS_ACCOUNT
 
-CA_FILE = "ca.crt"
-"""Docker trusts each file of a registry's folder that ends so."""
-CERTIFICATE_FILE, KEY_FILE = "client.cert", "client.key"
-"""What Docker shows a registry that asks for it: pairs of files that end so."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """What a login did to this machine."""
-
-    address: str
-    """`host:port` of the registry."""
-    files: dict[str, str]
-    """What Docker has to have for it: each file with the SHA-256 of what the login wrote there, empty if the file was
-    there already. Without files it needs none."""
-    folders: tuple[str, ...]
-    """The folders that were made for it, each before those in it."""
+_NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryAccounts", "registryPasswords")
 
 
 def login(stack: Stack, account: str | None) -> None:
-    """Let this machine's Docker trust the stack's registry, and log in.
+    """Make this machine's Docker trust the stack's registry, and log in.
 
     Args:
         stack: the stack, which is up.
-        account: whom to log in as; by default the first of `slipway:registry.users`.
+        account: the account; by default the first of `slipway:registry.users`.
 
     Raises:
-        CommandError: there is no such account, the CA cannot be put in place, or the registry refuses the login.
+        CommandError: the account does not exist, the CA cannot be installed, or the registry refuses the login.
 
     """
     outputs = stack.outputs()
     if missing := [key for key in _NEEDED if key not in outputs]:
         raise CommandError(
-            f"the stack '{stack.name}' does not say {', '.join(missing)}: it is not up",
+            f"the stack '{stack.name}' is not up: it has no output {', '.join(missing)}",
             f"Run `./slip up{stack.option}` first.",
         )
     name, password = choose(outputs, account, stack.config.users, stack.option)
     address = str(outputs["registryPublicAddress"])
-    contents = _contents(docker_command.certificates_directory() / address, outputs, name)
-    note = _note(stack.project, stack.short_name)
-    before = _read(note)
-    if before and (before.address, _folder(before.files)) != (address, _folder(map(str, contents))):
+    contents = docker_files.contents(docker_command.certificates_directory() / address, outputs, name)
+    record = LoginRecord.path(stack.project, stack.short_name)
+    before = LoginRecord.read(record)
+    folder = next((file.parent for file in contents), None)
+    if before and (before.address, before.folder) != (address, folder):
         _undo(before)
-        note.unlink()
+        record.unlink()
         before = None
-    _place(stack, address, name, contents, before)
+    docker_files.place(stack, address, name, contents, before)
     result = docker_command.run("login", address, "--username", name, "--password-stdin", stdin=password)
     if result.returncode:
         raise CommandError(
@@ -75,252 +51,107 @@ def login(stack: Stack, account: str | None) -> None:
             _remedy(result.stderr, stack),
             status=1,
         )
-    places = " and ".join(str(file) for file in contents if file.name != KEY_FILE)
+    places = " and ".join(str(file) for file in contents if file.name != docker_files.KEY_FILE)
     trusted = (
-        f"trusts {address} by {places}, and is logged in there" if places else f"is logged in to {address}"
+        f"trusts {address} through {places}, and is logged in there"
+        if places
+        else f"is logged in to {address}"
     )
     console.say(f"Docker {trusted} as {name}.")
     if outputs.get("registryMode") == "insecure":
-        console.warn("That registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
+        console.warn("The registry speaks plain HTTP (slipway:registry.insecure): for trying out only.")
     if "unencrypted" in result.stderr:
-        console.warn("It keeps the password unencrypted, as it has no credential store (`credsStore`).")
+        console.warn(
+            "Docker stores the password unencrypted, since no credential store is configured (`credsStore`)."
+        )
     console.say(f"`./slip logout{stack.option}` undoes {'both' if contents else 'that'}.")
-
-
-_NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryAccounts", "registryPasswords")
 
 
 def choose(
     outputs: Mapping[str, Any], wanted: str | None, users: tuple[str, ...], option: str
 ) -> tuple[str, str]:
-    """Name and password of the account to log in with, as the running registry knows it.
+    """Name and password of the account to log in with, as the running registry has it.
 
     Args:
-        outputs: the stack's.
-        wanted: the account that was asked for.
-        users: the accounts of the configuration, which may be ahead of what runs.
-        option: how to name the stack on the command line.
+        outputs: the stack's outputs.
+        wanted: the account's name; None for the first account.
+        users: the accounts in the configuration, which may be newer than the running registry's.
+        option: the option that names the stack on the command line.
 
     Raises:
-        CommandError: there is no such account, or it is not in place yet.
+        CommandError: the account does not exist, or is not in place yet.
 
     """
     passwords: Mapping[str, str] = outputs["registryPasswords"]
     running = [name for name in outputs["registryAccounts"] if name != HOSTS_ACCOUNT and name in passwords]
     if wanted == HOSTS_ACCOUNT:
         raise CommandError(
-            f"the account '{wanted}' is the stack's own hosts'",
-            f"Make one: `./slip account add NAME{option}`.",
+            f"the account '{wanted}' is for the stack's hosts only",
+            f"Add an account for yourself: `./slip account add NAME{option}`.",
             status=2,
         )
     if wanted is None:
         if not running:
             raise CommandError(
                 "the registry has no account for people",
-                f"`./slip account add NAME{option}`, then `./slip up{option}`, makes one.",
+                f"Add one: `./slip account add NAME{option}`, then `./slip up{option}`.",
             )
         wanted = next((name for name in users if name in running), running[0])
     if wanted in running:
         return wanted, passwords[wanted]
     if wanted in users:
         raise CommandError(
-            f"the account '{wanted}' is in the configuration, but the registry does not know it yet",
+            f"the account '{wanted}' is in the configuration, but the registry does not have it yet",
             f"`./slip up{option}` puts it in place.",
         )
     if outputs.get("registryMode") == "external":
         raise CommandError(
-            f"the stack knows no password of an account '{wanted}' at {outputs['registryPublicAddress']}",
-            f"It has that of {', '.join(running)}; for another, `docker login` asks.",
+            f"the stack has no password of the account '{wanted}' at {outputs['registryPublicAddress']}",
+            f"It has the password of {', '.join(running)}. For another account, use `docker login`.",
         )
     raise CommandError(
         f"the registry has no account '{wanted}'",
-        f"Accounts: {', '.join(running) or 'none'}. `./slip account add {wanted}{option}` makes this one.",
+        f"Accounts: {', '.join(running) or 'none'}. `./slip account add {wanted}{option}` adds it.",
     )
 
 
 def _remedy(said: str, stack: Stack) -> str:
     if "unauthorized" in said.lower():
-        return f"`./slip up{stack.option}` puts the accounts in place as the configuration has them."
+        return f"`./slip up{stack.option}` puts the accounts of the configuration in place."
     if "x509" in said or "certificate" in said:
-        return (
-            "Docker Desktop has to be restarted once before it trusts a new authority; then run this again."
-        )
-    return f"See whether the registry answers: `./slip verify{stack.option}`."
-
-
-def _contents(folder: Path, outputs: Mapping[str, Any], account: str) -> dict[Path, str]:
-    """What Docker has to have in the registry's folder; nothing for one that speaks plain HTTP.
-
-    The client certificate comes last: without its key beside it Docker fails.
-    """
-    contents: dict[Path, str] = {}
-    if ca := str(outputs["registryCaCertificate"]):
-        contents[folder / CA_FILE] = ca
-    if identity := identity_of(outputs, account):
-        _refuse_loopback(str(outputs["registryPublicAddress"]))
-        contents |= {folder / KEY_FILE: identity[1], folder / CERTIFICATE_FILE: identity[0]}
-    return contents
-
-
-def _folder(files: Iterable[str]) -> Path | None:
-    return next((Path(file).parent for file in files), None)
-
-
-def _refuse_loopback(address: str) -> None:
-    """Docker does not verify registries on this machine's own addresses, and so reads no certificates for them."""
-    host = urlsplit(f"//{address}").hostname or ""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if loopback:
-        raise CommandError(
-            f"the registry asks for a client certificate, and Docker shows none to a registry on {host}",
-            "The stack's own hosts show theirs. curl can, too: `--cert` and `--key` take what "
-            "`./slip account certificate NAME` prints.",
-        )
-
-
-def _place(
-    stack: Stack, address: str, account: str, contents: Mapping[Path, str], before: Login | None
-) -> None:
-    """Put each file where the engine looks for it, unless it is there; remove what an earlier login put beside them."""
-    note = _note(stack.project, stack.short_name)
-    written = dict(before.files) if before else {}
-    try:
-        missing: dict[Path, str] = {}
-        for file, content in contents.items():
-            if file.name == KEY_FILE and file.exists() and not os.access(file, os.R_OK):
-                # Root's alone, as it has to be; the certificate beside it tells whether they are the right pair.
-                written.setdefault(str(file), "")
-                continue
-            present = file.read_bytes() if file.exists() else None
-            if present is not None and present.strip() == content.strip().encode():
-                written.setdefault(str(file), "")
-            elif present is None or (written.get(str(file)) or None) == _sha256(present):
-                missing[file] = content
-            else:
-                raise CommandError(
-                    f"{file} has another {_what(file)}, which `./slip login` did not write",
-                    f"See whose it is (`openssl x509 -noout -subject -in '{file}'`), and move it away.",
-                )
-        for name in [name for name in written if Path(name) not in contents]:
-            _remove(Path(name), written.pop(name))
-        if not missing:
-            _write(note, Login(address, written, before.folders if before else ()))
-            return
-        folder = next(iter(contents)).parent
-        new = [str(parent) for parent in reversed([folder, *folder.parents]) if not parent.exists()]
-        folders = sorted({*new, *(before.folders if before else ())}, key=len)
-        written |= {str(file): _sha256(content.encode()) for file, content in missing.items()}
-        _write(note, Login(address, written, tuple(folders)))
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, content in missing.items():
-            temporary = file.with_name(f".{file.name}.new")
-            temporary.touch(mode=0o600)
-            temporary.write_text(content, encoding="utf-8")
-            temporary.chmod(_mode(file))
-            temporary.replace(file)
-    except PermissionError as error:
-        if not before:
-            note.unlink(missing_ok=True)
-        raise CommandError(
-            f"{error.filename} is not yours to write, and Docker looks for the registry's CA in {next(iter(contents))}",
-            f"Run {' and '.join(_by_hand(stack, account, file) for file in contents)}, "
-            f"then `./slip login{stack.option}` again.",
-        ) from error
-
-
-def _what(file: Path) -> str:
-    return {CA_FILE: "authority", CERTIFICATE_FILE: "certificate", KEY_FILE: "key"}[file.name]
-
-
-def _mode(file: Path) -> int:
-    return 0o600 if file.name == KEY_FILE else 0o644
-
-
-def _by_hand(stack: Stack, account: str, file: Path) -> str:
-    """The command by which somebody with `sudo` puts a file in place."""
-    source = {
-        CA_FILE: "output registryCaCertificate",
-        CERTIFICATE_FILE: f"account certificate {account}",
-        KEY_FILE: f"account certificate {account} --key",
-    }[file.name]
-    return f"`./slip {source}{stack.option} | sudo install -D -m {_mode(file):o} /dev/stdin '{file}'`"
+        return "Docker Desktop must be restarted once before it trusts a new CA. Then run this again."
+    return f"Check whether the registry answers: `./slip verify{stack.option}`."
 
 
 def logout(project: Project, stack: str) -> None:
-    """Undo what the last login did on this machine: Docker's login, the CA's file, and the folders made for it.
+    """Undo the last login on this machine: Docker's login, the CA's file, and the folders made for it.
 
     Args:
         project: the clone.
-        stack: the stack's name. It need not be there any more.
+        stack: the stack's name. The stack need not exist any more.
 
     Raises:
         CommandError: the file cannot be removed.
 
     """
-    note = _note(project, stack.rpartition("/")[2])
-    done = _read(note)
-    if done is None:
+    path = LoginRecord.path(project, stack.rpartition("/")[2])
+    record = LoginRecord.read(path)
+    if record is None:
         console.say(
-            f"`./slip login` has not logged in to the stack '{stack}' on this machine: there is nothing to undo."
+            f"`./slip login` has not logged in to the stack '{stack}' on this machine: nothing to undo."
         )
         return
-    _undo(done)
-    note.unlink()
+    _undo(record)
+    path.unlink()
 
 
-def _undo(done: Login) -> None:
-    result = docker_command.run("logout", done.address)
+def _undo(record: LoginRecord) -> None:
+    result = docker_command.run("logout", record.address)
     if result.returncode:
-        raise CommandError(f"docker logout {done.address}: {result.stderr.strip()}", status=1)
-    said = "".join(_remove(Path(file), sha256) for file, sha256 in done.files.items())
-    for folder in reversed(done.folders):
-        # One that others use too, or that is root's, stays: an empty folder is in nobody's way.
+        raise CommandError(f"docker logout {record.address}: {result.stderr.strip()}", status=1)
+    said = "".join(docker_files.remove(Path(file), sha256) for file, sha256 in record.files.items())
+    for folder in reversed(record.folders):
+        # A folder with other files, or one that belongs to root, stays.
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
-    console.say(f"Docker is logged out of {done.address}{said}.")
-
-
-def _remove(file: Path, sha256: str) -> str:
-    """Remove a file that a login wrote, if it still is the same. Returns what to say about it."""
-    if not sha256:
-        return f"; {'its CA' if file.name == CA_FILE else file} stays, as it was there before"
-    try:
-        if not file.exists():
-            return ""
-        if _sha256(file.read_bytes()) != sha256:
-            return f"; {file} stays, as somebody has changed it since"
-        file.unlink()
-    except PermissionError as error:
-        raise CommandError(
-            f"{error.filename} is not yours to remove",
-            f"Run `sudo rm '{file}'`, then this again.",
-            status=1,
-        ) from error
-    return f", and {file} is removed"
-
-
-def _sha256(content: bytes | None) -> str:
-    return "" if content is None else hashlib.sha256(content).hexdigest()
-
-
-def _note(project: Project, stack: str) -> Path:
-    return project.private / "logins" / f"{stack}.json"
-
-
-def _read(note: Path) -> Login | None:
-    try:
-        content = json.loads(note.read_text(encoding="utf-8"))
-        if "ca_file" in content:
-            # As it was written before there were client certificates.
-            file, sha256 = content.pop("ca_file"), content.pop("ca_sha256")
-            content["files"] = {file: sha256} if file else {}
-        return Login(**{**content, "folders": tuple(content["folders"])})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(note: Path, done: Login) -> None:
-    write_private(note, json.dumps(asdict(done)))
+    console.say(f"Docker is logged out of {record.address}{said}.")

@@ -1,4 +1,4 @@
-"""`slip prune`: what the registry need not keep, by the rule in the stack's configuration."""
+"""`slip prune`: removes the images that the retention rule in the stack's configuration does not keep."""
 
 import json
 import re
@@ -11,61 +11,62 @@ from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.registry.images import age, size, some
 from cli.running import ssh
 from cli.running.disk import registry_hosts
+from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
-from cli.verify.checks import Running
+from cli.text import age, first_tags, size
+from well_known import SCRIPTS_PATH
 
-SCRIPT = "/usr/local/lib/slipway/retention"
+SCRIPT = f"{SCRIPTS_PATH}/retention"
 """Where registry.sh installs retention.sh."""
 
-SWITCH = "/usr/local/lib/slipway/switch"
+SWITCH = f"{SCRIPTS_PATH}/switch"
 """Where engine.sh installs switch.sh on every host."""
 
 REFERENCE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
 """An image without its registry: `repository@digest`."""
 
-NOT_THERE = 127
-"""A shell's exit status where there is no such command."""
+NOT_FOUND = 127
+"""A shell's exit status for a missing command."""
 
 PATIENCE = 3600
-"""Seconds: it waits until nobody pushes, and the registry looks at all that it has."""
+"""Seconds: retention.sh waits for running pushes, and reads the whole registry."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that goes, or went."""
+    """An image that is, or would be, removed."""
 
     repository: str
     digest: str
     tags: tuple[str, ...]
     pushed: str
-    """When it, or a tag of it, was pushed last, RFC 3339."""
+    """When it, or one of its tags, was last pushed, RFC 3339."""
     size: int
-    """Bytes of its blobs, of all its platforms; others may share them."""
+    """Bytes of its blobs, all platforms together; other images may share them."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes."""
+    """The images to remove."""
 
     images: tuple[Image, ...]
     kept: int
     """How many images stay."""
     freed: int
-    """Bytes of the blobs that nobody needs then, those of pushes that were given up among them."""
+    """Bytes of the blobs that no image needs then, including those of aborted pushes."""
     used: int
     """Bytes of all blobs before."""
     left: Mapping[str, str]
-    """Repositories of which nothing goes, with the reason."""
+    """Repositories that are left alone, with the reason."""
 
 
 def parse(text: str) -> Plan:
-    """A plan from the lines that retention.awk writes.
+    """The plan in the lines that retention.awk prints.
 
     Raises:
-        ValueError: they are not whole.
+        ValueError: lines are missing.
 
     """
     images, left, total = [], {}, None
@@ -81,107 +82,112 @@ def parse(text: str) -> Plan:
         elif kind == "total":
             total = [int(field) for field in fields]
     if total is None or total[1] != len(images):
-        raise ValueError("the plan is not whole")
+        raise ValueError("the plan is incomplete")
     images.sort(key=lambda image: (image.repository, image.pushed, image.digest))
     return Plan(tuple(images), total[0], total[2], total[3], left)
 
 
 def run(stack: Stack, *, dry_run: bool, as_json: bool) -> None:
-    """Remove what the registry need not keep, or only say what that is.
+    """Remove the images that the retention rule does not keep, or only show them.
 
     Raises:
-        CommandError: the stack has no rule for it, or its host could not do it.
+        CommandError: the stack has no retention rule, or the registry's host failed.
 
     """
-    outputs = Running.of(stack.outputs()).outputs
-    seen: list[str] = []
+    outputs = RunningStack.of(stack.outputs()).outputs
+    served: list[str] = []
     if registry_hosts(outputs):
-        images, problems = serving(outputs)
+        images, problems = served_images(outputs)
         for problem in problems:
             console.warn(problem)
-        seen = images if problems else ["--complete", *images]
-    plan = ask(outputs, stack.option, "plan" if dry_run else "now", seen)
+        served = images if problems else ["--complete", *images]
+    plan = ask(outputs, stack.option, "plan" if dry_run else "now", served)
     show(stack.name, plan, dry_run=dry_run, as_json=as_json)
 
 
-def serving(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The images of the stack's registry that its app hosts serve, by their proxies, and what could not be found out.
+def served_images(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The images of the stack's registry that the app hosts serve, by their proxies; and a message for each failure.
 
-    The registry's host has marks of them. This is for one that an update could not make, since it was killed.
+    The registry's host has in-use markers of them, unless an update was killed before it made a marker.
     """
     hosts = sorted(name for name, facts in outputs["hosts"].items() if "app" in facts["roles"])
     prefix = f"{outputs['registryAddress']}/"
 
     def look(host: str) -> tuple[list[str], str]:
         try:
-            said = ssh.run(outputs, host, f"{SWITCH} --serving")
+            result = ssh.run(outputs, host, f"{SWITCH} --serving")
         except CommandError as error:
             return [], str(error)
-        known = [line.removeprefix(prefix) for line in said.stdout.split() if line.startswith(prefix)]
-        words = said.stderr.strip().splitlines() or [f"exit status {said.status}"]
-        why = (
-            f"{host} does not say what it serves: {words[-1].removeprefix('slipway: ')}"
-            if said.status
-            else ""
-        )
-        return [image for image in known if REFERENCE.fullmatch(image)], why
+        found = [line.removeprefix(prefix) for line in result.stdout.split() if line.startswith(prefix)]
+        problem = f"{host} does not report what it serves: {_problem(result)}" if result.status else ""
+        return [image for image in found if REFERENCE.fullmatch(image)], problem
 
     with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
         answers = list(pool.map(look, hosts))
-    images = sorted({image for known, _ in answers for image in known})
-    return images, [f"{why}. What its last update recorded stays." for _, why in answers if why]
+    images = sorted({image for found, _ in answers for image in found})
+    return images, [
+        f"{problem}. The images that its last update recorded stay." for _, problem in answers if problem
+    ]
 
 
-def ask(outputs: Mapping[str, Any], option: str, command: str, seen: Sequence[str] = ()) -> Plan:
-    """Have the registry's host say what would go (`plan`), or remove it (`now`).
+def ask(outputs: Mapping[str, Any], option: str, command: str, served: Sequence[str] = ()) -> Plan:
+    """Run retention.sh on the registry's host, which lists the images to remove (`plan`) or removes them (`now`).
 
     Args:
         outputs: the stack's, with their secrets.
-        option: which names the stack on a command line.
+        option: the option that names the stack on the command line.
         command: `plan` or `now`.
-        seen: images that hosts serve, after `--complete` if every host said so: they stay.
+        served: images that hosts serve, which stay; `--complete` comes first if every host answered.
+
+    Raises:
+        CommandError: the stack has no retention rule, or the registry's host failed.
 
     """
     hosts = registry_hosts(outputs)
     if not hosts:
         raise CommandError(
-            "the stack's registry is somebody else's", "What it keeps is decided there.", status=2
+            "the stack uses an external registry (slipway:registry.external)",
+            "Set the retention at that registry.",
+            status=2,
         )
-    # Through a shell, since `sudo` has a status of its own for what is not there.
-    script = f"test -x {SCRIPT} || exit {NOT_THERE}; {shlex.join([SCRIPT, command, *seen])}"
-    line = f"bash -c {shlex.quote(script)}"
-    said = ssh.run(outputs, hosts[0], line, PATIENCE)
-    if said.status == NOT_THERE:
+    # Through a shell, since `sudo` has another exit status for a missing command.
+    script = f"test -x {SCRIPT} || exit {NOT_FOUND}; {shlex.join([SCRIPT, command, *served])}"
+    result = ssh.run(outputs, hosts[0], f"bash -c {shlex.quote(script)}", PATIENCE)
+    if result.status == NOT_FOUND:
         raise CommandError(
             "the stack keeps all its images: slipway:registry.retention is not set",
             f"Set it, such as {{ keep: 10, days: 30 }}, and run `./slip up{option}`.",
             status=2,
         )
-    if said.status:
-        lines = said.stderr.strip().splitlines() or [f"exit status {said.status}"]
-        # systemd has the last word in its journal, and the script the one that says why.
-        words = [line for line in lines if line.startswith("slipway: ")] or lines
+    if result.status:
         raise CommandError(
-            f"{hosts[0]} could not do it: {words[-1].removeprefix('slipway: ')}",
-            f"All it said is in `journalctl -u slipway-retention` on {hosts[0]}.",
+            f"removing images failed on {hosts[0]}: {_problem(result)}",
+            f"The whole output is in `journalctl -u slipway-retention` on {hosts[0]}.",
             status=1,
         )
-    return parse(said.stdout)
+    return parse(result.stdout)
+
+
+def _problem(result: ssh.CommandResult) -> str:
+    """Why a script failed: its own last message, or else the last line, which may be systemd's."""
+    lines = result.stderr.strip().splitlines() or [f"exit status {result.status}"]
+    own = [line for line in lines if line.startswith("slipway: ")]
+    return (own or lines)[-1].removeprefix("slipway: ")
 
 
 def show(name: str, plan: Plan, *, dry_run: bool, as_json: bool, now: datetime | None = None) -> None:
-    """Print a plan, as a table or for a script."""
+    """Print a plan as a table or as JSON."""
     if as_json:
         print(json.dumps({"stack": name, "dryRun": dry_run, **asdict(plan)}, indent=2))
         return
     if plan.images:
         console.table(
-            f"Images of {name} that {'would go' if dry_run else 'went'}",
+            f"Images of {name} {'to remove' if dry_run else 'that were removed'}",
             ("repository", "tags", "digest", "size", "pushed"),
             [
                 (
                     image.repository,
-                    some(image.tags),
+                    first_tags(image.tags),
                     image.digest[:19],
                     size(image.size),
                     f"{age(image.pushed, now or datetime.now(UTC))} ago",
@@ -189,9 +195,10 @@ def show(name: str, plan: Plan, *, dry_run: bool, as_json: bool, now: datetime |
                 for image in plan.images
             ],
         )
-    for repository, why in sorted(plan.left.items()):
-        console.say(f"{repository} is left alone: {why}.")
-    would = "would go and free" if dry_run else "went, which freed"
+    for repository, reason in sorted(plan.left.items()):
+        console.say(f"{repository} is left alone: {reason}.")
+    of_all = f"{len(plan.images)} of {len(plan.images) + plan.kept} images"
+    freed = f"{size(plan.freed)} of {size(plan.used)}"
     console.say(
-        f"{len(plan.images)} of {len(plan.images) + plan.kept} images {would} {size(plan.freed)} of {size(plan.used)}."
+        f"Would remove {of_all} and free {freed}." if dry_run else f"Removed {of_all} and freed {freed}."
     )

@@ -1,4 +1,4 @@
-"""How long the stack's certificates last: what `slip verify` says of each, and when it is too little.
+"""How long the stack's certificates are valid: what `slip verify` prints for each, and when that is too short.
 
 Importing this takes a tenth of a second.
 """
@@ -6,15 +6,11 @@ Importing this takes a tenth of a second.
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-if TYPE_CHECKING:
-    from cli.verify.checks import Running
-
-PATIENCE = 10
-"""Seconds that a server may take to show its certificate."""
+from cli.running.http import PATIENCE, ClientCertificate, tls_context
+from cli.running.stack import Failed, RunningStack
 
 
 def read(pem: str) -> list[x509.Certificate]:
@@ -27,106 +23,96 @@ def read(pem: str) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem.encode())
 
 
-def shown(target: tuple[str, int], context: ssl.SSLContext) -> x509.Certificate:
-    """The certificate that a server shows, whether it is to be trusted or not: one that has ended is told as such.
+def served(target: tuple[str, int], certificate: ClientCertificate | None) -> x509.Certificate:
+    """The certificate that a server presents, valid or not: an expired one is to be reported, too.
 
     Args:
         target: address and port.
-        context: TLS, with the client's own certificate where the server asks for one.
+        certificate: the client's own certificate, where the server asks for one.
 
     Raises:
-        OSError: it shows none.
+        OSError: the server presents none.
 
     """
+    context = tls_context(certificate=certificate)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection(target, timeout=PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname=target[0]) as connection,
     ):
-        certificate = connection.getpeercert(binary_form=True)
-    if not certificate:
-        raise ConnectionError("the server shows no certificate")
-    return x509.load_der_x509_certificate(certificate)
+        found = connection.getpeercert(binary_form=True)
+    if not found:
+        raise ConnectionError("the server presents no certificate")
+    return x509.load_der_x509_certificate(found)
 
 
-def left(certificate: x509.Certificate) -> timedelta:
-    """How long a certificate is still valid; negative once it has ended."""
+def remaining(certificate: x509.Certificate) -> timedelta:
+    """How long a certificate is still valid; negative for an expired one."""
     return certificate.not_valid_after_utc - datetime.now(UTC)
 
 
-def told(certificate: x509.Certificate) -> str:
-    """`364 days left, until 2027-11-21`."""
-    return f"{_span(left(certificate))}, until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+def validity(certificate: x509.Certificate) -> str:
+    """`364 days left, until 2027-11-21 10:00 UTC`."""
+    return f"{_span(remaining(certificate))}, until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
 def _span(time: timedelta) -> str:
     if time < timedelta():
-        return f"ended {_number(-time)} ago"
+        return f"expired {_number(-time)} ago"
     return f"{_number(time)} left"
 
 
 def _number(time: timedelta) -> str:
-    """Days, or hours where there are few: a certificate of hours is what somebody tries renewal with."""
+    """Days, or hours below three days: certificates of some hours are for trying out the renewal."""
     count, what = (
         (time.days, "day") if time >= timedelta(days=3) else (int(time / timedelta(hours=1)), "hour")
     )
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def inspect(running: "Running", subject: str) -> str:
-    """How long one of the stack's certificates lasts, in words.
+def inspect(running: RunningStack, subject: str) -> str:
+    """How long one of the stack's certificates is valid, in words.
 
     Args:
         running: the stack.
         subject: one of `subjects`.
 
     Raises:
-        Failed: not long enough.
-        OSError: its server does not show it.
+        Failed: not as long as `running.minimum_validity`.
+        OSError: its server does not present it.
 
     """
-    from cli.verify.checks import Failed
-
     what, _, whose = subject.partition(" of ")
-    remedy = "`./slip up` renews it within slipway:certificates.earlyRenewalHours of its end"
+    remedy = "`./slip up` renews it from slipway:certificates.earlyRenewalHours before its end"
     note = ""
     if what.endswith("CA"):
         kind = what.removesuffix(" CA")
-        certificate, *before = read(running.outputs[f"{kind}CaCertificate"])
+        certificate, *previous = read(running.outputs[f"{kind}CaCertificate"])
         remedy = f"raise slipway:certificates.{kind}CaGeneration by one, and run `./slip up` twice"
-        if before:
-            note = (
-                f"; takes over from the one before, which the next `./slip up` drops{_PEOPLE.get(kind, '')}"
-            )
+        if previous:
+            note = f"; replaces the previous CA, which the next `./slip up` drops{_BEFORE_DROP.get(kind, '')}"
     elif what == "operator":
-        (certificate, *_) = read(running.outputs["engineClientCertificate"])
+        (certificate, *_) = read(running.operator_certificate[0])
     elif what == "account":
         (certificate, *_) = read(running.outputs["registryClientCertificates"][whose])
+    elif what == "engine":
+        certificate = served(running.engine_target(whose), running.operator_certificate)
     else:
-        certificate = _served(running, whose)
-    if left(certificate) < running.least:
-        raise Failed(f"{told(certificate)}; {remedy}")
-    return told(certificate) + note
+        certificate = served(running.registry_access.target, running.client_certificate)
+    if remaining(certificate) < running.minimum_validity:
+        raise Failed(f"{validity(certificate)}; {remedy}")
+    return validity(certificate) + note
 
 
-_PEOPLE = {"registry": ": people have to `./slip login` again before that"}
+_BEFORE_DROP = {"registry": ": people have to `./slip login` again before that"}
 
 
-def subjects(running: "Running") -> list[str]:
-    """The stack's certificates: its authorities', and those that its servers and their clients show."""
+def subjects(running: RunningStack) -> list[str]:
+    """The stack's certificates: those of its authorities, its servers and its clients."""
     engines = [f"engine of {host}" for host in running.hosts]
-    # Someone else's authority and certificate are theirs to renew.
-    ours = running.outputs.get("registryCaCertificate") and running.mode != "external"
-    registry = ["registry CA", "registry"] if ours else []
+    # The owner of an external registry renews its authority and certificate.
+    is_own = running.outputs.get("registryCaCertificate") and running.registry_mode != "external"
+    registry = ["registry CA", "registry"] if is_own else []
     accounts = [f"account of {name}" for name in running.outputs.get("registryClientCertificates") or ()]
     return [*registry, *accounts, "engine CA", *engines, "operator"]
-
-
-def _served(running: "Running", host: str) -> x509.Certificate:
-    from cli.verify.checks import trusting
-
-    if not host:
-        return shown(running.registry, trusting(identity=running.identity))
-    operator = (running.outputs["engineClientCertificate"], running.outputs["engineClientKey"])
-    return shown(running.engine(host), trusting(identity=operator))

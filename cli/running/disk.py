@@ -1,4 +1,4 @@
-"""How full the disk is on which the registry keeps its data."""
+"""How full the disk with the registry's data is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any
 
 from cli.errors import CommandError
 from cli.running import ssh
-
-DATA_PATH = "/var/lib/slipway/registry"
-"""Where the registry's data is, as in components/hosts/host.py, which would be slow to import here."""
+from well_known import REGISTRY_DATA_PATH
 
 WARNING_SHARE, WARNING_BYTES = 0.20, 50 * 10**9
-"""It is time to do something when less than this share of the disk is free, and less than so many bytes: a tenth
-of a large disk is still a lot."""
+"""A disk is filling up if it has less free than this share, and less than this many bytes: a tenth of a large disk is
+still a lot."""
 
 FULL_SHARE, FULL_BYTES = 0.05, 5 * 10**9
-"""The disk counts as full, likewise."""
+"""A disk counts as full if it has less free than both."""
+
+COMMAND = f"df -B1 --output=used,avail,itotal,iavail {REGISTRY_DATA_PATH}"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Disk:
     free: int
     """Bytes that may still be used."""
     free_inodes_share: float
-    """Of the file system's inodes, 0 to 1; 1 where it has no limit."""
+    """Share of the file system's inodes, 0 to 1; 1 for a file system without a limit."""
 
     @property
     def free_share(self) -> float:
-        """Of what may be used, 0 to 1. Space that the file system keeps for root does not count, as in `df`."""
+        """Share of the usable space, 0 to 1. As in `df`, space that is reserved for root does not count."""
         return self.free / max(1, self.used + self.free)
 
     @property
@@ -40,22 +40,19 @@ class Disk:
         return self._has_less_than(FULL_SHARE, FULL_BYTES)
 
     @property
-    def fills_up(self) -> bool:
-        """Whether somebody should do something about it."""
+    def is_filling_up(self) -> bool:
+        """Whether the operator should make room soon."""
         return self._has_less_than(WARNING_SHARE, WARNING_BYTES)
 
     def _has_less_than(self, share: float, count: int) -> bool:
         return (self.free_share < share and self.free < count) or self.free_inodes_share < share
 
 
-COMMAND = f"df -B1 --output=used,avail,itotal,iavail {DATA_PATH}"
-
-
 def parse(text: str) -> Disk:
-    """The file system that `df` told of.
+    """The file system in the output of `COMMAND`.
 
     Raises:
-        ValueError: that is not what it says.
+        ValueError: the output is something else.
 
     """
     used, free, inodes, free_inodes = (
@@ -65,19 +62,19 @@ def parse(text: str) -> Disk:
 
 
 def registry_hosts(outputs: Mapping[str, Any]) -> list[str]:
-    """The host that keeps the registry's data; none where the registry is somebody else's."""
+    """The host with the registry's data; none for an external registry."""
     return [name for name, host in outputs["hosts"].items() if "registry" in host.get("roles", ())]
 
 
 def of_registry(outputs: Mapping[str, Any], host: str) -> Disk:
-    """The disk of the registry's data on this host.
+    """The disk with the registry's data on this host.
 
     Raises:
-        CommandError: the host does not say.
+        CommandError: the host does not answer, or `df` failed there.
 
     """
-    said = ssh.run(outputs, host, COMMAND)
+    result = ssh.run(outputs, host, COMMAND)
     try:
-        return parse(said.stdout)
+        return parse(result.stdout)
     except (ValueError, IndexError) as error:
-        raise CommandError(f"{host} does not say how full its disk is: {said.stderr.strip()}") from error
+        raise CommandError(f"`{COMMAND}` failed on {host}: {result.stderr.strip()}") from error

@@ -1,9 +1,7 @@
-"""Connections to Docker Engines, with mutual TLS where they ask for it. Importing this takes a tenth of a second."""
+"""Clients of Docker Engines, with mutual TLS where the engine asks for it. Importing this takes a tenth of a second."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker.errors
 import requests
@@ -11,19 +9,21 @@ from docker import APIClient
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
+from cli.running.http import private_files
+
 ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
-"""What can go wrong when an engine is asked."""
+"""The exceptions of a request to an engine."""
 
 
 class _DirectClient(APIClient):
-    """A client that ignores what the environment says of proxies and authorities.
+    """A client that ignores the environment's settings for proxies and certificate authorities.
 
     An engine is reached directly, and only its own authority counts. Otherwise REQUESTS_CA_BUNDLE would replace it.
     """
 
     @property
     def trust_env(self) -> bool:
-        """What requests asks before it looks at the environment; it also tries to set it."""
+        """What requests reads before it looks at the environment; it also tries to set it."""
         return False
 
     @trust_env.setter
@@ -35,17 +35,17 @@ class _DirectClient(APIClient):
 def connected(
     address: str, *, ca: str = "", certificate: str = "", key: str = "", timeout: int = 60
 ) -> Iterator[APIClient]:
-    """A client of the engine at `address` (`tcp://…`); of the operator's own engine if that is empty.
+    """A client of the engine at `address` (`tcp://…`); of the operator's own engine for an empty address.
 
     Args:
         address: as in DOCKER_HOST.
-        ca: the authority that the engine's certificate must come from, PEM.
-        certificate: ours, PEM.
-        key: ours, PEM.
-        timeout: seconds that any one answer may take.
+        ca: the authority of the engine's certificate, PEM.
+        certificate: the client certificate, PEM.
+        key: its private key, PEM.
+        timeout: seconds that any one response may take.
 
     Raises:
-        one of ERRORS: the engine does not answer, or refuses us.
+        one of ERRORS: the engine does not answer, or refuses the client.
 
     """
     with contextlib.ExitStack() as closing:
@@ -58,21 +58,7 @@ def connected(
         elif address:
             client = _DirectClient(base_url=address, timeout=timeout, version="auto")
         else:
-            # What DOCKER_HOST and its like say counts, as it does for Docker's own command.
+            # DOCKER_HOST and the variables beside it count, as for the `docker` command.
             client = _DirectClient(**kwargs_from_env(), timeout=timeout, version="auto")
         closing.callback(client.close)
         yield client
-
-
-@contextlib.contextmanager
-def private_files(*contents: str) -> Iterator[tuple[Path, ...]]:
-    """Files with these contents, readable by us alone, for as long as the block runs.
-
-    TLS libraries take private keys from files only, and read them again for each connection.
-    """
-    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
-        paths = tuple(Path(directory) / f"{index}.pem" for index in range(len(contents)))
-        for path, content in zip(paths, contents, strict=True):
-            path.touch(mode=0o600)
-            path.write_text(content)
-        yield paths

@@ -1,4 +1,4 @@
-"""The registry's HTTP API, as the OCI distribution specification has it: catalogue, tags, manifests and blobs."""
+"""The client of registries: catalogue, tags, manifests and blobs (OCI distribution specification)."""
 
 import http.client
 import json
@@ -7,15 +7,26 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, Self
+from urllib.parse import quote, urljoin, urlsplit
 
 from cli.errors import CommandError
-from cli.verify.checks import PATIENCE, Answer, Identity, address, basic, known_to_all, trusting
+from cli.running.http import (
+    Account,
+    ClientCertificate,
+    Response,
+    basic_authorization,
+    connection_to,
+    exchange,
+    system_tls_context,
+    tls_context,
+)
+from cli.running.registry_tokens import token
 
-INDEXES = frozenset(
+INDEX_TYPES = frozenset(
     {
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -23,7 +34,7 @@ INDEXES = frozenset(
 )
 """Media types of manifests that list others, one for each platform."""
 
-MANIFESTS = frozenset(
+MANIFEST_TYPES = frozenset(
     {
         "application/vnd.oci.image.manifest.v1+json",
         "application/vnd.docker.distribution.manifest.v2+json",
@@ -32,161 +43,204 @@ MANIFESTS = frozenset(
 """Media types of manifests of one image."""
 
 PAGE = 100
-"""How many names are asked for at a time; the registry may give fewer."""
+"""How many names are requested at a time; the registry may return fewer."""
 
 _SCOPE = re.compile(r"/(manifests|blobs|tags)/.*")
 """What follows a repository's name in a path."""
 
-_NEXT = re.compile(r"<([^>]+)>\s*;\s*rel=\"?next")
+_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RegistryAccess:
+    """How a client reaches a registry, and authenticates."""
+
+    address: str
+    """`host:port`; an IPv6 address is in brackets."""
+    ca: str
+    """The certificate authority of the registry's certificate, PEM; empty for none."""
+    account: Account | None = field(default=None, repr=False)
+    client_certificate: ClientCertificate | None = field(default=None, repr=False)
+    """The certificate to present, where the registry asks for one."""
+    mode: str = "own"
+    """`own`; `insecure` for plain HTTP; `external` for a registry outside the stack, whose certificate may come from an
+    authority that this machine trusts, and which may want a token in place of the password."""
+
+    @property
+    def target(self) -> tuple[str, int]:
+        """Host and port. Docker Hub's API has another host name than its images."""
+        text = "registry-1.docker.io" if self.address == "docker.io" else self.address
+        parts = urlsplit(f"//{text}")
+        return parts.hostname or "", parts.port or 443
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The client's TLS settings; None for plain HTTP."""
+        if self.mode == "insecure":
+            return None
+        if self.mode == "external":
+            return system_tls_context(self.ca)
+        return tls_context(self.ca, self.client_certificate)
 
 
 class RegistryApi:
-    """A registry, for a client that trusts one authority and has one account. Threads may share it.
+    """A client of one registry. Several threads may share it.
 
-    Every method raises CommandError where the registry cannot be reached, or answers with an error.
+    Every method but `ask` raises CommandError where the registry does not answer, or answers with an error.
     """
 
-    def __init__(
-        self,
-        registry: str,
-        ca: str,
-        account: tuple[str, str],
-        identity: Identity | None = None,
-        *,
-        mode: str = "own",
-    ) -> None:
-        """Take up no connection yet.
-
-        Args:
-            registry: where it answers, `host:port`.
-            ca: the authority that its certificate must come from, PEM.
-            account: name and password.
-            identity: the client's certificate and key, where the registry asks for them.
-            mode: `own`; `insecure` for plain HTTP; `external` for someone else's, whose certificate may be one that
-                every machine trusts, and who may want tokens in the place of passwords.
-
-        """
-        self.address = registry
-        self._target = address(registry)
-        self._tls = (
-            None if mode == "insecure" else known_to_all(ca) if mode == "external" else trusting(ca, identity)
-        )
-        self._account, self._takes_tokens = account, mode == "external"
-        # What it has to be asked with, by repository: a token is for one.
-        self._authorizations: dict[str, str] = {}
-        # A connection for each thread, kept open: every new one costs a handshake, and there is an image a request.
+    def __init__(self, access: RegistryAccess) -> None:
+        """Open no connection yet."""
+        self.address = access.address
+        self._target, self._tls = access.target, access.tls
+        self._account, self._takes_tokens = access.account, access.mode == "external"
+        # By repository, since a token is valid for one.
+        self._tokens: dict[str, str] = {}
+        # One open connection per thread: each new connection costs a handshake, and each image is one request.
         self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
 
-    def repositories(self) -> list[str]:
-        """The names of all repositories, those without tags too."""
-        return list(self._names("/v2/_catalog", "repositories"))
+    def __enter__(self) -> Self:
+        """Use the client for one block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections of all threads."""
+        for connection in self._connections:
+            connection.close()
+
+    def repositories(self) -> Iterator[str]:
+        """The names of all repositories, including those without tags."""
+        return self._names("/v2/_catalog", "repositories")
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; none if it has none any more."""
+        """The tags of a repository; none for a repository that the registry does not have."""
         return list(self._names(f"/v2/{repository}/tags/list", "tags"))
 
     def manifest(self, repository: str, reference: str) -> tuple[str, dict[str, Any]] | None:
         """Digest and manifest (or index) of a tag or digest; None if the registry does not have it."""
-        answer = self._get(
-            f"/v2/{repository}/manifests/{quote(reference, safe=':')}", ", ".join(sorted(INDEXES | MANIFESTS))
+        response = self._get(
+            f"/v2/{repository}/manifests/{quote(reference, safe=':')}",
+            ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES)),
         )
-        if answer is None:
+        if response is None:
             return None
-        computed = f"sha256:{sha256(answer.body.encode()).hexdigest()}"
-        return _header(answer, "Docker-Content-Digest") or computed, self._json(answer)
+        computed = f"sha256:{sha256(response.body.encode()).hexdigest()}"
+        return response.header("Docker-Content-Digest") or computed, self._json(response)
 
     def blob(self, repository: str, digest: str) -> dict[str, Any]:
         """A blob that is JSON, such as an image's configuration; empty if the registry does not have it."""
-        answer = self._get(f"/v2/{repository}/blobs/{digest}")
-        return self._json(answer) if answer else {}
+        response = self._get(f"/v2/{repository}/blobs/{digest}")
+        return self._json(response) if response else {}
+
+    def ask(self, path: str, accept: str = "application/json") -> Response:
+        """The registry's response to a GET request, whatever its status; with a token where the registry wants one.
+
+        Raises:
+            OSError: the connection failed, or TLS refused it.
+            http.client.HTTPException: the response is not HTTP.
+
+        """
+        open_already: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if open_already:
+            # The registry may have closed it since; then a new connection is worth a try.
+            with suppress(OSError, http.client.HTTPException):
+                return self._exchange(open_already, path, accept)
+            open_already.close()
+        self._local.connection = connection_to(*self._target, self._tls)
+        self._connections.append(self._local.connection)
+        return self._exchange(self._local.connection, path, accept)
 
     def _names(self, path: str, key: str) -> Iterator[str]:
-        """All the names of a list that comes in pages. The first page alone is asked for by its size."""
-        following: str | None = f"{path}?n={PAGE}"
-        asked = set()
-        while following and following not in asked:
-            asked.add(following)
-            answer = self._get(following)
-            if answer is None:
+        """All names of a list that comes in pages. Only the first page is requested with a size."""
+        following = f"{path}?n={PAGE}"
+        requested = set()
+        while following and following not in requested:
+            requested.add(following)
+            response = self._get(following)
+            if response is None:
                 return
-            yield from self._json(answer).get(key) or ()
-            found = _NEXT.search(_header(answer, "Link"))
-            # A proxy may have made an absolute URL of it; the password goes to the registry only.
-            parts = urlsplit(found[1]) if found else None
-            following = f"{parts.path}?{parts.query}" if parts else None
+            yield from self._json(response).get(key) or ()
+            following = next_page(response.header("Link"), following)
 
-    def _get(self, path: str, accept: str = "application/json") -> Answer | None:
-        """An answer of status 200, or None for 404."""
+    def _get(self, path: str, accept: str = "application/json") -> Response | None:
+        """A response of status 200, or None for 404."""
         try:
-            answer = self._ask(path, accept)
+            response = self.ask(path, accept)
         except ssl.SSLCertVerificationError as error:
             raise CommandError(
-                f"the registry at {self.address} is not the stack's: {error.verify_message}",
-                "See `./slip verify`.",
+                f"the certificate of the registry at {self.address} is not trusted: {error.verify_message}",
+                "`./slip verify` shows what is wrong.",
                 status=1,
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise CommandError(
                 f"the registry at {self.address} does not answer: {str(error) or type(error).__name__}",
-                "See `./slip verify`.",
+                "`./slip verify` shows what is wrong.",
                 status=1,
             ) from error
-        if answer.status == HTTPStatus.NOT_FOUND:
+        if response.status == HTTPStatus.NOT_FOUND:
             return None
-        if answer.status != HTTPStatus.OK:
+        if response.status != HTTPStatus.OK:
             remedy = (
-                "`./slip up` puts the accounts in place." if answer.status == HTTPStatus.UNAUTHORIZED else ""
+                "`./slip up` puts the accounts in place."
+                if response.status == HTTPStatus.UNAUTHORIZED
+                else ""
             )
             raise CommandError(
-                f"the registry at {self.address} answers HTTP {answer.status} to {path.partition('?')[0]}",
+                f"the registry at {self.address} answers HTTP {response.status} to {path.partition('?')[0]}",
                 remedy,
                 status=1,
             )
-        return answer
+        return response
 
-    def _ask(self, path: str, accept: str) -> Answer:
-        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if kept:
-            # The registry may have closed it meanwhile; then a new one is worth a try.
-            with suppress(OSError, http.client.HTTPException):
-                return self._exchange(kept, path, accept)
-            kept.close()
-        self._local.connection = (
-            http.client.HTTPSConnection(*self._target, timeout=PATIENCE, context=self._tls)
-            if self._tls
-            else http.client.HTTPConnection(*self._target, timeout=PATIENCE)
-        )
-        return self._exchange(self._local.connection, path, accept)
-
-    def _exchange(self, connection: http.client.HTTPConnection, path: str, accept: str) -> Answer:
+    def _exchange(self, connection: http.client.HTTPConnection, path: str, accept: str) -> Response:
         scope = _SCOPE.sub("", path)
-        authorization = self._authorizations.get(scope) or basic(self._account)
-        connection.request("GET", path, headers={"Authorization": authorization, "Accept": accept})
-        response = connection.getresponse()
-        body = response.read().decode(errors="replace")
-        answer = Answer(
-            response.status, body, {name.lower(): value for name, value in response.headers.items()}
-        )
-        if answer.status == HTTPStatus.UNAUTHORIZED and self._tls and self._takes_tokens:
-            from cli.running.registry_tokens import token
+        response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)})
+        if (
+            response.status == HTTPStatus.UNAUTHORIZED
+            and self._account
+            and self._tls
+            and self._takes_tokens
+            and (fresh := token(response, self._account, self._tls))
+        ):
+            self._tokens[scope] = fresh
+            response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)})
+        return response
 
-            own = token(answer, self._account, self._tls)
-            if own and scope not in self._authorizations:
-                self._authorizations[scope] = own
-                return self._exchange(connection, path, accept)
-        return answer
+    def _authorization(self, scope: str) -> dict[str, str]:
+        if not self._account:
+            return {}
+        return {"Authorization": self._tokens.get(scope) or basic_authorization(self._account)}
 
-    def _json(self, answer: Answer) -> dict[str, Any]:
+    def _json(self, response: Response) -> dict[str, Any]:
         try:
-            content = json.loads(answer.body)
+            content = json.loads(response.body)
         except ValueError:
             content = None
         if not isinstance(content, dict):
             raise CommandError(
-                f"what answers at {self.address} is no registry", "See `./slip verify`.", status=1
+                f"the server at {self.address} is not a registry: its response is not a JSON object",
+                "`./slip verify` shows what is wrong.",
+                status=1,
             )
         return content
 
 
-def _header(answer: Answer, name: str) -> str:
-    return answer.headers.get(name.lower(), "")
+def next_page(link: str, path: str) -> str:
+    """The path and query of the next page by a `Link` header (RFC 8288), empty for the last page.
+
+    Only the path counts: a proxy may have made an absolute URL of it, and the password goes to the registry only.
+
+    Args:
+        link: the header's value.
+        path: the path of the page that came with it, for a relative link.
+
+    """
+    for url, parameters in _LINK.findall(link):
+        relation = _RELATION.search(parameters)
+        if relation and "next" in (relation[1] or relation[2]).lower().split():
+            parts = urlsplit(urljoin(path, url))
+            return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return ""

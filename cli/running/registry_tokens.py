@@ -1,4 +1,4 @@
-"""Tokens: how registries such as Docker Hub let an account in, who take no password themselves.
+"""Bearer tokens: how registries such as Docker Hub authenticate an account.
 
 Source: the distribution project's "Token Authentication Specification".
 """
@@ -6,45 +6,40 @@ Source: the distribution project's "Token Authentication Specification".
 import json
 import re
 import ssl
-from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
-from cli.verify.checks import Answer, get
+from cli.running.http import Account, Response, get
 
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
 
 
-def token(refusal: Answer, account: tuple[str, str], context: ssl.SSLContext) -> str:
-    """The `Authorization` to ask again with, from whom the registry's refusal names; empty if there is none.
+def token(refusal: Response, account: Account, tls: ssl.SSLContext) -> str:
+    """The `Authorization` header with a token from the server that a refusal names; empty without a token.
 
     Args:
-        refusal: the registry's answer of status 401.
-        account: name and password, which go to whom the registry names, and over TLS only.
-        context: TLS, with whom to trust.
+        refusal: the registry's response of status 401.
+        account: name and password. They are sent to the token server over TLS only.
+        tls: the TLS settings for the token server.
 
     Raises:
-        OSError: nobody answers there, or TLS refuses them.
-        http.client.HTTPException: no HTTP.
+        OSError: the token server does not answer, or TLS refuses it.
+        http.client.HTTPException: its response is not HTTP.
 
     """
-    challenge = _header(refusal.headers, "WWW-Authenticate")
+    challenge = refusal.header("WWW-Authenticate")
     fields = dict(_FIELD.findall(challenge))
     realm = fields.get("realm", "")
     if not challenge.lower().startswith("bearer ") or urlsplit(realm).scheme != "https":
         return ""
-    wanted = {name: fields[name] for name in ("service", "scope") if fields.get(name)}
+    query = {name: fields[name] for name in ("service", "scope") if fields.get(name)}
     separator = "&" if urlsplit(realm).query else "?"
-    answer = get(f"{realm}{separator}{urlencode(wanted)}", context, account)
-    if answer.status != HTTPStatus.OK:
+    response = get(f"{realm}{separator}{urlencode(query)}", tls, account)
+    if response.status != HTTPStatus.OK:
         return ""
     try:
-        told = json.loads(answer.body)
+        content = json.loads(response.body)
     except ValueError:
         return ""
-    found = (told.get("token") or told.get("access_token")) if isinstance(told, dict) else None
+    found = (content.get("token") or content.get("access_token")) if isinstance(content, dict) else None
     return f"Bearer {found}" if isinstance(found, str) and found else ""
-
-
-def _header(headers: Mapping[str, str], name: str) -> str:
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), "")

@@ -1,4 +1,4 @@
-"""Commands on a stack's hosts, over SSH with the stack's own key and each host's own."""
+"""Commands on a stack's hosts, over SSH with the stack's key and each host's known key."""
 
 import asyncio
 import ctypes.util
@@ -13,15 +13,16 @@ CONNECT_PATIENCE = 15
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command on a host came to."""
+class CommandResult:
+    """The result of a command on a host."""
 
     status: int
+    """The exit status; -1 for a command that a signal ended."""
     stdout: str
     stderr: str
 
 
-def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 60) -> Said:
+def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 60) -> CommandResult:
     """Run a command as root on a host of the stack with these outputs.
 
     Args:
@@ -31,7 +32,7 @@ def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 6
         patience: seconds that it may take.
 
     Raises:
-        CommandError: the host does not answer, shows another key than its own, or the command takes too long.
+        CommandError: the host does not answer, presents an unknown host key, or the command takes too long.
 
     """
     facts = outputs["hosts"][host]
@@ -42,12 +43,12 @@ def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 6
     except OSError as error:
         raise CommandError(
             f"{host} does not answer SSH at {facts['address']}:{facts['sshPort']}: {error}",
-            "See `./slip verify`.",
+            "`./slip verify` shows what is wrong.",
             status=1,
         ) from error
 
 
-async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float) -> Said:
+async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float) -> CommandResult:
     asyncssh = _asyncssh()
     user = facts["sshUser"]
     try:
@@ -58,7 +59,7 @@ async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float
                 port=int(facts["sshPort"]),
                 username=user,
                 client_keys=[asyncssh.import_private_key(key)],
-                # This one key, or nobody: nothing is trusted on first use.
+                # Only this host key is accepted: nothing is trusted on first use.
                 known_hosts=([asyncssh.import_public_key(facts["sshHostKey"])], [], []),
                 config=None,
                 agent_path=None,
@@ -69,11 +70,11 @@ async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float
     except asyncssh.Error as error:
         raise OSError(error.reason) from error
     status = done.exit_status if done.exit_status is not None else -1
-    return Said(status, str(done.stdout or ""), str(done.stderr or ""))
+    return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""))
 
 
 def _asyncssh() -> Any:
-    """The library, which takes 0.2 s, without its search for optional C libraries, which runs a compiler each time."""
+    """The library, whose import takes 0.2 s, without its search for optional C libraries, which runs a compiler."""
     found = ctypes.util.find_library
     try:
         vars(ctypes.util)["find_library"] = lambda name: None

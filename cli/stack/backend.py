@@ -1,4 +1,4 @@
-"""Where the stack's state is kept: in the user's own backend where one is set, else in a file backend of the clone."""
+"""Where Pulumi keeps the stacks' state: the user's backend if one is set, else a file backend in the clone."""
 
 import contextlib
 import gzip
@@ -18,7 +18,7 @@ from cli.stack.project import Project
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock of a file backend: some Pulumi command holds the stack, or was killed while it did."""
+    """A stack's lock in a file backend: a Pulumi command holds it, or was killed while it held it."""
 
     pid: int
     """The command's process id, on the machine `host`."""
@@ -31,15 +31,15 @@ class Backend:
     """Where Pulumi keeps stacks."""
 
     url: str
-    """As Pulumi takes it; empty if Pulumi finds its backend by itself (a login, a token)."""
+    """In Pulumi's format; empty if Pulumi finds the backend itself (by a login or a token)."""
     is_own: bool = False
-    """Whether it is the clone's own file backend, which nobody asked for."""
+    """Whether it is the clone's file backend, which is used by default."""
 
     @classmethod
     def of(cls, project: Project, variables: Mapping[str, str]) -> "Backend":
-        """The backend that the environment or a login chooses, else the clone's own.
+        """The backend that the environment or a login selects, else the clone's own.
 
-        A login counts if it is in the user's own ~/.pulumi, never one that is in a PULUMI_HOME of Slipway's.
+        A login counts if it is in the user's ~/.pulumi, but not in Slipway's PULUMI_HOME.
         """
         if url := variables.get("PULUMI_BACKEND_URL", ""):
             return cls(url)
@@ -60,12 +60,12 @@ class Backend:
 
     @property
     def keeps_secrets(self) -> bool:
-        """Whether it encrypts stacks' secrets itself, as Pulumi's service does, and so asks for no passphrase."""
+        """Whether the backend encrypts secrets itself, as Pulumi Cloud does, so that no passphrase is needed."""
         return urlsplit(self.url).scheme in {"", "https", "http"}
 
     @cached_property
     def directory(self) -> Path | None:
-        """The directory of a file backend, None for any other."""
+        """The directory of a file backend; None for any other backend."""
         parts = urlsplit(self.url)
         if parts.scheme != "file":
             return None
@@ -73,12 +73,12 @@ class Backend:
         return Path(path or "/").expanduser()
 
     def make(self) -> None:
-        """Make the directory of a file backend of Slipway's, which Pulumi wants to find."""
+        """Make the directory of the clone's file backend: Pulumi does not make it."""
         if self.is_own and self.directory is not None:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def state_file(self, project: str, stack: str) -> Path | None:
-        """The stack's state in a file backend, where there is one; None where the stack is not there."""
+        """The file with the stack's state in a file backend; None for another backend or a missing stack."""
         if self.directory is None:
             return None
         folder = self.directory / ".pulumi" / "stacks" / project
@@ -86,9 +86,9 @@ class Backend:
         return next((path for path in candidates if path.is_file()), None)
 
     def deployment(self, project: str, stack: str) -> Deployment | None:
-        """The stack's state straight from a file backend: milliseconds, where the CLI takes a third of a second.
+        """The stack's state from its file, which takes milliseconds; the Pulumi CLI takes a third of a second.
 
-        None where it is not a file backend, or the stack is not there.
+        None for another backend or a missing stack.
         """
         path = self.state_file(project, stack)
         if path is None:
@@ -98,10 +98,10 @@ class Backend:
         return (checkpoint.get("checkpoint") or {}).get("latest") or {}
 
     def mend(self, project: str, stack: str) -> None:
-        """Remove what a killed write of a file backend left half done, without which Pulumi reads the stack again.
+        """Remove empty attribute files that a killed write has left in a file backend.
 
-        State files are written whole or not at all, but the attributes next to them, which nobody needs, are not: an
-        empty file of them makes every command fail with "failed to load checkpoint: EOF".
+        Pulumi writes state files atomically, but not the attribute files beside them. An empty one makes every command
+        fail with "failed to load checkpoint: EOF". A missing one does no harm.
         """
         if self.directory is None:
             return
@@ -126,12 +126,12 @@ class Backend:
                     Lock(int(content["pid"]), str(content["hostname"]), _moment(str(content["timestamp"])))
                 )
             except FileNotFoundError:
-                continue  # released while we looked
+                continue  # released meanwhile
         return found
 
 
 def _backend_in(project_file: Path) -> str:
-    """The backend that Pulumi.yaml asks for (`backend: { url: … }`)."""
+    """The backend in Pulumi.yaml (`backend: { url: … }`), or empty."""
     text = project_file.read_text(encoding="utf-8")
     if not re.search(r"^backend:", text, re.MULTILINE):
         return ""
@@ -142,5 +142,5 @@ def _backend_in(project_file: Path) -> str:
 
 
 def _moment(text: str) -> datetime:
-    """A time as Go writes it, which has up to nine decimals where Python reads six."""
+    """A time in Go's format, which has up to nine decimals; Python reads at most six."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))

@@ -1,7 +1,7 @@
-"""What the command needs to know of a stack's configuration before Pulumi reads it.
+"""The part of a stack's configuration that the command line needs before Pulumi reads it.
 
-The settings themselves are read and checked by the program (`settings.py`), which reports every mistake. So anything
-of an unexpected shape counts as absent here.
+The program validates the settings (`configuration/`) and reports every mistake. So a value of an unexpected type counts
+as absent here.
 """
 
 import json
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOSTS_ACCOUNT = "hosts"
-"""The registry account of the stack's own hosts, as in `settings.py`, which would be slow to import here."""
+from well_known import HOSTS_ACCOUNT
 
 EARLY_RENEWAL_HOURS = 720
-"""What `certificates.earlyRenewalHours` is by default, as in `settings.py`."""
+"""The default of `certificates.earlyRenewalHours`, as in `configuration/`, which is slow to import."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class StackConfig:
 
     @classmethod
     def read(cls, path: Path, project: str) -> "StackConfig":
-        """The configuration in a file; an empty one if there is none, or it is no YAML (Pulumi says so better)."""
+        """The configuration in a file; empty if the file is missing or invalid YAML, which Pulumi reports."""
         import yaml
 
         try:
@@ -36,7 +35,7 @@ class StackConfig:
         return cls(content if isinstance(content, dict) else {}, project)
 
     def setting(self, key: str) -> Any:
-        """The value of `<project>:<key>`, parsed if it is an object in a string."""
+        """The value of `<project>:<key>`; JSON in a string is parsed."""
         values = self.content.get("config")
         value = values.get(f"{self.project}:{key}") if isinstance(values, dict) else None
         if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
@@ -52,14 +51,14 @@ class StackConfig:
 
     @property
     def platform(self) -> str:
-        """The kind of platform; `local` where the configuration names none."""
+        """The kind of platform, by default `local`."""
         platform = self.setting("platform")
         kind = platform.get("kind") if isinstance(platform, dict) else platform
         return kind if isinstance(kind, str) else "local"
 
     @property
     def region(self) -> str:
-        """The region, on the platform `aws`; empty where the configuration names none."""
+        """The region on the platform `aws`; empty if the configuration has none."""
         platform = self.setting("platform")
         region = platform.get("region") if isinstance(platform, dict) else None
         return region if isinstance(region, str) else ""
@@ -71,20 +70,20 @@ class StackConfig:
 
     @property
     def users(self) -> tuple[str, ...]:
-        """The registry's accounts of people, without the one of the stack's hosts."""
+        """The registry's accounts for people, without the account of the stack's hosts."""
         users = self._object("registry").get("users")
         return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
 
     @property
     def has_external_registry(self) -> bool:
-        """Whether someone else's registry is in the place of the stack's own, so that accounts are made there."""
+        """Whether the stack uses an external registry, which has its own accounts."""
         return bool(self._object("registry").get("external"))
 
     @property
     def users_can_be_edited(self) -> bool:
-        """Whether Pulumi can change the list of users in its place: what holds it is YAML, not an object in a text.
+        """Whether Pulumi can change the list of users: the registry's settings are YAML, not JSON in a string.
 
-        Pulumi would put a new object in place of the whole text, and lose what it says.
+        Pulumi would replace the whole string by a new object, and lose its content.
         """
         values = self.content.get("config")
         registry = values.get(f"{self.project}:registry") if isinstance(values, dict) else None
@@ -100,27 +99,27 @@ class StackConfig:
 
     @property
     def accounts_with_password(self) -> frozenset[str]:
-        """The accounts whose password is in the configuration, encrypted or not."""
+        """The accounts with a password in the configuration, encrypted or not."""
         return frozenset(self._object("passwords"))
 
     @property
     def early_renewal_hours(self) -> int:
-        """Hours before its end from which on an `up` renews a certificate."""
+        """How many hours before its end an `up` renews a certificate."""
         hours = self._object("certificates").get("earlyRenewalHours")
         return hours if isinstance(hours, int) else EARLY_RENEWAL_HOURS
 
     @property
     def is_protected(self) -> bool:
-        """Whether the stack asks for care. `pulumi config set` of any other key writes this one anew, as a text."""
+        """Whether the stack is protected. `pulumi config set` of any other key rewrites this value as a string."""
         value = self.setting("protect")
         return value is True or value == "true"
 
     @property
     def has_passphrase(self) -> bool:
-        """Whether secrets of this configuration were encrypted with a passphrase already."""
+        """Whether secrets in this configuration are encrypted with a passphrase."""
         return "encryptionsalt" in self.content
 
     @property
     def has_secrets_provider(self) -> bool:
-        """Whether secrets are encrypted by a key service, which asks for no passphrase."""
+        """Whether a key service encrypts the secrets, so that no passphrase is needed."""
         return bool(self.content.get("secretsprovider"))

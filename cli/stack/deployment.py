@@ -1,7 +1,4 @@
-"""A stack's state as data: the resources of a deployment, as `pulumi stack export` prints it.
-
-Everything here is a pure function over the parsed JSON.
-"""
+"""A stack's state as data: the resources of a deployment, as `pulumi stack export` prints it. Pure functions."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,45 +8,49 @@ Resource = dict[str, Any]
 Deployment = dict[str, Any]
 
 SECRET_SIGNATURE = ("4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270")
-"""The key and the value by which Pulumi marks an object that stands for a secret."""
+"""The key and value with which Pulumi marks an object as a secret."""
 
-HOST_TYPES = frozenset({"docker:index/container:Container", "aws:ec2/instance:Instance"})
-"""The types of the resources that can be a host."""
+CONTAINER_TYPE = "docker:index/container:Container"
+NETWORK_TYPE = "docker:index/network:Network"
+VOLUME_TYPE = "docker:index/volume:Volume"
+
+HOST_TYPES = frozenset({CONTAINER_TYPE, "aws:ec2/instance:Instance"})
+"""The types of resources that can be a host."""
 
 DOCKER_PROVIDER = "pulumi:providers:docker"
 
 
 def resources(deployment: Deployment) -> list[Resource]:
-    """All the resources, in the order in which they depend on one another."""
+    """All resources, each after those that it depends on."""
     found: list[Resource] = deployment.get("resources") or []
     return found
 
 
 def pending_operations(deployment: Deployment) -> list[dict[str, Any]]:
-    """What a killed update had begun and not finished: `{"resource": …, "type": "creating" …}`."""
+    """The operations that a killed update began and did not finish: `{"resource": …, "type": "creating" …}`."""
     found: list[dict[str, Any]] = deployment.get("pending_operations") or []
     return found
 
 
 def name_of(urn: str) -> str:
-    """The resource's own name, the last part of its URN."""
+    """The resource's name: the last part of its URN."""
     return urn.rpartition("::")[2]
 
 
 def provider_urn(resource: Resource) -> str:
-    """The URN of the resource's provider (`provider` is `URN::ID`), or `""`."""
+    """The URN of the resource's provider (`provider` is `URN::ID`), or empty."""
     reference: str = resource.get("provider") or ""
     return reference.rpartition("::")[0]
 
 
 def has_secret_shape(value: object) -> bool:
-    """Whether a value of the state stands for a secret."""
+    """Whether a value in the state is marked as a secret."""
     key, signature = SECRET_SIGNATURE
     return isinstance(value, dict) and value.get(key) == signature
 
 
 def plain(value: object) -> Any:
-    """A property without its secret marks, from a state exported with its secrets.
+    """A property's plain value, from a state that was exported with its secrets.
 
     Raises:
         ValueError: the secret is still encrypted.
@@ -68,7 +69,7 @@ def plain(value: object) -> Any:
 
 
 def stack_outputs(deployment: Deployment) -> dict[str, Any]:
-    """The stack's outputs as far as they are no secrets."""
+    """The stack's outputs, without the secret ones."""
     for resource in resources(deployment):
         if resource.get("type") == "pulumi:pulumi:Stack" and not resource.get("delete"):
             outputs: Mapping[str, Any] = resource.get("outputs") or {}
@@ -77,7 +78,7 @@ def stack_outputs(deployment: Deployment) -> dict[str, Any]:
 
 
 def managed(deployment: Deployment) -> list[Resource]:
-    """The resources that something outside the state stands behind: neither components nor providers."""
+    """The resources that exist outside the state: neither components nor providers."""
     return [
         resource
         for resource in resources(deployment)
@@ -86,13 +87,13 @@ def managed(deployment: Deployment) -> list[Resource]:
 
 
 def hosts(deployment: Deployment) -> dict[str, Resource]:
-    """The host's own resource for each host, by name.
+    """The resource of each host itself, by the host's name.
 
-    A host is what other resources are deleted with, directly or through another, or a resource that the stack's output
-    `hosts` names and whose type can be a host (a new host that carries nothing yet).
+    A host is a resource with which others are deleted (`deletedWith`), directly or through another one; or, if it is
+    new and still empty, a resource of a host's type that the stack's output `hosts` names.
     """
-    ends_with = _ends_with(deployment)
-    lived_on = {_host_of(urn, ends_with) for urn in ends_with}
+    deleted_with = _deleted_with(deployment)
+    hosts_of_others = {_host_of(urn, deleted_with) for urn in deleted_with}
     announced = stack_outputs(deployment).get("hosts")
     names = set(announced) if isinstance(announced, dict) else set()
     return {
@@ -100,20 +101,20 @@ def hosts(deployment: Deployment) -> dict[str, Resource]:
         for resource in managed(deployment)
         if not resource.get("delete")
         and (
-            resource["urn"] in lived_on
+            resource["urn"] in hosts_of_others
             or (resource.get("type") in HOST_TYPES and name_of(resource["urn"]) in names)
         )
     }
 
 
 def engine_addresses(deployment: Deployment) -> dict[str, str]:
-    """Where the engine of each host answers, `tcp://address:port`, from the host's own Docker provider.
+    """The address of each host's engine, `tcp://address:port`, from the host's Docker provider.
 
-    This also knows hosts of an update that failed before it had outputs.
+    This also finds hosts of an update that failed before it wrote outputs.
     """
     found: dict[str, str] = {}
     by_urn = {resource["urn"]: resource for resource in resources(deployment)}
-    ends_with = _ends_with(deployment)
+    deleted_with = _deleted_with(deployment)
     for resource in resources(deployment):
         provider = by_urn.get(provider_urn(resource), {})
         address = (provider.get("inputs") or {}).get("host")
@@ -124,12 +125,12 @@ def engine_addresses(deployment: Deployment) -> dict[str, str]:
             and isinstance(address, str)
             and address.startswith("tcp://")
         ):
-            found[name_of(_host_of(resource["deletedWith"], ends_with))] = address
+            found[name_of(_host_of(resource["deletedWith"], deleted_with))] = address
     return found
 
 
-def _ends_with(deployment: Deployment) -> dict[str, str]:
-    """What each resource is deleted with, where it says so, by URN."""
+def _deleted_with(deployment: Deployment) -> dict[str, str]:
+    """What each resource is deleted with, by URN, for the resources that say so."""
     return {
         resource["urn"]: resource["deletedWith"]
         for resource in resources(deployment)
@@ -137,17 +138,17 @@ def _ends_with(deployment: Deployment) -> dict[str, str]:
     }
 
 
-def _host_of(urn: str, ends_with: Mapping[str, str]) -> str:
-    """The last of what a resource is deleted with: the machine that it lives on."""
+def _host_of(urn: str, deleted_with: Mapping[str, str]) -> str:
+    """The end of a resource's chain of `deletedWith`: its host."""
     seen = set()
-    while urn in ends_with and urn not in seen:
+    while urn in deleted_with and urn not in seen:
         seen.add(urn)
-        urn = ends_with[urn]
+        urn = deleted_with[urn]
     return urn
 
 
 def providers(deployment: Deployment) -> Iterator[Resource]:
-    """The providers that the program made itself; Pulumi's default ones are shared by everything."""
+    """The providers that the program made, without Pulumi's shared default providers."""
     for resource in resources(deployment):
         if str(resource.get("type", "")).startswith("pulumi:providers:") and not name_of(
             resource["urn"]

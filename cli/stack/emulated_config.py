@@ -1,13 +1,13 @@
-"""The configuration of an emulated stack: a copy of the real one's, without what only the real account knows."""
+"""The configuration of an emulated stack: a copy of the real stack's, without the values of the real AWS account."""
 
 import copy
 from collections.abc import Iterable
 from typing import Any
 
 OWN_SECRETS = ("passwords", "secrets")
-"""Settings whose values are secret. An emulated stack makes up its own, and keeps them."""
+"""Settings with secret values. An emulated stack generates its own values once."""
 ADMIN = "127.0.0.1/32"
-"""Where this machine's connections to an emulated host come from."""
+"""The source address of this machine's connections to an emulated host."""
 
 
 def emulated_config(real: dict[str, Any], before: dict[str, Any], project: str) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def emulated_config(real: dict[str, Any], before: dict[str, Any], project: str) 
 
     Args:
         real: the content of the real stack's file.
-        before: the content that the emulated one had, empty for none.
-        project: the first part of the keys.
+        before: the previous content of the emulated stack's file; empty for a new one.
+        project: the project's name: the first part of each key.
 
     """
     source = real.get("config")
@@ -37,7 +37,7 @@ def emulated_config(real: dict[str, Any], before: dict[str, Any], project: str) 
 
 
 def _emulate(platform: dict[str, Any]) -> None:
-    """Take out what names things of the real account or network; an emulated stack has a network of its own."""
+    """Remove what refers to the real account or network; an emulated stack has a network of its own."""
     platform["adminCidrs"] = [ADMIN]
     platform.pop("endpoint", None)
     platform.pop("connect", None)
@@ -46,8 +46,8 @@ def _emulate(platform: dict[str, Any]) -> None:
         network.pop("subnets", None)
 
 
-def secrets_wanted(content: dict[str, Any], project: str) -> Iterable[str]:
-    """The names of the secrets that services ask for and that the configuration does not have."""
+def missing_secrets(content: dict[str, Any], project: str) -> Iterable[str]:
+    """The names of the secrets that services use and the configuration does not have."""
     config = content.get("config") or {}
     services = config.get(f"{project}:services")
     known = config.get(f"{project}:secrets") or {}

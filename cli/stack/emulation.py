@@ -1,6 +1,6 @@
-"""`--emulate`: a stack of the platform `aws` on this machine, with an account of its own that answers here.
+"""`--emulate`: a stack of the platform `aws` on this machine, with an emulated AWS account of its own.
 
-The emulated stack has its own name, configuration and state, so that it is never taken for the real one.
+The emulated stack has its own name, configuration and state, so that it is never mistaken for the real stack.
 """
 
 import hashlib
@@ -25,29 +25,29 @@ from cli.stack.emulated_config import emulated_config
 from cli.stack.project import EMULATED, Project, write_private
 
 MARK = "SLIPWAY_EMULATED"
-"""Variable that says of which stack's emulation a prepared shell is."""
+"""The variable with the real stack's name, in a shell that was prepared for its emulation (`slip env`)."""
 START_SECONDS = 60.0
 END_SECONDS = 120.0
 UNREADABLE = 3
-"""The emulation's exit status where it cannot read its account's copy (emulation/__main__.py)."""
+"""The emulation's exit status if it cannot read the saved account (emulation/__main__.py)."""
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """The emulation of a stack, as it announces itself (emulation/__main__.py)."""
+    """The emulation's process, as it describes itself in `daemon.json` (emulation/__main__.py)."""
 
     pid: int
     endpoint: str
-    """Where it answers for AWS."""
+    """The URL of the emulated AWS API."""
     key: str
-    """The only access key that it knows."""
+    """The only access key that it accepts."""
     version: str
     network: str
 
 
 @dataclass(frozen=True)
 class Emulation:
-    """The emulation of a stack in a clone."""
+    """The emulation of one stack of a clone."""
 
     project: Project
     source: str
@@ -60,32 +60,32 @@ class Emulation:
 
     @property
     def directory(self) -> Path:
-        """What it keeps: account, volumes, state."""
+        """The directory of its account, volumes and state."""
         return self.project.private / "emulation" / self.source
 
     @property
     def backend(self) -> Backend:
-        """Where its state is, whatever backend the real stacks have."""
+        """The backend of its state, whatever backend the real stacks have."""
         return Backend(f"file://{self.directory / 'state'}", is_own=True)
 
     @property
     def exists(self) -> bool:
-        """Whether there is one, running or not."""
+        """Whether the emulated stack exists, running or not."""
         return self.directory.is_dir()
 
     def write_config(self) -> None:
-        """Write the emulated stack's configuration anew, from the real one's.
+        """Write the emulated stack's configuration from the real stack's.
 
         Raises:
-            CommandError: there is nothing to emulate.
+            CommandError: the real stack is not on the platform `aws`.
 
         """
         real = self.project.config_file(self.source)
         config = StackConfig.read(real, self.project.name)
         if config.platform != "aws":
             raise CommandError(
-                f"--emulate is for stacks of the platform aws, and '{self.source}' is of {config.platform}",
-                f"Run it without --emulate, or name another stack with -s (its {real.name} says `kind: aws`).",
+                f"--emulate is for stacks on the platform aws, and '{self.source}' is on {config.platform}",
+                "Run it without --emulate, or name with -s a stack whose configuration has `kind: aws`.",
                 status=2,
             )
         path = self.project.config_file(self.stack)
@@ -94,11 +94,11 @@ class Emulation:
         if content != before.content:
             import yaml
 
-            head = f"# Written by `./slip … -s {self.source} --emulate` from {real.name}: edit that one.\n"
+            head = f"# Written by `./slip … -s {self.source} --emulate` from {real.name}: edit that file.\n"
             write_private(path, head + yaml.safe_dump(content, sort_keys=False))
 
     def running(self) -> Daemon | None:
-        """The process that emulates it, if it lives."""
+        """The emulation's process, if it runs."""
         try:
             daemon = Daemon(**json.loads((self.directory / "daemon.json").read_text()))
         except (OSError, ValueError, TypeError):
@@ -106,10 +106,10 @@ class Emulation:
         return daemon if processes.is_running(daemon.pid, "-m emulation") else None
 
     def start(self) -> Daemon:
-        """See to it that it runs, as this clone's version of it. Its account is as it was, whatever ended it before.
+        """Start this clone's version of the emulation, if it does not run yet. It keeps its account.
 
         Raises:
-            CommandError: it cannot run here.
+            CommandError: it cannot run on this machine.
 
         """
         from toolchain import emulator
@@ -140,23 +140,23 @@ class Emulation:
         if started or not daemon:
             said = self.log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
             raise CommandError(
-                f"the emulation of {self.source} does not start; it said: {said[0]}",
-                f"All of it is in {self.log}.",
+                f"the emulation of {self.source} does not start; its last line of output: {said[0]}",
+                f"The whole output is in {self.log}.",
             )
         return daemon
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The emulation's output."""
         return self.directory / "log"
 
     def _run(self, python: Path) -> int:
-        """Start it, and wait until it answers (0) or has ended."""
+        """Start the process, and wait until it answers (0) or has ended (its exit status)."""
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [python, "-P", "-m", "emulation", self.directory / "settings.json"],
                 cwd=self.directory,
-                # Nothing of the user's for AWS, and no passwords: it goes on running when the command has ended.
+                # Without the user's AWS settings and passwords: the process outlives the command.
                 env={**child_environment.of("emulation"), "PYTHONPATH": str(self.project.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -176,15 +176,15 @@ class Emulation:
         return 1
 
     def _forget_lost_account(self) -> None:
-        """Without its account, what the state speaks of is gone."""
+        """Delete the state if the account is lost: the resources in the state are lost with it."""
         state = self.directory / "state"
         if state.exists() and not (self.directory / "account").exists():
-            console.say(f"The emulated account of {self.source} is lost: this starts over with an empty one.")
+            console.say(f"The emulated account of {self.source} is lost: starting over with an empty one.")
             shutil.rmtree(state)
 
     def variables(self, daemon: Daemon) -> dict[str, str]:
-        """What commands on the stack run with, so that they ask this account and no other."""
-        # Files of its own, so that nothing of the user's settings is read.
+        """The variables with which commands on the stack use this account and no other."""
+        # Separate files, so that the user's AWS settings are not read.
         profile = f"slipway-{self.stack}"
         region = StackConfig.read(self.project.config_file(self.stack), self.project.name).region
         write_private(self.directory / "aws/config", f"[profile {profile}]\nregion = {region}\n")
@@ -204,10 +204,10 @@ class Emulation:
         }
 
     def end(self) -> None:
-        """Remove it from this machine, data and all.
+        """Remove the emulated stack from this machine, including its data.
 
         Raises:
-            CommandError: something of it could not be removed.
+            CommandError: a part of it could not be removed.
 
         """
         import http.client
@@ -221,13 +221,15 @@ class Emulation:
             said = answer.read().decode(errors="replace").strip()
         except (OSError, http.client.HTTPException) as error:
             raise CommandError(
-                f"the emulation of {self.source} does not answer: {error}", "Run it again."
+                f"the emulation of {self.source} does not answer: {error}", "Run the command again."
             ) from error
         finally:
             connection.close()
         if answer.status != http.client.OK:
             raise CommandError(
-                f"the emulation of {self.source} could not be ended: {said}", "Run it again.", status=1
+                f"the emulation of {self.source} could not be ended: {said}",
+                "Run the command again.",
+                status=1,
             )
         _wait_for_end(daemon)
         shutil.rmtree(self.directory)
@@ -235,34 +237,34 @@ class Emulation:
 
 
 def refuse_confusion(name: str, variables: Mapping[str, str]) -> None:
-    """Refuse to work on a real stack where an emulated one is meant.
+    """Refuse to work on a real stack if an emulated one is probably meant.
 
     Raises:
-        CommandError: the name is an emulated stack's, or this shell was prepared for one.
+        CommandError: the name is an emulated stack's, or this shell was prepared for an emulated stack.
 
     """
     short = name.rpartition("/")[2]
     if short.endswith(EMULATED):
         source = short.removesuffix(EMULATED)
         raise CommandError(
-            f"'{short}' is the emulated stack of '{source}'", f"Name it so: -s {source} --emulate", status=2
+            f"'{short}' is the emulated stack of '{source}'", f"Use: -s {source} --emulate", status=2
         )
     if prepared := variables.get(MARK):
         raise CommandError(
-            f"this shell was prepared for the emulated stack of '{prepared}', and --emulate is not said",
-            f"Say -s {prepared} --emulate, or work on real stacks in another shell.",
+            f"this shell was prepared for the emulated stack of '{prepared}', and --emulate is not given",
+            f"Use -s {prepared} --emulate, or work on real stacks in another shell.",
             status=2,
         )
 
 
 def _without_proxy(address: str) -> dict[str, str]:
-    """The variables by which programs ask an address directly; some read the one, others the other."""
+    """The variables that keep programs from using a proxy for an address; programs differ in which one they read."""
     known = (os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), address)
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, known)))
 
 
 def _version(sources: Path, settings: Mapping[str, Any]) -> str:
-    """What the process depends on: another version of it is started in its place."""
+    """A hash of the emulation's code and settings. A running process with another version is replaced."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(sources.glob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
@@ -279,6 +281,6 @@ def _wait_for_end(daemon: Daemon) -> None:
     while processes.is_running(daemon.pid, "-m emulation"):
         if time.monotonic() > deadline:
             raise CommandError(
-                f"the emulation (process {daemon.pid}) does not end", "End it, and run this again."
+                f"the emulation (process {daemon.pid}) does not end", "Kill it, and run the command again."
             )
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What any Pulumi command of this clone runs with: the toolchain, the backend and the passphrase."""
+"""The environment of this clone's Pulumi commands: toolchain, backend, passphrase."""
 
 import os
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from cli.stack.pulumi_command import PulumiCommand, search_path
 
 
 class Toolchain(Protocol):
-    """What `toolchain.toolchain.prepare` returns."""
+    """The result of `toolchain.environment.prepare`."""
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What must be set for any Pulumi command."""
+        """The variables of every Pulumi command."""
 
     @property
     def pulumi(self) -> Path:
@@ -25,18 +25,18 @@ class Toolchain(Protocol):
 
 
 def prepare_toolchain(*, local_hosts: bool) -> Toolchain:
-    """Install what this machine lacks; nothing is printed, and little time goes by, if it lacks nothing.
+    """Install the tools that this machine lacks. It prints nothing and takes little time if none are missing.
 
     Args:
-        local_hosts: whether hosts are to run here, which takes a Docker Engine and images.
+        local_hosts: whether hosts run on this machine, which needs a Docker Engine and images.
 
     Raises:
-        CommandError: something can be neither had nor made on this machine.
+        CommandError: a tool can be neither downloaded nor built on this machine.
 
     """
+    from toolchain.environment import Need, prepare
     from toolchain.errors import ToolError
     from toolchain.report import Report
-    from toolchain.toolchain import Need, prepare
 
     needs: tuple[Need, ...] = ("pulumi", "engine", "images") if local_hosts else ("pulumi",)
     try:
@@ -52,9 +52,9 @@ def variables(
     config: StackConfig,
     user: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Everything to set on top of the user's own environment for a command on a stack.
+    """The variables to add to the user's environment for a command on a stack.
 
-    The user's own backend and passphrase win over the clone's.
+    The user's backend and passphrase take precedence over the clone's.
     """
     user = os.environ if user is None else user
     added = dict(toolchain.variables)
@@ -69,10 +69,10 @@ def variables(
 def passphrase_file(
     project: Project, backend: Backend, config: StackConfig, user: Mapping[str, str]
 ) -> Path | None:
-    """The clone's passphrase, made on first use; None where the user set one or secrets need none.
+    """The file with the clone's passphrase, made on first use; None if the user set a passphrase or none is needed.
 
     Raises:
-        CommandError: the stack's secrets are encrypted with a passphrase that is not here, and nobody can be asked.
+        CommandError: the stack's secrets are encrypted with a passphrase, and the file is missing.
 
     """
     if {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & user.keys():
@@ -84,16 +84,16 @@ def passphrase_file(
         return path
     if config.has_passphrase:
         raise CommandError(
-            f"the secrets of this stack are encrypted with a passphrase, and {path} is not there",
-            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file that holds the passphrase. If it is lost, remove the stack's "
-            "`encryptionsalt` and secrets from its Pulumi.<stack>.yaml: new ones are made.",
+            f"the secrets of this stack are encrypted with a passphrase, and {path} is missing",
+            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the passphrase. If the passphrase is lost, remove "
+            "`encryptionsalt` and the secrets from the stack's Pulumi.<stack>.yaml: Slipway makes new ones.",
         )
-    import secrets  # once for each clone
+    import secrets  # needed once for each clone
 
     write_private(path, secrets.token_urlsafe(32))
     return path
 
 
 def pulumi_command(toolchain: Toolchain, project: Project, added: Mapping[str, str]) -> PulumiCommand:
-    """The CLI with the user's environment and what was added to it."""
+    """The Pulumi CLI with the user's environment and the added variables."""
     return PulumiCommand(toolchain.pulumi, project.root, {**os.environ, **added})

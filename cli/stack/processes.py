@@ -1,4 +1,4 @@
-"""Which processes of this machine live, and whether one is still the one that was meant."""
+"""The processes of this machine, and whether a process id still belongs to a given program."""
 
 import os
 import subprocess
@@ -17,16 +17,16 @@ class Process:
     """A process that has not ended."""
 
     parent: int
-    """Process id of what started it, or of what adopted it after that had ended."""
+    """The parent's process id: what started the process, or what adopted it after that."""
     command: str
-    """Its arguments, separated by blanks. Empty while it is just being started, and for what the kernel runs itself."""
+    """The arguments, separated by blanks. Empty for a process that is just starting, and for kernel threads."""
 
 
 def is_running(pid: int, program: str) -> bool:
     """Whether `pid`, another process than this one, has `program` in its command line.
 
-    A process id is used again after a while, and after a restart of the machine, so the number alone says little. Start
-    times would say more, but clocks are set: a wrong "no" here would let two updates write one state.
+    The system reuses process ids, so the number alone is not enough. Start times would identify a process, but clocks
+    get adjusted, and a wrong "no" would let two updates write the same state.
     """
     if pid <= 0 or pid == os.getpid():
         return False
@@ -36,7 +36,7 @@ def is_running(pid: int, program: str) -> bool:
             return False
         if process.command:
             return program in process.command
-        time.sleep(0.005)  # the kernel has not filled the arguments in yet
+        time.sleep(0.005)  # the kernel has not set the arguments yet
     return False
 
 
@@ -52,10 +52,10 @@ def everything() -> dict[int, Process]:
 
 
 def _look(pid: int) -> Process | None:
-    """A process by its id, from /proc. One that has ended is gone, even if nobody has collected it yet."""
+    """A process by its id, from /proc. A zombie counts as ended."""
     try:
         command = _PROC.joinpath(str(pid), "cmdline").read_bytes()
-        # The program's name in brackets may hold anything, so the fields count from its closing bracket.
+        # The program's name may contain blanks and brackets, so the fields are counted from its closing bracket.
         fields = _PROC.joinpath(str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
@@ -65,7 +65,7 @@ def _look(pid: int) -> Process | None:
 
 
 def _by_ps() -> dict[int, Process]:
-    """The same without /proc, as on macOS."""
+    """All processes on a system without /proc, such as macOS."""
     listed = subprocess.run(
         ["ps", "-axwwo", "pid=,ppid=,stat=,command="],
         env=child_environment.of("ps"),

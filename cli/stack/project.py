@@ -1,4 +1,4 @@
-"""The clone that the command works in, and what it keeps there outside git."""
+"""The clone that the command works in, and the files that it keeps there outside git."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 from cli.errors import CommandError
 
 EMULATED = "-emulated"
-"""What an emulated stack's name has on top of the real one's."""
+"""The suffix of an emulated stack's name after the real stack's name."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Project:
 
     @classmethod
     def here(cls) -> "Project":
-        """The clone that this command is part of, wherever it was called from."""
+        """The clone that this command belongs to, whatever the working directory."""
         return cls(Path(__file__).resolve().parents[2])
 
     @cached_property
@@ -34,7 +34,7 @@ class Project:
 
     @property
     def private(self) -> Path:
-        """`.slipway`, readable by its owner alone: state, passphrase, markers and backups."""
+        """`.slipway`, readable by its owner only: state, passphrase, markers and backups."""
         path = self.root / ".slipway"
         if not path.is_dir():
             path.mkdir(mode=0o700, exist_ok=True)
@@ -47,7 +47,7 @@ class Project:
 
     @property
     def stacks(self) -> list[str]:
-        """The names of the stacks that have a configuration here; emulated ones are named by their real ones."""
+        """The names of the stacks with a configuration in the clone, without the emulated ones."""
         files = self.root.glob("Pulumi.*.yaml")
         names = (file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
         return sorted(name for name in names if not name.endswith(EMULATED))
@@ -62,7 +62,7 @@ class Project:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
+    """Write a file that only its owner can read. The file is replaced atomically."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)

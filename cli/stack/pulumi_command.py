@@ -1,4 +1,4 @@
-"""The Pulumi CLI: run with the user's terminal, or run for its answer."""
+"""The Pulumi CLI, run with the user's terminal or for its output."""
 
 import os
 import signal
@@ -11,39 +11,37 @@ from types import FrameType
 from cli.errors import CommandError
 
 CANCELLED = 8
-"""Pulumi's exit status after an interrupt that it could still answer; it does not always use it."""
-STACK_NOT_FOUND = 6
-"""Pulumi's exit status where the backend has no such stack."""
+"""Pulumi's exit status after an orderly end by an interrupt; Pulumi does not always use it."""
 
 
 @dataclass(frozen=True)
 class PulumiCommand:
-    """A Pulumi CLI, with the project and the environment that it runs in."""
+    """A Pulumi CLI with its project and environment."""
 
     executable: Path
     directory: Path
-    """Where the project is."""
+    """The project's directory."""
     variables: Mapping[str, str]
     """The whole environment of the CLI."""
 
     def read(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run a command that asks nothing, and return what it printed.
+        """Run a non-interactive command and return its standard output.
 
-        What is secret goes in by `stdin` and comes out of the return value; it is never an argument.
+        Secrets go in by `stdin` and come out in the return value; they are never arguments.
 
         Raises:
-            CommandError: the command failed; with what Pulumi said.
+            CommandError: the command failed; the message has Pulumi's error.
 
         """
         result = self.attempt(*arguments, stdin=stdin)
         if result.returncode:
-            # No arguments that could be long, and nothing of stdin or stdout: those hold secrets.
+            # Only the first arguments, which are short, and nothing of stdin and stdout, which may have secrets.
             said = _last_error(result.stderr) or f"it ended with status {result.returncode}"
             raise CommandError(f"pulumi {' '.join(arguments[:2])}: {said}", status=1)
         return result.stdout
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a command that asks nothing and may fail."""
+        """Run a non-interactive command that may fail."""
         return subprocess.run(
             [str(self.executable), *arguments, "--non-interactive", "--color", "never"],
             cwd=self.directory,
@@ -55,14 +53,14 @@ class PulumiCommand:
         )
 
     def attach(self, arguments: Sequence[str], started: Callable[[int], None] = lambda _: None) -> int:
-        """Run a command with the user's terminal, and return its exit status when it has ended.
+        """Run a command with the user's terminal, wait for its end, and return its exit status.
 
-        An interrupt reaches the CLI from the terminal itself; we wait for its orderly end. SIGTERM and SIGHUP are
-        passed on as an interrupt, which the CLI answers by finishing what it has begun. If it fails after one of these,
-        the status is CANCELLED; if it was killed, the signal's number, negative.
+        An interrupt reaches the CLI from the terminal. SIGTERM and SIGHUP are passed on as an interrupt, after which
+        the CLI finishes the operations that it has begun. If the CLI fails after one of these signals, the status is
+        CANCELLED. If it was killed, the status is the signal's number, negative.
 
         Args:
-            arguments: what to run.
+            arguments: the command's arguments.
             started: called once with the CLI's process id.
 
         """
@@ -74,7 +72,7 @@ class PulumiCommand:
             if number != signal.SIGINT and process:
                 process.send_signal(signal.SIGINT)
 
-        # A handler, not SIG_IGN: the CLI would inherit that, and never hear of an interrupt.
+        # A handler instead of SIG_IGN, which the CLI would inherit, and then ignore interrupts.
         before = {
             number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
@@ -91,14 +89,14 @@ class PulumiCommand:
 
 
 def _last_error(stderr: str) -> str:
-    """The CLI's last error, which is the one that ended it, with what follows it."""
+    """The CLI's last error, which ended it, with the lines after it."""
     lines = stderr.strip().splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
     return "\n".join(lines[starts[-1] :]).removeprefix("error: ") if starts else "\n".join(lines[-3:])
 
 
 def search_path(*entries: str) -> str:
-    """A PATH from several, each directory once, the first place wins."""
+    """Several PATHs as one, with each directory once, at its first place."""
     return os.pathsep.join(
         dict.fromkeys(part for entry in entries for part in entry.split(os.pathsep) if part)
     )

@@ -1,6 +1,6 @@
-"""Which hosts of a stack do not answer, and what to do about them.
+"""Which hosts of a stack do not answer, and what to do about it.
 
-Pulumi names the engine that it could not reach, in the words of its plugin. This says which host that is.
+Pulumi reports the address of an engine that it cannot reach, in its plugin's words. This module names the host.
 """
 
 import socket
@@ -16,12 +16,12 @@ from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
 
 PATIENCE = 3.0
-"""Seconds that a host has to answer. One that is up answers within milliseconds, across the world in half a second."""
+"""Seconds that a host has to answer. A running host answers in milliseconds, across the world in half a second."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A port that answers wherever a host is well."""
+    """A port of a host that answers while the host runs."""
 
     host: str
     service: str
@@ -30,7 +30,7 @@ class Endpoint:
     port: int
 
     def __str__(self) -> str:
-        """The endpoint as people read it."""
+        """The endpoint in a message."""
         return f"{self.service} at {self.address}:{self.port}"
 
 
@@ -40,16 +40,16 @@ class Silence:
 
     host: str
     reasons: tuple[str, ...]
-    """What was tried and what came of it."""
+    """The endpoints that were tried, each with the failure."""
     container: str = ""
-    """The container that is the host, on the platform `local`."""
+    """The host's container, on the platform `local`."""
 
 
 def endpoints(state: Deployment) -> tuple[Endpoint, ...]:
-    """Where the hosts in a state should answer, from the stack's outputs and from the hosts' Docker providers.
+    """The endpoints of the hosts in a state, from the stack's outputs and from the hosts' Docker providers.
 
-    Only hosts that the state still has: a host that was removed may stay silent, and one that is marked to be made anew
-    is known to be gone.
+    Hosts that are no longer in the state do not count, nor do hosts that are marked for replacement, which are known
+    to be lost.
     """
     found: dict[tuple[str, str], Endpoint] = {}
     alive = {name for name, resource in deployment.hosts(state).items() if not resource.get("taint")}
@@ -67,10 +67,10 @@ def endpoints(state: Deployment) -> tuple[Endpoint, ...]:
 
 
 def failure(endpoint: Endpoint, patience: float = PATIENCE) -> str:
-    """Why an endpoint does not answer, or `""` if it does.
+    """Why an endpoint does not answer, or empty if it does.
 
-    A connection alone proves nothing: for a container, Docker's own proxy accepts it. So an engine must get through a
-    TLS handshake and an SSH server must say its name. Nobody is trusted here, and nothing is sent.
+    A connection alone proves nothing: for a container, Docker's proxy accepts it. So an engine must complete a TLS
+    handshake, and an SSH server must send its version. No certificate is verified, and no data is sent.
     """
     try:
         with socket.create_connection((endpoint.address, endpoint.port), timeout=patience) as connection:
@@ -97,16 +97,16 @@ def _handshake(connection: socket.socket) -> str:
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
         return "closes the connection"
     except ssl.SSLError:
-        return ""  # it wants a client certificate: the engine is there
+        return ""  # the engine asks for a client certificate, so it runs
     return ""
 
 
 def silences(state: Deployment, patience: float = PATIENCE) -> tuple[Silence, ...]:
-    """The hosts of a state that do not answer, all asked at once."""
+    """The hosts of a state that do not answer. All hosts are asked at the same time."""
     asked = endpoints(state)
     if not asked:
         return ()
-    # Slow to import: an update does so in the background (Watch).
+    # Slow to import; an update imports it in the background (Watch).
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
@@ -126,52 +126,52 @@ def _by_host(failed: Iterable[tuple[Endpoint, str]], state: Deployment) -> tuple
 
 
 def _container(resource: dict[str, Any]) -> str:
-    if resource.get("type") != "docker:index/container:Container":
+    if resource.get("type") != deployment.CONTAINER_TYPE:
         return ""
     name = (resource.get("outputs") or {}).get("name")
     return name if isinstance(name, str) else ""
 
 
 def advice(silence: Silence, option: str) -> str:
-    """What to tell people about a silent host.
+    """The message about a host that does not answer.
 
     Args:
         silence: the host.
-        option: how the stack is named on the command line, such as ` -s dev`.
+        option: the option that names the stack on the command line, such as ` -s dev`.
 
     """
     start = f"`docker start {silence.container}`" if silence.container else "start it"
     return (
         f"{silence.host} does not answer: {', '.join(silence.reasons)}.\n"
-        f"  If it is only switched off, {start} and run this again.\n"
-        f"  If it is gone for good: `./slip forget {silence.host}{option}`, then `./slip up{option}`, which makes it "
-        "anew or, if the configuration no longer has it, leaves it away."
+        f"  If it is only switched off: {start}, then run this command again.\n"
+        f"  If it is lost for good: `./slip forget {silence.host}{option}`, then `./slip up{option}`, which replaces "
+        "it or, if it is no longer in the configuration, leaves it out."
     )
 
 
 class Watch:
-    """Asks the hosts in the background while Pulumi runs, so that nobody waits for the answers."""
+    """Asks the hosts in the background while Pulumi runs, so that the command need not wait for them."""
 
     def __init__(self, stack: Stack) -> None:
-        """Begin to ask the hosts that the stack has before the update."""
+        """Begin to ask the hosts in the state before the update."""
         self._silent: tuple[Silence, ...] = ()
         self._thread = threading.Thread(target=self._ask, args=(stack,), daemon=True)
         self._thread.start()
 
     def _ask(self, stack: Stack) -> None:
-        # Where the state is no file it takes a call of the CLI, which is only worth it after a failure.
+        # Without a state file, reading the state takes a Pulumi command, which is worth it only after a failure.
         if stack.backend.directory is not None:
             self._silent = silences(stack.deployment())
         console.warm_up()
 
     def found_silence(self) -> bool:
-        """Whether a host was silent when the watch began."""
+        """Whether a host did not answer when the watch began."""
         self._thread.join()
         return bool(self._silent)
 
 
 def report(state: Deployment, option: str) -> bool:
-    """Ask the hosts of a state now, and say which do not answer. Returns whether there is one."""
+    """Ask the hosts of a state now, and report those that do not answer. Returns whether any was silent."""
     found = silences(state)
     for silence in found:
         console.warn(advice(silence, option))

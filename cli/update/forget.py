@@ -1,7 +1,7 @@
-"""`slip forget HOST`: take a host that is gone for good out of the state, with all that lived on it.
+"""`slip forget HOST`: remove a lost host from the state, with everything on it.
 
-Pulumi reaches what it manages through the host's engine, so a dead engine fails every preview and update. Forgetting
-works offline: it edits the exported state and imports it again.
+Pulumi asks a host's engine in every preview and update, so a lost engine fails them all. `forget` works offline: it
+edits the exported state and imports it again.
 """
 
 import copy
@@ -23,30 +23,30 @@ from cli.update import recovery
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What forgetting a host made of a deployment."""
+    """The result of removing a host from a deployment."""
 
     deployment: Deployment
-    """The deployment without what lived on the host."""
+    """The deployment without the resources on the host."""
     removed: tuple[str, ...]
-    """URNs of what is no longer in it."""
+    """The URNs of the removed resources."""
 
 
 def forget(before: Deployment, host: str) -> Forgotten:
-    """Remove from a deployment all that lived on a host, and mark the host itself to be made anew.
+    """Remove the resources on a host from a deployment, and mark the host itself for replacement.
 
-    The rest stays as it is, except for references to what was removed. `before` is left untouched.
+    The other resources only lose their references to the removed ones. `before` is not modified.
 
     Raises:
-        CommandError: there is no such host in the deployment.
+        CommandError: the deployment has no such host.
 
     """
     known = deployment.hosts(before)
     if host not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise CommandError(f"no host '{host}' in this stack's state", f"Hosts there: {names}.")
+        raise CommandError(f"the host '{host}' is not in this stack's state", f"Hosts in the state: {names}.")
     after = copy.deepcopy(before)
     own = known[host]["urn"]
-    gone = _living_on(own, deployment.resources(after))
+    gone = _resources_on(own, deployment.resources(after))
     kept = [resource for resource in deployment.resources(after) if resource["urn"] not in gone]
     for resource in kept:
         _cut(resource, gone)
@@ -63,8 +63,8 @@ def forget(before: Deployment, host: str) -> Forgotten:
     return Forgotten(after, tuple(dict.fromkeys(removed)))
 
 
-def _living_on(host: str, resources: Iterable[Resource]) -> frozenset[str]:
-    """The URNs of everything that cannot be without the host, transitively; the host itself is not among them."""
+def _resources_on(host: str, resources: Iterable[Resource]) -> frozenset[str]:
+    """The URNs of all resources that depend on the host's existence, without the host itself."""
     everything = list(resources)
     gone: set[str] = set()
     while True:
@@ -87,10 +87,9 @@ def _living_on(host: str, resources: Iterable[Resource]) -> frozenset[str]:
 
 
 def _idle_providers(resources: list[Resource], gone: Collection[str], host: str) -> set[str]:
-    """The providers through which only what is gone was reached.
+    """The providers that are used only by removed resources.
 
-    A provider need not say that it is deleted with its host. One that nobody uses yet counts if it was made from
-    something that is gone.
+    A provider need not be `deletedWith` its host. A provider without users counts if it depends on a removed resource.
     """
     idle: set[str] = set()
     for provider in deployment.providers({"resources": resources}):
@@ -108,12 +107,12 @@ def _idle_providers(resources: list[Resource], gone: Collection[str], host: str)
 
 
 def _cut(resource: Resource, gone: Collection[str]) -> None:
-    """Remove every reference to what is gone. Empty lists go as well, as Pulumi writes none."""
+    """Remove a resource's references to removed ones. Lists that become empty go too, since Pulumi writes none."""
     for key in ("dependencies", "replaceWith"):
         if key in resource:
             _set(resource, key, [urn for urn in resource[key] if urn not in gone])
     if "propertyDependencies" in resource:
-        # A property without dependencies is written as an empty list or null: both say "known to have none".
+        # A property without dependencies has an empty list or null: both mean "known to have none".
         resource["propertyDependencies"] = {
             name: urns if urns is None else [urn for urn in urns if urn not in gone]
             for name, urns in resource["propertyDependencies"].items()
@@ -128,7 +127,7 @@ def _set(resource: Resource, key: str, value: list[Any]) -> None:
 
 
 def back_up(stack: Stack, exported: dict[str, Any], *, now: datetime | None = None) -> Path:
-    """Keep an exported state in `.slipway/backups`, readable by its owner alone. Its secrets stay encrypted."""
+    """Write an exported state to `.slipway/backups`, readable by its owner only. Its secrets stay encrypted."""
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S%fZ")
     path = stack.project.private / "backups" / f"{stack.name}-{stamp}.json"
     write_private(path, json.dumps(exported, indent=2) + "\n")
@@ -136,35 +135,35 @@ def back_up(stack: Stack, exported: dict[str, Any], *, now: datetime | None = No
 
 
 def run(stack: Stack, host: str, *, yes: bool) -> None:
-    """Forget a host, after a question unless `yes`.
+    """Forget a host, after a confirmation unless `yes` is set.
 
     Raises:
-        CommandError: no such host, declined, or the state could not be written.
+        CommandError: the host does not exist, the answer was no, or the state could not be written.
 
     """
-    # An import drops operations that a killed update left pending, so what they made is cleared up first.
+    # The import drops the pending operations of a killed update, so their resources are cleaned up first.
     refresh = " --refresh" if recovery.recover(stack) else ""
     exported = stack.export()
     result = forget(exported["deployment"], host)
-    console.say(f"{host}: {len(result.removed)} resources lived on it and would be forgotten:")
+    console.say(f"{host} has {len(result.removed)} resources, which will be forgotten:")
     for urn in result.removed:
         console.say(f"  {deployment_label(urn)}")
     if not yes:
         console.confirm(
-            f"Forget them, and make {host} anew with the next `up`?",
-            remedy="Say --yes to forget without a question.",
+            f"Forget them, and replace {host} with the next `up`?",
+            remedy="Pass --yes to forget without confirmation.",
         )
     backup = back_up(stack, exported)
     exported["deployment"] = result.deployment
     stack.import_state(exported)
-    console.say(f"Forgotten. The state before is kept in {backup.relative_to(stack.project.root)}.")
+    console.say(f"Forgotten. The previous state is in {backup.relative_to(stack.project.root)}.")
     console.say(
-        f"Next: `./slip up{stack.option}{refresh}` makes {host} anew, or, if the configuration no longer has it, "
+        f"Next: `./slip up{stack.option}{refresh}` replaces {host} or, if it is no longer in the configuration, "
         "removes it."
     )
 
 
 def deployment_label(urn: str) -> str:
-    """A URN as people read it: the type's last part and the name."""
+    """A URN in a message: the type's last part and the name."""
     kind = urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
     return f"{kind} {name_of(urn)}"

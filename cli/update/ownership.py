@@ -1,8 +1,8 @@
-"""Which resources of the operator's Docker Engine a local stack has made, and which are another clone's.
+"""Which resources on the operator's Docker Engine belong to a local stack, and which to another clone's.
 
-A stack's name does not tell: every clone can have a stack `local`. Each resource is labelled with the id of the state
-that it was made from (`well_known.py`). Resources of older versions have no such label: they belong to the
-stack whose state names them.
+The stack's name is not enough: every clone can have a stack `local`. So each resource has a label with the id of the
+state that it was made from (`well_known.py`). Resources of older versions lack that label: they belong to the stack
+whose state has them.
 """
 
 import json
@@ -15,57 +15,57 @@ from typing import Any
 
 from cli.errors import CommandError
 from cli.stack import deployment
-from cli.stack.deployment import Deployment
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE, VOLUME_TYPE, Deployment
 from cli.stack.project import write_private
 from cli.stack.stack import Stack
 from well_known import CLONE_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
 
 CONTAINER, NETWORK, VOLUME = "container", "network", "volume"
 KINDS = {
-    "docker:index/container:Container": CONTAINER,
-    "docker:index/network:Network": NETWORK,
-    "docker:index/volume:Volume": VOLUME,
+    CONTAINER_TYPE: CONTAINER,
+    NETWORK_TYPE: NETWORK,
+    VOLUME_TYPE: VOLUME,
 }
 """The kinds of resources that a stack makes on the operator's engine, by their Pulumi type."""
 OPERATOR_ENGINE = "operator-engine"
-"""The provider of the operator's engine, as `components/hosts/local.py` names it."""
+"""The name of the operator's engine's provider (components/hosts/local.py)."""
 SSH_KEY = "tls:index/privateKey:PrivateKey", "ssh-key"
-"""Type and name of the resource whose public key identifies the state."""
+"""Type and name of the resource whose public key identifies a state."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A container, a network or a volume that is labelled with the stack's project and name."""
+    """A container, network or volume with the labels of the stack's project and name."""
 
     kind: str
     identifier: str
-    """As in Pulumi's state: the engine's id, or a volume's name."""
+    """The id in Pulumi's state: the engine's id, or a volume's name."""
     name: str
     state: str = ""
-    """The id of the state that it was made from; empty if an older version made it."""
+    """The id of the state that it was made from; empty for a resource of an older version."""
     clone: str = ""
-    """The directory of the clone that made it; empty if an older version made it."""
+    """The directory of the clone that made it; empty for a resource of an older version."""
     running: bool = False
 
     def __str__(self) -> str:
-        """As people read it."""
+        """The resource in a message."""
         return f"{self.kind} {self.name}{', running' if self.running else ''}"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a stack can prove to have made."""
+    """The evidence of which resources a stack has made."""
 
     states: frozenset[str] = frozenset()
-    """The ids of its state and of its former ones."""
+    """The ids of the stack's current and former states."""
     made: frozenset[tuple[str, str]] = frozenset()
-    """Kind and identifier of what its state names, and of the volumes that its former ones named."""
+    """Kind and identifier of the resources in the current state, and of the volumes in former states."""
 
     def covers(self, resource: Resource) -> bool:
-        """Whether the stack made this.
+        """Whether the stack made the resource.
 
-        A state can name a volume of another state, since Docker gives back the same volume for the same name. The ids
-        of containers and networks are never used again.
+        A state can have a volume of another state, since Docker returns the existing volume for the same name. The ids
+        of containers and networks are never reused.
         """
         named = (resource.kind, resource.identifier) in self.made
         if resource.state:
@@ -73,12 +73,12 @@ class Claim:
         return named
 
     def __or__(self, other: "Claim") -> "Claim":
-        """Both."""
+        """The evidence of both."""
         return Claim(self.states | other.states, self.made | other.made)
 
 
 def claim_of(state: Deployment) -> Claim:
-    """What a state proves."""
+    """The evidence in a state."""
     states: set[str] = set()
     made: set[tuple[str, str]] = set()
     for resource in deployment.managed(state):
@@ -92,23 +92,23 @@ def claim_of(state: Deployment) -> Claim:
 
 
 def _is_here(resource: deployment.Resource) -> bool:
-    """Whether a Docker resource is on the operator's engine, and not on a host's."""
+    """Whether a Docker resource is on the operator's engine, not on a host's."""
     return deployment.name_of(deployment.provider_urn(resource)) == OPERATOR_ENGINE
 
 
 def claim(stack: Stack) -> Claim:
-    """What the stack's present state and its former ones prove."""
+    """The evidence in the stack's current and former states."""
     present = claim_of(stack.deployment()) if stack.exists() else Claim()
     return present | _remembered(stack)
 
 
 def remember(stack: Stack, state: Deployment | None = None, *, adopted: Collection[str] = ()) -> None:
-    """Keep what proves that the stack made its data: a `down` deletes the key, and the next `up` makes another one.
+    """Record the evidence of the stack's data: a `down` deletes the key in the state, and an `up` makes another one.
 
     Args:
         stack: the stack.
-        state: its present state, if it is known already.
-        adopted: ids of other states whose resources are the stack's from now on.
+        state: its current state, if it was read already.
+        adopted: ids of other states whose resources the stack takes over.
 
     """
     now = claim_of(stack.deployment() if state is None else state)
@@ -121,7 +121,7 @@ def remember(stack: Stack, state: Deployment | None = None, *, adopted: Collecti
 
 
 def forget(stack: Stack) -> None:
-    """Drop what `remember` kept, once nothing of the stack is left."""
+    """Delete what `remember` recorded, after the stack's resources are removed."""
     _record(stack).unlink(missing_ok=True)
 
 
@@ -137,7 +137,7 @@ def _record(stack: Stack) -> Path:
 
 
 def found(engine: Any, stack: Stack) -> list[Resource]:
-    """All that the engine has under the stack's project and name, whichever clone made it."""
+    """The engine's resources with the stack's project and name, from any clone."""
     wanted = {"label": [f"{PROJECT_LABEL}={stack.project.name}", f"{STACK_LABEL}={stack.short_name}"]}
     listed = [
         *(
@@ -166,14 +166,14 @@ def _resource(kind: str, item: dict[str, Any], identifier: str, name: str) -> Re
 
 
 def foreign(resources: Iterable[Resource], ours: Claim) -> list[Resource]:
-    """Those that the stack did not make."""
+    """The resources that the stack did not make."""
     return [resource for resource in resources if not ours.covers(resource)]
 
 
-def in_the_way(resources: Collection[Resource], ours: Claim, root: Path) -> tuple[list[Resource], set[str]]:
-    """What of others forbids a first `up`, and the ids of the states whose data it takes over.
+def obstacles(resources: Collection[Resource], ours: Claim, root: Path) -> tuple[list[Resource], set[str]]:
+    """The resources of others that block a first `up`, and the ids of the states whose data the stack takes over.
 
-    A clone takes over what it has left itself, and volumes of older versions, as long as no container needs them.
+    A clone takes over its own earlier resources, and volumes of older versions, unless a container uses them.
     """
     others = foreign(resources, ours)
     lives = {resource.state for resource in others if resource.kind == CONTAINER}
@@ -188,20 +188,20 @@ def in_the_way(resources: Collection[Resource], ours: Claim, root: Path) -> tupl
 
 
 def refusal_of_purge(stack: Stack, others: Collection[Resource]) -> CommandError:
-    """Why `down --purge` removes nothing."""
+    """The error of a `down --purge` that would remove another stack's resources."""
     return CommandError(
-        f"the stack '{stack.name}' of this clone did not make all that has its name on this machine, so "
-        f"nothing was removed. Not its own:{_listed(others)}",
+        f"resources of a stack '{stack.name}' on this machine are not from this stack's state, so nothing was "
+        f"removed:{_listed(others)}",
         _way_out(stack, others),
     )
 
 
 def refusal_of_up(stack: Stack, others: Collection[Resource]) -> CommandError:
-    """Why a first `up` makes nothing."""
+    """The error of a first `up` while another clone's stack has the same name."""
     file, other = stack.project.config_file, stack.short_name
     other = next(name for number in range(2, 1000) if not file(name := f"{other}-{number}").exists())
     return CommandError(
-        f"this machine has a stack '{stack.name}' already, made from another state, so nothing was made:"
+        f"this machine has a stack '{stack.name}' from another state already, so nothing was created:"
         f"{_listed(others)}",
         f"Give this stack another name: `cp {stack.config_file.name} {file(other).name}`, set "
         f"slipway:platform.portOffset in that file to another multiple of 100, and run `./slip up -s {other}`.\n"
@@ -217,37 +217,35 @@ def _listed(others: Collection[Resource]) -> str:
 
 
 def _way_out(stack: Stack, others: Collection[Resource]) -> str:
-    """How to remove what others have made: where its state is, or by hand where there is no state any more."""
+    """How to remove the others' resources: in the clone with their state, or by hand if the state is lost."""
     root = str(stack.project.root)
     clones = sorted({item.clone for item in others if item.clone not in {"", root}})
     living = [clone for clone in clones if Path(clone).is_dir()]
     lines = [
-        f"To remove what is of {clone}, data and all: `cd {shlex.quote(clone)} && ./slip down --purge{stack.option}`."
+        f"To remove those of {clone} with their data: `cd {shlex.quote(clone)} && ./slip down --purge{stack.option}`."
         for clone in living
     ]
     if own := [item for item in others if item.clone == root]:
         lines.append(
-            f"This clone has made some of it from a state that is lost, or in another backend. If it is lost: "
-            f"`{_commands(own)}` removes that, data and all."
+            f"Some are from another state of this clone, in another backend or lost. If it is lost: "
+            f"`{_commands(own)}` removes them with their data."
         )
         if containers := [item for item in own if item.kind == CONTAINER]:
             lines.append(
                 f"To keep the registry's images: `{_commands(containers)} && ./slip up{stack.option}`."
             )
     if gone := [item for item in others if item.clone in set(clones) - set(living)]:
-        lines.append(
-            f"A clone that is gone has made some of it: `{_commands(gone)}` removes that, data and all."
-        )
+        lines.append(f"Some are from a deleted clone: `{_commands(gone)}` removes them with their data.")
     if old := [item for item in others if not item.clone]:
         lines.append(
-            f"What an older version has made, `./slip down --purge{stack.option}` removes in the clone that made it. "
-            f"Where that is gone, `{_commands(old)}` does, data and all."
+            f"Some are from an older version: in their clone, `./slip down --purge{stack.option}` removes them. "
+            f"If that clone is deleted, `{_commands(old)}` removes them with their data."
         )
     return "\n".join(lines)
 
 
 def _commands(resources: Collection[Resource]) -> str:
-    """Docker's commands that remove these."""
+    """The `docker` commands that remove the resources."""
     options = {CONTAINER: "rm --force", NETWORK: "network rm", VOLUME: "volume rm"}
     return " && ".join(
         f"docker {options[kind]} {' '.join(shlex.quote(item.name) for item in resources if item.kind == kind)}"

@@ -1,4 +1,4 @@
-"""What a local stack leaves on the operator's Docker Engine; `slip down --purge` removes that, and nothing else."""
+"""`slip down --purge`: removes a local stack's resources on the operator's Docker Engine, and no others."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Resource
 
 @contextmanager
 def _engine(*, status: int = 3) -> Iterator[Any]:
-    """The operator's own engine, where the hosts of the platform `local` live. `status` is that of a failure."""
+    """A client of the operator's engine, which runs the hosts of the platform `local`. `status` is for failures."""
     from cli.running.engine import ERRORS, connected
 
     try:
@@ -23,19 +23,19 @@ def _engine(*, status: int = 3) -> Iterator[Any]:
             yield engine
     except ERRORS as error:
         raise CommandError(
-            f"the stack's resources on this machine's Docker Engine could not be listed or removed: {error}",
-            "Start it, or set DOCKER_HOST, and run this again.",
+            f"listing or removing the stack's resources on this machine's Docker Engine failed: {error}",
+            "Start the engine, or set DOCKER_HOST, and run the command again.",
             status=status,
         ) from error
 
 
-def refuse_confusion(stack: Stack) -> None:
-    """Refuse the first `up` of a stack whose name another clone's stack has on this machine.
+def refuse_taken_name(stack: Stack) -> None:
+    """Refuse the first `up` of a stack if another clone has a stack of the same name on this machine.
 
-    A stack that has hosts is not looked at again.
+    A stack that has hosts already is not checked.
 
     Raises:
-        CommandError: there is such a stack.
+        CommandError: another clone has a stack of this name.
 
     """
     state = stack.deployment()
@@ -45,17 +45,17 @@ def refuse_confusion(stack: Stack) -> None:
         with _engine() as engine:
             resources = ownership.found(engine, stack)
         ours = here | ownership.claim(stack)
-        others, adopted = ownership.in_the_way(resources, ours, stack.project.root)
+        others, adopted = ownership.obstacles(resources, ours, stack.project.root)
         if others:
             raise ownership.refusal_of_up(stack, others)
     ownership.remember(stack, state, adopted=adopted)
 
 
 def announce(stack: Stack, *, yes: bool) -> list[Resource]:
-    """Say what a purge removes, and ask. Returns that.
+    """List the resources that a purge removes, and ask for confirmation unless `yes` is set. Returns the resources.
 
     Raises:
-        CommandError: something has the stack's name and is not the stack's, or the answer was no.
+        CommandError: some resources with the stack's name belong to another stack, or the answer was no.
 
     """
     with _engine() as engine:
@@ -66,17 +66,19 @@ def announce(stack: Stack, *, yes: bool) -> list[Resource]:
     for line in [str(resource) for resource in resources] or ["(none)"]:
         console.say(f"  {line}")
     if not yes:
-        console.confirm("Remove all of it, the registry's images included?", remedy="Say --yes to remove it.")
+        console.confirm(
+            "Remove all of it, including the registry's images?", remedy="Pass --yes to remove it."
+        )
     return resources
 
 
 def purge(stack: Stack, announced: Collection[Resource]) -> None:
-    """Remove what a destroyed stack has left of what was announced, then the stack itself.
+    """Remove the announced resources that the destroyed stack has left, then the stack itself.
 
-    Its configuration goes if it is as `up` made it; one that somebody changed stays.
+    The stack's configuration is removed too, unless it was edited since `up` made it.
 
     Raises:
-        CommandError: something of the stack is left, so its data is left too.
+        CommandError: resources are left in the stack's state, so its data stays.
 
     """
     if left := deployment.managed(stack.deployment()):
@@ -92,7 +94,7 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
             for resource in ownership.found(engine, stack)
             if (resource.kind, resource.identifier, resource.state) in expected
         ]
-        # In this order: volumes and networks can't go before what uses them.
+        # In this order: networks and volumes cannot be removed while containers use them.
         for identifier in _identifiers(left_over, CONTAINER):
             engine.remove_container(identifier, force=True)
         for identifier in _identifiers(left_over, NETWORK):
@@ -100,7 +102,9 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
         for identifier in _identifiers(left_over, VOLUME):
             engine.remove_volume(identifier)
     if left_over:
-        console.say(f"Removed what was left: {', '.join(f'{item.kind} {item.name}' for item in left_over)}.")
+        console.say(
+            f"Removed the remaining resources: {', '.join(f'{item.kind} {item.name}' for item in left_over)}."
+        )
     ownership.forget(stack)
     if stack.exists():
         stack.remove()
@@ -108,7 +112,7 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
     if without_secrets(stack.config) == template.content:
         stack.config_file.unlink(missing_ok=True)
     elif stack.config_file.exists():
-        console.say(f"Kept {stack.config_file.name}, which somebody changed.")
+        console.say(f"Kept {stack.config_file.name}, which was edited.")
 
 
 def _identifiers(resources: Collection[Resource], kind: str) -> list[str]:
@@ -116,7 +120,7 @@ def _identifiers(resources: Collection[Resource], kind: str) -> list[str]:
 
 
 def without_secrets(config: StackConfig) -> dict[str, Any]:
-    """A configuration without what `up` adds to it."""
+    """A configuration without the values that `up` adds."""
     settings = dict(config.content.get("config") or {})
     settings.pop(f"{config.project}:passwords", None)
     rest = {key: value for key, value in config.content.items() if key != "encryptionsalt"}
@@ -124,14 +128,14 @@ def without_secrets(config: StackConfig) -> dict[str, Any]:
 
 
 def say_what_is_kept(stack: Stack) -> None:
-    """Name the data that a plain `down` leaves."""
+    """Print the volumes that a plain `down` keeps."""
     try:
         with _engine() as engine:
             resources = ownership.found(engine, stack)
     except CommandError:
-        return  # the stack is gone; that its data could not be listed is no failure of that
+        return  # the stack was removed successfully; only the list is missing
     ours = ownership.claim(stack)
     names = [item.name for item in resources if item.kind == VOLUME and ours.covers(item)]
     if names:
         console.say(f"Kept the data of {stack.name}: {', '.join(names)}.")
-        console.say(f"`./slip down --purge{stack.option}` removes it as well.")
+        console.say(f"`./slip down --purge{stack.option}` removes it too.")

@@ -1,35 +1,37 @@
-"""`slip up`, `slip preview` and `slip down`: Pulumi's own commands, before and after which we look around."""
+"""`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cli import console
 from cli.errors import CommandError
+from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
-from cli.stack.stack import LOCAL, Stack, open_stack
+from cli.stack.stack import LOCAL, Stack
 from cli.update import diagnosis, recovery
+from cli.update.marker import mark, unmark
 
 INTERRUPTED = 130
-"""Exit status after an interrupt, as the shell gives it."""
+"""The exit status after an interrupt, as shells have it."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What was asked of `up`."""
+    """The arguments of `up`."""
 
     stack: str = LOCAL
     yes: bool = False
-    """Ask nothing."""
+    """Do not ask for confirmation."""
     preview: bool | None = None
-    """Whether to preview before the update; None: where somebody is asked."""
+    """Whether to preview before the update. None previews if the update asks for confirmation."""
     options: tuple[str, ...] = ()
-    """What Pulumi gets on top."""
+    """Additional arguments for Pulumi."""
     emulate: bool = False
-    """Whether the stack's emulation on this machine is meant."""
+    """Whether to update the stack's emulation on this machine."""
 
 
 def up(update: Update) -> int:
-    """Make what the configuration says, and say where it runs. Returns the exit status."""
+    """Create or update what the configuration describes, and print the addresses. Returns the exit status."""
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
@@ -38,7 +40,7 @@ def up(update: Update) -> int:
     if stack.config.platform == "local":
         from cli.update import purge as purging
 
-        purging.refuse_confusion(stack)
+        purging.refuse_taken_name(stack)
     status = _run(stack, "up", [*consent, *options])
     if status == 0:
         from cli import outputs
@@ -48,18 +50,18 @@ def up(update: Update) -> int:
 
 
 def _consent(stack: Stack, update: Update) -> list[str]:
-    """The options by which Pulumi asks, or does not.
+    """The options that make Pulumi preview and ask for confirmation, or not.
 
-    A stack on this machine alone asks nobody, unless it is protected, and needs no preview first: whatever goes wrong
-    can be done again. Others preview and ask, as Pulumi does.
+    A stack on this machine does neither, unless it is protected: a failed update can be repeated without harm. Other
+    stacks do both, as Pulumi does.
     """
     config = stack.config
     harmless = bool(stack.emulates) or (config.platform == "local" and not config.is_protected)
     yes = update.yes or (harmless and update.preview is None)
     if not yes and not console.is_interactive():
         raise CommandError(
-            f"the stack '{stack.name}' asks before it changes anything, and there is no terminal to ask on",
-            "Say --yes to update without a question.",
+            f"updating the stack '{stack.name}' needs a confirmation, and there is no terminal to ask for it",
+            "Pass --yes to update without confirmation.",
             status=2,
         )
     preview = update.preview if update.preview is not None else not harmless
@@ -73,18 +75,18 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
-    """Run a command of Pulumi on the stack, and say which hosts do not answer."""
+    """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
     watch = diagnosis.Watch(stack)
     arguments = [command, "--stack", stack.name, *options]
     if command == "preview":
         status = stack.pulumi.attach(arguments)
     else:
-        recovery.mark(stack, command)
-        status = stack.pulumi.attach(arguments, lambda pid: recovery.mark(stack, command, pid))
+        mark(stack, command)
+        status = stack.pulumi.attach(arguments, lambda pid: mark(stack, command, pid))
         if status >= 0:
-            recovery.unmark(stack)
-    # An update that went well may have made a silent host anew, so only what is still silent counts. It is no success
-    # to have changed nothing while a host is gone.
+            unmark(stack)
+    # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
+    # changed nothing is no success.
     silent = (
         status != CANCELLED
         and bool(status or watch.found_silence())
@@ -92,7 +94,7 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     )
     if status < 0:
         console.warn(
-            f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` clears up after it."
+            f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
         )
     return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
 
@@ -102,7 +104,7 @@ def _mentions(options: Sequence[str], *names: str) -> bool:
 
 
 def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: bool = False) -> int:
-    """Remove all that `up` made; the registry's data too if `purge`. Returns the exit status."""
+    """Remove everything that `up` made, and with `purge` also its data. Returns the exit status."""
     if emulate:
         return _end_emulation(name, yes=yes, options=options)
     stack = open_stack(name, missing_ok=True)
@@ -110,13 +112,13 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
         raise CommandError(
             f"--purge removes data on this machine, and the stack '{stack.name}' is on the platform "
             f"{stack.config.platform}",
-            "Run it without --purge, and remove the volumes there as you made them.",
+            "Run it without --purge, and remove the volumes on that platform yourself.",
             status=2,
         )
     if not yes and not console.is_interactive():
         raise CommandError(
-            "this removes running services, and there is no terminal to ask on",
-            "Say --yes to remove without a question.",
+            "removing running services needs a confirmation, and there is no terminal to ask for it",
+            "Pass --yes to remove them without confirmation.",
             status=2,
         )
     from cli.update import ownership
@@ -125,7 +127,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     announced = purging.announce(stack, yes=yes) if purge else []
     yes = yes or purge
     if not stack.exists():
-        console.say(f"There is no stack '{stack.name}', so there are no resources to remove.")
+        console.say(f"The stack '{stack.name}' does not exist: no resources to remove.")
         if purge:
             purging.purge(stack, announced)
         return 0
@@ -145,14 +147,14 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
 
 
 def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
-    """Remove an emulated stack as a real one is removed, then the account that it was in, with all that is left.
+    """Destroy an emulated stack's resources, then remove its account with everything that is left.
 
-    What protects a stack protects a real one: an emulated one that is protected is removed with its account.
+    A protected stack cannot be destroyed. If it is emulated, only its account is removed.
     """
     if not yes and not console.is_interactive():
         raise CommandError(
-            "this removes the emulated stack with its data, and there is no terminal to ask on",
-            "Say --yes to remove without a question.",
+            "removing the emulated stack with its data needs a confirmation, and there is no terminal to ask for it",
+            "Pass --yes to remove it without confirmation.",
             status=2,
         )
     from cli.stack.emulation import Emulation
@@ -160,7 +162,7 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
 
     emulation = Emulation(Project.here(), name.rpartition("/")[2])
     if not emulation.exists:
-        console.say(f"There is no emulated stack '{emulation.source}', so there is nothing to remove.")
+        console.say(f"The emulated stack of '{emulation.source}' does not exist: nothing to remove.")
         return 0
     stack = open_stack(name, missing_ok=True, emulate=True)
     if stack.exists() and not stack.config.is_protected:
@@ -171,8 +173,9 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
             return status
     elif not yes:
         console.confirm(
-            f"Remove the emulated stack {emulation.source}, data and all?", remedy="Say --yes to remove it."
+            f"Remove the emulated stack of {emulation.source} with all its data?",
+            remedy="Pass --yes to remove it.",
         )
     emulation.end()
-    console.say(f"The emulation of {emulation.source} is over: its hosts, volumes and account are gone.")
+    console.say(f"Removed the emulation of {emulation.source}: hosts, volumes and account.")
     return 0

@@ -1,4 +1,4 @@
-"""`slip verify`: all checks at once, and a table of what they saw."""
+"""`slip verify`: runs all checks at once, and prints a table of what they found."""
 
 import http.client
 import json
@@ -10,33 +10,36 @@ from datetime import timedelta
 from typing import Any
 
 from cli import console
+from cli.errors import CommandError
+from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
-from cli.verify.checks import CHECKS, Check, Failed, Running, Warned
+from cli.verify.checks import CHECKS, Check
+from cli.verify.registry import Warned
 
 AT_ONCE = 8
-"""How many checks run at the same time: they wait for the network, mostly."""
+"""How many checks run at the same time: they mostly wait for the network."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one check."""
+    """The result of one check on one subject."""
 
     check: str
     subject: str
     passed: bool
     detail: str
-    """What was seen."""
+    """What was found."""
     seconds: float
     warned: bool = False
-    """Whether it passed, but will not for long."""
+    """Whether the check passed with a warning."""
 
 
-def look(check: Check, running: Running, subject: str) -> Result:
-    """Carry out one check. Whatever goes wrong on the way is a failure of the check, never of the others."""
+def look(check: Check, running: RunningStack, subject: str) -> Result:
+    """Run one check. Whatever goes wrong fails this check only."""
     started = time.monotonic()
     try:
         detail, passed = check.look(running, subject), True
-    except Failed as failed:
+    except (Failed, CommandError) as failed:
         detail, passed = str(failed), False
     except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
         detail, passed = f"{type(error).__name__}: {error}", False
@@ -45,24 +48,23 @@ def look(check: Check, running: Running, subject: str) -> Result:
 
 
 def verify(
-    outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS, least: timedelta = timedelta()
+    outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS, minimum_validity: timedelta = timedelta()
 ) -> list[Result]:
-    """Carry out the checks on the stack with these outputs, in the order of the table.
+    """Run the checks on the stack with these outputs. The results are in the order of the checks.
 
     Args:
         outputs: the stack's.
-        checks: what to look at.
-        least: how long each certificate has to be valid at least.
+        checks: the checks to run.
+        minimum_validity: how long each certificate must be valid at least.
 
     Raises:
         CommandError: the stack is not up.
 
     """
-    running = Running.of(outputs, least)
+    running = RunningStack.of(outputs, minimum_validity)
     jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
-    # Made here, which imports what several checks use: threads that import cryptography at the same time can lock each
-    # other out.
-    _ = running.foreign_identity
+    # Made before the threads start: threads that import cryptography at the same time can deadlock.
+    _ = running.foreign_certificate
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         return list(pool.map(lambda job: look(job[0], running, job[1]), jobs))
 
@@ -72,19 +74,20 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
 
     Args:
         stack: the stack.
-        as_json: for a script.
-        days: how long each certificate has to be valid at least. By default half of the time in which an `up` renews
-            it: one that has less was due, and there was no `up`.
+        as_json: print JSON.
+        days: how long each certificate must be valid at least. By default half of the time before its end in which an
+            `up` renews it: below that, renewal was due and no `up` came.
 
     """
-    least = timedelta(hours=stack.config.early_renewal_hours) / 2 if days is None else timedelta(days=days)
-    results = verify(stack.outputs(), least=least)
+    half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
+    minimum_validity = half_of_renewal if days is None else timedelta(days=days)
+    results = verify(stack.outputs(), minimum_validity=minimum_validity)
     show(stack.name, results, as_json=as_json)
     return 0 if all(result.passed for result in results) else 1
 
 
 def show(name: str, results: Sequence[Result], *, as_json: bool) -> None:
-    """Print the results, as a table or for a script."""
+    """Print the results as a table or as JSON."""
     failed = [result for result in results if not result.passed]
     if as_json:
         report = {"stack": name, "passed": not failed, "checks": [asdict(result) for result in results]}

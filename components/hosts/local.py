@@ -11,7 +11,8 @@ import pulumi_tls as tls
 
 from components.build_context import content_tag
 from components.host import REGISTRY_DATA_PATH, Host
-from configuration.settings import LocalPorts, StackSettings
+from configuration.hosts import LocalPorts
+from configuration.settings import StackSettings
 from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")

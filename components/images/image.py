@@ -12,7 +12,7 @@ from components.build_context import content_tag, source
 from components.engine import DockerEngine, RegistryTrust
 from components.images.base_images import base_images
 from components.registry.mirror import Mirror, tag_on
-from configuration.settings import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
+from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 
 
 def images_below(build: BuildSettings) -> list[str]:

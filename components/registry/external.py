@@ -10,7 +10,7 @@ import pulumi
 from components import script
 from components.ca_rotation import outputs_of
 from components.engine import DockerEngine, RegistryTrust
-from configuration.settings import ExternalRegistrySettings
+from configuration.registry import ExternalRegistrySettings
 
 NEEDED = ("registryPublicAddress", "registryCaCertificate", "registryMode")
 """What another stack tells of its registry."""

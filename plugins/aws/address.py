@@ -58,7 +58,7 @@ EIP = Kind(
     observe=_observe_address,
     delete=lambda work: work("release_address", AllocationId=work.id),
     gone=("InvalidAllocationID.NotFound", "InvalidAddress.NotFound"),
-    # An association that is just being taken away.
+    # The association is still being removed.
     busy=("InvalidIPAddress.InUse",),
 )
 
@@ -109,7 +109,7 @@ EIP_ASSOCIATION = Kind(
     observe=_observe_association,
     delete=lambda work: work("disassociate_address", AssociationId=work.id),
     gone=("InvalidAssociationID.NotFound",),
-    # An instance that has only just started to run.
+    # The instance has just started to run.
     early=("InvalidInstanceID", "IncorrectInstanceState"),
 )
 

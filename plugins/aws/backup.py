@@ -35,7 +35,7 @@ def _observe_vault(work: Work) -> State | None:
     try:
         vault = work("describe_backup_vault", BackupVaultName=work.id)
     except Refused as refused:
-        # What AWS Backup says of a vault that is not there, to all but those who may list them.
+        # AWS Backup's answer for a missing vault, if the credentials may not list vaults.
         if refused.code == "AccessDeniedException" and "Insufficient privileges" in str(refused):
             return None
         raise
@@ -267,7 +267,7 @@ SELECTION = Kind(
     observe=_observe_selection,
     delete=lambda work: work("delete_backup_selection", BackupPlanId=work.new["planId"], SelectionId=work.id),
     gone=("ResourceNotFoundException", "Cannot find Backup plan"),
-    # A role takes some seconds until other services may use it.
+    # Other services can use a new role only after some seconds.
     early=("cannot be assumed", "is not authorized to call tag:GetResources"),
 )
 

@@ -1,4 +1,4 @@
-"""The account and region that a provider speaks to: its settings, boto3's clients, and every call to AWS."""
+"""A provider's account and region: its settings, boto3's clients, and all calls to AWS."""
 
 import json
 import threading
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from plugins.aws.errors import NAMES, Refused, explained
+from plugins.protocol.messages import CheckFailure, Failure
 from plugins.protocol.properties import Properties, plain
-from plugins.protocol.server import CheckFailure, Failure
 
 SETTINGS = frozenset(
     {
@@ -26,23 +26,23 @@ SETTINGS = frozenset(
         *("skipRegionValidation", "skipRequestingAccountId", "version"),
     }
 )
-"""What an aws.Provider may be given here."""
+"""The settings of an aws.Provider that this plugin supports."""
 
 SECRET_SETTINGS = ("accessKey", "secretKey", "token")
-"""Those that are credentials."""
+"""The settings that are credentials."""
 
 _TRIES = 10
-"""How often a call is sent at most, with growing pauses: AWS refuses bursts, and networks fail for seconds."""
+"""The most attempts of a call, with growing pauses: AWS refuses bursts, and networks fail for seconds."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
 
 class Settings(NamedTuple):
-    """The settings of an aws.Provider, as Pulumi's SDK sends them: all but text as JSON."""
+    """The settings of an aws.Provider. Pulumi's SDK sends all but text as JSON."""
 
     region: str = ""
     profile: str | None = None
     keys: tuple[str | None, str | None, str | None] = (None, None, None)
-    """Access key, secret key and session token, where the program gives them."""
+    """Access key, secret key and session token; None if the program does not give them."""
     endpoints: Mapping[str, str] = {}
     default_tags: Mapping[str, str] = {}
     allowed: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Settings(NamedTuple):
 
 
 def settings(arguments: Properties) -> Settings:
-    """Return the settings in `arguments`; Failure for one that has no such form."""
+    """Return the settings in `arguments`; Failure for a value of another form."""
     given = {name: _parsed(name, plain(value)) for name, value in arguments.items()}
     endpoints: dict[str, str] = {}
     for entry in given.get("endpoints") or ():
@@ -67,7 +67,8 @@ def settings(arguments: Properties) -> Settings:
     unknown = sorted(endpoints.keys() - NAMES.keys())
     if unknown:
         raise Failure(
-            f"Slipway's stand-in for pulumi-aws asks {', '.join(NAMES)} only, not {', '.join(unknown)}"
+            f"Slipway's stand-in for pulumi-aws does not use {', '.join(unknown)}: leave it out of `endpoints`, which "
+            f"may have {', '.join(NAMES)}"
         )
     verify = given.get("customCaBundle") or (False if given.get("insecure") else None)
     return Settings(
@@ -91,11 +92,11 @@ def settings(arguments: Properties) -> Settings:
 
 
 def setting_failures(arguments: Properties) -> list[CheckFailure]:
-    """Refuse, by name, each setting that this stand-in lacks."""
+    """Refuse, by name, each setting that this stand-in does not support."""
     return [
         CheckFailure(
             name,
-            f"Slipway's stand-in for pulumi-aws does not support the provider's {name}: leave it away, or use the "
+            f"Slipway's stand-in for pulumi-aws does not support the provider's {name}: leave it out, or use the "
             "official plugin",
         )
         for name, value in arguments.items()
@@ -118,10 +119,10 @@ def _parsed(name: str, value: Any) -> Any:
 
 
 class Cloud:
-    """One account in one region, for all threads."""
+    """One account in one region; safe to use from several threads."""
 
     def __init__(self, given: Settings, cancelled: threading.Event) -> None:
-        """Ask nothing yet: boto3 is imported with the first call."""
+        """Take the settings; the first call imports boto3."""
         self.settings = given
         self.region = given.region
         self.cancelled = cancelled
@@ -133,12 +134,12 @@ class Cloud:
     def call(
         self, service: str, operation: str, parameters: Mapping[str, Any] | None = None, region: str = ""
     ) -> dict[str, Any]:
-        """Return what `service` answers to `operation`, in boto3's spelling (`run_instances`).
+        """Call an `operation` of `service`, in boto3's spelling (`run_instances`), and return the response.
 
-        Parameters that are None, also inside others, are not sent.
+        Parameters that are None are not sent, at any depth.
 
         Raises:
-            Refused: AWS refused it or cannot be asked; the text says why, and no credentials.
+            Refused: AWS refused the call, or it could not be sent. The text gives the reason, without credentials.
         """
         region = region or self.region
         try:
@@ -159,7 +160,7 @@ class Cloud:
         parameters: Mapping[str, Any] | None = None,
         region: str = "",
     ) -> list[Any]:
-        """Return all items that `operation` lists under `key`, from however many answers."""
+        """Return all items that `operation` lists under `key`, from all pages."""
         items: list[Any] = []
         wanted = dict(parameters or {})
         while True:
@@ -171,7 +172,7 @@ class Cloud:
 
     @property
     def account(self) -> str:
-        """The account's number; empty where the settings say not to ask for it."""
+        """The account's number; empty with `skipRequestingAccountId`."""
         if self._account is None:
             self._account = "" if self.settings.skip_account else self._caller()
         return self._account
@@ -182,15 +183,15 @@ class Cloud:
         return {"cn": "aws-cn"}.get(start[0], "aws-us-gov" if start == ["us", "gov"] else "aws")
 
     def arn(self, service: str, resource: str, region: str = "", account: str = "") -> str:
-        """Return the ARN of `resource`, e.g. `vpc/vpc-1`, of `account` (this one, if empty)."""
+        """Return the ARN of `resource`, e.g. `vpc/vpc-1`, in `account` (empty: this one)."""
         region = region or self.region
         return f"arn:{self.partition(region)}:{service}:{region}:{account or self.account}:{resource}"
 
     def validate(self) -> None:
-        """See whether AWS knows the credentials and the region, and whether it is an account that may be used.
+        """Check that AWS accepts the credentials and the region, and that the settings allow the account.
 
         Raises:
-            Failure: it is not; the one error of the whole update.
+            Failure: one of these does not hold. It is the only error of the update.
         """
         if not self.region:
             raise Failure(
@@ -205,11 +206,11 @@ class Cloud:
         if self.settings.allowed and account not in self.settings.allowed:
             allowed = ", ".join(self.settings.allowed)
             raise Failure(
-                f"the AWS credentials are of account {account}; `allowedAccountIds` allows {allowed}"
+                f"the AWS credentials belong to account {account}, but `allowedAccountIds` allows {allowed}"
             )
         if account in self.settings.forbidden:
             raise Failure(
-                f"the AWS credentials are of account {account}, which `forbiddenAccountIds` forbids"
+                f"the AWS credentials belong to account {account}, which `forbiddenAccountIds` forbids"
             )
 
     def _validate_region(self) -> None:
@@ -238,13 +239,13 @@ class Cloud:
             return self._clients[service, region]
 
     def _without_credentials(self, text: str) -> str:
-        """Return `text` without any credential that AWS may have put there: it quotes what it could not verify."""
+        """Return `text` without credentials: AWS quotes those that it cannot verify."""
         with self._lock:
             session = self._session
         try:
             credentials = session and session.get_credentials()
             used = credentials and credentials.get_frozen_credentials()
-        except Exception:  # noqa: BLE001  # it is their own failure that is being told
+        except Exception:  # noqa: BLE001  # the text is about the credentials' own failure
             return text
         for value in used or ():
             if isinstance(value, str) and len(value) > 3:
@@ -252,23 +253,23 @@ class Cloud:
         return text
 
     def until(self, what: str, ready: Callable[[], bool], limit: float) -> None:
-        """Ask `ready` again and again until it says so.
+        """Call `ready` repeatedly until it returns true.
 
         Raises:
-            Failure: it took more than `limit` seconds, or the update is to end; the text names `what`.
+            Failure: it took more than `limit` seconds, or the update was cancelled; the text names `what`.
         """
         end = time.monotonic() + limit
         pause = 0.2
         while not ready():
             if time.monotonic() >= end:
-                raise Failure(f"{what}: not after {limit:.0f} s")
+                raise Failure(f"{what}: not within {limit:.0f} s")
             if self.cancelled.wait(min(pause, max(0.0, end - time.monotonic()))):
-                raise Failure(f"{what}: no longer waited for, since the update was cancelled")
+                raise Failure(f"{what}: the update was cancelled before that")
             pause = min(pause * 1.5, 5.0)
 
 
 def _given(value: Any) -> Any:
-    """Return `value` without what is None in it."""
+    """Return `value` without the entries that are None, at any depth."""
     if isinstance(value, Mapping):
         return {name: _given(item) for name, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
@@ -282,7 +283,7 @@ def _session(given: Settings) -> Any:
     import boto3
     import botocore.session
 
-    # What boto3 warns of is on its way to be an error, or nothing; on stderr the engine would show it to the user.
+    # The engine would show boto3's warnings on stderr to the user. Errors are raised as exceptions anyway.
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     core = botocore.session.Session(profile=given.profile)
@@ -293,7 +294,7 @@ def _session(given: Settings) -> Any:
     providers = core.get_component("credential_provider")
     if given.skip_metadata:
         providers.remove("iam-role")
-    # It would ask on the terminal, behind the engine's back, and wait.
+    # boto3 would prompt on the terminal and wait.
     providers.get_provider("assume-role")._prompter = _no_code
     access, secret, token = given.keys
     return boto3.Session(
@@ -303,7 +304,7 @@ def _session(given: Settings) -> Any:
 
 def _no_code(prompt: str) -> NoReturn:
     raise Failure(
-        "the AWS profile asks for a code of your MFA device, which nobody can be asked for here: get a session first, "
+        "the AWS profile needs a code of your MFA device, which this plugin cannot ask for: get a session first, "
         "with `aws sts get-session-token --serial-number … --token-code …`, and put it into the environment"
     )
 
@@ -319,9 +320,9 @@ def _client(session: Any, given: Settings, service: str, region: str) -> Any:
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
-            # Whether the credentials work, which is asked once at the start, is answered soon or not at all.
+            # STS checks the credentials once at the start; more attempts would only delay its error.
             retries={"total_max_attempts": 2 if service == "sts" else given.tries, "mode": given.retry_mode},
-            max_pool_connections=256,  # as many as `plugins.protocol.server` has threads
+            max_pool_connections=256,  # the number of threads in `plugins.protocol.server`
             user_agent_extra="slipway",
         ),
     )

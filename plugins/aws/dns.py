@@ -7,12 +7,12 @@ from plugins.bridge.schema import Attribute, Schema, State
 
 
 def _same_name(old: object, new: object) -> bool:
-    """Say whether two domain names are the same: case and a last dot do not matter."""
+    """Say whether two domain names are the same, apart from case and a final dot."""
     return str(old or "").rstrip(".").lower() == str(new or "").rstrip(".").lower()
 
 
 def _full_name(work: Work) -> str:
-    """Return the record's name with that of its zone, which the program may leave away."""
+    """Return the record's name with the name of its zone, which the program may leave out."""
     zone = str(work("get_hosted_zone", Id=work.new["zoneId"])["HostedZone"]["Name"]).rstrip(".").lower()
     name = str(work.new["name"] or "").rstrip(".").lower()
     return name if name == zone or name.endswith(f".{zone}") else f"{name}.{zone}".lstrip(".")

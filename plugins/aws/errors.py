@@ -1,9 +1,9 @@
-"""What AWS refuses and why AWS cannot be asked, in one sentence each: as AWS said it, and what to do."""
+"""Errors of AWS and of calls that cannot be sent: one sentence with AWS's own words, and one with the remedy."""
 
 import re
 from typing import Any
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 NAMES = {
     "backup": "AWS Backup",
@@ -13,7 +13,7 @@ NAMES = {
     "ssm": "Systems Manager",
     "sts": "STS",
 }
-"""What the services are called."""
+"""The services' names for messages."""
 
 _NEW_CREDENTIALS = "log in again (`aws sso login`), or renew what AWS_PROFILE or the environment holds"
 _CREDENTIALS = (
@@ -41,21 +41,22 @@ _REMEDIES = {
     ),
     "OptInRequired": "the account has to opt in to this service or image first",
 }
-"""What to do about some of AWS's error codes; most say it themselves."""
+"""Remedies for some of AWS's error codes. The messages of most codes name the remedy themselves."""
 
 
 class Refused(Failure):
-    """A call that AWS refused; `code` is its own word for the reason."""
+    """A call that AWS refused; `code` is AWS's error code."""
 
     def __init__(self, text: str, code: str = "") -> None:
-        """`text` is what the user reads."""
+        """Take the `text` that the user reads."""
         super().__init__(text)
         self.code = code
 
 
 def explained(error: Exception, service: str, operation: str, region: str) -> Refused | None:
-    """Return what to tell of `error`, raised by boto3 for an operation such as `RunInstances`; None if it is not
-    one of boto3's.
+    """Return the error to show for boto3's `error` in an operation such as `RunInstances`.
+
+    Return None if `error` is not one of boto3's.
     """
     from botocore import exceptions
 
@@ -64,7 +65,9 @@ def explained(error: Exception, service: str, operation: str, region: str) -> Re
         return _refused(error.response, name, operation)
     if not isinstance(error, (exceptions.BotoCoreError, exceptions.HTTPClientError)):
         return None
-    return Refused(f"{name} cannot be asked to {operation}: {_unsent(error, region)}", type(error).__name__)
+    return Refused(
+        f"{name} cannot be reached for {operation}: {_unsent(error, region)}", type(error).__name__
+    )
 
 
 def _refused(response: dict[str, Any], name: str, operation: str) -> Refused:
@@ -83,7 +86,7 @@ def _unsent(error: Exception, region: str) -> str:
     from botocore import exceptions
 
     if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
-        return f"there are no AWS credentials ({error}): {_CREDENTIALS}"
+        return f"no AWS credentials were found ({error}): {_CREDENTIALS}"
     if isinstance(
         error,
         (
@@ -91,18 +94,18 @@ def _unsent(error: Exception, region: str) -> str:
             *(exceptions.CredentialRetrievalError, exceptions.RefreshWithMFAUnsupportedError),
         ),
     ):
-        return f"the AWS credentials cannot be had ({error}): {_NEW_CREDENTIALS}"
+        return f"the AWS credentials cannot be obtained ({error}): {_NEW_CREDENTIALS}"
     if isinstance(error, exceptions.ProfileNotFound):
-        return f"{error}: name one of ~/.aws/config in AWS_PROFILE or in the provider's `profile`"
+        return f"{error}: name a profile of ~/.aws/config in AWS_PROFILE or in the provider's `profile`"
     if isinstance(error, exceptions.InvalidRegionError):
-        return f"the region {region!r} cannot be one ({error}): set the provider's `region`"
+        return f"{region!r} is not a valid region ({error}): set the provider's `region`"
     if isinstance(error, exceptions.EndpointConnectionError):
-        return f"nothing answers there ({error}). Is {region!r} a region of AWS, and is the network up?"
+        return f"no server answers ({error}). Is {region!r} a region of AWS, and is the network up?"
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return f"no answer in time ({error}). Is the network up, and is there a proxy on the way?"
     if isinstance(error, exceptions.ParamValidationError):
         # botocore shows the values, and user data may be one.
-        return "the request is not one that AWS knows: " + re.sub(
+        return "the request is not valid: " + re.sub(
             r"value: .*?(?=, (?:type|valid)|$)", "value: …", str(error), flags=re.DOTALL
         )
     return str(error)

@@ -1,4 +1,4 @@
-"""The look-ups: what a program may ask of AWS without making anything."""
+"""The functions, by which a program looks things up in AWS."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list, tags_of
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Failure
 
 
 class Query:
-    """One call of a function: its arguments, and AWS to ask."""
+    """One call of a function: its arguments, and the account to ask."""
 
     def __init__(self, cloud: Cloud, arguments: Properties) -> None:
         self.cloud = cloud
@@ -19,11 +19,11 @@ class Query:
         self.region = str(arguments.get("region") or cloud.region)
 
     def listed(self, operation: str, key: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Return all that an `operation` of EC2 lists under `key`."""
+        """Return all items that an `operation` of EC2 lists under `key`."""
         return self.cloud.pages("ec2", operation, key, parameters, self.region)
 
     def filters(self, **also: Any) -> list[dict[str, Any]] | None:
-        """Return the program's filters as EC2 has them, and one for each of `also` that is not None."""
+        """Return the program's filters in EC2's form, and a filter for each value of `also` that is not None."""
         filters = [
             {"Name": each["name"], "Values": each["values"]} for each in self.given.get("filters") or []
         ]
@@ -41,11 +41,9 @@ def _text(value: object) -> str:
 
 def _only(items: list[dict[str, Any]], what: str) -> dict[str, Any]:
     if not items:
-        raise Failure(f"EC2 has no {what} for which that is true: change the id, the filters or the region")
+        raise Failure(f"EC2 has no {what} that matches: change the id, the filters or the region")
     if len(items) > 1:
-        raise Failure(
-            f"EC2 has {len(items)} {what}s for which that is true, and only one may be: ask more exactly"
-        )
+        raise Failure(f"EC2 has {len(items)} {what}s that match, but only one may match: narrow the filters")
     return items[0]
 
 
@@ -54,7 +52,7 @@ def _tags(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def get_ami(query: Query) -> Properties:
-    """ec2.getAmi: the newest image (or the only one) for which the filters are true."""
+    """ec2.getAmi: the newest image (or the only one) that matches the filters."""
     images = query.listed(
         "describe_images",
         "Images",
@@ -65,12 +63,10 @@ def get_ami(query: Query) -> Properties:
     )
     if not images:
         asked = "; ".join(f"{each['Name']} {' or '.join(each['Values'])}" for each in query.filters() or [])
-        owners = ", ".join(query.given.get("owners") or []) or "anybody"
-        raise Failure(f"EC2 has no image in {query.region} of {owners} with {asked or 'anything'}")
+        owners = ", ".join(query.given.get("owners") or []) or "any owner"
+        raise Failure(f"EC2 has no image in {query.region} of {owners} with {asked or 'any filters'}")
     if len(images) > 1 and not query.given.get("mostRecent"):
-        raise Failure(
-            f"EC2 has {len(images)} images for which that is true: ask more exactly, or for `mostRecent`"
-        )
+        raise Failure(f"EC2 has {len(images)} images that match: narrow the filters, or set `mostRecent`")
     image = max(images, key=lambda each: str(each.get("CreationDate", "")))
     return {
         "architecture": image.get("Architecture"),
@@ -91,7 +87,7 @@ def get_ami(query: Query) -> Properties:
 
 
 def get_zones(query: Query) -> Properties:
-    """getAvailabilityZones: those of the region."""
+    """getAvailabilityZones: the zones of the region."""
     zones = query.cloud.call(
         "ec2",
         "describe_availability_zones",
@@ -120,7 +116,7 @@ def get_zones(query: Query) -> Properties:
 
 
 def get_vpc(query: Query) -> Properties:
-    """ec2.getVpc: the one that has the id, is the default one, or matches the filters."""
+    """ec2.getVpc: the VPC that has the id, is the default VPC, or matches the filters."""
     given = query.given
     vpc = _only(
         query.listed(
@@ -150,7 +146,7 @@ def get_vpc(query: Query) -> Properties:
 
 
 def get_subnets(query: Query) -> Properties:
-    """ec2.getSubnets: the ids of those that match the filters."""
+    """ec2.getSubnets: the ids of the subnets that match the filters."""
     subnets = query.listed("describe_subnets", "Subnets", Filters=query.filters())
     return {
         "id": query.region,
@@ -161,7 +157,7 @@ def get_subnets(query: Query) -> Properties:
 
 
 def get_subnet(query: Query) -> Properties:
-    """ec2.getSubnet: the one that has the id, or matches the filters."""
+    """ec2.getSubnet: the subnet that has the id, or matches the filters."""
     given = query.given
     subnet = _only(
         query.listed(
@@ -195,7 +191,7 @@ def get_subnet(query: Query) -> Properties:
 
 
 def get_instance_type(query: Query) -> Properties:
-    """ec2.getInstanceType: what a type of instance has, as far as Slipway asks."""
+    """ec2.getInstanceType: the properties of an instance type that Slipway uses."""
     name = query.given["instanceType"]
     found = _only(
         query.listed("describe_instance_types", "InstanceTypes", InstanceTypes=[name]), "instance type"
@@ -219,7 +215,7 @@ def get_instance_type(query: Query) -> Properties:
 
 
 def get_offerings(query: Query) -> Properties:
-    """ec2.getInstanceTypeOfferings: which types of instance there are where."""
+    """ec2.getInstanceTypeOfferings: which instance types each location offers."""
     offers = query.listed(
         "describe_instance_type_offerings",
         "InstanceTypeOfferings",
@@ -237,7 +233,7 @@ def get_offerings(query: Query) -> Properties:
 
 
 def get_parameter(query: Query) -> Properties:
-    """ssm.getParameter: one parameter; `insecureValue` shows it where it is no secret one."""
+    """ssm.getParameter: one parameter; `insecureValue` is its value unless it is a SecureString."""
     name = query.given["name"]
     asked = {"Name": name, "WithDecryption": query.given.get("withDecryption") is not False}
     found = query.cloud.call("ssm", "get_parameter", asked, query.region)["Parameter"]
@@ -296,7 +292,7 @@ def _name_servers(query: Query, zone: str) -> list[str]:
 
 
 class Function(NamedTuple):
-    """One function: what answers it, and the arguments that it takes."""
+    """One function: its implementation and its arguments."""
 
     answer: Callable[[Query], Properties]
     arguments: tuple[str, ...]
@@ -328,14 +324,14 @@ FUNCTIONS = {
         get_parameter, ("name", "withDecryption", "region"), ("name",)
     ),
 }
-"""All functions, by their tokens."""
+"""All functions, by token."""
 
 
 def invoke(token: str, arguments: Properties, cloud: Cloud) -> Properties:
-    """Return what a function answers.
+    """Return the result of a function.
 
     Raises:
-        Failure: this stand-in lacks it or an argument of it, AWS refused, or it has nothing like that.
+        Failure: this stand-in does not support the function or an argument, AWS refused, or nothing matches.
     """
     function = FUNCTIONS.get(token)
     given = {
@@ -348,7 +344,7 @@ def invoke(token: str, arguments: Properties, cloud: Cloud) -> Properties:
     lacking = sorted(given.keys() - set(function.arguments))
     if lacking:
         raise Failure(
-            f"Slipway's stand-in for pulumi-aws does not support {', '.join(lacking)} of {token}: leave it away, or "
+            f"Slipway's stand-in for pulumi-aws does not support {', '.join(lacking)} of {token}: leave it out, or "
             "use the official plugin"
         )
     missing = [name for name in function.required if name not in given]

@@ -8,7 +8,7 @@ from plugins.bridge.schema import Attribute, Schema, State
 
 
 def same_json(old: object, new: object) -> bool:
-    """Say whether two texts are the same JSON; what is none is compared as it is."""
+    """Say whether two texts are the same JSON. Texts that are not JSON are compared as text."""
     try:
         return bool(json.loads(str(old)) == json.loads(str(new)))
     except ValueError:

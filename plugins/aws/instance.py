@@ -3,7 +3,6 @@
 import base64
 from typing import Any
 
-from plugins.aws.errors import Refused
 from plugins.aws.kind import (
     ARN,
     REGION,
@@ -17,9 +16,10 @@ from plugins.aws.kind import (
     tags_of,
     without_default_tags,
 )
+from plugins.aws.running import NOT_FOUND, instance_of, state_of, stop, wait_until_running
 from plugins.aws.volume import wait_for_modification
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _METADATA = {
     "httpEndpoint": "HttpEndpoint",
@@ -36,7 +36,6 @@ _ROOT_VOLUME = {
     "volumeSize": "VolumeSize",
     "volumeType": "VolumeType",
 }
-_NOT_FOUND = "InvalidInstanceID.NotFound"
 
 
 def _create(work: Work) -> str:
@@ -67,7 +66,7 @@ def _create(work: Work) -> str:
             "PrivateIpAddress": new["privateIp"],
         }
     else:
-        # Only an interface that is described in full can be told whether to have a public address.
+        # EC2 takes `AssociatePublicIpAddress` only as a part of a whole network interface.
         interface = {
             "DeviceIndex": 0,
             "SubnetId": new["subnetId"],
@@ -87,7 +86,7 @@ def _placement(new: State) -> dict[str, Any] | None:
 
 
 def _user_data(new: State) -> bytes | None:
-    """Return the user data as EC2 is to have them; boto3 does the base64 that the wire needs."""
+    """Return the user data as bytes; boto3 encodes them with base64."""
     if new["userDataBase64"]:
         return base64.b64decode(new["userDataBase64"])
     return str(new["userData"]).encode() if new["userData"] else None
@@ -99,7 +98,7 @@ def _tags(work: Work) -> list[dict[str, Any]] | None:
 
 
 def _root_tags(work: Work, state: State) -> dict[str, str]:
-    """Return the tags of the root volume: its own, and the provider's default ones."""
+    """Return the tags of the root volume: its own, and the provider's default tags."""
     return {**work.cloud.settings.default_tags, **(_root(state).get("tags") or {})}
 
 
@@ -125,42 +124,6 @@ def _metadata_parameters(options: Any) -> dict[str, Any]:
     return {key: given[name] for name, key in _METADATA.items() if given.get(name) not in (None, "", 0)}
 
 
-def instance_of(work: Work, instance_id: str) -> dict[str, Any] | None:
-    """Return what EC2 says of an instance; None if it knows none with this id (any more, or yet)."""
-    try:
-        reservations = work("describe_instances", InstanceIds=[instance_id])["Reservations"]
-    except Refused as refused:
-        if refused.code == _NOT_FOUND:
-            return None
-        raise
-    for reservation in reservations:
-        for instance in reservation["Instances"]:
-            return {**instance, "OwnerId": reservation.get("OwnerId", "")}
-    return None
-
-
-def _state(work: Work, instance_id: str) -> str:
-    return str(((instance_of(work, instance_id) or {}).get("State") or {}).get("Name", ""))
-
-
-def wait_until_running(work: Work, instance_id: str) -> None:
-    """Wait until an instance runs; Failure if it ends instead, with EC2's reason."""
-
-    def running() -> bool:
-        instance = instance_of(work, instance_id) or {}
-        state = (instance.get("State") or {}).get("Name")
-        if state in ("shutting-down", "terminated"):
-            reason = (instance.get("StateReason") or {}).get("Message") or instance.get(
-                "StateTransitionReason"
-            )
-            raise Failure(
-                f"instance {instance_id} did not start, it is {state}: {reason or 'EC2 says no reason'}"
-            )
-        return bool(state == "running")
-
-    work.until(f"instance {instance_id} runs", running)
-
-
 def _settle(work: Work) -> None:
     if work.is_new:
         wait_until_running(work, work.id)
@@ -177,9 +140,9 @@ def _observe(work: Work) -> State | None:
     placement = instance.get("Placement") or {}
     public = work.new.get("associatePublicIpAddress")
     if not isinstance(public, bool):
-        # An Elastic IP that came later is no reason to have another host.
+        # An Elastic IP that was associated later must not replace the instance.
         public = bool(interface.get("Association"))
-    # The same, but moto shows only the interface's.
+    # Both are the same, but moto shows only the interface's groups.
     groups = instance.get("SecurityGroups") or interface.get("Groups") or []
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "")
     return {
@@ -218,7 +181,7 @@ def _attribute(work: Work, name: str) -> Any:
 
 
 def _observe_user_data(work: Work) -> State:
-    """Return the user data in the property in which the program gives them."""
+    """Return the user data in the property that the program uses."""
     if not (work.new.get("userData") or work.new.get("userDataBase64")):
         return {}
     encoded = _attribute(work, "userData") or ""
@@ -291,14 +254,8 @@ def _update(work: Work) -> None:
         _change_while_stopped(work)
 
 
-def stop(work: Work, instance_id: str) -> None:
-    """Stop an instance, and wait until it has stopped."""
-    work("stop_instances", InstanceIds=[instance_id])
-    work.until(f"instance {instance_id} is stopped", lambda: _state(work, instance_id) == "stopped")
-
-
 def _change_while_stopped(work: Work) -> None:
-    """Change what EC2 changes only of a stopped instance, which runs again afterwards, also where EC2 refuses."""
+    """Change what EC2 can change only on a stopped instance. The instance starts again, even if EC2 refuses."""
     stop(work, work.id)
     try:
         if work.has_changed("instanceType"):
@@ -351,7 +308,7 @@ def _update_root(work: Work) -> None:
 
 
 def _delete(work: Work) -> None:
-    if _state(work, work.id) in ("shutting-down", "terminated"):
+    if state_of(work, work.id) in ("shutting-down", "terminated"):
         return
     if work.new.get("forceDestroy"):
         work("modify_instance_attribute", InstanceId=work.id, DisableApiTermination={"Value": False})
@@ -359,11 +316,11 @@ def _delete(work: Work) -> None:
 
 
 def _removed(work: Work) -> None:
-    work.until(f"instance {work.id} is terminated", lambda: _state(work, work.id) in ("terminated", ""))
+    work.until(f"instance {work.id} is terminated", lambda: state_of(work, work.id) in ("terminated", ""))
 
 
 def _schema_for(schema: Schema, news: State) -> Schema:
-    """Return the schema in which other user data replace the instance, if the program wants that."""
+    """Return the schema; changed user data replace the instance if the program sets `userDataReplaceOnChange`."""
     if not news.get("userDataReplaceOnChange"):
         return schema
     replacing = {
@@ -444,7 +401,7 @@ INSTANCE = Kind(
     update=_update,
     delete=_delete,
     removed=_removed,
-    gone=(_NOT_FOUND,),
+    gone=(NOT_FOUND,),
     schema_for=_schema_for,
 )
 

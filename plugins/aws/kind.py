@@ -1,8 +1,8 @@
-"""What a type of resource is: its properties, and what is called to make, see, change and remove one.
+"""A type of resource: its properties, and the functions that create, read, update and delete a resource.
 
-A row of the table is a `Kind`.  Its functions get a `Work`: the one resource that the engine asks for, and AWS to
-ask about it, `work("create_vpc", CidrBlock=…)`.  Everything else, previews, diffs, defaults, names, tags, waiting
-for what AWS does not show yet, errors, is the same for all of them; see `plugin`.
+A row of the table is a `Kind`. Its functions get a `Work`: one operation on one resource, which also calls AWS:
+`work("create_vpc", CidrBlock=…)`. Everything else is the same for all types and is in `plugin`: previews, diffs,
+defaults, names, tags, errors, and waiting for what AWS does not show yet.
 """
 
 import dataclasses
@@ -12,12 +12,11 @@ from typing import Any
 
 from plugins.aws.cloud import Cloud
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.protocol.server import Failure
 
 forced = partial(Attribute, force_new=True)
 """A property whose change replaces the resource."""
 output = partial(Attribute, computed=True, output=True)
-"""A property that AWS alone decides."""
+"""A property that only AWS decides."""
 
 ARN: dict[str, Attribute] = {"arn": output()}
 REGION: dict[str, Attribute] = {"region": forced(computed=True)}
@@ -25,13 +24,13 @@ TAGS: dict[str, Attribute] = {
     "tags": Attribute("map", default={}),
     "tagsAll": Attribute("map", computed=True),
 }
-"""`tags` are the resource's own; `tagsAll` has the provider's default tags too, and is what AWS gets.
+"""`tags` are the resource's own; `tagsAll` also has the provider's default tags, and is sent to AWS.
 
-The program gives `tags` only: as in the official plugin, `check` puts `tagsAll` among the inputs.
+The program gives `tags` only. As in the official plugin, `check` adds `tagsAll` to the inputs.
 """
 
 DEFAULT_SECONDS = 600
-"""How long an operation may take if its schema has no limit of its own."""
+"""The time limit of an operation whose schema has none."""
 
 
 class Work:
@@ -48,7 +47,7 @@ class Work:
         changed: Iterable[str] = (),
         limit: float = DEFAULT_SECONDS,
     ) -> None:
-        """`state` is what is wanted; of a resource that is read or removed, what was known of it."""
+        """Take the desired `state`; for a read or a deletion, the last known state."""
         self.cloud = cloud
         self.kind = kind
         self.new = state
@@ -59,7 +58,7 @@ class Work:
         self.region = str(state.get("region") or cloud.region)
 
     def __call__(self, operation: str, /, **parameters: Any) -> dict[str, Any]:
-        """Call the kind's service; parameters that are None are not sent."""
+        """Call the kind's service. Parameters that are None are not sent."""
         return self.cloud.call(self.kind.service, operation, parameters, self.region)
 
     def one(self, operation: str, key: str, **parameters: Any) -> dict[str, Any] | None:
@@ -68,7 +67,7 @@ class Work:
         return items[0] if items else None
 
     def until(self, what: str, ready: Callable[[], bool]) -> None:
-        """Wait for `what`, as long as this operation may take."""
+        """Wait for `what`, within the time limit of this operation."""
         self.cloud.until(what, ready, self.limit)
 
     def arn(self, resource: str, account: str = "") -> str:
@@ -76,13 +75,13 @@ class Work:
         return self.cloud.arn("ec2", resource, self.region, account)
 
     def tagged(self, what: str, tags: Mapping[str, str] | None = None) -> list[dict[str, Any]] | None:
-        """Return the tags with which EC2 is to make a `what`, e.g. `vpc`: its own, or `tags`."""
+        """Return the tags for a new `what`, e.g. `vpc`, in EC2's form: the resource's own, or `tags`."""
         wanted = self.new.get("tagsAll") if tags is None else tags
         return [{"ResourceType": what, "Tags": tag_list(wanted)}] if wanted else None
 
     @property
     def is_new(self) -> bool:
-        """Say whether it was only just made, or is taken up again because it did not work after that."""
+        """Say whether the resource was just created, or is being completed after an InitFailure."""
         return not self.old or not self.changed
 
     def has_changed(self, *names: str) -> bool:
@@ -91,14 +90,14 @@ class Work:
 
 
 def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """Return `tags` as most of AWS has them."""
+    """Return `tags` in the form of most AWS services."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
 def tags_of(answer: Mapping[str, Any], key: str = "Tags") -> dict[str, Any]:
-    """Return the two properties that show the tags in `answer`, without those that AWS puts there itself.
+    """Return the two properties for the tags in `answer`, without the tags that AWS adds itself.
 
-    Default tags are in both; `plugin` takes them out of the resource's own.
+    Default tags are in both; `plugin` removes them from `tags`.
     """
     tags = {
         tag["Key"]: tag["Value"]
@@ -111,12 +110,12 @@ def tags_of(answer: Mapping[str, Any], key: str = "Tags") -> dict[str, Any]:
 def without_default_tags(
     tags: Mapping[str, str], own: Mapping[str, str], default: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the `tags` of something without the provider's `default` ones, but with those that are its `own` too."""
+    """Return `tags` without the provider's `default` tags, except those that are also among the resource's `own`."""
     return {key: value for key, value in tags.items() if key in own or default.get(key) != value}
 
 
 def retag_ec2(work: Work, added: Mapping[str, str], removed: Sequence[str]) -> None:
-    """Change the tags of something of EC2's."""
+    """Change the tags of an EC2 resource."""
     if removed:
         work("delete_tags", Resources=[work.id], Tags=[{"Key": key} for key in removed])
     if added:
@@ -124,17 +123,11 @@ def retag_ec2(work: Work, added: Mapping[str, str], removed: Sequence[str]) -> N
 
 
 def nothing(work: Work) -> None:
-    """Do nothing: there is nothing to change, or to wait for."""
-
-
-def never(work: Work) -> None:
-    """Refuse to change what cannot be changed in place; the table's mistake."""
-    properties = ", ".join(sorted(work.changed))
-    raise Failure(f"Slipway's stand-in for pulumi-aws cannot change {properties} of {work.kind.pulumi_type}")
+    """Do nothing: the default of `settle`, `update` and `removed`."""
 
 
 def same_schema(schema: Schema, news: State) -> Schema:
-    """Return the schema as it is: most do not depend on the inputs."""
+    """Return the schema: the default of `schema_for`."""
     return schema
 
 
@@ -146,30 +139,30 @@ class Kind:
     """Its type in Pulumi, e.g. `aws:ec2/vpc:Vpc`."""
     schema: Schema
     create: Callable[[Work], str]
-    """Make it with one call, and return its id."""
+    """Create the resource with one call, and return its id."""
     observe: Callable[[Work], State | None]
-    """Return what AWS says of it, by Pulumi's names; None if it is gone."""
+    """Return the properties that AWS shows, by Pulumi's names; None if the resource is gone."""
     delete: Callable[[Work], object]
     service: str = "ec2"
     settle: Callable[[Work], object] = nothing
-    """Do what `create` could not yet, and wait until it works; also after an update, so it can be done again."""
+    """Complete the resource after `create`, and wait until it works. It runs after each update, too."""
     update: Callable[[Work], object] = nothing
-    """Change what `work.changed` names, without the tags."""
+    """Change the properties in `work.changed`, without the tags."""
     removed: Callable[[Work], object] = nothing
-    """Wait until it is gone."""
+    """Wait until the deleted resource is gone."""
     retag: Callable[[Work, Mapping[str, str], Sequence[str]], None] = retag_ec2
     gone: tuple[str, ...] = ()
-    """AWS's codes that say that it is not there."""
+    """AWS's error codes for a resource that does not exist."""
     busy: tuple[str, ...] = ("DependencyViolation",)
-    """Codes with which a removal fails while something else is still going away: it is tried again."""
+    """Error codes of a deletion that is tried again, because a dependent resource is still being removed."""
     early: tuple[str, ...] = ()
-    """Codes with which a creation fails while what it needs is not seen everywhere yet: it is tried again."""
+    """Error codes of a creation that is tried again, because AWS does not show a new dependency everywhere yet."""
     schema_for: Callable[[Schema, State], Schema] = same_schema
-    """What the schema is with these inputs, where one property says what another's change means."""
+    """Return the schema for these inputs, for types in which one property decides what another one's change does."""
 
     @property
     def name(self) -> str:
-        """What a reader calls it, e.g. `Vpc`."""
+        """The short name of the type, e.g. `Vpc`."""
         return self.pulumi_type.rpartition(":")[2]
 
 

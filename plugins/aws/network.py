@@ -26,7 +26,7 @@ _VPC_ATTRIBUTES = {
 def _settle_vpc(work: Work) -> None:
     for name, attribute in _VPC_ATTRIBUTES.items():
         wanted = work.new.get(name)
-        # EC2 makes them as the defaults say, all but the names of hosts.
+        # A new VPC has the default values, except for DNS host names.
         if isinstance(wanted, bool) and (work.changed or wanted != (name == "enableDnsSupport")):
             work("modify_vpc_attribute", VpcId=work.id, **{attribute: {"Value": wanted}})
 
@@ -168,9 +168,7 @@ def _create_subnet(work: Work) -> str:
 
 
 def _settle_subnet(work: Work) -> None:
-    work.until(
-        f"subnet {work.id} becomes available", lambda: (_subnet(work) or {}).get("State") == "available"
-    )
+    work.until(f"subnet {work.id} is available", lambda: (_subnet(work) or {}).get("State") == "available")
     if work.changed or work.new["mapPublicIpOnLaunch"]:
         wanted = {"Value": bool(work.new["mapPublicIpOnLaunch"])}
         work("modify_subnet_attribute", SubnetId=work.id, MapPublicIpOnLaunch=wanted)
@@ -238,7 +236,7 @@ def _table(work: Work) -> dict[str, Any] | None:
 
 
 def _routes(table: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the routes that somebody made, without those that each table has by itself or learns."""
+    """Return the routes that were created, without local and propagated routes."""
     return [
         {name: route.get(key) or "" for name, key in (_DESTINATIONS | _TARGETS).items()}
         for route in table.get("Routes") or []
@@ -253,7 +251,7 @@ def _route_parameters(route: dict[str, str], names: dict[str, str]) -> dict[str,
 
 
 def _set_routes(work: Work) -> None:
-    """Bring the routes to what the program gives; routes are not touched where it gives none at all."""
+    """Make the table's routes those of the program. If the program gives no `routes`, they stay as they are."""
     wanted = work.new.get("routes")
     if not isinstance(wanted, list) or not (wanted or work.has_changed("routes")):
         return
@@ -335,7 +333,7 @@ def _settle_association(work: Work) -> None:
         state = ((_association(work) or {}).get("AssociationState") or {}).get("State", "associated")
         return bool(state == "associated")
 
-    work.until(f"route table association {work.id} is there", ready)
+    work.until(f"AWS shows route table association {work.id}", ready)
 
 
 def _observe_association(work: Work) -> State | None:
@@ -356,7 +354,7 @@ ROUTE_TABLE_ASSOCIATION = Kind(
         attributes={
             **REGION,
             "gatewayId": forced(),
-            # In place, EC2 would give it another id, which the engine does not take; the official plugin does so.
+            # An update in place would change the id, which Pulumi does not allow. The official plugin replaces it, too.
             "routeTableId": forced(required=True),
             "subnetId": forced(),
         },

@@ -1,4 +1,4 @@
-"""The plugin: the provider's own configuration, and what is the same for all types of resource."""
+"""The plugin: the provider's own configuration, and the operations that all types of resource share."""
 
 import time
 from collections.abc import Callable
@@ -21,40 +21,42 @@ from plugins.bridge.state import (
     write,
     write_preview,
 )
-from plugins.protocol.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Configure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    ConfigureRequest,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
     InitFailure,
-    Invoke,
-    Provider,
-    Read,
-    Update,
+    InvokeRequest,
+    InvokeResponse,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.provider import Provider
 
 KINDS: dict[str, Kind] = {
     kind.pulumi_type: kind
     for module in (address, backup, dns, iam, instance, network, security, volume)
     for kind in module.KINDS
 }
-"""The table: every type of resource, by its name in Pulumi."""
+"""The table: every type of resource, by Pulumi's name."""
 
 _SEEN_SECONDS = 60.0
-"""How long AWS may deny what it has just made: its answers come from many places."""
+"""How long AWS may not show a new resource: its answers are only eventually consistent."""
 _EARLY_SECONDS = 120.0
-"""How long what a new resource needs may be unknown where it is made, for the same reason."""
+"""How long AWS may not know a dependency of a new resource, for the same reason."""
 _BUSY_SECONDS = 300.0
-"""How long something else may still hold what is to be removed."""
+"""How long another resource may still use a resource that is being deleted."""
 
 
 class Aws(Provider):
@@ -68,8 +70,8 @@ class Aws(Provider):
         self._cloud: Cloud | None = None
         self._default_tags: dict[str, str] = {}
 
-    def check_config(self, request: Check) -> Checked:
-        """Refuse settings that this plugin lacks, and keep credentials secret."""
+    def check_config(self, request: CheckRequest) -> CheckResponse:
+        """Refuse unsupported settings, and mark credentials secret."""
         checked = {
             name: Secret(value)
             if name in SECRET_SETTINGS and value and not isinstance(value, Secret)
@@ -82,17 +84,17 @@ class Aws(Provider):
             settings(known)
         except Failure as failure:
             failures.append(CheckFailure("", str(failure)))
-        return Checked(checked, failures)
+        return CheckResponse(checked, failures)
 
-    def diff_config(self, request: Diff) -> Difference:
-        """Replace the provider, and so all that is in it, if the region becomes another; nothing else does."""
+    def diff_config(self, request: DiffRequest) -> DiffResponse:
+        """Replace the provider, and so all its resources, if the region changes, and only then."""
         old, new = plain(request.olds.get("region")), plain(request.news.get("region"))
         if old and new and not isinstance(new, Unknown) and old != new:
-            return Difference(True, ["region"], ["region"])
-        return Difference()
+            return DiffResponse(True, ["region"], ["region"])
+        return DiffResponse()
 
-    def configure(self, request: Configure) -> None:
-        """Take the settings, and see once whether AWS knows the credentials; Failure where it does not."""
+    def configure(self, request: ConfigureRequest) -> None:
+        """Take the settings and check the credentials once; Failure if AWS does not accept them."""
         if has_unknown(request.arguments):
             return
         given = settings(request.arguments)
@@ -100,8 +102,8 @@ class Aws(Provider):
         cloud.validate()
         self._cloud, self._default_tags = cloud, dict(given.default_tags)
 
-    def check(self, request: Check) -> Checked:
-        """Validate and complete a resource's inputs: with defaults, a name, and the provider's default tags."""
+    def check(self, request: CheckRequest) -> CheckResponse:
+        """Validate a resource's inputs, and add defaults, a name and the provider's default tags."""
         kind = _kind(request.type)
         checked = inputs.check(request, kind.schema, kind.name)
         if "tagsAll" in kind.schema.attributes and not checked.failures:
@@ -110,52 +112,53 @@ class Aws(Provider):
             checked.inputs["tagsAll"] = {**self._default_tags, **own} if known else UNKNOWN
         return checked
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         """Compare a resource's state with its new inputs."""
         return compare(request, self._schema(request.type, request.news))
 
-    def create(self, request: Create) -> Created:
-        """Make a resource, or foretell it."""
+    def create(self, request: CreateRequest) -> CreateResponse:
+        """Create a resource; in a preview, predict its state."""
         kind, schema = _kind(request.type), self._schema(request.type, request.properties)
-        planned = self._foretold(plan(without_defaults(request.properties), schema.attributes))
+        planned = self._with_region(plan(without_defaults(request.properties), schema.attributes))
         if request.preview:
-            return Created("", write_preview(planned, schema, timeout=request.timeout))
+            return CreateResponse("", write_preview(planned, schema, timeout=request.timeout))
         work = self._work(kind, _known(planned), "create", timeout=request.timeout)
-        work.id = self._patiently(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
+        work.id = self._retry(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
         try:
             kind.settle(work)
             observed = self._seen(work)
         except Failure as failure:
-            # It exists, so it has to be in the state: the next update goes on with it, a destroy removes it.
+            # The resource exists, so it must be in the state: the next update completes it, or a destroy removes it.
             state = settle(planned, {}, schema.attributes)
             raise InitFailure(work.id, write(work.id, state, schema), [str(failure)]) from failure
         state = settle(planned, observed, schema.attributes)
-        return Created(work.id, write(work.id, state, schema, timeout=request.timeout))
+        return CreateResponse(work.id, write(work.id, state, schema, timeout=request.timeout))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         """Look a resource up."""
         kind, schema = _kind(request.type), self._schema(request.type, request.inputs)
         before = from_pulumi(request.properties, schema.attributes)
         if not request.inputs:
             raise Failure(
-                f"Slipway's stand-in for pulumi-aws cannot import {request.type} (nor look up one that it has not "
-                "made): use the official plugin"
+                f"Slipway's stand-in for pulumi-aws cannot import {request.type} (or look up one that it did not "
+                "create): use the official plugin"
             )
         observed = self._observed(self._work(kind, before, "read", request.id, timeout=request.timeout))
         if observed is None:
-            return Found("", {}, {})
+            return ReadResponse("", {}, {})
         state = refresh(before, observed, schema.attributes)
         shown = to_pulumi(state, schema.attributes)
         now = inputs.refreshed(request.inputs, shown, schema.attributes)
-        return Found(request.id, write(request.id, state, schema, timeout=request.timeout), now)
+        return ReadResponse(request.id, write(request.id, state, schema, timeout=request.timeout), now)
 
-    def update(self, request: Update) -> Properties:
-        """Change a resource in place, or foretell it."""
+    def update(self, request: UpdateRequest) -> UpdateResponse:
+        """Change a resource in place; in a preview, predict its state."""
         kind, schema = _kind(request.type), self._schema(request.type, request.news)
-        changed = set(property_changes(Diff(*request[:8]), schema.attributes))
-        state = self._foretold(updated(request, schema, changed))
+        changed = set(property_changes(DiffRequest(*request[:8]), schema.attributes))
+        state = self._with_region(updated(request, schema, changed))
         if request.preview:
-            return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
+            predicted = write_preview(state, schema, timeout=request.timeout)
+            return UpdateResponse({**predicted, "id": request.id})
         before = from_pulumi(request.olds, schema.attributes)
         work = self._work(
             kind, _known(state), "update", request.id, old=before, changed=changed, timeout=request.timeout
@@ -171,28 +174,28 @@ class Aws(Provider):
             raise InitFailure(
                 request.id, write(request.id, _known(state), schema), [str(failure)]
             ) from failure
-        # What was not changed is looked at as well: what AWS does with one property may show in another.
+        # Read unchanged properties as well: a change of one property may change another.
         after = settle({**state, **refresh(state, observed, schema.attributes)}, observed, schema.attributes)
-        return write(request.id, after, schema, timeout=request.timeout)
+        return UpdateResponse(write(request.id, after, schema, timeout=request.timeout))
 
-    def delete(self, request: Delete) -> None:
-        """Remove a resource; one that is gone already is no failure."""
+    def delete(self, request: DeleteRequest) -> None:
+        """Delete a resource. It is no failure if it is already gone."""
         kind = _kind(request.type)
         state = from_pulumi(request.properties, kind.schema.attributes)
         work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
         try:
             seconds = request.timeout or _BUSY_SECONDS
-            self._patiently(lambda: kind.delete(work), kind.busy, seconds, request.urn)
+            self._retry(lambda: kind.delete(work), kind.busy, seconds, request.urn)
             kind.removed(work)
         except Refused as refused:
             if not _matches(refused, kind.gone):
                 raise
 
-    def invoke(self, request: Invoke) -> Checked:
+    def invoke(self, request: InvokeRequest) -> InvokeResponse:
         """Call a function."""
         from plugins.aws.functions import invoke
 
-        return Checked(invoke(request.token, plain(request.arguments), self._connected()))
+        return InvokeResponse(invoke(request.token, plain(request.arguments), self._connected()))
 
     def _connected(self) -> Cloud:
         if self._cloud is None:
@@ -203,8 +206,8 @@ class Aws(Provider):
         kind = _kind(token)
         return kind.schema_for(kind.schema, news)
 
-    def _foretold(self, state: State) -> State:
-        """Return `state` with what is known of it without asking AWS."""
+    def _with_region(self, state: State) -> State:
+        """Return `state` with the provider's region, if the program does not give one."""
         known: State = {}
         if isinstance(state.get("region"), Unknown) and self._cloud:
             known["region"] = self._cloud.region
@@ -226,7 +229,7 @@ class Aws(Provider):
         return Work(cloud, kind, state, resource_id=resource_id, old=old, changed=changed or (), limit=limit)
 
     def _observed(self, work: Work) -> State | None:
-        """Return what AWS says of a resource now; None if it is gone."""
+        """Return the current properties of a resource; None if it is gone."""
         try:
             observed = work.kind.observe(work)
         except Refused as refused:
@@ -243,7 +246,7 @@ class Aws(Provider):
         return observed
 
     def _seen(self, work: Work) -> State:
-        """Return what AWS says of a resource that exists, once it says so."""
+        """Wait until AWS shows a resource that exists, and return its properties."""
         seen: list[State] = []
 
         def look() -> bool:
@@ -255,10 +258,10 @@ class Aws(Provider):
         work.cloud.until(f"AWS shows {work.kind.name} {work.id}", look, _SEEN_SECONDS)
         return seen[0]
 
-    def _patiently(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float, urn: str) -> Any:
-        """Return what `act` does, tried again while AWS refuses it for one of the `passing` reasons.
+    def _retry(self, act: Callable[[], Any], passing: tuple[str, ...], seconds: float, urn: str) -> Any:
+        """Return the result of `act`, repeated while AWS refuses it for one of the `passing` reasons.
 
-        The user sees the reason beside the resource `urn`, for it may be one that does not pass.
+        The user sees the reason beside the resource `urn`, since it may turn out to be permanent.
         """
         end = time.monotonic() + seconds
         pause = 0.5
@@ -277,14 +280,14 @@ class Aws(Provider):
 def _kind(token: str) -> Kind:
     if token not in KINDS:
         raise Failure(
-            f"Slipway's stand-in for pulumi-aws does not have the resource type {token}: leave it away, or use the "
+            f"Slipway's stand-in for pulumi-aws does not have the resource type {token}: leave it out, or use the "
             "official plugin"
         )
     return KINDS[token]
 
 
 def _known(state: State) -> State:
-    """Return `state` with None for what is not known yet."""
+    """Return `state` with None for each unknown value."""
     return {
         name: None if isinstance(value, Unknown) else _without_unknown(value) for name, value in state.items()
     }

@@ -1,4 +1,4 @@
-"""Who may reach what: ec2.SecurityGroup, the rules vpc.SecurityGroupIngressRule and EgressRule, and ec2.KeyPair."""
+"""Security groups, their rules and key pairs: ec2.SecurityGroup, vpc.SecurityGroup{Ingress,Egress}Rule, ec2.KeyPair."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
 from plugins.bridge.schema import Attribute, Attributes, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _RULES: Attributes = {
     "cidrBlocks": Attribute("list"),
@@ -33,7 +33,7 @@ def _create_group(work: Work) -> str:
     try:
         _revoke_default(work)
     except Failure:
-        # One that lets everything out is not to be left behind, as if it were done.
+        # Do not leave a group that allows all outgoing traffic.
         work("delete_security_group", GroupId=work.id)
         raise
     return work.id
@@ -44,8 +44,8 @@ def _group(work: Work) -> dict[str, Any] | None:
 
 
 def _revoke_default(work: Work) -> None:
-    """Take back the rule that EC2 gives each new group, all traffic to anywhere, as the official plugin does."""
-    work.until(f"security group {work.id} is there", lambda: _group_or_none(work) is not None)
+    """Revoke the rule that EC2 gives each new group (all outgoing traffic), as the official plugin does."""
+    work.until(f"AWS shows security group {work.id}", lambda: _group_or_none(work) is not None)
     every = (_group_or_none(work) or {}).get("IpPermissionsEgress")
     if every:
         work("revoke_security_group_egress", GroupId=work.id, IpPermissions=every)
@@ -74,7 +74,7 @@ def _observe_group(work: Work) -> State | None:
 
 
 def _permissions(group: str, permissions: list[dict[str, Any]] | None) -> list[State]:
-    """Return the rules of a group, those with the same protocol, ports and description as one."""
+    """Return the rules of a group; rules with the same protocol, ports and description become one."""
     rules: dict[tuple[Any, ...], State] = {}
     for permission in permissions or []:
         ports = permission.get("FromPort") or 0, permission.get("ToPort") or 0
@@ -126,7 +126,7 @@ SECURITY_GROUP = Kind(
         attributes={
             **(ARN | REGION | TAGS),
             "description": forced(default="Managed by Pulumi"),
-            # Rules are resources of their own; those that are given here are refused, those that exist are shown.
+            # Rules are resources of their own. Inline rules are refused as inputs, but the state shows existing rules.
             "egress": output("set", _RULES),
             "ingress": output("set", _RULES),
             "name": forced(computed=True),
@@ -187,7 +187,7 @@ def _observe_rule(work: Work) -> State | None:
         "cidrIpv4": rule.get("CidrIpv4") or None,
         "cidrIpv6": rule.get("CidrIpv6") or None,
         "description": rule.get("Description") or None,
-        # EC2 says -1 for all ports of all protocols, where the program says nothing.
+        # For all protocols EC2 reports the port -1, and the program gives none.
         "fromPort": None if anything and work.new.get("fromPort") is None else rule.get("FromPort"),
         "ipProtocol": rule["IpProtocol"],
         "prefixListId": rule.get("PrefixListId") or None,
@@ -278,7 +278,7 @@ def _observe_key(work: Work) -> State | None:
 
 
 def _retag_key(work: Work, added: Mapping[str, str], removed: Any) -> None:
-    """Change the tags of a key pair, which has another id for them than its name."""
+    """Change the tags of a key pair. They belong to its `keyPairId`, not to its name, which is the resource's id."""
     pair = work.old.get("keyPairId")
     if removed:
         work("delete_tags", Resources=[pair], Tags=[{"Key": key} for key in removed])
@@ -287,7 +287,7 @@ def _retag_key(work: Work, added: Mapping[str, str], removed: Any) -> None:
 
 
 def _same_key(old: object, new: object) -> bool:
-    """Say whether two public keys are the same one, whatever spaces are around them."""
+    """Say whether two public keys are the same, apart from blanks around them."""
     return str(old or "").strip() == str(new or "").strip()
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from plugins.aws.errors import Refused
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
+from plugins.aws.running import instance_of, stop, wait_until_running
 from plugins.bridge.schema import Attribute, Schema, State
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 
 def _create(work: Work) -> str:
@@ -44,7 +45,7 @@ def _settle(work: Work) -> None:
         state = (_volume(work, work.id) or {}).get("State")
         if state == "error":
             raise Failure(
-                f"volume {work.id} could not be made: EC2 calls its state `error`. May its key be used?"
+                f"volume {work.id} could not be created: its state is `error`. Is its KMS key accessible?"
             )
         return state in ("available", "in-use")
 
@@ -89,7 +90,7 @@ def _update(work: Work) -> None:
 
 
 def wait_for_modification(work: Work, volume_id: str) -> None:
-    """Wait until the new size and type of a volume can be used, which is before EC2 has moved all its blocks."""
+    """Wait until the new size and type of a volume can be used; EC2 goes on optimizing the volume after that."""
 
     def done() -> bool:
         try:
@@ -101,7 +102,7 @@ def wait_for_modification(work: Work, volume_id: str) -> None:
         latest: dict[str, Any] = max(found, key=lambda each: str(each.get("StartTime", "")), default={})
         if latest.get("ModificationState") == "failed":
             raise Failure(
-                f"volume {volume_id} could not be changed: {latest.get('StatusMessage') or 'EC2 says no reason'}"
+                f"volume {volume_id} could not be changed: {latest.get('StatusMessage') or 'EC2 gives no reason'}"
             )
         return latest.get("ModificationState") in ("optimizing", "completed", None)
 
@@ -145,31 +146,27 @@ VOLUME = Kind(
     delete=_delete,
     removed=_removed,
     gone=("InvalidVolume.NotFound",),
-    # It is just being detached.
+    # The volume is still being detached.
     busy=("VolumeInUse",),
 )
 
 
 def _attach(work: Work) -> str:
-    from plugins.aws.instance import wait_until_running
-
     device, instance, volume = work.new["deviceName"], work.new["instanceId"], work.new["volumeId"]
     now = _attachment(work)
     if now is None:
         wait_until_running(work, instance)
         work.until(f"volume {volume} is free", lambda: not _being_detached(work, volume))
         work("attach_volume", Device=device, InstanceId=instance, VolumeId=volume)
-    # As Terraform makes it, from the three names.
+    # Terraform's id, made from the three names.
     return f"vai-{zlib.crc32(f'{device}-{instance}-{volume}-'.encode())}"
 
 
 def _being_detached(work: Work, volume: str) -> bool:
-    """Say whether an instance is just giving up a volume, or ending and so giving it up.
+    """Say whether an instance is detaching a volume, or shutting down, which detaches it.
 
-    Of one that keeps it EC2 itself says so, with the next call.
+    If an instance keeps the volume, EC2 refuses the next call.
     """
-    from plugins.aws.instance import instance_of
-
     for attachment in (_volume(work, volume) or {}).get("Attachments") or []:
         instance = instance_of(work, attachment["InstanceId"]) or {}
         state = (instance.get("State") or {}).get("Name")
@@ -211,8 +208,6 @@ def _detach(work: Work) -> None:
         return
     instance, volume = work.new["instanceId"], work.new["volumeId"]
     if work.new.get("stopInstanceBeforeDetaching"):
-        from plugins.aws.instance import stop
-
         stop(work, instance)
     if attachment.get("State") != "detaching":
         work(

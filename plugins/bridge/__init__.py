@@ -1,5 +1,5 @@
-"""What Pulumi's bridge does with any of Terraform's providers: pulumi-docker and pulumi-aws are both made with it.
+"""What Pulumi's bridge to Terraform's providers does. The official pulumi-docker and pulumi-aws are built on it.
 
-`schema` is the language in which a resource's properties are described; from such a table `inputs` checks and
-completes, `state` plans and writes down, and `differences` says what a change means.
+`schema` describes a resource's properties in a table. With this table `inputs` checks and completes inputs, `state`
+plans and writes the state, and `differences` finds changes and replacements.
 """

@@ -1,29 +1,29 @@
-"""What a change of inputs does to a resource: which properties differ, and whether it has to be replaced."""
+"""What a change of inputs does to a resource: which properties differ, and whether the resource is replaced."""
 
 import re
 from typing import Any, cast
 
 from plugins.bridge.schema import Attribute, Attributes, Schema, is_empty, without_defaults
+from plugins.protocol.messages import Change, DiffRequest, DiffResponse, PropertyDiff
 from plugins.protocol.properties import Properties, Unknown, has_unknown
-from plugins.protocol.server import Change, Diff, Difference, PropertyChange
 
 Changes = dict[str, Change]
 """The changes, by property path."""
 
 
-def compare(request: Diff, schema: Schema) -> Difference:
+def compare(request: DiffRequest, schema: Schema) -> DiffResponse:
     """Compare a resource's state with its new inputs."""
-    detailed: dict[str, PropertyChange] = {}
+    detailed: dict[str, PropertyDiff] = {}
     diffs: list[str] = []
     replaces: list[str] = []
     for name, changes in property_changes(request, schema.attributes).items():
         diffs.append(name)
         for path, kind in changes.items():
             forced = _forces(path, schema.attributes)
-            detailed[path] = PropertyChange(cast("Change", f"{kind}_REPLACE") if forced else kind)
+            detailed[path] = PropertyDiff(cast("Change", f"{kind}_REPLACE") if forced else kind)
             replaces += [name] * forced
     replacing = sorted(name for name, attribute in schema.attributes.items() if attribute.force_new)
-    return Difference(
+    return DiffResponse(
         changes=bool(diffs),
         diffs=diffs,
         replaces=replaces,
@@ -35,12 +35,12 @@ def compare(request: Diff, schema: Schema) -> Difference:
 
 
 def _keeps_its_name(news: Properties, schema: Schema) -> bool:
-    """Say whether an old resource would stand in the way of a new one by the name that the program gave both."""
+    """Say whether the program gives the old and the new resource the same name, so that both cannot exist at once."""
     return bool(schema.autonamed) and schema.autonamed not in news.get("__defaults", ())
 
 
 def _forces(path: str, attributes: Attributes) -> bool:
-    """Say whether the change of what is at `path` replaces the resource: of an object, what is inside counts too."""
+    """Say whether a change at `path` replaces the resource. For an object, its fields count too."""
     fields: Attributes | None = attributes
     attribute: Attribute | None = None
     for part in re.findall(r"[A-Za-z_]\w*", path):
@@ -53,8 +53,8 @@ def _forces(path: str, attributes: Attributes) -> bool:
     return attribute is not None and any(field.force_new for field in (attribute.fields or {}).values())
 
 
-def property_changes(request: Diff, attributes: Attributes) -> dict[str, Changes]:
-    """Return what differs between the state and the new inputs, by property, in alphabetical order."""
+def property_changes(request: DiffRequest, attributes: Attributes) -> dict[str, Changes]:
+    """Return the changes between the state and the new inputs, by property, in alphabetical order."""
     ignored = {re.split(r"[.\[]", path)[0] for path in request.ignore_changes}
     news = without_defaults(request.news)
     result = {}
@@ -79,7 +79,7 @@ def _same(old: Any, new: Any, attribute: Attribute) -> bool:
 
 
 def _with_computed(old: Any, new: Any, attribute: Attribute) -> Any:
-    """Return `new` with what the program leaves to the provider inside an object, as it is in `old`."""
+    """Return `new` with those fields of an object from `old` that the provider decides and the program does not set."""
     fields = attribute.fields
     if fields is None or not attribute.single or not isinstance(old, dict) or not isinstance(new, dict):
         return new
@@ -90,7 +90,7 @@ def _with_computed(old: Any, new: Any, attribute: Attribute) -> Any:
 
 
 def _canonical(value: Any, attribute: Attribute) -> Any:
-    """Return `value` in a form that is equal for all that Terraform takes for equal."""
+    """Return `value` in a form in which values are equal if Terraform treats them as equal."""
     if value is None or is_empty(value):
         return attribute.zero if not attribute.single else None
     if attribute.single:
@@ -161,7 +161,7 @@ def _list_changes(path: str, old: list[Any], new: list[Any], attribute: Attribut
 
 
 def _set_changes(path: str, old: list[Any], new: list[Any], attribute: Attribute) -> Changes:
-    """Return the items that are only in one of two sets, each by its index there."""
+    """Return the items that only one of two sets has, by their index in that set."""
     single = attribute._replace(shape="list")
     removed = {i: item for i, item in enumerate(old) if not any(_same([item], [one], single) for one in new)}
     added = {i: item for i, item in enumerate(new) if not any(_same([one], [item], single) for one in old)}

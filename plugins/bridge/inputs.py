@@ -1,20 +1,20 @@
-"""A resource's inputs: completed with defaults and a name, and told from the state after a refresh."""
+"""A resource's inputs: completed with defaults and a name, and derived from the state after a refresh."""
 
 from typing import Any
 
 from plugins.bridge.naming import autoname
 from plugins.bridge.schema import Attribute, Attributes, Schema, input_fields, items_of, without_defaults
 from plugins.protocol.inputs import validate
+from plugins.protocol.messages import CheckFailure, CheckRequest, CheckResponse
 from plugins.protocol.properties import Properties, Unknown
-from plugins.protocol.server import Check, Checked, CheckFailure
 
 _DEFAULTS = "__defaults"
 
 
-def check(request: Check, schema: Schema, resource: str) -> Checked:
-    """Validate and complete the inputs of a `resource`, and note in `__defaults` what the program did not give.
+def check(request: CheckRequest, schema: Schema, resource: str) -> CheckResponse:
+    """Validate and complete the inputs of a `resource`. `__defaults` lists the inputs that the program did not give.
 
-    For what is in `ignore_changes`, Pulumi passes the completed inputs of the last update, `__defaults` included.
+    For properties in `ignore_changes`, Pulumi passes the completed inputs of the last update, `__defaults` included.
     """
     news: Properties = without_defaults(request.news)
     generated = False
@@ -27,14 +27,14 @@ def check(request: Check, schema: Schema, resource: str) -> Checked:
             failures.append(CheckFailure(named, str(error)))
     failures += validate(request._replace(news=news), input_fields(schema.attributes), resource)
     if failures:
-        return Checked({}, failures)
+        return CheckResponse({}, failures)
     completed = _complete(news, request.olds, schema.attributes)
     if generated:
         completed[_DEFAULTS] = sorted([*completed[_DEFAULTS], named])
-    return Checked(completed)
+    return CheckResponse(completed)
 
 
-def _generated_name(request: Check, schema: Schema) -> str:
+def _generated_name(request: CheckRequest, schema: Schema) -> str:
     named = schema.autonamed
     if named in request.olds.get(_DEFAULTS, ()):
         return str(request.olds[named])
@@ -74,7 +74,7 @@ def _complete_value(value: Any, old: Any, attribute: Attribute) -> Any:
 
 
 def refreshed(inputs: Properties, state: Properties, attributes: Attributes) -> Properties:
-    """Return `inputs` as they would have to be now, to give what `state` (in Pulumi's form) says."""
+    """Return the `inputs` that would lead to the current `state`, which is in Pulumi's form."""
     result: Properties = {}
     kept_defaults = []
     for name, value in inputs.items():
@@ -96,7 +96,7 @@ def _refreshed_value(value: Any, now: Any, attribute: Attribute) -> Any:
     remaining = list(items_of(now, attribute) or [])
     result = []
     for item in value:
-        # What the program gave for an item tells it from the others, in whatever order they are now.
+        # The order may have changed: an item is the one that has all the values that the program gave.
         match = next((one for one in remaining if _gives(item, one)), None)
         if match is not None:
             remaining.remove(match)
@@ -109,7 +109,7 @@ def _gives(item: Properties, now: Properties) -> bool:
 
 
 def configured(state: Properties, attributes: Attributes) -> Properties:
-    """Return the inputs that a program needs to get `state`: for an import, where there are none yet."""
+    """Return the inputs that a program needs to get `state`, for an import, which has no inputs."""
     return {
         name: [configured(item, attribute.fields) for item in state[name]]
         if attribute.fields is not None and not attribute.single

@@ -1,7 +1,7 @@
-"""Names for resources to which the program gives none: `NAME-` and seven hexadecimal digits.
+"""Names for resources that the program does not name: `NAME-` and seven hexadecimal digits.
 
-The digits follow from the seed that the engine sends, so that a plan's names are the update's.  The generator is
-that of Pulumi's SDK: Go's `math/rand/v2` ChaCha8, keyed with the seed's SHA-256.
+The digits are drawn from the seed that the engine sends, so that the preview and the update of a plan get the same
+names. The generator is that of Pulumi's SDK: Go's `math/rand/v2` ChaCha8, keyed with the seed's SHA-256.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ _QUARTER_ROUNDS = (
 
 
 def autoname(name: str, seed: bytes, limit: int = 0) -> str:
-    """Return `name` with a suffix drawn from `seed`; without a seed, from chance.
+    """Return `name` with a suffix drawn from `seed`, or at random if the seed is empty.
 
-    A `limit` is the most characters that the result may have: `name` is cut to fit.
+    The result has at most `limit` characters (0: any number); `name` is cut to fit.
     """
     if limit:
         name = name[: limit - SUFFIX_DIGITS - 1]

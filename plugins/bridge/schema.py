@@ -1,8 +1,7 @@
-"""The language in which a resource's properties are described, after Terraform's own.
+"""The terms in which a resource's properties are described; they are Terraform's.
 
-Terraform's words matter, since a stack's state has to fit the official plugin: whether a property is a set or a
-list decides its order, whether it is *computed* decides what a preview knows, and *force-new* properties replace
-the resource.
+A stack's state must fit the official plugin, so these terms must be Terraform's: a set has another order than a list, a
+preview does not know *computed* properties, and a change of a *force-new* property replaces the resource.
 """
 
 import re
@@ -29,29 +28,29 @@ class Attribute(NamedTuple):
 
     shape: Shape = "string"
     fields: "Mapping[str, Attribute] | None" = None
-    """What each item of a list or set holds; None where the items are strings."""
+    """The fields of each item of a list or set; None if the items are strings."""
     single: bool = False
-    """A list or set of one item at most, which Pulumi shows as that item."""
+    """Whether a list or set has one item at most; Pulumi shows the item itself."""
     required: bool = False
     computed: bool = False
-    """The engine decides it where the program does not."""
+    """Whether the engine decides the value if the program does not."""
     output: bool = False
-    """The engine alone decides it: no input."""
+    """Whether only the engine decides the value; it is no input."""
     force_new: bool = False
-    """Its change replaces the resource; of a property inside an object, the change of that one alone."""
+    """Whether a change replaces the resource. In an object, only this field's change counts."""
     default: Any = None
     terraform_name: str = ""
-    """Its name in Terraform, where that is not just the snake case of ours."""
+    """The name in Terraform, if it is not the name here in snake case."""
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     supported: bool = True
-    """Whether this stand-in takes it; one that it does not take is refused, but is still part of the state."""
+    """Whether this stand-in supports it. An unsupported property is refused as an input, but is part of the state."""
     same: Callable[[Any, Any], bool] | None = None
-    """Whether an old and a new value mean the same, where comparing them would not tell."""
+    """Says whether an old and a new value mean the same, if `==` does not."""
 
     @property
     def is_block(self) -> bool:
-        """Say whether it is a block in Terraform: empty, rather than null, where nothing is given."""
+        """Say whether it is a block in Terraform, which is empty, rather than null, if the program does not give it."""
         return self.fields is not None and not self.computed
 
     @property
@@ -61,12 +60,12 @@ class Attribute(NamedTuple):
 
     @property
     def zero(self) -> Any:
-        """The value that Terraform does not tell from an absent one."""
+        """The value that Terraform treats like an absent one."""
         return {"string": "", "integer": 0, "boolean": False, "map": {}}.get(self.shape, [])
 
     @property
     def given_default(self) -> Any:
-        """The default that shows among the inputs; one that equals the zero value does not."""
+        """The default that appears among the inputs: None if it equals the zero value."""
         return None if self.default == self.zero else self.default
 
 
@@ -79,24 +78,24 @@ class Schema(NamedTuple):
     attributes: Attributes
     """Without `id`, which every resource has."""
     version: str = ""
-    """Version of its state; empty for 0, which is not written down."""
+    """The version of its state; empty for 0, which is not written."""
     timeouts: Mapping[str, int] | None = None
-    """The time limits of its operations, seconds by `create`, `update` and so on, if its state carries them."""
+    """The time limits of its operations in seconds, by `create`, `update` and so on, if its state has them."""
     autonamed: str = ""
-    """The property in which it gets a name of its own where the program gives none; empty for none."""
+    """The property that gets a generated name if the program gives none; empty if no property does."""
     name_limit: int = 0
-    """How long such a name may be; 0 for any length."""
+    """The most characters of such a name; 0 for any number."""
     delete_before_replace: bool = False
-    """Whether an old one always goes before the new one comes, if the program does not say otherwise."""
+    """Whether a replacement always deletes the old resource first, unless the program says otherwise."""
 
 
 def terraform_name(name: str, attribute: Attribute) -> str:
-    """Return what Terraform calls the property that Pulumi calls `name`."""
+    """Return Terraform's name of the property that Pulumi calls `name`."""
     return attribute.terraform_name or re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def input_fields(attributes: Attributes) -> dict[str, Field]:
-    """Return what `plugins.protocol.inputs.validate` needs, to check the inputs that this stand-in supports."""
+    """Return the supported inputs in the form for `plugins.protocol.inputs.validate`."""
     return {
         name: _field(attribute)
         for name, attribute in attributes.items()
@@ -122,23 +121,23 @@ def _field(attribute: Attribute) -> Field:
 
 
 def items_of(value: Any, attribute: Attribute) -> list[Any] | None:
-    """Return a list or set as Terraform has it, from Pulumi's form, where a `single` one is its item alone."""
+    """Return a list or set in Terraform's form, from Pulumi's, in which a `single` one is its item."""
     if value is None:
         return [] if attribute.is_block else None
     return [value] if attribute.single else list(value)
 
 
 def without_defaults(value: Any) -> Any:
-    """Return inputs without their lists of defaults."""
+    """Return inputs without `__defaults`, at any depth."""
     if isinstance(value, dict):
         return {name: without_defaults(item) for name, item in value.items() if name != "__defaults"}
     return [without_defaults(item) for item in value] if isinstance(value, list) else value
 
 
 def is_empty(value: Any) -> bool:
-    """Say whether nothing is there: null, or a collection without items."""
+    """Say whether `value` is null or an empty collection."""
     return value is None or value in ([], {})
 
 
 State = Properties
-"""A resource's state by Pulumi's names, but with Terraform's values: a `single` list is still a list."""
+"""A resource's state by Pulumi's names, but with Terraform's values: a `single` list is a list."""

@@ -1,7 +1,7 @@
-"""A resource's state: planned from its inputs, settled with what the engine reports, and written down.
+"""A resource's state: planned from its inputs, completed with what the engine reports, and written.
 
-What is written down is Pulumi's form plus three things that the official plugin keeps there: `__meta` (version
-and time limits), and `__pulumi_raw_state_delta`, from which it restores Terraform's own form.
+The written form is Pulumi's, with two additions of the official plugin: `__meta` (version and time limits), and
+`__pulumi_raw_state_delta`, from which it restores Terraform's form.
 """
 
 import json
@@ -18,17 +18,17 @@ from plugins.bridge.schema import (
     terraform_name,
     without_defaults,
 )
+from plugins.protocol.messages import UpdateRequest
 from plugins.protocol.properties import UNKNOWN, Properties, Unknown, has_unknown
-from plugins.protocol.server import Update
 
 _TIMEOUTS = "e2bfb730-ecaa-11e6-8f88-34363bc7c4c0"
 """The key under which Terraform's SDK keeps a resource's time limits."""
 SDK_TIMEOUTS = dict.fromkeys(("create", "delete", "update"), 20 * 60)
-"""Seconds: the limits of Terraform's SDK, where a resource has none of its own."""
+"""Seconds: the limits of Terraform's SDK for a resource that has none of its own."""
 
 
 def plan(inputs: Properties, attributes: Attributes) -> State:
-    """Return the state that `inputs` lead to, as far as it is known before the engine is asked."""
+    """Return the state that `inputs` lead to, as far as it is known before a request to the engine."""
     return {name: _planned(inputs.get(name), attribute) for name, attribute in attributes.items()}
 
 
@@ -50,7 +50,7 @@ def _planned(value: Any, attribute: Attribute) -> Any:
 
 
 def plan_item(item: Properties, fields: Attributes) -> State:
-    """Return an item of a list or set as planned: text and lists that are not given are empty, not null."""
+    """Return an item of a list or set as planned. Text and lists that the program does not give are empty, not null."""
     result: State = {}
     for name, attribute in fields.items():
         value = _planned(item.get(name), attribute)
@@ -61,7 +61,7 @@ def plan_item(item: Properties, fields: Attributes) -> State:
 
 
 def ordered(items: list[Any], attribute: Attribute) -> list[Any]:
-    """Return `items` in the order of a Terraform set, which sorts them by value; a list stays as it is."""
+    """Return `items` in the order of a Terraform set, which is sorted by value. A list keeps its order."""
     if attribute.shape != "set" or has_unknown(items):
         return items
     if attribute.fields is None:
@@ -75,9 +75,9 @@ def _sort_key(item: State, fields: Attributes) -> list[str]:
 
 
 def settle(planned: State, observed: Mapping[str, Any], attributes: Attributes) -> State:
-    """Return the state after a creation: the plan, with what the engine says where it knows better.
+    """Return the state after a creation: the plan, updated with what the engine reports.
 
-    An empty collection that nobody asked for stays null, as Terraform keeps it.
+    An empty collection that the program does not give stays null, as in Terraform.
     """
     result: State = {}
     for name, attribute in attributes.items():
@@ -91,15 +91,15 @@ def settle(planned: State, observed: Mapping[str, Any], attributes: Attributes) 
 
 
 def refresh(state: State, observed: Mapping[str, Any], attributes: Attributes) -> State:
-    """Return `state` with what the engine says now, and with zero for null inside lists and sets."""
+    """Return `state` with what the engine reports now, and with zero for null inside lists and sets."""
     return {
         name: observed[name] if name in observed else filled(state.get(name), attribute)
         for name, attribute in attributes.items()
     }
 
 
-def updated(request: Update, schema: Schema, changed: set[str]) -> State:
-    """Return the state after an update: what did not change stays, a property that was taken back is zero."""
+def updated(request: UpdateRequest, schema: Schema, changed: set[str]) -> State:
+    """Return the state after an update. Unchanged properties keep their value; a property that was removed is zero."""
     before = from_pulumi(request.olds, schema.attributes)
     planned = plan(without_defaults(request.news), schema.attributes)
     state: State = {}
@@ -112,7 +112,7 @@ def updated(request: Update, schema: Schema, changed: set[str]) -> State:
 
 
 def filled(value: Any, attribute: Attribute) -> Any:
-    """Return `value` with zero for each null inside its items, as Terraform has it after the first read."""
+    """Return `value` with zero for each null inside its items, as in Terraform after the first read."""
     if attribute.fields is None or value is None or isinstance(value, Unknown):
         return value
     return [
@@ -125,7 +125,7 @@ def filled(value: Any, attribute: Attribute) -> Any:
 
 
 def from_pulumi(properties: Properties, attributes: Attributes) -> State:
-    """Return the state that `write` wrote down as `properties`."""
+    """Return the state that `write` returned as `properties`."""
     return {name: _from_pulumi(properties.get(name), attribute) for name, attribute in attributes.items()}
 
 
@@ -140,7 +140,7 @@ def _from_pulumi(value: Any, attribute: Attribute) -> Any:
 
 
 def to_pulumi(state: State, attributes: Attributes) -> Properties:
-    """Return `state` in Pulumi's form, without an id and what only the plugins need."""
+    """Return `state` in Pulumi's form, without the id and the plugin's own entries."""
     return {name: _to_pulumi(state.get(name), attribute) for name, attribute in attributes.items()}
 
 
@@ -154,7 +154,7 @@ def _to_pulumi(value: Any, attribute: Attribute) -> Any:
 
 
 def write(resource_id: str, state: State, schema: Schema, *, timeout: float = 0.0) -> Properties:
-    """Return the whole state of a resource that exists; `timeout` is its operation's own limit in seconds."""
+    """Return the whole state of an existing resource. `timeout` is the operation's own limit in seconds, 0 for none."""
     return {
         **_meta(schema, timeout=timeout),
         "__pulumi_raw_state_delta": raw_state_delta(state, schema.attributes),
@@ -164,7 +164,7 @@ def write(resource_id: str, state: State, schema: Schema, *, timeout: float = 0.
 
 
 def write_preview(planned: State, schema: Schema, *, timeout: float = 0.0) -> Properties:
-    """Return the whole state of a resource that a preview foretells."""
+    """Return the whole state of a resource as a preview predicts it."""
     return {
         **(_meta(schema, timeout=timeout, preview=planned) if schema.timeouts else {}),
         "id": UNKNOWN,
@@ -175,8 +175,7 @@ def write_preview(planned: State, schema: Schema, *, timeout: float = 0.0) -> Pr
 def _meta(schema: Schema, *, timeout: float = 0.0, preview: State | None = None) -> Properties:
     meta: dict[str, Any] = {}
     if preview is not None:
-        # Terraform's SDK keeps here what it was given for a property that it normalises: a container's port's
-        # address.
+        # Terraform's SDK keeps the original value of a property that it normalises here: the address of a port.
         meta["_new_extra_shim"] = {
             f"ports.{index}.ip": port["ip"] for index, port in enumerate(preview.get("ports") or [])
         }
@@ -190,7 +189,7 @@ def _meta(schema: Schema, *, timeout: float = 0.0, preview: State | None = None)
 
 
 def raw_state_delta(state: State, attributes: Attributes) -> Properties:
-    """Return how `state` in Pulumi's form differs from Terraform's: names, sets, and lists of one item."""
+    """Return how `state` in Pulumi's form differs from Terraform's form: names, sets, and lists of one item."""
     parts = {name: _delta(state.get(name), attribute) for name, attribute in attributes.items()}
     renamed = {name: each.terraform_name for name, each in attributes.items() if each.terraform_name}
     inner: Properties = {}

@@ -1,6 +1,6 @@
 """The stand-in for pulumi-command."""
 
-from plugins.protocol.server import Provider
+from plugins.protocol.provider import Provider
 
 
 def provider() -> Provider:

@@ -1,22 +1,20 @@
-"""What a command prints: kept for its outputs and its error, and shown line by line while it runs."""
+"""What a command prints. It is kept for the outputs and errors, and shown line by line while the command runs."""
 
 import re
 import threading
 from collections.abc import Callable
 from typing import Literal
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 Stream = Literal["stdout", "stderr"]
 
 
 class Transcript:
-    """All that a command prints, from whichever thread it is read."""
+    """The whole output of a command; safe to use from several threads."""
 
     def __init__(self, logging: str | None, show: Callable[[str], None]) -> None:
-        """`logging` says which streams to `show`: `stdout`, `stderr`, `stdoutAndStderr` (also None) or
-        `none`.
-        """
+        """Take the streams to `show`: `logging` is `stdout`, `stderr`, `stdoutAndStderr` (like None) or `none`."""
         shown = {"stdout": ("stdout",), "stderr": ("stderr",), "none": ()}
         self._shown = shown.get(logging or "", ("stdout", "stderr"))
         self._show = show
@@ -26,7 +24,7 @@ class Transcript:
         self._line = bytearray()
 
     def write(self, stream: Stream, data: bytes) -> None:
-        """Take what the command has just printed."""
+        """Take the next output of the command."""
         with self._lock:
             self._streams[stream] += data
             self._both += data
@@ -38,18 +36,18 @@ class Transcript:
             self._show(_text(line).removesuffix("\r"))
 
     def close(self) -> None:
-        """Show what is left of an unfinished line."""
+        """Show the last line, if it has no newline."""
         with self._lock:
             line, self._line = self._line, bytearray()
         if line:
             self._show(_text(line))
 
     def __getitem__(self, stream: Stream) -> str:
-        """Return what was printed on `stream`, without its last newline."""
+        """Return the output on `stream` without its last newline."""
         return _text(self._streams[stream]).removesuffix("\n")
 
     def failure(self, reason: str, command: str) -> Failure:
-        """Return the error of a `command` that failed for `reason`, with everything that it printed."""
+        """Return the error of a `command` that failed for `reason`, with its whole output."""
         return Failure(f"{reason}: running {quote(command)}:\n{_text(self._both)}")
 
 

@@ -1,8 +1,8 @@
 """A stand-in for pulumi-command: local commands, remote commands, and copies to remote hosts.
 
-What a command prints is shown beside its resource while it runs, and kept as `stdout` and `stderr`.  What
-Slipway does not use is refused by name: proxies, SSH agents, a remote `environment`, `archivePaths`, and
-the functions `run`.
+The output of a command is shown beside its resource while the command runs, and kept as `stdout` and `stderr`. What
+Slipway does not use is refused by name: proxies, SSH agents, a remote `environment`, `archivePaths`, and the functions
+`run`.
 """
 
 import contextlib
@@ -15,27 +15,28 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from plugins.command import shell
 from plugins.command.output import Transcript
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import UNKNOWN, Archive, Asset, Properties, Secret, plain
-from plugins.protocol.server import (
+from plugins.protocol.messages import (
     Change,
-    Check,
-    Checked,
     CheckFailure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
-    Invoke,
-    PropertyChange,
-    Provider,
-    Read,
+    InvokeRequest,
+    PropertyDiff,
+    ReadRequest,
+    ReadResponse,
     Unimplemented,
-    Update,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Archive, Asset, Properties, Secret, plain
+from plugins.protocol.provider import Provider
 
 if TYPE_CHECKING:
     from plugins.command import shell, ssh
@@ -45,10 +46,10 @@ REMOTE: Final = "command:remote:Command"
 COPY: Final = "command:remote:CopyToRemote"
 
 GO_PROVIDER: Final = {"__pulumi-go-provider-version": "1.2.0"}
-"""What the official plugin's framework leaves in the provider's configuration."""
+"""The official plugin's framework adds this to the provider's configuration."""
 
 EMPTY_ARCHIVE_HASH: Final = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-"""The SHA-256 of 1024 zero bytes, which is a tar file without files."""
+"""The SHA-256 of 1024 zero bytes, an empty tar file."""
 
 _COMMAND: Final = {
     "create": Field(),
@@ -94,15 +95,15 @@ INPUTS: Final = {
 
 
 class Task(NamedTuple):
-    """One of a command resource's commands, to be run."""
+    """One command of a command resource."""
 
     type: str
     urn: str
     command: str
     inputs: Properties
-    """Of the resource, bare of secrets."""
+    """The resource's inputs, without `Secret`s."""
     previous: Properties
-    """Its state before, bare of secrets."""
+    """The resource's previous state, without `Secret`s."""
     timeout: float
 
 
@@ -116,23 +117,23 @@ class Command(Provider):
         super().__init__()
         self._shell: shell.Shell | None = None
         self._operations: set[ssh.Operation] = set()
-        """What is under way on remote hosts."""
+        """The operations that run on remote hosts."""
         self._lock = threading.Lock()
 
-    def check_config(self, request: Check) -> Checked:
+    def check_config(self, request: CheckRequest) -> CheckResponse:
         failures = [
             CheckFailure(name, f"Slipway's stand-in for pulumi-command has no provider setting {name!r}")
             for name in request.news
             if name != "version" and name not in GO_PROVIDER
         ]
-        return Checked({**GO_PROVIDER, **request.news}, failures)
+        return CheckResponse({**GO_PROVIDER, **request.news}, failures)
 
-    def diff_config(self, request: Diff) -> NoReturn:
+    def diff_config(self, request: DiffRequest) -> NoReturn:
         raise Unimplemented("DiffConfig is not implemented")
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         if request.type not in INPUTS:
-            return Checked({}, [CheckFailure("", _unknown_type(request.type))])
+            return CheckResponse({}, [CheckFailure("", _unknown_type(request.type))])
         failures = validate(request, INPUTS[request.type], request.type.removeprefix("command:"))
         inputs = dict(request.news)
         failures += _check_details(inputs)
@@ -140,61 +141,65 @@ class Command(Provider):
             inputs["connection"] = _complete_connection(inputs["connection"])
         if not failures and isinstance(source := inputs.get("source"), (Asset, Archive)):
             inputs["source"] = _complete(source)
-        return Checked(inputs, failures)
+        return CheckResponse(inputs, failures)
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         _need_type(request.type)
         olds = request.old_inputs or {
             name: value for name, value in request.olds.items() if name in INPUTS[request.type]
         }
-        detailed: dict[str, PropertyChange] = {}
+        detailed: dict[str, PropertyDiff] = {}
         for name in sorted(olds.keys() | request.news.keys()):
             _compare(name, olds.get(name, _ABSENT), request.news.get(name, _ABSENT), detailed)
         diffs = dict.fromkeys(path.split(".")[0].split("[")[0] for path in detailed)
-        return Difference(bool(diffs), diffs=diffs, detailed=detailed)
+        return DiffResponse(bool(diffs), diffs=diffs, detailed=detailed)
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         _need_type(request.type)
         if request.type == COPY:
             if request.preview:
-                return Created("", {**request.properties, "source": UNKNOWN})
-            return Created(os.urandom(4).hex(), self._copy(request.properties, request.urn, request.timeout))
+                return CreateResponse("", {**request.properties, "source": UNKNOWN})
+            return CreateResponse(
+                os.urandom(4).hex(), self._copy(request.properties, request.urn, request.timeout)
+            )
         identifier = f"{request.name}{os.urandom(4).hex()}"
         if request.preview:
-            return Created(identifier, {**request.properties, "stdout": UNKNOWN, "stderr": UNKNOWN})
+            return CreateResponse(identifier, {**request.properties, "stdout": UNKNOWN, "stderr": UNKNOWN})
         command = request.properties.get("create")
-        return Created(identifier, self._perform(request, request.properties, {}, command))
+        return CreateResponse(identifier, self._perform(request, request.properties, {}, command))
 
-    def update(self, request: Update) -> Properties:
+    def update(self, request: UpdateRequest) -> UpdateResponse:
         _need_type(request.type)
         if request.type == COPY:
             if request.preview:
-                return {**request.news, "source": UNKNOWN}
+                return UpdateResponse({**request.news, "source": UNKNOWN})
             olds, news = request.olds, request.news
             moved = olds.get("remotePath") != news["remotePath"]
             if moved or olds["source"].hash != news["source"].hash:
-                return self._copy(news, request.urn, request.timeout)
-            return {**news, "source": _complete(news["source"])}
+                return UpdateResponse(self._copy(news, request.urn, request.timeout))
+            return UpdateResponse({**news, "source": _complete(news["source"])})
         if request.preview:
-            return {**request.news, "stdout": UNKNOWN, "stderr": UNKNOWN}
+            return UpdateResponse({**request.news, "stdout": UNKNOWN, "stderr": UNKNOWN})
         command = request.news.get("update")
         if command is None:
             command = request.news.get("create")
-        return self._perform(request, request.news, request.olds, command)
+        return UpdateResponse(self._perform(request, request.news, request.olds, command))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         _need_type(request.type)
         if not request.properties:
-            raise Failure(f"{request.type} cannot be imported: what it did leaves nothing to be looked up")
-        return Found(request.id, _with_assets(request.properties), _with_assets(request.inputs))
+            raise Failure(
+                f"{request.type} cannot be imported: a command leaves nothing that could be looked up"
+            )
+        return ReadResponse(request.id, _with_assets(request.properties), _with_assets(request.inputs))
 
-    def delete(self, request: Delete) -> None:
+    def delete(self, request: DeleteRequest) -> None:
         _need_type(request.type)
         command = request.properties.get("delete")
         if request.type != COPY and command is not None:
             self._perform(request, request.properties, request.properties, command)
 
-    def invoke(self, request: Invoke) -> NoReturn:
+    def invoke(self, request: InvokeRequest) -> NoReturn:
         raise Failure(f"Slipway's stand-in for pulumi-command has no function {request.token}")
 
     def cancel(self) -> None:
@@ -205,9 +210,13 @@ class Command(Provider):
                 operation.stop()
 
     def _perform(
-        self, request: Create | Update | Delete, inputs: Properties, previous: Properties, command: Any
+        self,
+        request: CreateRequest | UpdateRequest | DeleteRequest,
+        inputs: Properties,
+        previous: Properties,
+        command: Any,
     ) -> Properties:
-        """Run `command`, if there is one, and return the state of its resource."""
+        """Run `command`, unless it is None, and return the state of its resource."""
         if command is None:
             return {**inputs, **{name: previous.get(name, "") for name in ("stdout", "stderr")}}
         if self.cancelled.is_set():
@@ -257,7 +266,7 @@ class Command(Provider):
         if self.cancelled.is_set():
             raise Failure("cancelled")
         source = inputs["source"]
-        # A directory with a slash at its end means what is in it.
+        # A directory with a slash at its end stands for its contents.
         contents = source.path.endswith("/")
         with self._operation(plain(inputs), urn, timeout) as operation:
             operation.copy(Path(source.path).resolve(), inputs["remotePath"], contents=contents)
@@ -265,7 +274,7 @@ class Command(Provider):
 
     @contextlib.contextmanager
     def _operation(self, inputs: Properties, urn: str, timeout: float) -> Iterator["ssh.Operation"]:
-        """Give what works on the host of `inputs`, and lets itself be cancelled meanwhile."""
+        """Give an operation on the host of `inputs`, which `cancel` stops."""
         from plugins.command import ssh
 
         given = {**_CONNECTION_DEFAULTS, **inputs["connection"]}
@@ -300,7 +309,7 @@ def _need_type(name: str) -> None:
 
 
 def _check_details(inputs: Properties) -> list[CheckFailure]:
-    """Return what is wrong with inputs whose names and types are right."""
+    """Return the bad values among inputs whose names and types are right."""
     failures = []
     if inputs.get("archivePaths"):
         failures.append(CheckFailure("archivePaths", "Slipway's stand-in plugin cannot make archives"))
@@ -311,7 +320,7 @@ def _check_details(inputs: Properties) -> list[CheckFailure]:
 
 
 def _complete_connection(connection: Any) -> Any:
-    """Return `connection` with its defaults, as a secret with its credentials as secrets of their own."""
+    """Return `connection` with its defaults, as a secret in which the credentials are secrets, too."""
     bare = plain(connection)
     if not isinstance(bare, dict):
         return Secret(bare)
@@ -322,14 +331,14 @@ def _complete_connection(connection: Any) -> Any:
 
 
 def _complete(source: Asset | Archive) -> Asset | Archive:
-    """Return `source` with all the fields that the official plugin writes out."""
+    """Return `source` with all the fields that the official plugin writes."""
     if isinstance(source, Asset):
         return source._replace(text=source.text or "", path=source.path or "", uri=source.uri or "")
     return source._replace(assets=source.assets or {}, path=source.path or "", uri=source.uri or "")
 
 
 def _with_assets(properties: Properties) -> Properties:
-    """Return `properties` as a refresh writes them out: archives always with their `assets`."""
+    """Return `properties` as a refresh writes them: archives always have `assets`."""
     return {
         name: value._replace(assets=value.assets or {}) if isinstance(value, Archive) else value
         for name, value in properties.items()
@@ -337,7 +346,7 @@ def _with_assets(properties: Properties) -> Properties:
 
 
 def _previous_output(task: Task) -> dict[str, str]:
-    """Return the environment variables that tell a command what the one before it printed."""
+    """Return the environment variables that hold the output of the previous command."""
     if task.inputs.get("addPreviousOutputInEnv") is False:
         return {}
     previous = {
@@ -350,8 +359,8 @@ def _previous_output(task: Task) -> dict[str, str]:
 _ABSENT: Final = object()
 
 
-def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyChange]) -> None:
-    """Add to `found` every place, from `path` on, where `new` is not `old`."""
+def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyDiff]) -> None:
+    """Add to `found` every path, at `path` or below it, at which `new` differs from `old`."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             _compare(f"{path}.{name}", old.get(name, _ABSENT), new.get(name, _ABSENT), found)
@@ -371,4 +380,4 @@ def _compare(path: str, old: Any, new: Any, found: dict[str, PropertyChange]) ->
         kind = "ADD"
     elif new is _ABSENT:
         kind = "DELETE"
-    found[path] = PropertyChange(kind)
+    found[path] = PropertyDiff(kind)

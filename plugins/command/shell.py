@@ -12,36 +12,36 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from plugins.command.output import Stream, Transcript, quote
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Asset
-from plugins.protocol.server import Failure
 
 KILL_AFTER = 5.0
 """Seconds between asking a command to end and killing it."""
 
 
 class Job(NamedTuple):
-    """What to run, and how."""
+    """A command to run on this machine."""
 
     command: str
     interpreter: Sequence[str]
     directory: str | None
     environment: Mapping[str, str]
-    """What is added to the plugin's own environment."""
+    """Added to the plugin's own environment."""
     stdin: str | None
     timeout: float
     """Seconds, 0 for no limit."""
 
 
 class Shell:
-    """Runs commands, and ends those that run when told to."""
+    """Runs commands, and ends them on request."""
 
     def __init__(self) -> None:
         self._running: dict[subprocess.Popen[bytes], str] = {}
-        """Every process that runs, with the reason why it was ended, if it was."""
+        """Every running process, and the reason why it was ended (empty if it was not)."""
         self._lock = threading.Lock()
 
     def run(self, job: Job, transcript: Transcript) -> None:
-        """Run `job` and wait for its end; Failure with its output if it does not end well."""
+        """Run `job` and wait for its end; Failure, with its output, if the command fails."""
         try:
             process = subprocess.Popen(
                 [*job.interpreter, job.command],
@@ -50,7 +50,7 @@ class Shell:
                 stdin=subprocess.PIPE if job.stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # A group of its own, so that ending it ends what it started too.
+                # A process group of its own, so that a signal reaches the command's children, too.
                 start_new_session=True,
             )
         except OSError as error:
@@ -79,7 +79,7 @@ class Shell:
             raise transcript.failure(f"exit status {status}", job.command)
 
     def stop(self) -> None:
-        """End everything that runs."""
+        """End all running commands."""
         with self._lock:
             running = list(self._running)
         for process in running:
@@ -97,7 +97,7 @@ class Shell:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # Once it was waited for, its number may be another process's.
+    # After the wait, another process may have the same id.
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -108,8 +108,7 @@ def _follow(process: subprocess.Popen[bytes], stdin: str | None, transcript: Tra
     feeder = threading.Thread(target=_feed, args=(process.stdin, stdin or ""), daemon=True)
     if process.stdin:
         feeder.start()
-    # One thread reads both, stdout first, so that what was printed in turn stays in turn as far as two pipes
-    # can tell.
+    # One thread reads both pipes, stdout first, to keep the order of the output as far as two pipes show it.
     streams: dict[Stream, IO[bytes] | None] = {"stdout": process.stdout, "stderr": process.stderr}
     with selectors.DefaultSelector() as selector:
         for stream, pipe in streams.items():
@@ -129,13 +128,13 @@ def _follow(process: subprocess.Popen[bytes], stdin: str | None, transcript: Tra
 
 
 def _feed(pipe: IO[bytes], text: str) -> None:
-    # A command need not read what it is given.
+    # The command may end without reading its input.
     with contextlib.suppress(BrokenPipeError), pipe:
         pipe.write(text.encode())
 
 
 def _reason(job: Job, error: OSError) -> str:
-    """Say, as Go does, why a command could not even be started."""
+    """Return, in Go's words, why a command did not start."""
     if job.directory is not None and not Path(job.directory).is_dir():
         return f"chdir {job.directory}: {(error.strerror or 'not a directory').lower()}"
     program = job.interpreter[0]
@@ -145,10 +144,10 @@ def _reason(job: Job, error: OSError) -> str:
 
 
 def find_assets(directory: str | None, patterns: Sequence[str]) -> dict[str, Asset]:
-    """Return the files under `directory` that fit `patterns`, by their path in it.
+    """Return the files under `directory` that match `patterns`, by their path relative to it.
 
-    In a pattern `*` is anything but `/`, `**` anything, `?` one character; one that begins with `!` takes
-    files out. Failure for a pattern with other wildcards.
+    In a pattern, `*` matches anything but `/`, `**` anything, `?` one character. A pattern that begins with `!`
+    excludes files. Failure for a pattern with other wildcards.
     """
     import hashlib  # loads OpenSSL, which is not small
 

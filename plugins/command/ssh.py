@@ -1,7 +1,7 @@
 """Commands and copies on remote hosts, over SSH.
 
-Importing this imports `asyncssh`, which takes longer than a whole update without a change:
-`plugins.command.plugin` does it only when a host is really to be reached.
+This module imports `asyncssh`, which takes longer than a whole update without a change, so `plugins.command.plugin`
+imports it only to connect to a host.
 """
 
 import asyncio
@@ -16,28 +16,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plugins.command.output import Stream, Transcript
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _find_library = ctypes.util.find_library
 try:
-    # asyncssh looks for optional C libraries, each by running a linker or a compiler, which takes longer
-    # than all the rest.  It needs none of them: cryptography has what it can do with them.
+    # asyncssh looks for optional C libraries by running a linker or a compiler for each, which takes longer than the
+    # rest of its import. It does not need them: cryptography has their functions.
     vars(ctypes.util)["find_library"] = lambda name: None
     import asyncssh
     from asyncssh import public_key
 finally:
     vars(ctypes.util)["find_library"] = _find_library
 
-# The waits between two dials: as the official plugin's, but shorter in the end where dialling has no limit,
-# since somebody is waiting for a machine then.
+# Seconds between two dials, as in the official plugin. Only the longest wait is shorter if the number of dials is not
+# limited: then the user waits for a new machine.
 FIRST_WAIT = 0.1
 WAIT_FACTOR = 1.5
 LONGEST_WAIT = 5.0
 LONGEST_WAIT_WITHOUT_LIMIT = 1.0
 
 KEEPALIVE = 15
-"""Seconds of silence after which a host is asked whether it is still there; three times unanswered is the
-end."""
+"""Seconds of silence before the client sends a keep-alive. After three without an answer the connection is lost."""
 
 
 class Connection(NamedTuple):
@@ -50,15 +49,15 @@ class Connection(NamedTuple):
     private_key_password: str | None = None
     password: str | None = None
     host_key: str | None = None
-    """The only key that the host may show, as a line of `ssh-keygen -y`; None trusts any."""
+    """The only host key to accept, as a line of `ssh-keygen -y`; None accepts any."""
     dial_error_limit: int = 10
-    """How many dials may fail before the last one; -1 for any number."""
+    """How many failed dials are repeated; -1 for any number."""
     per_dial_timeout: int = 15
     """Seconds for one dial, 0 for no limit."""
 
     @property
     def endpoint(self) -> str:
-        """Where it is, as in Go's messages."""
+        """Host and port, as in Go's messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -67,15 +66,15 @@ class Job(NamedTuple):
 
     command: str
     environment: Mapping[str, str]
-    """Offered to the host, which need not take it (`AcceptEnv`)."""
+    """Sent to the host, which may ignore it (`AcceptEnv`)."""
     stdin: str | None
 
 
 class Operation:
-    """One piece of work on a host, in an event loop of its own."""
+    """One operation on a host, in its own event loop."""
 
     def __init__(self, connection: Connection, timeout: float, status: Callable[[str], None]) -> None:
-        """`timeout` limits all of it, in seconds, 0 for no limit; `status` is told of dials that fail."""
+        """Limit the whole operation to `timeout` seconds (0: no limit), and report failed dials to `status`."""
         self._connection = connection
         self._timeout = timeout
         self._status = status
@@ -85,19 +84,19 @@ class Operation:
         self._task: asyncio.Task[None] | None = None
 
     def run(self, job: Job, transcript: Transcript) -> None:
-        """Run `job`; Failure, with its output, if the host is not reached or the command fails."""
+        """Run `job`; Failure, with its output, if the connection or the command fails."""
         self._drive(lambda: self._run(job, transcript))
 
     def copy(self, source: Path, target: str, *, contents: bool = False) -> None:
-        """Copy the file or directory `source` to the path `target`; Failure if that cannot be done.
+        """Copy the file or directory `source` to the path `target`; Failure if that fails.
 
-        A file goes *into* a `target` that is a directory, and so does a directory, unless only its
-        `contents` are meant.
+        A file is copied *into* a `target` that is a directory. A directory is copied into `target`; with `contents`,
+        only its contents are.
         """
         self._drive(lambda: self._copy(source, target, contents))
 
     def stop(self) -> None:
-        """End it, from any thread."""
+        """Stop the operation, from any thread."""
         with self._lock:
             self._ended = "cancelled"
             if self._loop and self._task:
@@ -138,7 +137,7 @@ class Operation:
             except asyncio.CancelledError:
                 reason = self._ended
                 if process:
-                    # Without a terminal, a host lets a command go on when its connection ends.
+                    # Without a terminal, a command goes on after its connection has ended.
                     with contextlib.suppress(OSError):
                         process.terminate()
             except (OSError, asyncssh.Error) as error:
@@ -163,7 +162,7 @@ class Operation:
         try:
             yield client
         finally:
-            # Not waited for: a host that is gone would not answer.
+            # Do not wait for the close: a host that is gone does not answer.
             client.close()
 
     async def _dial(self) -> asyncssh.SSHClientConnection:
@@ -189,7 +188,7 @@ class Operation:
 
 
 def _options(connection: Connection) -> dict[str, Any]:
-    """Return the arguments of `asyncssh.connect`: just these, nothing of the user's own SSH configuration."""
+    """Return the arguments of `asyncssh.connect`. The user's own SSH configuration is not used."""
     keys = None
     if connection.private_key:
         try:
@@ -204,8 +203,8 @@ def _options(connection: Connection) -> dict[str, Any]:
         except asyncssh.KeyImportError as error:
             raise Failure(f"connection.hostKey is no SSH public key: {error}") from None
         trusted = ([pinned], [], [])
-        # The pinned key is asked for first, but not alone: a host that has only others then shows one of
-        # them, and we can say that it is the wrong one.
+        # The pinned key's algorithm comes first, but not alone: a host that has only other keys then shows one of them,
+        # and the error is a host key mismatch.
         others = public_key.get_default_public_key_algs()
         algorithms = [algorithm.decode() for algorithm in dict.fromkeys([*pinned.sig_algorithms, *others])]
     return {
@@ -225,7 +224,7 @@ def _options(connection: Connection) -> dict[str, Any]:
 
 
 def _explain(connection: Connection, error: Exception) -> str:
-    """Return what Go's ssh package, and so the official plugin, says for `error`."""
+    """Return the message of Go's ssh package, and so of the official plugin, for `error`."""
     where = f"dial tcp {connection.endpoint}"
     if isinstance(error, TimeoutError):
         return f"{where}: i/o timeout"
@@ -252,7 +251,7 @@ def _explain(connection: Connection, error: Exception) -> str:
 
 
 def _reason(process: asyncssh.SSHClientProcess[bytes]) -> str:
-    """Say why the command of `process` failed, in Go's words, or nothing if it did not."""
+    """Return, in Go's words, why the command of `process` failed; empty if it did not fail."""
     if process.exit_signal:
         name, _, message, _ = process.exit_signal
         more = f". Reason was: {message}" if message else ""
@@ -270,7 +269,7 @@ async def _read(reader: asyncssh.SSHReader[bytes], stream: Stream, transcript: T
 async def _write(writer: asyncssh.SSHWriter[bytes], text: str) -> None:
     if not text:
         return
-    # A command need not read what it is given.
+    # The command may end without reading its input.
     with contextlib.suppress(BrokenPipeError):
         writer.write(text.encode())
         await writer.drain()

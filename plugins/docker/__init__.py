@@ -1,12 +1,11 @@
 """A stand-in for pulumi-docker: containers, images, networks, volumes and tags of one Docker Engine.
 
-The official plugin is Terraform's docker provider behind Pulumi's bridge, plus a resource `Image` of its own.
-So is this one, in small: `plugins.bridge` does what the bridge does with any schema, `tables` and
-`container_schema` say what a resource has, and one module a resource asks the engine.  README.md of `plugins`
-says what is refused.
+The official plugin consists of Terraform's docker provider behind Pulumi's bridge, and a resource `Image`. This one has
+the same structure: `plugins.bridge` does what the bridge does with any schema, `tables` and `container_schema` describe
+the resources, and one module for each type of resource calls the engine.
 """
 
-from plugins.protocol.server import Provider
+from plugins.protocol.provider import Provider
 
 
 def provider() -> Provider:

@@ -1,4 +1,4 @@
-"""Building on an engine, and pushing from it."""
+"""Builds images on an engine, and pushes them."""
 
 import base64
 import json
@@ -10,23 +10,22 @@ from typing import Any
 from plugins.docker.context import archive, read, special_files
 from plugins.docker.dockerfile import base_images
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
-from plugins.docker.image import as_query
 from plugins.docker.progress import Progress, StreamError
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Failure
 
 
 class Builder:
     """Builds and pushes images with one engine, for one resource."""
 
     def __init__(self, engine: Engine, progress: Progress, account: Account | None) -> None:
-        """`account` is who to be at the image's own registry."""
+        """Take the `account` at the image's own registry; None if the image has none of its own."""
         self._engine = engine
         self._progress = progress
         self._account = account
 
     def build(self, name: str, settings: Properties) -> str:
-        """Build the image `name` and return its id; Failure, naming the step, where that fails."""
+        """Build the image `name` and return its id; Failure, which names the step, if the build fails."""
         self._progress.status("Building the image")
         context, dockerfile = Path(settings["context"]), Path(settings["dockerfile"])
         self._pull_first(name, dockerfile, settings)
@@ -34,7 +33,7 @@ class Builder:
             with tempfile.TemporaryFile() as body:
                 for name_inside in special_files(context, dockerfile):
                     self._progress.warn(
-                        f"{name_inside} is no file, directory or link: the build does not get it"
+                        f"{name_inside} is not a file, directory or link: the build does not get it"
                     )
                 inside = archive(context, dockerfile, body)
                 body.seek(0)
@@ -68,11 +67,11 @@ class Builder:
             return str(ids[-1])
         image = self._engine.local_image(name)
         if image is None:
-            raise Failure(f"the engine built {name}, but does not have it")
+            raise Failure(f"the engine built {name}, but does not list it")
         return str(image["Id"])
 
     def _pull_first(self, name: str, dockerfile: Path, settings: Properties) -> None:
-        """Pull what the build needs and the engine lacks, where an account is known that BuildKit would not use."""
+        """Pull images to cache from, and missing base images that need an account: BuildKit would not use it."""
         try:
             text = read(dockerfile).decode(errors="replace")
         except OSError as error:
@@ -94,7 +93,7 @@ class Builder:
                 self._progress.warn(f"Failed to pull cached image {image}: {error}")
 
     def _account_for(self, image: str, name: str) -> Account | None:
-        """Return who to be at the registry of `image`, in a build of the image `name`."""
+        """Return the account at the registry of `image`, in a build of the image `name`."""
         if self._account is not None and registry_of(image) == registry_of(name):
             return self._account
         return self._engine.account_for(image)
@@ -107,7 +106,7 @@ class Builder:
         return base64.urlsafe_b64encode(json.dumps(config).encode()).decode()
 
     def push(self, name: str) -> str:
-        """Push the image `name` and return it as `repository@digest`; Failure where the registry refuses it."""
+        """Push the image `name` and return it as `repository@digest`; Failure if the push fails."""
         self._progress.status("Pushing Image to the registry")
         account = self._account_for(name, name)
         try:
@@ -125,8 +124,25 @@ class Builder:
         repository = name if not repository or "/" in tag else repository
         digests = [entry["Digest"] for entry in data if isinstance(entry, dict) and "Digest" in entry]
         if not digests:
-            raise Failure(f"the engine pushed {name}, but did not say under which digest")
+            raise Failure(f"the engine pushed {name}, but did not report its digest")
         return f"{repository}@{digests[-1]}"
+
+
+def as_query(settings: Properties, name: str, dockerfile: str) -> dict[str, Any]:
+    """Return the query of `POST /build` for the settings of a build."""
+    query: dict[str, Any] = {
+        "t": name,
+        "dockerfile": dockerfile,
+        "version": "1" if settings.get("builderVersion") == "BuilderV1" else "2",
+        "buildargs": json.dumps(settings.get("args") or {}),
+        "cachefrom": json.dumps((settings.get("cacheFrom") or {}).get("images") or []),
+        "extrahosts": settings.get("addHosts"),
+        "networkmode": settings.get("network"),
+        "platform": settings.get("platform"),
+        "target": settings.get("target"),
+        "rm": "1",
+    }
+    return {key: value for key, value in query.items() if value}
 
 
 def _require_success(response: Any) -> None:

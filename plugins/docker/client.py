@@ -1,4 +1,4 @@
-"""The Docker SDK's client for an endpoint: imported on the first operation that needs it, for it takes a while."""
+"""The Docker SDK's client for an endpoint. The SDK is slow to import, so only operations that need it do."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from plugins.docker.endpoint import Endpoint
 
 
 class _TlsAdapter(HTTPAdapter):
-    """Speaks TLS by a context that is ready: the SDK's own wants the key to stay in a file."""
+    """Uses an existing TLS context; the SDK's own adapter needs the key in a file."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._context = endpoint.tls
@@ -22,14 +22,14 @@ class _TlsAdapter(HTTPAdapter):
 
 
 def connect(endpoint: Endpoint, api_version: str, timeout: float) -> docker.APIClient:
-    """Return a client; `api_version` is the newest that the engine speaks, if that is known."""
+    """Return a client. `api_version` is the newest version that the engine supports; empty if it is not known."""
     newest = api_version or endpoint.ping() or MINIMUM_DOCKER_API_VERSION
-    # The older of the two; this function of the SDK says 1 where its first argument is older.
+    # The older of the two: this function of the SDK returns 1 if its first argument is the older one.
     version = (
         newest if compare_version(newest, DEFAULT_DOCKER_API_VERSION) == 1 else DEFAULT_DOCKER_API_VERSION
     )
     client = docker.APIClient(endpoint.url, version=version, timeout=int(timeout))
-    # The engine is never behind a proxy, and netrc is for other things.
+    # An engine is not behind a proxy, and ~/.netrc has no credentials for it.
     client.trust_env = False
     if endpoint.tls is not None:
         client.mount("https://", _TlsAdapter(endpoint))

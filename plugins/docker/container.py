@@ -1,4 +1,4 @@
-"""docker.Container: made, looked up, changed and removed."""
+"""docker.Container: create, read, update and delete."""
 
 import time
 from collections.abc import Iterator
@@ -17,8 +17,16 @@ from plugins.docker.container_config import (
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.container_state import observe
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
+from plugins.protocol.messages import (
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    Failure,
+    InitFailure,
+    ReadRequest,
+    UpdateRequest,
+)
 from plugins.protocol.properties import Properties, Unknown
-from plugins.protocol.server import Create, Created, Delete, Failure, InitFailure, Read, Update
 
 UPDATED_IN_PLACE = frozenset(
     {
@@ -27,24 +35,24 @@ UPDATED_IN_PLACE = frozenset(
         *("maxRetryCount", "restart"),
     }
 )
-"""What the engine can change on a container that runs."""
+"""The properties that the engine can change on a running container."""
 
 POLL_SECONDS = 0.1
-"""Between two looks at a container that is awaited."""
+"""Seconds between two looks at a container while waiting for it."""
 
 
-def create(request: Create, engine: Engine, cancelled: Event) -> Created:
-    """Make and start a container.
+def create(request: CreateRequest, engine: Engine, cancelled: Event) -> CreateResponse:
+    """Create and start a container.
 
-    Failure where it cannot be made as it should be; then it is not there.  InitFailure where it is there, but
-    could not be started, or does not get healthy.
+    Failure if it cannot be created; nothing is left then. InitFailure if it exists, but did not start or did not become
+    healthy.
     """
     planned = plan(request.properties, CONTAINER.attributes)
     container_id = _make(planned, engine)
     try:
         _set_up(container_id, planned, engine)
     except Failure:
-        # Half a container is of no use to anybody, and would hold on to its name.
+        # An incomplete container would keep its name in use.
         with suppress(EngineError, NotFoundError), engine_errors():
             engine.client.remove_container(container_id, v=True, force=True)
         raise
@@ -55,14 +63,14 @@ def create(request: Create, engine: Engine, cancelled: Event) -> Created:
         raise InitFailure(container_id, properties, [f"creating {request.urn}: {error}"]) from error
     observed = observe(container, planned)
     if not planned["start"]:
-        # Nothing is published yet, which is what the program asked for.
+        # A container that is not started publishes no ports; the program's are no difference.
         observed["ports"] = _without_unknown({"ports": planned["ports"]})["ports"]
     state = settle(planned, {**observed, "exitCode": None}, CONTAINER.attributes)
-    return Created(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
+    return CreateResponse(container_id, write(container_id, state, CONTAINER, timeout=request.timeout))
 
 
 def _run(container_id: str, state: State, engine: Engine, cancelled: Event) -> Properties:
-    """Start the container and wait for its health, as far as `state` wants that, and return how it is then."""
+    """Start the container and wait for its health, if `state` says so; return the engine's description of it."""
     if state["start"]:
         with _step("Unable to start container"):
             engine.client.start(container_id)
@@ -73,7 +81,7 @@ def _run(container_id: str, state: State, engine: Engine, cancelled: Event) -> P
 
 
 def _without_unknown(planned: State) -> State:
-    """Return what was planned, as far as it is known: the state of a container that could not be set up."""
+    """Return the known part of `planned`: the state of a container that did not start."""
     state: State = {}
     for name, value in planned.items():
         if isinstance(value, Unknown):
@@ -90,7 +98,7 @@ def _without_unknown(planned: State) -> State:
 
 @contextmanager
 def _step(what: str) -> Iterator[None]:
-    """Say, in front of the engine's own text, what failed."""
+    """Put `what` failed before the engine's own error text."""
     try:
         with engine_errors():
             yield
@@ -111,7 +119,7 @@ def _make(planned: State, engine: Engine) -> str:
 
 
 def _set_up(container_id: str, planned: State, engine: Engine) -> None:
-    """Give the container its networks and files, before it starts."""
+    """Connect the container to its networks and upload its files, before it starts."""
     client = engine.client
     if leaves_default_network(planned):
         with _step("Unable to disconnect the default network"):
@@ -140,7 +148,7 @@ def _connect(container_id: str, network: Properties, engine: Engine) -> None:
 
 
 def _wait_until_healthy(container_id: str, seconds: int, engine: Engine, cancelled: Event) -> None:
-    """Wait for the container's own health check; Failure where it fails, crashes, or takes longer than `seconds`."""
+    """Wait for the container's health check; Failure if it fails, the container exits, or it takes over `seconds`."""
     until = time.monotonic() + seconds
     while True:
         with _step("Error inspecting container state"):
@@ -148,17 +156,17 @@ def _wait_until_healthy(container_id: str, seconds: int, engine: Engine, cancell
         health = now.get("Health")
         if health is None:
             raise failure(
-                "'wait' is set, but the container has no health check that could tell when to stop waiting"
+                "'wait' is set, but the container has no health check to wait for: give it one, or leave `wait` out"
             )
         if health["Status"] == "healthy":
             return
         problem = _why_not_healthy(now, health)
         if problem is None and cancelled.is_set():
-            problem = "the update was cancelled while it waited for the container to get healthy"
+            problem = "the update was cancelled while it waited for the container to become healthy"
         if problem is None and time.monotonic() > until:
-            problem = f"Container is unhealthy: it did not get healthy within {seconds} seconds"
+            problem = f"Container is unhealthy: it did not become healthy within {seconds} seconds"
         if problem is not None:
-            raise failure(problem + _last_words(container_id, health, engine))
+            raise failure(problem + _last_output(container_id, health, engine))
         time.sleep(POLL_SECONDS)
 
 
@@ -168,18 +176,18 @@ def _why_not_healthy(now: Properties, health: Properties) -> str | None:
     return "Container is unhealthy" if health["Status"] == "unhealthy" else None
 
 
-def _last_words(container_id: str, health: Properties, engine: Engine) -> str:
+def _last_output(container_id: str, health: Properties, engine: Engine) -> str:
     checks = [entry["Output"].strip() for entry in health.get("Log") or [] if entry["Output"].strip()]
     with engine_errors():
         logs = engine.client.logs(container_id, tail=10).decode(errors="replace").strip()
-    said = f"; its last health check said: {checks[-1]}" if checks else ""
-    return f"{said}\nIts last log lines:\n{logs}" if logs else said
+    said = f"; the last health check's output: {checks[-1]}" if checks else ""
+    return f"{said}\nThe container's last log lines:\n{logs}" if logs else said
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
     """Return the container's id and state, or None if it is gone.
 
-    One that has stopped is no longer one that *must run*, so that the next update brings it back.
+    For a stopped container `mustRun` becomes false, so that the next update starts it.
     """
     try:
         with engine_errors():
@@ -193,15 +201,15 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return str(container["Id"]), state
 
 
-def update(request: Update, now: State, changed: set[str], engine: Engine, cancelled: Event) -> State:
+def update(request: UpdateRequest, now: State, changed: set[str], engine: Engine, cancelled: Event) -> State:
     """Change a container in place to `now`, and return its state.
 
-    InitFailure where it had stopped, or had never started, and does not come up again.
+    InitFailure if it had stopped, or had never started, and does not start now.
     """
     if changed & UPDATED_IN_PLACE:
         with _step("Unable to update a container"):
             _post_update(request.id, now, engine)
-    # Without a change, Pulumi asks because the container's last start failed.
+    # Pulumi updates a resource without a change if its last creation or update ended with an InitFailure.
     if changed and not ("mustRun" in changed and now["mustRun"]):
         return now
     try:
@@ -227,8 +235,8 @@ def _post_update(container_id: str, now: State, engine: Engine) -> None:
     )
 
 
-def delete(request: Delete, engine: Engine) -> None:
-    """Stop the container, if it has time to stop in, and remove it; one that is gone already is no failure."""
+def delete(request: DeleteRequest, engine: Engine) -> None:
+    """Stop the container, if it has a grace period, and remove it. It is no failure if it is already gone."""
     container_id, state = request.id, request.properties
     try:
         grace = state.get("destroyGraceSeconds") or 0
@@ -245,7 +253,7 @@ def delete(request: Delete, engine: Engine) -> None:
 
 
 def _wait_until_gone(container_id: str, engine: Engine) -> None:
-    """Wait until the engine has forgotten the container, so that its name and ports are free."""
+    """Wait until the engine has removed the container, so that its name and ports are free."""
     try:
         with engine_errors():
             while True:

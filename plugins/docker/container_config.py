@@ -1,4 +1,4 @@
-"""A container's inputs as the Engine API wants them: the body of `POST /containers/create`, and what follows it."""
+"""A container's inputs in the Engine API's form: the body of `POST /containers/create` and of the calls after it."""
 
 import base64
 import io
@@ -16,12 +16,12 @@ from plugins.protocol.properties import Properties, Unknown
 MIB = 1024 * 1024
 _DEFAULT_NETWORK = "bridge"
 _OPEN_SYSTEM_PATHS = "systempaths=unconfined"
-"""The engine does not know this option: a client turns it into empty lists of paths to hide and to write-protect."""
+"""A client-side option, which the engine does not know: the client sends empty MaskedPaths and ReadonlyPaths."""
 
 
 def creation(planned: State) -> Properties:
-    """Return the body that makes the container `planned`, with all but its networks and uploads."""
-    # What is still unknown, the engine or the image decides.
+    """Return the body that creates the container `planned`, without its networks and uploads."""
+    # The engine or the image decides the unknown values.
     given = {name: None if isinstance(value, Unknown) else value for name, value in planned.items()}
     ports = given["ports"] or []
     volumes, binds, volumes_from = _volumes(given["volumes"] or [])
@@ -97,7 +97,7 @@ def _host_config(
 
 
 def resources(given: State) -> Properties:
-    """Return the limits that can also be changed while the container runs."""
+    """Return the limits that can be changed while the container runs."""
     swap = given["memorySwap"] or 0
     return {
         "CpuShares": given["cpuShares"] or 0,
@@ -113,7 +113,7 @@ def resources(given: State) -> Properties:
 def change(given: State) -> Properties:
     """Return the body of `POST /containers/ID/update`."""
     limits = resources(given)
-    # Twice the memory, as the engine itself does for a new container: else it holds on to the old limit.
+    # Twice the memory is the engine's default for a new container. Without a value the old limit would stay.
     swap = limits["MemorySwap"] or 2 * limits["Memory"]
     return {**limits, "MemorySwap": swap, "RestartPolicy": _restart_policy(given)}
 
@@ -136,7 +136,7 @@ def _port_bindings(ports: list[Properties]) -> dict[str, list[dict[str, str]]]:
 
 
 def _volumes(volumes: list[Properties]) -> tuple[dict[str, Properties], list[str], list[str]]:
-    """Return mount points, binds and containers to take volumes from; ValueError for an entry that is none of them."""
+    """Return mount points, binds and containers to take volumes from; ValueError for an entry of another form."""
     points: dict[str, Properties] = {}
     binds = []
     sources = []
@@ -179,7 +179,7 @@ def _healthcheck(healthcheck: list[Properties] | None) -> Properties | None:
 
 
 def endpoint(network: Properties) -> Properties:
-    """Return the body that connects the container to one of its `networksAdvanced`, without the network's name."""
+    """Return the body that connects the container to `network`, one of its `networksAdvanced`."""
     addresses = {
         "IPv4Address": network["ipv4Address"],
         "IPv6Address": network["ipv6Address"],
@@ -195,12 +195,12 @@ def endpoint(network: Properties) -> Properties:
 
 
 def leaves_default_network(given: State) -> bool:
-    """Say whether the container has networks of its own instead of the engine's default."""
+    """Say whether the container has its own networks instead of the engine's default network."""
     return bool(given["networksAdvanced"]) and given["networkMode"] == _DEFAULT_NETWORK
 
 
 def upload_archive(uploads: list[Properties]) -> bytes:
-    """Return a tar archive of `uploads`, to be unpacked in the container's root; ValueError for a senseless one."""
+    """Return a tar archive of `uploads` for the container's root directory; ValueError for an invalid upload."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for upload in uploads:

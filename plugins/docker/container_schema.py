@@ -1,4 +1,4 @@
-"""What a docker.Container has: `resource_docker_container.go` of Terraform's docker provider, as a table."""
+"""The properties of a docker.Container: `resource_docker_container.go` of Terraform's docker provider, as a table."""
 
 import re
 from functools import partial
@@ -29,7 +29,7 @@ def nanoseconds(duration: str) -> int:
     """Return a Go duration such as `1m30s` in nanoseconds; ValueError for other text."""
     parts = _DURATION.findall(duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise ValueError(f"{duration!r} is no duration such as 500ms, 10s or 1m30s")
+        raise ValueError(f"{duration!r} is not a duration such as 500ms, 10s or 1m30s")
     return round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
 
 
@@ -38,12 +38,12 @@ def _same_duration(old: Any, new: Any) -> bool:
 
 
 def _same_unless_empty(old: Any, new: Any) -> bool:
-    """Take an empty new value for the image's own choice."""
+    """Say whether two values are the same; an empty new value stands for the image's own."""
     return not new or old == new
 
 
 def _same_ports(old: Any, new: Any) -> bool:
-    """Compare published ports without their order; a port that leaves the outer one open fits any."""
+    """Compare published ports in any order. A port without an external port matches any external port."""
     remaining = list(old or [])
     for port in new or []:
         match = next((one for one in remaining if _fits(one, port)), None)

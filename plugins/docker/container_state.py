@@ -1,4 +1,4 @@
-"""What the engine reports of a container (`GET /containers/ID/json`), as a resource's state has it."""
+"""The engine's description of a container (`GET /containers/ID/json`) in the form of a resource's state."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ _UNITS = (("h", 3600 * 10**9), ("m", 60 * 10**9))
 
 
 def observe(container: Mapping[str, Any], before: State) -> State:
-    """Return the properties that can be seen; `before` is the state until now, for how the program put things.
+    """Return the properties that the engine shows. `before` is the last state: it shows how the program writes them.
 
-    Environment, labels, networks and volumes are not among them: the engine mixes the image's own with them.
+    Environment, labels, networks and volumes are not among the properties: the engine adds the image's own to them.
     """
     config, host, settings = container["Config"], container["HostConfig"], container["NetworkSettings"]
     running = container["State"]["Running"]
@@ -82,7 +82,7 @@ def observe(container: Mapping[str, Any], before: State) -> State:
     }
     healthcheck = _healthcheck(config.get("Healthcheck"), before.get("healthcheck"))
     if healthcheck or not isinstance(before.get("healthcheck"), Unknown):
-        # A container without one has none (null) at first, and an empty one ever after.
+        # Without a health check the value is null after the creation, and empty after the first refresh.
         observed["healthcheck"] = healthcheck
     return {name: ordered(value, CONTAINER.attributes[name]) for name, value in observed.items()}
 
@@ -98,7 +98,7 @@ def _extra_host(entry: str) -> Properties:
 
 
 def _ports(ports: Mapping[str, Any]) -> list[Properties]:
-    """Return the published ports, by inner port."""
+    """Return the published ports, ordered by internal port."""
     keys = sorted(ports, key=lambda key: (int(key.partition("/")[0]), key))
     return [
         {

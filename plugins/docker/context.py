@@ -1,4 +1,4 @@
-"""A build context: which files it holds, a digest of them, and the archive that the engine gets.
+"""A build context: its files, their digest, and the archive that the engine gets.
 
 The digest is computed as pulumi-docker does (`hashContext` in its provider), so that an image does not look
 changed when a stack moves between the two plugins.
@@ -9,26 +9,26 @@ import os
 import stat
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 _DOCKERFILE = "Dockerfile"
 
 LIMIT = 1 << 20
-"""Bytes of a Dockerfile or a `.dockerignore` at most."""
+"""The most bytes of a Dockerfile or a `.dockerignore`."""
 
 
 def read(file: Path) -> bytes:
-    """Return the content of a Dockerfile or a `.dockerignore`: a regular file, since a FIFO would hang.
+    """Return the content of a Dockerfile or a `.dockerignore`, which must be a regular file: a FIFO would block.
 
-    FileNotFoundError and other OSErrors pass; Failure for a file that is not regular or too large. The official
-    plugin has neither limit.
+    OSErrors such as FileNotFoundError pass; Failure for a file that is not regular, or too large. The official plugin
+    has neither limit.
     """
     _require_regular(file, file.stat())
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -58,14 +58,14 @@ _LETTERS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def go_mode(mode: int) -> str:
-    """Return a file's mode as Go writes it: `-rw-r--r--`, `Lrwxrwxrwx`, `urwxr-xr-x`."""
+    """Return a file's mode in Go's notation: `-rw-r--r--`, `Lrwxrwxrwx`, `urwxr-xr-x`."""
     kind = "".join(letter for holds, letter in _LETTERS if holds(mode)) or "-"
     bits = "".join(letter if mode & (0o400 >> index) else "-" for index, letter in enumerate("rwxrwxrwx"))
     return kind + bits
 
 
 def _matcher(patterns: list[str]) -> Any:
-    """Return the Docker SDK's own matcher of `.dockerignore`, without importing the whole SDK for it."""
+    """Return the Docker SDK's matcher of `.dockerignore`, without an import of the whole SDK."""
     alias = "slipway_docker_sdk"
     if alias not in sys.modules:
         specification = find_spec("docker")
@@ -80,14 +80,14 @@ def _matcher(patterns: list[str]) -> Any:
 
 
 def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
-    """Return the patterns of `DOCKERFILE.dockerignore` or, where there is none, of the context's `.dockerignore`."""
+    """Return the patterns of `DOCKERFILE.dockerignore`, or, if it does not exist, of the context's `.dockerignore`."""
     for file in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
         try:
             lines = [line.strip() for line in read(file).decode().splitlines()]
         except FileNotFoundError:
             continue
         except UnicodeDecodeError:
-            # Without the error's own text, which shows some of the file.
+            # Without the error's text, which shows a part of the file.
             raise Failure(f"unable to read {file}: it is not text in UTF-8") from None
         except OSError as error:
             raise Failure(f"unable to read {file}: {error}") from error
@@ -97,12 +97,10 @@ def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
 
 def digest(context: Path, dockerfile: Path) -> str:
     """Return the digest of a context's files, of their names and modes, and of the Dockerfile."""
-    matcher = _matcher(ignore_patterns(context, dockerfile))
-    matcher.patterns.pop()  # the SDK's own exception for .dockerignore, which the digest does not make
     total = hashlib.sha256()
     try:
         _add_entry(total, _DOCKERFILE, 0, hashlib.sha256(read(dockerfile)))
-        for name in _sorted(matcher.walk(str(context))):
+        for name in _included(context, ignore_patterns(context, dockerfile)):
             file = context / name
             mode = file.lstat().st_mode
             if not stat.S_ISDIR(mode):
@@ -112,9 +110,11 @@ def digest(context: Path, dockerfile: Path) -> str:
     return total.hexdigest()
 
 
-def _sorted(names: Iterator[str]) -> list[str]:
-    """Return paths in the order of a walk that goes into each directory when it comes to its name."""
-    return sorted(names, key=lambda name: name.split("/"))
+def _included(context: Path, patterns: list[str]) -> list[str]:
+    """Return the paths in `context` that `patterns` do not ignore; a directory's contents follow the directory."""
+    matcher = _matcher(patterns)
+    matcher.patterns.pop()  # the SDK adds an exception for .dockerignore
+    return sorted(matcher.walk(str(context)), key=lambda name: name.split("/"))
 
 
 def _add(total: Any, file: Path, name: str, mode: int) -> None:
@@ -132,7 +132,7 @@ def _add_entry(total: Any, name: str, mode: int, content: Any) -> None:
 
 
 def _link_target(link: Path) -> str:
-    """Return what a link leads to in the end: relative to the working directory if the link is given so."""
+    """Return the final target of a link, relative to the working directory if link and target are relative."""
     target = os.path.realpath(link, strict=True)
     if link.is_absolute() or os.path.isabs(os.readlink(link)):  # noqa: PTH115, PTH117  # text, not paths
         return target
@@ -140,28 +140,28 @@ def _link_target(link: Path) -> str:
 
 
 def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
-    """Write the context as a tar archive, all root's, and return the Dockerfile's name inside it.
+    """Write the context as a tar archive owned by root, and return the Dockerfile's name in it.
 
-    Only files, directories and links are part of a build; see `special_files` for the others.
+    The archive has files, directories and links only; `special_files` returns the others.
     """
     inside = os.path.relpath(dockerfile, context)
     outside = inside.startswith("..")
-    patterns = ignore_patterns(context, dockerfile)
-    # The engine needs the Dockerfile, whatever is ignored.
-    matcher = _matcher(patterns if outside else [*patterns, f"!{inside}"])
+    # The engine needs Dockerfile and .dockerignore even if a pattern ignores them.
+    needed = [] if outside else [f"!{inside}"]
+    patterns = [*ignore_patterns(context, dockerfile), *needed, "!.dockerignore"]
     name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
-    # BuildKit recognises an archive by its first block, which a PAX header would hide.
+    # BuildKit recognises an archive by its first block, which must not be a PAX header.
     with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(dockerfile.resolve(), name, filter=_as_root)
-        for path in _sorted(matcher.walk(str(context))):
+        for path in _included(context, patterns):
             if path != name:
                 tar.add(context / path, path, recursive=False, filter=_as_root)
     return name
 
 
 def special_files(context: Path, dockerfile: Path) -> list[str]:
-    """Return the FIFOs, devices and sockets of a context, which no build gets. None of them is opened."""
-    names = _sorted(_matcher(ignore_patterns(context, dockerfile)).walk(str(context)))
+    """Return the FIFOs, devices and sockets of a context. A build does not get them, and they are not opened."""
+    names = _included(context, ignore_patterns(context, dockerfile))
     return [name for name in names if not _is_part((context / name).lstat().st_mode)]
 
 

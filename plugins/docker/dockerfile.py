@@ -1,4 +1,4 @@
-"""Which images a Dockerfile stands on: they are pulled before the build, since only we know the accounts."""
+"""The base images of a Dockerfile. They are pulled before the build, because BuildKit does not know the accounts."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<p
 
 
 def base_images(text: str, arguments: Mapping[str, str]) -> list[str]:
-    """Return the images after FROM, without `scratch`, other stages, and what only the build itself can tell."""
+    """Return the images after FROM, without `scratch`, other stages, and names that only the build can resolve."""
     known: dict[str, str] = {}
     stages: set[str] = set()
     images: list[str] = []

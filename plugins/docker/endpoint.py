@@ -1,4 +1,4 @@
-"""Where a Docker Engine is, how to reach it, and whether it answers: without the SDK, which is slow to import."""
+"""A Docker Engine's address, a connection to it, and a ping; without the SDK, which is slow to import."""
 
 import http.client
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 USER_SOCKETS = (".docker/run/docker.sock", ".docker/desktop/docker.sock")
-"""Where Docker Desktop may listen instead, below the user's home."""
+"""Docker Desktop's sockets, relative to the user's home."""
 
 CONNECT_TIMEOUT = 15.0
-"""Seconds: ample for a handshake with an engine that is there at all."""
+"""Seconds; a handshake with an engine takes far less."""
 
 
 class Material(NamedTuple):
-    """What mutual TLS needs, as PEM."""
+    """The PEM texts for mutual TLS."""
 
     authority: str
     certificate: str
@@ -29,7 +29,7 @@ class Material(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A Docker Engine's address, and how its API is spoken there."""
+    """A Docker Engine's address and TLS settings."""
 
     host: str
     """`unix:///path` or `tcp://host:port`."""
@@ -37,13 +37,13 @@ class Endpoint(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The same as the SDK wants it."""
+        """The address in the SDK's form."""
         if self.host.startswith("unix://"):
             return "http+unix://" + self.host.removeprefix("unix://")
         return ("https://" if self.tls else "http://") + self.host.removeprefix("tcp://")
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection that is not open yet."""
+        """Return a connection, which opens with its first request."""
         if self.host.startswith("unix://"):
             return _UnixConnection(self.host.removeprefix("unix://"))
         address = urlsplit(self.host)
@@ -53,18 +53,18 @@ class Endpoint(NamedTuple):
         return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
 
     def ping(self) -> str:
-        """Return the API version that the engine speaks; OSError where none answers."""
+        """Return the newest API version that the engine supports; OSError if no engine answers."""
         connection = self.connect()
         try:
             connection.request("GET", "/_ping")
             response = connection.getresponse()
             response.read()
         except http.client.HTTPException as error:
-            raise ConnectionError(f"the answer is not an engine's: {error}") from error
+            raise ConnectionError(f"the answer is not from a Docker Engine: {error}") from error
         finally:
             connection.close()
         if response.status != http.client.OK:
-            raise ConnectionError(f"it answered HTTP {response.status}")
+            raise ConnectionError(f"the answer is HTTP {response.status}")
         return response.getheader("Api-Version", "")
 
 
@@ -80,7 +80,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def candidates(settings: Mapping[str, str]) -> list[Endpoint]:
-    """Return the engines that a provider's `settings` mean, in the order in which to try them."""
+    """Return the endpoints that a provider's `settings` name, in the order in which to try them."""
     tls = _tls(settings)
     host = settings.get("host") or os.environ.get("DOCKER_HOST")
     if host:
@@ -115,25 +115,25 @@ def _tls(settings: Mapping[str, str]) -> ssl.SSLContext | None:
 
 
 def tls_context(material: Material) -> ssl.SSLContext:
-    """Return a context that trusts only `material.authority` and shows `material.certificate`.
+    """Return a context that trusts only `material.authority` and presents `material.certificate`.
 
-    Failure where one of them is no PEM or the key is another certificate's.
+    Failure if one of the texts is not PEM, or the key does not match the certificate.
     """
     try:
         context = ssl.create_default_context(cadata=material.authority)
-        # The ssl module reads a key from a file only; this one is nobody else's, and is gone at once.
+        # The ssl module reads keys from files only. This file has mode 0600 and is removed at once.
         with tempfile.NamedTemporaryFile("w", prefix="slipway-", dir=_memory()) as file:
             file.write(f"{material.certificate}\n{material.key}\n")
             file.flush()
             context.load_cert_chain(file.name)
     except (ssl.SSLError, ValueError) as error:
         raise Failure(
-            f"caMaterial, certMaterial and keyMaterial make no TLS configuration: {error}"
+            f"caMaterial, certMaterial and keyMaterial are not a valid TLS configuration: {error}"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def _memory() -> str | None:
-    """Return a directory that is in memory, where there is one; None for the usual place of temporary files."""
+    """Return a directory in memory, or None (the default for temporary files) if the machine has none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # for a file of mode 0600

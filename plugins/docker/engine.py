@@ -8,32 +8,32 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.docker.endpoint import Endpoint, candidates
+from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties, plain
-from plugins.protocol.server import Failure
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 REQUEST_TIMEOUT = 600
-"""Seconds that the engine may take for one request that is no stream; loaded engines take their time."""
+"""Seconds that the engine may take for a request that is no stream; a busy engine can be slow."""
 
 _RETRY_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 
 
 class Account(NamedTuple):
-    """Who to be at a registry."""
+    """An account at a registry."""
 
     username: str
     password: str
 
 
 class NotFoundError(Exception):
-    """The engine does not know what it was asked for."""
+    """The engine does not have the object."""
 
 
 class EngineError(Exception):
-    """The engine refused; the text is its own."""
+    """The engine refused the request; the text is the engine's."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ class Engine:
     """One Docker Engine."""
 
     def __init__(self, settings: Properties) -> None:
-        """Take a provider's arguments; nothing is asked yet.  Failure where they make no sense."""
+        """Take a provider's arguments, without a request to the engine. Failure if they are invalid."""
         texts = {name: plain(value) for name, value in settings.items() if isinstance(plain(value), str)}
         self._candidates = candidates(texts)
         self._endpoint: Endpoint | None = None
@@ -66,13 +66,13 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Where the engine is (or was looked for), for messages."""
+        """The engine's address, or the addresses that were tried, for messages."""
         return " or ".join(
             endpoint.host for endpoint in ([self._endpoint] if self._endpoint else self._candidates)
         )
 
     def find(self) -> None:
-        """Choose the engine that answers; OSError, naming why, where none does."""
+        """Choose the first engine that answers; OSError, with the reasons, if none does."""
         problems = []
         for endpoint in self._candidates:
             try:
@@ -98,11 +98,11 @@ class Engine:
             return self._client
 
     def account_for(self, image: str) -> Account | None:
-        """Return the provider's account at the registry of `image`; None leaves it to Docker's own configuration."""
+        """Return the provider's account at the registry of `image`; None means Docker's own configuration."""
         return self.accounts.get(registry_of(image))
 
     def local_image(self, name: str) -> Properties | None:
-        """Return what the engine knows of the image `name` (a tag, a digest or an id), if it has it."""
+        """Return the engine's description of the image `name` (a tag, a digest or an id), or None if it is missing."""
         try:
             with engine_errors():
                 image: Properties = self.client.inspect_image(name)  # type: ignore[no-untyped-call]
@@ -111,7 +111,7 @@ class Engine:
         return image
 
     def image(self, name: str, *, platform: str | None = None) -> Properties:
-        """Return the image `name`, pulled if the engine does not have it; EngineError, naming why, where it cannot."""
+        """Return the image `name`, and pull it first if the engine lacks it; EngineError if that fails."""
         if not name:
             raise EngineError("empty image name is not allowed")
         found = self.local_image(name)
@@ -127,7 +127,7 @@ class Engine:
         return found
 
     def pull(self, name: str, account: Account | None, *, platform: str | None = None) -> None:
-        """Pull the image `name`; EngineError or NotFoundError where it cannot be had."""
+        """Pull the image `name`; EngineError or NotFoundError if that fails."""
         with engine_errors():
             messages = self.client.pull(
                 name,
@@ -142,14 +142,14 @@ class Engine:
 
 
 def registry_of(image: str) -> str:
-    """Return the registry (`host:port`) of an image's name; Docker Hub's for a name without one."""
+    """Return the registry (`host:port`) in an image's name; Docker Hub's if the name has none."""
     first, slash, _ = image.partition("/")
     has_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
     return registry_key(first if has_registry else "docker.io")
 
 
 def registry_key(address: str) -> str:
-    """Return a registry's address without scheme and path, and one name for all of Docker Hub's."""
+    """Return a registry's address without scheme and path; all of Docker Hub's addresses become `docker.io`."""
     host = address.partition("://")[2] or address
     host = host.partition("/")[0]
     return (
@@ -160,7 +160,7 @@ def registry_key(address: str) -> str:
 
 
 def _accounts(registry_auth: str) -> Mapping[str, Account]:
-    """Return the accounts in a provider's `registryAuth`, which the engine sends as JSON, by registry."""
+    """Return the accounts in a provider's `registryAuth`, which Pulumi sends as JSON, by registry."""
     return {
         registry_key(entry["address"]): Account(entry["username"], entry.get("password", ""))
         for entry in json.loads(registry_auth or "[]")
@@ -169,12 +169,12 @@ def _accounts(registry_auth: str) -> Mapping[str, Account]:
 
 
 def failure(text: str) -> Failure:
-    """Return a failure in the form in which Terraform's SDK lists its errors."""
+    """Return a failure in the form of Terraform's SDK, which lists errors."""
     return Failure(f"1 error occurred:\n\t* {text}\n\n")
 
 
 def retry_while(obstacle: str, action: Callable[[], object]) -> None:
-    """Do `action` again and again for half a minute, as long as the engine's error contains `obstacle`."""
+    """Repeat `action` for half a minute, as long as the engine's error contains `obstacle`."""
     until = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
@@ -189,10 +189,10 @@ def retry_while(obstacle: str, action: Callable[[], object]) -> None:
 
 
 def labels_of(pairs: list[dict[str, Any]] | None) -> dict[str, str]:
-    """Return labels as the engine has them."""
+    """Return labels in the engine's form."""
     return {pair["label"]: pair["value"] for pair in pairs or []}
 
 
 def label_pairs(labels: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """Return labels as a resource has them, in a set's order."""
+    """Return labels in a resource's form, in a set's order."""
     return [{"label": label, "value": value} for label, value in sorted((labels or {}).items())]

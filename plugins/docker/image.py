@@ -1,6 +1,5 @@
-"""docker.Image: an image that is built on the engine, and pushed to a registry."""
+"""docker.Image: an image that is built on the engine and pushed to a registry."""
 
-import json
 import os
 import platform
 import posixpath
@@ -11,18 +10,18 @@ from typing import Any
 from plugins.docker.context import digest
 from plugins.docker.engine import Account, Engine
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import Properties, Secret, Unknown, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Created,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateResponse,
+    DiffRequest,
+    DiffResponse,
     Failure,
-    PropertyChange,
+    PropertyDiff,
 )
-from plugins.protocol.server import Engine as PulumiEngine
+from plugins.protocol.properties import Properties, Secret, Unknown, has_unknown, plain
+from plugins.protocol.provider import Engine as PulumiEngine
 
 _TEXTS = Field(list, items=Field())
 _BUILD = {
@@ -48,22 +47,22 @@ _INPUTS = {
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-def check(request: Check, pulumi: PulumiEngine) -> Checked:
+def check(request: CheckRequest, pulumi: PulumiEngine) -> CheckResponse:
     """Validate the inputs, and add the Dockerfile, the platform and the digest of the context's files."""
     failures = validate(request, _INPUTS, "Image")
     failures += _unqualified(request.news)
     if failures:
-        return Checked({}, failures)
+        return CheckResponse({}, failures)
     inputs = {name: value for name, value in request.news.items() if value is not None}
     inputs.setdefault("buildOnPreview", False)
     build = inputs.get("build", {})
     if not isinstance(build, Unknown):
         inputs["build"] = _completed(build, request.urn, pulumi)
-    return Checked(inputs)
+    return CheckResponse(inputs)
 
 
 def _unqualified(news: Properties) -> list[CheckFailure]:
-    """Refuse to push to a registry that nobody has named."""
+    """Refuse to push an image whose name has no registry."""
     name, registry = plain(news.get("imageName")), plain(news.get("registry"))
     if news.get("skipPush") or not isinstance(name, str) or isinstance(registry, Unknown):
         return []
@@ -73,7 +72,7 @@ def _unqualified(news: Properties) -> list[CheckFailure]:
     return [
         CheckFailure(
             "imageName",
-            f"{name!r} does not say which registry to push to: put it in front, as in `docker.io/{name}`, set "
+            f"{name!r} names no registry to push to: put one in front, as in `docker.io/{name}`, set "
             "`registry.server`, or set `skipPush`",
         )
     ]
@@ -102,8 +101,8 @@ def _require_dockerfile(context: str, dockerfile: str) -> None:
     raise Failure(f"could not open dockerfile at relative path {dockerfile!r}{hint}")
 
 
-def diff(request: Diff) -> Difference:
-    """Compare the inputs of the last build with the new ones; other credentials are no reason to build again."""
+def diff(request: DiffRequest) -> DiffResponse:
+    """Compare the inputs of the last build with the new ones. Changed credentials are no reason to build again."""
     old: Properties = plain(request.olds.get("__inputs", request.old_inputs))
     detailed = {}
     for name in sorted(old.keys() | request.news.keys()):
@@ -113,19 +112,19 @@ def diff(request: Diff) -> Difference:
         if name == "registry" and before and after and before.get("server") == after.get("server"):
             continue
         kind = "ADD" if before is None else "DELETE" if after is None else "UPDATE"
-        detailed[name] = PropertyChange(kind)  # type: ignore[arg-type]
-    return Difference(changes=True, detailed=detailed) if detailed else Difference(changes=False)
+        detailed[name] = PropertyDiff(kind)  # type: ignore[arg-type]
+    return DiffResponse(changes=True, detailed=detailed) if detailed else DiffResponse(changes=False)
 
 
 def can_preview(properties: Properties, urn: str, pulumi: PulumiEngine) -> bool:
-    """Say whether a preview has to build, and knows enough for it."""
+    """Say whether a preview must build the image, and knows all inputs."""
     wanted = properties.get("buildOnPreview")
     build = properties.get("build")
     if wanted is False or wanted is None:
         return False
     parts = [wanted, properties.get("imageName"), build]
     if has_unknown(parts) or not isinstance(build, dict):
-        pulumi.log("warning", "Not built in this preview: not all of its inputs are known yet.", urn)
+        pulumi.log("warning", "This preview does not build the image: not all inputs are known yet.", urn)
         return False
     return True
 
@@ -138,7 +137,7 @@ def build(
     cancelled: Event,
     *,
     preview: bool = False,
-) -> Created:
+) -> CreateResponse:
     """Build the image and, unless it is a preview or `skipPush`, push it."""
     from plugins.docker.builder import Builder
     from plugins.docker.progress import Progress
@@ -158,11 +157,11 @@ def build(
     }
     if not preview:
         outputs["repoDigest"] = image_id if properties.get("skipPush") else builder.push(name)
-    return Created(name, {"__inputs": Secret(properties), **outputs})
+    return CreateResponse(name, {"__inputs": Secret(properties), **outputs})
 
 
 def _account(registry: Any, progress: Any) -> Account | None:
-    """Return who to be at the image's registry; None leaves it to the provider and Docker's own configuration."""
+    """Return the account at the image's registry; None means the provider's or Docker's own configuration."""
     username, password = registry.get("username"), registry.get("password")
     if username and password:
         return Account(username, password)
@@ -170,20 +169,3 @@ def _account(registry: Any, progress: Any) -> Account | None:
         given, missing = ("username", "password") if username else ("password", "username")
         progress.warn(f"{missing} was not set, although {given} was; using host credentials file")
     return None
-
-
-def as_query(settings: Properties, name: str, dockerfile: str) -> dict[str, Any]:
-    """Return the query of `POST /build` for a build's settings."""
-    query: dict[str, Any] = {
-        "t": name,
-        "dockerfile": dockerfile,
-        "version": "1" if settings.get("builderVersion") == "BuilderV1" else "2",
-        "buildargs": json.dumps(settings.get("args") or {}),
-        "cachefrom": json.dumps((settings.get("cacheFrom") or {}).get("images") or []),
-        "extrahosts": settings.get("addHosts"),
-        "networkmode": settings.get("network"),
-        "platform": settings.get("platform"),
-        "target": settings.get("target"),
-        "rm": "1",
-    }
-    return {key: value for key, value in query.items() if value}

@@ -16,12 +16,12 @@ from plugins.docker.engine import (
     retry_while,
 )
 from plugins.docker.tables import NETWORK
+from plugins.protocol.messages import CreateRequest, CreateResponse, DeleteRequest, Failure, ReadRequest
 from plugins.protocol.properties import Properties, Unknown
-from plugins.protocol.server import Create, Created, Delete, Failure, Read
 
 
-def create(request: Create, engine: Engine) -> Created:
-    """Make a network."""
+def create(request: CreateRequest, engine: Engine) -> CreateResponse:
+    """Create a network."""
     planned = plan(request.properties, NETWORK.attributes)
     given = {name: None if isinstance(value, Unknown) else value for name, value in planned.items()}
     try:
@@ -44,7 +44,7 @@ def create(request: Create, engine: Engine) -> Created:
     if not isinstance(planned["ipamConfigs"], Unknown):
         observed["ipamConfigs"] = planned["ipamConfigs"]
     state = settle(planned, observed, NETWORK.attributes)
-    return Created(made["Id"], write(made["Id"], state, NETWORK))
+    return CreateResponse(made["Id"], write(made["Id"], state, NETWORK))
 
 
 def _ipam(given: State) -> Properties:
@@ -94,7 +94,7 @@ def _ipam_configs(ipam: Mapping[str, Any]) -> list[Properties]:
     ]
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
     """Return the network's id and state, or None if it is gone."""
     try:
         with engine_errors():
@@ -105,8 +105,8 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return str(network["Id"]), refresh(before, _observe(network), NETWORK.attributes)
 
 
-def delete(request: Delete, engine: Engine) -> None:
-    """Remove the network, once the last container has left it; one that is gone already is no failure."""
+def delete(request: DeleteRequest, engine: Engine) -> None:
+    """Remove the network when no container uses it any more. It is no failure if it is already gone."""
     try:
         retry_while("has active endpoints", lambda: engine.client.remove_network(request.id))
     except NotFoundError:
@@ -116,7 +116,7 @@ def delete(request: Delete, engine: Engine) -> None:
 
 
 def get_network(arguments: Properties, engine: Engine) -> Properties:
-    """Return what getNetwork says of the network with the name `arguments["name"]`."""
+    """Return the result of getNetwork for the network with the name `arguments["name"]`."""
     name = str(arguments.get("name", ""))
     try:
         with engine_errors():

@@ -1,4 +1,4 @@
-"""The plugin: the provider's own configuration, and which module answers for which type of resource."""
+"""The plugin: the provider's own configuration, and the module for each type of resource."""
 
 import json
 from collections.abc import Callable
@@ -11,25 +11,27 @@ from plugins.bridge.state import plan, to_pulumi, updated, write, write_preview
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.engine import Engine, EngineError
 from plugins.docker.tables import NETWORK, REMOTE_IMAGE, TAG, VOLUME
-from plugins.protocol.properties import Properties, Secret, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Configure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    ConfigureRequest,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
-    Invoke,
-    Provider,
-    Read,
-    Update,
+    InvokeRequest,
+    InvokeResponse,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import Properties, Secret, has_unknown, plain
+from plugins.protocol.provider import Provider
 
 SETTINGS = frozenset(
     {
@@ -37,9 +39,9 @@ SETTINGS = frozenset(
         *("disableDockerDaemonCheck", "host", "registryAuth", "version"),
     }
 )
-"""What a docker.Provider may be given here."""
+"""The settings of a docker.Provider that this plugin supports."""
 
-_REMEDY = "leave it away, or use the official plugin"
+_REMEDY = "leave it out, or use the official plugin"
 
 IMAGE = "docker:index/image:Image"
 
@@ -53,27 +55,27 @@ SCHEMAS: dict[str, Schema] = {
 
 
 class Operations(NamedTuple):
-    """What a type of resource does with an engine."""
+    """The operations of a type of resource on an engine."""
 
-    create: Callable[[Create, Engine], Created]
-    read: Callable[[Read, Engine], tuple[str, State] | None]
-    update: Callable[[Update, State, set[str], Engine], State]
-    delete: Callable[[Delete, Engine], None]
+    create: Callable[[CreateRequest, Engine], CreateResponse]
+    read: Callable[[ReadRequest, Engine], tuple[str, State] | None]
+    update: Callable[[UpdateRequest, State, set[str], Engine], State]
+    delete: Callable[[DeleteRequest, Engine], None]
 
 
 class Docker(Provider):
     """One Docker Engine, as a Pulumi provider."""
 
     name, version = "docker", "5.1.0"
-    # No secrets: the official plugin takes none either, and the engine keeps what is secret by itself.
+    # Without `accept_secrets`, as in the official plugin: the engine marks the outputs secret itself.
     features = Features(supports_autonaming_configuration=True)
 
     def __init__(self) -> None:
         super().__init__()
         self._engine: Engine | None = None
 
-    def check_config(self, request: Check) -> Checked:
-        """Refuse settings that this plugin lacks, and keep the registries' passwords secret."""
+    def check_config(self, request: CheckRequest) -> CheckResponse:
+        """Refuse unsupported settings, and mark the registries' passwords secret."""
         failures = [
             CheckFailure(name, f"Slipway's stand-in plugin does not support the provider's {name}: {_REMEDY}")
             for name, value in request.news.items()
@@ -85,14 +87,14 @@ class Docker(Provider):
             failures += _account_failures(accounts)
             if not failures:
                 checked["registryAuth"] = Secret(_compact(accounts))
-        return Checked(checked, failures)
+        return CheckResponse(checked, failures)
 
-    def diff_config(self, request: Diff) -> Difference:
-        """Never replace a provider: another address of an engine is still the same engine."""
-        return Difference()
+    def diff_config(self, request: DiffRequest) -> DiffResponse:
+        """Never replace a provider: a changed address still leads to the same engine."""
+        return DiffResponse()
 
-    def configure(self, request: Configure) -> None:
-        """Look whether the engine answers; Failure where it does not."""
+    def configure(self, request: ConfigureRequest) -> None:
+        """Ping the engine; Failure if it does not answer."""
         if has_unknown(request.arguments.get("host")):
             return
         engine = Engine(request.arguments)
@@ -112,7 +114,7 @@ class Docker(Provider):
                 ) from error
         self._engine = engine
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         """Validate and complete a resource's inputs."""
         if request.type == IMAGE:
             from plugins.docker import image
@@ -120,7 +122,7 @@ class Docker(Provider):
             return image.check(request, self.engine)
         return inputs.check(request, _schema(request.type), request.type.rpartition(":")[2])
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         """Compare a resource's state with its new inputs."""
         if request.type == IMAGE:
             from plugins.docker import image
@@ -128,75 +130,76 @@ class Docker(Provider):
             return image.diff(request)
         return compare(request, _schema(request.type))
 
-    def create(self, request: Create) -> Created:
-        """Make a resource, or foretell it."""
+    def create(self, request: CreateRequest) -> CreateResponse:
+        """Create a resource; in a preview, predict its state."""
         if request.type == IMAGE:
             return self._build(request.urn, request.properties, preview=request.preview)
         schema = _schema(request.type)
         if request.preview:
             planned = plan(request.properties, schema.attributes)
-            return Created("", write_preview(planned, schema, timeout=request.timeout))
+            return CreateResponse("", write_preview(planned, schema, timeout=request.timeout))
         with_engine = self._operations(request.type).create
         return with_engine(request, self._connected())
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         """Look a resource up."""
         if request.type == IMAGE:
-            # Like the official plugin: what was built and pushed is not looked at again.
-            return Found(request.id, request.properties, request.inputs)
+            # Like the official plugin: a refresh does not look at an image.
+            return ReadResponse(request.id, request.properties, request.inputs)
         schema = _schema(request.type)
         try:
             found = self._operations(request.type).read(request, self._connected())
         except EngineError as error:
             raise Failure(f"refreshing {request.urn}: 1 error occurred:\n\t* {error}\n\n") from error
         if found is None:
-            return Found("", {}, {})
+            return ReadResponse("", {}, {})
         resource_id, state = found
         shown = to_pulumi(state, schema.attributes)
         now = inputs.refreshed(request.inputs, shown, schema.attributes)
         if not request.inputs:
             now = inputs.configured(shown, schema.attributes)
-        return Found(resource_id, write(resource_id, state, schema, timeout=request.timeout), now)
+        return ReadResponse(resource_id, write(resource_id, state, schema, timeout=request.timeout), now)
 
-    def update(self, request: Update) -> Properties:
-        """Change a resource in place, or foretell it."""
+    def update(self, request: UpdateRequest) -> UpdateResponse:
+        """Change a resource in place; in a preview, predict its state."""
         if request.type == IMAGE:
-            return self._build(request.urn, request.news, preview=request.preview).properties
+            return UpdateResponse(self._build(request.urn, request.news, preview=request.preview).properties)
         schema = _schema(request.type)
-        changed = set(property_changes(Diff(*request[:8]), schema.attributes))
+        changed = set(property_changes(DiffRequest(*request[:8]), schema.attributes))
         state = updated(request, schema, changed)
         if request.preview:
-            return {**write_preview(state, schema, timeout=request.timeout), "id": request.id}
+            predicted = write_preview(state, schema, timeout=request.timeout)
+            return UpdateResponse({**predicted, "id": request.id})
         state = self._operations(request.type).update(request, state, changed, self._connected())
-        return write(request.id, state, schema, timeout=request.timeout)
+        return UpdateResponse(write(request.id, state, schema, timeout=request.timeout))
 
-    def delete(self, request: Delete) -> None:
+    def delete(self, request: DeleteRequest) -> None:
         """Remove a resource."""
         if request.type != IMAGE:
             self._operations(request.type).delete(request, self._connected())
 
-    def invoke(self, request: Invoke) -> Checked:
+    def invoke(self, request: InvokeRequest) -> InvokeResponse:
         """Call a function."""
         if request.token != "docker:index/getNetwork:getNetwork":  # noqa: S105  # a name of Pulumi's
             raise Failure(f"Slipway's stand-in plugin does not have the function {request.token}: {_REMEDY}")
         from plugins.docker.network import get_network
 
-        return Checked(get_network(request.arguments, self._connected()))
+        return InvokeResponse(get_network(request.arguments, self._connected()))
 
     def _connected(self) -> Engine:
         if self._engine is None:
             raise Failure("the docker provider is not configured: its engine's address is not known yet")
         return self._engine
 
-    def _build(self, urn: str, properties: Properties, *, preview: bool) -> Created:
+    def _build(self, urn: str, properties: Properties, *, preview: bool) -> CreateResponse:
         from plugins.docker import image
 
         if preview and not image.can_preview(properties, urn, self.engine):
-            return Created("", properties)
+            return CreateResponse("", properties)
         return image.build(urn, properties, self._connected(), self.engine, self.cancelled, preview=preview)
 
     def _operations(self, kind: str) -> Operations:
-        """Return what a type of resource does; its module is imported only now, for its engine is needed."""
+        """Return the operations of a type of resource, and import its module, which a preview does not need."""
         if kind == "docker:index/container:Container":
             from plugins.docker import container
 
@@ -224,12 +227,12 @@ class Docker(Provider):
 
 
 def _account_failures(accounts: str) -> list[CheckFailure]:
-    """Refuse what this plugin cannot do with registries; `accounts` is the JSON that Pulumi's SDK makes."""
+    """Refuse unsupported settings of registries. `accounts` is the JSON of Pulumi's SDK."""
     try:
         entries = json.loads(accounts)
         names = {name for entry in entries for name, value in entry.items() if value is not None}
     except (ValueError, AttributeError, TypeError):
-        return [CheckFailure("registryAuth", "registryAuth has to be a list of registries")]
+        return [CheckFailure("registryAuth", "registryAuth must be a list of registries")]
     return [
         CheckFailure(
             f"registryAuth.{name}",
@@ -240,7 +243,7 @@ def _account_failures(accounts: str) -> list[CheckFailure]:
 
 
 def _compact(accounts: str) -> str:
-    """Return JSON as Go writes it."""
+    """Return JSON in the form in which Go writes it."""
     text = json.dumps(json.loads(accounts), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -251,10 +254,10 @@ def _schema(kind: str) -> Schema:
     return SCHEMAS[kind]
 
 
-def _unchanged(request: Update, state: State, changed: set[str], engine: Engine) -> State:
-    """Change nothing at the engine: only what Pulumi does with the resource has changed."""
+def _unchanged(request: UpdateRequest, state: State, changed: set[str], engine: Engine) -> State:
+    """Change nothing on the engine: the changed properties concern only Pulumi."""
     return state
 
 
-def _nothing(request: Delete, engine: Engine) -> None:
-    """Leave everything as it is: the official plugin does not remove tags either."""
+def _nothing(request: DeleteRequest, engine: Engine) -> None:
+    """Do nothing: like the official plugin, leave the tag on the engine."""

@@ -1,4 +1,4 @@
-"""The progress of builds, pulls and pushes, from the engine's messages to the line that the user sees."""
+"""The progress of builds, pulls and pushes: the engine's messages become the resource's status line."""
 
 import base64
 import time
@@ -8,19 +8,19 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from plugins.protocol.server import Engine as PulumiEngine
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
+from plugins.protocol.provider import Engine as PulumiEngine
 
 BUILDKIT_TRACE = "moby.buildkit.trace"
-"""The id of a message that holds BuildKit's own report, as protocol buffers."""
+"""The id of the messages that hold BuildKit's reports, as protocol buffers."""
 
 KEPT_LINES = 20
-"""Of a failed build's output, this many of its last lines are shown."""
+"""The number of last output lines that are shown of a failed build."""
 _KEPT_CHARACTERS = 4000
 _SECONDS_BETWEEN = 0.25
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-# The part that is needed here of `control.proto` of moby/buildkit: field numbers, names and types.
+# The used part of `control.proto` of moby/buildkit: field numbers, names and types.
 _REPORT: Mapping[str, Mapping[int, tuple[str, Any]]] = {
     "Vertex": {
         1: ("digest", _FIELD.TYPE_STRING),
@@ -66,11 +66,11 @@ _Report = _report_class()
 
 
 class StreamError(Exception):
-    """The engine ended a stream of messages with an error; the text is its own."""
+    """The engine ended a stream of messages with an error; the text is the engine's."""
 
 
 class Progress:
-    """Shows the engine's messages as the status of one resource, and remembers a build's last output."""
+    """Shows the engine's messages as the status of a resource, and keeps the last output of a build."""
 
     def __init__(self, engine: PulumiEngine, urn: str, cancelled: Event) -> None:
         self._engine = engine
@@ -81,25 +81,25 @@ class Progress:
         self._output = ""
 
     def status(self, text: str) -> None:
-        """Show `text` as what is being done."""
+        """Show `text` as the resource's status."""
         if text and text != self._last:
             self._last = text
             self._engine.log("info", text, self._urn, ephemeral=True)
 
     def warn(self, text: str) -> None:
-        """Tell the user for good."""
+        """Show the user a warning, which stays."""
         self._engine.log("warning", text, self._urn)
 
     def show_output(self) -> None:
-        """Tell the user for good what the build's steps have printed last."""
+        """Show the user the last output of the build, which stays."""
         lines = self._output.strip().splitlines()[-KEPT_LINES:]
         if lines:
             self._engine.log("info", "\n".join(lines), self._urn)
 
     def follow(self, messages: Iterable[Mapping[str, Any]]) -> list[Any]:
-        """Show `messages` until they end, and return what came with them as data.
+        """Show `messages` until they end, and return their data (`aux`).
 
-        StreamError where the last is an error, Failure once the update is cancelled.
+        StreamError if a message is an error, Failure if the update is cancelled.
         """
         data = []
         for message in messages:
@@ -117,11 +117,11 @@ class Progress:
         return data
 
     def _keep(self, output: str) -> None:
-        """Remember the end of what the build's steps print, which comes in pieces of lines."""
+        """Keep the end of the build's output, which arrives in parts of lines."""
         self._output = (self._output + output)[-_KEPT_CHARACTERS:]
 
     def _show(self, text: str, *, often: bool) -> None:
-        """Show `text`; what comes `often` only now and then, since nobody reads that fast."""
+        """Show `text`. Messages that come `often` are shown a few times a second at most."""
         now = time.monotonic()
         if often and now < self._next:
             return
@@ -150,7 +150,7 @@ def _error_text(message: Mapping[str, Any]) -> str:
     if detail.get("code") == 401:
         return "authentication is required"
     if text == "EOF":
-        return f"{text}: most likely the registry's credentials or its name are wrong"
+        return f"{text}: the registry's name or credentials are probably wrong"
     return text
 
 

@@ -1,4 +1,4 @@
-"""docker.RemoteImage, an image that is pulled, and docker.Tag, a further name of an image."""
+"""docker.RemoteImage, a pulled image, and docker.Tag, another name of an image."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,21 +7,21 @@ from plugins.bridge.schema import State
 from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
 from plugins.docker.tables import REMOTE_IMAGE, TAG
+from plugins.protocol.messages import CreateRequest, CreateResponse, DeleteRequest, ReadRequest
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Create, Created, Delete, Read
 
 
-def create(request: Create, engine: Engine) -> Created:
-    """Pull an image, unless the engine has it under this name already."""
+def create(request: CreateRequest, engine: Engine) -> CreateResponse:
+    """Pull an image, unless the engine already has an image of this name."""
     planned = plan(request.properties, REMOTE_IMAGE.attributes)
     image = find(planned, engine)
     state = settle(planned, _observe(image, planned["name"]), REMOTE_IMAGE.attributes)
     resource_id = image["Id"] + planned["name"]
-    return Created(resource_id, write(resource_id, state, REMOTE_IMAGE, timeout=request.timeout))
+    return CreateResponse(resource_id, write(resource_id, state, REMOTE_IMAGE, timeout=request.timeout))
 
 
 def find(planned: State, engine: Engine) -> Properties:
-    """Return the image that a RemoteImage means, pulled if need be."""
+    """Return the image of a RemoteImage, and pull it first if the engine lacks it."""
     try:
         return engine.image(planned["name"], platform=planned["platform"])
     except EngineError as error:
@@ -33,7 +33,7 @@ def _observe(image: Mapping[str, Any], name: str) -> State:
 
 
 def repo_digest(image: Mapping[str, Any], name: str) -> str:
-    """Return the digest of `image` at the repository of `name`; empty where no registry is known to have it."""
+    """Return the digest of `image` in the repository of `name`; empty if the engine knows no digest."""
     digests: list[str] = image.get("RepoDigests") or []
     if name in digests:
         return name
@@ -44,8 +44,8 @@ def repo_digest(image: Mapping[str, Any], name: str) -> str:
     )
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
-    """Return the image's id and state, or None if the engine has it no more."""
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
+    """Return the image's id and state, or None if the engine does not have it any more."""
     name = request.properties.get("name", "")
     image = engine.local_image(name)
     if image is None:
@@ -54,8 +54,8 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return image["Id"] + name, refresh(before, _observe(image, name), REMOTE_IMAGE.attributes)
 
 
-def delete(request: Delete, engine: Engine) -> None:
-    """Remove the image from the engine, unless it is to be kept; one that is gone already is no failure."""
+def delete(request: DeleteRequest, engine: Engine) -> None:
+    """Remove the image from the engine, unless `keepLocally` is set. It is no failure if it is already gone."""
     state = request.properties
     if state.get("keepLocally"):
         return
@@ -68,8 +68,8 @@ def delete(request: Delete, engine: Engine) -> None:
         raise failure(f"Unable to remove Docker image: {error}") from error
 
 
-def create_tag(request: Create, engine: Engine) -> Created:
-    """Give an image a further name."""
+def create_tag(request: CreateRequest, engine: Engine) -> CreateResponse:
+    """Give an image another name."""
     planned = plan(request.properties, TAG.attributes)
     source, target = planned["sourceImage"], planned["targetImage"]
     repository, colon, tag = target.rpartition(":")
@@ -83,9 +83,9 @@ def create_tag(request: Create, engine: Engine) -> Created:
         raise failure(f"failed to create docker tag: {error}") from error
     state = settle(planned, {"sourceImageId": image["Id"]}, TAG.attributes)
     resource_id = f"{source}.{target}"
-    return Created(resource_id, write(resource_id, state, TAG))
+    return CreateResponse(resource_id, write(resource_id, state, TAG))
 
 
-def read_tag(request: Read, engine: Engine) -> tuple[str, State]:
-    """Return the tag's id and state: nobody looks whether it is still there, as in the official plugin."""
+def read_tag(request: ReadRequest, engine: Engine) -> tuple[str, State]:
+    """Return the tag's id and state; like the official plugin, without a request to the engine."""
     return request.id, from_pulumi(request.properties, TAG.attributes)

@@ -1,4 +1,4 @@
-"""What networks, volumes, tags and pulled images have, as tables."""
+"""The properties of networks, volumes, tags and pulled images, as tables."""
 
 from functools import partial
 

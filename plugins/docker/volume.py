@@ -16,12 +16,12 @@ from plugins.docker.engine import (
     retry_while,
 )
 from plugins.docker.tables import VOLUME
+from plugins.protocol.messages import CreateRequest, CreateResponse, DeleteRequest, ReadRequest
 from plugins.protocol.properties import Unknown
-from plugins.protocol.server import Create, Created, Delete, Read
 
 
-def create(request: Create, engine: Engine) -> Created:
-    """Make a volume, or take over the one that has the name already."""
+def create(request: CreateRequest, engine: Engine) -> CreateResponse:
+    """Create a volume, or take over an existing one of the same name."""
     planned = plan(request.properties, VOLUME.attributes)
     given = {name: None if isinstance(value, Unknown) else value for name, value in planned.items()}
     try:
@@ -35,7 +35,7 @@ def create(request: Create, engine: Engine) -> Created:
     except (EngineError, NotFoundError) as error:
         raise failure(f"Unable to create volume: {error}") from error
     state = settle(planned, _observe(volume), VOLUME.attributes)
-    return Created(volume["Name"], write(volume["Name"], state, VOLUME))
+    return CreateResponse(volume["Name"], write(volume["Name"], state, VOLUME))
 
 
 def _observe(volume: Mapping[str, Any]) -> State:
@@ -48,7 +48,7 @@ def _observe(volume: Mapping[str, Any]) -> State:
     }
 
 
-def read(request: Read, engine: Engine) -> tuple[str, State] | None:
+def read(request: ReadRequest, engine: Engine) -> tuple[str, State] | None:
     """Return the volume's id and state, or None if it is gone."""
     try:
         with engine_errors():
@@ -59,8 +59,8 @@ def read(request: Read, engine: Engine) -> tuple[str, State] | None:
     return request.id, refresh(before, _observe(volume), VOLUME.attributes)
 
 
-def delete(request: Delete, engine: Engine) -> None:
-    """Remove the volume and its data, once the last container is gone; a volume that is gone is no failure."""
+def delete(request: DeleteRequest, engine: Engine) -> None:
+    """Remove the volume and its data when no container uses it any more. It is no failure if it is already gone."""
     try:
         retry_while("volume is in use", lambda: engine.client.remove_volume(request.id, force=True))
     except NotFoundError:

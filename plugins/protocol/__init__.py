@@ -1,1 +1,1 @@
-"""Pulumi's plugin protocol, without a word about any one plugin."""
+"""Pulumi's provider protocol. Nothing here depends on a particular plugin, or on how a plugin starts."""

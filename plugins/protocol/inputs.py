@@ -1,10 +1,11 @@
-"""What a resource's inputs may be, and what to tell the user where they are not."""
+"""Which inputs a resource takes, and the messages for bad ones."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from plugins.protocol.messages import CheckFailure, CheckRequest
 from plugins.protocol.properties import Archive, Asset, Unknown, plain
-from plugins.protocol.server import Check, CheckFailure, unsupported
+from plugins.protocol.provider import unsupported
 
 Kind = type | tuple[type, ...]
 
@@ -21,20 +22,20 @@ _KIND_NAMES: dict[Kind, str] = {
 
 
 class Field(NamedTuple):
-    """One input: its Python type, and how it is limited."""
+    """One input: its Python type and its limits."""
 
     kind: Kind = str
     required: bool = False
     choices: tuple[str, ...] = ()
     items: "Field | None" = None
-    """What each item of a list has to be."""
+    """What each item of a list must be."""
     fields: "Mapping[str, Field] | None" = None
-    """What an object may hold; None for any names, all of `items`' kind."""
+    """The fields of an object; with None any names are allowed, and each value must be as `items` says."""
     minimum: int | None = None
 
 
-def validate(request: Check, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
-    """Return everything that is wrong with the inputs of `request`, a new `resource` with `fields`."""
+def validate(request: CheckRequest, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
+    """Return every bad input of `request`, for a `resource` that takes `fields`."""
     failures = unsupported(request, fields, resource)
     for name, field in fields.items():
         failures += _check(name, request.news.get(name), field)

@@ -1,17 +1,17 @@
 """Pulumi's property values as plain Python values, and back.
 
-On the wire a property is a `google.protobuf.Value`; what JSON cannot say (a secret, an asset, a value that
-is not known yet) is an object with a signature, or a reserved string.  Here they are:
+On the wire a property is a `google.protobuf.Value`. What JSON cannot express (a secret, an asset, a value that
+is not known yet) is an object with a signature, or a reserved string:
 
 ====================== ====================================================================================
 on the wire            in Python
 ====================== ====================================================================================
 null, bool, string     `None`, `bool`, `str`
-number                 `int` where it has no fraction, else `float`
+number                 `int` if it has no fraction, else `float`
 list, object           `list`, `dict[str, Any]`
-an unknown value       the one object `UNKNOWN` (only in previews)
+an unknown value       the object `UNKNOWN` (only in previews)
 a secret               `Secret(value)`
-an output value        its value, `UNKNOWN`, or a `Secret` of these; its dependencies are the engine's alone
+an output value        its value, `UNKNOWN`, or a `Secret` of these; without its dependencies
 an asset, an archive   `Asset`, `Archive`
 a resource reference   `ResourceReference`
 ====================== ====================================================================================
@@ -35,7 +35,7 @@ RESOURCE_REFERENCE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 OUTPUT_VALUE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 
 UNKNOWN_STRING: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What an unknown value is sent as, whatever its type will be."""
+"""The form in which an unknown value is sent, whatever its type will be."""
 
 _UNKNOWN_STRINGS: Final = frozenset(
     {
@@ -51,7 +51,7 @@ _UNKNOWN_STRINGS: Final = frozenset(
 
 
 class Unknown:
-    """The type of `UNKNOWN`, a value that a preview cannot know yet."""
+    """The type of `UNKNOWN`, a value that is known only after the preview."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -75,14 +75,14 @@ class Secret:
         return hash((Secret, repr(type(self.value))))
 
     def __repr__(self) -> str:
-        # Never the value: a Secret may end up in a message.
+        # Without the value: a Secret may end up in a message.
         return "Secret(…)"
 
 
 class Asset(NamedTuple):
-    """A file, by its text, its path or its URI; `hash` is the SHA-256 that the engine computed.
+    """A file, given by its text, its path or its URI; `hash` is the SHA-256 that the engine computed.
 
-    A field that is None is not sent at all; a state may hold the hash alone.
+    Fields that are None are not sent. In a state, `hash` may be the only field.
     """
 
     text: str | None = None
@@ -92,7 +92,7 @@ class Asset(NamedTuple):
 
 
 class Archive(NamedTuple):
-    """Files, by path, URI or one by one in `assets`; the fields are sent as those of an `Asset`."""
+    """Several files, given by path, by URI or one by one in `assets`. Fields that are None are not sent."""
 
     assets: Properties | None = None
     path: str | None = None
@@ -101,7 +101,7 @@ class Archive(NamedTuple):
 
 
 class ResourceReference(NamedTuple):
-    """Another resource of the stack; its `id` is `UNKNOWN` until it exists, and empty for a component."""
+    """Another resource of the stack. Its `id` is `UNKNOWN` until the resource exists, and empty for a component."""
 
     urn: str
     id: Any = ""
@@ -109,7 +109,7 @@ class ResourceReference(NamedTuple):
 
 
 def decode(value: Value) -> Any:
-    """Return the Python value of `value`; ValueError for a signature that nobody knows."""
+    """Return the Python value of `value`; ValueError for an unknown signature."""
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         text = value.string_value
@@ -155,7 +155,7 @@ def _only(fields: Mapping[str, Any], names: tuple[str, ...]) -> Properties:
 
 
 def encode(value: Any, into: Value | None = None) -> Value:
-    """Return `value` as it is sent (filling `into`, if given); TypeError for a type that has no such form."""
+    """Return `value` in the form in which it is sent (in `into`, if given); TypeError for a type that has none."""
     result = Value() if into is None else into
     if value is None:
         result.null_value = NULL_VALUE
@@ -184,7 +184,7 @@ def encode(value: Any, into: Value | None = None) -> Value:
         for item in value:
             encode(item, result.list_value.values.add())
     else:
-        raise TypeError(f"a {type(value).__name__} is no property value")
+        raise TypeError(f"a {type(value).__name__} is not a property value")
     return result
 
 
@@ -193,7 +193,7 @@ def _given(fields: Properties) -> Properties:
 
 
 def encode_properties(properties: Mapping[str, Any]) -> Struct:
-    """Return `properties` as they are sent."""
+    """Return `properties` in the form in which they are sent."""
     struct = Struct()
     _fill(struct, properties)
     return struct
@@ -205,7 +205,7 @@ def _fill(struct: Struct, properties: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` without any `Secret` around or inside it: for use, not for output."""
+    """Return `value` without any `Secret` around or inside it. The result may be used, but not printed."""
     if isinstance(value, Secret):
         return plain(value.value)
     if isinstance(value, dict):
@@ -216,7 +216,7 @@ def plain(value: Any) -> Any:
 
 
 def has_unknown(value: Any) -> bool:
-    """Say whether `value` is, or holds at any depth, a value that is not known yet."""
+    """Say whether `value` is `UNKNOWN`, or holds `UNKNOWN` at any depth."""
     if isinstance(value, Secret):
         return has_unknown(value.value)
     if isinstance(value, dict):

@@ -1,10 +1,10 @@
-"""Starts plugins by forking a process that has imported what they all need.
+"""A process that has imported what every plugin needs, and forks a child for each plugin that the Pulumi CLI starts.
 
-An update starts a plugin for each host and some more, and most of a start is imports. So a process that has done those,
-the nursery, is there as long as the Pulumi CLI: the language host's launcher starts it, else the first plugin leaves a
-copy of itself behind. Each plugin hands its arguments and standard streams over (hand_over.py), and the nursery forks a
-child that serves in its place; what the engine has started just waits for that child, which is in its process group and
-so gets its signals. Where anything of this cannot be had, plugins start as if there were none.
+An update starts a plugin for each host and a few more, and most of a start is imports. The fork server does the imports
+once for each CLI. The language host's launcher starts it, or else the first plugin forks it off. Each later plugin
+process sends its arguments, environment and standard streams to it (`client.py`); the fork server's child serves the
+engine, and the plugin process only waits for that child. The child joins the plugin's process group, so it receives
+the group's signals. If the fork server cannot be reached, a plugin starts by itself.
 """
 
 import contextlib
@@ -13,122 +13,108 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import NoReturn
 
-from plugins.start.hand_over import PATIENCE, address, peer
+from plugins.start.client import TIMEOUT, address, peer
+
+Serve = Callable[[list[str], Callable[[float], bool]], object]
+"""Serves the plugin that the arguments name, until the function, which waits so many seconds, returns true: the CLI
+has ended."""
 
 _LONGEST = 1 << 20
-"""Bytes of arguments and environment at most; a plugin that has more starts without the nursery."""
+"""Bytes of arguments and environment at most. A plugin that has more starts by itself."""
 
-_parent = os.getppid()
-_cli: int | None = None
-"""In a forked plugin the CLI, as a pidfd: its parent is the nursery."""
+_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def wait_for_end(seconds: float) -> bool:
-    """Wait for the end of the CLI that this plugin belongs to, at most so many seconds; whether it has ended."""
-    if _cli is not None:
-        return bool(select.select([_cli], [], [], seconds)[0])
-    time.sleep(seconds)
-    return os.getppid() != _parent
+def start_from_plugin(modules: list[str], serve: Serve) -> None:
+    """Fork the fork server off this process, the CLI's first plugin.
 
-
-def leave(modules: list[str], serve: Callable[[list[str]], object]) -> None:
-    """Leave a nursery behind for this CLI, which calls `serve` with its arguments in a fork for each plugin.
-
-    Called before any thread is started. The nursery imports the `modules`, which plugins after the first may need,
-    one after another as long as no plugin is asked for.
+    Call it before the first thread starts. The fork server imports the `modules`, which later plugins may need, one
+    after another while no plugin asks for a child.
     """
-    place = _place(os.getppid())
+    place = _listen(os.getppid())
     if place is None:
         return
-    door, watch = place
+    listener, cli = place
     if os.fork():
-        door.close()
-        os.close(watch)
+        listener.close()
+        os.close(cli)
         return
-    _keep(door, watch, modules, serve)
+    _run(listener, cli, modules, serve)
 
 
-def keep(
-    cli: int, prepare: Callable[[], None], modules: list[str], serve: Callable[[list[str]], object]
-) -> None:
-    """Be the nursery of a CLI until that ends, as `leave` makes one; return if there is one, or cannot be any.
+def start_for_cli(cli: int, prepare: Callable[[], None], modules: list[str], serve: Serve) -> None:
+    """Be the fork server of the CLI that is process `cli` until the CLI ends.
 
-    `prepare` imports what every plugin needs. A plugin that comes before that has ended starts without the nursery.
+    Return if the CLI has a fork server already, or cannot have one. `prepare` imports what every plugin needs; a plugin
+    that starts before `prepare` has returned starts by itself.
     """
-    place = _place(cli)
+    place = _listen(cli)
     if place is not None:
         prepare()
-        _keep(*place, modules, serve)
+        _run(*place, modules, serve)
 
 
-def _place(cli: int) -> tuple[socket.socket, int] | None:
-    """Where the nursery of a CLI is asked for plugins, and the CLI as a pidfd; none if somebody is there already."""
-    # Who has process 1 for a parent has lost its own, which it would outlive.
+def _listen(cli: int) -> tuple[socket.socket, int] | None:
+    """Bind the address of the CLI's fork server; return the socket and the CLI's pidfd, or None if that fails."""
+    # A plugin whose parent is process 1 has lost its CLI, so its fork server would never end.
     if not hasattr(os, "pidfd_open") or cli == 1:
         return None
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        door.bind(address(cli))
-        return door, os.pidfd_open(cli)
+        listener.bind(address(cli))
+        return listener, os.pidfd_open(cli)
     except OSError:
-        door.close()
+        listener.close()
         return None
 
 
-def _keep(
-    door: socket.socket, watch: int, modules: list[str], serve: Callable[[list[str]], object]
-) -> NoReturn:
+def _run(listener: socket.socket, cli: int, modules: list[str], serve: Serve) -> NoReturn:
     try:
-        _be_nursery(door, watch, modules, serve)
+        _fork_plugins(listener, cli, modules, serve)
     finally:
         os._exit(1)
 
 
-def _be_nursery(
-    door: socket.socket, watch: int, modules: list[str], serve: Callable[[list[str]], object]
-) -> None:
-    # Not with the group of whoever left us behind, whose end is not ours; nor may we hold its streams open.
+def _fork_plugins(listener: socket.socket, cli: int, modules: list[str], serve: Serve) -> None:
+    # Leave the first plugin's process group, so that its signals do not reach the fork server; close its streams.
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     os.close(nothing)
-    # It ends with the CLI, and only so: whoever it forks is asked to end by itself.
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Only the CLI's end stops the fork server. Its children get signals of their own.
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    door.listen(64)
+    listener.listen(64)
     while True:
-        ready, _, _ = select.select([door.fileno(), watch], [], [], 0 if modules else None)
-        if watch in ready:
+        ready, _, _ = select.select([listener.fileno(), cli], [], [], 0 if modules else None)
+        if cli in ready:
             os._exit(0)
         if not ready:
-            with contextlib.suppress(Exception):  # a plugin that needs it will say so
+            with contextlib.suppress(Exception):  # a plugin that needs the module reports the error
                 import_module(modules.pop(0))
             continue
-        link, _ = door.accept()
+        link, _ = listener.accept()
         with link:
             if peer(link) and not os.fork():
-                door.close()
+                listener.close()
                 try:
-                    _be_plugin(link, watch, serve)
-                except Exception:  # noqa: BLE001  # as Python itself would say it, had it started the plugin
+                    _be_plugin(link, cli, serve)
+                except Exception:  # noqa: BLE001  # print it as Python would if it had started the plugin
                     sys.excepthook(*sys.exc_info())
                 finally:
                     os._exit(1)
 
 
-def _be_plugin(link: socket.socket, watch: int, serve: Callable[[list[str]], object]) -> None:
-    """Take on what the process that asked for us was started with, and serve."""
-    global _cli
-    _cli = watch
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+def _be_plugin(link: socket.socket, cli: int, serve: Serve) -> None:
+    """Take over the arguments, environment, folder and streams of the plugin process, and serve."""
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    link.settimeout(PATIENCE)
+    link.settimeout(TIMEOUT)
     header, streams, _, _ = socket.recv_fds(link, 4, 3)
     length = int.from_bytes(header, "big")
     if len(header) < 4 or len(streams) != 3 or length > _LONGEST:
@@ -152,4 +138,5 @@ def _be_plugin(link: socket.socket, watch: int, serve: Callable[[list[str]], obj
     os.setpgid(0, os.getpgid(peer(link)))
     link.settimeout(None)
     link.sendall(str(os.getpid()).encode())
-    serve(arguments)
+    # The parent of this process is the fork server, so its end says nothing about the CLI's.
+    serve(arguments, lambda seconds: bool(select.select([cli], [], [], seconds)[0]))

@@ -1,83 +1,44 @@
 """A stand-in for pulumi-tls: keys, certificate requests and certificates.
 
-Everything lives in the stack's state and nowhere else, so a resource is looked up by repeating its state,
-and removed by forgetting it.  A change of inputs replaces a resource; only `earlyRenewalHours` can be
-changed in place.  A certificate that is inside its last `earlyRenewalHours` is replaced by any update.  The
-functions and resources that Slipway does not use are refused.
+Resources exist only in the stack's state: `read` returns the state, and `delete` does nothing. A change of inputs
+replaces a resource; only `earlyRenewalHours` can be changed in place. Any update replaces a certificate that is in its
+last `earlyRenewalHours`. The functions and resources that Slipway does not use are refused.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from plugins.protocol.inputs import Field, validate
-from plugins.protocol.properties import UNKNOWN, Properties, Secret, has_unknown, plain
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol.messages import (
     CheckFailure,
-    Create,
-    Created,
-    Delete,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
-    Invoke,
-    Provider,
-    Read,
-    Update,
+    InvokeRequest,
+    ReadRequest,
+    ReadResponse,
+    UpdateRequest,
+    UpdateResponse,
 )
+from plugins.protocol.properties import UNKNOWN, Properties, Secret, has_unknown, plain
+from plugins.protocol.provider import Provider
+from plugins.tls.names import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT, TEXTS
 
 CURVES: Final = ("P224", "P256", "P384", "P521")
 
-KEY_USAGES: Final = {
-    "digital_signature": "digital_signature",
-    "content_commitment": "content_commitment",
-    "key_encipherment": "key_encipherment",
-    "data_encipherment": "data_encipherment",
-    "key_agreement": "key_agreement",
-    "cert_signing": "key_cert_sign",
-    "crl_signing": "crl_sign",
-    "encipher_only": "encipher_only",
-    "decipher_only": "decipher_only",
-}
-"""Of `allowedUses`, the key usages (RFC 5280, 4.2.1.3), with their names in `cryptography`."""
-
-EXTENDED_KEY_USAGES: Final = {
-    "any_extended": "2.5.29.37.0",
-    "server_auth": "1.3.6.1.5.5.7.3.1",
-    "client_auth": "1.3.6.1.5.5.7.3.2",
-    "code_signing": "1.3.6.1.5.5.7.3.3",
-    "email_protection": "1.3.6.1.5.5.7.3.4",
-    "timestamping": "1.3.6.1.5.5.7.3.8",
-    "ocsp_signing": "1.3.6.1.5.5.7.3.9",
-}
-"""Of `allowedUses`, the extended key usages (RFC 5280, 4.2.1.12), with their object identifiers."""
-
-_TEXTS: Final = Field(list, items=Field())
-
-SUBJECT: Final = {
-    "country": Field(),
-    "organization": Field(),
-    "organizationalUnit": Field(),
-    "locality": Field(),
-    "province": Field(),
-    "streetAddresses": _TEXTS,
-    "postalCode": Field(),
-    "commonName": Field(),
-    "serialNumber": Field(),
-    "emailAddress": Field(),
-}
-"""The attributes of a `subject`, in the order in which Go's pkix.Name writes them."""
-
 _NAMES: Final = {
     "subject": Field(dict, fields=SUBJECT),
-    "dnsNames": _TEXTS,
-    "ipAddresses": _TEXTS,
-    "uris": _TEXTS,
+    "dnsNames": TEXTS,
+    "ipAddresses": TEXTS,
+    "uris": TEXTS,
 }
 
 _TERMS: Final = {
@@ -103,11 +64,11 @@ class Kind(NamedTuple):
     inputs: Mapping[str, Field]
     defaults: Mapping[str, Any]
     computed: tuple[str, ...]
-    """The outputs that are known only once it exists."""
+    """The outputs that are known only after the creation."""
 
     @property
     def is_certificate(self) -> bool:
-        """Say whether it runs out."""
+        """Say whether it is a certificate, which expires."""
         return "certPem" in self.computed
 
 
@@ -173,70 +134,70 @@ class Tls(Provider):
     features = Features(accept_resources=True, supports_autonaming_configuration=True)
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
-        """`clock` tells the nanoseconds since 1970."""
+        """Take the clock, which returns the nanoseconds since 1970."""
         super().__init__()
         self._clock = clock
 
-    def check_config(self, request: Check) -> Checked:
+    def check_config(self, request: CheckRequest) -> CheckResponse:
         failures = [
             CheckFailure(
-                name, f"Slipway's stand-in for pulumi-tls has no provider setting {name!r}: leave it away"
+                name, f"Slipway's stand-in for pulumi-tls has no provider setting {name!r}: leave it out"
             )
             for name in request.news
             if name != "version"
         ]
-        return Checked(request.news, failures)
+        return CheckResponse(request.news, failures)
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         if request.type not in KINDS:
-            return Checked({}, [CheckFailure("", _unknown_type(request.type))])
+            return CheckResponse({}, [CheckFailure("", _unknown_type(request.type))])
         failures = validate(request, KINDS[request.type].inputs, request.type.rpartition(":")[2])
-        return Checked(_hide(request.news), failures)
+        return CheckResponse(_hide(request.news), failures)
 
-    def diff(self, request: Diff) -> Difference:
+    def diff(self, request: DiffRequest) -> DiffResponse:
         kind = _kind(request.type)
         wanted = {**kind.defaults, **request.news}
         changed = {
             name
             for name in kind.inputs
-            # What the plugin fills in itself when it is left away is no change.
+            # A property that the plugin sets if the program does not is no change.
             if (name in wanted or name in request.old_inputs) and wanted.get(name) != request.olds.get(name)
         }
         replaces = changed - {"earlyRenewalHours"}
         if kind.is_certificate and _is_due(request.olds, wanted["earlyRenewalHours"], self._clock()):
             replaces.add("readyForRenewal")
         diffs = sorted(changed | replaces)
-        return Difference(bool(diffs), diffs=diffs, replaces=sorted(replaces))
+        return DiffResponse(bool(diffs), diffs=diffs, replaces=sorted(replaces))
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         kind = _kind(request.type)
         state = {**kind.defaults, **plain(request.properties)}
         if request.preview:
-            return Created("", _foretell(kind, state))
+            return CreateResponse("", _predict(kind, state))
         if kind.is_certificate:
             state.update(_validity(state, self._clock()))
         state.update(_make(request.type, state))
-        return Created(state["id"], _finish(kind, state))
+        return CreateResponse(state["id"], _finish(kind, state))
 
-    def read(self, request: Read) -> Found:
+    def read(self, request: ReadRequest) -> ReadResponse:
         kind = _kind(request.type)
         if not request.properties:
-            raise Failure(f"{request.type} cannot be imported: it is nowhere but in the state of a stack")
+            raise Failure(f"{request.type} cannot be imported: it exists only in the state of a stack")
         state = dict(request.properties)
         if kind.is_certificate:
             state["readyForRenewal"] = _is_due(state, state.get("earlyRenewalHours", 0), self._clock())
-        return Found(request.id, _finish(kind, state), _hide(request.inputs))
+        return ReadResponse(request.id, _finish(kind, state), _hide(request.inputs))
 
-    def update(self, request: Update) -> Properties:
+    def update(self, request: UpdateRequest) -> UpdateResponse:
         kind = _kind(request.type)
         state = {**request.olds, **kind.defaults, **plain(request.news)}
         state["readyForRenewal"] = request.olds.get("readyForRenewal", False)
-        return _finish(kind, state)
+        return UpdateResponse(_finish(kind, state))
 
-    def delete(self, request: Delete) -> None:
-        """Nothing to do: the state was all there is."""
+    def delete(self, request: DeleteRequest) -> None:
+        """Do nothing: the resource exists only in the state."""
 
-    def invoke(self, request: Invoke) -> Checked:
+    def invoke(self, request: InvokeRequest) -> NoReturn:
         raise Failure(f"Slipway's stand-in for pulumi-tls has no function {request.token}")
 
 
@@ -258,15 +219,15 @@ def _hide(properties: Properties) -> Properties:
     }
 
 
-def _foretell(kind: Kind, state: Properties) -> Properties:
-    """Return what a preview can say of a resource that does not exist yet."""
-    foretold = {**dict.fromkeys(kind.computed, UNKNOWN), **state}
+def _predict(kind: Kind, state: Properties) -> Properties:
+    """Return the state of a new resource as far as a preview knows it."""
+    predicted = {**dict.fromkeys(kind.computed, UNKNOWN), **state}
     if kind.is_certificate:
-        foretold.setdefault("maxPathLength", UNKNOWN)
-        hours = foretold["validityPeriodHours"], foretold["earlyRenewalHours"]
-        foretold["readyForRenewal"] = UNKNOWN if has_unknown(list(hours)) else hours[1] >= hours[0]
-    hidden = _hide(foretold)
-    # The official plugin leaves an unknown key bare; the engine takes it for a secret all the same.
+        predicted.setdefault("maxPathLength", UNKNOWN)
+        hours = predicted["validityPeriodHours"], predicted["earlyRenewalHours"]
+        predicted["readyForRenewal"] = UNKNOWN if has_unknown(list(hours)) else hours[1] >= hours[0]
+    hidden = _hide(predicted)
+    # The official plugin does not mark an unknown key secret; the engine treats it as a secret anyway.
     return {
         name: UNKNOWN if isinstance(value, Secret) and has_unknown(value) else value
         for name, value in hidden.items()
@@ -274,7 +235,7 @@ def _foretell(kind: Kind, state: Properties) -> Properties:
 
 
 def _validity(state: Properties, start: int) -> Properties:
-    """Return how long a certificate made at `start` is valid, and whether its renewal is due at once."""
+    """Return the validity of a certificate made at `start`, and whether its renewal is due at once."""
     end = start + state["validityPeriodHours"] * 3_600_000_000_000
     return {
         "validityStartTime": _timestamp(start),
@@ -284,14 +245,14 @@ def _validity(state: Properties, start: int) -> Properties:
 
 
 def _timestamp(nanoseconds: int) -> str:
-    """Return `nanoseconds` since 1970 as Go's RFC3339Nano, which has no zeros at the end."""
+    """Return `nanoseconds` since 1970 in Go's RFC3339Nano, which has no trailing zeros."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{fraction:09}".rstrip("0").rstrip(".") + "Z"
 
 
 def _is_due(state: Properties, early_hours: Any, now: int) -> bool:
-    """Say whether the certificate in `state` has, `now`, at most `early_hours` left."""
+    """Say whether the certificate in `state` expires within `early_hours` from `now`."""
     end = state.get("validityEndTime")
     if not isinstance(end, str) or not isinstance(early_hours, int):
         return False
@@ -300,7 +261,7 @@ def _is_due(state: Properties, early_hours: Any, now: int) -> bool:
 
 
 def _make(type_name: str, state: Properties) -> Properties:
-    """Make the resource with the inputs in `state`, and return what only its being made tells."""
+    """Create the resource with the inputs in `state`, and return its other outputs."""
     from plugins.tls import x509 as certificates
 
     if type_name.endswith(":PrivateKey"):
@@ -342,13 +303,13 @@ def _terms(state: Properties) -> Any:
     )
 
 
-# What the official plugin needs to rebuild Terraform's view of a resource: which of its values are `null`
-# there, or lists, or named otherwise (`pkg/tfbridge/rawstate.go` of pulumi-terraform-bridge).
+# How the state differs from Terraform's form: which values are null or lists there, or have another name. The official
+# plugin rebuilds Terraform's form from it (`pkg/tfbridge/rawstate.go` of pulumi-terraform-bridge).
 _RAW_STATE_DELTA: Final = "__pulumi_raw_state_delta"
 
 
 def _finish(kind: Kind, state: Properties) -> Properties:
-    """Return the whole `state` as the engine is to keep it."""
+    """Return the whole `state` in the form in which the engine keeps it."""
     finished = {name: value for name, value in state.items() if not name.startswith("__")}
     if "ecdsaCurve" in kind.inputs:
         finished["__meta"] = '{"schema_version":"1"}'
@@ -366,7 +327,7 @@ def _object_delta(fields: Mapping[str, Field], state: Mapping[str, Any]) -> Prop
         if name == "streetAddresses":
             renamed[name] = "street_address"
         if field.fields is not None:
-            # In Terraform `subject` is a list of at most one.
+            # In Terraform, `subject` is a list of at most one item.
             deltas[name] = (
                 Secret({"replace": {"raw": []}})
                 if value is None

@@ -1,7 +1,7 @@
-"""Keys, requests and certificates, made and encoded as the tls plugin makes and encodes them.
+"""Keys, requests and certificates, with the contents and encodings of the official plugin's.
 
-Importing this imports `cryptography`, which costs a no-op update more than all else: `plugins.tls.plugin` does it
-only when something is really made.
+This module imports `cryptography`, the slowest import of an update without a change, so `plugins.tls.plugin` imports it
+only to create something.
 """
 
 import base64
@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from plugins.protocol.server import Failure
-from plugins.tls.plugin import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT
+from plugins.protocol.messages import Failure
+from plugins.tls.names import EXTENDED_KEY_USAGES, KEY_USAGES, SUBJECT
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -47,7 +47,7 @@ _SUBJECT_OIDS: Final = {
 
 
 class Names(NamedTuple):
-    """Whom a certificate is for."""
+    """The names in a certificate: its subject and subject alternative names."""
 
     subject: Mapping[str, Any] | None = None
     dns: Iterable[str] = ()
@@ -56,7 +56,7 @@ class Names(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a certificate allows, and how long."""
+    """The uses and the validity of a certificate."""
 
     allowed_uses: Iterable[str]
     start: datetime
@@ -68,7 +68,7 @@ class Terms(NamedTuple):
 
 
 class Signer(NamedTuple):
-    """Who signs: a certificate and its key."""
+    """An issuer: its certificate and its key."""
 
     certificate: x509.Certificate
     key: PrivateKey
@@ -87,10 +87,10 @@ def generate(algorithm: str, rsa_bits: int, curve: str) -> PrivateKey:
 
 
 def describe_key(key: PrivateKey) -> dict[str, str]:
-    """Return the id of `key` and all the forms in which the plugin gives it out."""
+    """Return the id of `key` and its outputs in all formats."""
     public = key.public_key()
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    # OpenSSH has no P-224; the plugin leaves its forms empty then.
+    # OpenSSH does not support P-224; the official plugin leaves these outputs empty.
     for_ssh = not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP224R1))
     blob = b""
     if for_ssh:
@@ -111,7 +111,7 @@ def describe_key(key: PrivateKey) -> dict[str, str]:
 
 def _traditional_format(key: PrivateKey) -> serialization.PrivateFormat:
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        return serialization.PrivateFormat.PKCS8  # it has no older one
+        return serialization.PrivateFormat.PKCS8  # Ed25519 has no older format
     return serialization.PrivateFormat.TraditionalOpenSSL
 
 
@@ -139,7 +139,7 @@ def _fingerprint_sha256(openssh: bytes) -> str:
 
 
 def load_key(pem: str, what: str = "private key") -> PrivateKey:
-    """Return the private key in `pem`; `what` it is called if it cannot be read."""
+    """Return the private key in `pem`; Failure, which names it as `what`, if it cannot be read."""
     _need_pem(pem, what)
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
@@ -151,15 +151,15 @@ def load_key(pem: str, what: str = "private key") -> PrivateKey:
 
 
 def load_certificate(pem: str) -> x509.Certificate:
-    """Return the authority's certificate in `pem`."""
+    """Return the CA certificate in `pem`."""
     return _load(pem, "CA certificate", x509.load_pem_x509_certificate)
 
 
 def load_request(pem: str) -> x509.CertificateSigningRequest:
-    """Return the certificate request in `pem`, its own signature verified."""
+    """Return the certificate request in `pem`; Failure if its signature is invalid."""
     request = _load(pem, "certificate request", x509.load_pem_x509_csr)
     if not request.is_signature_valid:
-        raise Failure("Failed to verify certificate request: its signature is not by its own key")
+        raise Failure("Failed to verify certificate request: its signature does not match its key")
     return request
 
 
@@ -186,7 +186,7 @@ def _first_line(error: Exception) -> str:
 
 
 def algorithm_of(key: PrivateKey | PublicKey) -> str:
-    """Return the plugin's name for the algorithm of `key`."""
+    """Return the official plugin's name of the algorithm of `key`."""
     if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         return "RSA"
     if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
@@ -208,7 +208,7 @@ def request(key: PrivateKey, names: Names) -> tuple[str, str]:
 
 
 def self_signed(key: PrivateKey, names: Names, terms: Terms) -> tuple[str, str]:
-    """Return the serial number and the PEM of a certificate of `key`, signed with itself."""
+    """Return the serial number and the PEM of a self-signed certificate of `key`."""
     subject = _subject(names.subject)
     builder = _certificate(key.public_key(), subject, subject, terms)
     if terms.set_authority_key_id:
@@ -268,7 +268,7 @@ def _certificate(
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
     constraints = x509.BasicConstraints(terms.is_ca, terms.max_path_length if terms.is_ca else None)
     builder = builder.add_extension(constraints, critical=True)
-    # Go's x509 gives an authority a key identifier in any case: leaves are found by it.
+    # Go's x509 always gives a CA a subject key identifier.
     if terms.set_subject_key_id or terms.is_ca:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     return builder
@@ -281,7 +281,7 @@ def _sign(
     alternatives: x509.SubjectAlternativeName | None,
 ) -> tuple[str, str]:
     if alternatives:
-        # RFC 5280, 4.2.1.6: without a subject, these names are all that says whom it is for.
+        # RFC 5280, 4.2.1.6: critical if the subject is empty.
         builder = builder.add_extension(alternatives, critical=not list(subject))
     certificate = builder.sign(key, _hash_for(key))
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
@@ -289,7 +289,7 @@ def _sign(
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None:
-    """Return the hash that Go's x509 takes for `key`."""
+    """Return the hash that Go's x509 uses with `key`."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return None
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 256:

@@ -7,8 +7,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.running.engine import private_files
-from cli.verify.checks import Identity, identity_of
+from cli.running.http import ClientCertificate, private_files
+from cli.running.stack import client_certificate_of
 
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 
@@ -20,7 +20,7 @@ class Registry:
     address: str
     certificate_authority: str
     account: tuple[str, str] = field(repr=False)
-    identity: Identity | None = field(default=None, repr=False)
+    identity: ClientCertificate | None = field(default=None, repr=False)
     """What the client shows of itself, where it is asked."""
 
     @classmethod
@@ -31,7 +31,7 @@ class Registry:
             outputs["registryPublicAddress"],
             outputs["registryCaCertificate"],
             (account, outputs["registryPasswords"][account]),
-            identity_of(outputs, account),
+            client_certificate_of(outputs, account),
         )
 
     def tls(self) -> ssl.SSLContext:

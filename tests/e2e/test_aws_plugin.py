@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.plugins.aws_account import KEYS, account, client
-from toolchain.toolchain import Environment, prepare
+from toolchain.environment import Environment, prepare
 
 PROGRAM = """
 import pulumi

@@ -211,11 +211,11 @@ def engine_lets_in(stack: Stack, host: str, identity: tuple[str, str]) -> None:
     import http.client
     from urllib.parse import urlsplit
 
-    from cli.verify.checks import trusting
+    from cli.running.http import tls_context
 
     outputs = stack.outputs()
     address = urlsplit(outputs["engineEndpoints"][host])
-    context = trusting(outputs["engineCaCertificate"], identity)
+    context = tls_context(outputs["engineCaCertificate"], identity)
     connection = http.client.HTTPSConnection(
         address.hostname or "", address.port, context=context, timeout=10
     )

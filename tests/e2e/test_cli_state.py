@@ -19,11 +19,15 @@ import pytest
 
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
+from cli.stack.open import open_stack
+from cli.stack.passwords import make_missing_passwords
 from cli.stack.project import Project
-from cli.stack.stack import Stack, open_stack
+from cli.stack.stack import Stack
 from cli.update import forget, recovery
+from cli.update.marker import Marker
 
-CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
 ROOT = Path(forget.__file__).parents[2]
 
 PROGRAM = """
@@ -151,7 +155,7 @@ def test_passwords_are_secrets_of_the_stack(stack: Stack) -> None:
     assert password != accounts.password(stack, "hosts")
     assert password not in stack.config_file.read_text()
     assert "secure:" in stack.config_file.read_text()
-    assert accounts.make_missing_passwords(stack, stack.config) == ()
+    assert make_missing_passwords(stack, stack.config) == ()
 
 
 def set_pending(stack: Stack, *operations: dict[str, Any]) -> None:
@@ -226,7 +230,7 @@ def test_what_a_killed_update_was_making_is_removed(stack: Stack, image: str) ->
 def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Our side of `slip up` on this stack, in a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from cli import updates; from cli.project import Project\n"
+        "import sys; from pathlib import Path; from cli.update import updates; from cli.stack.project import Project\n"
         "Project.here = classmethod(lambda cls: cls(Path(sys.argv[1])))\n"
         "sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))"
     )
@@ -258,7 +262,7 @@ def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: s
         assert time.monotonic() < deadline, "the update never began"
         assert first.poll() is None, first.communicate()[0]
         time.sleep(0.05)
-    marker = recovery.Marker.read(stack)
+    marker = Marker.read(stack)
     assert marker
     assert marker.pulumi
     time.sleep(0.5)

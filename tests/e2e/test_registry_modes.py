@@ -219,7 +219,7 @@ def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegis
     }
     refused = modes.run("account", "add", "bob")
     assert refused.status == 2, str(refused)
-    assert "someone else's" in refused.output
+    assert "external registry" in refused.output
     login = modes.run("login")
     assert login.status == 0, str(login)
     image = modes.stack.outputs()["images"]["web"]

@@ -1,4 +1,4 @@
-"""What the tests of the aws stand-in share: an AWS that moto plays over HTTP, and an engine that drives the plugin."""
+"""Shared by the tests of the aws stand-in: moto as AWS over HTTP, and a driver that acts as the engine."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,18 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from plugins.aws.plugin import Aws
+from plugins.protocol.messages import (
+    CheckRequest,
+    ConfigureRequest,
+    CreateRequest,
+    DeleteRequest,
+    DiffRequest,
+    DiffResponse,
+    InvokeRequest,
+    ReadRequest,
+    UpdateRequest,
+)
 from plugins.protocol.properties import Properties
-from plugins.protocol.server import Check, Configure, Create, Delete, Diff, Difference, Invoke, Read, Update
 
 REGION = "eu-central-1"
 KEYS = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -20,7 +30,7 @@ SERVICES = ("backup", "ec2", "iam", "route53", "ssm", "sts")
 
 @contextmanager
 def account() -> Iterator[str]:
-    """An empty account of AWS, at the URL."""
+    """The URL of an empty AWS account."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -31,7 +41,7 @@ def account() -> Iterator[str]:
 
 
 def settings(url: str, **others: Any) -> Properties:
-    """The configuration of an aws.Provider for it, as the SDK sends it."""
+    """The configuration of an aws.Provider for that account, as Pulumi's SDK sends it."""
     return {
         "accessKey": KEYS[0],
         "secretKey": KEYS[1],
@@ -43,7 +53,7 @@ def settings(url: str, **others: Any) -> Properties:
 
 
 def client(url: str, service: str) -> Any:
-    """A client of its own, which knows nothing of the plugin."""
+    """A boto3 client, independent of the plugin."""
     access, secret = KEYS
     return boto3.client(
         service,
@@ -55,14 +65,14 @@ def client(url: str, service: str) -> Any:
 
 
 def configured(url: str, **others: Any) -> Aws:
-    """The plugin, for this account."""
+    """The plugin, configured for this account."""
     plugin = Aws()
-    plugin.configure(Configure(settings(url, **others), "urn", "aws", "id"))
+    plugin.configure(ConfigureRequest(settings(url, **others), "urn", "aws", "id"))
     return plugin
 
 
 class Resource(NamedTuple):
-    """A resource as the engine remembers it."""
+    """A resource in the engine's state."""
 
     type: str
     id: str
@@ -71,53 +81,57 @@ class Resource(NamedTuple):
 
 
 class Driver:
-    """Does with a plugin what Pulumi's engine does."""
+    """Calls a plugin as Pulumi's engine does."""
 
     def __init__(self, plugin: Aws) -> None:
         self.plugin = plugin
 
     def check(self, kind: str, news: Properties, olds: Properties | None = None) -> Properties:
-        checked = self.plugin.check(Check("urn", "it", kind, olds or {}, news, b"seed"))
+        checked = self.plugin.check(CheckRequest("urn", "it", kind, olds or {}, news, b"seed"))
         assert list(checked.failures) == []
         return checked.inputs
 
     def preview(self, kind: str, news: Properties) -> Properties:
         inputs = self.check(kind, news)
-        return self.plugin.create(Create("urn", "it", kind, inputs, preview=True)).properties
+        return self.plugin.create(CreateRequest("urn", "it", kind, inputs, preview=True)).properties
 
     def create(self, kind: str, news: Properties) -> Resource:
         inputs = self.check(kind, news)
-        made = self.plugin.create(Create("urn", "it", kind, inputs))
+        made = self.plugin.create(CreateRequest("urn", "it", kind, inputs))
         return Resource(kind, made.id, inputs, made.properties)
 
-    def diff(self, resource: Resource, news: Properties) -> Difference:
+    def diff(self, resource: Resource, news: Properties) -> DiffResponse:
         inputs = self.check(resource.type, news, resource.inputs)
         return self.plugin.diff(
-            Diff("urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs)
+            DiffRequest("urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs)
         )
 
     def update(self, resource: Resource, news: Properties) -> Resource:
         inputs = self.check(resource.type, news, resource.inputs)
-        request = Update("urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs)
-        return resource._replace(inputs=inputs, outputs=self.plugin.update(request))
+        request = UpdateRequest(
+            "urn", "it", resource.type, resource.id, resource.outputs, inputs, resource.inputs
+        )
+        return resource._replace(inputs=inputs, outputs=self.plugin.update(request).properties)
 
     def refresh(self, resource: Resource) -> Resource | None:
-        """The resource as it is now; None if it is gone."""
+        """The refreshed resource; None if it is gone."""
         found = self.plugin.read(
-            Read("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs)
+            ReadRequest("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs)
         )
         return resource._replace(inputs=found.inputs, outputs=found.properties) if found.id else None
 
-    def drift(self, resource: Resource) -> Difference:
-        """What a refresh shows as changed: the engine compares with the inputs of before."""
+    def drift(self, resource: Resource) -> DiffResponse:
+        """The changes that a refresh shows: the engine compares with the inputs before it."""
         now = self.refresh(resource)
         assert now is not None
         return self.plugin.diff(
-            Diff("urn", "it", resource.type, resource.id, now.outputs, resource.inputs, now.inputs)
+            DiffRequest("urn", "it", resource.type, resource.id, now.outputs, resource.inputs, now.inputs)
         )
 
     def delete(self, resource: Resource) -> None:
-        self.plugin.delete(Delete("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs))
+        self.plugin.delete(
+            DeleteRequest("urn", "it", resource.type, resource.id, resource.outputs, resource.inputs)
+        )
 
     def invoke(self, function: str, **arguments: Any) -> Properties:
-        return self.plugin.invoke(Invoke(function, arguments)).inputs
+        return self.plugin.invoke(InvokeRequest(function, arguments)).properties

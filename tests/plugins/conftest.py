@@ -1,15 +1,16 @@
-"""What the plugins' tests share."""
+"""Fixtures of the plugins' tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from plugins.protocol.server import Engine, Severity
+from plugins.protocol.messages import Severity
+from plugins.protocol.provider import Engine
 from tests.plugins.ssh_server import SSHServer
 
 
 class Messages(Engine):
-    """An engine that only remembers what it was told."""
+    """An engine that keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()

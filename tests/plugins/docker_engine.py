@@ -1,4 +1,4 @@
-"""What the tests of the docker stand-in share: a listener, and a tiny image for a real engine."""
+"""Shared by the tests of the docker stand-in: the engine's log, and a tiny image for a real Docker Engine."""
 
 import io
 import platform
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from plugins.docker.plugin import Docker
-from plugins.protocol.server import Configure, Failure
-from plugins.protocol.server import Engine as PulumiEngine
+from plugins.protocol.messages import ConfigureRequest, Failure
+from plugins.protocol.provider import Engine as PulumiEngine
 
-# A program for Linux on x86-64: called with one argument it ends at once with status 0, else it waits for ever.
+# A program for Linux on x86-64. With one argument it ends at once with status 0, else it waits for ever.
 _CODE = bytes.fromhex(
     "833c2402"  # cmp dword [rsp], 2     argc
     "7409"  # je end
@@ -45,7 +45,7 @@ def _program() -> bytes:
 
 
 class Listener(PulumiEngine):
-    """Pulumi's engine, as far as it takes messages."""
+    """The part of Pulumi's engine that takes messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Listener(PulumiEngine):
 
 
 def docker(*arguments: str, stdin: bytes | None = None) -> str:
-    """Run the docker CLI, and return what it prints; a failure is the test's."""
+    """Run the docker CLI and return its output. The test fails if the command fails."""
     done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
@@ -64,7 +64,7 @@ def docker(*arguments: str, stdin: bytes | None = None) -> str:
 
 @contextmanager
 def tiny_image() -> Iterator[str]:
-    """An image with one program, which waits for ever if it is started as the recorded registry was."""
+    """An image with one program, which waits for ever with the arguments of the recorded registry."""
     if platform.machine() != "x86_64":
         pytest.skip("the tiny program is for x86-64")
     layer = io.BytesIO()
@@ -84,10 +84,10 @@ def tiny_image() -> Iterator[str]:
 
 
 def configured() -> Docker:
-    """The plugin, at the engine of this machine; without one the test is skipped."""
+    """The plugin with this machine's Docker Engine; without an engine the test is skipped."""
     plugin = Docker()
     try:
-        plugin.configure(Configure({}, "urn", "default", "id"))
+        plugin.configure(ConfigureRequest({}, "urn", "default", "id"))
     except Failure as error:
         pytest.skip(str(error))
     return plugin

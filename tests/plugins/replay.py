@@ -1,11 +1,10 @@
-"""Send a stand-in plugin what was recorded with the official one, and compare the answers.
+"""Send a stand-in plugin the calls that were recorded with the official one, and compare the responses.
 
     for call in recorded("tls", method="Check"):
         assert differences(call, answer(Tls(), call)) == []
 
-What depends on time, chance or the machine is compared by shape: `shapes` maps a path in the response (with
-`*` for any run of characters, as in `fnmatch`) to a regular expression that the recorded *and* the new
-value must match in full.
+Values that depend on time, chance or the machine are compared by shape: `shapes` maps a path in the response (a
+`fnmatch` pattern) to a regular expression, which the recorded *and* the new value must match in full.
 """
 
 import json
@@ -17,8 +16,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
+from plugins.protocol.messages import Failure, InitFailure, Unimplemented
 from plugins.protocol.properties import SECRET, SIGNATURE
-from plugins.protocol.server import Failure, InitFailure, Provider, Service, Unimplemented
+from plugins.protocol.provider import Provider
+from plugins.protocol.service import Service
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -32,7 +33,7 @@ class Call(NamedTuple):
     method: str
     request: dict[str, Any]
     response: dict[str, Any] | None
-    """None where the call failed."""
+    """None if the call failed."""
     errors: list[str]
 
     def __str__(self) -> str:
@@ -48,7 +49,7 @@ class Call(NamedTuple):
 def recorded(
     plugin: str, *, method: str = "*", kind: str = "*", file: str = "*", preview: bool | None = None
 ) -> list[Call]:
-    """Return the recorded calls of `plugin` that fit the patterns (`fnmatch`); `kind` is a resource type."""
+    """Return the recorded calls of `plugin` that match the patterns (`fnmatch`); `kind` is a resource type."""
     return [
         call
         for path in sorted(RECORDINGS.glob(f"{file}.jsonl"))
@@ -87,7 +88,7 @@ def answer(provider: Provider, call: Call) -> dict[str, Any]:
 
 
 def differences(call: Call, got: dict[str, Any], shapes: Mapping[str, str] | None = None) -> list[str]:
-    """Say, path by path, where `got` is not what was recorded."""
+    """Return the differences between `got` and the recorded response, path by path."""
     expected = {"errors": call.errors} if call.errors else (call.response or {})
     return list(_compare("", expected, got, shapes or {}))
 

@@ -9,7 +9,7 @@ import asyncssh
 
 
 class SSHServer:
-    """Accepts `client_key`, as any user; `accept_key = False` makes it refuse."""
+    """Accepts `client_key` for any user; with `accept_key = False` it refuses the key."""
 
     def __init__(self) -> None:
         self._host_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -17,7 +17,7 @@ class SSHServer:
         self.host_key = self._host_key.export_public_key().decode()
         self.client_key = self._client_key.export_private_key().decode()
         self.environments: list[dict[str, str]] = []
-        """What each command's client asked to have in its environment."""
+        """The environment variables that the client sent with each command."""
         self.running: list[Any] = []
         self.connections = 0
         self._loop = asyncio.new_event_loop()
@@ -43,7 +43,7 @@ class SSHServer:
         }
 
     def drop_connections(self) -> None:
-        """Break every connection, as a host does that is switched off."""
+        """Break every connection, like a host that is switched off."""
         for process in self.running:
             self._loop.call_soon_threadsafe(process.channel.get_connection().abort)
 

@@ -1,4 +1,4 @@
-"""The aws stand-in against moto, which plays AWS over HTTP; what it did is looked at with clients of our own."""
+"""The aws stand-in against moto, which serves AWS over HTTP; separate clients check the results."""
 
 import base64
 import json
@@ -14,8 +14,15 @@ from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list
 from plugins.bridge.schema import without_defaults
+from plugins.protocol.messages import (
+    CheckRequest,
+    ConfigureRequest,
+    CreateRequest,
+    Failure,
+    InitFailure,
+    UpdateRequest,
+)
 from plugins.protocol.properties import UNKNOWN
-from plugins.protocol.server import Check, Configure, Create, Failure, InitFailure, Update
 from tests.plugins.aws_account import DEFAULT_TAGS, REGION, Driver, Resource, account, client, configured
 from tests.plugins.conftest import Messages
 
@@ -88,7 +95,7 @@ def network(driver: Driver) -> dict[str, str]:
 
 
 def host(network: dict[str, str], image: str, **others: Any) -> dict[str, Any]:
-    """The inputs of an instance as Slipway makes them."""
+    """The inputs of an instance in Slipway's form."""
     return {
         "ami": image,
         "instanceType": "t3.small",
@@ -115,7 +122,7 @@ def host(network: dict[str, str], image: str, **others: Any) -> dict[str, Any]:
     }
 
 
-# Life and death of each type
+# Creation, update and deletion of each type
 
 Make = Callable[[Driver, dict[str, str], str, str], dict[str, Any]]
 
@@ -172,7 +179,7 @@ def record(driver: Driver, network: dict[str, str], image: str, url: str) -> dic
 
 
 def given(**inputs: Any) -> Make:
-    """Inputs in which `VPC`, `GROUP` and so on stand for those of the network."""
+    """Inputs in which `VPC`, `GROUP` and so on are replaced by the network's ids."""
 
     def make(driver: Driver, network: dict[str, str], image: str, url: str) -> dict[str, Any]:
         return {
@@ -214,20 +221,20 @@ LIVES: dict[str, Make] = {
 
 
 @pytest.mark.parametrize("kind", LIVES)
-def test_it_is_made_stays_the_same_and_goes(
+def test_it_is_created_unchanged_and_deleted(
     kind: str, driver: Driver, network: dict[str, str], image: str, url: str
 ) -> None:
     news = LIVES[kind](driver, network, image, url)
-    foretold = driver.preview(kind, news)
+    predicted = driver.preview(kind, news)
     made = driver.create(kind, news)
     try:
-        # What a preview knows is what comes.
+        # The preview's known values are those of the update.
         assert [
             name
-            for name, value in foretold.items()
-            if name[0] != "_" and not comes(value, made.outputs.get(name))
+            for name, value in predicted.items()
+            if name[0] != "_" and not agrees(value, made.outputs.get(name))
         ] == []
-        assert foretold["id"] is UNKNOWN
+        assert predicted["id"] is UNKNOWN
         assert UNKNOWN not in made.outputs.values()
         if "tags" in made.outputs:
             assert (made.outputs["tags"] or {}) == news.get("tags", {})
@@ -245,21 +252,21 @@ def test_it_is_made_stays_the_same_and_goes(
     driver.delete(made)  # gone already
 
 
-def comes(foretold: Any, made: Any) -> bool:
-    """Whether what a preview shows is what came, as far as it was known; nothing and zero are the same."""
-    if isinstance(foretold, dict) and isinstance(made, dict):
-        return all(comes(value, made.get(name)) for name, value in foretold.items())
-    if isinstance(foretold, list) and isinstance(made, list) and len(foretold) == len(made):
-        return all(map(comes, foretold, made))
-    return foretold is UNKNOWN or foretold == made or not (foretold or made)
+def agrees(predicted: Any, made: Any) -> bool:
+    """Whether the preview's known values are the created ones. None equals zero and empty values."""
+    if isinstance(predicted, dict) and isinstance(made, dict):
+        return all(agrees(value, made.get(name)) for name, value in predicted.items())
+    if isinstance(predicted, list) and isinstance(made, list) and len(predicted) == len(made):
+        return all(map(agrees, predicted, made))
+    return predicted is UNKNOWN or predicted == made or not (predicted or made)
 
 
 # Previews
 
 
-def test_a_preview_of_what_depends_on_unknown_things_knows_the_rest(driver: Driver) -> None:
+def test_a_preview_with_unknown_inputs_knows_the_rest(driver: Driver) -> None:
     inputs = driver.check(SUBNET, {"vpcId": UNKNOWN, "cidrBlock": "10.0.0.0/24", "tags": {"Name": "a"}})
-    shown = driver.plugin.create(Create("urn", "it", SUBNET, inputs, preview=True)).properties
+    shown = driver.plugin.create(CreateRequest("urn", "it", SUBNET, inputs, preview=True)).properties
     assert shown["vpcId"] is UNKNOWN
     assert shown["arn"] is UNKNOWN
     assert (shown["cidrBlock"], shown["region"]) == ("10.0.0.0/24", REGION)
@@ -282,22 +289,22 @@ def test_an_update_of_unknown_outcome_is_previewed(driver: Driver, network: dict
     difference = driver.diff(rule, news)
     assert difference.detailed is not None
     assert {path: change.kind for path, change in difference.detailed.items()} == {"cidrIpv4": "UPDATE"}
-    request = Update(
+    request = UpdateRequest(
         "urn", "it", INGRESS, rule.id, rule.outputs, driver.check(INGRESS, news), rule.inputs, preview=True
     )
-    shown = driver.plugin.update(request)
+    shown = driver.plugin.update(request).properties
     assert shown["cidrIpv4"] is UNKNOWN
     assert (shown["id"], shown["fromPort"]) == (rule.id, 1)
     driver.delete(rule)
 
 
 def given_to(resource: Resource) -> dict[str, Any]:
-    """What the program gave."""
+    """The inputs that the program gave."""
     return {name: value for name, value in without_defaults(resource.inputs).items() if name != "tagsAll"}
 
 
 def changes(driver: Driver, resource: Resource, **others: Any) -> dict[str, str]:
-    """What a change of inputs does, by property."""
+    """The effect of changed inputs, by property."""
     news = {name: value for name, value in {**given_to(resource), **others}.items() if value is not None}
     return {path: change.kind for path, change in (driver.diff(resource, news).detailed or {}).items()}
 
@@ -311,7 +318,7 @@ def test_names_follow_the_resources_and_stay(driver: Driver, network: dict[str, 
     }
     assert first["description"] == "Managed by Pulumi"
     assert driver.check(GROUP, {"vpcId": network["vpc"]}, first)["name"] == first["name"]
-    role = driver.plugin.check(Check("urn", "n" * 90, ROLE, {}, {"assumeRolePolicy": TRUST}, b"seed"))
+    role = driver.plugin.check(CheckRequest("urn", "n" * 90, ROLE, {}, {"assumeRolePolicy": TRUST}, b"seed"))
     assert len(role.inputs["name"]) == 64
 
 
@@ -376,7 +383,7 @@ def test_an_instance_is_changed_in_place(
         [*tag_list(DEFAULT_TAGS), {"Key": "Name", "Value": "bigger"}],
     )
     assert driver.diff(updated, news).changes is False
-    # Its protection is EC2's: nothing here takes it away, unless the program says so.
+    # EC2 protects the instance. The plugin ends the protection only with `forceDestroy`.
     with pytest.raises(Failure, match="EC2 refused TerminateInstances: OperationNotPermitted: "):
         driver.delete(updated)
     driver.delete(driver.update(updated, {**news, "forceDestroy": True}))
@@ -403,7 +410,7 @@ def test_an_instance_runs_again_where_ec2_refuses_its_change(
     driver.delete(made)
 
 
-def test_what_others_still_hold_is_tried_again(
+def test_a_deletion_is_tried_again_while_the_resource_is_in_use(
     driver: Driver, network: dict[str, str], ec2: Any, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
     vpc = driver.create(VPC, {"cidrBlock": "10.5.0.0/16"})
@@ -463,7 +470,7 @@ def test_rules_and_routes_are_changed_in_place(driver: Driver, network: dict[str
         driver.delete(resource)
 
 
-def test_a_new_group_lets_nothing_out(driver: Driver, network: dict[str, str], ec2: Any) -> None:
+def test_a_new_group_allows_no_outgoing_traffic(driver: Driver, network: dict[str, str], ec2: Any) -> None:
     (group,) = ec2.describe_security_groups(GroupIds=[network["group"]])["SecurityGroups"]
     every = [each for each in group["IpPermissionsEgress"] if each["IpProtocol"] == "-1"]
     assert every == []
@@ -493,7 +500,7 @@ def test_a_record_a_role_and_tags_are_changed_in_place(
 
     news = {"name": "snapshots", "assumeRolePolicy": TRUST, "tags": {"a": "1", "b": "2"}}
     role = driver.create(ROLE, news)
-    # The same JSON in another form is the same.
+    # The same JSON in another notation is no change.
     assert (
         driver.diff(role, {**news, "assumeRolePolicy": json.dumps(json.loads(TRUST), indent=2)}).changes
         is False
@@ -505,10 +512,10 @@ def test_a_record_a_role_and_tags_are_changed_in_place(
     driver.delete(updated)
 
 
-# What others change
+# Changes outside of Pulumi
 
 
-def test_what_was_changed_behind_its_back_shows(
+def test_a_change_outside_of_pulumi_shows(
     driver: Driver, network: dict[str, str], image: str, ec2: Any
 ) -> None:
     made = driver.create(INSTANCE, host(network, image))
@@ -531,7 +538,9 @@ def test_what_was_changed_behind_its_back_shows(
     driver.delete(repaired)
 
 
-def test_a_rule_that_somebody_removed_is_gone(driver: Driver, network: dict[str, str], ec2: Any) -> None:
+def test_a_rule_that_was_removed_outside_of_pulumi_is_gone(
+    driver: Driver, network: dict[str, str], ec2: Any
+) -> None:
     rule = driver.create(
         EGRESS,
         {
@@ -564,14 +573,14 @@ def test_a_rule_that_somebody_removed_is_gone(driver: Driver, network: dict[str,
         (INSTANCE, {"rootBlockDevice": {"size": 3}}, r"does not support rootBlockDevice\.size"),
     ],
 )
-def test_what_it_lacks_is_refused_by_name(
+def test_an_unsupported_input_is_refused_by_name(
     driver: Driver, kind: str, news: dict[str, Any], reason: str
 ) -> None:
-    (failure,) = driver.plugin.check(Check("urn", "it", kind, {}, news)).failures
+    (failure,) = driver.plugin.check(CheckRequest("urn", "it", kind, {}, news)).failures
     assert re.search(reason, failure.reason)
 
 
-def test_types_functions_and_settings_that_it_lacks_are_refused_by_name(driver: Driver) -> None:
+def test_unsupported_types_functions_and_settings_are_refused_by_name(driver: Driver) -> None:
     with pytest.raises(Failure, match="does not have the resource type aws:s3/bucket:Bucket"):
         driver.check("aws:s3/bucket:Bucket", {})
     with pytest.raises(Failure, match="does not have the function aws:s3/getBucket:getBucket"):
@@ -579,12 +588,12 @@ def test_types_functions_and_settings_that_it_lacks_are_refused_by_name(driver: 
     with pytest.raises(Failure, match="does not support nameRegex of aws:ec2/getAmi:getAmi"):
         driver.invoke("aws:ec2/getAmi:getAmi", nameRegex="debian")
     checked = driver.plugin.check_config(
-        Check("urn", "aws", "pulumi:providers:aws", {}, {"assumeRoles": "[]"})
+        CheckRequest("urn", "aws", "pulumi:providers:aws", {}, {"assumeRoles": "[]"})
     )
     assert [failure.property for failure in checked.failures] == ["assumeRoles"]
 
 
-def test_what_ec2_refuses_is_told_as_ec2_said_it(driver: Driver, network: dict[str, str], image: str) -> None:
+def test_a_refusal_is_shown_in_ec2s_words(driver: Driver, network: dict[str, str], image: str) -> None:
     with pytest.raises(Failure) as raised:
         driver.create(SUBNET, {"vpcId": network["vpc"], "cidrBlock": "10.9.1.0/24"})
     assert str(raised.value).startswith(
@@ -604,7 +613,7 @@ def test_an_instance_that_does_not_come_up_stays_in_the_state(
         }
 
     with monkeypatch.context() as patch:
-        patch.setattr("plugins.aws.instance.instance_of", ended)
+        patch.setattr("plugins.aws.running.instance_of", ended)
         with pytest.raises(InitFailure) as raised:
             driver.create(INSTANCE, host(network, image))
     assert raised.value.id.startswith("i-")
@@ -661,12 +670,14 @@ def test_the_newest_image_is_found(driver: Driver, ec2: Any) -> None:
         driver.invoke("aws:ssm/getParameter:getParameter", name="/nothing")
 
 
-def test_nothing_is_asked_while_the_settings_are_unknown() -> None:
+def test_no_call_is_made_while_the_settings_are_unknown() -> None:
     from plugins.aws.plugin import Aws
 
     plugin = Aws()
-    plugin.configure(Configure({"region": UNKNOWN}, "urn", "aws", "id"))
+    plugin.configure(ConfigureRequest({"region": UNKNOWN}, "urn", "aws", "id"))
     inputs = Driver(plugin).check(VPC, {"cidrBlock": "10.0.0.0/16"})
-    assert plugin.create(Create("urn", "it", VPC, inputs, preview=True)).properties["region"] is UNKNOWN
+    assert (
+        plugin.create(CreateRequest("urn", "it", VPC, inputs, preview=True)).properties["region"] is UNKNOWN
+    )
     with pytest.raises(Failure, match="its settings are not known yet"):
-        plugin.create(Create("urn", "it", VPC, inputs))
+        plugin.create(CreateRequest("urn", "it", VPC, inputs))

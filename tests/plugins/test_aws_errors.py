@@ -1,4 +1,4 @@
-"""What the aws stand-in says where AWS cannot be asked: one sentence, with a remedy and without credentials."""
+"""The aws stand-in's errors if AWS cannot be reached: one sentence, with a remedy and without credentials."""
 
 import http.server
 import json
@@ -14,8 +14,8 @@ import pytest
 
 from plugins.aws import cloud
 from plugins.aws.plugin import Aws
+from plugins.protocol.messages import CheckRequest, ConfigureRequest, CreateRequest, Failure
 from plugins.protocol.properties import Secret
-from plugins.protocol.server import Check, Configure, Create, Failure
 from tests.plugins.aws_account import KEYS, REGION, Driver, account, configured, settings
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
 
 
 def configure(**given: Any) -> None:
-    Aws().configure(Configure(given, "urn", "aws", "id"))
+    Aws().configure(ConfigureRequest(given, "urn", "aws", "id"))
 
 
 def endpoints(url: str) -> str:
@@ -46,7 +46,7 @@ def endpoints(url: str) -> str:
 
 @contextmanager
 def answering(status: int, body: str, *, seconds: float = 0.0) -> Iterator[tuple[str, list[str]]]:
-    """An AWS that says the same to everything; yields its URL and what it was asked."""
+    """A server that gives the same answer to every call; yields its URL and the requests."""
     asked: list[str] = []
     done = threading.Event()
 
@@ -86,15 +86,15 @@ def test_no_credentials(url: str) -> None:
     with pytest.raises(Failure) as raised:
         configure(region=REGION, endpoints=endpoints(url))
     assert str(raised.value) == (
-        "STS cannot be asked to GetCallerIdentity: there are no AWS credentials (Unable to locate credentials): set "
-        "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "
+        "STS cannot be reached for GetCallerIdentity: no AWS credentials were found (Unable to locate credentials): "
+        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "
         "`aws sts get-caller-identity` shows whether they work"
     )
 
 
 def test_a_profile_that_is_not_there(url: str) -> None:
     with pytest.raises(
-        Failure, match=r"The config profile \(ops\) could not be found: name one of ~/\.aws/config"
+        Failure, match=r"The config profile \(ops\) could not be found: name a profile of ~/\.aws/config"
     ):
         configure(region=REGION, profile="ops", endpoints=endpoints(url))
 
@@ -112,7 +112,7 @@ def test_a_profile_and_the_environment_are_taken(
     configure(region=REGION)
 
 
-def test_nobody_is_asked_for_a_code(url: str, tmp_path: Path) -> None:
+def test_no_prompt_for_an_mfa_code(url: str, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(
         "[profile ops]\nrole_arn = arn:aws:iam::123456789012:role/ops\nsource_profile = me\n"
         "mfa_serial = arn:aws:iam::123456789012:mfa/me\n"
@@ -120,13 +120,13 @@ def test_nobody_is_asked_for_a_code(url: str, tmp_path: Path) -> None:
     (tmp_path / "credentials").write_text(
         f"[me]\naws_access_key_id = {KEYS[0]}\naws_secret_access_key = {KEYS[1]}\n"
     )
-    with pytest.raises(Failure, match="the AWS profile asks for a code of your MFA device"):
+    with pytest.raises(Failure, match="the AWS profile needs a code of your MFA device"):
         configure(region=REGION, profile="ops", endpoints=endpoints(url))
 
 
 def test_a_request_that_aws_does_not_know_shows_no_values(url: str) -> None:
     cloud = configured(url)._connected()
-    with pytest.raises(Failure, match="the request is not one that AWS knows") as raised:
+    with pytest.raises(Failure, match="the request is not valid") as raised:
         cloud.call(
             "ec2", "run_instances", {"MinCount": 1, "MaxCount": 1, "KeyName": {"the": "secret, type: x"}}
         )
@@ -146,13 +146,13 @@ def test_a_region_that_aws_does_not_have() -> None:
         configure(region="eu-cental-1", skipRegionValidation="false")
 
 
-def test_a_region_where_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_where_no_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with pytest.raises(Failure) as raised:
         configure(region="eu-cental-1", endpoints=endpoints("http://127.0.0.1:9"))
     assert str(raised.value) == (
-        "STS cannot be asked to GetCallerIdentity: nothing answers there (Could not connect to the endpoint URL: "
+        "STS cannot be reached for GetCallerIdentity: no server answers (Could not connect to the endpoint URL: "
         "\"http://127.0.0.1:9/\"). Is 'eu-cental-1' a region of AWS, and is the network up?"
     )
 
@@ -180,16 +180,16 @@ def test_credentials_that_aws_refuses(code: str, remedy: str) -> None:
     assert not any(secret in text for secret in (*KEYS, "the-session-token"))
 
 
-def test_throttling_is_tried_again_and_then_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_is_tried_again_and_then_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     body = ec2_refusal("RequestLimitExceeded", "Request limit exceeded.")
     with answering(503, body) as (url, asked):
         plugin = Aws()
         given = settings(url, skipCredentialsValidation="true", maxRetries="3")
-        plugin.configure(Configure(given, "urn", "aws", "id"))
-        inputs = plugin.check(Check("urn", "it", VPC, {}, {"cidrBlock": "10.0.0.0/16"})).inputs
+        plugin.configure(ConfigureRequest(given, "urn", "aws", "id"))
+        inputs = plugin.check(CheckRequest("urn", "it", VPC, {}, {"cidrBlock": "10.0.0.0/16"})).inputs
         with pytest.raises(Failure) as raised:
-            plugin.create(Create("urn", "it", VPC, inputs))
+            plugin.create(CreateRequest("urn", "it", VPC, inputs))
     assert len(asked) == 4
     assert str(raised.value) == (
         "EC2 refused CreateVpc: RequestLimitExceeded: Request limit exceeded. (request r-2). AWS asks for fewer "
@@ -202,14 +202,17 @@ def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
     with (
         answering(200, "", seconds=10) as (url, _),
-        pytest.raises(Failure, match=r"STS cannot be asked to GetCallerIdentity: no answer in time \(Read"),
+        pytest.raises(
+            Failure, match=r"STS cannot be reached for GetCallerIdentity: no answer in time \(Read"
+        ),
     ):
         configure(**settings(url))
 
 
 def test_accounts_that_may_not_be_used(url: str) -> None:
     with pytest.raises(
-        Failure, match=r"credentials are of account 123456789012; `allowedAccountIds` allows 111122223333"
+        Failure,
+        match=r"credentials belong to account 123456789012, but `allowedAccountIds` allows 111122223333",
     ):
         configured(url, allowedAccountIds='["111122223333"]')
     with pytest.raises(Failure, match="account 123456789012, which `forbiddenAccountIds` forbids"):
@@ -218,7 +221,7 @@ def test_accounts_that_may_not_be_used(url: str) -> None:
 
 
 def test_credentials_in_the_program_are_secret_and_not_in_any_state(url: str) -> None:
-    checked = Aws().check_config(Check("urn", "aws", "pulumi:providers:aws", {}, settings(url)))
+    checked = Aws().check_config(CheckRequest("urn", "aws", "pulumi:providers:aws", {}, settings(url)))
     assert list(checked.failures) == []
     assert checked.inputs["accessKey"] == Secret(KEYS[0])
     assert checked.inputs["secretKey"] == Secret(KEYS[1])
@@ -229,18 +232,20 @@ def test_credentials_in_the_program_are_secret_and_not_in_any_state(url: str) ->
 
 
 def test_a_setting_that_cannot_be_read_is_named(url: str) -> None:
-    (failure,) = Aws().check_config(Check("urn", "aws", "p", {}, {"endpoints": "[{"})).failures
+    (failure,) = Aws().check_config(CheckRequest("urn", "aws", "p", {}, {"endpoints": "[{"})).failures
     assert failure.reason.startswith("the provider's endpoints cannot be read: ")
     (failure,) = (
-        Aws().check_config(Check("urn", "aws", "p", {}, {"endpoints": f'[{{"s3": "{url}"}}]'})).failures
+        Aws()
+        .check_config(CheckRequest("urn", "aws", "p", {}, {"endpoints": f'[{{"s3": "{url}"}}]'}))
+        .failures
     )
-    assert failure.reason.endswith("not s3")
+    assert "does not use s3: leave it out of `endpoints`" in failure.reason
 
 
 def test_waiting_ends_with_the_update(url: str) -> None:
     plugin = configured(url)
     plugin.cancelled.set()
-    with pytest.raises(Failure, match="it is there: no longer waited for, since the update was cancelled"):
+    with pytest.raises(Failure, match="it is there: the update was cancelled before that"):
         plugin._connected().until("it is there", lambda: False, 60.0)
-    with pytest.raises(Failure, match="it is there: not after 0 s"):
+    with pytest.raises(Failure, match="it is there: not within 0 s"):
         plugin._connected().until("it is there", lambda: False, 0.0)

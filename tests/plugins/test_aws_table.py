@@ -53,13 +53,13 @@ TRIED = {
 
 
 def class_of(kind: str) -> Any:
-    """The class of the SDK, by its type in Pulumi."""
+    """The class of the SDK for a Pulumi type."""
     module, name = re.fullmatch(r"aws:(\w+)/\w+:(\w+)", kind).groups()  # type: ignore[union-attr]
     return getattr(import_module(f"pulumi_aws.{module}"), name)
 
 
 def properties(cls: Any) -> dict[str, Any]:
-    """The properties of a class of the SDK, by their names on the wire, with their types."""
+    """The types of the properties of a class of the SDK, by their names in the protocol."""
     module = sys.modules[cls.__module__]
     found = {}
     for _, member in inspect.getmembers(cls, lambda member: isinstance(member, property)):
@@ -71,7 +71,7 @@ def properties(cls: Any) -> dict[str, Any]:
 
 
 def bare(hint: Any) -> Any:
-    """A type without Input, Output, Optional, and enumerations and dictionaries that stand for the same."""
+    """A type without Input, Output and Optional, and without the alternative enumerations and dictionaries."""
     while True:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if origin is pulumi.Output:
@@ -94,7 +94,7 @@ def bare(hint: Any) -> Any:
 
 
 def shape(hint: Any) -> tuple[str, Any]:
-    """What a type is in the table's words, and the class of its objects, if it has any."""
+    """The table's shape of a type, and the class of its objects, if it has any."""
     hint = bare(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in (str, bool, int):
@@ -109,7 +109,7 @@ def shape(hint: Any) -> tuple[str, Any]:
 
 
 def shown(attribute: Attribute) -> str:
-    """The same of an attribute of the table."""
+    """The same for an attribute of the table."""
     if not attribute.is_collection:
         return attribute.shape
     if attribute.fields is None:
@@ -118,7 +118,7 @@ def shown(attribute: Attribute) -> str:
 
 
 def compare(where: str, attributes: Attributes, sdk: Mapping[str, Any]) -> Iterator[str]:
-    """Say where the table and the SDK's classes disagree."""
+    """Return the differences between the table and the SDK's classes."""
     for name, attribute in attributes.items():
         if name not in sdk:
             yield f"{where}.{name} is not in pulumi_aws"
@@ -135,12 +135,12 @@ def test_names_and_types_are_those_of_the_sdk(kind: str) -> None:
     cls = class_of(kind)
     args = getattr(sys.modules[cls.__module__], f"{cls.__name__}Args")
     attributes = KINDS[kind].schema.attributes
-    # The program cannot give `tagsAll`, but it is among the inputs that the plugin makes of the program's.
+    # The program cannot give `tagsAll`; the plugin adds it to the inputs.
     inputs = {name: each for name, each in attributes.items() if not each.output and name != "tagsAll"}
     given = properties(args)
     assert list(compare(kind, inputs, given)) == []
     assert list(compare(kind, attributes, properties(cls))) == []
-    # What the SDK's class cannot be made without, and nothing else, is required.
+    # Exactly the arguments without which the SDK's class cannot be created are required.
     parameters = inspect.signature(args.__init__).parameters.values()
     wire = {_python_name(name): name for name in given}
     required = {
@@ -191,7 +191,7 @@ def test_functions_take_and_answer_what_the_sdk_says(token: str) -> None:
 
 @cache
 def asked() -> tuple[list[tuple[str, str, str]], list[tuple[str, frozenset[str]]]]:
-    """Every property that the program gives an AWS resource (type, name, path), and every call with its arguments."""
+    """Every property that the program sets on an AWS resource (type, name, path), and every call with its arguments."""
     CALLS.clear()
     paths = set()
     for changes in (DEV, TRIED):
@@ -204,7 +204,7 @@ def asked() -> tuple[list[tuple[str, str, str]], list[tuple[str, frozenset[str]]
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """Where the values of `value` are, without the indices of lists and the keys of maps."""
+    """The paths of the values in `value`, without the indices of lists and the keys of maps."""
     if isinstance(value, Secret):
         yield from leaves(value.value, path)
     elif isinstance(value, dict) and not path.endswith(("tags", "Tags")):
@@ -255,11 +255,11 @@ def test_boto3_is_not_imported_before_it_is_needed() -> None:
     script = """
 import sys
 from plugins.aws.plugin import Aws
-from plugins.protocol.server import Check, Diff
+from plugins.protocol.messages import CheckRequest, DiffRequest
 plugin = Aws()
 kind = "aws:ec2/vpc:Vpc"
-checked = plugin.check(Check("urn", "a", kind, {}, {"cidrBlock": "10.0.0.0/16"}))
-plugin.diff(Diff("urn", "a", kind, "vpc-1", checked.inputs, checked.inputs, checked.inputs))
+checked = plugin.check(CheckRequest("urn", "a", kind, {}, {"cidrBlock": "10.0.0.0/16"}))
+plugin.diff(DiffRequest("urn", "a", kind, "vpc-1", checked.inputs, checked.inputs, checked.inputs))
 print(sorted({"boto3", "botocore", "pulumi_aws"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

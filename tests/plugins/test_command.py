@@ -1,4 +1,4 @@
-"""The command stand-in against what pulumi-command answered, and on real shells and SSH connections."""
+"""The command stand-in against the recordings of pulumi-command, and on real shells and SSH connections."""
 
 import os
 import socket
@@ -11,8 +11,15 @@ from typing import Any
 import pytest
 
 from plugins.command.plugin import COPY, LOCAL, REMOTE, Command
+from plugins.protocol.messages import (
+    CheckRequest,
+    CreateRequest,
+    DeleteRequest,
+    DiffRequest,
+    Failure,
+    UpdateRequest,
+)
 from plugins.protocol.properties import UNKNOWN, Archive, Asset, Secret, plain
-from plugins.protocol.server import Check, Create, Delete, Diff, Failure, Update
 from tests.plugins.conftest import Messages
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 from tests.plugins.ssh_server import SSHServer
@@ -36,7 +43,7 @@ def test_answers_exactly_as_recorded(call: Call) -> None:
 @pytest.mark.parametrize("call", recorded("command", method="Diff"), ids=str)
 def test_finds_the_recorded_differences(call: Call) -> None:
     got = answer(Command(), call)
-    # The official plugin names them in any order, which differs from run to run.
+    # The official plugin's order differs from run to run.
     for diff in (got, call.response or {}):
         if "diffs" in diff:
             diff["diffs"].sort()
@@ -48,7 +55,7 @@ def test_finds_the_recorded_differences(call: Call) -> None:
     recorded("command", method="Create", preview=True) + recorded("command", method="Update", preview=True),
     ids=str,
 )
-def test_foretells_what_was_recorded(call: Call) -> None:
+def test_predicts_what_was_recorded(call: Call) -> None:
     shapes = (
         {} if call.type == COPY or call.method == "Update" else {"id": f"{call.request['name']}[0-9a-f]{{8}}"}
     )
@@ -118,9 +125,9 @@ def command(messages: Messages) -> Command:
 
 
 def run(plugin: Command, kind: str, *, timeout: float = 0.0, **inputs: Any) -> dict[str, Any]:
-    checked = plugin.check(Check(URN, "it", kind, {}, inputs))
+    checked = plugin.check(CheckRequest(URN, "it", kind, {}, inputs))
     assert list(checked.failures) == []
-    return plugin.create(Create(URN, "it", kind, checked.inputs, timeout=timeout)).properties
+    return plugin.create(CreateRequest(URN, "it", kind, checked.inputs, timeout=timeout)).properties
 
 
 # Local commands
@@ -136,7 +143,9 @@ def run(plugin: Command, kind: str, *, timeout: float = 0.0, **inputs: Any) -> d
         ("none", []),
     ],
 )
-def test_output_is_shown_while_it_comes(logging: str | None, shown: list[str], messages: Messages) -> None:
+def test_output_is_shown_while_the_command_runs(
+    logging: str | None, shown: list[str], messages: Messages
+) -> None:
     given: dict[str, Any] = {} if logging is None else {"logging": logging}
     script = "echo out; sleep 0.1; echo err >&2; sleep 0.1; printf end"
     made = run(command(messages), LOCAL, create=script, **given)
@@ -198,10 +207,10 @@ def test_the_previous_output_is_in_the_environment_unless_it_is_unwanted(message
     plugin = command(messages)
     olds = {"create": "x", "stdout": "old out", "stderr": Secret("old err")}
     script = 'echo "$PULUMI_COMMAND_STDOUT,${PULUMI_COMMAND_STDERR-}"'
-    update = Update(URN, "it", LOCAL, "1", olds, {"create": "x", "update": script}, {})
-    assert plugin.update(update)["stdout"] == "old out,old err"
+    update = UpdateRequest(URN, "it", LOCAL, "1", olds, {"create": "x", "update": script}, {})
+    assert plugin.update(update).properties["stdout"] == "old out,old err"
     unwanted = update._replace(news={"create": script, "addPreviousOutputInEnv": False})
-    assert plugin.update(unwanted)["stdout"] == ","
+    assert plugin.update(unwanted).properties["stdout"] == ","
 
 
 def test_without_a_command_nothing_runs(messages: Messages) -> None:
@@ -209,9 +218,9 @@ def test_without_a_command_nothing_runs(messages: Messages) -> None:
     made = run(plugin, LOCAL, delete="exit 7")
     assert (made["stdout"], made["stderr"]) == ("", "")
     olds = {"stdout": "kept", "stderr": ""}
-    assert plugin.update(Update(URN, "it", LOCAL, "1", olds, {}, {}))["stdout"] == "kept"
+    assert plugin.update(UpdateRequest(URN, "it", LOCAL, "1", olds, {}, {})).properties["stdout"] == "kept"
     with pytest.raises(Failure, match="exit status 7"):
-        plugin.delete(Delete(URN, "it", LOCAL, "1", made, {}))
+        plugin.delete(DeleteRequest(URN, "it", LOCAL, "1", made, {}))
 
 
 def test_assets_are_what_the_patterns_find(tmp_path: Path, messages: Messages) -> None:
@@ -224,7 +233,7 @@ def test_assets_are_what_the_patterns_find(tmp_path: Path, messages: Messages) -
 
 
 def ends_early(work: Callable[[], Any], within: float) -> str:
-    """Run `work`, which has to fail `within` seconds, and return how it failed."""
+    """Run `work`, which must fail `within` seconds, and return its error."""
     begin = time.monotonic()
     with pytest.raises(Failure) as raised:
         work()
@@ -256,7 +265,7 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def test_after_a_cancellation_nothing_is_begun(messages: Messages) -> None:
+def test_no_command_starts_after_a_cancellation(messages: Messages) -> None:
     plugin = command(messages)
     plugin.cancelled.set()
     with pytest.raises(Failure, match="cancelled"):
@@ -297,14 +306,14 @@ def test_much_goes_in_and_out_of_a_remote_command(ssh_server: SSHServer, message
 def test_the_previous_output_is_offered_to_the_host(ssh_server: SSHServer, messages: Messages) -> None:
     news = {"connection": ssh_server.connection(), "create": "true"}
     olds = {**news, "stdout": "before", "stderr": ""}
-    command(messages).update(Update(URN, "it", REMOTE, "1", olds, news, {}))
+    command(messages).update(UpdateRequest(URN, "it", REMOTE, "1", olds, news, {}))
     command(messages).update(
-        Update(URN, "it", REMOTE, "1", olds, {**news, "addPreviousOutputInEnv": False}, {})
+        UpdateRequest(URN, "it", REMOTE, "1", olds, {**news, "addPreviousOutputInEnv": False}, {})
     )
     assert ssh_server.environments == [{"PULUMI_COMMAND_STDOUT": "before"}, {}]
 
 
-def test_any_host_key_is_taken_where_none_is_pinned(ssh_server: SSHServer, messages: Messages) -> None:
+def test_any_host_key_is_accepted_if_none_is_pinned(ssh_server: SSHServer, messages: Messages) -> None:
     connection = ssh_server.connection()
     del connection["hostKey"]
     assert run(command(messages), REMOTE, connection=connection, create="echo a")["stdout"] == "a"
@@ -315,7 +324,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_dialling_is_repeated_and_told(messages: Messages) -> None:
+def test_failed_dials_are_repeated_and_reported(messages: Messages) -> None:
     port = free_port()
     connection = {"host": "127.0.0.1", "port": port, "password": "x", "dialErrorLimit": 2}
     text = ends_early(lambda: run(command(messages), REMOTE, connection=connection, create="true"), 5)
@@ -427,7 +436,7 @@ def test_a_directory_is_copied(
     (tmp_path / "from/a").mkdir(parents=True)
     (tmp_path / "from/a/b").write_text("content")
     source = Archive(path=f"{tmp_path}/from{ending}", hash="1")
-    for _ in range(2):  # it may be there already
+    for _ in range(2):  # the directory may already exist
         run(
             command(messages),
             COPY,
@@ -462,10 +471,10 @@ def test_a_copy_is_made_again_only_when_its_source_or_its_place_changed(
         "source": Asset(hash="1"),
     }
     news = {**olds, "source": Asset(path=str(tmp_path / "from"), hash="1"), "triggers": [1]}
-    command(messages).update(Update(URN, "it", COPY, "1", olds, news, olds))
+    command(messages).update(UpdateRequest(URN, "it", COPY, "1", olds, news, olds))
     assert ssh_server.connections == 0
     news["source"] = Asset(path=str(tmp_path / "from"), hash="2")
-    command(messages).update(Update(URN, "it", COPY, "1", olds, news, olds))
+    command(messages).update(UpdateRequest(URN, "it", COPY, "1", olds, news, olds))
     assert (tmp_path / "to").read_text() == "content"
 
 
@@ -516,14 +525,14 @@ def test_a_copy_is_made_again_only_when_its_source_or_its_place_changed(
     ],
 )
 def test_bad_inputs_are_refused_by_name(kind: str, news: dict[str, Any], where: str, what: str) -> None:
-    failures = list(Command().check(Check(URN, "it", kind, {}, news)).failures)
+    failures = list(Command().check(CheckRequest(URN, "it", kind, {}, news)).failures)
     assert [failure.property for failure in failures] == [where]
     assert what in failures[0].reason
 
 
 def test_a_connection_is_completed_and_hidden() -> None:
     given = {"host": "a", "privateKey": "k", "password": Secret("p")}
-    checked = Command().check(Check(URN, "it", REMOTE, {}, {"connection": given}))
+    checked = Command().check(CheckRequest(URN, "it", REMOTE, {}, {"connection": given}))
     assert checked.inputs["connection"] == Secret(
         {
             "dialErrorLimit": 10,
@@ -539,7 +548,7 @@ def test_a_connection_is_completed_and_hidden() -> None:
 
 def test_unknown_inputs_stay_unknown() -> None:
     news = {"connection": UNKNOWN, "create": UNKNOWN}
-    checked = Command().check(Check(URN, "it", REMOTE, {}, news))
+    checked = Command().check(CheckRequest(URN, "it", REMOTE, {}, news))
     assert list(checked.failures) == []
     assert plain(checked.inputs) == news
 
@@ -563,6 +572,6 @@ def test_unknown_inputs_stay_unknown() -> None:
 def test_differences_have_their_paths_and_kinds(
     old: dict[str, Any], new: dict[str, Any], paths: dict[str, str]
 ) -> None:
-    difference = Command().diff(Diff(URN, "it", LOCAL, "1", {**old, "stdout": ""}, new, old))
+    difference = Command().diff(DiffRequest(URN, "it", LOCAL, "1", {**old, "stdout": ""}, new, old))
     assert {path: change.kind for path, change in (difference.detailed or {}).items()} == paths
     assert difference.changes is bool(paths)

@@ -1,4 +1,4 @@
-"""The docker stand-in's inputs, differences and requests: what needs neither a recording nor an engine."""
+"""The docker stand-in's inputs, differences and requests, as far as they need neither recordings nor an engine."""
 
 import io
 import tarfile
@@ -12,8 +12,8 @@ from plugins.docker.container_config import change, creation, upload_archive
 from plugins.docker.container_schema import CONTAINER, nanoseconds
 from plugins.docker.container_state import _duration
 from plugins.docker.plugin import IMAGE, Docker
+from plugins.protocol.messages import Autonaming, CheckRequest, DiffRequest, Failure, InvokeRequest
 from plugins.protocol.properties import UNKNOWN
-from plugins.protocol.server import Autonaming, Check, Diff, Failure, Invoke
 from tests.plugins.docker_engine import Listener
 from tests.plugins.replay import recorded
 
@@ -23,7 +23,7 @@ CONTAINER_TYPE = "docker:index/container:Container"
 def check(kind: str, news: dict[str, Any], **more: Any) -> Any:
     plugin = Docker()
     plugin.engine = Listener()
-    return plugin.check(Check("urn", "name", kind, {}, news, **more))
+    return plugin.check(CheckRequest("urn", "name", kind, {}, news, **more))
 
 
 # Inputs
@@ -59,7 +59,7 @@ def test_a_resource_type_and_a_function_that_are_missing_are_refused_by_name() -
     with pytest.raises(Failure, match="docker:index/service:Service"):
         check("docker:index/service:Service", {})
     with pytest.raises(Failure, match="docker:index/getRegistryImage:getRegistryImage"):
-        Docker().invoke(Invoke("docker:index/getRegistryImage:getRegistryImage", {}))
+        Docker().invoke(InvokeRequest("docker:index/getRegistryImage:getRegistryImage", {}))
 
 
 def test_names_without_a_seed_differ_and_have_seven_digits() -> None:
@@ -160,7 +160,9 @@ def container_inputs(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_each_change_is_named_with_its_path(changes: dict[str, Any], detailed: dict[str, str]) -> None:
-    diff = Diff("urn", "full", CONTAINER_TYPE, "id", container_state(), container_inputs(**changes), {})
+    diff = DiffRequest(
+        "urn", "full", CONTAINER_TYPE, "id", container_state(), container_inputs(**changes), {}
+    )
     difference = Docker().diff(diff)
     assert {path: change.kind for path, change in (difference.detailed or {}).items()} == detailed
     assert difference.changes is bool(detailed)
@@ -168,18 +170,18 @@ def test_each_change_is_named_with_its_path(changes: dict[str, Any], detailed: d
 
 
 def test_ignored_inputs_are_those_of_the_last_update() -> None:
-    """Pulumi puts the checked inputs from before in place of what it ignores."""
+    """For ignored properties, Pulumi passes the completed inputs of the last update."""
     kind = "docker:index/volume:Volume"
     given = {"name": "data", "labels": [{"label": "a", "value": "1"}]}
-    first = Docker().check(Check("urn", "data", kind, {}, given))
+    first = Docker().check(CheckRequest("urn", "data", kind, {}, given))
     again = {"name": "data", "labels": first.inputs["labels"]}
-    second = Docker().check(Check("urn", "data", kind, first.inputs, again))
+    second = Docker().check(CheckRequest("urn", "data", kind, first.inputs, again))
     assert not second.failures
     assert second.inputs == first.inputs
 
 
 def test_ignored_changes_are_none() -> None:
-    diff = Diff(
+    diff = DiffRequest(
         "urn", "full", CONTAINER_TYPE, "id", container_state(), container_inputs(securityOpts=["x"]), {}
     )
     assert Docker().diff(diff).changes
@@ -197,11 +199,13 @@ def test_only_another_registry_builds_again_not_another_password(
     registry: dict[str, str], changes: bool
 ) -> None:
     old = {"imageName": "a", "registry": {"server": "r:5000", "username": "u", "password": "old"}}
-    diff = Diff("urn", "i", IMAGE, "id", {"__inputs": old}, {"imageName": "a", "registry": registry}, {})
+    diff = DiffRequest(
+        "urn", "i", IMAGE, "id", {"__inputs": old}, {"imageName": "a", "registry": registry}, {}
+    )
     assert Docker().diff(diff).changes is changes
 
 
-# What the engine is asked
+# Requests to the engine
 
 
 def planned(**inputs: Any) -> dict[str, Any]:
@@ -296,7 +300,7 @@ def test_durations_are_gos(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 s", "s", "1d"])
 def test_other_text_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         nanoseconds(text)
 
 

@@ -1,4 +1,4 @@
-"""The docker stand-in with a real Docker Engine, against what pulumi-docker answered with one."""
+"""The docker stand-in with a real Docker Engine, against the recordings of pulumi-docker."""
 
 import io
 import json
@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from plugins.docker.plugin import Docker
-from plugins.protocol.server import Create, Created, Delete, Failure, InitFailure, Invoke, Read, Update
+from plugins.protocol.messages import (
+    CreateRequest,
+    CreateResponse,
+    DeleteRequest,
+    Failure,
+    InitFailure,
+    InvokeRequest,
+    ReadRequest,
+    UpdateRequest,
+)
 from tests.plugins.docker_engine import configured, docker, tiny_image
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 
@@ -68,7 +77,7 @@ def named(each: Call) -> str:
 
 
 def replaced(each: Call, changes: dict[Any, Any]) -> Call:
-    """The same call, with other values: an image that is here, a port that is free, an id that is ours."""
+    """The same call with values for this machine: an existing image, a free port, a new id."""
 
     def change(value: Any) -> Any:
         if isinstance(value, dict):
@@ -85,9 +94,9 @@ def forced_removal(*arguments: str) -> None:
 
 
 @pytest.fixture
-def simple(plugin: Docker, image: str) -> Iterator[Created]:
+def simple(plugin: Docker, image: str) -> Iterator[CreateResponse]:
     created = plugin.create(
-        Create("urn:x", "simple", CONTAINER, {**inputs(image), "name": "slipway-test-simple"})
+        CreateRequest("urn:x", "simple", CONTAINER, {**inputs(image), "name": "slipway-test-simple"})
     )
     yield created
     forced_removal("rm", "--force", "--volumes", created.id)
@@ -99,7 +108,7 @@ def inputs(image: str) -> dict[str, Any]:
 
 
 def read(plugin: Docker, kind: str, resource_id: str, state: dict[str, Any], given: dict[str, Any]) -> Any:
-    return plugin.read(Read("urn:x", "x", kind, resource_id, bare(state), given))
+    return plugin.read(ReadRequest("urn:x", "x", kind, resource_id, bare(state), given))
 
 
 def test_a_plain_container_is_made_as_recorded(plugin: Docker, image: str) -> None:
@@ -132,12 +141,12 @@ def test_a_container_with_everything_lives_as_recorded(plugin: Docker, image: st
             got["properties"]["memorySwap"] = 512  # an engine that cannot limit swap
         assert differences(container, got, BY_CHANCE) == []
 
-        # A second `up` takes back what the engine made of the memory; nothing else changes.
+        # A second `up` restores the memory settings that the engine changed; nothing else changes.
         ours = {**changes, container.response["id"]: got["id"]} if container.response else {}
         update = replaced(call("03-unchanged", "Update", CONTAINER, "full"), ours)
         assert differences(update, answer(plugin, update), BY_CHANCE) == []
 
-        # Killed behind our back: it no longer must run, and publishes nothing.
+        # Someone kills the container: `mustRun` is false now, and it publishes no ports.
         docker("kill", got["id"])
         refresh = replaced(call("06-refresh", "Read", CONTAINER, "full"), changes)
         refresh.request["id"] = got["id"]
@@ -158,8 +167,10 @@ def test_a_container_with_everything_lives_as_recorded(plugin: Docker, image: st
     finally:
         for kind, one in ((CONTAINER, "container"), (NETWORK, "network"), (VOLUME, "volume")):
             if "id" in made.get(one, {}):
-                for _ in range(2):  # the second time it is gone already
-                    plugin.delete(Delete("urn:x", "x", kind, made[one]["id"], {"removeVolumes": True}, {}))
+                for _ in range(2):  # the second time the container is already gone
+                    plugin.delete(
+                        DeleteRequest("urn:x", "x", kind, made[one]["id"], {"removeVolumes": True}, {})
+                    )
     assert read(plugin, CONTAINER, made["container"]["id"], {}, {}).id == ""
     assert read(plugin, NETWORK, made["network"]["id"], {}, {}).id == ""
     assert read(plugin, VOLUME, made["volume"]["id"], {}, {}).id == ""
@@ -169,7 +180,7 @@ def test_a_container_that_ends_at_once_is_accepted_as_recorded(plugin: Docker, i
     recording = replaced(call("08-fail-exits", "Create", CONTAINER, "exits"), {"registry:3": image})
     got = answer(plugin, recording)
     try:
-        # Whether it still has an address when it is looked at is a matter of microseconds.
+        # The container may or may not have an address at this moment.
         shapes = {**BY_CHANCE, "properties.networkDatas*": ".*"}
         assert recording.response is not None
         for one in (got, recording.response):
@@ -189,7 +200,7 @@ def test_a_taken_port_leaves_a_container_that_says_so(plugin: Docker, image: str
         recording = replaced(call("08-fail-port", "Create", CONTAINER, "port"), changes)
         request = recording.request
         with pytest.raises(InitFailure) as failed:
-            plugin.create(Create(request["urn"], "port", CONTAINER, request["properties"]))
+            plugin.create(CreateRequest(request["urn"], "port", CONTAINER, request["properties"]))
     try:
         expected = replaced(call("08-fail-exits", "Delete", CONTAINER, "port"), changes).request["properties"]
         assert str(failed.value).startswith(
@@ -197,9 +208,9 @@ def test_a_taken_port_leaves_a_container_that_says_so(plugin: Docker, image: str
         )
         assert str(port) in str(failed.value)
         assert {**failed.value.properties, "id": expected["id"]} == expected
-        # The next update, for which nothing has changed, starts it.
-        update = Update("urn", "port", CONTAINER, failed.value.id, expected, request["properties"], {})
-        assert plugin.update(update)["ports"][0]["external"] == port
+        # The next update, without a change, starts the container.
+        update = UpdateRequest("urn", "port", CONTAINER, failed.value.id, expected, request["properties"], {})
+        assert plugin.update(update).properties["ports"][0]["external"] == port
         assert docker("inspect", "--format", "{{.State.Running}}", failed.value.id) == "true"
     finally:
         forced_removal("rm", "--force", failed.value.id)
@@ -216,9 +227,13 @@ def test_an_absent_image_is_named_with_the_reason(plugin: Docker) -> None:
     assert "connection refused" in got
 
 
-def test_a_taken_name_is_reported_and_nothing_is_left(plugin: Docker, image: str, simple: Created) -> None:
+def test_a_taken_name_is_reported_and_nothing_is_left(
+    plugin: Docker, image: str, simple: CreateResponse
+) -> None:
     with pytest.raises(Failure) as failed:
-        plugin.create(Create("urn:x", "x", CONTAINER, {**inputs(image), "name": "slipway-test-simple"}))
+        plugin.create(
+            CreateRequest("urn:x", "x", CONTAINER, {**inputs(image), "name": "slipway-test-simple"})
+        )
     assert re.fullmatch(
         r"1 error occurred:\n\t\* Unable to create container: Error response from daemon: Conflict\. The container "
         rf'name "/slipway-test-simple" is already in use by container "{simple.id}"\..*\n\n',
@@ -231,7 +246,7 @@ def test_a_container_that_cannot_be_set_up_is_not_left_behind(plugin: Docker, im
     with pytest.raises(
         Failure, match="one of 'content', 'content_base64', or 'source' must be set"
     ) as failed:
-        plugin.create(Create("urn:x", "x", CONTAINER, given))
+        plugin.create(CreateRequest("urn:x", "x", CONTAINER, given))
     assert not isinstance(failed.value, InitFailure)
     assert docker("ps", "--all", "--quiet", "--filter", "name=slipway-test-half") == ""
 
@@ -239,7 +254,7 @@ def test_a_container_that_cannot_be_set_up_is_not_left_behind(plugin: Docker, im
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"tests": ["CMD", "/bin/absent"]}, "Container is unhealthy; its last health check said: "),
+        ({"tests": ["CMD", "/bin/absent"]}, "Container is unhealthy; the last health check's output: "),
         (None, "no health check"),
     ],
 )
@@ -256,7 +271,7 @@ def test_what_does_not_get_healthy_fails_with_its_reason(
     }
     properties = {**inputs(image), "name": "slipway-test-ill", "wait": True, "healthcheck": check}
     with pytest.raises(InitFailure, match=re.escape(why)) as failed:
-        plugin.create(Create("urn:x", "x", CONTAINER, properties))
+        plugin.create(CreateRequest("urn:x", "x", CONTAINER, properties))
     forced_removal("rm", "--force", failed.value.id)
 
 
@@ -271,14 +286,16 @@ def test_a_container_that_crashes_is_not_waited_for(plugin: Docker, image: str) 
         "healthcheck": {"tests": ["CMD", "/bin/registry", "--version"], "interval": "10s", "retries": 1},
     }
     with pytest.raises(InitFailure, match="it exited with code 0") as failed:
-        plugin.create(Create("urn:x", "x", CONTAINER, properties))
+        plugin.create(CreateRequest("urn:x", "x", CONTAINER, properties))
     forced_removal("rm", "--force", failed.value.id)
 
 
 def test_a_secret_upload_reaches_the_container_with_its_mode(plugin: Docker, image: str) -> None:
     upload = {"file": "/run/secrets/key", "content": "hidden\n", "permissions": "0400"}
     created = plugin.create(
-        Create("urn:x", "x", CONTAINER, {**inputs(image), "name": "slipway-test-upload", "uploads": [upload]})
+        CreateRequest(
+            "urn:x", "x", CONTAINER, {**inputs(image), "name": "slipway-test-upload", "uploads": [upload]}
+        )
     )
     try:
         archive = subprocess.run(
@@ -294,10 +311,10 @@ def test_a_secret_upload_reaches_the_container_with_its_mode(plugin: Docker, ima
         forced_removal("rm", "--force", created.id)
 
 
-def test_a_change_in_place_reaches_the_engine(plugin: Docker, image: str, simple: Created) -> None:
+def test_a_change_in_place_reaches_the_engine(plugin: Docker, image: str, simple: CreateResponse) -> None:
     news = {**inputs(image), "name": "slipway-test-simple", "memory": 32, "memorySwap": 64, "restart": "no"}
-    update = Update("urn:x", "x", CONTAINER, simple.id, simple.properties, news, {})
-    state = plugin.update(update)
+    update = UpdateRequest("urn:x", "x", CONTAINER, simple.id, simple.properties, news, {})
+    state = plugin.update(update).properties
     assert (state["memory"], state["restart"]) == (32, "no")
     host = json.loads(docker("inspect", "--format", "{{json .HostConfig}}", simple.id))
     assert (host["Memory"], host["RestartPolicy"]["Name"]) == (32 << 20, "no")
@@ -307,7 +324,9 @@ def test_the_default_network_can_be_asked_for_as_recorded(plugin: Docker) -> Non
     (recording,) = recorded("docker", file="02-create", method="Invoke")
     assert recording.response is not None
     expected = recording.response["return"]
-    got = plugin.invoke(Invoke("docker:index/getNetwork:getNetwork", recording.request["args"])).inputs
+    got = plugin.invoke(
+        InvokeRequest("docker:index/getNetwork:getNetwork", recording.request["args"])
+    ).properties
     assert got.keys() == expected.keys()
     assert (got["name"], got["driver"], got["scope"], got["internal"]) == ("bridge", "bridge", "local", False)
     assert got["ipamConfigs"][0].keys() == expected["ipamConfigs"][0].keys()
@@ -364,8 +383,8 @@ def test_a_pulled_image_and_its_tag_live_as_recorded(plugin: Docker, image: str)
     image_id = docker("inspect", "--format", "{{.Id}}", image)
     recording = call("02-create", "Create", REMOTE_IMAGE, "rem-tag")
     properties = {**recording.request["properties"], "name": image}
-    # It is there already, so nothing is pulled: no registry has it.
-    created = plugin.create(Create("urn:x", "x", REMOTE_IMAGE, properties))
+    # The engine has the image, so it does not pull it: no registry has it.
+    created = plugin.create(CreateRequest("urn:x", "x", REMOTE_IMAGE, properties))
     assert recording.response is not None
     expected = {
         **recording.response["properties"],
@@ -376,18 +395,18 @@ def test_a_pulled_image_and_its_tag_live_as_recorded(plugin: Docker, image: str)
     }
     assert (created.id, created.properties) == (image_id + image, expected)
 
-    tag = Create("urn:x", "x", TAG, {"sourceImage": image_id, "targetImage": "slipway-test-tagged:x"})
+    tag = CreateRequest("urn:x", "x", TAG, {"sourceImage": image_id, "targetImage": "slipway-test-tagged:x"})
     tagged = plugin.create(tag)
     try:
         assert tagged.id == f"{image_id}.slipway-test-tagged:x"
         assert docker("inspect", "--format", "{{.Id}}", "slipway-test-tagged:x") == image_id
         assert read(plugin, TAG, tagged.id, tagged.properties, {}).properties == tagged.properties
         state = {**created.properties, "name": "slipway-test-tagged:x"}
-        kept = Delete("urn:x", "x", REMOTE_IMAGE, "x", {**state, "keepLocally": True}, {})
+        kept = DeleteRequest("urn:x", "x", REMOTE_IMAGE, "x", {**state, "keepLocally": True}, {})
         plugin.delete(kept)
         assert read(plugin, REMOTE_IMAGE, "x", state, {}).id == f"{image_id}slipway-test-tagged:x"
         for _ in range(2):
-            plugin.delete(Delete("urn:x", "x", REMOTE_IMAGE, "x", state, {}))
+            plugin.delete(DeleteRequest("urn:x", "x", REMOTE_IMAGE, "x", state, {}))
         assert read(plugin, REMOTE_IMAGE, "x", state, {}).id == ""
     finally:
         forced_removal("image", "rm", "slipway-test-tagged:x")

@@ -12,7 +12,7 @@ from plugins.docker.context import archive, digest, go_mode
 from plugins.docker.dockerfile import base_images
 from plugins.docker.plugin import IMAGE, Docker
 from plugins.docker.progress import Progress, StreamError
-from plugins.protocol.server import Check, Failure
+from plugins.protocol.messages import CheckRequest, Failure
 from tests.plugins.docker_engine import Listener
 from tests.plugins.replay import answer, differences, recorded
 
@@ -20,7 +20,7 @@ from tests.plugins.replay import answer, differences, recorded
 def check(kind: str, news: dict[str, Any], **more: Any) -> Any:
     plugin = Docker()
     plugin.engine = Listener()
-    return plugin.check(Check("urn", "name", kind, {}, news, **more))
+    return plugin.check(CheckRequest("urn", "name", kind, {}, news, **more))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_digest_is_the_official_plugins(tmp_path: Path) -> None:
-    """The context of 08-fail-build is known: with it, this is the digest that was recorded."""
+    """The context of 08-fail-build is known, and so is its recorded digest."""
     (call,) = recorded("docker", file="08-fail-build", method="Create")
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\nCOPY absent /x\n")
@@ -169,7 +169,7 @@ REPORT = (
     "Cm8KR3NoYTI1NjoyZjJmZDMzZjMyZGMwYWM3NDJmZjEzZDdiNWYyZDI4NzUyNmYyNGQxZGM5M2Y1OTYzYjgyZGVmYTM0M2UzMGNjGiRb"
     "aW50ZXJuYWxdIGxvYWQgcmVtb3RlIGJ1aWxkIGNvbnRleHQqCwjMz4XYBhCjx6Ez"
 )
-"""What an engine said when it began to load a build's context (cut down to that)."""
+"""An engine's message at the start of loading a build's context (shortened)."""
 
 
 def follow(*messages: dict[str, Any]) -> tuple[list[Any], Listener, Progress]:
@@ -199,7 +199,7 @@ def test_data_is_handed_on_and_repeated_progress_is_not_shown() -> None:
     [
         ({"error": "short", "errorDetail": {"message": "long"}}, "long"),
         ({"error": "x", "errorDetail": {"code": 401, "message": "x"}}, "authentication is required"),
-        ({"error": "EOF"}, "EOF: most likely the registry's credentials or its name are wrong"),
+        ({"error": "EOF"}, "EOF: the registry's name or credentials are probably wrong"),
     ],
 )
 def test_an_error_in_the_stream_ends_it(message: dict[str, Any], text: str) -> None:

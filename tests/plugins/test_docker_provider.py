@@ -1,4 +1,4 @@
-"""The docker provider's own configuration, and the way to an engine."""
+"""The docker provider's own configuration, and the connection to an engine."""
 
 import json
 import os
@@ -21,22 +21,22 @@ from cryptography.x509.oid import NameOID
 from plugins.docker.endpoint import Endpoint, Material, candidates, tls_context
 from plugins.docker.engine import Account, Engine, registry_of
 from plugins.docker.plugin import Docker
+from plugins.protocol.messages import CheckRequest, ConfigureRequest, CreateRequest, Failure, InvokeRequest
 from plugins.protocol.properties import UNKNOWN, Secret
-from plugins.protocol.server import Check, Configure, Create, Failure, Invoke
 from tests.plugins.docker_engine import Listener, configured
 from tests.plugins.replay import answer, differences, recorded
 
 
 @pytest.mark.parametrize("name", ["context", "sshOpts"])
 def test_settings_that_are_missing_here_are_refused_by_name(name: str) -> None:
-    checked = Docker().check_config(Check("urn", "docker", "pulumi:providers:docker", {}, {name: "x"}))
+    checked = Docker().check_config(CheckRequest("urn", "docker", "pulumi:providers:docker", {}, {name: "x"}))
     assert [failure.property for failure in checked.failures] == [name]
 
 
 def test_registries_by_file_are_refused_by_name_and_passwords_are_secret() -> None:
     def checked(entry: dict[str, str]) -> Any:
         news = {"registryAuth": json.dumps([entry])}
-        return Docker().check_config(Check("urn", "docker", "pulumi:providers:docker", {}, news))
+        return Docker().check_config(CheckRequest("urn", "docker", "pulumi:providers:docker", {}, news))
 
     assert [f.property for f in checked({"address": "a", "configFile": "x"}).failures] == [
         "registryAuth.configFile"
@@ -58,9 +58,9 @@ def test_an_engine_that_is_down_fails_as_recorded_and_says_where() -> None:
 
 def test_an_engine_that_is_not_known_yet_is_not_asked() -> None:
     plugin = Docker()
-    plugin.configure(Configure({"host": UNKNOWN}, "urn", "late", "id"))
+    plugin.configure(ConfigureRequest({"host": UNKNOWN}, "urn", "late", "id"))
     with pytest.raises(Failure, match="not known yet"):
-        plugin.create(Create("urn", "x", "docker:index/volume:Volume", {"name": "x"}))
+        plugin.create(CreateRequest("urn", "x", "docker:index/volume:Volume", {"name": "x"}))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_engine_that_is_not_known_yet_is_not_asked() -> None:
         ({"host": "tcp://web:2376", "caMaterial": "x"}, "must all be specified"),
         (
             {"host": "tcp://web:2376", "caMaterial": "x", "certMaterial": "x", "keyMaterial": "x"},
-            "make no TLS configuration",
+            "are not a valid TLS configuration",
         ),
         ({"host": "tcp://web:2376", "certPath": "/absent"}, "/absent"),
     ],
@@ -142,7 +142,7 @@ class Authority:
 
 
 class TlsFront:
-    """A TCP port with mutual TLS in front of something that answers: what `dockerd --tlsverify` does."""
+    """A TCP port with mutual TLS in front of an engine, like `dockerd --tlsverify`."""
 
     def __init__(self, authority: Authority, behind: str | None) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -233,7 +233,7 @@ def test_the_key_leaves_no_file_behind(authority: Authority) -> None:
 
 @pytest.mark.engine
 def test_operations_go_through_mutual_tls_too(authority: Authority, tmp_path: Path) -> None:
-    configured()  # skips where there is no engine
+    configured()  # skips without an engine
     front = TlsFront(authority, "/var/run/docker.sock")
     front.start(tmp_path)
     certificate, key = authority.leaf()
@@ -244,7 +244,7 @@ def test_operations_go_through_mutual_tls_too(authority: Authority, tmp_path: Pa
         "certMaterial": certificate,
         "keyMaterial": Secret(key),
     }
-    plugin.configure(Configure(settings, "urn", "web", "id"))
-    got = plugin.invoke(Invoke("docker:index/getNetwork:getNetwork", {"name": "bridge"})).inputs
+    plugin.configure(ConfigureRequest(settings, "urn", "web", "id"))
+    got = plugin.invoke(InvokeRequest("docker:index/getNetwork:getNetwork", {"name": "bridge"})).properties
     front.stop()
     assert got["driver"] == "bridge"

@@ -1,4 +1,4 @@
-"""The docker stand-in against what pulumi-docker answered, wherever no engine is needed."""
+"""The docker stand-in against the recordings of pulumi-docker, as far as they need no engine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docker.Image: what is no regular file in a context is not opened."""
+"""docker.Image: a context's files that are not regular are not opened."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plugins.docker.context import LIMIT, archive, digest, ignore_patterns, special_files
-from plugins.protocol.server import Failure
+from plugins.protocol.messages import Failure
 
 
 @pytest.fixture

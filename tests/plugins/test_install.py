@@ -1,4 +1,4 @@
-"""How the stand-ins get into a PULUMI_HOME, with a CLI that only does what `pulumi plugin install --file` does."""
+"""The installation of the stand-ins in a PULUMI_HOME, with a CLI that only has `pulumi plugin install --file`."""
 
 import subprocess
 import sys
@@ -62,11 +62,11 @@ def test_an_installed_plugin_starts_wherever_its_home_was_moved(cli: Path, tmp_p
     assert list(launcher.parent.glob("plugins/protocol/__pycache__/server.*.pyc"))
 
 
-def test_what_gets_plugins_ready_knows_where_they_are(cli: Path, tmp_path: Path) -> None:
+def test_the_fork_servers_script_finds_the_plugins(cli: Path, tmp_path: Path) -> None:
     install(cli, tmp_path / "staged", Path(sys.executable), VERSIONS)
     home = (tmp_path / "staged").rename(tmp_path / "its final home")
-    # Of a process that there is not, it ends at once.
-    ended = subprocess.run([home / "nursery", str(1 << 30)], capture_output=True, text=True, check=False)
+    # No process has this id, so the fork server ends at once.
+    ended = subprocess.run([home / "fork-server", str(1 << 30)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 

@@ -1,16 +1,17 @@
-"""The replay harness itself: it must notice what differs."""
+"""The replay harness: it must notice differences."""
 
-from plugins.protocol.server import Check, Checked, Failure, Provider
+from plugins.protocol.messages import CheckRequest, CheckResponse, Failure
+from plugins.protocol.provider import Provider
 from tests.plugins.replay import Call, answer, differences, recorded
 
 
 class Echo(Provider):
     name, version = "echo", "1.0.0"
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         if "fail" in request.news:
             raise Failure("no")
-        return Checked(request.news)
+        return CheckResponse(request.news)
 
 
 def call(

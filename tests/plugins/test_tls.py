@@ -1,4 +1,4 @@
-"""The tls stand-in against what pulumi-tls answered, and its certificates against each other."""
+"""The tls stand-in against the recordings of pulumi-tls, and its certificates against each other."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,8 +7,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from plugins.protocol.messages import (
+    CheckRequest,
+    CreateRequest,
+    DiffRequest,
+    Failure,
+    ReadRequest,
+    UpdateRequest,
+)
 from plugins.protocol.properties import UNKNOWN, Secret, plain
-from plugins.protocol.server import Check, Create, Diff, Failure, Read, Update
 from plugins.tls.plugin import KINDS, Tls
 from tests.plugins.replay import Call, answer, bare, differences, recorded
 
@@ -17,7 +24,7 @@ REQUEST = "tls:index/certRequest:CertRequest"
 SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
 LOCALLY_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
 
-# Chance and time: keys, serial numbers, signatures, moments.
+# Values that depend on chance and time: keys, serial numbers, signatures, timestamps.
 BASE64 = r"[A-Za-z0-9+/=\n]+"
 MOMENT = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
 
@@ -102,7 +109,7 @@ def test_certificates_say_what_the_recorded_ones_say(call: Call) -> None:
 def test_a_refresh_rebuilds_every_recorded_state(call: Call) -> None:
     olds = call.request["olds"]
     made = {name: value for name, value in olds.items() if not name.startswith("__")}
-    request = Read(call.request["urn"], "it", call.type, olds["id"], made, {})
+    request = ReadRequest(call.request["urn"], "it", call.type, olds["id"], made, {})
     assert plain(Tls(then).read(request).properties) == olds
 
 
@@ -130,9 +137,9 @@ def extensions(parsed: Parsed) -> dict[str, tuple[bool, x509.ExtensionType]]:
 
 def make(kind: str, **properties: Any) -> dict[str, Any]:
     urn = f"urn:pulumi:dev::test::{kind}::it"
-    checked = Tls().check(Check(urn, "it", kind, {}, properties))
+    checked = Tls().check(CheckRequest(urn, "it", kind, {}, properties))
     assert list(checked.failures) == []
-    return dict(Tls().create(Create(urn, "it", kind, plain(checked.inputs))).properties)
+    return dict(Tls().create(CreateRequest(urn, "it", kind, plain(checked.inputs))).properties)
 
 
 def key(algorithm: str = "ECDSA", **more: Any) -> str:
@@ -215,7 +222,7 @@ def state_with(hours_left: float, early: int, *, ready: bool = False) -> dict[st
 
 def diff(olds: dict[str, Any], news: dict[str, Any]) -> tuple[list[str], list[str]]:
     inputs = {"privateKeyPem": "k", "allowedUses": [], "validityPeriodHours": 100, **news}
-    answered = Tls().diff(Diff("urn", "it", SELF_SIGNED, "1", olds, inputs, inputs))
+    answered = Tls().diff(DiffRequest("urn", "it", SELF_SIGNED, "1", olds, inputs, inputs))
     return list(answered.diffs), list(answered.replaces)
 
 
@@ -228,24 +235,24 @@ def test_early_renewal_is_changed_in_place() -> None:
     assert diff(state_with(50, 10), {"earlyRenewalHours": 20}) == (["earlyRenewalHours"], [])
     news = {"privateKeyPem": "k", "allowedUses": [], "validityPeriodHours": 100, "earlyRenewalHours": 20}
     olds = state_with(50, 10)
-    updated = Tls().update(Update("urn", "it", SELF_SIGNED, "1", olds, news, news))
+    updated = Tls().update(UpdateRequest("urn", "it", SELF_SIGNED, "1", olds, news, news)).properties
     assert updated["earlyRenewalHours"] == 20
     assert updated["validityEndTime"] == olds["validityEndTime"]
     assert updated["privateKeyPem"] == Secret("k")
 
 
 def test_a_refresh_notices_that_renewal_is_due() -> None:
-    found = Tls().read(Read("urn", "it", SELF_SIGNED, "1", state_with(9, 10), {}))
+    found = Tls().read(ReadRequest("urn", "it", SELF_SIGNED, "1", state_with(9, 10), {}))
     assert found.properties["readyForRenewal"] is True
 
 
 def test_only_a_state_can_be_read() -> None:
     with pytest.raises(Failure, match="cannot be imported"):
-        Tls().read(Read("urn", "it", KEY, "1", {}, {}))
+        Tls().read(ReadRequest("urn", "it", KEY, "1", {}, {}))
 
 
 def failures(kind: str, **news: Any) -> list[tuple[str, str]]:
-    checked = Tls().check(Check("urn", "it", kind, {}, news))
+    checked = Tls().check(CheckRequest("urn", "it", kind, {}, news))
     return [(failure.property, failure.reason) for failure in checked.failures]
 
 

@@ -14,7 +14,7 @@ from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import DEFAULT_CIDR, AwsNetwork, AwsNetworkArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
-from configuration.platform_checks import OWN_SUBNETS
+from configuration.platform import OWN_SUBNETS
 from configuration.settings import StackSettings
 
 RECORD_TTL = 60

@@ -1,4 +1,4 @@
-"""The command line itself: help, options, exit statuses, and what it must not import."""
+"""The command line: help, options, exit statuses, and modules that it must not import."""
 
 import os
 import subprocess
@@ -63,7 +63,12 @@ def test_the_overview_has_every_command(overview: str, name: str) -> None:
 def test_the_overview_is_plain_and_tells_the_exit_statuses(overview: str) -> None:
     assert "\x1b" not in overview
     assert not set(overview) & set("╭│─")
-    for status in ("0 it worked", "1 what was asked for failed", "2 wrong usage", "3 it could not start"):
+    for status in (
+        "0 success",
+        "1 an update or a check failed",
+        "2 wrong usage",
+        "3 the command could not start",
+    ):
         assert status in " ".join(overview.split())
 
 
@@ -107,7 +112,7 @@ def test_the_everyday_command_builds_no_parser() -> None:
 
 
 class Asked(list[tuple[tuple[Any, ...], dict[str, Any]]]):
-    """Stands for a command's function: notes what it is called with, and returns an exit status."""
+    """Stands in for a command's function: records its calls, and returns an exit status."""
 
     status = 0
 
@@ -253,7 +258,7 @@ def test_only_a_yes_is_a_yes(answer: str, agreed: bool, monkeypatch: pytest.Monk
         assert raised.value.status == 1
 
 
-def test_nobody_is_asked_without_a_terminal() -> None:
+def test_without_a_terminal_there_is_no_question() -> None:
     with pytest.raises(CommandError, match="no terminal") as raised:
         console.confirm("Really?", remedy="Say --yes.")
     assert (raised.value.status, raised.value.remedy) == (2, "Say --yes.")

@@ -1,4 +1,4 @@
-"""What `slip verify` says of certificates: those that the stack told of, and those that servers show."""
+"""What `slip verify` prints about certificates: those in the outputs, and those that servers present."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cli.running import certificates
+from cli.running.stack import Failed, RunningStack
 from cli.stack.config import StackConfig
-from cli.verify.checks import Failed, Running, certificates_last
 from components.engine import still_valid
-from configuration.settings import CertificateSettings
-from tests.unit.cli.test_checks import Authority, engine, outputs, server_context, serving
+from configuration.certificates import CertificateSettings
+from tests.unit.cli.servers import Authority, engine, outputs, server_context, serving
 
 HOUR = timedelta(hours=1)
-"""How long the authority of these tests and what it signs are valid."""
+"""How long the tests' authority and its certificates are valid."""
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def certificate(lasts: timedelta) -> x509.Certificate:
         (timedelta(days=2, hours=20), "68 hours left, until "),
         (HOUR, "1 hour left, until "),
         (timedelta(), "0 hours left, until "),
-        (-2 * HOUR, "ended 1 hour ago, until "),
-        (timedelta(days=-30), "ended 29 days ago, until "),
+        (-2 * HOUR, "expired 1 hour ago, until "),
+        (timedelta(days=-30), "expired 29 days ago, until "),
     ],
 )
 def test_a_certificates_time_is_told_in_days_and_in_hours_where_they_are_few(
     lasts: timedelta, said: str
 ) -> None:
-    assert certificates.told(certificate(lasts)).startswith(said)
+    assert certificates.validity(certificate(lasts)).startswith(said)
 
 
 @pytest.mark.parametrize(("lasts", "valid"), [(HOUR, True), (-HOUR, False)])
@@ -68,14 +68,14 @@ def test_a_preview_uses_a_certificate_before_only_while_it_lasts(lasts: timedelt
 def test_what_a_server_shows_counts_and_not_what_it_was_given(authority: Authority, tmp_path: Path) -> None:
     with serving(lambda _: (200, "", {}), server_context(authority, tmp_path)) as port:
         stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}")
-        assert certificates_last(Running.of(stack), "registry").startswith("0 hours left")
+        assert certificates.inspect(RunningStack.of(stack), "registry").startswith("0 hours left")
         with pytest.raises(Failed, match="earlyRenewalHours"):
-            certificates_last(Running.of(stack, 2 * HOUR), "registry")
+            certificates.inspect(RunningStack.of(stack, 2 * HOUR), "registry")
 
 
 def test_an_engine_shows_its_certificate_to_the_operator(authority: Authority, tmp_path: Path) -> None:
     with engine(authority, tmp_path, mutual=True) as running:
-        assert certificates_last(running, "engine of yard").startswith("0 hours left")
+        assert certificates.inspect(running, "engine of yard").startswith("0 hours left")
 
 
 @pytest.mark.parametrize(("subject", "remedy"), [("registry CA", "registryCaG"), ("engine CA", "engineCaG")])
@@ -83,29 +83,29 @@ def test_an_authority_is_replaced_by_its_next_generation(
     subject: str, remedy: str, authority: Authority
 ) -> None:
     stack = outputs(authority)
-    assert certificates_last(Running.of(stack), subject).endswith("UTC")
+    assert certificates.inspect(RunningStack.of(stack), subject).endswith("UTC")
     with pytest.raises(Failed, match=f"raise slipway:certificates.{remedy}eneration by one"):
-        certificates_last(Running.of(stack, 2 * HOUR), subject)
+        certificates.inspect(RunningStack.of(stack, 2 * HOUR), subject)
 
 
-def test_people_are_told_while_an_authority_takes_over(authority: Authority) -> None:
+def test_a_ca_rotation_is_mentioned(authority: Authority) -> None:
     before = Authority("the one before")
     stack = outputs(authority, registryCaCertificate=authority.pem + before.pem)
-    said = certificates_last(Running.of(stack), "registry CA")
-    assert "takes over from the one before" in said
+    said = certificates.inspect(RunningStack.of(stack), "registry CA")
+    assert "replaces the previous CA" in said
     assert "people have to `./slip login` again" in said
 
 
 def test_a_stack_without_an_authority_of_its_own_for_the_registry_has_one_less(authority: Authority) -> None:
-    stack = Running.of(outputs(authority, registryCaCertificate=""))
+    stack = RunningStack.of(outputs(authority, registryCaCertificate=""))
     assert certificates.subjects(stack) == ["engine CA", "engine of yard", "operator"]
 
 
 def test_an_operator_whose_certificate_has_ended_is_told_so(authority: Authority) -> None:
     ended = certificate(timedelta(days=-30)).public_bytes(serialization.Encoding.PEM).decode()
     stack = outputs(authority, engineClientCertificate=ended)
-    with pytest.raises(Failed, match="ended 29 days ago"):
-        certificates_last(Running.of(stack), "operator")
+    with pytest.raises(Failed, match="expired 29 days ago"):
+        certificates.inspect(RunningStack.of(stack), "operator")
 
 
 def test_the_threshold_follows_the_settings() -> None:

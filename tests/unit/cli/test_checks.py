@@ -2,127 +2,29 @@
 
 import http.server
 import json
-import ssl
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import asyncssh
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cli.errors import CommandError
-from cli.verify import checks
-from cli.verify.checks import CHECKS, Check, Failed, Running
+from cli.running.http import get, private_files, tls_context
+from cli.running.stack import Failed, RunningStack
+from cli.verify import engine as engine_checks
+from cli.verify import registry as registry_checks
+from cli.verify import service as service_checks
+from cli.verify.checks import CHECKS, Check
 from cli.verify.verify import verify
-
-PASSWORD = "the-password-of-alice"
-HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
-
-
-class Authority:
-    """A certificate authority."""
-
-    def __init__(self, name: str) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        self.certificate = self._sign(self.name, self.key, (constraints, True))
-        self.pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    def _sign(self, subject: x509.Name, key: Any, *extensions: tuple[Any, bool]) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-        )
-        for extension, critical in extensions:
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def leaf(self) -> tuple[str, str]:
-        """Certificate and key, PEM, for 127.0.0.1."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        certificate = self._sign(x509.Name([]), key, (names, False))
-        return (
-            certificate.public_bytes(serialization.Encoding.PEM).decode(),
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ).decode(),
-        )
+from tests.unit.cli.servers import PASSWORD, Authority, engine, outputs, server_context, serving
 
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority("the stack's")
-
-
-@contextmanager
-def serving(
-    answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[int, str, dict[str, str]]],
-    context: ssl.SSLContext | None = None,
-) -> Iterator[int]:
-    """An HTTP server on 127.0.0.1; yields its port."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body, headers = answer(self)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        def handle_error(self, *_: Any) -> None:
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if context:
-        # The handshake belongs into the connection's own thread, where a refused client hurts nobody.
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def server_context(authority: Authority, tmp_path: Path, client_ca: str = "") -> ssl.SSLContext:
-    """TLS for a server on 127.0.0.1, which asks for client certificates if it is given their authority."""
-    certificate, key = authority.leaf()
-    files = (tmp_path / "certificate.pem", tmp_path / "key.pem")
-    files[0].write_text(certificate)
-    files[1].write_text(key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    if client_ca:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=client_ca)
-    return context
 
 
 def registry(repositories: list[str]) -> Callable[..., tuple[int, str, dict[str, str]]]:
@@ -142,82 +44,55 @@ def registry(repositories: list[str]) -> Callable[..., tuple[int, str, dict[str,
     return answer
 
 
-def outputs(authority: Authority, **more: Any) -> dict[str, Any]:
-    certificate, key = authority.leaf()
-    return {
-        "registryAddress": "yard:5000",
-        "registryPublicAddress": "127.0.0.1:1",
-        "registryCaCertificate": authority.pem,
-        "registryAccounts": ["hosts", "alice"],
-        "registryPasswords": {"alice": PASSWORD},
-        "hosts": {
-            "yard": {
-                "roles": ["registry"],
-                "address": "127.0.0.1",
-                "sshPort": 1,
-                "sshUser": "root",
-                "sshHostKey": HOST_KEY.export_public_key().decode(),
-            }
-        },
-        "sshPrivateKey": HOST_KEY.export_private_key().decode(),
-        "engineEndpoints": {"yard": "tcp://127.0.0.1:1"},
-        "engineCaCertificate": authority.pem,
-        "engineClientCertificate": certificate,
-        "engineClientKey": key,
-        "images": {"web": f"yard:5000/web@sha256:{'0' * 64}"},
-        "serviceUrls": {"web": ["http://127.0.0.1:1"]},
-        "serviceHealthPaths": {"web": "/up"},
-        **more,
-    }
-
-
 @pytest.fixture
-def running(authority: Authority, tmp_path: Path) -> Iterator[Running]:
+def running(authority: Authority, tmp_path: Path) -> Iterator[RunningStack]:
     with serving(registry(["other", "web"]), server_context(authority, tmp_path)) as port:
-        yield Running.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
+        yield RunningStack.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
 
 
-def test_the_registry_answers_with_ca_and_account(running: Running) -> None:
-    assert checks.answers_with_account(running, "registry") == "{}"
+def test_the_registry_answers_with_ca_and_account(running: RunningStack) -> None:
+    assert registry_checks.answers_with_account(running, "registry") == "{}"
 
 
-def test_a_wrong_password_is_a_failure_that_does_not_show_it(running: Running) -> None:
-    wrong = Running.of({**running.outputs, "registryPasswords": {"alice": "wrong-password"}})
+def test_a_wrong_password_is_a_failure_that_does_not_show_it(running: RunningStack) -> None:
+    wrong = RunningStack.of({**running.outputs, "registryPasswords": {"alice": "wrong-password"}})
     with pytest.raises(Failed, match="HTTP 401") as raised:
-        checks.answers_with_account(wrong, "registry")
+        registry_checks.answers_with_account(wrong, "registry")
     assert "wrong-password" not in str(raised.value)
 
 
-def test_without_the_ca_it_is_an_x509_error(running: Running) -> None:
-    assert checks.refuses_without_ca(running, "registry").startswith("x509: ")
+def test_without_the_ca_it_is_an_x509_error(running: RunningStack) -> None:
+    assert registry_checks.refuses_without_ca(running, "registry").startswith("x509: ")
 
 
 def test_a_registry_that_speaks_plain_http_is_no_x509_error(authority: Authority) -> None:
     with serving(registry([])) as port:
-        plain = Running.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
-        result = verify(plain.outputs, [Check("x509", checks.refuses_without_ca, lambda _: ["registry"])])
+        plain = RunningStack.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
+        result = verify(
+            plain.outputs, [Check("x509", registry_checks.refuses_without_ca, lambda _: ["registry"])]
+        )
     assert [item.passed for item in result] == [False]
 
 
-def test_without_an_account_it_is_401(running: Running) -> None:
-    assert checks.refuses_without_account(running, "registry") == "HTTP 401"
+def test_without_an_account_it_is_401(running: RunningStack) -> None:
+    assert registry_checks.refuses_without_account(running, "registry") == "HTTP 401"
 
 
 def test_an_open_registry_fails(authority: Authority, tmp_path: Path) -> None:
     with serving(lambda _: (200, "{}", {}), server_context(authority, tmp_path)) as port:
-        open_to_all = Running.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
+        open_to_all = RunningStack.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
         with pytest.raises(Failed, match="HTTP 200"):
-            checks.refuses_without_account(open_to_all, "registry")
+            registry_checks.refuses_without_account(open_to_all, "registry")
 
 
-def test_the_catalogue_is_read_to_its_last_page(running: Running) -> None:
-    assert checks.catalogue_lists(running, "web") == "web"
+def test_the_catalogue_is_read_to_its_last_page(running: RunningStack) -> None:
+    assert registry_checks.catalogue_lists(running, "web") == "web"
 
 
-def test_an_image_that_the_catalogue_lacks_fails(running: Running) -> None:
-    other = Running.of({**running.outputs, "images": {"web": "yard:5000/elsewhere:1@sha256:0"}})
+def test_an_image_that_the_catalogue_lacks_fails(running: RunningStack) -> None:
+    other = RunningStack.of({**running.outputs, "images": {"web": "yard:5000/elsewhere:1@sha256:0"}})
     with pytest.raises(Failed, match="elsewhere is not in the catalogue"):
-        checks.catalogue_lists(other, "web")
+        registry_checks.catalogue_lists(other, "web")
 
 
 @pytest.mark.parametrize("identity", [True, False])
@@ -243,38 +118,33 @@ def test_a_registry_that_asks_for_certificates_is_shown_one(
     assert key not in str(results)
 
 
-@pytest.mark.parametrize("check", [checks.refuses_without_certificate, checks.refuses_foreign_identity])
-def test_a_registry_that_lets_everybody_in_fails(
-    check: Callable[[Running, str], str], running: Running, authority: Authority
+@pytest.mark.parametrize(
+    "check", [registry_checks.refuses_without_certificate, registry_checks.refuses_foreign_certificate]
+)
+def test_a_registry_that_refuses_no_client_fails(
+    check: Callable[[RunningStack, str], str], running: RunningStack, authority: Authority
 ) -> None:
     with pytest.raises(Failed, match="it answered: HTTP 200"):
         check(running, "registry")
-    other = Running.of({**running.outputs, "registryCaCertificate": Authority("another").pem})
-    with pytest.raises(Failed, match="the registry's own certificate is not right"):
+    other = RunningStack.of({**running.outputs, "registryCaCertificate": Authority("another").pem})
+    with pytest.raises(Failed, match="the registry's own certificate is not trusted"):
         check(other, "registry")
 
 
-@contextmanager
-def engine(authority: Authority, tmp_path: Path, *, mutual: bool) -> Iterator[Running]:
-    context = server_context(authority, tmp_path, authority.pem if mutual else "")
-    with serving(lambda _: (200, '{"Version": "20"}', {}), context) as port:
-        yield Running.of(outputs(authority, engineEndpoints={"yard": f"tcp://127.0.0.1:{port}"}))
-
-
-CLOSED = [checks.refuses_no_certificate, checks.refuses_foreign_certificate]
+CLOSED = [engine_checks.refuses_without_certificate, engine_checks.refuses_foreign_certificate]
 
 
 @pytest.mark.parametrize("check", CLOSED)
 def test_an_engine_behind_mutual_tls_passes(
-    check: Callable[[Running, str], str], authority: Authority, tmp_path: Path
+    check: Callable[[RunningStack, str], str], authority: Authority, tmp_path: Path
 ) -> None:
     with engine(authority, tmp_path, mutual=True) as running:
         assert check(running, "yard")
 
 
 @pytest.mark.parametrize("check", CLOSED)
-def test_an_engine_that_serves_everybody_fails(
-    check: Callable[[Running, str], str], authority: Authority, tmp_path: Path
+def test_an_engine_that_refuses_no_client_fails(
+    check: Callable[[RunningStack, str], str], authority: Authority, tmp_path: Path
 ) -> None:
     with (
         engine(authority, tmp_path, mutual=False) as running,
@@ -285,11 +155,11 @@ def test_an_engine_that_serves_everybody_fails(
 
 @pytest.mark.parametrize("check", CLOSED)
 def test_an_engine_of_another_authority_fails(
-    check: Callable[[Running, str], str], authority: Authority, tmp_path: Path
+    check: Callable[[RunningStack, str], str], authority: Authority, tmp_path: Path
 ) -> None:
     with engine(authority, tmp_path, mutual=True) as running:
-        changed = Running.of({**running.outputs, "engineCaCertificate": Authority("another").pem})
-        with pytest.raises(Failed, match="own certificate is not right"):
+        changed = RunningStack.of({**running.outputs, "engineCaCertificate": Authority("another").pem})
+        with pytest.raises(Failed, match="own certificate is not trusted"):
             check(changed, "yard")
 
 
@@ -298,19 +168,17 @@ def test_the_right_client_is_let_in_where_the_foreign_one_is_not(
 ) -> None:
     """Else a refusal would prove nothing."""
     with engine(authority, tmp_path, mutual=True) as running:
-        context = checks.trusting(running.outputs["engineCaCertificate"])
-        from cli.running.engine import private_files
-
+        context = tls_context(running.outputs["engineCaCertificate"])
         pair = (running.outputs["engineClientCertificate"], running.outputs["engineClientKey"])
         with private_files(*pair) as files:
             context.load_cert_chain(files[0], files[1])
             assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
         assert not any(file.exists() for file in files)
-        port = running.engine("yard")[1]
-        assert checks.get(f"https://127.0.0.1:{port}/version", context).status == 200
+        port = running.engine_target("yard")[1]
+        assert get(f"https://127.0.0.1:{port}/version", context).status == 200
 
 
-HEALTH = [check for check in CHECKS if check.look is checks.answers_health]
+HEALTH = [check for check in CHECKS if check.look is service_checks.answers_health]
 
 
 @pytest.mark.parametrize(("status", "passes"), [(200, True), (503, False), (302, False)])
@@ -363,30 +231,30 @@ class FakeEngine:
 @pytest.fixture
 def pulling(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Running, FakeEngine]]:
-    def make(*lines: dict[str, Any]) -> tuple[Running, FakeEngine]:
+) -> Callable[..., tuple[RunningStack, FakeEngine]]:
+    def make(*lines: dict[str, Any]) -> tuple[RunningStack, FakeEngine]:
         fake = FakeEngine(*lines)
 
         @contextmanager
-        def docker(_: Running, _host: str) -> Iterator[FakeEngine]:
+        def docker(_: RunningStack, _host: str) -> Iterator[FakeEngine]:
             yield fake
 
-        monkeypatch.setattr(Running, "docker", docker)
-        return Running.of(outputs(authority)), fake
+        monkeypatch.setattr(RunningStack, "docker", docker)
+        return RunningStack.of(outputs(authority)), fake
 
     return make
 
 
 def test_a_pull_is_by_digest_and_with_an_account(pulling: Callable[..., Any]) -> None:
     running, fake = pulling({"status": "Image is up to date"})
-    assert checks.pulls_by_digest(running, "yard web").startswith("sha256:0")
+    assert engine_checks.pulls_by_digest(running, "yard web").startswith("sha256:0")
     assert fake.pulled == [("yard:5000/web", f"sha256:{'0' * 64}", "alice")]
 
 
 def test_a_refused_pull_fails_with_the_engines_words(pulling: Callable[..., Any]) -> None:
     running, _ = pulling({"status": "Pulling"}, {"error": "x509: certificate signed by unknown authority"})
     with pytest.raises(Failed, match="unknown authority"):
-        checks.pulls_by_digest(running, "yard web")
+        engine_checks.pulls_by_digest(running, "yard web")
 
 
 @pytest.mark.parametrize(
@@ -403,10 +271,10 @@ def test_a_missing_image_must_be_missing(
 ) -> None:
     running, _ = pulling(line)
     if passes:
-        assert checks.misses_absent_image(running, "yard")
+        assert engine_checks.misses_absent_image(running, "yard")
     else:
         with pytest.raises(Failed):
-            checks.misses_absent_image(running, "yard")
+            engine_checks.misses_absent_image(running, "yard")
 
 
 def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
@@ -414,7 +282,7 @@ def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
     results = verify(outputs(authority))
     # The registry asks for no client certificates, which two checks are about, and does not speak plain HTTP.
     assert len({result.check for result in results}) == 11
-    # What the stack has told of itself needs no answer.
+    # The certificates in the outputs need no connection.
     assert {result.subject for result in results if result.passed} == {"registry CA", "engine CA", "operator"}
     assert all(result.detail for result in results)
     shown = json.dumps([result.detail for result in results])
@@ -423,18 +291,6 @@ def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
 
 
 def test_a_stack_that_is_not_up_is_said_to_be_so() -> None:
-    with pytest.raises(CommandError, match="it is not up") as raised:
+    with pytest.raises(CommandError, match="the stack is not up") as raised:
         verify({"registryAddress": "yard:5000"})
     assert raised.value.remedy == "Run `./slip up` first."
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("127.0.0.1:5000", ("127.0.0.1", 5000)),
-        ("[::1]:5000", ("::1", 5000)),
-        ("example.org", ("example.org", 443)),
-    ],
-)
-def test_an_address_may_be_of_any_kind(text: str, expected: tuple[str, int]) -> None:
-    assert checks.address(text) == expected

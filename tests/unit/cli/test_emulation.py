@@ -1,8 +1,9 @@
-"""Emulated stacks: what they are called, what their configuration says, and that nobody takes one for a real one."""
+"""Emulated stacks: their names, their configuration, and that they are not mistaken for real stacks."""
 
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import yaml
 
 from cli.errors import CommandError
 from cli.stack import emulation
-from cli.stack import stack as stacks
-from cli.stack.emulated_config import emulated_config, secrets_wanted
+from cli.stack.emulated_config import emulated_config, missing_secrets
 from cli.stack.emulation import Emulation, refuse_confusion
+from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.update import updates
 from toolchain import docker_socket, emulator
@@ -85,7 +86,7 @@ def test_an_emulated_stack_keeps_its_own_secrets() -> None:
     ],
 )
 def test_secrets_that_services_ask_for_are_made_up(config: dict[str, Any], wanted: list[str]) -> None:
-    assert list(secrets_wanted({"config": config}, "slipway")) == wanted
+    assert list(missing_secrets({"config": config}, "slipway")) == wanted
 
 
 def test_the_configuration_follows_the_real_one(project: Project) -> None:
@@ -105,7 +106,7 @@ def test_only_aws_is_emulated(project: Project) -> None:
     (project.root / "Pulumi.dev.yaml").write_text("config:\n  slipway:platform: { kind: local }\n")
     with pytest.raises(CommandError) as refused:
         Emulation(project, "dev").write_config()
-    assert refused.value.message == "--emulate is for stacks of the platform aws, and 'dev' is of local"
+    assert refused.value.message == "--emulate is for stacks on the platform aws, and 'dev' is on local"
     assert refused.value.status == 2
     assert not (project.root / "Pulumi.dev-emulated.yaml").exists()
 
@@ -119,23 +120,23 @@ def test_its_state_is_no_other_stacks(project: Project) -> None:
 
 def test_an_emulated_stack_is_named_by_the_option_only(project: Project) -> None:
     with pytest.raises(CommandError) as refused:
-        stacks.open_stack("dev-emulated", project=project)
+        open_stack("dev-emulated", project=project)
     assert "emulated stack of 'dev'" in refused.value.message
-    assert refused.value.remedy == "Name it so: -s dev --emulate"
+    assert refused.value.remedy == "Use: -s dev --emulate"
 
 
 def test_a_prepared_shell_touches_no_real_stack(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(emulation.MARK, "dev")
     with pytest.raises(CommandError) as refused:
-        stacks.open_stack("dev", project=project, create=True)
+        open_stack("dev", project=project, create=True)
     assert "prepared for the emulated stack of 'dev'" in refused.value.message
     refuse_confusion("dev", {})
 
 
 def test_commands_that_make_nothing_need_an_emulation(project: Project) -> None:
     with pytest.raises(CommandError) as refused:
-        stacks.open_stack("dev", project=project, emulate=True)
-    assert refused.value.message == "there is no emulated stack 'dev' yet"
+        open_stack("dev", project=project, emulate=True)
+    assert refused.value.message == "the emulated stack of 'dev' does not exist yet"
     assert refused.value.remedy == "`./slip up -s dev --emulate` makes it."
 
 
@@ -187,7 +188,7 @@ def test_a_lost_account_takes_the_state_along(project: Project, capsys: pytest.C
     (emulated.directory / "account").unlink()
     emulated._forget_lost_account()
     assert not (emulated.directory / "state").exists()
-    assert "starts over" in capsys.readouterr().err
+    assert "starting over" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -201,8 +202,8 @@ def test_a_lost_account_takes_the_state_along(project: Project, capsys: pytest.C
 def test_a_machine_that_cannot_emulate_is_refused(
     user: int, system: str, endpoint: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emulator.os, "geteuid", lambda: user)
-    monkeypatch.setattr(emulator.sys, "platform", system)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setenv("DOCKER_HOST", endpoint)
     with pytest.raises(ToolError, match=said):
         emulator.check()

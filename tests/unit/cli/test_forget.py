@@ -143,7 +143,7 @@ def test_the_registrys_host_takes_the_image_along_but_not_the_apps(stack: dict[s
     assert app["propertyDependencies"] == {"image": []}
 
 
-def test_pulumis_own_providers_stay_even_if_nobody_else_uses_them(stack: dict[str, Any]) -> None:
+def test_pulumis_default_providers_stay_even_without_users(stack: dict[str, Any]) -> None:
     for host in ("web-2", "yard"):
         stack = forget(stack, host).deployment
     assert "default_1_2_1" in names(forget(stack, "web-1").deployment)
@@ -170,7 +170,7 @@ def test_an_operation_on_it_that_was_pending_goes_too(stack: dict[str, Any]) -> 
     assert pending[0]["resource"]["dependencies"] == [urn("docker:index/image:Image", "image")]
 
 
-def test_an_old_copy_of_the_host_is_not_made_anew(stack: dict[str, Any]) -> None:
+def test_an_old_copy_of_the_host_is_not_marked_for_replacement(stack: dict[str, Any]) -> None:
     stack["resources"].append(resource(CONTAINER, "web-1", delete=True, id="old"))
     after = forget(stack, "web-1").deployment["resources"]
     assert [(item["id"], item.get("taint")) for item in after if item["urn"] == WEB_1] == [
@@ -204,9 +204,9 @@ def test_a_new_host_without_anything_on_it_is_known_by_the_outputs() -> None:
 
 @pytest.mark.parametrize("name", ["web-3", "web-1-app", "image", "", "web"])
 def test_what_is_no_host_is_refused_with_those_that_are(stack: dict[str, Any], name: str) -> None:
-    with pytest.raises(CommandError, match=f"no host '{name}'") as raised:
+    with pytest.raises(CommandError, match=f"the host '{name}'") as raised:
         forget(stack, name)
-    assert raised.value.remedy == "Hosts there: web-1, web-2, yard."
+    assert raised.value.remedy == "Hosts in the state: web-1, web-2, yard."
 
 
 @st.composite

@@ -5,7 +5,6 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from cli.errors import CommandError
 from cli.registry import images
 from cli.registry.images import Image
 from cli.running.registry_api import RegistryApi
+from cli.running.stack import RunningStack
 from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from tests.unit.cli.test_checks import PASSWORD, Authority, outputs, server_context, serving
+from tests.unit.cli.servers import PASSWORD, Authority, api_of, outputs, server_context, serving
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -101,7 +101,7 @@ def registry() -> FakeRegistry:
 @pytest.fixture
 def api(registry: FakeRegistry, authority: Authority, tmp_path: Path) -> Iterator[RegistryApi]:
     with serving(registry, server_context(authority, tmp_path)) as port:
-        yield RegistryApi(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD))
+        yield api_of(port, authority)
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -120,8 +120,8 @@ def test_a_page_that_leads_back_to_itself_ends(authority: Authority, tmp_path: P
         return 200, '{"repositories": ["web"]}', {"Link": '</v2/_catalog?last=web>; rel="next"'}
 
     with serving(circle, server_context(authority, tmp_path)) as port:
-        api = RegistryApi(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD))
-        assert api.repositories() == ["web", "web"]
+        api = api_of(port, authority)
+        assert list(api.repositories()) == ["web", "web"]
 
 
 def test_an_image_tells_what_it_is(registry: FakeRegistry, api: RegistryApi) -> None:
@@ -181,12 +181,14 @@ def test_an_image_that_runs_without_a_tag_is_there(registry: FakeRegistry, api: 
     ]
 
 
-def test_what_was_deleted_meanwhile_is_left_out(registry: FakeRegistry, api: RegistryApi) -> None:
+def test_an_image_that_was_deleted_after_the_listing_is_left_out(
+    registry: FakeRegistry, api: RegistryApi
+) -> None:
     registry.tags = {"empty": {}, "web": {"gone": "sha256:gone", "here": registry.image()["digest"]}}
     assert [image.tags for image in images.images(api, {})] == [("here",)]
 
 
-def test_a_connection_that_the_registry_has_closed_is_made_anew(
+def test_a_connection_that_the_registry_has_closed_is_opened_again(
     registry: FakeRegistry, api: RegistryApi
 ) -> None:
     registry.tags = {"web": {"v1": registry.image()["digest"]}}
@@ -211,23 +213,23 @@ def test_another_registry_gets_no_password(
     registry: FakeRegistry, authority: Authority, tmp_path: Path
 ) -> None:
     with serving(registry, server_context(Authority("another's"), tmp_path)) as port:
-        api = RegistryApi(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD))
-        with pytest.raises(CommandError, match="is not the stack's"):
-            api.repositories()
+        api = api_of(port, authority)
+        with pytest.raises(CommandError, match="is not trusted"):
+            list(api.repositories())
     assert registry.asked == []
 
 
 def test_a_registry_that_is_not_there(authority: Authority) -> None:
     with pytest.raises(CommandError, match=r"127\.0\.0\.1:1 does not answer"):
-        RegistryApi("127.0.0.1:1", authority.pem, ("alice", PASSWORD)).repositories()
+        list(api_of(1, authority).repositories())
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]"])
 def test_what_is_no_registry_is_told_so(authority: Authority, tmp_path: Path, body: str) -> None:
     with serving(lambda _: (200, body, {}), server_context(authority, tmp_path)) as port:
-        api = RegistryApi(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD))
-        with pytest.raises(CommandError, match="is no registry"):
-            api.repositories()
+        api = api_of(port, authority)
+        with pytest.raises(CommandError, match="is not a registry"):
+            list(api.repositories())
 
 
 def test_what_runs_where_comes_from_the_outputs(authority: Authority) -> None:
@@ -241,7 +243,7 @@ def test_what_runs_where_comes_from_the_outputs(authority: Authority) -> None:
         },
         serviceHosts={"web": ["web-1", "web-2"], "shop": ["web-2"]},
     )
-    assert images.deployed(told) == {
+    assert images.deployed_images(RunningStack(told)) == {
         ("web", one): ("shop on web-2", "web on web-1", "web on web-2"),
         ("api", two): ("api",),
     }
@@ -311,58 +313,3 @@ def test_an_image_that_runs_but_is_gone_is_a_warning(
 ) -> None:
     run(images={"web": "yard:5000/web@sha256:gone"}, serviceHosts={"web": ["web-1"]})
     assert "does not have web@sha256:gone, which runs as web on web-1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ("", "-"),
-        ("a", "a"),
-        ("abcd", "a, b, c, d"),
-        ("abcde", "a, b, c and 2 more"),
-    ],
-)
-def test_many_tags_do_not_fill_the_table(tags: str, expected: str) -> None:
-    assert images.some(tuple(tags)) == expected
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (12_345, "12.3 kB"),
-        (99_960, "100 kB"),
-        (999_499, "999 kB"),
-        (999_500, "1.0 MB"),
-        (156_594_998, "157 MB"),
-        (3 * 10**15, "3000 TB"),
-    ],
-)
-def test_sizes_are_as_people_read_them(count: int, expected: str) -> None:
-    assert images.size(count) == expected
-
-
-@pytest.mark.parametrize(
-    ("created", "expected"),
-    [
-        ("2026-01-10T11:59:30Z", "30 s"),
-        ("2026-01-10T11:55:00.123456789Z", "4 min"),
-        ("2026-01-10T10:00:00+01:00", "3 h"),
-        ("2026-01-08T11:00:00", "2 d"),
-        ("2026-01-10T12:00:05Z", "0 s"),
-        ("", ""),
-        ("yesterday", ""),
-    ],
-)
-def test_ages_are_in_their_largest_unit(created: str, expected: str) -> None:
-    assert images.age(created, datetime(2026, 1, 10, 12, tzinfo=UTC)) == expected
-
-
-@pytest.mark.parametrize(
-    ("revision", "expected"),
-    [("", ""), ("a" * 40, "a" * 12), (f"{'a' * 40}-dirty", f"{'a' * 12}-dirty"), ("v1", "v1")],
-)
-def test_revisions_are_short(revision: str, expected: str) -> None:
-    assert images.short(revision) == expected

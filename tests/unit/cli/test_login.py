@@ -1,4 +1,4 @@
-"""`slip login` and `slip logout`, with a `docker` command that notes what it is asked."""
+"""`slip login` and `slip logout`, with a `docker` command that records its calls."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ class FakePulumi:
 
 
 class FakeDocker(list[tuple[tuple[str, ...], str]]):
-    """Notes what it is called with."""
+    """Records its calls."""
 
     said = ""
     """If this is set, it fails and says so."""
@@ -134,7 +134,7 @@ def test_a_ca_that_was_changed_since_stays(
     file.write_text("another")
     login.logout(stack.project, "local")
     assert file.read_text() == "another"
-    assert "stays, as somebody has changed it" in capsys.readouterr().err
+    assert "stays, since it was changed after the login" in capsys.readouterr().err
 
 
 def test_a_foreign_authority_is_not_overwritten(stack: Stack, docker: FakeDocker, certificates: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_foreign_authority_is_not_overwritten(stack: Stack, docker: FakeDocker
     assert docker == []
 
 
-def test_a_stack_made_anew_replaces_its_own_authority(
+def test_a_stack_that_was_made_again_replaces_its_authority(
     stack: Stack, docker: FakeDocker, certificates: Path
 ) -> None:
     login.login(stack, None)
@@ -183,7 +183,7 @@ def test_a_place_that_is_not_ours_says_what_to_run(
 
     made = Path.mkdir
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(CommandError, match="not yours to write") as raised:
+    with pytest.raises(CommandError, match="you may not write") as raised:
         login.login(stack, None)
     assert f"| sudo install -D -m 644 /dev/stdin '{certificates}/{ADDRESS}/ca.crt'" in raised.value.remedy
     assert docker == []
@@ -232,7 +232,7 @@ def test_a_registry_that_asks_no_more_is_shown_nothing(
     assert files(certificates) == [ADDRESS, f"{ADDRESS}/ca.crt"]
 
 
-def test_somebody_elses_certificate_is_not_overwritten(
+def test_a_foreign_certificate_is_not_overwritten(
     asking: Stack, docker: FakeDocker, certificates: Path
 ) -> None:
     file = certificates / ADDRESS / "client.cert"
@@ -248,7 +248,7 @@ def test_docker_shows_no_certificate_on_loopback(
     address: str, asking: Stack, docker: FakeDocker, certificates: Path
 ) -> None:
     outputs(asking)["registryPublicAddress"] = address
-    with pytest.raises(CommandError, match="Docker shows none to a registry on"):
+    with pytest.raises(CommandError, match="Docker presents none to a registry on"):
         login.login(asking, "alice")
     assert docker == []
     assert not certificates.exists()
@@ -262,7 +262,7 @@ def test_all_that_root_has_to_put_in_place_is_said(
 
     asking.project.private.joinpath("logins").mkdir(parents=True)
     monkeypatch.setattr(Path, "touch", refuse)
-    with pytest.raises(CommandError, match="not yours to write") as raised:
+    with pytest.raises(CommandError, match="you may not write") as raised:
         login.login(asking, "alice")
     folder = f"{certificates}/{ADDRESS}"
     assert f"account certificate alice --key | sudo install -D -m 600 /dev/stdin '{folder}/client.key'" in (
@@ -311,8 +311,8 @@ def test_a_refused_login_can_be_undone(
 @pytest.mark.parametrize(
     ("wanted", "message", "remedy"),
     [
-        ("hosts", "the stack's own hosts'", "./slip account add NAME"),
-        ("bob", "does not know it yet", "./slip up"),
+        ("hosts", "is for the stack's hosts only", "./slip account add NAME"),
+        ("bob", "does not have it yet", "./slip up"),
         ("carol", "no account 'carol'", "deploy, alice"),
     ],
 )
@@ -335,7 +335,7 @@ def test_a_registry_without_users_says_how_to_make_one(stack: Stack, docker: Fak
 
 def test_a_stack_that_is_not_up_has_no_registry(stack: Stack, docker: FakeDocker) -> None:
     outputs(stack).clear()
-    with pytest.raises(CommandError, match="it is not up"):
+    with pytest.raises(CommandError, match="is not up"):
         login.login(stack, None)
 
 
@@ -405,5 +405,5 @@ def test_an_engine_that_does_not_answer(answer: str, monkeypatch: pytest.MonkeyP
 
 def test_a_machine_without_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match="no `docker` command"):
+    with pytest.raises(CommandError, match="`docker` command is not installed"):
         docker_command.certificates_directory()

@@ -8,7 +8,7 @@ import pytest
 
 from cli import logs
 from cli.errors import CommandError
-from cli.verify.checks import Failed, Running
+from cli.running.stack import Failed, RunningStack
 
 
 class FakeEngine:
@@ -49,13 +49,13 @@ ENGINES: dict[str, FakeEngine] = {}
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
     @contextmanager
-    def engine(_: Running, host: str) -> Iterator[FakeEngine]:
+    def engine(_: RunningStack, host: str) -> Iterator[FakeEngine]:
         if host not in ENGINES:
             raise Failed(f"the engine of {host}: no answer")
         yield ENGINES[host]
 
-    monkeypatch.setattr(Running, "docker", engine)
-    monkeypatch.setattr(Running, "of", classmethod(lambda cls, outputs: cls(outputs)))
+    monkeypatch.setattr(RunningStack, "docker", engine)
+    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs: cls(outputs)))
     ENGINES.clear()
 
     class Stack:
@@ -92,7 +92,7 @@ def test_of_one_host_the_lines_come_as_they_are_the_oldest_container_first(
     assert {options["tail"] for options in ENGINES["web-1"].asked} == {5}
 
 
-def test_nobody_follows_what_has_ended(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_container_is_not_followed(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ENGINES["web-1"] = FakeEngine(
         container(1, "slipway.service=web", b"dead\n", state="exited"),
         container(2, "slipway.service=web", b"alive\n"),
@@ -101,7 +101,7 @@ def test_nobody_follows_what_has_ended(stack: Any, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "alive\n"
 
 
-def test_a_silent_engine_is_told_and_keeps_nobody_elses_lines(
+def test_a_silent_engine_is_reported_and_stops_no_other_host(
     stack: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"here\n"))

@@ -23,7 +23,7 @@ CLAIM = Claim(
 @pytest.mark.parametrize(
     ("kind", "identifier", "state", "expected"),
     [
-        # What it carries decides.
+        # Its label decides.
         (CONTAINER, "x", OURS, True),
         (NETWORK, "x", OURS, True),
         (VOLUME, "x", OURS, True),
@@ -34,7 +34,7 @@ CLAIM = Claim(
         (VOLUME, "made", THEIRS, False),
         (CONTAINER, "made", THEIRS, True),
         (NETWORK, "made", THEIRS, True),
-        # What an older version made carries nothing: what the state names is its own.
+        # Resources of an older version have no label: those in the state are the stack's.
         (CONTAINER, "made", "", True),
         (NETWORK, "made", "", True),
         (VOLUME, "made", "", True),
@@ -57,7 +57,7 @@ def container(state: str = "", clone: str = "") -> Resource:
 
 
 @pytest.mark.parametrize(
-    ("resources", "in_the_way", "adopted"),
+    ("resources", "obstacles", "adopted"),
     [
         ([], [], set()),
         ([volume(state=OURS), container(OURS)], [], set()),
@@ -69,14 +69,14 @@ def container(state: str = "", clone: str = "") -> Resource:
         # Nor is what a container may need.
         ([volume(), container()], [0, 1], set()),
         ([volume(state=GONE, clone=str(ROOT)), container(GONE, str(ROOT))], [0, 1], set()),
-        # One container does not taint what has nothing to do with it.
+        # A container blocks only the data of its own state.
         ([volume(), container(THEIRS, "/b")], [1], set()),
         ([volume(state=GONE, clone=str(ROOT)), container(THEIRS, "/b")], [1], {GONE}),
     ],
 )
-def test_what_forbids_a_first_up(resources: list[Resource], in_the_way: list[int], adopted: set[str]) -> None:
-    found = ownership.in_the_way(resources, CLAIM, ROOT)
-    assert found == ([resources[index] for index in in_the_way], adopted)
+def test_what_forbids_a_first_up(resources: list[Resource], obstacles: list[int], adopted: set[str]) -> None:
+    found = ownership.obstacles(resources, CLAIM, ROOT)
+    assert found == ([resources[index] for index in obstacles], adopted)
 
 
 def resource(kind: str, name: str, provider: str = "operator-engine", **more: Any) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""What the next update does about one that was killed."""
+"""How the next update cleans up after a killed one."""
 
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,17 +16,19 @@ import pytest
 from cli.errors import CommandError
 from cli.stack import processes
 from cli.stack.backend import Backend
+from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from cli.update import recovery
+from cli.update import pending_operations, recovery
+from cli.update.marker import Marker, mark, unmark
 
-CONTAINER, NETWORK = recovery.CONTAINER, recovery.NETWORK
+CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
 PROVIDER = "urn:pulumi:local::slipway::pulumi:providers:docker::web-1-docker"
 SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 class FakePulumi:
-    """Answers `stack export` and notes what else it is asked."""
+    """Answers `stack export`, and records all calls."""
 
     def __init__(self, deployment: dict[str, Any]) -> None:
         self.deployment = deployment
@@ -77,23 +78,7 @@ def lock(stack: Stack, pid: int, host: str | None = None) -> None:
     (folder / "1-2-3.json.attrs").write_text("{}")  # the backend keeps one beside each file
 
 
-@pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A live process whose command line has both what our command's and what Pulumi's has."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-m cli", "pulumi"])
-    yield process
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def test_without_anything_left_over_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
     assert recovery.recover(stack) is False
     assert asked(stack) == []
@@ -118,7 +103,7 @@ def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subproces
 
 def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
-    lock(stack, 1)  # this machine's first process is no Pulumi
+    lock(stack, 1)  # process 1 is not Pulumi
     recovery.recover(stack)
     assert asked(stack) == ["cancel"]
 
@@ -138,7 +123,7 @@ def test_a_running_command_is_respected_before_it_has_a_lock(
     tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     stack = make_stack(tmp_path)
-    recovery.Marker(sleeper.pid, 0, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    Marker(sleeper.pid, 0, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
     with pytest.raises(CommandError, match=f"process {sleeper.pid}"):
         recovery.recover(stack)
 
@@ -148,7 +133,7 @@ def test_pulumi_whose_command_was_killed_is_waited_for(
 ) -> None:
     stack = make_stack(tmp_path)
     host = socket.gethostname()
-    recovery.Marker(dead_pid, sleeper.pid, host, processes.now().isoformat(), "up").write(stack)
+    Marker(dead_pid, sleeper.pid, host, processes.now().isoformat(), "up").write(stack)
     threading.Timer(0.5, sleeper.kill).start()
     started = time.monotonic()
     assert recovery.recover(stack) is False
@@ -158,14 +143,14 @@ def test_pulumi_whose_command_was_killed_is_waited_for(
 
 def test_a_marker_is_private_and_holds_who_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
-    recovery.mark(stack, "up", 4711)
+    mark(stack, "up", 4711)
     path = stack.project.marker("local")
-    marker = recovery.Marker.read(stack)
+    marker = Marker.read(stack)
     assert marker
     assert (marker.slip, marker.pulumi, marker.command) == (os.getpid(), 4711, "up")
     assert path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / ".slipway").stat().st_mode & 0o777 == 0o700
-    recovery.unmark(stack)
+    unmark(stack)
     assert not path.exists()
 
 
@@ -183,7 +168,7 @@ def test_another_backend_is_only_asked_after_a_kill(tmp_path: Path, dead_pid: in
     stack = make_stack(tmp_path, url="https://example.org")
     recovery.recover(stack)
     assert asked(stack) == []
-    recovery.Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
     recovery.recover(stack)
     assert asked(stack) == ["cancel", "stack export"]
 
@@ -267,7 +252,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         )
         yield fake
 
-    monkeypatch.setattr("cli.running.engine.connected", connected)
+    monkeypatch.setattr("cli.update.pending_operations.connected", connected)
     return fake
 
 
@@ -284,7 +269,7 @@ LABELS = [
 def test_only_the_orphan_of_a_killed_creation_is_removed(
     tmp_path: Path, engine: FakeEngine, kind: str, name: str, options: dict[str, Any]
 ) -> None:
-    """Not what the state knows, has another name, or is another clone's or nobody's; and never a volume."""
+    """Not resources in the state, with another name or other labels; and never a volume."""
     stack = make_stack(tmp_path, state(operation("creating", kind, name=name, labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", options)]
@@ -295,7 +280,7 @@ def test_an_engine_that_is_still_making_it_is_waited_for(
     tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orphan = engine.things.pop("orphan")
-    monkeypatch.setattr(recovery.time, "sleep", lambda _: engine.things.update(orphan=orphan))
+    monkeypatch.setattr("time.sleep", lambda _: engine.things.update(orphan=orphan))
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web-1a2b3c4", labels=LABELS)))
     assert recovery.recover(stack) is False
     assert engine.removed == [("orphan", {"force": True})]
@@ -304,7 +289,7 @@ def test_an_engine_that_is_still_making_it_is_waited_for(
 def test_the_state_that_is_imported_has_no_secret_in_clear_text(
     tmp_path: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "ENGINE_PATIENCE", 0)
+    monkeypatch.setattr(pending_operations, "ENGINE_PATIENCE", 0)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="x", labels=[])))
     recovery.recover(stack)
     pulumi = stack.pulumi.asked  # type: ignore[attr-defined]
@@ -336,7 +321,7 @@ def test_what_may_be_left_over_elsewhere_is_named(tmp_path: Path, capsys: pytest
     stack = make_stack(tmp_path, state(operation("creating", "aws:ec2/instance:Instance")))
     assert recovery.recover(stack) is True
     assert (
-        "Instance thing was being made when the last update was killed: it may exist"
+        "Instance thing was being created when the last update was killed: it may exist"
         in capsys.readouterr().err
     )
 
@@ -347,10 +332,10 @@ def test_an_engine_that_does_not_answer_stops_nothing(
     def connected(*_: Any, **__: Any) -> Any:
         raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr("cli.running.engine.connected", connected)
+    monkeypatch.setattr("cli.update.pending_operations.connected", connected)
     stack = make_stack(tmp_path, state(operation("creating", CONTAINER, name="web", labels=LABELS)))
     assert recovery.recover(stack) is True
-    assert "If it is left there, remove web by hand." in capsys.readouterr().err
+    assert "If web exists there, remove it by hand." in capsys.readouterr().err
     assert asked(stack)[-1] == "stack import"
 
 
@@ -364,50 +349,6 @@ def test_an_interrupted_change_is_looked_at_again(tmp_path: Path, kind: str) -> 
 def test_an_interrupted_read_needs_nothing(tmp_path: Path) -> None:
     stack = make_stack(tmp_path, state(operation("reading", CONTAINER, name="web")))
     assert recovery.recover(stack) is False
-
-
-def test_a_process_is_known_by_its_command(sleeper: subprocess.Popen[bytes], dead_pid: int) -> None:
-    assert processes.is_running(sleeper.pid, "pulumi")
-    assert not processes.is_running(sleeper.pid, "something else")
-    assert not processes.is_running(dead_pid, "")
-    assert not processes.is_running(0, "")
-    assert not processes.is_running(os.getpid(), "")
-
-
-def test_a_process_that_was_not_collected_yet_has_ended() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "", "pulumi"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not processes.is_running(process.pid, "pulumi")
-    process.wait()
-
-
-def test_processes_are_found_without_proc_too(
-    sleeper: subprocess.Popen[bytes], dead_pid: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(processes, "_PROC", tmp_path)
-    assert processes.is_running(sleeper.pid, "pulumi")
-    assert not processes.is_running(sleeper.pid, "something else")
-    assert not processes.is_running(dead_pid, "")
-    sleeper.send_signal(signal.SIGKILL)
-
-
-@pytest.fixture
-def started() -> Iterator[Any]:
-    """Starts processes that sleep, with the given words on their command line, and ends them."""
-    processes_: list[subprocess.Popen[bytes]] = []
-
-    def start(*words: str, code: str = "import time; time.sleep(60)") -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-c", code, *words])
-        processes_.append(process)
-        # Until it has become Python, it still has this process's command line.
-        while code not in Path(f"/proc/{process.pid}/cmdline").read_text():
-            time.sleep(0.01)
-        return process
-
-    yield start
-    for process in processes_:
-        process.kill()
-        process.wait()
 
 
 def children(pid: int, word: str) -> list[int]:
@@ -468,17 +409,3 @@ def test_plugins_of_a_live_pulumi_are_none_of_our_business(
     assert time.monotonic() - begun < 2
     assert children(live.pid, f"{home}/") == plugins
     os.kill(plugins[0], signal.SIGKILL)
-
-
-@pytest.mark.parametrize("by_ps", [False, True])
-def test_every_process_is_listed_with_its_parent(
-    by_ps: bool, started: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if by_ps:
-        monkeypatch.setattr(processes, "_PROC", tmp_path)
-    process = started("some words")
-    while not processes.is_running(process.pid, "some words"):
-        time.sleep(0.01)
-    found = processes.everything()[process.pid]
-    assert found.parent == os.getpid()
-    assert found.command.strip().endswith("some words")

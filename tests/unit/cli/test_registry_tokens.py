@@ -1,4 +1,4 @@
-"""Registries that take tokens: the password goes to whom they name, over TLS, and the token back to them."""
+"""Registries with tokens: the password goes to the token server that they name, over TLS, and the token to them."""
 
 import http.server
 import json
@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cli.running.registry_api import RegistryApi
+from cli.running.http import Response, tls_context
 from cli.running.registry_tokens import token
-from cli.verify import checks
-from cli.verify.checks import Answer, Failed, Running, trusting
-from tests.unit.cli.test_checks import PASSWORD, Authority, outputs, server_context, serving
+from cli.running.stack import Failed, RunningStack
+from cli.verify import registry as checks
+from tests.unit.cli.servers import PASSWORD, Authority, api_of, outputs, server_context, serving
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -59,10 +59,10 @@ def authority() -> Authority:
     return Authority("somebody else's")
 
 
-def external(registry: TokenRegistry, authority: Authority, **more: object) -> Running:
+def external(registry: TokenRegistry, authority: Authority, **more: object) -> RunningStack:
     mode = {"registryMode": "external", "registryPublicAddress": f"127.0.0.1:{registry.port}"}
     images = {"web": f"127.0.0.1:{registry.port}/team/web@{DIGEST}"}
-    return Running.of(outputs(authority, **mode, images=images, **more))
+    return RunningStack.of(outputs(authority, **mode, images=images, **more))
 
 
 def test_verify_gets_in_with_a_token(registry: TokenRegistry, authority: Authority) -> None:
@@ -73,7 +73,9 @@ def test_verify_gets_in_with_a_token(registry: TokenRegistry, authority: Authori
 
 
 def test_an_image_that_is_not_there_fails(registry: TokenRegistry, authority: Authority) -> None:
-    gone = Running.of({**external(registry, authority).outputs, "images": {"web": "r/team/web@sha256:1"}})
+    gone = RunningStack.of(
+        {**external(registry, authority).outputs, "images": {"web": "r/team/web@sha256:1"}}
+    )
     with pytest.raises(Failed, match="HTTP 404"):
         checks.has_image(gone, "web")
 
@@ -85,7 +87,7 @@ def test_a_wrong_password_fails(registry: TokenRegistry, authority: Authority) -
 
 
 def test_a_token_is_asked_for_once_a_repository(registry: TokenRegistry, authority: Authority) -> None:
-    api = RegistryApi(f"127.0.0.1:{registry.port}", authority.pem, ("alice", PASSWORD), mode="external")
+    api = api_of(registry.port, authority, mode="external")
     assert api.tags("team/web") == ["1", "2"]
     assert api.tags("team/web") == ["1", "2"]
     assert len([path for path in registry.asked if path.startswith("/token")]) == 1
@@ -96,9 +98,4 @@ def test_a_token_is_asked_for_once_a_repository(registry: TokenRegistry, authori
     ["", 'Basic realm="x"', 'Bearer realm="http://127.0.0.1:1/token"', 'Bearer realm="file:///etc/passwd"'],
 )
 def test_the_password_goes_nowhere_else(challenge: str) -> None:
-    assert token(Answer(401, "", {"www-authenticate": challenge}), ("alice", PASSWORD), trusting()) == ""
-
-
-def test_docker_hubs_api_has_a_name_of_its_own() -> None:
-    assert checks.address("docker.io") == ("registry-1.docker.io", 443)
-    assert checks.address("registry.example.com") == ("registry.example.com", 443)
+    assert token(Response(401, "", {"www-authenticate": challenge}), ("alice", PASSWORD), tls_context()) == ""

@@ -1,4 +1,4 @@
-"""`up`, `preview` and `down`: which Pulumi command runs, and what is said afterwards."""
+"""`up`, `preview` and `down`: which Pulumi commands run, and what is printed afterwards."""
 
 import contextlib
 import json
@@ -58,7 +58,7 @@ SSH_KEY: dict[str, Any] = {
 
 
 class Clone:
-    """A clone with a stack `local` in a file backend, and a CLI that notes what it is asked."""
+    """A clone with a stack `local` in a file backend, and a CLI that records its calls."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -210,7 +210,7 @@ def test_a_dead_host_is_named_whether_pulumi_failed_or_not(
     assert "./slip forget web-1" in said
 
 
-def test_a_host_that_the_update_made_anew_is_not_named(
+def test_a_host_that_the_update_replaced_is_not_named(
     clone: Clone, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone.write_state(dead_host())
@@ -220,7 +220,7 @@ def test_a_host_that_the_update_made_anew_is_not_named(
     assert "does not answer" not in capsys.readouterr().err
 
 
-def test_down_asks_where_there_is_somebody_to_ask(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_down_asks_on_a_terminal(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandError, match="no terminal"):
         updates.down("local", yes=False, purge=False, options=())
     assert clone.calls == []
@@ -233,7 +233,7 @@ def test_down_without_a_stack_has_nothing_to_do(clone: Clone, capsys: pytest.Cap
     clone.state_file.unlink()
     assert updates.down("local", yes=True, purge=False, options=()) == 0
     assert clone.calls == []
-    assert "no stack 'local'" in capsys.readouterr().err
+    assert "The stack 'local' does not exist" in capsys.readouterr().err
 
 
 class FakeEngine:
@@ -360,7 +360,7 @@ def test_purge_removes_a_configuration_that_up_made(clone: Clone, engine: FakeEn
 
 
 def test_a_purge_after_a_down_knows_its_own_data(clone: Clone, engine: FakeEngine) -> None:
-    """Both what is labelled and what an older version made; the key that tells is gone by then."""
+    """Labelled resources and those of an older version; the key in the state is gone by then."""
     engine.things["volume", "old"] = OLD
     clone.write_state({"resources": [SSH_KEY, made("volume", "old")]})
     destroyed(clone)
@@ -505,7 +505,7 @@ def test_an_update_whose_pulumi_was_killed_stays_marked(
     (clone.root / "pulumi").write_text("#!/bin/sh\nkill -KILL $$\n")
     assert updates.up(Update()) == 1
     assert clone.stack.project.marker("local").exists()
-    assert "clears up after it" in capsys.readouterr().err
+    assert "cleans up after it" in capsys.readouterr().err
 
 
 def test_the_failure_of_a_quiet_command_is_pulumis_own_sentence(clone: Clone) -> None:

@@ -12,7 +12,8 @@ from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
 from components.hosts.aws.data import partition_of, refuse_shrinking
 from components.hosts.aws.network import subnet_cidrs
 from configuration.aws import DISTRIBUTIONS, architecture_of
-from configuration.settings import SettingsError, validate
+from configuration.load import validate
+from configuration.problems import SettingsError
 from tests.unit.components.test_program import text_outside_secrets
 from tests.unit.program import PASSWORDS, ROOT, Program, Registered, Secret, run
 
@@ -70,7 +71,7 @@ class TestWhatThereIs:
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
         written = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
         configuration = {key.removeprefix("slipway:"): value for key, value in written.items()}
-        with pytest.raises(SettingsError, match="a network for examples, from which nobody comes"):
+        with pytest.raises(SettingsError, match="a network for documentation, which no machine is in"):
             validate(configuration | {"passwords": configuration_of(stack)["passwords"]}, ROOT)
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
         validate(configuration | {"passwords": configuration_of(stack)["passwords"]}, ROOT)

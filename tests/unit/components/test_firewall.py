@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.hosts.aws.firewall import ENGINE, SSH, Rule, groups, groups_of, rules
-from configuration.settings import SettingsError, StackSettings, validate
+from configuration.load import validate
+from configuration.problems import SettingsError
+from configuration.settings import StackSettings
 from tests.unit.program import PASSWORDS, ROOT
 
 ADMIN = "192.168.7.0/24"

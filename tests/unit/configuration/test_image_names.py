@@ -1,4 +1,4 @@
-"""Names of images, in short and as a whole."""
+"""Names of images, in their short and their full form."""
 
 import pytest
 

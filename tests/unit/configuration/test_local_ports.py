@@ -1,4 +1,4 @@
-"""Whether a port of this machine is free, the stack's own, or somebody else's, against real sockets."""
+"""The check of this machine's ports (free, the stack's own, or another program's), against real sockets."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from typing import Any
 import pulumi
 import pytest
 
-from configuration import settings
+from configuration.load import load, validate
 from configuration.local_ports import is_held, occupied
 from configuration.problems import Problem
-from configuration.settings import StackSettings, validate
+from configuration.settings import StackSettings
 
 
 class Engine(UnixStreamServer):
-    """As much of a Docker Engine as lists containers."""
+    """A server for the Docker Engine's list of containers."""
 
     containers: list[dict[str, Any]]
     asked: list[str]
@@ -37,7 +37,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing: the address of a client on a Unix socket is no pair, which the inherited method expects."""
+        """Logs nothing: the inherited method fails for clients on a Unix socket, whose address is not a pair."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 
 @pytest.fixture
 def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/missing.sock")
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def port_of(listener: socket.socket) -> int:
 
 
 def free_port() -> int:
-    """A port that nobody holds, below those that the kernel hands out."""
+    """A free port below the range of ephemeral ports."""
     return next(port for port in range(20011, 32000) if not is_held(port))
 
 
 def stack_with_registry_on(port: int) -> StackSettings:
-    """A stack whose other ports are moved to where nothing is."""
+    """A stack with the registry on this port, and with free ports for all else."""
     for offset in range(7, 40000, 111):
         stack = validate(
             {
@@ -127,7 +127,7 @@ class TestIsHeld:
 
 
 class TestOccupied:
-    def test_free_ports_are_no_problem_and_nobody_is_asked(self, engine: Engine) -> None:
+    def test_free_ports_are_no_problem_and_the_engine_gets_no_request(self, engine: Engine) -> None:
         assert occupied(stack_with_registry_on(free_port()), "slipway", "local") == []
         assert engine.asked == []
 
@@ -140,10 +140,10 @@ class TestOccupied:
         port = port_of(listener)
         engine.containers = [container(port, "slipway-test-box", slipway_stack="test")]
         (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
-        assert line.startswith(f"slipway:registry.port: the registry is to answer on 127.0.0.1:{port}, ")
+        assert line.startswith(f"slipway:registry.port: the registry needs 127.0.0.1:{port}, but ")
         assert "the container slipway-test-box of the stack test holds that port" in line
         assert line.endswith(
-            "End that, or set slipway:registry.port or slipway:platform.portOffset to another number."
+            "Stop it, or set slipway:registry.port or slipway:platform.portOffset to another number."
         )
 
     def test_another_projects_stack_of_the_same_name_is_one(
@@ -158,15 +158,17 @@ class TestOccupied:
         port = port_of(listener)
         engine.containers = [{"Names": None, "Labels": None, "Ports": None}, container(port, "postgres")]
         (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
-        assert "and the container postgres holds that port" in line
+        assert "but the container postgres holds that port" in line
 
-    @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+    @pytest.mark.skipif(
+        not Path("/proc/net/tcp").exists(), reason="only Linux names the program that listens"
+    )
     def test_a_program_is_named_with_its_process(self, engine: Engine, listener: socket.socket) -> None:
         (line,) = lines(occupied(stack_with_registry_on(port_of(listener)), "slipway", "local"))
         assert f"(process {os.getpid()}) holds that port" in line
 
     @pytest.mark.usefixtures("no_engine")
-    def test_it_does_without_an_engine(self, listener: socket.socket) -> None:
+    def test_it_works_without_an_engine(self, listener: socket.socket) -> None:
         assert len(occupied(stack_with_registry_on(port_of(listener)), "slipway", "local")) == 1
 
     def test_an_engine_elsewhere_has_ports_elsewhere(
@@ -176,14 +178,14 @@ class TestOccupied:
         assert occupied(stack_with_registry_on(port_of(listener)), "slipway", "local") == []
 
     @pytest.mark.usefixtures("no_engine")
-    def test_a_hosts_port_is_told_with_the_hosts_slot(self) -> None:
+    def test_the_remedy_for_a_hosts_port_is_its_slot(self) -> None:
         stack = stack_with_registry_on(free_port())
         port = stack.local_ports("box").http
         with socket.socket() as server:
             server.bind(("127.0.0.1", port))
             server.listen()
             (line,) = lines(occupied(stack, "slipway", "local"))
-        assert line.startswith(f"slipway:hosts.box.slot: HTTP of box is to answer on 127.0.0.1:{port}, and ")
+        assert line.startswith(f"slipway:hosts.box.slot: HTTP of box needs 127.0.0.1:{port}, but ")
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -207,6 +209,6 @@ def test_load_refuses_an_occupied_port(listener: socket.socket, tmp_path: Path) 
         ["slipway:passwords"],
     )
     with pytest.raises(pulumi.RunError, match=f"one mistake; nothing was touched:\n  .*127.0.0.1:{port}"):
-        settings.load(tmp_path)
+        load(tmp_path)
     listener.close()
-    assert settings.load(tmp_path).registry.port == port
+    assert load(tmp_path).registry.port == port

@@ -1,4 +1,4 @@
-"""The settings: what they default to, what they refuse and how they say so, and that they keep secrets."""
+"""The settings: their defaults, their messages for invalid values, and that secrets stay secret."""
 
 import json
 import subprocess
@@ -13,12 +13,13 @@ import yaml
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from configuration import reference, settings
-from configuration.problems import path_of
-from configuration.settings import SettingsError, StackSettings, validate
+from configuration.load import load, validate
+from configuration.problems import SettingsError, path_of
+from configuration.settings import StackSettings
 
+ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
 SECRET_KEYS = frozenset({"passwords", "secrets"})
 GOOD: dict[str, Any] = {
@@ -39,7 +40,7 @@ MISTAKES: list[dict[str, Any]] = yaml.safe_load(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with two build contexts, and one that is none."""
+    """A directory with two build contexts, and one directory without a Dockerfile."""
     directory = tmp_path_factory.mktemp("project")
     for context in ("app", "app/base", "docs"):
         (directory / context).mkdir()
@@ -64,7 +65,7 @@ passwords = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_s
 
 
 def good(**changes: Any) -> dict[str, Any]:
-    """GOOD with whole keys changed, or taken out where the change is None."""
+    """GOOD with whole keys changed, or removed if the change is None."""
     return {key: value for key, value in {**GOOD, **changes}.items() if value is not None}
 
 
@@ -77,7 +78,7 @@ def problems(
 
 
 def put_into_pulumi(configuration: Mapping[str, Any], secret_keys: frozenset[str] = SECRET_KEYS) -> None:
-    """Gives the program a configuration as the CLI does: maps and lists as JSON, everything else as text."""
+    """Set the program's configuration as the CLI does: maps and lists as JSON, all other values as text."""
     texts = {
         f"slipway:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in configuration.items()
@@ -86,7 +87,7 @@ def put_into_pulumi(configuration: Mapping[str, Any], secret_keys: frozenset[str
 
 
 class NoResources(pulumi.runtime.Mocks):
-    """Reading the settings makes no resource."""
+    """Fails if reading the settings makes a resource."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> Any:
         raise AssertionError(args.name)
@@ -128,12 +129,11 @@ class TestDefaults:
         assert web.build.dockerfile_path == "app/Dockerfile"
         assert stack.service_hosts("web") == ("box",)
 
-    def test_the_stack_that_up_writes_is_right(self) -> None:
-        root = Path(settings.__file__).parents[1]
-        stack = yaml.safe_load((root / "cli" / "stack" / "local-stack.yaml").read_text(encoding="utf-8"))
+    def test_the_stack_that_up_writes_is_valid(self) -> None:
+        stack = yaml.safe_load((ROOT / "cli" / "stack" / "local-stack.yaml").read_text(encoding="utf-8"))
         written = {key.removeprefix("slipway:"): value for key, value in stack["config"].items()}
         users = ["hosts", *written["registry"]["users"]]
-        assert validate({**written, "passwords": dict.fromkeys(users, PASSWORD)}, root).services.keys() == {
+        assert validate({**written, "passwords": dict.fromkeys(users, PASSWORD)}, ROOT).services.keys() == {
             "web"
         }
 
@@ -190,7 +190,7 @@ class TestDerived:
         assert stack.registry_address == "yard:5555"
 
     def test_a_port_that_no_host_publishes_is_free_for_the_registry(self, project: Path) -> None:
-        # 8080 would be HTTP of yard, which runs no service.
+        # 8080 would be HTTP of yard, but yard has no role app.
         assert validate(good(registry={"port": 8080}), project).registry_port == 8080
 
     def test_services_of_a_host_and_hosts_of_a_service(self, project: Path) -> None:
@@ -226,7 +226,7 @@ class TestDerived:
 
 
 class TestMistakes:
-    def test_there_are_enough_cases_and_each_has_a_name_of_its_own(self) -> None:
+    def test_every_case_has_a_name_of_its_own(self) -> None:
         names = [case["name"] for case in MISTAKES]
         assert len(names) == len(set(names)) >= 30
 
@@ -249,7 +249,7 @@ class TestMistakes:
         secret_keys = frozenset(case.get("secretKeys", SECRET_KEYS))
         put_into_pulumi(configuration, secret_keys)
         with pytest.raises(pulumi.RunError) as caught:
-            settings.load(project, check_ports=False)
+            load(project, check_ports=False)
         first, *lines = str(caught.value).splitlines()
         assert first.startswith("the configuration of stack test has ")
         assert first.endswith("nothing was touched:")
@@ -266,7 +266,7 @@ class TestMistakes:
 
 
 def leaked(configuration: Mapping[str, Any], text: str) -> list[str]:
-    """The secrets of a configuration that are in a text: what is under the secret keys, and after a colon."""
+    """The secrets in a text: a configuration's values below the secret keys, and what follows a colon in a name."""
     words = [word for key in SECRET_KEYS for word in texts(configuration.get(key))]
     words += [word.partition(":")[2] for user in texts(configuration.get("registry")) for word in [user]]
     return [word for word in words if len(word) >= 8 and word in text]
@@ -286,42 +286,43 @@ def texts(value: Any) -> Iterator[str]:
 
 @pytest.mark.usefixtures("in_pulumi")
 class TestLoad:
-    def test_it_reads_what_pulumi_hands_over(self, project: Path) -> None:
+    def test_it_reads_the_configuration_from_pulumi(self, project: Path) -> None:
         put_into_pulumi(good(protect=True))
-        pulumi_settings = settings.load(project, check_ports=False)
+        pulumi_settings = load(project, check_ports=False)
         assert pulumi_settings == validate(good(protect=True), project)
         assert pulumi_settings.protect is True
 
-    def test_a_key_with_nothing_behind_it_is_as_if_it_were_not_there(self, project: Path) -> None:
+    def test_a_key_without_a_value_is_as_if_it_were_missing(self, project: Path) -> None:
         put_into_pulumi({**GOOD, "certificates": ""})
-        assert settings.load(project, check_ports=False) == validate(GOOD, project)
+        assert load(project, check_ports=False) == validate(GOOD, project)
 
     def test_keys_of_others_are_left_alone(self, project: Path) -> None:
         put_into_pulumi(GOOD)
         pulumi.runtime.set_config("aws:region", "eu-central-1")
         pulumi.runtime.set_config("other:services", "x")
-        assert settings.load(project, check_ports=False).services.keys() == {"web"}
+        assert load(project, check_ports=False).services.keys() == {"web"}
 
     @given(st.dictionaries(st.sampled_from([*StackSettings.model_fields, "other"]), json_values))
     @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def test_whatever_is_written_it_loads_or_is_one_run_error(
+    def test_every_configuration_loads_or_is_one_run_error(
         self, project: Path, values: dict[str, Any]
     ) -> None:
         put_into_pulumi(values)
         try:
-            assert settings.load(project, check_ports=False).hosts
+            assert load(project, check_ports=False).hosts
         except pulumi.RunError as error:
             assert "nothing was touched:\n  slipway:" in str(error)  # noqa: PT017
 
-    def test_a_program_that_only_reads_settings_does_not_wait_for_pulumi(self) -> None:
-        code = "import sys, configuration.settings; sys.exit(any(m.split('.')[0] == 'pulumi' for m in sys.modules))"
-        root = Path(settings.__file__).parents[1]
-        assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=60, check=False).returncode == 0
+    def test_importing_the_settings_does_not_import_pulumi(self) -> None:
+        code = (
+            "import sys, configuration.load; sys.exit(any(m.split('.')[0] == 'pulumi' for m in sys.modules))"
+        )
+        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
 
 
 @st.composite
 def configurations(draw: st.DrawFn) -> dict[str, Any]:
-    """Any configuration of the platform `local` that is right."""
+    """Any valid configuration of the platform `local`."""
     names = draw(st.lists(labels, min_size=1, max_size=8, unique=True))
     slots = draw(st.lists(st.integers(0, 99), min_size=len(names), max_size=len(names), unique=True))
     hosts: dict[str, Any] = {
@@ -352,7 +353,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "platform": {"kind": "local", "portOffset": draw(st.integers(0, 41000))},
         "hosts": hosts,
-        # With any offset, the hosts' ports are above the highest that is drawn here.
+        # Below the hosts' ports with any offset.
         "registry": {"users": users, "port": draw(st.integers(1000, 2199))},
         "services": services,
         "passwords": {account: draw(passwords) for account in ["hosts", *users]},
@@ -361,7 +362,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def maps(value: Any, location: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Every map of a configuration whose keys are settings, not names that users choose."""
+    """Every map in a configuration whose keys are settings, not names that users choose."""
     if isinstance(value, dict):
         if location not in (("hosts",), ("services",), ("passwords",)) and location[-1:] != ("env",):
             yield location, value
@@ -372,7 +373,9 @@ def maps(value: Any, location: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 class TestProperties:
     @given(configurations())
     @hypothesis_settings(max_examples=60)
-    def test_whatever_is_right_is_accepted(self, project: Path, configuration: dict[str, Any]) -> None:
+    def test_every_valid_configuration_is_accepted(
+        self, project: Path, configuration: dict[str, Any]
+    ) -> None:
         stack = validate(configuration, project, SECRET_KEYS)
         published = [port for name in stack.hosts for port in stack.published_ports(name)] + [
             stack.registry_port
@@ -410,7 +413,7 @@ class TestProperties:
 
     @given(configurations(), passwords, st.data())
     @hypothesis_settings(max_examples=150)
-    def test_no_message_contains_a_password_wherever_it_went(
+    def test_no_message_contains_a_password_wherever_it_is_written(
         self, project: Path, configuration: dict[str, Any], password: str, data: st.DataObject
     ) -> None:
         configuration |= {"secrets": {"DATABASE_URL": password}}
@@ -440,32 +443,3 @@ def is_refused(configuration: dict[str, Any], project: Path) -> bool:
     except SettingsError:
         return True
     return False
-
-
-class TestReference:
-    def test_the_schema_is_what_the_settings_say(self) -> None:
-        assert json.loads(reference.SCHEMA.read_text(encoding="utf-8")) == reference.schema(), (
-            "run `python -m configuration.reference`"
-        )
-
-    def test_every_setting_is_in_the_table_with_its_meaning(self) -> None:
-        rows = [line.split(" | ") for line in reference.table().splitlines()[2:]]
-        assert all(len(row) == 4 and row[3].strip(" |") for row in rows)
-        paths = {row[0].strip("| `") for row in rows}
-        assert {
-            "slipway:hosts.HOST.roles",
-            "slipway:services.SERVICE.build.base.context",
-            "slipway:protect",
-        } <= paths
-        models = [value for value in vars(settings).values() if isinstance(value, type)]
-        fields = [
-            info.alias
-            for model in models
-            if issubclass(model, BaseModel)
-            for info in model.model_fields.values()
-        ]
-        assert {path.rpartition(".")[2].rpartition(":")[2] for path in paths} == set(fields) - {None}
-
-    def test_the_schema_knows_what_a_secret_looks_like_in_a_file(self) -> None:
-        keys = reference.schema()["properties"]["config"]["properties"]
-        assert keys["slipway:passwords"]["additionalProperties"]["required"] == ["secure"]

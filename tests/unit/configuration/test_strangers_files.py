@@ -1,4 +1,4 @@
-"""Files that a stranger wrote: what is read of them, and what a message says of them."""
+"""Untrusted files: what Slipway reads of them, and what its messages show of them."""
 
 import os
 import subprocess
@@ -17,7 +17,9 @@ from cryptography.x509.oid import NameOID
 from components.build_context import content_tag, files
 from components.images.base_images import base_images
 from configuration.files import LIMIT, UnfitFile, certificates, read, read_text
-from configuration.settings import SettingsError, StackSettings, validate
+from configuration.load import validate
+from configuration.problems import SettingsError
+from configuration.settings import StackSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
@@ -62,10 +64,10 @@ def loop(path: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a link to the operator's file": (link("../../credentials"), "is a link that leads out of the context"),
-    "an absolute link": (link("/etc/passwd"), "is a link that leads out of the context"),
-    "a link to a device": (link("/dev/zero"), "is a link that leads out of the context"),
-    "a link into /proc": (link("/proc/self/environ"), "is a link that leads out of the context"),
+    "a link to the operator's file": (link("../../credentials"), "is a link to a file outside the context"),
+    "an absolute link": (link("/etc/passwd"), "is a link to a file outside the context"),
+    "a link to a device": (link("/dev/zero"), "is a link to a file outside the context"),
+    "a link into /proc": (link("/proc/self/environ"), "is a link to a file outside the context"),
     "a FIFO": (fifo, "is not a regular file"),
     "a directory": (directory, "is not a regular file"),
     "a huge file": (huge, "is larger than 1 MiB"),
@@ -94,11 +96,13 @@ def test_the_project_is_right_to_begin_with(project: Path) -> None:
 def test_a_dockerfile_that_is_not_read(make: Callable[[Path], object], wrong: str, project: Path) -> None:
     make(project / "app/Dockerfile")
     (found,) = problems(project)
-    assert found.startswith(f'slipway:services.web.build.dockerfile = "Dockerfile": {wrong}. Make it a file')
+    assert found.startswith(
+        f'slipway:services.web.build.dockerfile = "Dockerfile": {wrong}. Make it a text file'
+    )
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
         base_images(project / "app/Dockerfile", {})
-    if wrong != "is not text in UTF-8":  # a digest is one of bytes
+    if wrong != "is not text in UTF-8":  # the digest is made of bytes
         with pytest.raises(UnfitFile, match=wrong):
             content_tag(project / "app")
 
@@ -110,7 +114,9 @@ def test_a_dockerignore_that_is_not_read(
 ) -> None:
     make(project / "app" / name)
     (found,) = problems(project)
-    assert found.startswith(f'slipway:services.web.build.context = "app": its {name} {wrong}. Make it a file')
+    assert found.startswith(
+        f'slipway:services.web.build.context = "app": its {name} {wrong}. Make it a text file'
+    )
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
         content_tag(project / "app")
@@ -292,7 +298,7 @@ def test_a_folder_with_the_same_beginning_is_another(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app-private").write_text(CONTENT)
     (tmp_path / "app/x").symlink_to("../app-private")
-    with pytest.raises(UnfitFile, match="leads out"):
+    with pytest.raises(UnfitFile, match="outside the context"):
         read_text(tmp_path / "app/x", within=tmp_path / "app")
 
 

@@ -1,4 +1,4 @@
-"""The emulation's pure parts: what is wanted, who may connect, how requests are read and refused."""
+"""The emulation's pure parts: the desired state, the forwarder, requests and errors."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from emulation import images, ports, seed, selections
+from emulation.desired import Machine, Opening, openings
 from emulation.disks import Device
 from emulation.errors import Refused
 from emulation.faults import Fault, Faults
 from emulation.ports import Forwarder, Route
 from emulation.request import Call, refusal
-from emulation.wanted import Machine, Opening, openings
 
 if not sys.platform.startswith("linux"):
     pytest.skip("only Linux has all of 127.0.0.0/8", allow_module_level=True)
@@ -80,7 +80,7 @@ def test_routes_join_what_all_groups_open() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"running": False}, {"public_address": ""}, {"openings": ()}])
-def test_nobody_reaches_what_is_not_open(changes: dict[str, Any]) -> None:
+def test_a_port_that_no_rule_opens_has_no_route(changes: dict[str, Any]) -> None:
     assert ports.routes([machine(**changes)]) == {}
 
 
@@ -90,7 +90,7 @@ def received(connection: socket.socket) -> bytes:
 
 @pytest.fixture
 def echo() -> Iterator[tuple[str, int]]:
-    """A server that says back what it got, once its client has said all."""
+    """A server that returns what it received, once the client has sent everything."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -120,7 +120,7 @@ def ask(address: tuple[str, int], text: bytes, source: str = "127.0.0.1") -> byt
         return received(connection)
 
 
-def test_the_forwarder_lets_in_whom_the_rules_name(echo: tuple[str, int]) -> None:
+def test_the_forwarder_accepts_the_sources_of_the_rules_only(echo: tuple[str, int]) -> None:
     forwarder = Forwarder()
     public = ("127.77.255.2", free_port("127.77.255.2"))
     forwarder.update({public: Route(echo, (HERE,))})
@@ -135,7 +135,7 @@ def test_the_forwarder_lets_in_whom_the_rules_name(echo: tuple[str, int]) -> Non
         ask(public, text)
 
 
-def test_the_forwarder_cuts_connections_to_what_stops(echo: tuple[str, int]) -> None:
+def test_the_forwarder_ends_connections_to_a_stopped_instance(echo: tuple[str, int]) -> None:
     forwarder = Forwarder()
     public = ("127.77.255.3", free_port("127.77.255.3"))
     forwarder.update({public: Route(echo, (HERE,))})
@@ -157,9 +157,9 @@ def call(service: str, data: Any = None, headers: dict[str, str] | None = None, 
     signature = (
         f"AWS4-HMAC-SHA256 Credential=AKIAKEY/20260101/eu-central-1/{service}/aws4_request, Signature=0"
     )
-    signed = {"Authorization": signature} if service else {}
+    signed = ({"Authorization": signature} if service else {}) | (headers or {})
     builder = EnvironBuilder(
-        method=options.pop("method", "POST"), data=data, headers={**signed, **(headers or {})}, **options
+        method=options.pop("method", "POST"), data=data, headers=list(signed.items()), **options
     )
     return Call.of(Request(builder.get_environ()))
 
@@ -185,13 +185,13 @@ def test_calls_are_read() -> None:
         ("ssm", '{"__type": "VcpuLimitExceeded", "message": "a < b"}'),
     ],
 )
-def test_refusals_are_in_the_services_protocol(service: str, expected: str) -> None:
+def test_errors_have_the_format_of_the_services_protocol(service: str, expected: str) -> None:
     response = refusal(call(service, {"Action": "X"}), Refused("VcpuLimitExceeded", "a < b"))
     assert response.status_code == 400
     assert response.get_data(as_text=True).startswith(expected)
 
 
-def test_a_fault_is_for_as_many_calls_as_it_says() -> None:
+def test_a_fault_applies_to_its_number_of_calls() -> None:
     faults = Faults()
     faults.add(Fault("RunInstances", "VcpuLimitExceeded", "no more", times=2))
     faults.check("DescribeVpcs")
@@ -233,7 +233,7 @@ def test_devices_are_named_as_on_nitro() -> None:
     assert listed == "nvme1n1 7 3 vol-0a\nnvme2n1 7 9 vol-0b\n"
 
 
-def test_the_images_are_found_as_debians_are() -> None:
+def test_the_images_have_debians_owner_and_names() -> None:
     offered = {image["ami_id"]: image for image in images.offered()}
     assert {image["owner_id"] for image in offered.values()} == {"136693071363"}
     parameters = images.parameters()

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -12,13 +13,21 @@ from toolchain import cache, python_environment, versions
 from toolchain.errors import ToolError
 
 
+class Slip(Protocol):
+    """Runs the launcher."""
+
+    def __call__(
+        self, *arguments: str, command: Path | str = ..., **variables: str
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
 @pytest.fixture
-def clone(tmp_path):
+def clone(tmp_path: Path) -> Path:
     """A clone with only what the launcher touches; its `cli` prints what it was given."""
     root = tmp_path / "a clone"
     (root / "cli").mkdir(parents=True)
-    for name in ("slip", "requirements.txt", "requirements-dev.txt", "constraints.txt"):
-        shutil.copy(versions.REPOSITORY / name, root / name)
+    for path in (versions.REPOSITORY / "slip", *versions.REPOSITORY.glob("*.txt")):
+        shutil.copy(path, root)
     shutil.copytree(
         versions.REPOSITORY / "toolchain",
         root / "toolchain",
@@ -31,14 +40,16 @@ def clone(tmp_path):
 
 
 @pytest.fixture
-def slip(clone, tmp_path):
+def slip(clone: Path, tmp_path: Path) -> Slip:
     """Runs the launcher with a cache of its own, from another directory."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     # A module of the caller's must not be mistaken for Slipway's.
     (elsewhere / "cli.py").write_text("raise SystemExit('the wrong cli')")
 
-    def run(*arguments, command=clone / "slip", **variables):
+    def run(
+        *arguments: str, command: Path | str = clone / "slip", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
@@ -55,7 +66,7 @@ def slip(clone, tmp_path):
     return run
 
 
-def prepare_environment(slip, tmp_path, **variables):
+def prepare_environment(slip: Slip, tmp_path: Path, **variables: str) -> Path:
     """Put this test's Python where the launcher would make an environment: making one takes half a minute."""
     refused = slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy"), **variables)
     assert refused.returncode != 0
@@ -67,7 +78,7 @@ def prepare_environment(slip, tmp_path, **variables):
 
 
 @pytest.fixture
-def spy(tmp_path):
+def spy(tmp_path: Path) -> None:
     """A Python that notes which environment it is asked to make, and makes none."""
     program = tmp_path / "spy"
     program.write_text(
@@ -76,7 +87,10 @@ def spy(tmp_path):
     program.chmod(0o755)
 
 
-def test_arguments_directory_and_exit_status_are_handed_through(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_arguments_directory_and_exit_status_are_handed_through(
+    slip: Slip, clone: Path, tmp_path: Path
+) -> None:
     prepare_environment(slip, tmp_path)
     result = slip("up", "-s", "two words")
     assert result.stderr == ""
@@ -84,7 +98,8 @@ def test_arguments_directory_and_exit_status_are_handed_through(slip, spy, clone
     assert result.returncode == 7
 
 
-def test_it_works_through_symbolic_links(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_it_works_through_symbolic_links(slip: Slip, clone: Path, tmp_path: Path) -> None:
     prepare_environment(slip, tmp_path)
     (tmp_path / "first").symlink_to(clone / "slip")
     (tmp_path / "bin").mkdir()
@@ -94,22 +109,26 @@ def test_it_works_through_symbolic_links(slip, spy, clone, tmp_path):
         assert result.stdout.startswith(f"{clone}|")
 
 
-def test_a_changed_pin_asks_for_another_environment(slip, spy, clone, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_a_changed_pin_asks_for_another_environment(slip: Slip, clone: Path, tmp_path: Path) -> None:
     first = prepare_environment(slip, tmp_path)
     development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
+    documentation = prepare_environment(slip, tmp_path, SLIPWAY_DEV="docs")
     with (clone / "constraints.txt").open("a") as file:
         file.write("one-more==1\n")
-    assert len({first, development, prepare_environment(slip, tmp_path)}) == 3
+    assert len({first, development, documentation, prepare_environment(slip, tmp_path)}) == 4
 
 
-def test_an_unfinished_environment_is_not_used(slip, spy, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_an_unfinished_environment_is_not_used(slip: Slip, tmp_path: Path) -> None:
     environment = prepare_environment(slip, tmp_path)
     assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).stdout == f"{environment}/bin/python\n"
     (environment / "complete").unlink()
     assert slip("--python", SLIPWAY_PYTHON=str(tmp_path / "spy")).returncode != 0
 
 
-def test_an_environment_whose_python_was_removed_is_not_used(slip, spy, tmp_path):
+@pytest.mark.usefixtures("spy")
+def test_an_environment_whose_python_was_removed_is_not_used(slip: Slip, tmp_path: Path) -> None:
     environment = prepare_environment(slip, tmp_path)
     (environment / "bin" / "python").unlink()
     (environment / "bin" / "python").symlink_to("/no/such/python")
@@ -126,12 +145,14 @@ def test_an_environment_whose_python_was_removed_is_not_used(slip, spy, tmp_path
         ({}, "no Python of 3.11 or newer found; install one"),
     ],
 )
-def test_without_a_python_it_says_so_in_one_line(slip, tmp_path, variables, said):
+def test_without_a_python_it_says_so_in_one_line(
+    slip: Slip, tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
     # Only what the launcher itself needs, and an old Python.
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("sh", "cat", "cksum", "dirname", "readlink"):
-        (programs / name).symlink_to(shutil.which(name))
+        (programs / name).symlink_to(shutil.which(name) or pytest.fail(f"{name} is not on PATH"))
     (programs / "python3").write_text("#!/bin/sh\necho 3.9\nexit 1\n")
     (programs / "python3").chmod(0o755)
     result = slip("up", PATH=str(programs), **variables)
@@ -141,7 +162,9 @@ def test_without_a_python_it_says_so_in_one_line(slip, tmp_path, variables, said
     assert result.stdout == ""
 
 
-def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(tmp_path, monkeypatch):
+def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -156,7 +179,9 @@ def test_a_package_that_cannot_be_had_is_one_sentence_and_no_environment(tmp_pat
     assert not (environment / "complete").exists()
 
 
-def test_an_interrupted_environment_is_made_anew(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_environment_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("")

@@ -1,4 +1,4 @@
-"""The tools' own decisions, without a network, a compiler or an engine."""
+"""The decisions of the toolchain, without network, compiler or engine."""
 
 import io
 import json
@@ -9,23 +9,28 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+import well_known
 from dev import lint
+from engine_socket import EngineUnreachable
+from plugins import install
 from toolchain import (
     apt,
     cache,
     commands,
     docker_engine,
     docker_socket,
+    environment,
     go,
     language_host,
     plugins,
     pulumi_cli,
-    toolchain,
     versions,
 )
 from toolchain.errors import ToolError
@@ -33,7 +38,7 @@ from toolchain.report import Report, duration
 
 
 @pytest.fixture(autouse=True)
-def scratch_cache(tmp_path, monkeypatch):
+def scratch_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, and nothing of the developer's environment."""
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "PULUMI_HOME", "PULUMI_CREDENTIALS_PATH"):
@@ -54,7 +59,7 @@ def scratch_cache(tmp_path, monkeypatch):
         ({"SLIPWAY_CACHE": "", "HOME": "/home/me"}, "/home/me/.cache/slipway"),
     ],
 )
-def test_cache_root(monkeypatch, variables, expected):
+def test_cache_root(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str) -> None:
     for name in ("SLIPWAY_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -62,7 +67,7 @@ def test_cache_root(monkeypatch, variables, expected):
     assert str(cache.root()) == expected
 
 
-def test_a_failed_step_leaves_nothing(scratch_cache):
+def test_a_failed_step_leaves_nothing(scratch_cache: Path) -> None:
     target = scratch_cache / "tool" / "program"
 
     def step() -> None:
@@ -75,7 +80,7 @@ def test_a_failed_step_leaves_nothing(scratch_cache):
     assert list(target.parent.iterdir()) == []
 
 
-def test_publish_replaces_a_directory(scratch_cache):
+def test_publish_replaces_a_directory(scratch_cache: Path) -> None:
     target = scratch_cache / "home"
     (target / "old").mkdir(parents=True)
     with cache.staged(target) as directory:
@@ -84,7 +89,7 @@ def test_publish_replaces_a_directory(scratch_cache):
     assert [path.name for path in target.iterdir()] == ["new"]
 
 
-def test_sweep_removes_what_killed_runs_left(scratch_cache):
+def test_sweep_removes_what_killed_runs_left(scratch_cache: Path) -> None:
     left = [
         scratch_cache / ".staged-a",
         scratch_cache / "x" / ".staged-b",
@@ -98,7 +103,7 @@ def test_sweep_removes_what_killed_runs_left(scratch_cache):
     assert (scratch_cache / "x" / "kept").exists()
 
 
-def test_the_lock_is_waited_for_and_outlives_its_holder_in_a_child(scratch_cache):
+def test_the_lock_is_waited_for_and_outlives_its_holder_in_a_child(scratch_cache: Path) -> None:
     """A build that outlives a killed run keeps the lock until it ends."""
     script = (
         "import subprocess, sys\n"
@@ -108,19 +113,17 @@ def test_the_lock_is_waited_for_and_outlives_its_holder_in_a_child(scratch_cache
         "    print('started', flush=True)\n"
         "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(versions.REPOSITORY)}
-    result = subprocess.run(
-        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    variables = {**os.environ, "PYTHONPATH": str(versions.REPOSITORY)}
+    result = subprocess.run([sys.executable, "-c", script], env=variables, stdout=subprocess.PIPE, text=True)
     assert (result.returncode, result.stdout) == (-9, "started\n")
-    waited = []
+    waited: list[str] = []
     with cache.lock("toolchain", waited.append):
         pass
     assert len(waited) == 1
     assert waited[0].isdigit()
 
 
-def test_run_returns_the_output_and_logs_it(scratch_cache):
+def test_run_returns_the_output_and_logs_it(scratch_cache: Path) -> None:
     output = commands.run(["sh", "-c", "echo out; echo err >&2"], log="x", failure="it failed")
     assert output == "out\n"
     assert sorted((scratch_cache / "logs" / "x.log").read_text().split()) == ["err", "out"]
@@ -131,18 +134,18 @@ def test_run_returns_the_output_and_logs_it(scratch_cache):
     [
         (["sh", "-c", "echo no room >&2; exit 3"], {}, "the thing cannot be made: sh -c said: no room"),
         (["/no/such/program"], {}, "program cannot be started: No such file or directory"),
-        (["sleep", "9"], {"timeout": 0.2}, "sleep 9 was still at work after 0 s"),
-        (["sleep", "9"], {"patience": 0.2}, "sleep 9 was still at work after 0 s"),
+        (["sleep", "9"], {"timeout": 0.2}, "sleep 9 did not finish within 0 s"),
+        (["sleep", "9"], {"patience": 0.2}, "sleep 9 did not finish within 0 s"),
     ],
 )
-def test_a_failing_program_is_one_sentence(arguments, options, said):
+def test_a_failing_program_is_one_sentence(arguments: list[str], options: dict[str, Any], said: str) -> None:
     with pytest.raises(ToolError) as caught:
         commands.run(arguments, log="x", failure="the thing cannot be made", **options)
     assert said in str(caught.value)
     assert str(caught.value).startswith("the thing cannot be made")
 
 
-def test_patience_is_for_the_first_word_only():
+def test_patience_is_for_the_first_word_only() -> None:
     commands.run(["sh", "-c", "echo at work; sleep 0.6"], log="x", failure="-", patience=0.2)
 
 
@@ -155,7 +158,7 @@ def _runs(process_id: int) -> bool:
         return False
 
 
-def test_cancel_stops_the_program_and_its_children(tmp_path):
+def test_cancel_stops_the_program_and_its_children(tmp_path: Path) -> None:
     child = tmp_path / "child"
     script = f"sleep 60 & echo $! > {child}; wait"
     caught: list[BaseException] = []
@@ -193,7 +196,7 @@ def test_cancel_stops_the_program_and_its_children(tmp_path):
         (185, "3 min 05 s"),
     ],
 )
-def test_duration(seconds, text):
+def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -201,7 +204,7 @@ def untimed(stream: io.StringIO) -> str:
     return re.sub(r"\d+\.\d s$", "(time)", stream.getvalue(), flags=re.MULTILINE)
 
 
-def test_without_a_terminal_a_step_is_one_line():
+def test_without_a_terminal_a_step_is_one_line() -> None:
     stream = io.StringIO()
     report = Report(Console(file=stream, width=40))
     with report.step("Docker Engine", "starting [it]") as step:
@@ -213,7 +216,7 @@ def test_without_a_terminal_a_step_is_one_line():
     )
 
 
-def test_a_failed_step_says_so_and_a_cancelled_one_nothing():
+def test_a_failed_step_says_so_and_a_cancelled_one_nothing() -> None:
     stream = io.StringIO()
     report = Report(Console(file=stream))
     with pytest.raises(ToolError), report.step("Pulumi CLI", "building it"):
@@ -223,7 +226,7 @@ def test_a_failed_step_says_so_and_a_cancelled_one_nothing():
     assert untimed(stream).splitlines() == ["✗ Pulumi CLI         failed: building it  (time)"]
 
 
-def test_with_a_terminal_the_lines_that_stay_are_the_same():
+def test_with_a_terminal_the_lines_that_stay_are_the_same() -> None:
     stream = io.StringIO()
     report = Report(Console(file=stream, force_terminal=True, width=100))
     with report.step("Pulumi CLI", "building it"), report.step("Proxy image", "pulling it"):
@@ -233,20 +236,20 @@ def test_with_a_terminal_the_lines_that_stay_are_the_same():
     assert text.index("Proxy image") < text.rindex("Pulumi CLI")
 
 
-def test_go_modules_pin_the_versions_of_the_images_and_tools():
+def test_go_modules_pin_the_versions_of_the_images_and_tools() -> None:
     assert go.pinned("pulumi", "github.com/pulumi/pulumi/pkg/v3") == versions.pulumi()
     assert go.pinned("pulumi", "github.com/pulumi/pulumi/sdk/v3") == versions.pulumi()
     assert go.pinned("pulumi-language-python", "github.com/pulumi/pulumi/sdk/v3") == versions.LANGUAGE_HOST
-    assert go.pinned("registry", "github.com/distribution/distribution/v3") == versions.REGISTRY
-    assert go.pinned("kamal-proxy", "github.com/basecamp/kamal-proxy") == versions.PROXY
+    assert go.pinned("registry", "github.com/distribution/distribution/v3") == well_known.REGISTRY_VERSION
+    assert go.pinned("kamal-proxy", "github.com/basecamp/kamal-proxy") == well_known.PROXY_VERSION
     assert go.pinned("actionlint", "github.com/rhysd/actionlint") == versions.ACTIONLINT
 
 
-def test_every_package_is_pinned_and_constrained():
+def test_every_package_is_pinned_and_constrained() -> None:
     lines = [
         line.partition("#")[0].strip()
-        for name in ("requirements.txt", "requirements-dev.txt")
-        for line in (versions.REPOSITORY / name).read_text().splitlines()
+        for path in versions.REPOSITORY.glob("requirements*.txt")
+        for line in path.read_text().splitlines()
     ]
     required = [line for line in lines if line and not line.startswith("-r ")]
     normal = [
@@ -256,28 +259,28 @@ def test_every_package_is_pinned_and_constrained():
     assert [line for line in required if line.lower().replace("-", "_") not in normal] == []
 
 
-def test_the_plugins_versions_are_their_sdks():
+def test_the_plugins_versions_are_their_sdks() -> None:
     assert versions.plugins().keys() == {"aws", "command", "docker", "tls"}
     assert versions.plugins()["docker"] == "5.1.0"
 
 
-def test_without_go_the_sentence_names_both_remedies(monkeypatch, tmp_path):
+def test_without_go_the_sentence_names_both_remedies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(go, "USUAL", tmp_path / "go")
-    with pytest.raises(
-        ToolError, match=r"^registry can neither be downloaded here nor built.*install Go 1\.25"
-    ):
+    with pytest.raises(ToolError, match=r"^registry can neither be downloaded nor built.*install Go 1\.25"):
         go.compiler("registry")
 
 
-def fake_program(directory, name, script):
+def fake_program(directory: Path, name: str, script: str) -> Path:
     path = directory / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
 
 
-def test_a_cli_on_path_is_used_if_its_version_is_right(monkeypatch, tmp_path):
+def test_a_cli_on_path_is_used_if_its_version_is_right(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}/bin")
@@ -295,7 +298,9 @@ def test_a_cli_on_path_is_used_if_its_version_is_right(monkeypatch, tmp_path):
     assert pulumi_cli.find() is None
 
 
-def test_the_cached_cli_comes_first_and_needs_its_own_language_host(monkeypatch, tmp_path):
+def test_the_cached_cli_comes_first_and_needs_its_own_language_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
@@ -308,7 +313,7 @@ def test_the_cached_cli_comes_first_and_needs_its_own_language_host(monkeypatch,
     assert language_host.find(cached) == beside
 
 
-def test_the_language_host_can_have_a_launcher_that_gets_plugins_ready(tmp_path):
+def test_the_language_host_can_have_a_launcher_that_starts_the_fork_server(tmp_path: Path) -> None:
     language_host.add_launcher()
     assert not pulumi_cli.directory().exists(), "there is no host to launch"
     pulumi_cli.directory().mkdir(parents=True)
@@ -326,15 +331,38 @@ def test_the_language_host_can_have_a_launcher_that_gets_plugins_ready(tmp_path)
 
     assert said() == said(PULUMI_HOME=str(home)) == "the host, one two words\n"
     assert not called.exists()
-    fake_program(home, "nursery", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
+    fake_program(home, "fork-server", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
     assert said(PULUMI_HOME=str(home)) == "the host, one two words\n"
     deadline = time.monotonic() + 10
     while not called.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert called.read_text() == f"{os.getpid()}\n", "it gets ready for who started the host"
+    assert called.read_text() == f"{os.getpid()}\n", "it is the fork server of what started the host"
 
 
-def test_official_plugins_come_before_stand_ins():
+def test_the_launcher_replaces_an_earlier_one_and_lives_beside_it() -> None:
+    pulumi_cli.directory().mkdir(parents=True)
+    host = fake_program(pulumi_cli.directory(), "pulumi-language-python", 'echo "the host, $*"')
+    _add_earlier_launcher(host)
+    language_host.add_launcher()
+    assert host.read_text() == language_host.LAUNCHER
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+    # Clones of two versions share the cache, and each puts its own launcher there.
+    _add_earlier_launcher(host)
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+    language_host.add_launcher()
+    assert subprocess.run([host, "one"], capture_output=True, text=True).stdout == "the host, one\n"
+
+
+def _add_earlier_launcher(host: Path) -> None:
+    """Do what `add_launcher` did before the host's other name changed."""
+    program = host.with_name("pulumi-language-python-program")
+    program.unlink(missing_ok=True)
+    program.hardlink_to(host)
+    host.unlink()
+    fake_program(host.parent, host.name, 'exec "${0%/*}/pulumi-language-python-program" "$@"')
+
+
+def test_official_plugins_come_before_stand_ins() -> None:
     assert plugins.find() is None
     plugins._stand_in_home().mkdir(parents=True)
     assert plugins.find() == plugins._stand_in_home()
@@ -344,8 +372,12 @@ def test_official_plugins_come_before_stand_ins():
     assert plugins.is_official(plugins._official_home())
 
 
-def test_edited_stand_ins_have_another_home(monkeypatch, tmp_path):
-    monkeypatch.setattr(plugins, "STAND_INS", tmp_path)
+def test_the_stand_ins_home_depends_on_every_package_that_is_installed() -> None:
+    assert tuple(versions.REPOSITORY / name for name in install.PACKAGES) == plugins.STAND_INS
+
+
+def test_edited_stand_ins_have_another_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(plugins, "STAND_INS", (tmp_path,))
     (tmp_path / "a.py").write_text("1")
     before = plugins._stand_in_home()
     (tmp_path / "__pycache__").mkdir()
@@ -368,7 +400,7 @@ SOURCES = "\n".join(
 )
 
 
-def test_only_debians_own_sources_go_into_the_image():
+def test_only_debians_own_sources_go_into_the_image() -> None:
     assert apt.parse_sources(SOURCES, "trixie", "bookworm") == [
         apt.Source("http://mirror.example/debian/", "bookworm", "main"),
         apt.Source("http://mirror.example/debian/", "bookworm-updates", "main"),
@@ -376,7 +408,7 @@ def test_only_debians_own_sources_go_into_the_image():
     ]
 
 
-def test_a_file_of_mirrors_gives_its_first_address(tmp_path):
+def test_a_file_of_mirrors_gives_its_first_address(tmp_path: Path) -> None:
     (tmp_path / "debian.list").write_text("# ours\nhttps://near.example/debian\nhttps://far.example/debian\n")
     table = f"mirror+file:{tmp_path}/debian.list/\tbookworm\tmain\tDebian"
     assert apt.parse_sources(table, "bookworm", "bookworm") == [
@@ -384,7 +416,7 @@ def test_a_file_of_mirrors_gives_its_first_address(tmp_path):
     ]
 
 
-def test_the_image_gets_apts_proxy_but_no_password_and_no_file_of_this_machine():
+def test_the_image_gets_apts_proxy_but_no_password_and_no_file_of_this_machine() -> None:
     dump = "\n".join(
         [
             'Acquire::http::Proxy "http://proxy.example:3142";',
@@ -400,7 +432,9 @@ def test_the_image_gets_apts_proxy_but_no_password_and_no_file_of_this_machine()
     )
 
 
-def test_the_engine_is_where_the_docker_command_looks(monkeypatch, tmp_path):
+def test_the_engine_is_where_the_docker_command_looks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     configuration = tmp_path / "docker"
     configuration.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(configuration))
@@ -421,7 +455,7 @@ def test_the_engine_is_where_the_docker_command_looks(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def engine(monkeypatch, tmp_path):
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Answers one request on a socket of its own with the bytes that are put into the returned list."""
     path = tmp_path / "e.sock"
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
@@ -448,7 +482,7 @@ def engine(monkeypatch, tmp_path):
     listener.close()
 
 
-def test_the_engine_is_asked_once_for_all_images(engine):
+def test_the_engine_is_asked_once_for_all_images(engine: tuple[list[bytes], list[bytes]]) -> None:
     answers, requests = engine
     body = json.dumps([{"RepoTags": ["debian:12", "mine:1"]}, {"RepoTags": None}])
     answers.append(f"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}".encode())
@@ -458,9 +492,9 @@ def test_the_engine_is_asked_once_for_all_images(engine):
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 500 Internal Server Error\r\n\r\n{}"])
-def test_a_broken_engine_is_unreachable(engine, answer):
+def test_a_broken_engine_is_unreachable(engine: tuple[list[bytes], list[bytes]], answer: bytes) -> None:
     engine[0].append(answer)
-    with pytest.raises(docker_socket.EngineUnreachable):
+    with pytest.raises(EngineUnreachable):
         docker_socket.ping()
 
 
@@ -473,13 +507,13 @@ def test_a_broken_engine_is_unreachable(engine, answer):
     ],
 )
 def test_an_engine_that_may_not_be_installed_is_one_sentence_with_the_remedy(
-    monkeypatch, host, reason, remedy
-):
+    monkeypatch: pytest.MonkeyPatch, host: str, reason: str, remedy: str
+) -> None:
     if host:
         monkeypatch.setenv("DOCKER_HOST", host)
 
-    def refuse(timeout=5.0):
-        raise docker_socket.EngineUnreachable(reason)
+    def refuse(timeout: float = 5.0) -> None:
+        raise EngineUnreachable(reason)
 
     monkeypatch.setattr(docker_socket, "ping", refuse)
     monkeypatch.setattr(apt, "allowed", lambda: False)
@@ -493,37 +527,39 @@ def test_an_engine_that_may_not_be_installed_is_one_sentence_with_the_remedy(
     assert stream.getvalue() == ""
 
 
-def test_a_users_login_is_not_hidden(monkeypatch, tmp_path):
+def test_a_users_login_is_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home = tmp_path / "home" / ".pulumi"
     cli = tmp_path / "bin" / "pulumi"
     own = cache.root() / "pulumi-home" / "stand-ins-1"
-    assert "PULUMI_CREDENTIALS_PATH" not in toolchain._variables(cli, own)
+    assert "PULUMI_CREDENTIALS_PATH" not in environment._variables(cli, own)
     home.mkdir()
     (home / "credentials.json").write_text("{}")
-    assert toolchain._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
+    assert environment._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
     # Also in a shell that `slip env` prepared, whose PULUMI_HOME is ours.
     monkeypatch.setenv("PULUMI_HOME", str(own))
-    assert toolchain._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
+    assert environment._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(home)
     # And with a home of the user's own choice.
     other = tmp_path / "other"
     other.mkdir()
     (other / "credentials.json").write_text("{}")
     monkeypatch.setenv("PULUMI_HOME", str(other))
-    assert toolchain._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(other)
+    assert environment._variables(cli, own)["PULUMI_CREDENTIALS_PATH"] == str(other)
     monkeypatch.setenv("PULUMI_CREDENTIALS_PATH", "/chosen")
-    assert "PULUMI_CREDENTIALS_PATH" not in toolchain._variables(cli, own)
+    assert "PULUMI_CREDENTIALS_PATH" not in environment._variables(cli, own)
 
 
-def test_the_environments_python_and_the_cli_come_first_on_path_and_once(monkeypatch, tmp_path):
+def test_the_environments_python_and_the_cli_come_first_on_path_and_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     cli = tmp_path / "bin" / "pulumi"
     monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", str(cli.parent)]))
-    path = toolchain._variables(cli, tmp_path)["PATH"].split(os.pathsep)
+    path = environment._variables(cli, tmp_path)["PATH"].split(os.pathsep)
     assert path == [os.path.dirname(sys.executable), str(cli.parent), "/usr/bin"]  # noqa: PTH120
 
 
-def test_a_context_of_the_docker_command_is_told_to_the_plugins(monkeypatch, tmp_path):
+def test_the_plugins_get_the_docker_commands_context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(docker_socket, "endpoint", lambda: "unix:///home/me/c.sock")
-    assert toolchain._variables(tmp_path / "pulumi", tmp_path)["DOCKER_HOST"] == "unix:///home/me/c.sock"
+    assert environment._variables(tmp_path / "pulumi", tmp_path)["DOCKER_HOST"] == "unix:///home/me/c.sock"
 
 
 @pytest.mark.parametrize(
@@ -538,7 +574,9 @@ def test_a_context_of_the_docker_command_is_told_to_the_plugins(monkeypatch, tmp
         ("empty", "", False),
     ],
 )
-def test_shell_scripts_are_found(monkeypatch, tmp_path, name, first, expected):
+def test_shell_scripts_are_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, first: str, expected: bool
+) -> None:
     monkeypatch.setattr(versions, "REPOSITORY", tmp_path)
     (tmp_path / name).write_text(first)
-    assert lint._is_shell(lint.Path(name)) is expected
+    assert lint._is_shell(Path(name)) is expected

@@ -1,9 +1,10 @@
-"""Which way each tool comes to a machine: the official one where it can be reached, else the fall-back."""
+"""How each tool is installed: the official one if it can be downloaded, else a replacement made here."""
 
 import io
 import os
 import tarfile
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,19 @@ from rich.console import Console
 from toolchain import (
     cache,
     commands,
+    docker_engine,
     docker_socket,
     downloads,
+    environment,
     go,
     images,
+    language_host,
     plan,
     plugins,
     pulumi_cli,
-    toolchain,
     versions,
 )
+from toolchain.environment import Environment, Need
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
@@ -67,12 +71,12 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def lock(machine):
+def lock(machine: Machine) -> Iterator[int]:
     with cache.lock("toolchain", lambda holder: None) as descriptor:
         yield descriptor
 
@@ -106,7 +110,9 @@ for name in ("pulumi", "pulumi-language-python"):
 """
 
 
-def test_the_cli_is_downloaded_where_that_is_possible(machine, lock, monkeypatch):
+def test_the_cli_is_downloaded_where_that_is_possible(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.downloads_are(reachable=True)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "a-secret")
     monkeypatch.setattr(pulumi_cli, "_DOWNLOAD", DOWNLOAD)
@@ -118,7 +124,9 @@ def test_the_cli_is_downloaded_where_that_is_possible(machine, lock, monkeypatch
     assert machine.printed().count("\n") == 1
 
 
-def test_a_download_that_breaks_off_is_replaced_by_a_build(machine, lock, monkeypatch):
+def test_a_download_that_breaks_off_is_replaced_by_a_build(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.downloads_are(reachable=True)
     machine.program("go", GO)
 
@@ -128,7 +136,9 @@ def test_a_download_that_breaks_off_is_replaced_by_a_build(machine, lock, monkey
     assert "OSError: connection reset" in machine.printed()
 
 
-def test_where_downloads_are_out_of_reach_nobody_tries(machine, lock, monkeypatch):
+def test_without_downloads_the_cli_is_built(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.downloads_are(reachable=False)
     machine.program("go", GO)
     monkeypatch.setattr(pulumi_cli, "_DOWNLOAD", "raise SystemExit('tried to download')")
@@ -138,7 +148,7 @@ def test_where_downloads_are_out_of_reach_nobody_tries(machine, lock, monkeypatc
     assert "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0" in log
 
 
-def test_a_build_that_fails_names_the_compilers_words_and_leaves_nothing(machine, lock):
+def test_a_build_that_fails_names_the_compilers_words_and_leaves_nothing(machine: Machine, lock: int) -> None:
     machine.downloads_are(reachable=False)
     machine.program("go", "echo 'go: no space left on device' >&2; exit 1")
     with pytest.raises(ToolError, match=r"pulumi v3.259.0 cannot be built: go build said: go: no space left"):
@@ -151,7 +161,7 @@ def fake_cli(machine: Machine, script: str) -> Path:
     return machine.programs / "pulumi"
 
 
-def test_official_plugins_are_downloaded_into_a_home_of_our_own(machine):
+def test_official_plugins_are_downloaded_into_a_home_of_our_own(machine: Machine) -> None:
     machine.downloads_are(reachable=True)
     cli = fake_cli(machine, 'mkdir -p "$PULUMI_HOME/plugins/$4"')
     home = plugins.prepare(machine.report, cli)
@@ -163,23 +173,20 @@ def test_official_plugins_are_downloaded_into_a_home_of_our_own(machine):
     ]
 
 
-def test_one_plugin_that_cannot_be_had_makes_all_of_them_stand_ins(machine):
+def test_one_plugin_that_cannot_be_had_makes_all_of_them_stand_ins(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mixture would be harder to understand than either."""
     machine.downloads_are(reachable=True)
     cli = fake_cli(machine, 'case "$*" in *--file*) exit 0 ;; *docker*) echo "404" >&2; exit 1 ;; esac')
     stand_ins: list[str] = []
 
-    class StandIns:
-        InstallError = ValueError
+    def install(pulumi: Path, home: Path, python: Path, pins: dict[str, str]) -> None:
+        home.mkdir()
+        stand_ins.extend(pins)
 
-        @staticmethod
-        def install(pulumi: Path, home: Path, python: Path, pins: dict[str, str]) -> None:
-            home.mkdir()
-            stand_ins.extend(pins)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "import_module", lambda name: StandIns)
-        home = plugins.prepare(machine.report, cli)
+    monkeypatch.setattr("plugins.install.install", install)
+    home = plugins.prepare(machine.report, cli)
     assert not plugins.is_official(home)
     assert stand_ins == list(versions.plugins())
     assert "docker 5.1.0 cannot be downloaded" in machine.printed()
@@ -196,7 +203,7 @@ def image(name: str, built: list[str]) -> images.Image:
     return images.Image(name, "An image", f"making {name}", f"made {name}", "a second", build, ("USER x",))
 
 
-def test_an_image_is_pulled_where_that_is_possible(machine, lock):
+def test_an_image_is_pulled_where_that_is_possible(machine: Machine, lock: int) -> None:
     machine.program("docker", "echo pulled")
     built: list[str] = []
     images.prepare(machine.report, image("a:1", built), lock)
@@ -204,7 +211,7 @@ def test_an_image_is_pulled_where_that_is_possible(machine, lock):
     assert built == []
 
 
-def test_a_registry_that_refuses_is_asked_once(machine, lock):
+def test_a_registry_that_refuses_is_asked_once(machine: Machine, lock: int) -> None:
     machine.program("docker", '[ "$1" = import ] || { echo "no such host" >&2; exit 1; }')
     built: list[str] = []
     for name in ("a:1", "b/c:2"):
@@ -218,7 +225,9 @@ def test_a_registry_that_refuses_is_asked_once(machine, lock):
     ]
 
 
-def test_a_registry_that_never_answers_is_given_up(machine, lock, monkeypatch):
+def test_a_registry_that_never_answers_is_given_up(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(images, "PULL_PATIENCE", 0.2)
     machine.program("docker", '[ "$1" = import ] || exec sleep 30')
     built: list[str] = []
@@ -226,7 +235,7 @@ def test_a_registry_that_never_answers_is_given_up(machine, lock, monkeypatch):
     assert built == ["a:1"]
 
 
-def test_an_image_that_the_engine_lost_is_imported_again_without_a_build(machine, lock):
+def test_an_image_that_the_engine_lost_is_imported_again_without_a_build(machine: Machine, lock: int) -> None:
     machine.program("docker", '[ "$1" = import ]')
     built: list[str] = []
     for _ in range(2):
@@ -240,7 +249,7 @@ def entries(path: Path) -> dict[str, tuple[int, int, str]]:
         return {entry.name: (entry.mode, entry.uid, entry.name) for entry in archive.getmembers()}
 
 
-def test_the_proxys_image_has_the_official_layout(machine, lock):
+def test_the_proxys_image_has_the_official_layout(machine: Machine, lock: int) -> None:
     machine.program("go", GO)
     images._proxy(cache.root() / "images" / "proxy.tar", lock)
     found = entries(cache.root() / "images" / "proxy.tar")
@@ -249,11 +258,13 @@ def test_the_proxys_image_has_the_official_layout(machine, lock):
     assert found["home/kamal-proxy/.config/kamal-proxy"][:2] == (0o755, 1001)
     assert found["tmp"][:2] == (0o1777, 0)
     with tarfile.open(cache.root() / "images" / "proxy.tar") as archive:
-        accounts = archive.extractfile("etc/passwd").read().decode()
+        file = archive.extractfile("etc/passwd")
+        assert file
+        accounts = file.read().decode()
     assert "kamal-proxy:x:1001:1001::/home/kamal-proxy:" in accounts
 
 
-def test_the_registrys_image_has_the_official_layout(machine, lock):
+def test_the_registrys_image_has_the_official_layout(machine: Machine, lock: int) -> None:
     machine.program("go", GO)
     images._registry(cache.root() / "images" / "registry.tar", lock)
     found = entries(cache.root() / "images" / "registry.tar")
@@ -262,13 +273,13 @@ def test_the_registrys_image_has_the_official_layout(machine, lock):
 
 
 @pytest.fixture
-def steps(machine, monkeypatch):
+def steps(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The plan with steps that only note that they ran."""
     ran: list[str] = []
     cli = machine.programs / "pulumi"
 
-    def note(name: str, result=None):
-        def step(*_):
+    def note(name: str, result: Path | None = None) -> Callable[..., Path | None]:
+        def step(*_: object) -> Path | None:
             ran.append(name)
             return result
 
@@ -276,13 +287,13 @@ def steps(machine, monkeypatch):
 
     monkeypatch.setattr(pulumi_cli, "find", lambda: None)
     monkeypatch.setattr(pulumi_cli, "accept_from_path", lambda: None)
-    monkeypatch.setattr(plan.pulumi_cli, "prepare", note("cli", cli))
-    monkeypatch.setattr(plan.language_host, "prepare", note("language host"))
-    monkeypatch.setattr(plan.language_host, "find", lambda cli: None)
-    monkeypatch.setattr(plan.plugins, "prepare", note("plugins"))
-    monkeypatch.setattr(plan.docker_engine, "prepare", note("engine"))
-    monkeypatch.setattr(plan.images, "missing", lambda: [image("a:1", [])])
-    monkeypatch.setattr(plan.images, "prepare", note("image"))
+    monkeypatch.setattr(pulumi_cli, "prepare", note("cli", cli))
+    monkeypatch.setattr(language_host, "prepare", note("language host"))
+    monkeypatch.setattr(language_host, "find", lambda cli: None)
+    monkeypatch.setattr(plugins, "prepare", note("plugins"))
+    monkeypatch.setattr(docker_engine, "prepare", note("engine"))
+    monkeypatch.setattr(images, "missing", lambda: [image("a:1", [])])
+    monkeypatch.setattr(images, "prepare", note("image"))
     machine.downloads_are(reachable=False)
     return ran
 
@@ -293,68 +304,78 @@ def steps(machine, monkeypatch):
         (["pulumi"], {"cli", "language host", "plugins"}),
         (["engine"], {"engine"}),
         (["images"], {"engine", "image"}),
-        (toolchain.EVERYTHING, {"cli", "language host", "plugins", "engine", "image"}),
+        (environment.EVERYTHING, {"cli", "language host", "plugins", "engine", "image"}),
     ],
 )
-def test_only_what_is_needed_is_prepared(machine, steps, needs, expected):
+def test_only_what_is_needed_is_prepared(
+    machine: Machine, steps: list[str], needs: Sequence[Need], expected: set[str]
+) -> None:
     plan.Plan(machine.report, 0, needs).run()
     assert set(steps) == expected
     assert len(steps) == len(expected)
 
 
-def test_a_downloaded_cli_brings_its_language_host(machine, steps, monkeypatch):
+def test_a_downloaded_cli_brings_its_language_host(
+    machine: Machine, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.downloads_are(reachable=True)
-    monkeypatch.setattr(plan.language_host, "find", lambda cli: cli)
+    monkeypatch.setattr(language_host, "find", lambda cli: cli)
     plan.Plan(machine.report, 0, ["pulumi"]).run()
     assert steps == ["cli", "plugins"]
 
 
-def test_a_language_host_that_an_interrupted_run_did_not_reach_is_made(machine, steps, monkeypatch):
+def test_a_language_host_that_an_interrupted_run_did_not_reach_is_made(
+    machine: Machine, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pulumi_cli, "find", lambda: machine.programs / "pulumi")
     plan.Plan(machine.report, 0, ["pulumi"]).run()
     assert steps == ["cli", "language host", "plugins"]
 
 
-def test_the_first_failure_stops_the_others_and_is_the_one_that_is_shown(machine, steps, monkeypatch):
-    def fail(*_):
+def test_the_first_failure_stops_the_others_and_is_the_one_that_is_shown(
+    machine: Machine, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
         raise ToolError("there is no Go")
 
-    def build_for_long(*_):
+    def build_for_long(*_: object) -> None:
         commands.run(["sleep", "30"], log="x", failure="-")
 
-    monkeypatch.setattr(plan.pulumi_cli, "prepare", fail)
-    monkeypatch.setattr(plan.docker_engine, "prepare", build_for_long)
+    monkeypatch.setattr(pulumi_cli, "prepare", fail)
+    monkeypatch.setattr(docker_engine, "prepare", build_for_long)
     with pytest.raises(ToolError, match="there is no Go"):
-        plan.Plan(machine.report, 0, toolchain.EVERYTHING).run()
+        plan.Plan(machine.report, 0, environment.EVERYTHING).run()
 
 
-def test_nothing_is_printed_and_no_lock_taken_where_all_is_there(machine, monkeypatch):
-    monkeypatch.setattr(toolchain, "_ready", lambda needs: toolchain.Environment(Path("/p"), "official", {}))
-    assert toolchain.prepare(machine.report).pulumi == Path("/p")
+def test_nothing_is_printed_and_no_lock_taken_where_all_is_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "_ready", lambda needs: Environment(Path("/p"), "official", {}))
+    assert environment.prepare(machine.report).pulumi == Path("/p")
     assert machine.printed() == ""
     assert not cache.root().exists()
 
 
-def test_ready_needs_every_part(machine, monkeypatch):
+def test_ready_needs_every_part(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"debian:12", "registry:3.1.1", "basecamp/kamal-proxy:v0.9.2"}
     monkeypatch.setattr(docker_socket, "tags", lambda wanted: there & set(wanted))
     monkeypatch.setattr(docker_socket, "ping", lambda timeout=5.0: None)
     machine.program("docker", "")
-    assert toolchain._ready(["images", "engine"]) is not None
-    assert toolchain._ready(toolchain.EVERYTHING) is None
+    assert environment._ready(["images", "engine"]) is not None
+    assert environment._ready(environment.EVERYTHING) is None
     install_as_pulumi_does(str(pulumi_cli.directory().parent))
-    assert toolchain._ready(["pulumi"]) is None
+    assert environment._ready(["pulumi"]) is None
     plugins._official_home().mkdir(parents=True)
-    ready = toolchain._ready(toolchain.EVERYTHING)
+    ready = environment._ready(environment.EVERYTHING)
     assert ready is not None
     assert ready.plugins == "official"
     assert ready.variables["PULUMI_HOME"] == str(plugins._official_home())
     there.remove("debian:12")
-    assert toolchain._ready(toolchain.EVERYTHING) is None
-    assert toolchain._ready(["pulumi"]) == ready
+    assert environment._ready(environment.EVERYTHING) is None
+    assert environment._ready(["pulumi"]) == ready
 
 
-def test_the_probe_gives_up_in_time(monkeypatch):
+def test_the_probe_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolver that never answers must not hold up the command."""
     monkeypatch.setattr(downloads, "PATIENCE", 0.1)
     never = threading.Event()
@@ -363,15 +384,20 @@ def test_the_probe_gives_up_in_time(monkeypatch):
     never.set()
 
 
-def test_the_probe_asks_for_this_machines_archive(monkeypatch):
+def test_the_probe_asks_for_this_machines_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(downloads, "_ask", lambda url: not asked.append(url))
+
+    def ask(url: str) -> bool:
+        asked.append(url)
+        return True
+
+    monkeypatch.setattr(downloads, "_ask", ask)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     assert downloads.reachable.__wrapped__() is True
     assert asked[0].endswith("/pulumi-v3.259.0-darwin-arm64.tar.gz")
 
 
-def test_go_is_told_to_keep_out_of_the_users_settings(monkeypatch):
+def test_a_build_ignores_the_users_go_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-mod=vendor")
     assert go.variables()["GOFLAGS"] == ""

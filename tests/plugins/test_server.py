@@ -1,6 +1,5 @@
-"""The host that the plugins share: property values, errors and the protocol itself, over gRPC."""
+"""The protocol over gRPC, and the process of a plugin."""
 
-import math
 import os
 import signal
 import subprocess
@@ -9,13 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import grpc
 import pytest
 from google.protobuf import empty_pb2, json_format
-from hypothesis import given
-from hypothesis import strategies as st
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
@@ -25,124 +22,30 @@ from pulumi.runtime.proto import (
     status_pb2,
 )
 
-from plugins.protocol import server as host
-from plugins.protocol.properties import (
-    UNKNOWN,
-    UNKNOWN_STRING,
-    Archive,
-    Asset,
-    ResourceReference,
-    Secret,
-    decode,
-    decode_properties,
-    encode,
-    encode_properties,
-    has_unknown,
-    plain,
-)
-from plugins.protocol.server import (
-    Check,
-    Checked,
+from plugins.protocol import server
+from plugins.protocol.messages import (
     CheckFailure,
-    Create,
-    Created,
-    Diff,
-    Difference,
+    CheckRequest,
+    CheckResponse,
+    CreateRequest,
+    CreateResponse,
+    DiffRequest,
+    DiffResponse,
     Failure,
     Features,
-    Found,
     InitFailure,
-    PropertyChange,
-    Provider,
-    Read,
+    PropertyDiff,
+    ReadRequest,
+    ReadResponse,
 )
-
-MAIN = Path(host.__file__).parents[1] / "start/main.py"
-
-# Property values
-
-plain_values: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-    | st.just(UNKNOWN),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.builds(Secret, inner),
-    max_leaves=20,
+from plugins.protocol.properties import (
+    Secret,
+    decode_properties,
+    encode_properties,
 )
+from plugins.protocol.provider import Provider
 
-
-@given(st.dictionaries(st.text(), plain_values))
-def test_properties_survive_being_sent(properties: dict[str, Any]) -> None:
-    sent = encode_properties(properties).SerializeToString()
-    received = type(encode_properties({}))()
-    received.ParseFromString(sent)
-    assert decode_properties(received) == properties
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        Asset(path="a", hash="b"),
-        Asset(text="", path="a", uri="", hash="b"),
-        Archive(assets={"a": Asset(text="x")}, hash="c"),
-        ResourceReference("urn", "id", "1.0.0"),
-        ResourceReference("urn", UNKNOWN),
-        {},
-        [],
-    ],
-)
-def test_special_values_survive_being_sent(value: Any) -> None:
-    assert decode(encode(value)) == value
-
-
-def test_fields_that_are_none_are_not_sent() -> None:
-    sent = json_format.MessageToDict(encode(Asset(hash="b")))
-    assert sent == {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "hash": "b"}
-
-
-def test_whole_numbers_are_integers() -> None:
-    assert isinstance(decode(encode(3)), int)
-    assert isinstance(decode(encode(3.5)), float)
-    assert decode(encode(math.pi)) == math.pi
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"value": "a"}, "a"),
-        ({"value": "a", "secret": True}, Secret("a")),
-        ({}, UNKNOWN),
-        ({"secret": True, "dependencies": ["urn"]}, Secret(UNKNOWN)),
-    ],
-)
-def test_output_values_become_what_they_hold(fields: dict[str, Any], expected: Any) -> None:
-    signature = {"4dabf18193072939515e22adb298388d": "d0e6a833031e9bbcd3f4e8bde6ca49a4"}
-    assert decode(encode({**signature, **fields})) == expected
-
-
-def test_every_unknown_is_one() -> None:
-    for text in (UNKNOWN_STRING, "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2"):
-        assert decode(encode(text)) is UNKNOWN
-
-
-def test_unknown_signatures_and_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="signature nobody-knows"):
-        decode(encode({"4dabf18193072939515e22adb298388d": "nobody-knows"}))
-    with pytest.raises(TypeError, match="a set is no property value"):
-        encode({1})
-
-
-def test_secrets_do_not_show_what_they_hold() -> None:
-    assert "hush" not in repr({"a": Secret("hush")})
-    assert plain({"a": [Secret({"b": Secret("hush")})]}) == {"a": [{"b": "hush"}]}
-
-
-def test_unknowns_are_found_at_any_depth() -> None:
-    assert has_unknown({"a": [1, Secret({"b": UNKNOWN})]})
-    assert not has_unknown({"a": [1, Secret({"b": 2})]})
-
+MAIN = Path(server.__file__).parents[1] / "start/main.py"
 
 # The protocol
 
@@ -155,22 +58,22 @@ class Sample(Provider):
         super().__init__()
         self.reached = threading.Event()
 
-    def check(self, request: Check) -> Checked:
+    def check(self, request: CheckRequest) -> CheckResponse:
         failures = [
             CheckFailure(name, "it has to go")
             for name, value in request.news.items()
             if value == Secret("bad")
         ]
         mode = request.autonaming.mode if request.autonaming else ""
-        return Checked({**request.news, "mode": mode, "seed": request.random_seed.hex()}, failures)
+        return CheckResponse({**request.news, "mode": mode, "seed": request.random_seed.hex()}, failures)
 
-    def diff(self, request: Diff) -> Difference:
-        detailed = {"a.b": PropertyChange("ADD_REPLACE", input_diff=True), "c": PropertyChange("ADD")}
-        return Difference(True, ["a"], ["a"], ["id"], delete_before_replace=True, detailed=detailed)
+    def diff(self, request: DiffRequest) -> DiffResponse:
+        detailed = {"a.b": PropertyDiff("ADD_REPLACE", input_diff=True), "c": PropertyDiff("ADD")}
+        return DiffResponse(True, ["a"], ["a"], ["id"], delete_before_replace=True, detailed=detailed)
 
-    def create(self, request: Create) -> Created:
+    def create(self, request: CreateRequest) -> CreateResponse:
         if request.name == "fault":
-            return Created("1", {"size": 1 / len(request.properties)})
+            return CreateResponse("1", {"size": 1 / len(request.properties)})
         if request.name == "broken":
             raise InitFailure("7", {"a": Secret("b")}, ["it is ill", "really"])
         if request.name == "slow":
@@ -178,10 +81,10 @@ class Sample(Provider):
             assert self.cancelled.wait(10)
             raise Failure("cancelled")
         self.engine.log("warning", "look", request.urn, ephemeral=True)
-        return Created("1", {**request.properties, "timeout": request.timeout})
+        return CreateResponse("1", {**request.properties, "timeout": request.timeout})
 
-    def read(self, request: Read) -> Found:
-        return Found("" if request.id == "gone" else request.id, request.properties, request.inputs)
+    def read(self, request: ReadRequest) -> ReadResponse:
+        return ReadResponse("" if request.id == "gone" else request.id, request.properties, request.inputs)
 
 
 class EngineService(engine_pb2_grpc.EngineServicer):
@@ -205,11 +108,11 @@ def sample() -> Sample:
 
 @pytest.fixture
 def stub(sample: Sample) -> Iterator[Stub]:
-    server, port = host.start(sample)
+    served, port = server.start(sample)
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
         yield provider_pb2_grpc.ResourceProviderStub(channel)
-    server.stop(None)
+    served.stop(None)
 
 
 @pytest.fixture
@@ -217,15 +120,15 @@ def engine() -> Iterator[tuple[str, EngineService]]:
     from concurrent.futures import ThreadPoolExecutor
 
     service = EngineService()
-    server = grpc.server(ThreadPoolExecutor(2))
-    engine_pb2_grpc.add_EngineServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    engine_server = grpc.server(ThreadPoolExecutor(2))
+    engine_pb2_grpc.add_EngineServicer_to_server(service, engine_server)
+    port = engine_server.add_insecure_port("127.0.0.1:0")
+    engine_server.start()
     yield f"127.0.0.1:{port}", service
-    server.stop(None)
+    engine_server.stop(None)
 
 
-def test_the_greeting_tells_features_and_version(stub: Stub) -> None:
+def test_the_handshake_has_features_and_version(stub: Stub) -> None:
     greeted = stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=""))
     assert (greeted.accept_secrets, greeted.accept_resources, greeted.accept_outputs) == (True, False, True)
     assert stub.GetPluginInfo(empty_pb2.Empty()).version == "1.2.3"
@@ -244,7 +147,7 @@ def test_check_carries_seed_and_autonaming(stub: Stub) -> None:
     assert checked == {"a": 1, "mode": "ENFORCE", "seed": "01ff"}
 
 
-def test_the_value_of_a_bad_input_stays_unsaid(stub: Stub) -> None:
+def test_the_value_of_a_bad_input_is_not_shown(stub: Stub) -> None:
     # Given the property's name, the engine would print its value, secret or not.
     checked = stub.Check(provider_pb2.CheckRequest(news=encode_properties({"a": Secret("bad")})))
     assert [(failure.property, failure.reason) for failure in checked.failures] == [("", "a: it has to go")]
@@ -280,11 +183,10 @@ def test_what_is_gone_has_no_id(stub: Stub) -> None:
 def failed(call: Callable[[], Any]) -> grpc.Call:
     with pytest.raises(grpc.RpcError) as raised:
         call()
-    error: Any = raised.value
-    return error
+    return cast("grpc.Call", raised.value)
 
 
-def test_what_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
+def test_a_method_that_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
     error = failed(lambda: stub.Delete(provider_pb2.DeleteRequest()))
     assert (error.code(), error.details()) == (grpc.StatusCode.UNIMPLEMENTED, "Delete is not implemented")
     assert (
@@ -293,11 +195,11 @@ def test_what_a_plugin_lacks_is_unimplemented(stub: Stub) -> None:
     )
 
 
-def test_a_fault_of_the_plugin_is_told_as_one(stub: Stub) -> None:
+def test_a_fault_of_the_plugin_is_reported_as_one(stub: Stub) -> None:
     error = failed(lambda: stub.Create(provider_pb2.CreateRequest(name="fault")))
     assert error.code() == grpc.StatusCode.UNKNOWN
     assert "a fault of Slipway's stand-in for pulumi-sample: ZeroDivisionError" in error.details()
-    assert "test_host.py" in error.details()
+    assert "test_server.py" in error.details()
 
 
 def test_a_resource_that_does_not_work_is_kept(stub: Stub) -> None:
@@ -336,7 +238,7 @@ def test_an_engine_that_is_gone_does_not_stop_the_work(
     sample.engine.attach("127.0.0.1:1")
     created = stub.Create(provider_pb2.CreateRequest(urn="urn", name="fine"))
     assert created.id == "1"
-    assert "cannot reach the engine to say: look" in capfd.readouterr().err
+    assert "cannot send this message to the engine: look" in capfd.readouterr().err
 
 
 def test_cancelling_reaches_what_is_under_way(stub: Stub, sample: Sample) -> None:
@@ -385,7 +287,7 @@ def test_an_unknown_plugin_is_refused() -> None:
 
 
 def test_a_plugin_whose_engine_was_killed_ends_with_all_that_it_runs(tmp_path: Path) -> None:
-    # The shell stands for the engine: the plugin is its child, and it is killed.
+    # The shell takes the engine's place: the plugin is its child, and the shell is killed.
     script = f"{sys.executable} -I -S {MAIN} command 127.0.0.1:1 & echo $!; wait"
     parent = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout
@@ -434,10 +336,8 @@ def test_a_start_imports_nothing_heavy(name: str) -> None:
         "pydantic",
     )
     script = (
-        f"import runpy, sys; sys.argv = ['main.py', {name!r}]\n"
-        f"import importlib; sys.path.insert(0, {str(MAIN.parents[2])!r})\n"
-        f"main = runpy.run_path({str(MAIN)!r})\n"
-        "main['_find_packages'](); main['_stub_pulumi']()\n"
+        f"import importlib, sys; sys.path.insert(0, {str(MAIN.parents[2])!r})\n"
+        "from plugins.start.imports import import_common; import_common()\n"
         f"importlib.import_module('plugins.{name}').provider()\n"
         f"print([module for module in {heavy!r} if module in sys.modules])"
     )

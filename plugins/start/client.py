@@ -1,7 +1,7 @@
-"""Hands what a plugin was started with over to the nursery, which has imported what plugins need (nursery.py).
+"""Asks the fork server to run a plugin in place of this process.
 
-Every start of a plugin waits for this module, so it does without what Python takes milliseconds to import: `signal` and
-`socket` are for the most part names around `_signal` and `_socket`.
+Every start of a plugin waits for this module, so it avoids imports that take Python milliseconds: `signal` and `socket`
+are mostly names around `_signal` and `_socket`.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -9,29 +9,35 @@ import _socket
 import os
 import sys
 
-PATIENCE = 5.0
-"""Seconds to wait for the nursery's word before starting without it; it takes milliseconds."""
+TIMEOUT = 5.0
+"""Seconds to wait for the fork server, which answers in milliseconds. After that the plugin starts by itself."""
 
 
 def address(cli: int) -> str:
-    """The abstract address of the nursery of this user and this CLI."""
+    """The abstract address of the fork server of this user for the CLI that is process `cli`."""
     return f"\0slipway-plugins/{os.getuid()}/{cli}"
 
 
 def peer(link: _socket.socket) -> int:
-    """The process at the other end; 0 if it is not this user's, or not to be seen: anybody may use such an address."""
+    """The process id at the other end; 0 if that process is another user's or cannot be seen.
+
+    Any user may listen on, or connect to, an abstract address.
+    """
     credentials = link.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
     process, user = (int.from_bytes(credentials[at : at + 4], sys.byteorder) for at in (0, 4))
     return process if user == os.getuid() else 0
 
 
-def hand_over(arguments: list[str]) -> None:
-    """Let the nursery's child serve in place of this process, and end with it; return if there is no nursery."""
+def run_in_fork_server(arguments: list[str]) -> None:
+    """Have a child of the fork server serve in place of this process, and end with it.
+
+    Return if the CLI has no fork server.
+    """
     if not hasattr(os, "pidfd_open"):
         return
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        link.settimeout(PATIENCE)
+        link.settimeout(TIMEOUT)
         link.connect(address(os.getppid()))
         if not peer(link):
             return
@@ -44,7 +50,7 @@ def hand_over(arguments: list[str]) -> None:
         link.sendall(message)
         child = int(link.recv(20) or b"0")
         if not child:
-            raise OSError("the nursery has ended")
+            raise OSError("the fork server has ended")
         link.settimeout(None)
         for number in (_signal.SIGINT, _signal.SIGTERM):
             _signal.signal(number, lambda number, _: _pass_on(number, child))
@@ -52,7 +58,7 @@ def hand_over(arguments: list[str]) -> None:
         link.close()
         return
     try:
-        link.recv(1)  # nothing comes: the child's end of the link is closed with the child
+        link.recv(1)  # the child sends nothing, and its end of the link closes when the child ends
     finally:
         os._exit(0)
 
@@ -61,4 +67,4 @@ def _pass_on(number: int, child: int) -> None:
     try:  # noqa: SIM105  # contextlib takes milliseconds to import
         os.kill(child, number)
     except ProcessLookupError:
-        pass  # it was in the group that got the signal
+        pass  # the child is in our process group, so the same signal has already ended it

@@ -1,35 +1,30 @@
-"""What the settings of the registry mean together with the others. No Pulumi, no network."""
+"""Checks of the registry: its modes, its copies of images, its ports, and an external registry."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from configuration.checks.context import Check, Checks
 from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
 from configuration.problems import UNSHOWN, Problem, path_of
+from configuration.registry import EXTERNAL_PASSWORD, ExternalRegistrySettings
 
-if TYPE_CHECKING:
-    from configuration.checks import Checks
-    from configuration.settings import ExternalRegistrySettings
-
-DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+DOCKER_HUB_SERVERS = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """Names of Docker Hub."""
-EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
-"""Which of `slipway:secrets` is the password of the account at someone else's registry."""
 
-SHOWS_NO_CERTIFICATE = 29
-"""From this Docker Engine on new hosts keep images in containerd's store, and what pulls into that and pushes from it
-shows registries no client certificate: moby's issue 51662, which is open."""
+SENDS_NO_CERTIFICATE = 29
+"""Major version of the Docker Engine. From this version on, new hosts keep images in containerd's store, whose pulls
+and pushes send no client certificate: moby's issue 51662, which is open."""
 
 REMEDIES = {
     NO_CERTIFICATE: "Write a PEM file that begins with -----BEGIN CERTIFICATE-----.",
     HOLDS_KEY: "Write a file that has the authority's certificates only, without its key.",
 }
-"""What to do about an authority's file, by what is wrong with it."""
+"""What to write instead of a certificate authority's file, by what is wrong with it."""
 
 
-def registry_problems(checks: "Checks") -> Iterator[Problem]:
-    """Every mistake of this kind in a configuration."""
-    if checks.whole("registry"):
+def registry(checks: Checks) -> Iterator[Problem]:
+    """The settings of the registry fit each other, the hosts and the platform."""
+    if checks.is_valid("registry"):
         yield from _insecure(checks)
         yield from _mirror(checks)
         if checks.settings.registry.external:
@@ -39,7 +34,10 @@ def registry_problems(checks: "Checks") -> Iterator[Problem]:
             yield from _client_certificates(checks)
 
 
-def _mirror(checks: "Checks") -> Iterator[Problem]:
+CHECKS: tuple[Check, ...] = (registry,)
+
+
+def _mirror(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     first: dict[str, int] = {}
     for index, image in enumerate(settings.registry.mirror):
@@ -48,43 +46,45 @@ def _mirror(checks: "Checks") -> Iterator[Problem]:
             yield Problem(
                 ("registry", "mirror", index),
                 f"the same name as slipway:registry.mirror[{first[name]}]",
-                "List each once: a build would not know which is meant.",
+                "List each image once.",
                 image,
             )
         first.setdefault(name, index)
     external = settings.registry.external
-    if settings.registry.mirror and external and external.server in DOCKER_HUB:
+    if settings.registry.mirror and external and external.server in DOCKER_HUB_SERVERS:
         yield Problem(
             ("registry", "mirror"),
-            "Docker Hub has no room for copies: its images' names have two parts only",
-            "Take it out, or use another registry.",
+            "the names of copies have three parts or more, and Docker Hub allows only two",
+            "Leave it out, or use another registry.",
         )
     if settings.registry.mirror and not settings.build_host and not settings.registry_host:
-        yield Problem(("registry", "mirror"), "no host can make the copies", "Add build to the roles of one.")
+        yield Problem(
+            ("registry", "mirror"), "no host can make the copies", "Add build to the roles of one host."
+        )
 
 
-def _insecure(checks: "Checks") -> Iterator[Problem]:
-    """Plain HTTP is for a machine of one's own, and for nothing that matters."""
+def _insecure(checks: Checks) -> Iterator[Problem]:
+    """Plain HTTP is allowed on one's own machine only, and not for a protected stack."""
     settings = checks.settings
     if not settings.registry.insecure:
         return
-    if settings.protect and checks.whole("protect"):
+    if settings.protect and checks.is_valid("protect"):
         yield Problem(
             ("registry", "insecure"),
-            "a protected stack's registry has to speak TLS",
-            "Take it out. slipway:protect says that this stack matters.",
+            "the registry of a protected stack has to use TLS",
+            "Leave it out, or leave out slipway:protect.",
             True,
         )
-    if settings.platform.kind != "local" and checks.whole("platform"):
+    if settings.platform.kind != "local" and checks.is_valid("platform"):
         yield Problem(
             ("registry", "insecure"),
-            f"on the platform {settings.platform.kind} passwords and images would go over networks that others share",
-            "Take it out. Plain HTTP is for trying out on the platform local.",
+            f"passwords and images would cross shared networks unencrypted on the platform {settings.platform.kind}",
+            "Leave it out: plain HTTP is for trying out on the platform local.",
             True,
         )
 
 
-def _client_certificates(checks: "Checks") -> Iterator[Problem]:
+def _client_certificates(checks: Checks) -> Iterator[Problem]:
     settings, version = checks.settings, checks.settings.platform.engine_version
     location = ("registry", "clientCertificates")
     if not settings.registry.client_certificates:
@@ -92,23 +92,23 @@ def _client_certificates(checks: "Checks") -> Iterator[Problem]:
     if settings.registry.insecure:
         yield Problem(
             location,
-            "a registry that speaks plain HTTP (registry.insecure) can ask for no certificate",
+            "a registry without TLS (registry.insecure) cannot ask for certificates",
             "Leave out one of the two.",
             True,
         )
-    if version and int(version.partition(".")[0]) >= SHOWS_NO_CERTIFICATE:
+    if version and int(version.partition(".")[0]) >= SENDS_NO_CERTIFICATE:
         yield Problem(
             location,
-            f"Docker Engine {version} (platform.engineVersion) shows a registry no client certificate, "
+            f"Docker Engine {version} (platform.engineVersion) sends registries no client certificate, "
             "see https://github.com/moby/moby/issues/51662",
-            "Set an engineVersion of Docker Engine 28, or leave clientCertificates out.",
+            "Set engineVersion to one of Docker Engine 28, or leave out clientCertificates.",
             True,
         )
 
 
-def _metrics_port(checks: "Checks") -> Iterator[Problem]:
+def _metrics_port(checks: Checks) -> Iterator[Problem]:
     settings, port = checks.settings, checks.settings.registry.metrics_port
-    if port is None or not (checks.whole("platform") and checks.roles_known):
+    if port is None or not (checks.is_valid("platform") and checks.roles_known):
         return
     taken = {settings.registry_port: "the registry itself"}
     for host in settings.hosts_with("registry"):
@@ -119,55 +119,57 @@ def _metrics_port(checks: "Checks") -> Iterator[Problem]:
     if port in taken:
         yield Problem(
             ("registry", "metricsPort"),
-            f"{taken[port]} has that port",
-            "Set another, such as 5001.",
+            f"{taken[port]} uses that port",
+            "Set another port, such as 5001.",
             port,
         )
 
 
-def _external(checks: "Checks", external: "ExternalRegistrySettings") -> Iterator[Problem]:
-    """Someone else's registry takes the place of the stack's own, with all that belongs to that."""
+def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Problem]:
+    """An external registry is complete, and nothing is set that only the stack's own registry reads."""
     settings, here = checks.settings, ("registry", "external")
     if (external.server is None) == (external.stack is None):
         both = external.server is not None
         yield Problem(
             (*here, "stack" if both else "server"),
-            "set beside server" if both else "missing",
-            "Leave one of the two out." if both else "Set it, such as docker.io, or set stack.",
+            "set together with server" if both else "missing",
+            "Leave out one of the two." if both else "Set it, such as docker.io, or set stack.",
         )
-    if external.server in DOCKER_HUB and not external.namespace:
+    if external.server in DOCKER_HUB_SERVERS and not external.namespace:
         yield Problem(
-            (*here, "namespace"), "missing", "Docker Hub's images belong to somebody: set it, such as team."
+            (*here, "namespace"),
+            "missing",
+            "Set it to the account or organization at Docker Hub, such as team.",
         )
     if external.certificate_authority and (wrong := _authority(checks, external)):
         shown = UNSHOWN if external.is_authority_text else external.certificate_authority
         yield Problem((*here, "certificateAuthority"), *wrong, shown)
-    if EXTERNAL_PASSWORD not in settings.secrets and checks.whole("secrets", EXTERNAL_PASSWORD):
+    if EXTERNAL_PASSWORD not in settings.secrets and checks.is_valid("secrets", EXTERNAL_PASSWORD):
         path = path_of(("secrets", EXTERNAL_PASSWORD))
         yield Problem(
             ("secrets", EXTERNAL_PASSWORD),
-            f"not set, and it is the password of {external.username} at the registry",
+            f"not set: it is the password of {external.username} at the external registry",
             f"Set it: `pulumi config set --secret --path {path}`.",
         )
     for host in settings.hosts_with("registry") if checks.roles_known else ():
         yield Problem(
             ("hosts", host, "roles"),
-            "has registry, whose place slipway:registry.external takes",
-            "Take registry out of them.",
+            "include registry, but slipway:registry.external is set",
+            "Remove registry from these roles.",
         )
     for field in sorted(settings.registry.model_fields_set - {"external", "mirror"}):
         if getattr(settings.registry, field) != type(settings.registry).model_fields[field].default:
             key = type(settings.registry).model_fields[field].alias or field
             yield Problem(
                 ("registry", key),
-                "belongs to a registry of the stack's own, whose place slipway:registry.external takes",
-                "Take one of the two out.",
+                "a setting of the stack's own registry, but slipway:registry.external is set",
+                "Leave out one of the two.",
             )
 
 
-def _authority(checks: "Checks", external: "ExternalRegistrySettings") -> tuple[str, str] | None:
-    """What is wrong with the authority, and what to write; None if it is one."""
-    import ssl  # not for everybody: most stacks have a registry of their own
+def _authority(checks: Checks, external: ExternalRegistrySettings) -> tuple[str, str] | None:
+    """What is wrong with the certificate authority, and what to write instead; None if it is valid."""
+    import ssl  # here, since most stacks have a registry of their own and do without
 
     try:
         text = external.authority(checks.directory)

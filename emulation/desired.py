@@ -1,4 +1,4 @@
-"""What has to be there: machines, their disks and who reaches which port, as moto's memory says it."""
+"""The desired state of this machine, read from moto: instances, their disks, and who may reach which port."""
 
 import base64
 import ipaddress
@@ -9,22 +9,23 @@ from typing import Any
 Network = ipaddress.IPv4Network
 
 WIDE = 64
-"""A rule for more ports than this is about "all": the emulation then listens on `USUAL_PORTS`."""
+"""For a rule with more ports than this, the emulation listens on `USUAL_PORTS` only."""
 USUAL_PORTS = (22, 80, 443, 2376, 5000)
+"""SSH, HTTP, HTTPS, Docker Engine and the registry."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A volume that is attached to a machine, other than the one that it boots from."""
+    """A volume that is attached to an instance, other than its root volume."""
 
     volume: str
-    """Its id, `vol-…`."""
+    """The volume's id, `vol-…`."""
     size_gib: int
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A range of TCP ports that some may reach."""
+    """A range of TCP ports, and the addresses that may connect to it."""
 
     first: int
     last: int
@@ -43,21 +44,21 @@ class Machine:
     """An instance that is not terminated."""
 
     instance: str
-    """Its id, `i-…`."""
+    """The instance's id, `i-…`."""
     name: str
-    """Its tag `Name`, or its id."""
+    """The tag `Name`, or the id if it has none."""
     running: bool
     network: str
-    """Its VPC's id."""
+    """The VPC's id."""
     network_range: str
     """The VPC's addresses, as a CIDR block."""
     private_address: str
     host_name: str
     public_address: str
-    """Where this machine reaches it; empty for none."""
+    """An address of this machine, 127.77.x.y; empty if the instance has no public address."""
     user_data: bytes
     public_keys: tuple[str, ...]
-    """Keys of OpenSSH that the image's user lets in."""
+    """OpenSSH public keys that may log in as the image's user."""
     architecture: str
     image: str
     disks: tuple[Disk, ...]
@@ -65,7 +66,7 @@ class Machine:
 
 
 def machines(ec2: Any) -> Iterator[Machine]:
-    """The machines of a region of moto's."""
+    """The instances of one region that are not terminated."""
     for reservation in list(ec2.reservations.values()):
         for instance in reservation.instances:
             if instance.state != "terminated":
@@ -73,7 +74,7 @@ def machines(ec2: Any) -> Iterator[Machine]:
 
 
 def volumes(ec2: Any) -> dict[str, int]:
-    """Every volume of a region of moto's, and its size in GiB."""
+    """The volumes of one region by id, and their size in GiB."""
     return {volume.id: int(volume.size) for volume in list(ec2.volumes.values())}
 
 
@@ -98,7 +99,7 @@ def _machine(ec2: Any, instance: Any) -> Machine:
         disks=tuple(
             Disk(block.volume_id, int(ec2.volumes[block.volume_id].size))
             for name, block in sorted(instance.block_device_mapping.items())
-            # moto makes every instance a root volume of this name, whatever the image says.
+            # moto names an instance's root volume so, whatever name the image gives.
             if name not in {instance.root_device_name, "/dev/sda1"}
         ),
         openings=tuple(openings(rule for group in interface.group_set for rule in group.ingress_rules)),
@@ -106,7 +107,7 @@ def _machine(ec2: Any, instance: Any) -> Machine:
 
 
 def openings(rules: Iterable[Any]) -> Iterator[Opening]:
-    """What moto's ingress rules open to IPv4 addresses. Rules by group are about machines among themselves."""
+    """The openings for IPv4 addresses. Rules that name a group are left out: instances reach each other directly."""
     for rule in rules:
         if not rule.cidr_ipv4 or rule.ip_protocol not in {"tcp", "-1"}:
             continue

@@ -1,4 +1,4 @@
-"""Plugins that are forked from a nursery look like plugins that were started."""
+"""Plugins that the fork server forks behave like plugins that start by themselves."""
 
 import contextlib
 import os
@@ -13,17 +13,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from plugins.start import fork_server as nursery
-from plugins.start.hand_over import address, peer
+from plugins.start import fork_server
+from plugins.start.client import address, peer
 
-MAIN = Path(nursery.__file__).with_name("main.py")
+MAIN = Path(fork_server.__file__).with_name("main.py")
 OUR_OWN = """
 import os, sys
 sys.path.insert(0, {root!r})
-from plugins.start import fork_server as nursery
-from plugins.start.hand_over import hand_over
+from plugins.start.client import run_in_fork_server
+from plugins.start.fork_server import start_from_plugin
 
-def serve(arguments):
+def serve(arguments, cli_ends):
     print(arguments, os.getcwd(), os.environ.get("COLOUR"), os.getpgrp(), flush=True)
     print(arguments, "fails", file=sys.stderr, flush=True)
     if arguments == ["raises"]:
@@ -31,13 +31,15 @@ def serve(arguments):
     sys.stdin.read()
     os._exit(0)
 
-hand_over(sys.argv[1:])
+run_in_fork_server(sys.argv[1:])
 print("imports", flush=True)
-nursery.leave([], serve)
-serve(sys.argv[1:])
+start_from_plugin([], serve)
+serve(sys.argv[1:], None)
 """
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nurseries need Linux")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="the fork server needs pidfds, which are Linux's"
+)
 
 Started = subprocess.Popen[str]
 Start = Callable[..., Started]
@@ -45,10 +47,10 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program as the engine starts a plugin: in a process group of its own, with pipes."""
+    """Starts a program as the engine starts a plugin: in its own process group, with pipes."""
     started: list[Started] = []
-    # The nursery belongs to this process as its "CLI", which goes on: each test shall have one of its own.
-    _end_nursery(os.getpid())
+    # To the plugins this process is the CLI. It outlives the test, so the test must end its fork server.
+    _end_fork_server(os.getpid())
 
     def run(*command: str, **options: object) -> Started:
         process: Started = subprocess.Popen(  # type: ignore[call-overload]
@@ -68,10 +70,10 @@ def start() -> Iterator[Start]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    _end_nursery(os.getpid())
+    _end_fork_server(os.getpid())
 
 
-def _end_nursery(cli: int) -> None:
+def _end_fork_server(cli: int) -> None:
     def gone() -> bool:
         with socket.socket(socket.AF_UNIX) as link:
             with contextlib.suppress(OSError):
@@ -85,7 +87,7 @@ def _end_nursery(cli: int) -> None:
     _eventually(gone)
 
 
-def _has_nursery(cli: int) -> bool:
+def _has_fork_server(cli: int) -> bool:
     with socket.socket(socket.AF_UNIX) as link:
         return link.connect_ex(address(cli)) == 0
 
@@ -123,24 +125,24 @@ def test_the_second_plugin_is_forked(start: Start, second: str) -> None:
     assert not _imported_grpc(forked), "it serves itself"
 
 
-def test_the_first_plugin_is_forked_where_a_nursery_is_ready(start: Start) -> None:
-    ready = start(str(MAIN), "nursery", str(os.getpid()))
-    _eventually(lambda: _has_nursery(os.getpid()))
-    late = start(str(MAIN), "nursery", str(os.getpid()))
-    assert late.wait(timeout=5) == 0, "there is one already"
+def test_the_first_plugin_is_forked_if_the_fork_server_is_ready(start: Start) -> None:
+    ready = start(str(MAIN), "fork-server", str(os.getpid()))
+    _eventually(lambda: _has_fork_server(os.getpid()))
+    late = start(str(MAIN), "fork-server", str(os.getpid()))
+    assert late.wait(timeout=5) == 0, "the CLI has a fork server already"
     first = start(str(MAIN), "docker", "127.0.0.1:1")
     assert _answers(_line(first))
     assert not _imported_grpc(first), "it serves itself"
     assert ready.poll() is None
 
 
-def test_a_nursery_that_is_not_ready_yet_is_not_waited_for(start: Start, tmp_path: Path) -> None:
-    script = tmp_path / "nursery.py"
+def test_a_plugin_does_not_wait_for_a_fork_server_that_is_not_ready(start: Start, tmp_path: Path) -> None:
+    script = tmp_path / "fork_server.py"
     script.write_text(
         f"import os, sys\nsys.path.insert(0, {str(MAIN.parents[2])!r})\n"
-        "from plugins.start import fork_server as nursery\n"
+        "from plugins.start.fork_server import start_for_cli\n"
         "def prepare():\n    print('prepares', flush=True)\n    sys.stdin.read()\n"
-        f"nursery.keep({os.getpid()}, prepare, [], print)\n"
+        f"start_for_cli({os.getpid()}, prepare, [], print)\n"
     )
     busy = start(str(script))
     assert _line(busy) == "prepares"
@@ -150,8 +152,33 @@ def test_a_nursery_that_is_not_ready_yet_is_not_waited_for(start: Start, tmp_pat
     busy.kill()
 
 
+def test_without_the_fork_server_every_plugin_starts_by_itself(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIPWAY_FORK_SERVER", "off")
+    assert start(str(MAIN), "fork-server", str(os.getpid())).wait(timeout=5) == 0, "it is switched off"
+    for name in ("tls", "docker"):
+        plugin = start(str(MAIN), name, "127.0.0.1:1")
+        assert _answers(_line(plugin))
+        assert _imported_grpc(plugin), "another process serves"
+    assert not _has_fork_server(os.getpid())
+
+
+def test_a_plugin_that_is_switched_off_leaves_a_fork_server_alone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _line(start(str(MAIN), "tls", "127.0.0.1:1"))
+    assert _has_fork_server(os.getpid())
+    monkeypatch.setenv("SLIPWAY_FORK_SERVER", "off")
+    plugin = start(str(MAIN), "tls", "127.0.0.1:1")
+    assert _answers(_line(plugin))
+    assert _imported_grpc(plugin), "another process serves"
+
+
 @pytest.mark.parametrize("interrupt", [os.kill, os.killpg])
-def test_an_interrupt_ends_it_and_no_other(start: Start, interrupt: Callable[[int, int], None]) -> None:
+def test_an_interrupt_ends_one_plugin_and_no_other(
+    start: Start, interrupt: Callable[[int, int], None]
+) -> None:
     first, second, third = (start(str(MAIN), "tls", "127.0.0.1:1") for _ in range(3))
     ports = [_line(first), _line(second), _line(third)]
     interrupt(second.pid, signal.SIGINT)
@@ -162,7 +189,7 @@ def test_an_interrupt_ends_it_and_no_other(start: Start, interrupt: Callable[[in
         grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{ports[1]}")).result(timeout=0.5)
 
 
-def test_many_interrupts_end_it_like_one(start: Start) -> None:
+def test_many_interrupts_end_a_plugin_like_one(start: Start) -> None:
     for _ in range(5):
         _line(start(str(MAIN), "tls", "127.0.0.1:1"))
         plugin = start(str(MAIN), "tls", "127.0.0.1:1")
@@ -172,7 +199,7 @@ def test_many_interrupts_end_it_like_one(start: Start) -> None:
         assert plugin.returncode == 0
 
 
-def test_the_first_plugins_end_is_not_the_others(start: Start) -> None:
+def test_the_end_of_the_first_plugin_does_not_end_the_others(start: Start) -> None:
     first = start(str(MAIN), "tls", "127.0.0.1:1")
     _line(first)
     second = start(str(MAIN), "tls", "127.0.0.1:1")
@@ -182,11 +209,11 @@ def test_the_first_plugins_end_is_not_the_others(start: Start) -> None:
     assert _answers(port)
 
 
-def test_nothing_holds_the_first_plugins_streams(start: Start) -> None:
+def test_the_fork_server_closes_the_first_plugins_streams(start: Start) -> None:
     first = start(str(MAIN), "tls", "127.0.0.1:1")
     _line(first)
     os.killpg(first.pid, signal.SIGKILL)
-    # Ends only when nobody has the pipe any more.
+    # Returns only when no process holds the pipes.
     assert first.communicate(timeout=5) == ("", "")
 
 
@@ -211,14 +238,14 @@ def test_a_forked_plugin_that_fails_says_so(start: Start, tmp_path: Path) -> Non
     assert "RuntimeError: as asked" in second.communicate(timeout=5)[1]
 
 
-def test_a_nursery_that_does_not_answer_is_done_without(start: Start, tmp_path: Path) -> None:
+def test_a_plugin_starts_by_itself_if_the_fork_server_does_not_answer(start: Start, tmp_path: Path) -> None:
     script = tmp_path / "plugin.py"
     script.write_text(OUR_OWN.format(root=str(MAIN.parents[2])))
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(address(os.getpid()))
-        door.listen()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address(os.getpid()))
+        listener.listen()
         plugin = start(str(script), "one")
-        link, _ = door.accept()
+        link, _ = listener.accept()
         link.close()
         assert _line(plugin) == "imports"
         assert _line(plugin).startswith("['one']")
@@ -235,10 +262,10 @@ def test_all_end_with_the_cli(start: Start, tmp_path: Path) -> None:
         "sys.stdin.read()\n",
     )
     ports = [_line(cli) for _ in range(3)]
-    assert _has_nursery(cli.pid)
+    assert _has_fork_server(cli.pid)
     cli.kill()
     cli.wait()
-    _eventually(lambda: not _has_nursery(cli.pid))
+    _eventually(lambda: not _has_fork_server(cli.pid))
     for port in ports:
         _eventually(lambda port=port: _refuses(int(port)))  # type: ignore[misc]
 

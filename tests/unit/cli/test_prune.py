@@ -9,13 +9,15 @@ import asyncssh
 import pytest
 
 from cli.errors import CommandError
-from cli.registry import prune as retention
+from cli.registry import prune
 from cli.registry.prune import parse
 from cli.running import disk, ssh
 from cli.running.disk import Disk
-from cli.running.ssh import Said
-from cli.verify.checks import CHECKS, Failed, Running, Warned
-from components.host import REGISTRY_DATA_PATH
+from cli.running.ssh import CommandResult
+from cli.running.stack import Failed, RunningStack
+from cli.verify.checks import CHECKS
+from cli.verify.registry import Warned
+from well_known import REGISTRY_DATA_PATH
 
 PLAN = (
     "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"
@@ -30,18 +32,18 @@ GB = 10**9
 
 def test_a_plan_is_told_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.fromtimestamp(1700000000 + 7200, UTC)
-    retention.show("local", parse(PLAN), dry_run=True, as_json=False, now=now)
+    prune.show("local", parse(PLAN), dry_run=True, as_json=False, now=now)
     told = capsys.readouterr()
     lines = told.out.splitlines()
     # By repository, and in each the oldest first.
     assert lines[1].split() == ["app", "-", "sha256:bbbbbbbbbbbb", "500", "B", "1157", "d", "ago"]
     assert lines[2].split() == ["web", "v1,", "v2", "sha256:aaaaaaaaaaaa", "3.0", "kB", "2", "h", "ago"]
     assert "mirror/debian is left alone: mirrored images stay." in told.err
-    assert "2 of 9 images would go and free 3.4 kB of 90.0 kB." in told.err
+    assert "Would remove 2 of 9 images and free 3.4 kB of 90.0 kB." in told.err
 
 
 def test_a_plan_is_told_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
-    retention.show("local", parse(PLAN), dry_run=False, as_json=True)
+    prune.show("local", parse(PLAN), dry_run=False, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["stack"], told["dryRun"], told["kept"], told["freed"], told["used"]) == (
         "local",
@@ -61,14 +63,14 @@ def test_a_plan_is_told_to_scripts(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("text", ["", PLAN.partition("total")[0], PLAN.partition("\n")[2]])
 def test_a_plan_that_is_not_whole_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="not whole"):
+    with pytest.raises(ValueError, match="incomplete"):
         parse(text)
 
 
-def _saying(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[tuple[str, str]]:
+def _saying(monkeypatch: pytest.MonkeyPatch, said: CommandResult) -> list[tuple[str, str]]:
     asked: list[tuple[str, str]] = []
 
-    def run(outputs: Any, host: str, command: str, patience: float = 0) -> Said:
+    def run(outputs: Any, host: str, command: str, patience: float = 0) -> CommandResult:
         asked.append((host, command))
         return said
 
@@ -77,8 +79,8 @@ def _saying(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[tuple[str, str]
 
 
 def test_the_registrys_host_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = _saying(monkeypatch, Said(0, PLAN, ""))
-    assert retention.ask(OUTPUTS, "", "plan").freed == 3400
+    asked = _saying(monkeypatch, CommandResult(0, PLAN, ""))
+    assert prune.ask(OUTPUTS, "", "plan").freed == 3400
     ((host, command),) = asked
     assert host == "yard"
     assert command.endswith("; /usr/local/lib/slipway/retention plan'")
@@ -95,11 +97,11 @@ FLEET = {
 }
 
 
-def _fleet(monkeypatch: pytest.MonkeyPatch, **hosts: Said | None) -> list[tuple[str, str]]:
+def _fleet(monkeypatch: pytest.MonkeyPatch, **hosts: CommandResult | None) -> list[tuple[str, str]]:
     """What each host says; None does not answer."""
     asked: list[tuple[str, str]] = []
 
-    def run(outputs: Any, host: str, command: str, patience: float = 0) -> Said:
+    def run(outputs: Any, host: str, command: str, patience: float = 0) -> CommandResult:
         asked.append((host, command))
         said = hosts[host.replace("-", "_")]
         if said is None:
@@ -114,15 +116,15 @@ def test_what_the_hosts_serve_is_handed_to_the_registrys_host(monkeypatch: pytes
     served = "yard:5000/team/web@sha256:aa\nelsewhere/web@sha256:cc\n"
     asked = _fleet(
         monkeypatch,
-        web_1=Said(0, served, ""),
-        web_2=Said(0, "yard:5000/api@sha256:bb\nyard:5000/$(x)@sha256:dd\n", ""),
-        web_3=Said(0, served, ""),
-        yard=Said(0, PLAN, ""),
+        web_1=CommandResult(0, served, ""),
+        web_2=CommandResult(0, "yard:5000/api@sha256:bb\nyard:5000/$(x)@sha256:dd\n", ""),
+        web_3=CommandResult(0, served, ""),
+        yard=CommandResult(0, PLAN, ""),
     )
-    images, problems = retention.serving(FLEET)
+    images, problems = prune.served_images(FLEET)
     assert (images, problems) == (["api@sha256:bb", "team/web@sha256:aa"], [])
     assert sorted(asked) == [(f"web-{n}", "/usr/local/lib/slipway/switch --serving") for n in (1, 2, 3)]
-    retention.ask(FLEET, "", "now", ["--complete", *images])
+    prune.ask(FLEET, "", "now", ["--complete", *images])
     assert asked[-1][1].endswith("retention now --complete api@sha256:bb team/web@sha256:aa'")
 
 
@@ -130,22 +132,22 @@ def test_a_host_that_does_not_say_what_it_serves_is_named(monkeypatch: pytest.Mo
     _fleet(
         monkeypatch,
         web_1=None,
-        web_2=Said(6, "yard:5000/web@sha256:aa\n", "slipway: api is served by api-1\n"),
-        web_3=Said(127, "", ""),
+        web_2=CommandResult(6, "yard:5000/web@sha256:aa\n", "slipway: api is served by api-1\n"),
+        web_3=CommandResult(127, "", ""),
     )
-    images, problems = retention.serving(FLEET)
+    images, problems = prune.served_images(FLEET)
     assert images == ["web@sha256:aa"]
     assert problems == [
-        "web-1 does not answer SSH. What its last update recorded stays.",
-        "web-2 does not say what it serves: api is served by api-1. What its last update recorded stays.",
-        "web-3 does not say what it serves: exit status 127. What its last update recorded stays.",
+        "web-1 does not answer SSH. The images that its last update recorded stay.",
+        "web-2 does not report what it serves: api is served by api-1. The images that its last update recorded stay.",
+        "web-3 does not report what it serves: exit status 127. The images that its last update recorded stay.",
     ]
 
 
 def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    _saying(monkeypatch, Said(127, "", "bash: retention: not found"))
+    _saying(monkeypatch, CommandResult(127, "", "bash: retention: not found"))
     with pytest.raises(CommandError, match="retention is not set") as caught:
-        retention.ask(OUTPUTS, " -s dev", "now")
+        prune.ask(OUTPUTS, " -s dev", "now")
     assert "./slip up -s dev" in caught.value.remedy
     assert caught.value.status == 2
 
@@ -153,20 +155,23 @@ def test_a_stack_without_a_rule_is_told_how_to_get_one(monkeypatch: pytest.Monke
 def test_a_hosts_own_words_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     _saying(
         monkeypatch,
-        Said(7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"),
+        CommandResult(
+            7, "", "Starting\nslipway: the registry does not run\nFailed to start slipway-retention\n"
+        ),
     )
-    with pytest.raises(CommandError, match=r"^yard could not do it: the registry does not run$") as caught:
-        retention.ask(OUTPUTS, "", "now")
+    with pytest.raises(
+        CommandError, match=r"^removing images failed on yard: the registry does not run$"
+    ) as caught:
+        prune.ask(OUTPUTS, "", "now")
     assert caught.value.status == 1
 
 
-def test_somebody_elses_registry_is_not_touched() -> None:
-    with pytest.raises(CommandError, match="somebody else's"):
-        retention.ask({"hosts": {"web-1": {"roles": ["app"]}}}, "", "now")
+def test_an_external_registry_is_not_touched() -> None:
+    with pytest.raises(CommandError, match="external registry"):
+        prune.ask({"hosts": {"web-1": {"roles": ["app"]}}}, "", "now")
 
 
 def test_the_disk_is_looked_at_where_the_data_is() -> None:
-    assert disk.DATA_PATH == REGISTRY_DATA_PATH
     assert disk.COMMAND.endswith(f" {REGISTRY_DATA_PATH}")
 
 
@@ -198,9 +203,9 @@ def test_a_disk_is_told_of_before_it_is_full(
     used: int, free: int, inodes: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total = 10**6
-    _saying(monkeypatch, Said(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
+    _saying(monkeypatch, CommandResult(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
     (check,) = (check for check in CHECKS if "disk" in check.title)
-    running = Running(OUTPUTS)
+    running = RunningStack(OUTPUTS)
     assert check.subjects(running) == ["yard"]
     if verdict == "full":
         with pytest.raises(Failed, match="full"):

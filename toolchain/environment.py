@@ -1,7 +1,4 @@
-"""All that a machine needs before the program can run, prepared step by step, each only where it is missing.
-
-Run alone: `python -m toolchain.toolchain`.
-"""
+"""The environment of Pulumi commands: checked before every command, and prepared if something is missing."""
 
 import os
 import sys
@@ -10,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine_socket import EngineUnreachable
 from toolchain import cache, docker_engine, docker_socket, images, language_host, plugins, pulumi_cli
-from toolchain.docker_socket import EngineUnreachable
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Need = Literal["pulumi", "engine", "images"]
-"""`pulumi`: the CLI, the language host and the plugins. `engine`: a Docker Engine on this machine. `images`: those
+"""`pulumi`: the CLI, the language host and the plugins. `engine`: a Docker Engine on this machine. `images`: the images
 that it needs for local hosts."""
 
 EVERYTHING: tuple[Need, ...] = ("pulumi", "engine", "images")
@@ -32,53 +29,54 @@ class Environment:
     pulumi: Path
     """The Pulumi CLI."""
     plugins: Literal["official", "stand-ins"]
-    """Which provider plugins the CLI will find."""
+    """Which provider plugins the CLI uses."""
     variables: dict[str, str] = field(repr=False)
-    """What must be set in the environment of every `pulumi` command, and of a shell in which people use it."""
+    """Environment variables for every `pulumi` command and for a shell in which people run `pulumi`."""
 
 
 def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = EVERYTHING) -> Environment:
-    """Install what is missing, one printed line a step, and return how to use it.
+    """Install what is missing, with one printed line for each step. Returns the environment.
 
-    Where nothing is missing, nothing is printed and a few milliseconds pass. An interrupted run leaves whole steps
-    only; the next one goes on with the others. Of two runs at once the second waits.
+    If nothing is missing, it prints nothing and takes a few milliseconds. An interrupted run leaves complete steps,
+    and the next run does the others. A second run waits for the first.
 
     Args:
-        report: where to print: a console or a report; standard error by default.
-        needs: what the command at hand cannot do without. `images` implies `engine`.
+        report: a report or the console to print on; standard error by default.
+        needs: what the command needs. `images` implies `engine`.
 
     Raises:
-        ToolError: something is missing and cannot be had here; one sentence with the remedy.
-        KeyboardInterrupt: the user stopped it; what was under way has been stopped too.
+        ToolError: something is missing and cannot be installed; one sentence with the remedy.
+        KeyboardInterrupt: the user stopped it, and all running steps with it.
     """
     environment = _ready(needs)
     if environment:
         return environment
-    from toolchain.plan import Plan  # slow to import, and not needed where nothing is missing
+    from toolchain.plan import Plan  # slow to import, and needed only if something is missing
 
     if not isinstance(report, Report):
         report = Report(report)
 
     def waiting(holder: str) -> None:
-        whom = f" (process {holder})" if holder else ""
+        process = f" (process {holder})" if holder else ""
         report.say(
-            f"… another run{whom}, or what a killed one left behind, is still preparing this machine; waiting for it"
+            f"… waiting for another run{process}, or a build that it left, which prepares this machine"
         )
 
     with cache.lock("toolchain", waiting) as lock:
         cache.sweep()
-        # Twice, because an edit of the stand-ins in the meantime asks for other ones.
+        # Twice: if the stand-ins' sources change meanwhile, they must be installed again.
         for _ in range(2):
             Plan(report, lock, needs).run()
             if environment := _ready(needs):
                 return environment
     raise ToolError(
-        f"what was prepared in {cache.root()} is not there any more; is something cleaning that directory?"
+        f"the files that were just installed in {cache.root()} are missing: "
+        "stop the program that removes them, or set SLIPWAY_CACHE to another directory"
     )
 
 
 def _ready(needs: Collection[Need]) -> Environment | None:
-    """The prepared environment, if nothing is missing. Quick: it runs before every command."""
+    """The environment if nothing is missing, else None. Quick, since it runs before every command."""
     cli = pulumi_cli.find()
     home = plugins.find()
     if "pulumi" in needs and (cli is None or home is None or language_host.find(cli) is None):
@@ -90,7 +88,7 @@ def _ready(needs: Collection[Need]) -> Environment | None:
             return None
     except EngineUnreachable:
         return None
-    # Without the need there may be no CLI: the paths then say where it would be.
+    # A command that does not need Pulumi gets the paths that the CLI would have.
     cli = cli or pulumi_cli.directory() / "pulumi"
     home = home or cache.root() / "pulumi-home" / "none"
     return Environment(
@@ -118,7 +116,7 @@ def _variables(cli: Path, home: Path) -> dict[str, str]:
 
 
 def _users_credentials() -> Path | None:
-    """The directory of the user's own login, which a PULUMI_HOME of our own would hide."""
+    """The directory of the user's Pulumi login. Without it, our PULUMI_HOME would hide the login."""
     if "PULUMI_CREDENTIALS_PATH" in os.environ:
         return None
     own = cache.root() / "pulumi-home"
@@ -126,22 +124,3 @@ def _users_credentials() -> Path | None:
     if chosen.is_relative_to(own):
         chosen = Path.home() / ".pulumi"  # a shell prepared by `slip env`
     return chosen if (chosen / "credentials.json").exists() else None
-
-
-def main() -> int:
-    """Prepare this machine, and say where things are."""
-    try:
-        environment = prepare()
-    except ToolError as error:
-        print(f"slip: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("slip: interrupted; run it again to go on", file=sys.stderr)
-        return 130
-    print(f"Pulumi CLI  {environment.pulumi}")
-    print(f"PULUMI_HOME {environment.variables['PULUMI_HOME']} ({environment.plugins})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

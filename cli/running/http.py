@@ -1,0 +1,129 @@
+"""HTTP and TLS for a client that connects directly: no proxy, no redirect, no other certificate authority."""
+
+import contextlib
+import http.client
+import ssl
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+PATIENCE = 10
+"""Seconds that a response may take."""
+
+Account = tuple[str, str]
+"""User name and password."""
+
+ClientCertificate = tuple[str, str]
+"""A client certificate, with its intermediate certificates, and its private key: PEM."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+    def header(self, name: str) -> str:
+        """A header's value, empty without one. Header names are case-insensitive (RFC 9110, section 5.1)."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), "")
+
+
+def get(
+    url: str,
+    tls: ssl.SSLContext | None = None,
+    account: Account | None = None,
+    host: str = "",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    """Send one GET request over a connection of its own.
+
+    Args:
+        url: the URL, of scheme http or https.
+        tls: the TLS settings, for https.
+        account: the account for HTTP basic authentication.
+        host: the `Host` header, where it is not the URL's host.
+        headers: additional request headers.
+
+    Raises:
+        OSError: the connection failed, or TLS refused it.
+        http.client.HTTPException: the response is not HTTP.
+
+    """
+    parts = urlsplit(url)
+    connection = connection_to(
+        parts.hostname or "",
+        parts.port,
+        (tls or ssl.create_default_context()) if parts.scheme == "https" else None,
+    )
+    sent = {**headers, **({"Host": host} if host else {})}
+    if account:
+        sent["Authorization"] = basic_authorization(account)
+    try:
+        return exchange(connection, f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", sent)
+    finally:
+        connection.close()
+
+
+def connection_to(host: str, port: int | None, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    """A connection that is opened by its first request; plain HTTP without TLS settings."""
+    if tls:
+        return http.client.HTTPSConnection(host, port, timeout=PATIENCE, context=tls)
+    return http.client.HTTPConnection(host, port, timeout=PATIENCE)
+
+
+def exchange(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> Response:
+    """Send a GET request over a connection and read the whole response."""
+    connection.request("GET", path, headers=dict(headers))
+    response = connection.getresponse()
+    body = response.read().decode(errors="replace")
+    return Response(response.status, body, dict(response.headers.items()))
+
+
+def basic_authorization(account: Account) -> str:
+    """The `Authorization` header of HTTP basic authentication."""
+    return f"Basic {b64encode(':'.join(account).encode()).decode()}"
+
+
+def tls_context(ca: str = "", certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+    """TLS settings of a client that trusts the given certificate authority only; without one it trusts no server.
+
+    Args:
+        ca: the authority, PEM; during a CA rotation, both authorities.
+        certificate: the client certificate to present, if any.
+
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    if certificate:
+        with private_files(*certificate) as (certificate_file, key_file):
+            context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def system_tls_context(ca: str = "") -> ssl.SSLContext:
+    """TLS settings of a client that trusts this machine's certificate authorities, and one more (PEM) if given."""
+    context = ssl.create_default_context()
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
+
+
+@contextlib.contextmanager
+def private_files(*contents: str) -> Iterator[tuple[Path, ...]]:
+    """Temporary files with these contents, readable by their owner only, removed at the end of the block.
+
+    TLS libraries read private keys from files only, and some read them again for each connection.
+    """
+    with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
+        paths = tuple(Path(directory) / f"{index}.pem" for index in range(len(contents)))
+        for path, content in zip(paths, contents, strict=True):
+            path.touch(mode=0o600)
+            path.write_text(content)
+        yield paths

@@ -1,0 +1,211 @@
+"""A stack that runs, as its outputs describe it: hosts, engines, registry, services."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cli.errors import CommandError
+from cli.running.http import Account, ClientCertificate
+from cli.running.registry_api import RegistryAccess
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+ENGINE_PORT = 2376
+"""Where an engine listens whose address has no port."""
+
+PULL_PATIENCE = 300
+"""Seconds that a pull may print nothing."""
+
+NEEDED = frozenset(
+    {
+        "registryPublicAddress",
+        "registryAddress",
+        "registryCaCertificate",
+        "registryAccounts",
+        "registryPasswords",
+        "hosts",
+        "engineEndpoints",
+        "engineCaCertificate",
+        "engineClientCertificate",
+        "engineClientKey",
+        "images",
+        "serviceUrls",
+        "serviceHealthPaths",
+    }
+)
+"""The outputs of every running stack."""
+
+
+class Failed(Exception):
+    """The running stack is not as it should be. The text says what was found instead."""
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A running stack, from its outputs."""
+
+    outputs: Mapping[str, Any]
+    minimum_validity: timedelta = timedelta()
+    """How long each certificate must be valid at least, for `slip verify`."""
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any], minimum_validity: timedelta = timedelta()) -> "RunningStack":
+        """The stack with these outputs.
+
+        Raises:
+            CommandError: some outputs of a running stack are missing.
+
+        """
+        if missing := sorted(NEEDED - outputs.keys()):
+            raise CommandError(
+                f"the stack is not up, or only in part: it has no output {', '.join(missing)}",
+                "Run `./slip up` first.",
+                status=1,
+            )
+        return cls(outputs, minimum_validity)
+
+    @property
+    def registry_mode(self) -> str:
+        """Which registry the stack uses, as in the settings: `own`, `insecure` or `external`."""
+        return str(self.outputs.get("registryMode", "own"))
+
+    @property
+    def registry_access(self) -> RegistryAccess:
+        """How this machine reaches the registry, with the stack's CA, account and client certificate.
+
+        Raises:
+            Failed: no account has a password.
+
+        """
+        return RegistryAccess(
+            self.outputs["registryPublicAddress"],
+            self.outputs["registryCaCertificate"],
+            self.account,
+            self.client_certificate,
+            self.registry_mode,
+        )
+
+    @property
+    def account(self) -> Account:
+        """Name and password of one of the registry's accounts.
+
+        Raises:
+            Failed: no account has a password.
+
+        """
+        passwords = self.outputs["registryPasswords"]
+        names = [name for name in self.outputs["registryAccounts"] if name in passwords]
+        if not names:
+            raise Failed("no account of the registry has a password")
+        return names[0], passwords[names[0]]
+
+    @property
+    def asks_for_client_certificates(self) -> bool:
+        """Whether the registry asks its clients for a certificate."""
+        return bool(self.outputs.get("registryClientCertificates"))
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The client certificate of `account`, where the registry asks for one."""
+        return client_certificate_of(self.outputs, self.account[0])
+
+    @property
+    def operator_certificate(self) -> ClientCertificate:
+        """The client certificate with which the operator reaches the engines."""
+        return self.outputs["engineClientCertificate"], self.outputs["engineClientKey"]
+
+    @property
+    def hosts(self) -> list[str]:
+        """The names of the hosts."""
+        return sorted(self.outputs["hosts"])
+
+    @property
+    def services(self) -> list[str]:
+        """The names of the services."""
+        return sorted(self.outputs["images"])
+
+    @property
+    def service_urls(self) -> list[str]:
+        """Every service with each of its URLs, `web http://…`."""
+        urls = self.outputs["serviceUrls"]
+        return [f"{service} {url}" for service in sorted(urls) for url in urls[service]]
+
+    def repository(self, service: str) -> str:
+        """The repository of a service's image: `web` of `yard:5000/web@sha256:…`."""
+        name = str(self.outputs["images"][service]).partition("@")[0].partition("/")[2]
+        return name.partition(":")[0]
+
+    def engine_target(self, host: str) -> tuple[str, int]:
+        """Address and port of a host's engine."""
+        parts = urlsplit(self.outputs["engineEndpoints"][host])
+        return parts.hostname or "", parts.port or ENGINE_PORT
+
+    @contextmanager
+    def docker(self, host: str) -> Iterator["APIClient"]:
+        """A client of a host's engine, for one block.
+
+        Raises:
+            Failed: the engine does not answer.
+
+        """
+        from cli.running.engine import ERRORS, connected
+
+        certificate, key = self.operator_certificate
+        try:
+            with connected(
+                self.outputs["engineEndpoints"][host],
+                ca=self.outputs["engineCaCertificate"],
+                certificate=certificate,
+                key=key,
+                timeout=PULL_PATIENCE,
+            ) as client:
+                yield client
+        except ERRORS as error:
+            raise Failed(f"the engine of {host}: {error}") from error
+
+    @cached_property
+    def foreign_certificate(self) -> ClientCertificate:
+        """A client certificate from an authority that nothing trusts."""
+        return make_foreign_certificate()
+
+
+def client_certificate_of(outputs: Mapping[str, Any], account: str) -> ClientCertificate | None:
+    """An account's client certificate for the registry of the stack with these outputs; None where it has none."""
+    certificates, keys = (outputs.get(f"registryClient{what}") or {} for what in ("Certificates", "Keys"))
+    return (certificates[account], keys[account]) if account in certificates and account in keys else None
+
+
+def make_foreign_certificate() -> ClientCertificate:
+    """A new client certificate, signed by an authority whose key is thrown away."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = datetime.now(UTC)
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign authority")])
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign client")]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    )

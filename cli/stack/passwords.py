@@ -1,0 +1,61 @@
+"""The passwords and secrets that Slipway generates, encrypted in the stack's configuration.
+
+Values go to Pulumi by standard input, so that no process list shows them.
+"""
+
+import re
+
+from cli import console
+from cli.stack.config import StackConfig
+from cli.stack.emulated_config import missing_secrets
+from cli.stack.stack import Stack
+
+_NAME = re.compile(r"[A-Za-z0-9._@+-]+")
+"""Names that fit into a configuration path. The program refuses all others with a better explanation."""
+
+
+def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]:
+    """Give each account without a password a random one.
+
+    Returns the accounts that got one.
+    """
+    missing = tuple(
+        name
+        for name in config.accounts
+        if name not in config.accounts_with_password and _NAME.fullmatch(name)
+    )
+    for name in missing:
+        make_password(stack, name)
+    if missing:
+        plural = "passwords" if len(missing) > 1 else "a password"
+        console.say(f"Made {plural} for {', '.join(missing)} (encrypted in {stack.config_file.name}).")
+    return missing
+
+
+def make_missing_secrets(stack: Stack) -> None:
+    """Give an emulated stack a random value for each secret of its services; it never gets the real ones."""
+    for name in missing_secrets(stack.config.content, stack.project.name):
+        _set(stack, f"{stack.project.name}:secrets.{name}", f"emulated-{_random(12)}")
+
+
+def make_password(stack: Stack, account: str) -> None:
+    """Give an account a new password of 192 random bits."""
+    _set(stack, password_path(stack, account), _random(24))
+
+
+def password_path(stack: Stack, account: str) -> str:
+    """The path of an account's password in the configuration."""
+    return f'{stack.project.name}:passwords["{account}"]'
+
+
+def _random(size: int) -> str:
+    import secrets  # for new stacks and accounts only, so the everyday `up` goes without
+
+    return secrets.token_urlsafe(size)
+
+
+def _set(stack: Stack, path: str, value: str) -> None:
+    stack.pulumi.read(
+        *("config", "set", "--stack", stack.name, "--secret", "--path", path),
+        stdin=value,
+    )

@@ -1,0 +1,19 @@
+"""All checks, in the order in which their problems are reported."""
+
+from configuration.checks import certificates, hosts, platform, registry, secrets, services
+from configuration.checks.context import Check, Checks
+from configuration.problems import Problem
+
+CHECKS: tuple[Check, ...] = (
+    *platform.CHECKS,
+    *hosts.CHECKS,
+    *registry.CHECKS,
+    *services.CHECKS,
+    *certificates.CHECKS,
+    *secrets.CHECKS,
+)
+
+
+def problems(checks: Checks) -> list[Problem]:
+    """Every mistake that any check finds."""
+    return [problem for check in CHECKS for problem in check(checks)]

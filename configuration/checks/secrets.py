@@ -1,0 +1,60 @@
+"""Checks of passwords and secrets: that each is set, and encrypted."""
+
+from collections.abc import Iterator
+
+from configuration.checks.context import Check, Checks, set_command
+from configuration.problems import Problem, path_of, suggestion
+
+
+def passwords(checks: Checks) -> Iterator[Problem]:
+    """Each account of the stack's own registry has a password."""
+    settings = checks.settings
+    if settings.registry.external:
+        return
+    for account in settings.accounts:
+        if account not in settings.passwords and checks.is_valid("passwords", account):
+            location = ("passwords", account)
+            others = [name for name in settings.passwords if name not in settings.accounts]
+            yield Problem(
+                location,
+                "not set",
+                f"{suggestion(account, others)}`./slip up` makes it; by hand: {set_command(location)}.",
+            )
+
+
+def service_secrets(checks: Checks) -> Iterator[Problem]:
+    """Each secret that a service names is set."""
+    settings = checks.settings
+    for name, service in settings.services.items():
+        for index, secret in enumerate(service.secrets):
+            if secret not in settings.secrets and checks.is_valid("secrets", secret):
+                location = ("secrets", secret)
+                yield Problem(
+                    ("services", name, "secrets", index),
+                    f"{path_of(location)} is not set",
+                    f"{suggestion(secret, settings.secrets)}Set it: {set_command(location)}.",
+                    secret,
+                )
+
+
+def encryption(checks: Checks) -> Iterator[Problem]:
+    """Passwords and secrets are encrypted in the stack's file, and no other key holds a secret."""
+    settings, secret_keys = checks.settings, checks.secret_keys
+    if secret_keys is None:
+        return
+    for key, values in (("passwords", settings.passwords), ("secrets", settings.secrets)):
+        if values and key not in secret_keys:
+            yield Problem(
+                (key,),
+                "in plain text in the stack's file",
+                f"Remove them, choose new values, and set each: {set_command((key, next(iter(values))))}.",
+            )
+    for key in sorted(secret_keys - {"passwords", "secrets"}):
+        yield Problem(
+            (key,),
+            "holds a secret, which the state would show in plain text",
+            "Set it in slipway:secrets and name it in the secrets of the services that need it.",
+        )
+
+
+CHECKS: tuple[Check, ...] = (passwords, service_secrets, encryption)

@@ -1,0 +1,136 @@
+"""Checks of services: their hosts, their domains, and the files that their images are built from."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from configuration.checks.context import Check, Checks, grouped, roles_path
+from configuration.files import UnfitFile, ignore_file, read_text
+from configuration.problems import Location, Problem, path_of, suggestion, words
+from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings
+
+TEXT_REMEDY = "Make it a text file in UTF-8 of 1 MiB at most, inside the context."
+
+
+def hosts(checks: Checks) -> Iterator[Problem]:
+    """Each host that a service names exists and has the role `app`."""
+    settings = checks.settings
+    for name, service in settings.services.items():
+        for index, host in enumerate(service.hosts or ()):
+            location = ("services", name, "hosts", index)
+            app_hosts = settings.hosts_with("app")
+            if host not in settings.hosts:
+                if checks.is_valid("hosts", host) and not checks.hosts_replaced:
+                    allowed = f"Hosts with the role app: {words(app_hosts)}."
+                    yield Problem(location, "no such host", suggestion(host, app_hosts) + allowed, host)
+            elif "app" not in settings.hosts[host].roles and checks.is_valid("hosts", host, "roles"):
+                yield Problem(
+                    location, "a host without the role app", f"Add app to {roles_path(host)}.", host
+                )
+
+
+def domains(checks: Checks) -> Iterator[Problem]:
+    """The proxy of a host can tell its services apart: by their domains, of which one service may have none."""
+    settings = checks.settings
+    known = [name for name in settings.services if checks.is_valid("services", name, "domain")]
+    for domain, group in grouped(known, lambda name: settings.services[name].domain):
+        if domain is not None and len(group) > 1:
+            yield Problem(
+                ("services", group[-1], "domain"),
+                f"{words(group)} have the same domain",
+                "Give each service a domain of its own.",
+                domain,
+            )
+    bare = [name for name in known if settings.services[name].domain is None]
+    for first, second in itertools.combinations(bare, 2):
+        both = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]
+        hosts_known = checks.is_valid("services", first, "hosts") and checks.is_valid(
+            "services", second, "hosts"
+        )
+        if both and hosts_known and not checks.hosts_replaced:
+            yield Problem(
+                ("services", second, "domain"),
+                f"{first} and {second} both run on {words(both)}, and neither has a domain",
+                "Give one of them a domain or other hosts.",
+            )
+
+
+def builds(checks: Checks) -> Iterator[Problem]:
+    """Each image has a context and a Dockerfile that can be read."""
+    for name, service in checks.settings.services.items():
+        location = ("services", name, "build")
+        yield from _context(checks, location, service.build)
+        if service.build.base is None:
+            continue
+        yield from _context(checks, (*location, "base"), service.build.base)
+        if BASE_IMAGE_ARGUMENT in service.build.args:
+            yield Problem(
+                (*location, "args", BASE_IMAGE_ARGUMENT),
+                "reserved: the build sets it to the image of base",
+                "Leave it out, or leave out base.",
+            )
+
+
+CHECKS: tuple[Check, ...] = (hosts, domains, builds)
+
+
+def _context(checks: Checks, location: Location, image: BaseImageSettings) -> Iterator[Problem]:
+    if not (checks.is_valid(*location, "context") and checks.is_valid(*location, "dockerfile")):
+        return
+    context = checks.directory / image.context
+    dockerfile = PurePosixPath(image.dockerfile)
+    try:
+        exists, is_directory = context.exists(), context.is_dir()
+    except OSError as error:
+        yield Problem(
+            (*location, "context"),
+            f"cannot be read: {error.strerror}",
+            "Write a directory that you may read.",
+            image.context,
+        )
+        return
+    if not is_directory:
+        yield Problem(
+            (*location, "context"),
+            "not a directory" if exists else "no such directory",
+            f"Write a directory with a {image.dockerfile}, relative to the project.",
+            image.context,
+        )
+    elif dockerfile.is_absolute() or ".." in dockerfile.parts:
+        yield Problem(
+            (*location, "dockerfile"), "outside the context", "Write a path inside it.", image.dockerfile
+        )
+    elif not _exists(context / dockerfile):
+        yield Problem(
+            (*location, "context"),
+            f"has no {image.dockerfile}",
+            f"Write a directory that has one, or set {path_of((*location, 'dockerfile'))}.",
+            image.context,
+        )
+    else:
+        yield from _files(location, image, context)
+
+
+def _files(location: Location, image: BaseImageSettings, context: Path) -> Iterator[Problem]:
+    """The files of a context that Slipway itself reads."""
+    dockerfile = context / image.dockerfile
+    try:
+        read_text(dockerfile, within=context)
+    except UnfitFile as error:
+        yield Problem((*location, "dockerfile"), str(error), TEXT_REMEDY, image.dockerfile)
+    if ignoring := ignore_file(context, dockerfile):
+        try:
+            read_text(ignoring, within=context)
+        except UnfitFile as error:
+            yield Problem((*location, "context"), f"its {ignoring.name} {error}", TEXT_REMEDY, image.context)
+
+
+def _exists(path: Path) -> bool:
+    """Whether the path exists, also as a link whose target does not."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # reading the file reports why it cannot be read
+    return True

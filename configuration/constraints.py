@@ -1,0 +1,102 @@
+"""Constraints on values, each with messages for what is wrong and what to write instead."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+WORDED = "slipway"
+"""Type of pydantic's errors that `mistake` makes; their context has `wrong`, `remedy` and perhaps `value`."""
+
+
+def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustomError:
+    """The error to raise in a validator.
+
+    Args:
+        wrong: what is wrong with the value.
+        remedy: what to write instead, as a sentence.
+        value: what the message shows in place of the value, where that must not be shown whole.
+    """
+    context = {"wrong": wrong, "remedy": remedy}
+    return PydanticCustomError(WORDED, "{wrong}", context if value is None else context | {"value": value})
+
+
+@dataclass(frozen=True)
+class Within:
+    """A whole number from `low` to `high`, both included. `what` is what the message calls it."""
+
+    low: int
+    high: int
+    what: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, core_schema.int_schema(strict=True))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(schema) | {"minimum": self.low, "maximum": self.high}
+
+    def _check(self, value: int) -> int:
+        if not self.low <= value <= self.high:
+            raise mistake(f"not {self.what}", f"Set a whole number from {self.low} to {self.high}.")
+        return value
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A text that matches a pattern as a whole, with `length` characters at most."""
+
+    pattern: str
+    wrong: str
+    remedy: str
+    length: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        limit = {} if self.length is None else {"maxLength": self.length}
+        return handler(schema) | {"pattern": f"^(?:{self.pattern})$"} | limit
+
+    def _check(self, value: str) -> str:
+        if self.length is not None and len(value) > self.length:
+            raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.")
+        if not re.fullmatch(self.pattern, value):
+            raise mistake(self.wrong, self.remedy)
+        return value
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """No entry twice."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise mistake(f'lists "{twice[0]}" twice', "List each entry once.")
+    return values
+
+
+def not_empty(what: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """At least one entry."""
+
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        if not values:
+            raise mistake("empty", f"List {what}.")
+        return values
+
+    return check
+
+
+def reserved(names: dict[str, str]) -> Callable[[str], str]:
+    """None of these names; each comes with the reason why it is reserved."""
+
+    def check(value: str) -> str:
+        if value in names:
+            raise mistake(f"reserved: {names[value]}", "Use another name.")
+        return value
+
+    return check

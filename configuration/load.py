@@ -1,0 +1,58 @@
+"""`load` reads the settings of the running stack; `validate` makes settings from any configuration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from configuration.problems import SettingsError
+from configuration.settings import StackSettings
+from configuration.validation import validated
+
+
+def validate(
+    configuration: Mapping[str, Any], directory: Path | None = None, secret_keys: frozenset[str] | None = None
+) -> StackSettings:
+    """The settings that a configuration describes.
+
+    Args:
+        configuration: what the user wrote, by key without `slipway:`.
+        directory: the project's; paths in the configuration are relative to it. By default the current one.
+        secret_keys: the keys that Pulumi keeps secret; None if that is not known.
+
+    Raises:
+        SettingsError: with every mistake, not only the first.
+    """
+    return validated(configuration, directory or Path.cwd(), secret_keys)
+
+
+def load(directory: Path | None = None, check_ports: bool = True) -> StackSettings:
+    """The settings of the stack that runs this program.
+
+    Args:
+        directory: the project's. By default the current one, in which Pulumi runs programs.
+        check_ports: whether to refuse ports of this machine that another program holds.
+
+    Raises:
+        pulumi.RunError: with every mistake in the configuration.
+    """
+    import pulumi
+
+    from configuration import local_ports
+    from configuration.pulumi_config import secret_keys, written
+
+    try:
+        settings = validate(written(), directory, secret_keys())
+        if (
+            check_ports
+            and settings.platform.kind == "local"
+            and (taken := local_ports.occupied(settings, pulumi.get_project(), pulumi.get_stack()))
+        ):
+            raise SettingsError(taken)
+    except SettingsError as error:
+        count = len(error.problems)
+        mistakes = "one mistake" if count == 1 else f"{count} mistakes"
+        raise pulumi.RunError(
+            f"the configuration of stack {pulumi.get_stack()} has {mistakes}; nothing was touched:\n"
+            + "\n".join(f"  {problem}" for problem in error.problems)
+        ) from None
+    return settings

@@ -1,0 +1,127 @@
+"""`slipway:services`: the web services, and how their images are built."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from configuration.base import OnAws, Settings
+from configuration.constraints import Within, distinct, not_empty, reserved
+from configuration.networks import Network
+from configuration.types import DomainName, FilePath, Label, Port, Seconds, UrlPath, Value, Variable
+
+IMAGE_ARGUMENTS = ("TITLE", "REVISION", "SOURCE")
+"""Build arguments that every Dockerfile gets, for the image's OCI labels."""
+
+BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
+"""Build argument with the base image's reference, for the Dockerfile of the service's own image."""
+
+ServiceName = Annotated[
+    Label,
+    AfterValidator(
+        reserved(
+            {
+                **dict.fromkeys(("registry", "proxy"), "a container of Slipway's own has it"),
+                "mirror": "the registry's copies of third-party images have it",
+            }
+        )
+    ),
+]
+
+
+class BaseImageSettings(Settings):
+    """Base image of a service's own image; it changes less often."""
+
+    context: Annotated[FilePath, Field(examples=["app/base"])]
+    """Directory that is sent to the build, relative to the project. Required."""
+
+    dockerfile: FilePath = "Dockerfile"
+    """Dockerfile, relative to `context`: text in UTF-8 of 1 MiB at most. A link has to stay inside the
+    context. Default: `Dockerfile`."""
+
+    args: dict[
+        Annotated[
+            Variable, AfterValidator(reserved(dict.fromkeys(IMAGE_ARGUMENTS, "the build sets it itself")))
+        ],
+        Value,
+    ] = Field(default_factory=dict, examples=[{"BASE": "debian:12"}])
+    """Build arguments. Do not put secrets here: the image's history shows them. Default: none."""
+
+    @property
+    def dockerfile_path(self) -> str:
+        """The Dockerfile, relative to the project."""
+        return f"{self.context}/{self.dockerfile}"
+
+
+class BuildSettings(BaseImageSettings):
+    """How a service's image is built."""
+
+    context: Annotated[FilePath, Field(examples=["app"])]
+    """Directory that is sent to the build, relative to the project. Its `.dockerignore` is honoured.
+    Required."""
+
+    base: BaseImageSettings | None = None
+    """Base image that is built first. The service's Dockerfile gets its reference as the build argument
+    `BASE_IMAGE`. Default: none."""
+
+    platform: Literal["linux/amd64", "linux/arm64"] | None = None
+    """Platform that the image is built for. Default: the hosts' platform."""
+
+
+class ServiceSettings(Settings):
+    """One web service: its image, and how containers of it run on the app hosts."""
+
+    build: Annotated[BuildSettings, Field(examples=[{"context": "app"}])]
+    """How the image is built. Required."""
+
+    port: Port = 8080
+    """TCP port that the service listens on inside its container, 1 to 65535. Default: 8080."""
+
+    health: UrlPath = "/up"
+    """Path that answers with a 2xx status once the service can take requests. Default: `/up`."""
+
+    health_timeout: Seconds = 30
+    """Seconds in which a new container has to become healthy, 1 to 3600; after that the roll-out fails.
+    Default: 30, as in Kamal."""
+
+    drain_timeout: Seconds = 30
+    """Seconds in which the old container has to finish its requests, 1 to 3600. Default: 30, as in
+    Kamal."""
+
+    hosts: (
+        Annotated[
+            tuple[str, ...],
+            AfterValidator(distinct),
+            AfterValidator(not_empty("one app host or more, or leave out `hosts` to use them all")),
+            Field(examples=[["web-1"]]),
+        ]
+        | None
+    ) = None
+    """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
+    name."""
+
+    domain: DomainName | None = None
+    """Domain name of the requests that the proxy sends to this service. A service without a domain gets all
+    requests that no other service on its host gets. Default: none."""
+
+    allowed_cidrs: OnAws[
+        Annotated[
+            tuple[Network, ...],
+            AfterValidator(distinct),
+            AfterValidator(not_empty("one network or more, or leave out `allowedCidrs` to allow everybody")),
+            Field(examples=[["198.51.100.0/24"]]),
+        ]
+    ] = ("0.0.0.0/0",)
+    """Networks that may reach the service. Default: every IPv4 address."""
+
+    env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
+    """Environment variables of the containers. The stack's state shows them, so secrets belong in
+    `secrets`. Default: none."""
+
+    secrets: Annotated[
+        tuple[Variable, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
+    ] = ()
+    """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
+    none."""
+
+    memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB")] = 512
+    """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""

@@ -1,0 +1,176 @@
+"""Which images a build takes from elsewhere, read with BuildKit's own parser of Dockerfiles.
+
+Source: Docker's Dockerfile reference (FROM, ARG, COPY --from, RUN --mount, automatic platform arguments).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dockerfiles.words import InvalidWord, expand
+
+_ESCAPE = re.compile(r"#[ \t]*escape[ \t]*=[ \t]*([\\`])[ \t]*\r?", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#[ \t]*[A-Za-z][A-Za-z0-9]*[ \t]*=.*")
+
+
+class InvalidDockerfile(ValueError):
+    """BuildKit would refuse the Dockerfile. The text says why."""
+
+
+@dataclass
+class _Stage:
+    """What lies between one FROM and the next."""
+
+    name: str
+    """In small letters; empty without AS."""
+    base: str
+    """The image or stage after FROM, with its variables replaced."""
+    sources: list[str] = field(default_factory=list)
+    """What it copies or mounts from: images, or names or numbers of stages."""
+
+
+def needed_images(
+    text: str,
+    arguments: Mapping[str, str],
+    platform: str,
+    build_platform: str | None = None,
+    target: str = "",
+) -> list[str]:
+    """The images that a build takes from an engine or a registry, in the order in which the stages name them.
+
+    Stages that the build does not use count for nothing: BuildKit leaves them out. `scratch` is no image.
+
+    Args:
+        text: the Dockerfile.
+        arguments: the build's arguments.
+        platform: what the image is for, such as `linux/amd64`.
+        build_platform: what the engine runs on; by default the same.
+        target: the stage to build; by default the last one.
+
+    Raises:
+        InvalidDockerfile: BuildKit would not build it either.
+    """
+    stages = _stages(text, {**_platform_arguments(platform, build_platform or platform)}, arguments)
+    images: list[str] = []
+    waiting, seen = [_number(stages, target)], set[int]()
+    while waiting:
+        number = waiting.pop(0)
+        if number in seen:
+            continue
+        seen.add(number)
+        for source in (stages[number].base, *stages[number].sources):
+            other = _stage_named(stages[:number], source, numbers=source is not stages[number].base)
+            if other is not None:
+                waiting.append(other)
+    for number in sorted(seen):
+        for source in (stages[number].base, *stages[number].sources):
+            is_stage = (
+                _stage_named(stages[:number], source, numbers=source is not stages[number].base) is not None
+            )
+            if not is_stage and source and source != "scratch" and source not in images:
+                images.append(source)
+    return images
+
+
+def _number(stages: list[_Stage], target: str) -> int:
+    if not target:
+        return len(stages) - 1
+    number = _stage_named(stages, target, numbers=True)
+    if number is None:
+        raise InvalidDockerfile(f"it has no stage {target}")
+    return number
+
+
+def _stage_named(stages: list[_Stage], name: str, *, numbers: bool) -> int | None:
+    """The stage of this name, the last one if several have it. Where `numbers`, a number names a stage, too."""
+    for number in range(len(stages) - 1, -1, -1):
+        if stages[number].name == name.lower() != "":
+            return number
+    if numbers and name.isascii() and name.isdecimal() and int(name) < len(stages):
+        return int(name)
+    return None
+
+
+def _platform_arguments(platform: str, build_platform: str) -> dict[str, str]:
+    """The arguments that BuildKit defines by itself for FROM."""
+    found: dict[str, str] = {}
+    for prefix, text in (("TARGET", platform), ("BUILD", build_platform)):
+        system, _, rest = text.partition("/")
+        architecture, _, variant = rest.partition("/")
+        found |= {
+            f"{prefix}PLATFORM": text,
+            f"{prefix}OS": system,
+            f"{prefix}ARCH": architecture,
+            f"{prefix}VARIANT": variant,
+        }
+    return found
+
+
+def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> list[_Stage]:
+    # A shared library, which few updates need.
+    import dockerfile
+
+    try:
+        commands = dockerfile.parse_string(text.removeprefix("\ufeff"))
+    except dockerfile.GoParseError as error:
+        raise InvalidDockerfile(str(error)[:200]) from None
+    escape = _escape_character(text)
+    variables = {name: arguments.get(name, value) for name, value in known.items()}
+    stages: list[_Stage] = []
+    for command in commands:
+        try:
+            if command.cmd.upper() == "FROM":
+                stages.append(_stage(command.value, variables, escape))
+            elif command.cmd.upper() == "ARG" and not stages:
+                for name, default in _declared(command.value, variables, escape):
+                    value = arguments.get(name, default)
+                    if value is not None:
+                        variables[name] = value
+            elif stages:
+                stages[-1].sources += _sources(command.cmd.upper(), command.flags)
+        except InvalidWord as error:
+            raise InvalidDockerfile(f"line {command.start_line}: {error}") from None
+    if not stages:
+        raise InvalidDockerfile("it has no FROM")
+    return stages
+
+
+def _escape_character(text: str) -> str:
+    """The escape character that a directive at the top chooses."""
+    for line in text.removeprefix("\ufeff").splitlines():
+        if found := _ESCAPE.fullmatch(line.strip()):
+            return found[1]
+        if not _DIRECTIVE.fullmatch(line.strip()):
+            break
+    return "\\"
+
+
+def _stage(words: tuple[str, ...], variables: Mapping[str, str], escape: str) -> _Stage:
+    if len(words) not in {1, 3} or (len(words) == 3 and words[1].upper() != "AS"):
+        raise InvalidDockerfile("FROM takes an image and, after AS, a name")
+    base = expand(words[0], variables, escape)
+    if not base:
+        raise InvalidDockerfile(f"FROM {words[0]}: this is empty with the build's arguments")
+    return _Stage(words[2].lower() if len(words) == 3 else "", base)
+
+
+def _declared(
+    words: tuple[str, ...], variables: Mapping[str, str], escape: str
+) -> Iterator[tuple[str, str | None]]:
+    """The arguments that an ARG declares, with their defaults."""
+    for word in words:
+        name, equals, default = word.partition("=")
+        yield name, expand(default, variables, escape) if equals else variables.get(name)
+
+
+def _sources(instruction: str, flags: tuple[str, ...]) -> list[str]:
+    """What COPY, ADD and RUN take from other stages or images. BuildKit replaces no variables there."""
+    found = []
+    for flag in flags:
+        name, _, value = flag.removeprefix("--").partition("=")
+        if instruction in {"COPY", "ADD"} and name == "from":
+            found.append(value)
+        elif instruction == "RUN" and name == "mount":
+            options = dict(part.partition("=")[::2] for part in value.split(","))
+            found.append(options.get("from", ""))
+    return [source for source in found if source and "$" not in source]

@@ -1,0 +1,156 @@
+"""Servers on this machine, their certificates, and the outputs of a stack that they belong to."""
+
+import http.server
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from cli.running.registry_api import RegistryAccess, RegistryApi
+from cli.running.stack import RunningStack
+
+PASSWORD = "the-password-of-alice"
+HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
+
+
+class Authority:
+    """A certificate authority."""
+
+    def __init__(self, name: str) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self.certificate = self._sign(self.name, self.key, (constraints, True))
+        self.pem = self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def _sign(self, subject: x509.Name, key: Any, *extensions: tuple[Any, bool]) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def leaf(self) -> tuple[str, str]:
+        """Certificate and key, PEM, for 127.0.0.1."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        certificate = self._sign(x509.Name([]), key, (names, False))
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM).decode(),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ).decode(),
+        )
+
+
+@contextmanager
+def serving(
+    answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[int, str, dict[str, str]]],
+    context: ssl.SSLContext | None = None,
+) -> Iterator[int]:
+    """An HTTP server on 127.0.0.1; yields its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body, headers = answer(self)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if context:
+        # The handshake runs in the connection's own thread, where a refused client disturbs no other.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def server_context(authority: Authority, tmp_path: Path, client_ca: str = "") -> ssl.SSLContext:
+    """TLS for a server on 127.0.0.1, which asks for client certificates if it is given their authority."""
+    certificate, key = authority.leaf()
+    files = (tmp_path / "certificate.pem", tmp_path / "key.pem")
+    files[0].write_text(certificate)
+    files[1].write_text(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    if client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=client_ca)
+    return context
+
+
+def outputs(authority: Authority, **more: Any) -> dict[str, Any]:
+    certificate, key = authority.leaf()
+    return {
+        "registryAddress": "yard:5000",
+        "registryPublicAddress": "127.0.0.1:1",
+        "registryCaCertificate": authority.pem,
+        "registryAccounts": ["hosts", "alice"],
+        "registryPasswords": {"alice": PASSWORD},
+        "hosts": {
+            "yard": {
+                "roles": ["registry"],
+                "address": "127.0.0.1",
+                "sshPort": 1,
+                "sshUser": "root",
+                "sshHostKey": HOST_KEY.export_public_key().decode(),
+            }
+        },
+        "sshPrivateKey": HOST_KEY.export_private_key().decode(),
+        "engineEndpoints": {"yard": "tcp://127.0.0.1:1"},
+        "engineCaCertificate": authority.pem,
+        "engineClientCertificate": certificate,
+        "engineClientKey": key,
+        "images": {"web": f"yard:5000/web@sha256:{'0' * 64}"},
+        "serviceUrls": {"web": ["http://127.0.0.1:1"]},
+        "serviceHealthPaths": {"web": "/up"},
+        **more,
+    }
+
+
+@contextmanager
+def engine(authority: Authority, tmp_path: Path, *, mutual: bool) -> Iterator[RunningStack]:
+    context = server_context(authority, tmp_path, authority.pem if mutual else "")
+    with serving(lambda _: (200, '{"Version": "20"}', {}), context) as port:
+        yield RunningStack.of(outputs(authority, engineEndpoints={"yard": f"tcp://127.0.0.1:{port}"}))
+
+
+def api_of(port: int, authority: Authority, *, mode: str = "own") -> RegistryApi:
+    """A client of the registry on this port."""
+    return RegistryApi(RegistryAccess(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD), mode=mode))

@@ -1,0 +1,70 @@
+"""How sizes, ages, tags and revisions read."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cli.text import age, first_line, first_tags, short_revision, size
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("", "-"),
+        ("a", "a"),
+        ("abcd", "a, b, c, d"),
+        ("abcde", "a, b, c and 2 more"),
+    ],
+)
+def test_many_tags_do_not_fill_the_table(tags: str, expected: str) -> None:
+    assert first_tags(tuple(tags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (12_345, "12.3 kB"),
+        (99_960, "100 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (156_594_998, "157 MB"),
+        (3 * 10**15, "3000 TB"),
+    ],
+)
+def test_sizes_are_as_people_read_them(count: int, expected: str) -> None:
+    assert size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        ("2026-01-10T11:59:30Z", "30 s"),
+        ("2026-01-10T11:55:00.123456789Z", "4 min"),
+        ("2026-01-10T10:00:00+01:00", "3 h"),
+        ("2026-01-08T11:00:00", "2 d"),
+        ("2026-01-10T12:00:05Z", "0 s"),
+        ("", ""),
+        ("yesterday", ""),
+    ],
+)
+def test_ages_are_in_their_largest_unit(created: str, expected: str) -> None:
+    assert age(created, datetime(2026, 1, 10, 12, tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
+    ("revision", "expected"),
+    [("", ""), ("a" * 40, "a" * 12), (f"{'a' * 40}-dirty", f"{'a' * 12}-dirty"), ("v1", "v1")],
+)
+def test_revisions_are_short(revision: str, expected: str) -> None:
+    assert short_revision(revision) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", ""), ("\n one\ntwo", "one"), ("x" * 100, "x" * 100), ("x" * 101, f"{'x' * 99}…")],
+)
+def test_a_quoted_line_is_short(text: str, expected: str) -> None:
+    assert first_line(text) == expected

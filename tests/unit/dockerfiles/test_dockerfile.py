@@ -1,0 +1,79 @@
+"""Which images builds need, by Docker's Dockerfile reference."""
+
+import pytest
+
+from dockerfiles.dockerfile import InvalidDockerfile, needed_images
+
+CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
+    "an image": ("FROM debian:12\n", {}, ["debian:12"]),
+    "scratch is none": ("FROM scratch\nCOPY a /\n", {}, []),
+    "arguments use earlier ones": ("ARG REL=12\nARG BASE=debian:${REL}\nFROM ${BASE}\n", {}, ["debian:12"]),
+    "an argument of the build goes first": (
+        "ARG BASE=debian:12\nFROM $BASE\n",
+        {"BASE": "alpine"},
+        ["alpine"],
+    ),
+    "an undeclared argument is none": ("FROM debian:${REL:-12}\n", {"REL": "13"}, ["debian:12"]),
+    "an argument without a default": ("ARG BASE\nFROM ${BASE}\n", {"BASE": "alpine:3"}, ["alpine:3"]),
+    "quotes": ("ARG BASE=\"debian:12\"\nFROM '$BASE'x\n", {}, ["$BASEx"]),
+    "only arguments ahead of the first FROM count": (
+        "ARG B=a\nFROM a\nARG B=c\nFROM ${B}\nCOPY --from=0 /x /\n",
+        {},
+        ["a"],
+    ),
+    "a heredoc is data": ("FROM a\nCOPY <<EOF /main.py\nfrom flask import Flask\nEOF\n", {}, ["a"]),
+    "a heredoc with tabs is data": ("FROM a\nRUN <<-X\n\tFROM b\n\tX\nRUN true\n", {}, ["a"]),
+    "a comment in a continued line": ("FROM a \\\n# FROM b\n  AS c\nRUN true\n", {}, ["a"]),
+    "the escape directive": ("# escape=`\nFROM `\n  a\nRUN dir \\\n", {}, ["a"]),
+    "stages are no images": ("FROM a AS Build\nFROM build\n", {}, ["a"]),
+    "a stage's name is one only below it": ("FROM b\nFROM a AS b\nCOPY --from=0 / /\n", {}, ["b", "a"]),
+    "unused stages are not built": ("FROM gone.invalid/x AS unused\nFROM a\n", {}, ["a"]),
+    "platform arguments are predefined": (
+        "FROM a AS bin-amd64\nFROM b AS bin-arm64\nFROM bin-${TARGETARCH}\n",
+        {},
+        ["a"],
+    ),
+    "the build's platform is another": ("FROM a-$BUILDARCH\n", {}, ["a-arm64"]),
+    "a predefined argument can be overridden": ("FROM a-$TARGETARCH\n", {"TARGETARCH": "x"}, ["a-x"]),
+    "--platform is an option": ("FROM --platform=$BUILDPLATFORM a AS b\n", {}, ["a"]),
+    "COPY --from an image": ("FROM a\nCOPY --from=busybox:1 /bin/x /y\n", {}, ["a", "busybox:1"]),
+    "COPY --from a stage by number": ("FROM a\nFROM b\nCOPY --from=0 /x /y\n", {}, ["a", "b"]),
+    "COPY --from a stage by name": ("FROM a AS x\nFROM b\nCOPY --from=X /x /y\n", {}, ["a", "b"]),
+    "RUN --mount from an image": (
+        "FROM a\nRUN --mount=type=bind,from=golang:1,target=/g go\n",
+        {},
+        ["a", "golang:1"],
+    ),
+    "RUN --mount from a stage": ("FROM a AS t\nFROM b\nRUN --mount=from=t,target=/t x\n", {}, ["a", "b"]),
+    "each image once": ("FROM a AS b\nFROM a\nCOPY --from=b / /\n", {}, ["a"]),
+    "ONBUILD is of another build": ("FROM a\nONBUILD COPY --from=z / /\n", {}, ["a"]),
+    "small letters": ("arg B=c\nfrom ${B} as d\n", {}, ["c"]),
+    "a byte order mark": ("\ufeffFROM a\n", {}, ["a"]),
+    "Windows line ends": ("ARG A=b\r\nFROM $A\r\n", {}, ["b"]),
+}
+
+
+@pytest.mark.parametrize(("text", "arguments", "images"), CASES.values(), ids=CASES.keys())
+def test_the_images_that_a_build_needs(text: str, arguments: dict[str, str], images: list[str]) -> None:
+    assert needed_images(text, arguments, "linux/amd64", "linux/arm64") == images
+
+
+def test_the_target_chooses_the_stages() -> None:
+    text = "FROM a AS one\nFROM b AS two\nFROM c\n"
+    assert needed_images(text, {}, "linux/amd64", target="TWO") == ["b"]
+    with pytest.raises(InvalidDockerfile, match="no stage three"):
+        needed_images(text, {}, "linux/amd64", target="three")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing\n", "RUN true\n", "FROM\n", "FROM $NOTHING\n", "FROM a b c d\n", "FROM a\nRUN <<EOF\nx"],
+)
+def test_a_dockerfile_that_docker_refuses_is_refused(text: str) -> None:
+    with pytest.raises(InvalidDockerfile):
+        needed_images(text, {}, "linux/amd64")
+
+
+def test_a_variable_that_must_be_set() -> None:
+    with pytest.raises(InvalidDockerfile, match="line 1: the variable BASE has no value"):
+        needed_images("FROM ${BASE:?unset}\n", {}, "linux/amd64")

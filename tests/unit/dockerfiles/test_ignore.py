@@ -1,0 +1,89 @@
+"""The rules of .dockerignore, against answers recorded from Docker's own matcher."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dockerfiles.ignore import Ignore, InvalidPattern, patterns
+
+RECORDED = json.loads((Path(__file__).parent / "ignore_recorded.json").read_text(encoding="utf-8"))
+"""A .dockerignore file, a path, and whether it is left out (null where the file is refused), by
+github.com/moby/patternmatcher v0.6.0 (`ignorefile.ReadAll`, `MatchesUsingParentResults`). Files and paths were drawn at
+random from pieces that are known to be read differently."""
+
+
+@pytest.mark.parametrize(("text", "path", "ignored"), RECORDED)
+def test_docker_answers_the_same(text: str, path: str, ignored: bool | None) -> None:
+    if ignored is None:
+        with pytest.raises(InvalidPattern):
+            Ignore.of(text)
+    else:
+        assert Ignore.of(text)(path) == ignored
+
+
+def test_the_last_pattern_that_matches_decides() -> None:
+    rules = Ignore.of("*\n!**/*.py\ntests/**/*.py\n")
+    assert not rules("app/main.py")
+    assert not rules("main.py")
+    assert rules("tests/test_main.py")
+    assert rules("README.md")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_pattern() -> None:
+    assert patterns("\ufeffnode_modules\n") == ["node_modules"]
+
+
+def test_only_a_number_sign_in_the_first_column_begins_a_comment() -> None:
+    assert patterns("# a\n #b\nc #d\n\n  \n") == ["#b", "c #d"]
+
+
+@pytest.mark.parametrize("text", ["a[", "a\\", "!", "!/."])
+def test_a_pattern_that_docker_refuses_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPattern):
+        Ignore.of(text)
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def test_a_walk_yields_what_is_left_in_a_fixed_order(tmp_path: Path) -> None:
+    make(tmp_path, "b/z.py", "b/a.txt", "a.py", "b.py", ".git/config")
+    assert list(Ignore.of("**/*.txt\n.git\n").walk(tmp_path)) == ["a.py", "b", "b/z.py", "b.py"]
+
+
+def test_an_ignored_folder_is_entered_only_for_an_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    make(tmp_path, "node_modules/a/b.js", "docs/api/a.md", "docs/b.html", "src/c.py")
+    entered: list[str] = []
+    scandir = os.scandir
+
+    def watched(path: str) -> object:
+        entered.append(os.path.relpath(path, tmp_path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    found = list(Ignore.of("*\n!docs/api/*.md\n!src\n").walk(tmp_path))
+    assert found == ["docs/api/a.md", "src", "src/c.py"]
+    assert "node_modules" not in entered
+    assert sorted(entered) == [".", "docs", "docs/api", "src"]
+
+
+def test_an_exception_that_may_be_anywhere_opens_every_folder(tmp_path: Path) -> None:
+    make(tmp_path, "a/b/c.py", "a/b/d.txt")
+    assert list(Ignore.of("*\n!**/*.py\n").walk(tmp_path)) == ["a/b/c.py"]
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    make(tmp_path, "real/a")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "gone").symlink_to("nowhere")
+    assert list(Ignore.of("").walk(tmp_path)) == ["gone", "link", "real", "real/a"]
