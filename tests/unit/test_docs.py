@@ -24,7 +24,7 @@ PAGES = [
 ]
 IN_CLONE = re.compile(
     r"`((?:app|bench|cli|components|configuration|dev|dockerfiles|docs|emulation|examples|plugins|tests|toolchain)/[\w./*-]*"
-    r"|[\w.-]+\.(?:py|txt|ya?ml)|\.ci/\w+)`"
+    r"|[\w.-]+\.(?:py|toml|txt|ya?ml)|\.ci/\w+)`"
 )
 """A path in the clone, as the pages write one."""
 MADE = {"Pulumi.local.yaml", "config.yml"}
