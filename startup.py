@@ -1,4 +1,4 @@
-"""Makes the program's own share of an update shorter. Imported first, since the imports after it are most of that."""
+"""Shortens the start and the end of the program. Imported first: importing the SDKs takes most of the start."""
 
 import atexit
 import gc
@@ -7,17 +7,17 @@ import os
 import pulumi
 
 
-def _say_nothing(
+def _no_debug(
     msg: str,
     resource: pulumi.Resource | None = None,
     stream_id: int | None = None,
     ephemeral: bool | None = None,
 ) -> None:
-    """In place of `pulumi.log.debug`, which waits for the engine's answer, 300 times in an update of `local`."""
+    """Replaces `pulumi.log.debug`, which waits for the engine's answer, 300 times in an update of `local`."""
 
 
-# A program of two seconds leaves no garbage worth looking for: not while it runs, and least of all at its end.
+# The program runs for two seconds, so collecting garbage costs more than it frees: during the run, and at its end.
 gc.disable()
 atexit.register(gc.freeze)
 if not os.environ.get("SLIPWAY_DEBUG"):
-    pulumi.log.debug = _say_nothing
+    pulumi.log.debug = _no_debug

@@ -4,24 +4,28 @@ import hashlib
 
 # Labels on containers, networks and volumes.
 PROJECT_LABEL = "slipway.project"
-"""The Pulumi project, on what is on the operator's own engine."""
+"""The Pulumi project, on resources of the operator's own engine."""
 STACK_LABEL = "slipway.stack"
 """The stack's name without an organization, on everything that Slipway makes on an engine."""
 STATE_LABEL = "slipway.state"
-"""The id of the state that a resource was made from (`state_id`), on what is on the operator's own engine.
+"""The id of the state that a resource was made from (`state_id`), on resources of the operator's own engine.
 
 Stacks of two clones can have the same name, but not the same id. Resources of older versions lack it.
 """
 CLONE_LABEL = "slipway.clone"
-"""The directory of the clone that made a resource, to tell people where its state is."""
+"""The directory of the clone that made a resource, to show people where its state is."""
 HOST_LABEL = "slipway.host"
 """The host's name, on a local host and its volumes."""
 SERVICE_LABEL = "slipway.service"
-"""The service's name, on its containers and marks."""
+"""The service's name, on its containers and in-use markers."""
 ROLE_LABEL = "slipway.role"
 """`proxy` or `registry`, on Slipway's own containers."""
 DEPLOYED_LABEL = "slipway.deployed"
-"""On an in-use marker: the images that a service runs, `repository@digest`, separated by blanks."""
+"""On an in-use marker: the images that a service is to run, `repository@digest`, separated by blanks."""
+SERVING_LABEL = "slipway.serving"
+"""On an in-use marker: the images that a service serves on one host, in the same form."""
+SERVED_LABEL = "slipway.served"
+"""On an in-use marker: images that a service has served at some time, in the same form."""
 
 # Containers on the hosts.
 PROXY_CONTAINER = "slipway-proxy"
@@ -34,6 +38,16 @@ HOSTS_ACCOUNT = "hosts"
 # Paths on the hosts.
 SCRIPTS_PATH = "/usr/local/lib/slipway"
 """Where engine.sh and registry.sh install the scripts that run later."""
+SWITCH_SCRIPT_PATH = f"{SCRIPTS_PATH}/switch"
+"""scripts/switch.sh, on every host."""
+WAIT_SCRIPT_PATH = f"{SCRIPTS_PATH}/wait-for-registry"
+"""scripts/wait-for-registry.sh, on every host."""
+RETENTION_SCRIPT_PATH = f"{SCRIPTS_PATH}/retention"
+"""scripts/retention.sh, on the registry's host."""
+INSTALL_SCRIPT_PATH = f"{SCRIPTS_PATH}/install-engine"
+"""scripts/install-engine.sh, on an AWS host whose engine's version is pinned."""
+REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
+"""Where a registry's host keeps the registry's configuration, accounts and certificate: readable by root only."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
 """Where a registry's host keeps the registry's data: every platform mounts a volume there."""
 

@@ -1,4 +1,4 @@
-"""What a build context holds: a tag that follows its content, and where it comes from in git."""
+"""A build context: its content tag, and its source in git."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ from components.git import Repository
 from configuration.files import ignore_file, read, read_text
 
 TAG_LENGTH = 12
-"""Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not meet by chance."""
+"""Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not collide."""
 
 
 def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Pattern]:
-    """What `.dockerignore` leaves out of a context; `<dockerfile>.dockerignore` goes before it, as in Docker.
+    """The files that `.dockerignore` leaves out of a context; `<dockerfile>.dockerignore` has priority, as in Docker.
 
-    Docker's patterns are git's, but for one thing: they are all relative to the context's root.
+    Docker's patterns are like git's, except that all are relative to the context's root.
     """
     file = ignore_file(context, dockerfile)
     lines = read_text(file, within=context).splitlines() if file else []
@@ -27,7 +27,7 @@ def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Patte
 
 
 def _rules(pattern: str) -> list[str]:
-    """A line of Docker's in git's terms: from the root, and with all that is inside of what it names."""
+    """A pattern of Docker as patterns of git: relative to the root, and with everything inside a directory."""
     if not pattern or pattern.startswith("#"):
         return []
     negation = "!" if pattern.startswith("!") else ""
@@ -36,10 +36,7 @@ def _rules(pattern: str) -> list[str]:
 
 
 def files(context: Path, dockerfile: Path) -> Iterator[Path]:
-    """The files that a build sees, in a fixed order. Links are not followed.
-
-    What is neither file nor link is left out: a FIFO, a device or a socket is not part of a build.
-    """
+    """The files of a build, in a fixed order. Links are not followed; FIFOs, devices and sockets are left out."""
     spec = ignored(context, dockerfile)
     for path in sorted(context.rglob("*")):
         if (path.is_symlink() or path.is_file()) and not spec.match_file(
@@ -51,7 +48,7 @@ def files(context: Path, dockerfile: Path) -> Iterator[Path]:
 def content_tag(
     context: Path, dockerfile: Path | None = None, arguments: Mapping[str, str] | None = None
 ) -> str:
-    """A tag that changes just when the files, their modes, the Dockerfile or the build arguments do."""
+    """A tag that changes if, and only if, the files, their modes, the Dockerfile or the build arguments change."""
     dockerfile = dockerfile or context / "Dockerfile"
     digest = hashlib.sha256()
 
@@ -74,23 +71,23 @@ def content_tag(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a build context comes from, for the image's OCI labels. Empty where git knows nothing of it."""
+    """Where a build context comes from, for the image's OCI labels. Both are empty if git does not track it."""
 
     revision: str
-    """The last commit that touched the context, with `-dirty` where the working tree differs from it.
+    """The last commit that changed the context, with `-dirty` if the working tree differs from it.
 
-    Not the last commit of all: a change elsewhere in the repository must not change the image.
+    A commit that changes only other parts of the repository must not change the image.
     """
     url: str
-    """The repository, as `git remote get-url origin` has it, without a user's name or password."""
+    """The repository's URL, from `git remote get-url origin`, without user name and password."""
 
 
 def source(context: Path, project: Path) -> Source:
-    """What the project's repository says of a context.
+    """The source of a context, from the project's repository.
 
-    A context elsewhere, or in a repository of its own inside the project's (a submodule, a clone), has no source: its
-    own configuration would tell git what to run. Neither has a change of files inside a submodule of the context any
-    part in `-dirty`, but one of the submodule's commit has.
+    A context outside the repository, or in a nested one (a submodule, a clone), has no source, since the nested
+    repository's configuration could make git run commands. For the same reason `-dirty` ignores changed files inside
+    a submodule of the context; another commit of the submodule counts.
 
     Args:
         context: the build context.
@@ -100,9 +97,9 @@ def source(context: Path, project: Path) -> Source:
     path = repository.place_of(context) if repository else None
     if repository is None or path is None:
         return Source(revision="", url="")
-    # All at once: each takes milliseconds, of every update.
+    # The three commands run at the same time, since each takes milliseconds of every update.
     last = repository.ask("log", "-1", "--format=%H", "--no-ext-diff", "--no-textconv", path=path)
-    # A look at the files of a submodule would obey the submodule's configuration.
+    # Reading the files of a submodule would use the submodule's configuration.
     changes = repository.ask("status", "--porcelain", "--ignore-submodules=dirty", path=path)
     origin = repository.ask("remote", "get-url", "origin")
     revision = last.answer()

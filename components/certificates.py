@@ -7,11 +7,11 @@ import pulumi
 import pulumi_tls as tls
 
 ORGANIZATION = "Slipway"
-"""The organization in each certificate's subject."""
+"""The organization in the subject of each certificate."""
 
 
 def new_key(name: str, parent: pulumi.Resource) -> tls.PrivateKey:
-    """An ECDSA P-256 key: what every Docker Engine, registry and browser takes, and quick to make."""
+    """An ECDSA P-256 key: every Docker Engine, registry and browser accepts it, and it is quick to make."""
     return tls.PrivateKey(
         name, algorithm="ECDSA", ecdsa_curve="P256", opts=pulumi.ResourceOptions(parent=parent)
     )
@@ -22,23 +22,23 @@ class CertificateAuthorityArgs:
     """What a certificate authority is made from."""
 
     common_name: str
-    """The name that people see when they look at the certificate."""
+    """The common name of the certificate's subject."""
     validity_hours: int
-    """Hours until it expires. It is not renewed early: a new authority has to be trusted everywhere first."""
+    """Hours until it expires. It is not renewed early, since every host must trust a new CA first (`ca_rotation`)."""
     predecessor: Optional["CertificateAuthority"] = None
-    """The authority that this one takes over from, as long as somebody may still trust only that one."""
+    """During a CA rotation, the CA that this one replaces."""
 
 
 class CertificateAuthority(pulumi.ComponentResource):
-    """A private authority: a key, and a self-signed certificate to trust."""
+    """A private CA: a key and a self-signed certificate."""
 
     certificate_pem: pulumi.Output[str]
-    """The certificate of this authority alone, PEM. Public."""
+    """The certificate of this CA alone, PEM. Public."""
     trusted_pem: pulumi.Output[str]
-    """Whom to trust, PEM: this authority, and its predecessor while there is one. Public."""
+    """The certificates to trust, PEM: this CA's and, during a rotation, its predecessor's. Public."""
     cross_pem: pulumi.Output[str] | None
-    """This authority's certificate as its predecessor signs it, PEM. With it behind a leaf certificate, who trusts
-    only the predecessor trusts the leaf. None without a predecessor."""
+    """The cross-signed certificate of this CA, signed by its predecessor, PEM. A leaf certificate is followed by it, so
+    that clients that trust only the predecessor accept the leaf. None without a predecessor."""
     private_key_pem: pulumi.Output[str]
     """The signing key, PEM. Secret; it never leaves the state."""
 
@@ -75,7 +75,7 @@ class CertificateAuthority(pulumi.ComponentResource):
         request = tls.CertRequest(
             f"{name}-cross-request",
             private_key_pem=key.private_key_pem,
-            # The same name and key as in its own certificate, or it would be another authority.
+            # A cross-signed certificate has the name and the key of the self-signed one.
             subject=tls.CertRequestSubjectArgs(common_name=args.common_name, organization=ORGANIZATION),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -94,31 +94,38 @@ class CertificateAuthority(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lifetime:
+    """How long a leaf certificate is valid, and when it is renewed."""
+
+    validity_hours: int
+    """Hours until it expires."""
+    early_renewal_hours: int
+    """An `up` renews it if it expires within this many hours."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CertificateArgs:
     """What a leaf certificate is made from."""
 
     authority: CertificateAuthority
-    """Who signs it."""
+    """The CA that signs it."""
     common_name: str
-    """The subject's name; clients look at the SANs only."""
+    """The common name of its subject. Clients check the SANs only."""
     dns_names: list[str] = field(default_factory=list)
     """DNS SANs."""
     ip_addresses: list[pulumi.Input[str]] = field(default_factory=list)
     """IP SANs."""
     uses: list[str]
     """Extended key usages: `server_auth`, `client_auth`."""
-    validity_hours: int
-    """Hours until it expires."""
-    early_renewal_hours: int
-    """Hours before its end from which on the next `up` replaces it."""
+    lifetime: Lifetime
+    """How long it is valid."""
 
 
 class Certificate(pulumi.ComponentResource):
-    """A leaf certificate and its key, renewed by any `up` that runs within its last weeks."""
+    """A leaf certificate and its key. An `up` in the last weeks before it expires renews it."""
 
     certificate_pem: pulumi.Output[str]
-    """What to show: the certificate, and behind it what leads to its authority's predecessor, if there is one. PEM,
-    public."""
+    """The certificate chain, PEM: the leaf and, during a CA rotation, the cross-signed certificate. Public."""
     private_key_pem: pulumi.Output[str]
     """Its key, PEM. Secret."""
 
@@ -139,8 +146,8 @@ class Certificate(pulumi.ComponentResource):
             ca_cert_pem=args.authority.certificate_pem,
             ca_private_key_pem=args.authority.private_key_pem,
             allowed_uses=["digital_signature", *args.uses],
-            validity_period_hours=args.validity_hours,
-            early_renewal_hours=args.early_renewal_hours,
+            validity_period_hours=args.lifetime.validity_hours,
+            early_renewal_hours=args.lifetime.early_renewal_hours,
             opts=pulumi.ResourceOptions(parent=self),
         )
         cross = args.authority.cross_pem

@@ -1,11 +1,11 @@
-"""git, asked about the project's own repository only.
+"""git commands, which run in the project's own repository only.
 
-git does what the configuration of a repository says: it starts a file system monitor, filters, hooks, a pager. The
-configuration of the project's repository is the operator's. A build context, however, may be a stranger's, and a
-folder of plain files can be laid out as a repository with a configuration of its own. So git runs at the top of the
-project's repository, and a context is only a path for it.
+A repository's configuration can make git run commands: a file system monitor, filters, hooks, a pager. The operator
+owns the configuration of the project's repository. A build context may be written by others, and its plain files can
+form a repository with its own configuration. So git runs at the top of the project's repository, and a context is
+only a path argument.
 
-What `.gitattributes` of the tree names is run only where the operator's own configuration defines it, as with git-lfs.
+A filter named in `.gitattributes` runs only if the operator's own configuration defines it, as with git-lfs.
 """
 
 import subprocess
@@ -15,15 +15,15 @@ from pathlib import Path
 import child_environment
 
 PATIENCE = 30
-"""Seconds that git may take for one answer."""
+"""Limit for one git command, in seconds."""
 
 _OPTIONS = (
     "--no-pager",
-    # Neither locks nor an index that is written, which another git would have to wait for.
+    # git takes no locks and writes no index, so other git commands need not wait.
     "--no-optional-locks",
-    # A name such as `app[1]` is a name.
+    # A path such as `app[1]` is no pattern.
     "--literal-pathspecs",
-    # Should `.git` go away meanwhile: the top of the tree is no repository by its plain files either.
+    # If `.git` is removed meanwhile, git must not take the plain files of the tree for a bare repository.
     *("-c", "safe.bareRepository=explicit"),
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
@@ -33,17 +33,17 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Repository:
-    """The repository that the project is in."""
+    """The repository that contains the project."""
 
     root: Path
-    """The top of its working tree, without links."""
+    """The top of its working tree, with links resolved."""
 
     @classmethod
     def of(cls, project: Path) -> "Repository | None":
-        """The repository that a directory is in: the nearest above it with a `.git` on the same file system.
+        """The repository of a directory: the nearest parent with a `.git`, on the same file system.
 
-        No pull request can hold a path with the name `.git`, so this is what the operator cloned. git itself refuses
-        one that belongs to another user (`safe.directory`).
+        A commit cannot contain a path with the name `.git`, so the operator made this repository. git itself refuses a
+        repository of another user (`safe.directory`).
         """
         folder = project.resolve()
         device = folder.stat().st_dev
@@ -56,7 +56,7 @@ class Repository:
         return None
 
     def place_of(self, folder: Path) -> Path | None:
-        """A folder's path from the top; None for one elsewhere, or in a repository of its own inside this one."""
+        """A folder's path from the top; None if it is outside the repository or in a nested one."""
         place = folder.resolve()
         if not place.is_relative_to(self.root):
             return None
@@ -67,10 +67,10 @@ class Repository:
         return inside
 
     def ask(self, command: str, *arguments: str, path: Path | None = None) -> "Question":
-        """Start a git command, about one path if one is given."""
+        """Start a git command, for one path if given."""
         rest = () if path is None else ("--", path.as_posix())
         environment = child_environment.of("git")
-        # Should it find no repository at the top, it must not go on looking further up.
+        # git must not search above the top.
         environment["GIT_CEILING_DIRECTORIES"] = str(self.root.parent)
         environment["GIT_TERMINAL_PROMPT"] = "0"
         try:
@@ -91,12 +91,13 @@ class Repository:
 
 @dataclass(frozen=True)
 class Question:
-    """A git command that runs; None where this machine has no git."""
+    """A running git command."""
 
     process: subprocess.Popen[str] | None
+    """Its process; None if this machine has no git."""
 
     def answer(self) -> str:
-        """What it printed; empty where it failed."""
+        """Its output; empty if it failed."""
         if self.process is None:
             return ""
         try:

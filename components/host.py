@@ -1,4 +1,4 @@
-"""What every platform returns: a machine that answers SSH with a key that we know."""
+"""A machine of the stack, as every platform returns it: reachable over SSH, with a host key known beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,61 +6,58 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_command as command
 
-REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
-"""Where a registry's host keeps the registry's data: every platform puts a volume of its own there."""
-
 DIAL_TIMEOUT_SECONDS = 15
-"""Seconds that one attempt to connect may take: the plugin's own default."""
+"""Seconds for one attempt to connect: the plugin's own default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A machine of the stack, wherever it runs. From here on no component asks which platform it is on."""
+    """A machine of the stack. The components that use it do not depend on its platform."""
 
     name: str
     """Its name in the configuration: a DNS label."""
     roles: frozenset[str]
     """Among `registry`, `build` and `app`."""
     address: pulumi.Input[str]
-    """Where the operator reaches it: IP address or DNS name."""
+    """The address that the operator uses: IP address or DNS name."""
     private_address: pulumi.Input[str]
-    """Where the other hosts reach it: IP address or DNS name."""
+    """The address that the other hosts use: IP address or DNS name."""
     ssh_port: int
-    """TCP port, at `address`, of its SSH server."""
+    """TCP port of its SSH server, at `address`."""
     ssh_user: str
-    """Who logs in there."""
+    """The account to log in to."""
     ssh_private_key: pulumi.Input[str]
     """The operator's key, in OpenSSH's format. Secret."""
     ssh_host_key: pulumi.Input[str]
     """The host's own public key, as a line of OpenSSH: known beforehand, never trusted on first use."""
     engine_port: int
-    """TCP port, at `address`, of its Docker Engine's API."""
+    """TCP port of its Docker Engine's API, at `address`."""
     http_port: int
-    """TCP port, at `address`, on which its proxy serves, if it has the role `app`."""
+    """TCP port of its proxy, at `address`, if it has the role `app`."""
     platform: str
-    """What its engine runs and builds for, as Docker writes it: `linux/amd64`."""
+    """The platform of its engine in Docker's notation, such as `linux/amd64`."""
     dns_names: list[str]
-    """Names that its certificates carry."""
+    """DNS SANs of its certificates."""
     ip_addresses: list[pulumi.Input[str]]
-    """Addresses that its certificates carry."""
+    """IP SANs of its certificates."""
     resource: pulumi.Resource
-    """The machine itself. What lives on the host is deleted and replaced with it."""
-    birth: pulumi.Input[str]
-    """An identity that is new whenever the machine is a new one."""
+    """The machine itself. What runs on the host is deleted and replaced with it."""
+    machine_id: pulumi.Input[str]
+    """An id that is different for each new machine."""
     private_ip: pulumi.Input[str] | None = None
-    """Its private IP address, for what is not for everybody; None where all of its addresses are private."""
-    ends_with: pulumi.Resource | None = None
-    """What is deleted and replaced whenever the machine is, ahead of it; see `lives_here`."""
+    """Its private IP address, for ports that are not public; None if all its addresses are private."""
+    deleted_with: pulumi.Resource | None = None
+    """The host's set-up command, which Pulumi deletes before the machine; see `on_host`."""
     ready: Sequence[pulumi.Resource] = ()
-    """What the platform itself has to do on the machine before anybody else may."""
+    """The platform's own set-up of the machine, which all other work on it waits for."""
 
     def as_root(self, command_line: str) -> str:
-        """The command line, for a remote command that only root may run."""
+        """The command line of a remote command that runs as root."""
         return command_line if self.ssh_user == "root" else f"sudo -n {command_line}"
 
     @property
     def ssh(self) -> command.remote.ConnectionArgs:
-        """How commands connect: until their own timeout, since a machine may still be booting."""
+        """The connection for remote commands. They retry until their timeout, since a machine may still be booting."""
         return command.remote.ConnectionArgs(
             host=self.address,
             port=self.ssh_port,
@@ -73,20 +70,19 @@ class Host:
 
     @property
     def engine_endpoint(self) -> pulumi.Output[str]:
-        """The address of its Docker Engine, as Docker writes it."""
+        """The address of its Docker Engine in Docker's notation, `tcp://…`."""
         return pulumi.Output.concat("tcp://", self.address, f":{self.engine_port}")
 
-    def lives_here(self, options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-        """The options, completed for something that lives on this host.
+    def on_host(self, options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+        """The options, completed for a resource that is on this host.
 
-        A host that is deleted takes it along without asking the engine, which may be dead; a host that is
-        replaced gets it anew.
+        With a deleted host the resource goes without a call to the engine, which may be down; a replaced host gets a
+        new one.
 
-        Pulumi deletes all this ahead of a machine that it replaces, and counts the machine itself as deleted only
-        then: with that alone as `deleted_with` it would ask engines whose providers are not there yet. So something
-        stands for the machine that goes as early as the rest.
+        Pulumi deletes these resources first and marks the machine as deleted last, so they name the host's set-up
+        command in `deleted_with`. With the machine there, Pulumi would call engines whose providers are not loaded.
         """
         own = pulumi.ResourceOptions(
-            deleted_with=self.ends_with or self.resource, replace_with=[self.resource]
+            deleted_with=self.deleted_with or self.resource, replace_with=[self.resource]
         )
         return pulumi.ResourceOptions.merge(own, options)

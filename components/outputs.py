@@ -3,64 +3,97 @@
 from collections.abc import Mapping
 
 import pulumi
-import pulumi_tls as tls
 
+from components.authorities import Authorities
+from components.ca_rotation import reached
 from components.ca_rotation import setting as generation_output
-from components.certificates import Certificate, CertificateAuthority
-from components.engine import RegistryTrust
-from components.hosts import Host
+from components.engine import DockerEngine
+from components.host import Host
+from components.images.image import AppImage
+from components.registry.mirror import Mirror
+from components.registry.registries import AnyRegistry
+from components.registry_access import RegistryAccess
 from configuration.settings import StackSettings
 
 
-def stack_outputs(
-    *,
+def export(
     settings: StackSettings,
     hosts: Mapping[str, Host],
-    trust: RegistryTrust,
-    passwords: Mapping[str, pulumi.Input[str]],
-    engine_ca: CertificateAuthority,
-    operator: Certificate,
-    ssh_key: tls.PrivateKey,
-    images: Mapping[str, pulumi.Output[str]],
-    mirror: Mapping[str, pulumi.Output[str]],
-    clients: Mapping[str, Certificate],
-    generations: Mapping[str, pulumi.Output[int]],
-) -> dict[str, object]:
-    """What the stack tells. Secrets have keys of their own, so that the others stay readable.
+    authorities: Authorities,
+    access: RegistryAccess,
+    engines: Mapping[str, DockerEngine],
+    registry: AnyRegistry,
+    images: Mapping[str, AppImage],
+    mirror: Mirror | None,
+) -> None:
+    """Export the stack's outputs. Secret values have keys of their own, so that all others stay readable.
 
-    `README.md` has the table of keys for people.
+    `docs/outputs.md` lists the keys for people.
     """
-    registry_host = hosts[settings.registry_host] if settings.registry_host else None
-    all_passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**passwords))
-    ssh_private_key: pulumi.Output[str] = pulumi.Output.secret(ssh_key.private_key_openssh)
-    client_keys: pulumi.Output[dict[str, pulumi.Output[str]]] = pulumi.Output.secret(
-        {name: client.private_key_pem for name, client in clients.items()}
-    )
-    return {
+    outputs = {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
-        "registryAddress": trust.address,
-        "registryPublicAddress": pulumi.Output.concat(
-            settings.registry.domain or registry_host.address, f":{settings.registry_port}"
-        )
-        if registry_host
-        else trust.address,
-        "registryCaCertificate": "" if trust.insecure else trust.certificate_authority_pem,
-        "registryMode": settings.registry_mode,
-        "registryMetricsUrl": _metrics(settings, registry_host) if registry_host else "",
-        "registryAccounts": list(settings.accounts),
-        "registryPasswords": all_passwords,
-        "registryClientCertificates": {name: client.certificate_pem for name, client in clients.items()},
-        "registryClientKeys": client_keys,
+        **_registry(settings, access),
         "hosts": {name: _host(host) for name, host in hosts.items()},
         "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
-        "engineCaCertificate": engine_ca.trusted_pem,
-        "engineClientCertificate": operator.certificate_pem,
-        "engineClientKey": operator.private_key_pem,
-        "sshPrivateKey": ssh_private_key,
-        "images": dict(images),
-        "mirror": dict(mirror),
-        **{generation_output(what): generation for what, generation in generations.items()},
+        "engineCaCertificate": authorities.engine.trusted_pem,
+        "engineClientCertificate": authorities.operator.certificate_pem,
+        "engineClientKey": authorities.operator.private_key_pem,
+        # One key logs in to all hosts.
+        "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
+        "images": {name: image.reference for name, image in images.items()},
+        "mirror": mirror.references if mirror else {},
+        **_generations(authorities, access, engines, registry),
+        **_services(settings, hosts),
+    }
+    for key, value in outputs.items():
+        pulumi.export(key, value)
+
+
+def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, object]:
+    host = access.own.host if access.own else None
+    passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**access.passwords))
+    client_keys: pulumi.Output[dict[str, pulumi.Output[str]]] = pulumi.Output.secret(
+        {name: client.private_key_pem for name, client in access.clients.items()}
+    )
+    return {
+        "registryAddress": access.address,
+        "registryPublicAddress": pulumi.Output.concat(
+            settings.registry.domain or host.address, f":{settings.registry_port}"
+        )
+        if host
+        else access.address,
+        "registryCaCertificate": "" if access.insecure else access.certificate_authority_pem,
+        "registryMode": settings.registry_mode,
+        "registryMetricsUrl": _metrics(settings, host) if host else "",
+        "registryAccounts": list(settings.accounts),
+        "registryPasswords": passwords,
+        "registryClientCertificates": {
+            name: client.certificate_pem for name, client in access.clients.items()
+        },
+        "registryClientKeys": client_keys,
+    }
+
+
+def _generations(
+    authorities: Authorities,
+    access: RegistryAccess,
+    engines: Mapping[str, DockerEngine],
+    registry: AnyRegistry,
+) -> dict[str, object]:
+    """The generation of each CA that every client and server of it has reached."""
+    setups = [engine.setup.stdin for engine in engines.values()]
+    rotations = authorities.rotations
+    return {
+        generation_output("engine"): reached(rotations["engine"], authorities.engine, setups),
+        generation_output("registry"): reached(
+            rotations["registry"], access.authority, [*setups, *registry.applied]
+        ),
+    }
+
+
+def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, object]:
+    return {
         "serviceUrls": {
             name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services
         },

@@ -1,4 +1,4 @@
-"""The proxy of an app host: it owns the HTTP port and moves the traffic from container to container."""
+"""The proxy of an app host: it owns the HTTP port and switches the traffic between containers."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,10 @@ import pulumi
 import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
+from well_known import PROXY_CONTAINER, PROXY_IMAGE, ROLE_LABEL, STACK_LABEL
 
-IMAGE = "basecamp/kamal-proxy:v0.9.2"
-"""kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
-CONTAINER = "slipway-proxy"
-"""Its name, which scripts/switch.sh calls."""
 MEMORY_MIB = 256
-"""Most memory that it may use."""
+"""Memory limit of the container."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +26,22 @@ class Proxy(pulumi.ComponentResource):
     network: pulumi.Output[str]
     """The network's name, for the services' containers."""
     ready: list[pulumi.Resource]
-    """What has to be there before a service is put behind it."""
+    """What services behind it wait for."""
 
     def __init__(self, name: str, args: ProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Proxy", name, None, opts)
         engine = args.engine
-        on_engine = engine.runs_here(pulumi.ResourceOptions(parent=self))
+        on_engine = engine.on_engine(pulumi.ResourceOptions(parent=self))
         network = docker.Network(f"{name}-network", driver="bridge", opts=on_engine)
-        # What it routes where: after a restart it goes on as before.
+        # The proxy keeps its routes here, so a restart keeps them.
         state = docker.Volume(
             f"{name}-state",
-            opts=engine.runs_here(pulumi.ResourceOptions(parent=self, retain_on_delete=True)),
+            opts=engine.on_engine(pulumi.ResourceOptions(parent=self, retain_on_delete=True)),
         )
-        image = docker.RemoteImage(f"{name}-image", name=IMAGE, keep_locally=True, opts=on_engine)
+        image = docker.RemoteImage(f"{name}-image", name=PROXY_IMAGE, keep_locally=True, opts=on_engine)
         container = docker.Container(
             f"{name}-container",
-            name=CONTAINER,
+            name=PROXY_CONTAINER,
             image=image.image_id,
             restart="always",
             memory=MEMORY_MIB,
@@ -59,11 +56,11 @@ class Proxy(pulumi.ComponentResource):
                 )
             ],
             labels=[
-                docker.ContainerLabelArgs(label="slipway.stack", value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label="slipway.role", value="proxy"),
+                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
+                docker.ContainerLabelArgs(label=ROLE_LABEL, value="proxy"),
             ],
-            # The name and the port are the old container's until it is gone.
-            opts=engine.runs_here(
+            # The old container holds the name and the port.
+            opts=engine.on_engine(
                 pulumi.ResourceOptions(parent=self, delete_before_replace=True, ignore_changes=ENGINE_DECIDES)
             ),
         )

@@ -1,8 +1,9 @@
-"""Scripts for hosts: shell files, with their values ahead of them, handed over on standard input.
+"""Scripts for hosts: shell files, run by `bash -s` with their values ahead of them, all on standard input.
 
-Nothing of it shows in a process list, and a command that fails prints only its own short text.
+So no value is in a process list, and a command that fails prints only the script's own messages.
 """
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,33 +14,56 @@ import pulumi_command as command
 from components.host import Host
 
 SCRIPTS = Path(__file__).parent / "scripts"
+LIBRARY = "lib.sh"
+"""Functions that are put ahead of every script."""
+UNCHANGED = {
+    # It is in a machine's user data, and other user data replaces the machine.
+    "install-engine.sh",
+    # Its output is unknown in a preview that changes its text; then every image and container depending on it is, too.
+    "mirror.sh",
+}
+"""Scripts that are used as they are, since another text does more than run a set-up command again."""
+
+_COMMENT = re.compile(r"^[ \t]*#.*\n", re.MULTILINE)
 
 
 def assignments(values: Mapping[str, str]) -> str:
-    """The values as shell assignments, quoted, a line each.
-
-    Trailing newlines are kept: what goes into a file stays as it is.
-    """
+    """The values as quoted shell assignments, one a line. Trailing newlines are kept, for values that become files."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def text(name: str) -> str:
-    """The text of a script, by its file name."""
-    return (SCRIPTS / name).read_text()
+    """The text of a script as hosts get it: for a shell script, after the library's functions.
+
+    Lines that are comments are left out, so that another comment changes no host. Within a here-document or a quoted
+    text such a line would be lost, too; a unit test checks that no script has one there.
+
+    Args:
+        name: the script's file name.
+    """
+    content = (SCRIPTS / name).read_text()
+    if name in UNCHANGED:
+        return content
+    header = f"# Slipway: components/scripts/{name} without its comments.\n"
+    content = _COMMENT.sub("", content)
+    if not name.endswith(".sh"):
+        return header + content
+    library = _COMMENT.sub("", (SCRIPTS / LIBRARY).read_text())
+    return f"#!/usr/bin/env bash\n{header}{library}{content}"
 
 
 def with_values(name: str, values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-    """What to give to `bash -s`: the values, then the script. Always secret."""
+    """The standard input of `bash -s`: the values, then the script. Always secret."""
     script = text(name)
     return pulumi.Output.secret(pulumi.Output.all(**values).apply(lambda known: assignments(known) + script))
 
 
-def on_host(
+def remote_command(
     name: str, host: Host, script: str, values: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
 ) -> command.remote.Command:
-    """Runs a script on a host as root, and again whenever the script or one of its values changes.
+    """Runs a script on a host as root; again whenever the script or one of its values changes.
 
-    What it prints is not shown, and is secret in the state: it may repeat what the script was given.
+    Its output is neither shown nor plain in the state, since it may contain the values.
     """
     private = pulumi.ResourceOptions(additional_secret_outputs=["stdout", "stderr"])
     return command.remote.Command(
@@ -49,5 +73,5 @@ def on_host(
         stdin=with_values(script, values),
         logging=command.remote.Logging.NONE,
         add_previous_output_in_env=False,
-        opts=host.lives_here(pulumi.ResourceOptions.merge(private, opts)),
+        opts=host.on_host(pulumi.ResourceOptions.merge(private, opts)),
     )

@@ -1,4 +1,4 @@
-"""A web service on its app hosts: switched over one after another, each only once it is healthy."""
+"""A web service on its app hosts, rolled out host after host, each only after its health check passes."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,82 +9,73 @@ import pulumi_command as command
 import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.proxy import Proxy
-from components.registry import retention
+from components.images.image import AppImage
+from components.proxy import Proxy, ProxyArgs
+from components.registry.registries import AnyRegistry
+from components.registry.retention import InUseMarkers
+from configuration.settings import StackSettings
+from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
 
-SWITCH = "/usr/local/lib/slipway/switch"
-"""Where engine.sh installs scripts/switch.sh."""
 PROCESSES = 4096
-"""Most processes of a service's user. Docker's own limit for a container is none that the plugin can set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedMarks:
-    """Where marks of what has served go, and what they name."""
-
-    engine: DockerEngine
-    """The engine of the registry's host."""
-    references: Sequence[pulumi.Input[str]]
-    """The image and those of the stack's own that it stands on, by digest."""
+"""Limit of processes of a service's user. The plugin cannot set Docker's limit for a container (`--pids-limit`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceArgs:
     """What a service runs with."""
 
-    image: pulumi.Input[str]
-    """The image, by digest."""
+    image: AppImage
+    """The image."""
     hosts: Sequence[tuple[DockerEngine, Proxy]]
     """Where it runs, in the order of the roll-out."""
     port: int
     """TCP port on which the container answers HTTP."""
     health_path: str
-    """What the health check asks for; 2xx is healthy."""
+    """Path of the health check; a 2xx status is healthy."""
     health_timeout_seconds: int
-    """How long a new container may take to get healthy."""
+    """Limit for a new container to become healthy."""
     drain_timeout_seconds: int
-    """How long requests that the old container still serves may take."""
+    """Limit for requests that the old container still serves."""
     memory_mib: int
-    """Most memory of a container."""
+    """Memory limit of a container."""
     domain: str | None = None
-    """The name by which the proxy knows it; None takes all requests that no other service takes."""
+    """The domain that the proxy routes to it; None for all requests that match no other service."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Secrets by name: each is a file of that name in /run/secrets."""
-    after: Sequence[pulumi.Resource] = ()
-    """What has to be there before a container of this image starts."""
-    marks: ServedMarks | None = None
-    """Where to note that a host serves the image; None where the registry keeps all images."""
+    markers: InUseMarkers | None = None
+    """Makes in-use markers for the image; None if the registry keeps all images."""
 
 
 class Service(pulumi.ComponentResource):
     """A service behind the proxy of each of its hosts.
 
-    The first host that does not get healthy stops the roll-out: there and on the hosts after it the old
-    version goes on serving.
+    The first host whose new container does not become healthy ends the roll-out: there and on the remaining hosts the
+    old version continues to serve.
     """
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
-        before: list[pulumi.Resource] = []
+        image, markers = args.image, args.markers
+        deployed = [markers.deployed(name, image.references, image)] if markers else []
+        previous: list[pulumi.Resource] = []
         for engine, proxy in args.hosts:
-            # Pulled on all hosts at once, ahead of each one's turn.
-            image = docker.RemoteImage(
+            # All hosts pull at once, before the roll-out reaches them.
+            pulled = docker.RemoteImage(
                 f"{name}-{engine.host.name}-image",
-                name=args.image,
+                name=image.reference,
                 keep_locally=True,
-                opts=engine.runs_here(pulumi.ResourceOptions(parent=self)),
+                opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
             )
-            switch = self._switch(name, args, engine, proxy, image, before)
-            if args.marks:
-                # The next host does not wait for them.
-                if not before:
-                    retention.history_mark(name, args.marks.engine, args.marks.references, switch, self)
-                retention.serving_mark(
-                    name, engine.host.name, args.marks.engine, args.marks.references, switch, self
-                )
-            before = [switch]
+            waits_for = [*proxy.ready, *previous, *deployed]
+            switch = self._switch(name, args, engine, proxy, pulled, waits_for)
+            if markers:
+                # The next host does not wait for these.
+                if not previous:
+                    markers.served(name, image.references, switch, self)
+                markers.serving(name, engine.host.name, image.references, switch, self)
+            previous = [switch]
         self.register_outputs({})
 
     def _switch(
@@ -94,7 +85,7 @@ class Service(pulumi.ComponentResource):
         engine: DockerEngine,
         proxy: Proxy,
         image: docker.RemoteImage,
-        before: list[pulumi.Resource],
+        waits_for: list[pulumi.Resource],
     ) -> command.remote.Command:
         host = engine.host
         container = docker.Container(
@@ -109,7 +100,7 @@ class Service(pulumi.ComponentResource):
             envs=[f"{key}={value}" for key, value in sorted(args.environment.items())],
             uploads=[
                 docker.ContainerUploadArgs(
-                    # Readable inside, since the image's own user is not root.
+                    # Readable by all, since the user inside the container is not root.
                     file=f"/run/secrets/{key}",
                     content=pulumi.Output.secret(value),
                     permissions="0444",
@@ -118,14 +109,14 @@ class Service(pulumi.ComponentResource):
             ],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=proxy.network)],
             labels=[
-                docker.ContainerLabelArgs(label="slipway.stack", value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label="slipway.service", value=name),
+                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
+                docker.ContainerLabelArgs(label=SERVICE_LABEL, value=name),
             ],
-            opts=engine.runs_here(
+            opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=[*proxy.ready, *before, *args.after],
-                    # Explicit: the plugin would remove the old one first, which serves until the switch.
+                    depends_on=waits_for,
+                    # By default the plugin would remove the old container first, which serves until the switch.
                     delete_before_replace=False,
                     ignore_changes=ENGINE_DECIDES,
                 )
@@ -142,15 +133,44 @@ class Service(pulumi.ComponentResource):
             f"{name}-{host.name}-switch",
             connection=host.ssh,
             create=pulumi.Output.concat(
-                host.as_root(f"{SWITCH} {name} "),
+                host.as_root(f"{SWITCH_SCRIPT_PATH} {name} "),
                 container.name,
                 " ",
                 shlex.join(str(argument) for argument in arguments),
             ),
-            delete=host.as_root(f"{SWITCH} --remove {name}"),
-            # No triggers: they would replace the command, whose `delete` then takes the service away.
+            delete=host.as_root(f"{SWITCH_SCRIPT_PATH} --remove {name}"),
+            # Triggers would replace this command, and its `delete` then removes the service from the proxy.
             add_previous_output_in_env=False,
-            # It is replaced with its host only. After an update that ended amid that, Pulumi would make the new one
-            # first, and then carry out the old one's `delete` on the new host.
-            opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+            # Replaced with its host only. If an update ends amid that replacement, Pulumi would otherwise create the
+            # new one first and then run the old one's `delete` on the new host.
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+        )
+
+
+def make_services(
+    settings: StackSettings,
+    engines: Mapping[str, DockerEngine],
+    images: Mapping[str, AppImage],
+    registry: AnyRegistry,
+) -> None:
+    """The proxy of each app host, and the services behind the proxies."""
+    proxies = {
+        name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
+    }
+    for name, service in settings.services.items():
+        Service(
+            name,
+            ServiceArgs(
+                image=images[name],
+                hosts=[(engines[host], proxies[host]) for host in settings.service_hosts(name)],
+                port=service.port,
+                health_path=service.health,
+                health_timeout_seconds=service.health_timeout,
+                drain_timeout_seconds=service.drain_timeout,
+                memory_mib=service.memory,
+                domain=service.domain,
+                environment=service.env,
+                secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
+                markers=registry.markers,
+            ),
         )

@@ -5,7 +5,6 @@
 Each page has text by hand around the part between the two markers. A unit test fails while a page is not current.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -56,17 +55,10 @@ def _leaves(command: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 
 def configuration() -> str:
-    """Every setting, in one table for each key at the top."""
+    """Every setting, in one table for each group."""
     from configuration import reference
 
-    head, line, *rows = reference.table().splitlines()
-    sections: dict[str, list[str]] = {}
-    for row in rows:
-        key = re.match(r"\| `slipway:(\w+)", row)
-        if key is None:
-            raise ValueError(f"a row of the settings' table without a key: {row}")
-        sections.setdefault(key[1], []).append(row)
-    return "\n\n".join("\n".join((f"## {key}\n", head, line, *rows)) for key, rows in sections.items()) + "\n"
+    return reference.markdown()
 
 
 def outputs() -> str:

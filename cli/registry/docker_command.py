@@ -16,7 +16,7 @@ from cli.errors import CommandError
 PATIENCE = 60
 """Seconds that a command may take. A login waits for the engine and the registry."""
 
-BY_HAND = "docs/login.md describes how to do it by hand."
+BY_HAND = 'docs/login.md, under "By hand", says what to do by hand.'
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,1 @@
-"""Platforms: each gives the stack's hosts, as `Host`, from one file."""
-
-from components.host import Host
-
-__all__ = ["Host"]
+"""Platforms: each returns the stack's hosts, as `Host`."""

@@ -1,4 +1,4 @@
-"""From the settings to hosts, by the platform that they name. Only that platform's own SDK is imported."""
+"""From the settings to hosts, by the platform that they name. Only that platform's SDK is imported."""
 
 import pulumi_tls as tls
 
@@ -6,14 +6,9 @@ from components.host import Host
 from configuration.settings import StackSettings
 
 
-def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
-    """The stack's hosts, by name.
-
-    Args:
-        settings: the stack's.
-        ssh_key: the operator's key, which logs in to them.
-
-    """
+def make_hosts(settings: StackSettings) -> dict[str, Host]:
+    """The stack's hosts, by name, and the operator's SSH key, which logs in to all of them."""
+    ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
     if settings.platform.kind == "aws":
         from components.hosts.aws import platform as aws
 

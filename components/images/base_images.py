@@ -1,4 +1,4 @@
-"""Which images a Dockerfile stands on, so that a build host without a way to Docker Hub can be given them."""
+"""The images that a Dockerfile starts from. A build host that cannot reach Docker Hub needs them beforehand."""
 
 import re
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::-(?P<default>[^}]*))?\}|(?P<p
 
 
 def base_images(dockerfile: Path, arguments: Mapping[str, str], context: Path | None = None) -> list[str]:
-    """The images after `FROM`, without `scratch`, earlier stages, and what only the build itself will know.
+    """The images after `FROM`, without `scratch`, earlier stages, and names with arguments that have no value here.
 
-    Only the arguments before the first `FROM` count for it, as in Docker.
+    Only arguments before the first `FROM` apply to `FROM`, as in Docker.
 
     Args:
         dockerfile: the Dockerfile.
         arguments: the build's arguments.
-        context: the build context, which the Dockerfile has to be in; by default the Dockerfile's directory.
+        context: the build context that must contain the Dockerfile; by default the Dockerfile's directory.
 
     Raises:
-        UnfitFile: the Dockerfile is elsewhere by a link, or no text.
+        UnfitFile: the Dockerfile is a link out of the context, or is not text.
     """
     known: dict[str, str] = {}
     stages: set[str] = set()

@@ -1,4 +1,4 @@
-"""A service's image: built on the build host, pushed to the registry, known by its digest."""
+"""A service's image: built on the build host, pushed to the registry, used by its digest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,13 @@ import pulumi
 import pulumi_docker as docker
 
 from components.build_context import content_tag, source
-from components.engine import DockerEngine, RegistryTrust
-from components.images.base_images import base_images
+from components.engine import DockerEngine
+from components.images.first_images import images_below, images_below_step
 from components.registry.mirror import Mirror, tag_on
+from components.registry.registries import AnyRegistry
+from components.registry_access import RegistryAccess
 from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
-
-
-def images_below(build: BuildSettings) -> list[str]:
-    """The images of others that a service's builds stand on: its host may have to be given them."""
-    steps = [build] if build.base is None else [build.base, build]
-    return [image for step in steps for image in _below(step)]
-
-
-def _below(step: BaseImageSettings) -> list[str]:
-    return base_images(Path(step.dockerfile_path), step.args, Path(step.context))
+from configuration.settings import StackSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +25,27 @@ class AppImageArgs:
     engine: DockerEngine
     """The engine that builds it."""
     ready: Sequence[pulumi.Resource]
-    """What has to be there before somebody pushes."""
-    account: RegistryTrust
-    """The registry's address, and the account to push with."""
+    """What a push waits for."""
+    access: RegistryAccess
+    """The registry, and the account to push with."""
     build: BuildSettings
-    """The app image and, if it has one of its own, the base image below it."""
+    """The build of the app image and, if configured, of its own base image."""
     platform: str
-    """For which platform to build, such as `linux/amd64`."""
+    """The platform to build for, such as `linux/amd64`."""
     mirror: Mirror | None = None
-    """The stack's copies of others' images, if it keeps any."""
+    """The stack's mirror of third-party images, if it has one."""
 
 
 class AppImage(pulumi.ComponentResource):
-    """An app's image and, where there is one, the base image of its own that it stands on.
+    """An app's image and, if configured, its own base image.
 
-    Each has a tag that follows its content, so that changed code leaves the base image alone.
+    The tag of each follows its content, so a change of the app's code does not rebuild the base image.
     """
 
     reference: pulumi.Output[str]
     """The image as the hosts pull it: `host:port/name@sha256:…`. Unknown in a preview that has to build."""
     references: list[pulumi.Output[str]]
-    """The same, and the base image of its own that its next build stands on."""
+    """The image and its own base image, by digest: the next build needs the base image again."""
 
     def __init__(self, name: str, args: AppImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AppImage", name, None, opts)
@@ -63,7 +56,7 @@ class AppImage(pulumi.ComponentResource):
         else:
             below = _Step.of(f"{name}-base", base, args.platform)
             reference = self._image(f"{name}-base", args, below)
-            # The reference is known once it is pushed; what it stands for, its tag, is known now.
+            # The reference of the base image is unknown before its push; its tag names the same content, and is known.
             step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
             self.references = [self.reference, reference]
@@ -76,9 +69,9 @@ class AppImage(pulumi.ComponentResource):
         step: "_Step",
         arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     ) -> pulumi.Output[str]:
-        repository = args.account.repository(name)
-        # A base image of its own stands on copies, too.
-        below = images_below(args.build) if arguments else _below(step.build)
+        repository = args.access.repository(name)
+        # An app image also depends on the mirrored images below its own base image.
+        below = images_below(args.build) if arguments else images_below_step(step.build)
         copies = args.mirror.below(below) if args.mirror else []
         tag = tag_on(step.tag, copies) if copies else step.tag
         image = docker.Image(
@@ -91,17 +84,17 @@ class AppImage(pulumi.ComponentResource):
                 platform=args.platform,
             ),
             registry=docker.RegistryArgs(
-                server=args.account.address, username=args.account.username, password=args.account.password
+                server=args.access.address, username=args.access.username, password=args.access.password
             ),
-            opts=args.engine.runs_here(pulumi.ResourceOptions(parent=self, depends_on=args.ready)),
+            opts=args.engine.on_engine(pulumi.ResourceOptions(parent=self, depends_on=args.ready)),
         )
-        # Engines tell images of Docker Hub by shorter names, by which they are nobody's in particular.
+        # For Docker Hub the engine reports a shortened name; use the full repository name.
         return image.repo_digest.apply(lambda digest: f"{repository}@{digest.partition('@')[2]}")
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One build: with which arguments, and under which tag."""
+    """One build, its arguments and its tag."""
 
     build: BaseImageSettings
     arguments: dict[str, str]
@@ -115,8 +108,34 @@ class _Step:
         platform: str,
         below: Mapping[str, str] = MappingProxyType({}),
     ) -> "_Step":
-        """A tag stands for one image for good, so it follows all that is in it: labels and what is below, too."""
+        """A tag must always name the same image, so it also follows the labels and the base image."""
         origin = source(Path(build.context), Path.cwd())
         arguments = {**build.args, "TITLE": name, "REVISION": origin.revision, "SOURCE": origin.url}
         content = {**arguments, **below, "TARGETPLATFORM": platform}
         return cls(build, arguments, content_tag(Path(build.context), Path(build.dockerfile_path), content))
+
+
+def make_images(
+    settings: StackSettings,
+    engines: Mapping[str, DockerEngine],
+    registry: AnyRegistry,
+    mirror: Mirror | None,
+) -> dict[str, AppImage]:
+    """The image of each service, by the service's name; none without a build host."""
+    if settings.build_host is None:
+        return {}
+    engine = engines[settings.build_host]
+    return {
+        name: AppImage(
+            name,
+            AppImageArgs(
+                engine=engine,
+                ready=[*registry.ready, *(mirror.ready if mirror else [])],
+                access=registry.access,
+                mirror=mirror,
+                build=service.build,
+                platform=service.build.platform or engine.host.platform,
+            ),
+        )
+        for name, service in settings.services.items()
+    }

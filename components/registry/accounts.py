@@ -1,4 +1,4 @@
-"""Accounts of the registry: an htpasswd file with bcrypt, the same text for the same passwords."""
+"""Accounts of the registry: an htpasswd file with bcrypt hashes. The same passwords give the same text."""
 
 import base64
 import hashlib
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import bcrypt
 
 COST = 5
-"""bcrypt's cost, the binary logarithm of its rounds: the default of Apache's `htpasswd -B`. The registry pays
-it at each request; what protects the passwords here is that they are long and random."""
+"""bcrypt's cost, the binary logarithm of its rounds: the default of Apache's `htpasswd -B`. The registry computes
+the hash at each request, so a higher cost slows down every pull. The passwords are long and random, which makes them
+safe."""
 
 _STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -17,8 +18,8 @@ _BCRYPT = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 def entry(account: str, password: str) -> str:
     """A line of the file.
 
-    The salt comes from the account and its password rather than from chance, since each `up` would
-    otherwise show a change. Two accounts with one password still have different salts.
+    The salt is derived from the account and its password, since a random salt would show a change at each `up`. Two
+    accounts with the same password have different salts.
     """
     seed = hashlib.sha256(
         b"\0".join([b"slipway registry account", account.encode(), password.encode()])

@@ -1,8 +1,8 @@
-"""Base images of our own: copies of others' images in the stack's registry, for its builds and its people."""
+"""The mirror: copies of third-party images in the stack's registry, for its builds and its people."""
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,11 +10,14 @@ import pulumi_command as command
 
 from components import script
 from components.build_context import TAG_LENGTH
-from components.engine import DockerEngine, RegistryTrust
+from components.engine import DockerEngine
+from components.registry.registries import AnyRegistry
+from components.registry_access import RegistryAccess
 from configuration.image_names import ImageName
+from configuration.settings import StackSettings
 
 COPY_TIMEOUT = "60m"
-"""Longest that copying an image with all its platforms may take."""
+"""Limit for copying an image with all its platforms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,37 +27,37 @@ class MirrorArgs:
     images: Sequence[str]
     """The images, `name:tag` or `name:tag@digest`."""
     engine: DockerEngine
-    """The engine whose host copies them, and which then has them under their usual names: the build host's."""
-    account: RegistryTrust
-    """The registry that keeps the copies, and who to be there."""
+    """The build host's engine. The host copies the images, and its engine gets them under their usual names."""
+    access: RegistryAccess
+    """The registry that keeps the copies, and the account to push with."""
     ready: Sequence[pulumi.Resource]
-    """What has to be there before somebody pushes."""
+    """What a push waits for."""
 
 
 class Mirror(pulumi.ComponentResource):
-    """Copies of images, each by its digest, which stays until somebody changes what is asked for.
+    """Copies of images, each by its digest, which stays the same until the setting of that image changes.
 
-    A tag is looked up once, when its copy is made; the state then knows the digest.
+    A tag is resolved once, when its copy is made; then the digest is in the state.
     """
 
     references: dict[str, pulumi.Output[str]]
-    """The copies by digest, `host:port/mirror/debian@sha256:…`, by the images as they were asked for."""
+    """The copies, `host:port/mirror/debian@sha256:…`, by image name as configured."""
     ready: list[pulumi.Resource]
-    """What has to be there before somebody builds on the copies."""
+    """What builds on the copies wait for."""
 
     def __init__(self, name: str, args: MirrorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Mirror", name, None, opts)
-        engine, host, account = args.engine, args.engine.host, args.account
+        engine, host, access = args.engine, args.engine.host, args.access
         self.references, self._digests = {}, {}
-        who = {"REGISTRY": account.address, "ACCOUNT": account.username, "PASSWORD": account.password}
+        login = {"REGISTRY": access.address, "ACCOUNT": access.username, "PASSWORD": access.password}
         for image in args.images:
             parts = ImageName.of(image)
-            repository = account.repository(parts.copy)
+            repository = access.repository(parts.copy)
             copy = command.remote.Command(
                 f"{name}-{_slug(image)}",
                 connection=host.ssh,
                 create=host.as_root("bash -s"),
-                # Whatever else changes, a copy stays as it is.
+                # An update for any other reason keeps the copy.
                 update=host.as_root("bash -s keep"),
                 stdin=script.with_values(
                     "mirror.sh",
@@ -62,23 +65,23 @@ class Mirror(pulumi.ComponentResource):
                         "IMAGE": image,
                         "SOURCE": parts.source,
                         "COPY": f"{repository}:{parts.tag}",
-                        "PLAIN": str(account.insecure).lower(),
-                        **who,
+                        "PLAIN": str(access.insecure).lower(),
+                        **login,
                     },
                 ),
-                triggers=[image, account.address],
+                triggers=[image, access.address],
                 logging=command.remote.Logging.NONE,
                 add_previous_output_in_env=False,
                 opts=pulumi.ResourceOptions(
                     parent=self,
                     depends_on=[*engine.ready, *args.ready],
-                    # Not replaced with its host: the copy is the registry's, and a tag must not be looked up again.
-                    deleted_with=host.ends_with,
+                    # Not replaced with its host: the copy is in the registry, and its tag must not be resolved again.
+                    deleted_with=host.deleted_with,
                     additional_secret_outputs=["stderr"],
                     custom_timeouts=pulumi.CustomTimeouts(create=COPY_TIMEOUT, update=COPY_TIMEOUT),
                 ),
             )
-            # Secret goes in, but only a digest comes out.
+            # The input is secret; the output is a digest, which is not.
             digest: pulumi.Output[str] = pulumi.Output.unsecret(copy.stdout).apply(str.strip)
             self.references[image] = pulumi.Output.concat(repository, "@", digest)
             self._digests[parts.tagged] = digest
@@ -88,11 +91,11 @@ class Mirror(pulumi.ComponentResource):
                 for image, reference in self.references.items()
             )
         )
-        use = script.on_host(
+        use = script.remote_command(
             f"{host.name}-{name}",
             host,
             "use-mirror.sh",
-            {"IMAGES": lines.apply("\n".join), **who},
+            {"IMAGES": lines.apply("\n".join), **login},
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*engine.ready, *args.ready],
@@ -103,23 +106,38 @@ class Mirror(pulumi.ComponentResource):
         self.register_outputs({"references": self.references})
 
     def below(self, images: Iterable[str]) -> list[pulumi.Output[str]]:
-        """The digests of those of the images that are copies of ours: what stands on them changes with them."""
+        """The digests of the mirrored ones among these images, for the tags of builds that start from them."""
         names = sorted({ImageName.of(image).tagged for image in images})
         return [self._digests[name] for name in names if name in self._digests]
 
 
-def is_mirrored(image: str, mirror: Iterable[str]) -> bool:
-    """Whether an image, by whatever way its name is written, is one of those that the stack keeps copies of."""
-    return ImageName.of(image).tagged in {ImageName.of(one).tagged for one in mirror}
+def make_mirror(
+    settings: StackSettings, engines: Mapping[str, DockerEngine], registry: AnyRegistry
+) -> Mirror | None:
+    """The stack's mirror; None if the settings name no image for it."""
+    if not settings.registry.mirror:
+        return None
+    mirror = Mirror(
+        "mirror",
+        MirrorArgs(
+            images=settings.registry.mirror,
+            engine=engines[settings.copying_host],
+            access=registry.access,
+            ready=registry.ready,
+        ),
+    )
+    if registry.markers:
+        registry.markers.deployed("mirror", list(mirror.references.values()), mirror)
+    return mirror
 
 
 def tag_on(tag: str, digests: Sequence[pulumi.Output[str]]) -> pulumi.Output[str]:
-    """The tag of a build that also stands on copies: another one for other copies."""
+    """The tag of a build that starts from mirrored images: it changes with their digests."""
     return pulumi.Output.all(*digests).apply(
         lambda known: hashlib.sha256("\0".join([tag, *known]).encode()).hexdigest()[:TAG_LENGTH]
     )
 
 
 def _slug(image: str) -> str:
-    """A resource's name for an image, without its digest: that the digest changes is a change of the same copy."""
+    """The resource name of an image, without its digest: another digest updates the same resource."""
     return re.sub(r"[^A-Za-z0-9]+", "-", image.partition("@")[0])

@@ -1,7 +1,6 @@
-"""The private image registry: distribution behind TLS and accounts, its data on the host's own volume."""
+"""The stack's own registry: distribution v3 on one host, behind TLS and accounts."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -9,74 +8,28 @@ import pulumi_command as command
 import pulumi_docker as docker
 
 from components import script
-from components.certificates import Certificate, CertificateArgs, CertificateAuthority
+from components.certificates import Certificate, CertificateArgs, Lifetime
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.host import REGISTRY_DATA_PATH
 from components.registry.accounts import htpasswd
-from components.registry.retention import Retention, retention_values
-
-IMAGE = "registry:3.1.1"
-"""distribution 3.1.1: releases before it have known holes (its release notes)."""
-CONTAINER_PORT = 5000
-"""TCP port inside the container."""
-METRICS_PORT = 5001
-"""TCP port of metrics and health inside the container."""
-MEMORY_MIB = 512
-"""Most memory that it may use."""
-WAIT = "/usr/local/lib/slipway/wait-for-registry"
-"""Where engine.sh installs scripts/wait-for-registry.sh."""
-SETTINGS_PATH = "/etc/slipway/registry"
-"""Where a registry's host keeps its configuration, accounts and certificate: root's alone."""
-
-CONFIG = """\
-version: 0.1
-log:
-  level: info
-  accesslog:
-    disabled: false
-storage:
-  filesystem:
-    rootdirectory: /var/lib/registry
-  delete:
-    enabled: true
-http:
-  addr: :{port}
-  secret: {secret}
-  headers:
-    X-Content-Type-Options: [nosniff]
-{tls}  debug:
-    # Health and metrics. They are published on a private address or not at all.
-    addr: {metrics}
-    prometheus:
-      enabled: true
-auth:
-  htpasswd:
-    realm: slipway
-    path: /etc/distribution/htpasswd
-health:
-  storagedriver:
-    enabled: true
-    interval: 10s
-    threshold: 3
-"""
-
-TLS = """\
-  tls:
-    certificate: /etc/distribution/tls.crt
-    key: /etc/distribution/tls.key
-    minimumtls: tls1.2
-"""
-
-INSECURE = (
-    "slipway:registry.insecure is set: the registry speaks plain HTTP, so whoever listens on the way reads passwords "
-    "and images, and can change them. Take it out for anything but trying out; the next `up` then brings TLS back."
+from components.registry.config import CONTAINER_PORT, METRICS_PORT, config
+from components.registry.retention import InUseMarkers, Retention, retention_values
+from components.registry_access import OwnRegistry, RegistryAccess
+from well_known import (
+    REGISTRY_CONTAINER,
+    REGISTRY_DATA_PATH,
+    REGISTRY_IMAGE,
+    REGISTRY_SETTINGS_PATH,
+    ROLE_LABEL,
+    STACK_LABEL,
+    WAIT_SCRIPT_PATH,
 )
 
-CLIENTS = """\
-    clientcas: [/etc/distribution/ca.crt]
-    clientauth: require-and-verify-client-cert
-"""
-"""What asks each client for a certificate of the stack's."""
+MEMORY_MIB = 512
+"""Memory limit of the container."""
+INSECURE = (
+    "slipway:registry.insecure is set: the registry speaks plain HTTP, so anyone on the network path can read and "
+    "change passwords and images. Use it for trials only; without it, the next `up` switches to TLS."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,28 +38,20 @@ class RegistryArgs:
 
     engine: DockerEngine
     """The engine that runs it."""
-    address: str
-    """`host:port`, as the hosts call it."""
+    access: RegistryAccess
+    """Its address as the hosts use it, and its accounts."""
+    own: OwnRegistry
+    """The CA that signs its certificate, which every host trusts."""
     port: int
     """TCP port of its host."""
-    authority: CertificateAuthority
-    """Signs its certificate; the authority that every host trusts."""
-    client_certificates: bool = False
-    """Whether it asks each client for a certificate, which the same authority has to have signed."""
+    lifetime: Lifetime
+    """Of its certificate."""
     trusted_by: Sequence[pulumi.Resource] = ()
-    """Whoever has to be ready before it shows another authority's certificate, or asks for one."""
-    passwords: Mapping[str, pulumi.Input[str]]
-    """The accounts that may come in, with their passwords. Secret."""
-    validity_hours: int
-    """Hours until its certificate expires."""
-    early_renewal_hours: int
-    """Hours before its end from which on the next `up` renews it."""
-    insecure: bool = False
-    """Plain HTTP instead of TLS, for trying out."""
+    """Set-up commands that end before the registry shows a new CA's certificate or requires client certificates."""
     metrics_port: int | None = None
-    """TCP port of its host for metrics and health; inside the container only when None."""
+    """TCP port of its host for metrics and health; None keeps them inside the container."""
     metrics_ip: pulumi.Input[str] | None = None
-    """The host's address for that port. None is all of them, for a host that has private ones only."""
+    """The host's address for that port; None for all addresses, if the host has private ones only."""
     retention: Retention | None = None
     """Which images it keeps; None for all of them."""
 
@@ -117,31 +62,34 @@ class Registry(pulumi.ComponentResource):
     Source: distribution's deployment and configuration guides.
     """
 
+    access: RegistryAccess
+    """How its clients reach it."""
     ready: list[pulumi.Resource]
-    """What has to be there before somebody pushes or pulls."""
-    trusting: list[pulumi.Output[str | None]]
-    """What was handed over so that it is trusted: its configuration, accounts and certificate."""
+    """What pushes and pulls wait for."""
+    applied: list[pulumi.Output[str | None]]
+    """The texts that set it up. They contain the registry CA's certificate."""
+    markers: InUseMarkers | None
+    """Makes in-use markers, for retention; None if the registry keeps all images."""
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Registry", name, None, opts)
-        engine, host = args.engine, args.engine.host
-        url = f"{'http' if args.insecure else 'https'}://{args.address}"
-        if args.insecure:
+        engine, host, access = args.engine, args.engine.host, args.access
+        url = f"{'http' if access.insecure else 'https'}://{access.address}"
+        if access.insecure:
             pulumi.log.warn(INSECURE, self)
         certificate = Certificate(
             f"{name}-server",
             CertificateArgs(
-                authority=args.authority,
+                authority=args.own.authority,
                 common_name=host.name,
                 dns_names=host.dns_names,
                 ip_addresses=host.ip_addresses,
                 uses=["server_auth"],
-                validity_hours=args.validity_hours,
-                early_renewal_hours=args.early_renewal_hours,
+                lifetime=args.lifetime,
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        settings = script.on_host(
+        settings = script.remote_command(
             f"{name}-settings",
             host,
             "registry.sh",
@@ -149,30 +97,54 @@ class Registry(pulumi.ComponentResource):
                 "CONFIG": certificate.private_key_pem.apply(
                     lambda key: config(
                         key,
-                        tls=not args.insecure,
+                        tls=not access.insecure,
                         metrics=bool(args.metrics_port),
-                        client_certificates=args.client_certificates,
+                        client_certificates=bool(access.clients),
                     )
                 ),
-                "ACCOUNTS": pulumi.Output.all(**args.passwords).apply(htpasswd),
+                "ACCOUNTS": pulumi.Output.all(**access.passwords).apply(htpasswd),
                 "CERTIFICATE": certificate.certificate_pem,
                 "KEY": certificate.private_key_pem,
                 "DATA_PATH": REGISTRY_DATA_PATH,
-                "AUTHORITY": args.authority.trusted_pem,
+                "AUTHORITY": args.own.authority.trusted_pem,
                 "URL": url,
                 **retention_values(args.retention),
             },
             pulumi.ResourceOptions(parent=self, depends_on=[*engine.ready, *args.trusted_by]),
         )
+        container = self._container(name, args, settings)
+        answers = command.remote.Command(
+            f"{name}-answers",
+            connection=host.ssh,
+            create=host.as_root(f"{WAIT_SCRIPT_PATH} {url}"),
+            add_previous_output_in_env=False,
+            triggers=[container.id],
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container])),
+        )
+        self.access = access
+        self.ready = [answers]
+        self.applied = [settings.stdin]
+        self.markers = InUseMarkers(engine) if args.retention else None
+        self.register_outputs({})
+
+    def _container(self, name: str, args: RegistryArgs, settings: pulumi.Resource) -> docker.Container:
+        engine = args.engine
         image = docker.RemoteImage(
             f"{name}-image",
-            name=IMAGE,
+            name=REGISTRY_IMAGE,
             keep_locally=True,
-            opts=engine.runs_here(pulumi.ResourceOptions(parent=self)),
+            opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
         )
-        container = docker.Container(
+        ports = [docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port)]
+        if args.metrics_port:
+            ports.append(
+                docker.ContainerPortArgs(
+                    internal=METRICS_PORT, external=args.metrics_port, ip=args.metrics_ip
+                )
+            )
+        return docker.Container(
             f"{name}-container",
-            name="slipway-registry",
+            name=REGISTRY_CONTAINER,
             image=image.image_id,
             restart="always",
             envs=["OTEL_TRACES_EXPORTER=none"],
@@ -181,71 +153,24 @@ class Registry(pulumi.ComponentResource):
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
-            ports=[
-                docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port),
-                *(
-                    [
-                        docker.ContainerPortArgs(
-                            internal=METRICS_PORT, external=args.metrics_port, ip=args.metrics_ip
-                        )
-                    ]
-                    if args.metrics_port
-                    else []
-                ),
-            ],
+            ports=ports,
             volumes=[
                 docker.ContainerVolumeArgs(
-                    host_path=SETTINGS_PATH, container_path="/etc/distribution", read_only=True
+                    host_path=REGISTRY_SETTINGS_PATH, container_path="/etc/distribution", read_only=True
                 ),
                 docker.ContainerVolumeArgs(host_path=REGISTRY_DATA_PATH, container_path="/var/lib/registry"),
             ],
             labels=[
-                docker.ContainerLabelArgs(label="slipway.stack", value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label="slipway.role", value="registry"),
+                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
+                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
             ],
-            # The name and the port are the old container's until it is gone.
-            opts=engine.runs_here(
+            opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
                     depends_on=[settings],
+                    # The old container holds the name and the port.
                     delete_before_replace=True,
                     ignore_changes=ENGINE_DECIDES,
                 )
             ),
         )
-        answers = command.remote.Command(
-            f"{name}-answers",
-            connection=host.ssh,
-            create=host.as_root(f"{WAIT} {url}"),
-            add_previous_output_in_env=False,
-            triggers=[container.id],
-            opts=host.lives_here(pulumi.ResourceOptions(parent=self, depends_on=[container])),
-        )
-        self.ready = [answers]
-        self.trusting = [settings.stdin]
-        self.register_outputs({})
-
-
-def config(
-    private_key_pem: str, *, tls: bool = True, metrics: bool = False, client_certificates: bool = False
-) -> str:
-    """The registry's `config.yml`.
-
-    Its secret signs the state of unfinished uploads. It comes from the key, so that an upload survives a
-    restart.
-
-    Args:
-        private_key_pem: the key of its certificate.
-        tls: whether it answers over TLS, or over plain HTTP.
-        metrics: whether metrics and health are for others than the container itself.
-        client_certificates: whether it asks each client for one.
-
-    """
-    secret = hashlib.sha256(b"slipway upload state\0" + private_key_pem.encode()).hexdigest()
-    asks = CLIENTS if client_certificates else ""
-    return CONFIG.format(
-        port=CONTAINER_PORT,
-        secret=secret,
-        tls=TLS + asks if tls else "",
-        metrics=f"{'' if metrics else '127.0.0.1'}:{METRICS_PORT}",
-    )

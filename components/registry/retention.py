@@ -1,4 +1,4 @@
-"""Retention: which images the registry's host may remove, and the marks that tell it what services run."""
+"""Image retention: which images the registry's host may remove, and the in-use markers that protect the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,33 +8,34 @@ import pulumi_docker as docker
 
 from components import script
 from components.engine import DockerEngine
-from components.host import REGISTRY_DATA_PATH
-
-DEPLOYED = "slipway.deployed"
-"""Label of the mark of what a service is to run: its images, `repository@digest`, separated by blanks."""
-SERVING = "slipway.serving"
-"""Label of the mark of what a service serves on one host. Same value."""
-SERVED = "slipway.served"
-"""Label of a mark of what a service has served at some time. Same value."""
+from well_known import (
+    DEPLOYED_LABEL,
+    HOST_LABEL,
+    REGISTRY_DATA_PATH,
+    SERVED_LABEL,
+    SERVICE_LABEL,
+    SERVING_LABEL,
+    STACK_LABEL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """What the registry keeps besides what services run."""
+    """What the registry keeps besides the images in use."""
 
     keep: int
-    """The newest images of each repository."""
+    """How many of the newest images of each repository to keep."""
     days: int
-    """Those that were pushed within the last days."""
+    """Also keep images pushed in the last days, this many."""
     hour: int
-    """When the others are removed each day, 0 to 23 by the host's clock."""
+    """When the other images are removed each day, 0 to 23 by the host's clock."""
     services: Mapping[str, Sequence[str]]
-    """The hosts of each service. Nothing is removed while a service has no mark of what it is to run, and nothing
-    of its repositories while a host of it has no mark of what it serves."""
+    """The hosts of each service. Nothing is removed while a service lacks its deployed marker; nothing of a service's
+    repositories is removed while one of its hosts lacks a serving marker."""
 
 
 def retention_values(retention: Retention | None) -> dict[str, str]:
-    """The values for registry.sh; empty texts where everything is kept."""
+    """The values for registry.sh; empty texts if the registry keeps all images."""
     if retention is None:
         return dict.fromkeys(
             ("RETENTION", "RETENTION_TIME", "RETENTION_SCRIPT", "RETENTION_RULES"),
@@ -57,92 +58,94 @@ def retention_values(retention: Retention | None) -> dict[str, str]:
     }
 
 
-def deployed_mark(
-    service: str, engine: DockerEngine, references: Sequence[pulumi.Input[str]], parent: pulumi.Resource
-) -> docker.Volume:
-    """The mark of what a service is to run, made before its first container of these images starts.
+@dataclass(frozen=True)
+class InUseMarkers:
+    """Makes in-use markers: empty volumes whose labels name images, `repository@digest`.
 
-    It protects images that hosts are about to pull. After an update that failed, the mark before it waits for
-    Pulumi's next deletions, whatever the hosts serve by then. `serving_mark` says that.
-
-    Args:
-        service: the service's name.
-        engine: the engine of the registry's host.
-        references: the service's images, `host:port/repository@digest`.
-        parent: what it belongs to.
-
+    They are on the engine of the registry's host, which reads them without an account or a connection.
     """
-    options = pulumi.ResourceOptions(parent=parent, delete_before_replace=False)
-    return _mark(f"{service}-deployed", service, {DEPLOYED: _images(references)}, engine, options)
 
+    engine: DockerEngine
+    """The engine of the registry's host."""
 
-def serving_mark(
-    service: str,
-    host: str,
-    engine: DockerEngine,
-    references: Sequence[pulumi.Input[str]],
-    switch: pulumi.Resource,
-    parent: pulumi.Resource,
-) -> docker.Volume:
-    """The mark of what a service serves on one host, made once the host's proxy has moved to it.
+    def deployed(
+        self, service: str, references: Sequence[pulumi.Input[str]], parent: pulumi.Resource
+    ) -> docker.Volume:
+        """The marker of the images that a service is to run, made before the first container of these images starts.
 
-    An update that fails on the host does not reach this mark, so the one before it stays.
+        It protects images that hosts are about to pull. A successful update removes the previous marker at its end;
+        after a failed update, the next one removes it first. So it does not protect the images that hosts still serve
+        then; the serving markers do.
 
-    Args:
-        service: the service's name.
-        host: the name of the host that serves.
-        engine: the engine of the registry's host.
-        references: the service's images, `host:port/repository@digest`.
-        switch: what moves the host's traffic to the image.
-        parent: what it belongs to.
+        Args:
+            service: the service's name.
+            references: the service's images, `host:port/repository@digest`.
+            parent: the resource that it belongs to.
+        """
+        options = pulumi.ResourceOptions(parent=parent, delete_before_replace=False)
+        return self._marker(f"{service}-deployed", service, {DEPLOYED_LABEL: _images(references)}, options)
 
-    """
-    options = pulumi.ResourceOptions(parent=parent, depends_on=[switch], delete_before_replace=False)
-    labels: dict[str, pulumi.Input[str]] = {"slipway.host": host, SERVING: _images(references)}
-    return _mark(f"{service}-{host}-served", service, labels, engine, options)
+    def serving(
+        self,
+        service: str,
+        host: str,
+        references: Sequence[pulumi.Input[str]],
+        switch: pulumi.Resource,
+        parent: pulumi.Resource,
+    ) -> docker.Volume:
+        """The marker of the images that a service serves on one host, made after the host's proxy has switched to them.
 
+        An update that fails on the host does not reach this marker, so the previous one stays, however many updates
+        fail.
 
-def history_mark(
-    service: str,
-    engine: DockerEngine,
-    references: Sequence[pulumi.Input[str]],
-    switch: pulumi.Resource,
-    parent: pulumi.Resource,
-) -> docker.Volume:
-    """A mark that a service has served images. Pulumi leaves the old ones; retention.sh removes those of no use.
+        Args:
+            service: the service's name.
+            host: the name of the host.
+            references: the service's images, `host:port/repository@digest`.
+            switch: the command that switches the host's traffic.
+            parent: the resource that it belongs to.
+        """
+        options = pulumi.ResourceOptions(parent=parent, depends_on=[switch], delete_before_replace=False)
+        labels: dict[str, pulumi.Input[str]] = {HOST_LABEL: host, SERVING_LABEL: _images(references)}
+        return self._marker(f"{service}-{host}-served", service, labels, options)
 
-    Args:
-        service: the service's name.
-        engine: the engine of the registry's host.
-        references: the service's images, `host:port/repository@digest`.
-        switch: what moves the first host's traffic to the image.
-        parent: what it belongs to.
+    def served(
+        self,
+        service: str,
+        references: Sequence[pulumi.Input[str]],
+        switch: pulumi.Resource,
+        parent: pulumi.Resource,
+    ) -> docker.Volume:
+        """A marker that a service has served images. Pulumi keeps the old markers; retention.sh removes useless ones.
 
-    """
-    options = pulumi.ResourceOptions(
-        parent=parent, depends_on=[switch], delete_before_replace=False, retain_on_delete=True
-    )
-    return _mark(f"{service}-history", service, {SERVED: _images(references)}, engine, options)
+        Args:
+            service: the service's name.
+            references: the service's images, `host:port/repository@digest`.
+            switch: the command that switches the first host's traffic.
+            parent: the resource that it belongs to.
+        """
+        options = pulumi.ResourceOptions(
+            parent=parent, depends_on=[switch], delete_before_replace=False, retain_on_delete=True
+        )
+        return self._marker(f"{service}-history", service, {SERVED_LABEL: _images(references)}, options)
+
+    def _marker(
+        self,
+        name: str,
+        service: str,
+        labels: Mapping[str, pulumi.Input[str]],
+        options: pulumi.ResourceOptions,
+    ) -> docker.Volume:
+        every = {STACK_LABEL: pulumi.get_stack(), SERVICE_LABEL: service, **labels}
+        return docker.Volume(
+            name,
+            labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in every.items()],
+            opts=self.engine.on_engine(options),
+        )
 
 
 def _images(references: Sequence[pulumi.Input[str]]) -> pulumi.Output[str]:
-    """The images without their registry, in one label's value."""
+    """The images without the registry's address, separated by blanks."""
     return pulumi.Output.all(*references).apply(
         lambda known: " ".join(reference.partition("/")[2] for reference in known)
-    )
-
-
-def _mark(
-    name: str,
-    service: str,
-    labels: Mapping[str, pulumi.Input[str]],
-    engine: DockerEngine,
-    options: pulumi.ResourceOptions,
-) -> docker.Volume:
-    """An empty volume with labels: the host reads it from its own engine, without an account or a connection."""
-    every = {"slipway.stack": pulumi.get_stack(), "slipway.service": service, **labels}
-    return docker.Volume(
-        name,
-        labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in every.items()],
-        opts=engine.runs_here(options),
     )

@@ -1,43 +1,22 @@
 #!/usr/bin/env bash
 # Makes this machine one of Slipway's Docker hosts: an engine behind mutual TLS that trusts the registry.
-# Safe to run again at any time; restarts the engine only when something that it reads at start has changed.
+# It can run again at any time, and restarts the engine only if a file changes that the engine reads at its start.
 #
-# The values come ahead of this text, on standard input (components/script.py):
-#   BIRTH                                    identity of this machine
-#   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  who may drive the engine, and as whom it answers (PEM)
-#   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the authority to trust (PEM), empty if every
-#                                            machine trusts it
-#   REGISTRY_HOST_ADDRESS                    where its host is, if it is an IP address
-#   INSECURE_REGISTRY                        the same host:port where it speaks plain HTTP, else empty
-#   CLIENT_CERTIFICATE CLIENT_KEY            as whom this host comes to the registry (PEM); empty if it does not ask
+# Values:
+#   MACHINE_ID                               an id of this machine
+#   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  the CA of its clients; its own certificate and key (PEM)
+#   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the CA to trust (PEM); empty if every machine
+#                                            trusts it already
+#   REGISTRY_HOST_ADDRESS                    address of its host; goes to /etc/hosts if it is an IP address
+#   INSECURE_REGISTRY                        the same host:port if the registry speaks plain HTTP, else empty
+#   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
-umask 077
 
-: "${BIRTH:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
+: "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
 : "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
 
-fail() {
-  echo "slipway: $1" >&2
-  exit 4
-}
-
-# put FILE MODE: installs standard input as FILE, in one step, if it differs. Says so in `changed`.
-put() {
-  local file=$1 mode=$2 new
-  mkdir -p "$(dirname "$file")"
-  new=$(mktemp "$file.XXXXXX")
-  cat >"$new"
-  chmod "$mode" "$new"
-  if cmp -s "$new" "$file"; then
-    rm -f "$new"
-  else
-    mv -f "$new" "$file"
-    changed=true
-  fi
-}
-
-# Where no name server knows the registry's host, /etc/hosts does. Written in its place, since it may be a mount.
+# Names the registry's host in /etc/hosts if no name server does. The file may be a mount, so it is written in place.
 name_registry() {
   local name=${REGISTRY_ADDRESS%:*} rest
   [[ $REGISTRY_HOST_ADDRESS =~ ^[0-9.]+$|: ]] || return 0
@@ -49,15 +28,15 @@ name_registry() {
 
 install_engine() {
   command -v apt-get >/dev/null ||
-    fail "this host has neither Docker Engine with curl nor apt-get: install Docker Engine 20.10 or newer, and curl"
+    fail 4 "this host has neither Docker Engine with curl nor apt-get: install Docker Engine 20.10 or newer, and curl"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q
   apt-get install -q -y --no-install-recommends docker.io iptables ca-certificates curl
 }
 
 daemon_json() {
-  # live-restore: containers outlive a restart of the engine, so that a renewed certificate disturbs nobody.
-  # insecure-registries: there even if empty, or an engine that runs would go on with those of before.
+  # live-restore: containers survive a restart of the engine, so that a renewed certificate interrupts no service.
+  # insecure-registries: present even if empty, since a reload without it keeps the previous list.
   local quote='"'
   cat <<JSON
 {
@@ -74,11 +53,11 @@ daemon_json() {
 JSON
 }
 
-# What an engine reads at its start only: the list of registries that speak plain HTTP is none of it.
+# daemon.json without insecure-registries, which a reload picks up.
 read_at_start() { grep -v '"insecure-registries"' /etc/docker/daemon.json 2>/dev/null || true; }
 
 unit() {
-  # The packages' unit names its listeners on the command line, where daemon.json may not name them again.
+  # The package's unit sets listeners on the command line, and the engine refuses to start if daemon.json sets them, too.
   cat <<UNIT
 [Service]
 ExecStart=
@@ -92,10 +71,10 @@ wait_for_engine() {
     sleep 0.1
   done
   journalctl -u docker.service -n 20 --no-pager >&2 || true
-  fail "Docker Engine does not start; above are its last words"
+  fail 4 "Docker Engine does not start; above are its last log lines"
 }
 
-# The engine reads the registry's folder at each pull and push.
+# The engine reads this folder at each pull and push, so it needs no restart.
 trust_registry() {
   local folder=/etc/docker/certs.d/$REGISTRY_ADDRESS
   if [ -n "$REGISTRY_CA" ]; then
@@ -111,19 +90,19 @@ trust_registry() {
   fi
 }
 
-# An engine that keeps its images in containerd's store, as Docker Engine 29 does, shows registries no certificate
+# An engine with containerd's image store, the default of Docker Engine 29, shows no client certificate to registries
 # (https://github.com/moby/moby/issues/51662).
-shows_certificates() {
+require_client_certificates() {
   case "$(docker info --format '{{ json .DriverStatus }}')" in
     *io.containerd.snapshotter*)
-      fail "the registry asks for client certificates (slipway:registry.clientCertificates), and $(docker version \
+      fail 4 "the registry asks for client certificates (slipway:registry.clientCertificates), and $(docker version \
         --format 'Docker Engine {{ .Server.Version }}') of this host shows none: use Docker Engine 28, or do without"
       ;;
   esac
 }
 
-# published CONTAINER…: an address, a port of it, the container's address and its port, for each port that is published
-# to more than this machine.
+# published CONTAINER…: a line for each port that is published on more than the loopback: address, port, the container's
+# address, the container's port.
 published() {
   docker inspect "$@" --format '{{ $to := "" }}{{ range .NetworkSettings.Networks }}{{ $to = .IPAddress }}{{ end }}{{
     range $port, $from := .NetworkSettings.Ports }}{{ range $from }}{{
@@ -131,28 +110,28 @@ published() {
     sed -n 's,/tcp$,,; /^127\./d; /^[0-9.]* [0-9]* [0-9.]* [0-9]*$/p'
 }
 
-# neighbours CONTAINER: address and name of each container that it can call by name.
+# neighbours CONTAINER: address and name of each container that it can reach by name.
 neighbours() {
   docker inspect "$1" --format '{{ range $name, $_ := .NetworkSettings.Networks }}{{ println $name }}{{ end }}' |
     xargs -r docker network inspect --format '{{ range .Containers }}{{ println .IPv4Address .Name }}{{ end }}' |
     sed -n 's,/[0-9]* , ,p'
 }
 
-# Containers outlive a restart of the engine, but for a second it neither tells them each other's addresses nor forwards
-# ports to them. So what it has told and forwarded holds without it meanwhile, and no request is lost.
+# Containers survive a restart of the engine, but for a second its DNS and its port forwarding are missing.
+# While the engine restarts, /etc/hosts and iptables rules stand in for both, so that no request is lost.
 hold() {
   local running from port to inside hosts_file
   running=$(docker ps -q 2>/dev/null) || return 0
   [ -n "$running" ] || return 0
-  # Ends by itself, should this run be killed. Names that a restart just before this one holds stay meanwhile: questions
-  # still go to where the engine answered before that.
+  # The timer ends all of this, even if this run is killed. It replaces the timer of a restart just before, whose names
+  # are still needed: some DNS queries still go to the engine's earlier address.
   systemctl stop slipway-release.timer 2>/dev/null || true
   systemd-run --quiet --collect --unit=slipway-release --on-active="$NAMES_HELD" \
     bash -c "$(declare -f name_in release_ports release_names); release_ports; release_names"
   if command -v iptables >/dev/null; then
     iptables -w -t nat -N SLIPWAY
     iptables -w -N SLIPWAY
-    # Whatever the machine's owner has forbidden stays so.
+    # The rules of the machine's owner apply first.
     if iptables -w -n -L DOCKER-USER >/dev/null 2>&1; then iptables -w -A SLIPWAY -j DOCKER-USER; fi
     # shellcheck disable=SC2086 # one word a container
     while read -r from port to inside; do
@@ -167,14 +146,14 @@ hold() {
   fi
   if hosts_file=$(docker inspect slipway-proxy --format '{{ .HostsPath }}' 2>/dev/null); then
     name_in "$hosts_file" "$(neighbours slipway-proxy | sed 's/$/ # slipway/')"
-    # Programs in Go look at this file every five seconds.
+    # Go's resolver reads this file every five seconds.
     sleep 6
   fi
 }
 
-# name_in FILE LINES: a container's /etc/hosts has these lines, each with address, name and our mark, in place of those before.
-# In its place, since the container has this very file, and never without a name that stays: the container may read it at
-# any moment, and keeps what it has read.
+# name_in FILE LINES: replaces Slipway's lines in a container's /etc/hosts. A line is an address, a name and `# slipway`.
+# The file is written in place, since the container mounts it, and never lacks a name that stays, since the container may
+# read it at any moment and caches the result.
 name_in() {
   local text
   text=$(sed '/ # slipway$/d' "$1")${2:+$'\n'$2}
@@ -182,11 +161,11 @@ name_in() {
   truncate --size=$((${#text} + 1)) "$1"
 }
 
-# Seconds that names are held: for two minutes after the restart the kernel still sends some questions to where the engine
-# answered them before.
+# Seconds that names stay in /etc/hosts: for two minutes after the restart the kernel still sends some DNS queries to the
+# engine's earlier address.
 NAMES_HELD=180
 
-# These two end what `hold` began, in this run or in one that was killed.
+# These two undo `hold`, of this run or of a killed one.
 release_ports() {
   local table
   command -v iptables >/dev/null || return 0
@@ -208,30 +187,28 @@ release_names() {
 restart_engine() {
   release_ports
   trap release_ports EXIT
-  # If it does not hold, a moment's requests are lost; the certificate has to be in place all the same.
+  # If `hold` fails, some requests are lost; the engine must restart all the same.
   hold || true
   systemctl restart docker.service
   wait_for_engine
 }
 
-# A new machine can have an old machine's disk. Its containers, and its marks of what services run and hosts serve, are in
-# no state any more: Slipway makes its own anew. What has served at some time stays true.
+# A new machine can have the disk of an old one. The state no longer has the containers and in-use markers on it, and
+# Pulumi makes new ones. Markers of what has served at some time stay, since they remain true.
 sweep() {
-  local born=/var/lib/docker/slipway-birth label
-  if [ "$(cat "$born" 2>/dev/null)" != "$BIRTH" ]; then
+  local noted=/var/lib/docker/slipway-birth label
+  if [ "$(cat "$noted" 2>/dev/null)" != "$MACHINE_ID" ]; then
     docker ps -aq --filter label=slipway.stack | xargs -r docker rm -f >/dev/null
     for label in slipway.deployed slipway.serving; do
       docker volume ls -q --filter "label=$label" | xargs -r docker volume rm -f >/dev/null
     done
-    echo "$BIRTH" >"$born"
+    echo "$MACHINE_ID" >"$noted"
   fi
 }
 
 main() {
-  # A run whose operator was killed goes on: two must not get into each other's way.
-  exec 9>/run/slipway-engine.lock
-  flock 9
-  # A run that was killed may have changed files that the engine has not read yet.
+  lock engine
+  # A killed run may have changed files that the engine has not read yet.
   local unread=/run/slipway-engine-unread killed=false
   [ ! -e "$unread" ] || killed=true
   touch "$unread"
@@ -247,7 +224,7 @@ main() {
   local others=$changed before reload=false
   before=$(read_at_start)
   changed=false
-  # No pipe: `put` would say `changed` in a shell of its own.
+  # Not a pipe: `put` would set `changed` in a subshell.
   put /etc/docker/daemon.json 0644 < <(daemon_json)
   if $changed && [ "$before" = "$(read_at_start)" ]; then
     reload=true changed=false
@@ -257,12 +234,12 @@ main() {
   if $changed || $killed; then
     systemctl daemon-reload
     systemctl enable -q docker.socket docker.service
-    # After some starts that failed systemd would not even try any more.
+    # systemd refuses to start a unit again that has failed several times.
     systemctl reset-failed docker.socket docker.service 2>/dev/null || true
     restart_engine
   else
     systemctl start docker.service
-    # An engine that runs may have read /etc/hosts just now, and would not look again for five seconds (Go's `net`).
+    # A running engine may have read /etc/hosts just before, and reads it again only after five seconds (Go's `net`).
     if $renamed; then sleep 5; fi
     if $reload; then systemctl reload docker.service; fi
   fi
@@ -271,10 +248,9 @@ main() {
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine
-  [ -z "$CLIENT_CERTIFICATE" ] || shows_certificates
+  [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'
 }
 
-# Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.
 main </dev/null

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# Brings images to a host's Docker Engine: from this machine's engine, or from where the host can pull them.
-# A host on a closed network, or a laptop's hosts, need no way to Docker Hub of their own.
+# Loads images into a host's Docker Engine: from this machine's engine, or by a pull on the host.
+# So a host on a closed network, or a local host, needs no access to Docker Hub. Runs on the operator's machine.
 #
-# The values come ahead of this text, on standard input (components/script.py):
+# Values:
 #   ENDPOINT                                 address of the host's engine, tcp://…
-#   ENGINE_CA CLIENT_CERTIFICATE CLIENT_KEY  how to reach it (PEM)
+#   ENGINE_CA CLIENT_CERTIFICATE CLIENT_KEY  the CA to trust, and the client certificate to show (PEM)
 #   IMAGES                                   image names, a line each
-#   IMAGES_AT_HAND                           likewise, but of no matter if this machine's engine does not have them
+#   OPTIONAL_IMAGES                          likewise, but loaded only if this machine's engine has them
 set -euo pipefail
-umask 077
 
-: "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES?}" "${IMAGES_AT_HAND?}"
+: "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES?}" "${OPTIONAL_IMAGES?}"
 
 on_host() { DOCKER_CERT_PATH=$keys docker --tlsverify -H "$ENDPOINT" "$@"; }
 
-# Whether this machine's engine has the image for the host's architecture, which may be another than its own.
+# is_here IMAGE: whether this machine's engine has the image for the host's architecture, which may differ from its own.
 is_here() {
   local here
   here=$(docker image inspect --format '{{.Architecture}}' "$1" 2>/dev/null) || return 1
@@ -25,10 +24,8 @@ is_here() {
 main() {
   local architecture=
   local image here=() missing=()
-  if ! command -v docker >/dev/null; then
-    echo "slipway: this machine has no docker command, which brings images to the hosts: install Docker's CLI" >&2
-    exit 4
-  fi
+  command -v docker >/dev/null ||
+    fail 4 "this machine has no docker command, which loads images into the hosts: install Docker's CLI"
   keys=$(mktemp -d)
   trap 'rm -rf "$keys"' EXIT
   printf '%s' "$ENGINE_CA" >"$keys/ca.pem"
@@ -49,17 +46,15 @@ main() {
       docker image inspect "$image" >/dev/null 2>&1; then
       here+=("$image")
     fi
-  done <<<"$IMAGES_AT_HAND"
+  done <<<"$OPTIONAL_IMAGES"
 
   if [ "${#here[@]}" -gt 0 ]; then
     docker save "${here[@]}" | on_host load -q >/dev/null
   fi
   if [ "${#missing[@]}" -gt 0 ]; then
-    echo "slipway: the host can neither pull nor get from this machine's engine: ${missing[*]}" >&2
-    echo "slipway: run './slip up', which gets them, or 'docker pull' here, and try again" >&2
-    exit 5
+    fail 5 "the host cannot pull these images, and this machine's engine does not have them: ${missing[*]}" \
+      "run './slip up', which gets them, or 'docker pull' here, and try again"
   fi
 }
 
-# Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.
 main </dev/null

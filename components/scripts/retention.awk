@@ -1,30 +1,30 @@
-# Decides which images of a registry may go. Reads what the registry has, says what to remove; touches nothing.
+# Decides which images of a registry to remove. It reads an inventory and prints a plan; it changes nothing itself.
 #
-# In, a line each, P first (retention.sh writes them from the registry's folder):
-#   P KEEP DAYS NOW              the rule: newest KEEP and last DAYS of every repository; NOW in seconds since 1970
-#   D REPOSITORY@DIGEST          deployed: a host serves it, or a service is to run it
+# Input, a line each, P first (retention.sh makes it from the registry's folder and the in-use markers):
+#   P KEEP DAYS NOW              the rule: keep the newest KEEP images and those of the last DAYS; NOW in seconds since 1970
+#   D REPOSITORY@DIGEST          deployed: a host serves the image, or a service is to run it
 #   S TIME REPOSITORY@DIGEST…    served: a service has served these images at that time
-#   H VOLUME TIME REPOSITORY@DIGEST…    the same, with the volume that says so and that may go
-#   K REPOSITORY WHY             a repository of which nothing may go
-#   L PATH TIME                  a link of a repository, by its path below `repositories`; TIME is when it was written
-#   C PATH:DIGEST                what a tag's link says
+#   H VOLUME TIME REPOSITORY@DIGEST…    the same, with the volume that is the marker; a useless one is removed
+#   K REPOSITORY REASON          keep all images of the repository
+#   L PATH TIME                  a link of a repository, by its path below `repositories`; TIME is its modification time
+#   C PATH:DIGEST                the content of a tag's link
 #   M PATH:TEXT                  a piece of a manifest, by its path below `blobs`: `{`, `"subject":{…}`, or a digest
 #   B PATH SIZE                  a blob, by its path below `blobs`; bytes
-#   U PATH TIME SIZE             what there is of an upload that is not complete, by its path below `repositories`
-# Out, separated by tabs:
-#   remove PATH                  a folder below `repositories`, in the order in which it is safe to be killed
-#   image REPOSITORY DIGEST TAGS TIME SIZE    an image that goes; SIZE is of its blobs, which others may share
-#   left REPOSITORY WHY          a repository of which nothing is removed
-#   mark VOLUME                  a volume that says what has served, and is of no use any more
-#   total KEPT GONE FREED USED   images that stay and go; bytes that nobody needs then, and of all there is now
+#   U PATH TIME SIZE             the data of an unfinished upload, by its path below `repositories`
+# Output, separated by tabs:
+#   remove PATH                  a folder below `repositories`; in an order that is safe to interrupt
+#   image REPOSITORY DIGEST TAGS TIME SIZE    an image to remove; SIZE is of its blobs, which other images may share
+#   left REPOSITORY REASON       a repository that keeps all images
+#   mark VOLUME                  a useless marker to remove
+#   total KEPT GONE FREED USED   numbers of images kept and removed; bytes freed, and bytes used before
 #
-# What follows what: an index keeps its platforms; an image keeps what refers to it by `subject` (signatures, attestations)
-# or by the tag sha256-DIGEST, as the OCI distribution specification names it where `subject` is not known.
-# An image is a manifest that neither belongs to an index nor follows another. Its age is when it, or a tag of it or of
-# one of its platforms, was pushed last: the `created` inside is whatever its build says, such as 1970.
-# In a repository of which some image has served, KEEP counts only those that have served and those that were pushed before
-# the first note of it: a version that never got healthy takes no place of one that did.
-# For mawk, which Debian has: no {n} in patterns, no sorting.
+# An index keeps its platforms. An image keeps the manifests that refer to it by `subject` (signatures, attestations) or by
+# the tag sha256-DIGEST, which the OCI distribution specification uses for registries without `subject`.
+# An image is a manifest that is not part of an index and does not refer to another manifest. Its age counts from the last
+# push of it, of one of its tags or of one of its platforms. The `created` inside may be anything, such as 1970.
+# In a repository with served images, KEEP counts only images that have served and images pushed before the first record of
+# that: a version that never became healthy takes no place of a version that did.
+# Debian's mawk has neither {n} in patterns nor sorting.
 
 BEGIN { FS = " "; OFS = "\t" }
 
@@ -62,7 +62,7 @@ $1 == "M" {
 }
 $1 == "B" { size[blob_of($2)] = $3; used += $3 }
 
-# Given up: nobody has sent anything for a day. The registry itself waits for a week, and a disk may be full of them.
+# Remove an upload after a day without data. The registry itself waits for a week, in which uploads may fill the disk.
 $1 == "U" {
   used += $4
   if ($3 < now - 86400) { freed += $4; others_out = others_out "remove\t" substr($2, 1, length($2) - length("/data")) "\n" }
@@ -79,17 +79,17 @@ END {
   for (repository in repositories) decide(repository)
   for (volume in noted) if (!is_useful(volume)) print "mark", volume
   for (digest in size) if (!(digest in needed)) freed += size[digest]
-  # First the tags, so that none ever stands for what is gone; an index goes before its platforms.
+  # Tags go first, so that no tag names a missing image; an index goes before its platforms.
   printf "%s%s%s", tags_out, images_out, others_out
   print "total", kept_images + 0, gone_images + 0, sprintf("%.0f", freed), sprintf("%.0f", used)
 }
 
 function later(one, other) { return one + 0 > other + 0 ? one : other }
 
-# Nothing is later than any time.
+# An empty time counts as later than any other.
 function earlier(one, other) { return one == "" || other + 0 < one + 0 ? other : one }
 
-# note(N, VOLUME): the fields from the Nth say when which images served.
+# note(N, VOLUME): records that images have served. Field N is the time, the fields after it are the images.
 function note(n, volume, i, part, images) {
   if (volume != "") time_of[volume] = $n
   for (i = n + 1; i <= NF; i++) {
@@ -104,7 +104,7 @@ function note(n, volume, i, part, images) {
   if (!(images in last_note) || $n + 0 > time_of[last_note[images]] + 0) last_note[images] = volume
 }
 
-# The first note of a repository says since when it is known what served; of an image that stays, the last note counts.
+# The first marker of a repository is useful, since KEEP counts from its time; so is the last marker of an image that stays.
 function is_useful(volume, i, count, refs, part) {
   count = split(noted[volume], refs, " ")
   for (i = 1; i <= count; i++) {
@@ -127,7 +127,7 @@ function digest_in(text) {
   return substr(text, match(text, /[a-z0-9]+:[0-9a-f]+$/))
 }
 
-# Whether a tag stands for what belongs to another image, and to which: sha256-HEX, perhaps with .sig and the like.
+# tagged_for(TAG): the digest of the image that a tag like sha256-HEX or sha256-HEX.sig refers to; empty for other tags.
 function tagged_for(tag) {
   if (tag !~ /^sha(256|512)-[0-9a-f]+(\.[A-Za-z0-9_.-]+)?$/) return ""
   sub(/\..*/, "", tag)
@@ -150,7 +150,7 @@ function link_up(one, i, count, refs, names, owner) {
   }
 }
 
-# When an image was pushed last, by itself or one of its platforms.
+# The time of the last push of an image or one of its platforms.
 function age_of(one, i, count, refs, newest) {
   if (one in age) return age[one]
   newest = pushed[here, one]
@@ -166,7 +166,7 @@ function hold(one, held, i, count, refs) {
   for (i = 1; i <= count; i++) hold(refs[i], held)
 }
 
-# Whether KEEP counts an image: it, or a platform of it, has served; or it is older than what is known of that.
+# Whether KEEP counts an image: it or one of its platforms has served, or it is older than the first record of that.
 function counts(one, seen, part) {
   if (!(here in since) || appeared[here, one] + 0 < since[here] + 0) return 1
   clear(seen)
@@ -175,7 +175,7 @@ function counts(one, seen, part) {
   return 0
 }
 
-# The newest image that KEEP counts, that was not chosen yet and is no newer than a limit.
+# The newest image that KEEP counts, is not chosen yet and is not newer than a limit.
 function newest_image(chosen, limit, i, best) {
   best = ""
   for (i = 1; i <= images; i++) {
@@ -210,7 +210,7 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
   count = split(members[repository], all, " ")
   why = repository ~ /^mirror\// ? "mirrored images stay" : kept_because[repository]
   for (i = 1; i <= count; i++) {
-    # Of one whose blob is gone nothing can be said, and nothing is left to be used: it counts for nothing and stays.
+    # A manifest without its blob cannot be read or used: it is no image, and stays.
     if (all[i] in size && !(all[i] in readable)) why = "the manifest " all[i] " cannot be read"
     link_up(all[i])
   }
@@ -219,7 +219,7 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
     age_of(one)
     if (one in size && !(one in is_below) && (!(one in follows) || own_tags[one])) image[++images] = one
   }
-  # Two that follow each other would be nobody's.
+  # Two manifests that refer to each other belong to no image: they stay.
   clear(seen)
   for (i = 1; i <= images; i++) hold(image[i], seen)
   for (i = 1; i <= count; i++) if (!(all[i] in seen) || why != "" || !(all[i] in size)) hold(all[i], stays)
@@ -232,7 +232,7 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
     one = all[i]
     if (!((repository, one) in deployed)) continue
     hold(one, stays)
-    # An index that has it stays too; and what was pushed before it, to which one could roll back.
+    # Its index stays, too; and the images pushed before it, for a roll-back.
     clear(chosen)
     for (j = 1; j <= images; j++) {
       clear(seen)
@@ -265,7 +265,7 @@ function need(one, i, count, refs) {
   for (i = 1; i <= count; i++) needed[refs[i]]
 }
 
-# The folders of a manifest; those of its tags are noted to go before all others.
+# The folders of a manifest to remove. Those of its tags go to tags_out, which is printed first.
 function removal(repository, one, i, count, names, paths, out) {
   count = split(tags[repository, one], names, " ")
   for (i = 1; i <= count; i++) tags_out = tags_out "remove\t" repository "/_manifests/tags/" names[i] "\n"

@@ -1,22 +1,20 @@
 #!/usr/bin/env bash
-# Removes the images that the registry need not keep, and has the registry collect what nobody needs any more.
+# Removes the images that the registry need not keep, and runs the registry's garbage collection.
 # registry.sh installs it on the registry's host, with retention.awk beside it and a timer for it.
 #
-#   retention plan [SEEN]     says what would go, by the lines of retention.awk, and changes nothing
-#   retention now [SEEN]      has the service below do it now, and says what went
-#   retention run       what slipway-retention.service runs
-#   retention restore   what that service runs afterwards, however it ended: lets the registry write again
+#   retention plan [SEEN]   prints what would be removed, as lines of retention.awk, and changes nothing
+#   retention now [SEEN]    runs slipway-retention.service, and prints what was removed
+#   retention run           for slipway-retention.service
+#   retention restore       for slipway-retention.service, however `run` ended: the registry may write again
 #
-# SEEN is [--complete] IMAGE…: images that hosts serve, REPOSITORY@DIGEST, as the operator saw there. They stay. The marks on
-# this host's engine say the same (components/retention.py), but an update that was interrupted may not have made one.
-# --complete says that every app host answered: then failed versions go sooner.
+# SEEN is [--complete] IMAGE…: images that hosts serve, REPOSITORY@DIGEST, as the operator saw there. They stay. In-use markers
+# on this host's engine name the same images (components/registry/retention.py), but an interrupted update may not have made
+# them all. --complete means that every app host answered; then the images of failed versions can be removed sooner.
 #
-# While something is removed nothing may be written: a push could count on a layer that is just going. So the folder is made
-# read-only for the registry, as a mount and only for as long as it takes. Pulls go on, nobody is restarted, and nothing
-# of it rests on a disk: after a restart of the machine, or of the registry, everything is as always. A push is refused meanwhile
-# (HTTP 500, "read-only file system"); the engine tries each layer again for a while.
+# A push during the removal could rely on a layer that is being removed. So the registry's folder is read-only meanwhile, by
+# a mount. Pulls continue and no container restarts. Nothing of this is on a disk, so a restart of the machine ends it. A push
+# is refused meanwhile (HTTP 500, "read-only file system"); the engine retries each layer for a while.
 set -euo pipefail
-umask 077
 
 config=${SLIPWAY_RETENTION:-/etc/slipway/retention}
 here=$(dirname "$0")
@@ -24,28 +22,23 @@ registry=slipway-registry
 collector=slipway-registry-gc
 inside=/var/lib/registry
 run=/run/slipway
-# Where everything may still be written, and where nothing may.
+# The data folder twice: a mount that is writable, and a mount that is not.
 writable=$run/registry-data read_only=$run/registry-read-only
-# Seconds for which nothing must have been written before we begin, so that we come between two pushes; for how long
-# we wait for that; and for how long anything else may take.
+# Seconds without a write before the removal begins, so that it falls between two pushes; the limit of that wait; and the
+# limit of any other wait.
 quiet=3 patience=600 moment=30
 
-# What the operator saw that hosts serve.
+# The file with SEEN.
 seen=$run/seen
 
-# Comes with KEEP, DAYS, DATA_PATH, SERVICES, and PLACES, which are SERVICE/HOST.
+# It sets KEEP, DAYS, DATA_PATH, SERVICES, and PLACES, which are SERVICE/HOST.
 # shellcheck source=/dev/null
 . "$config"
 root=$DATA_PATH/docker/registry/v2
 
 say() { echo "slipway: $1"; }
 
-fail() {
-  say "$1" >&2
-  exit 7
-}
-
-# What the registry has, for retention.awk.
+# The registry's images, as input of retention.awk.
 inventory() {
   local digests
   echo "P $KEEP $DAYS $(date +%s)"
@@ -62,48 +55,48 @@ inventory() {
     -type f -path '*/_uploads/*/data' -printf 'U %P %T@ %s\n'
   digests=$(find repositories \( -name _layers -o -name _uploads -o -name tags \) -prune -o -type f -name link \
     -path '*/_manifests/revisions/*' -print | sed -E 's|.*/revisions/([^/]+)/((..)[^/]*)/link$|\1/\3/\2/data|' | sort -u)
-  # Manifests are JSON, on one line or on many. A digest that `subject` names is told apart from all others.
+  # Manifests are JSON, on one line or several. The digest of `subject` is printed apart from all others.
   cd blobs
-  # A manifest whose blob is gone has nothing to say; retention.awk notices those that could not be read.
+  # grep skips a manifest whose blob is missing; retention.awk notices those that could not be read.
   { xargs -r grep -asHozE \
     '^[[:space:]]*\{|"subject"[[:space:]]*:[[:space:]]*\{([^{}]|\{[^{}]*\})*\}|sha(256|512):[0-9a-f]{64,128}' \
     <<<"$digests" || true; } | tr '\n\0' ' \n' | sed 's/^/M /'
 }
 
-# marked LABEL FORMAT [LABEL=VALUE]: what the marks that have a label, and perhaps another, say.
-marked() { docker volume ls --filter "label=$1" ${3:+--filter "label=$3"} --format "$2"; }
+# markers LABEL FORMAT [LABEL=VALUE]: the in-use markers that have a label, and another one if given.
+markers() { docker volume ls --filter "label=$1" ${3:+--filter "label=$3"} --format "$2"; }
 
-# inspect LABEL: the marks that have a label, a line each: when they were made, volume, service, images.
+# inspect LABEL: a line for each marker that has a label: time of creation, volume, service, images.
 inspect() {
   local volumes made rest
-  volumes=$(marked "$1" '{{.Name}}')
+  volumes=$(markers "$1" '{{.Name}}')
   [ -n "$volumes" ] || return 0
-  # An update may have removed one meanwhile, which is no failure as long as the engine answers.
+  # An update may just have removed a marker. That is no failure, as long as the engine answers.
   {
     xargs docker volume inspect <<<"$volumes" 2>/dev/null \
       --format "{{.CreatedAt}} {{.Name}} {{index .Labels \"slipway.service\"}} {{index .Labels \"$1\"}}" ||
-      marked "$1" '{{.Name}}' >/dev/null
+      markers "$1" '{{.Name}}' >/dev/null
   } | while read -r made rest; do
     echo "$(date -d "$made" +%s) $rest"
   done
 }
 
-# The images that services are to run, that hosts serve by their marks, and that they serve as the operator saw.
+# The images that services are to run, that hosts serve by the markers, and that hosts serve as the operator saw.
 deployed() {
   {
-    wanted
-    marked slipway.serving '{{.Label "slipway.serving"}}'
+    desired
+    markers slipway.serving '{{.Label "slipway.serving"}}'
     [ ! -e "$seen" ] || cat "$seen"
   } | tr -s ' ' '\n' | sed -n '/@/p'
 }
 
-# After failed updates a service has a mark of each version since the last update that ended well. They all count, since an
-# interrupted update may have moved a host without a mark of that; but where every host was seen, only the last one does.
-wanted() {
+# The markers of what services are to run. After failed updates a service has a marker of each version since the last update
+# that ended well. All of them count, since an interrupted update may have switched a host without a serving marker; if the
+# operator saw every host, only the newest one counts. A marker from the future is due to a wrong clock: it is not the newest.
+desired() {
   inspect slipway.deployed | awk -v places="$PLACES" -v complete="$(grep -cx -e --complete "$seen" 2>/dev/null || true)" \
     -v now="$(date +%s)" '
     BEGIN { count = split(places, place, " "); for (i = 1; i <= count; i++) { sub("/.*", "", place[i]); seen[place[i]] } }
-    # A time to come is of a clock that was wrong, and says nothing.
     $1 <= now && $1 > newest[$3] { newest[$3] = $1 }
     { line[NR] = $0 }
     END {
@@ -114,22 +107,22 @@ wanted() {
     }'
 }
 
-# What has served, and when.
+# The images that have served, with the times.
 served() {
   inspect slipway.serving | sed -E 's/^([^ ]+) [^ ]+ [^ ]+/S \1/'
   inspect slipway.served | sed -E 's/^([^ ]+) ([^ ]+) [^ ]+/H \2 \1/'
 }
 
-# The repositories of services that serve something unknown: on a host of a stack that the version before these marks made,
-# or on one where no version has got healthy yet.
+# The repositories of services with a host that has no serving marker: an older version of Slipway made the stack, or no
+# version of the service has become healthy on that host yet.
 unknown() {
   local known place service label
-  known=$(marked slipway.serving '{{.Label "slipway.service"}}/{{.Label "slipway.host"}}')
+  known=$(markers slipway.serving '{{.Label "slipway.service"}}/{{.Label "slipway.host"}}')
   for place in $PLACES; do
     ! grep -qxF "$place" <<<"$known" || continue
     service=${place%/*}
     for label in slipway.deployed slipway.serving slipway.served; do
-      marked "$label" "{{.Label \"$label\"}}" "slipway.service=$service"
+      markers "$label" "{{.Label \"$label\"}}" "slipway.service=$service"
     done | tr -s ' ' '\n' | sed -n 's/@.*//p' | sort -u |
       sed "s|\$| nothing says yet what $service serves on ${place#*/}|; s|^|K |"
   done
@@ -141,40 +134,40 @@ plan() {
     printf 'total\t0\t0\t0\t0\n'
     return
   fi
-  recorded=$(marked slipway.deployed '{{.Label "slipway.service"}}')
+  recorded=$(markers slipway.deployed '{{.Label "slipway.service"}}')
   for service in $SERVICES; do
     grep -qxF "$service" <<<"$recorded" ||
-      fail "nothing says what $service runs, so no image is removed; \`./slip up --refresh\` makes the record again"
+      fail 7 "nothing says what $service runs, so no image is removed; \`./slip up --refresh\` makes the record again"
   done
   inventory | awk -f "$here/retention.awk"
 }
 
-# total N: the Nth number of the plan's last line.
+# total N: the Nth number of the last line of the plan.
 total() { awk -F '\t' -v n="$1" '$1 == "total" { print $(n + 1) }' "$run/plan"; }
 
 disk() { df -P "$DATA_PATH" | awk 'NR == 2 { print $5 }'; }
 
-# The registry's process, 0 where it does not run. Fails where the engine does not answer, which says nothing: containers
-# outlive its restarts.
+# The registry's process; 0 if the registry does not run. Fails if the engine does not answer: the registry may run all
+# the same, since containers survive restarts of the engine.
 process() {
   local container
   container=$(docker ps -aq --filter "name=^$registry\$") || return 1
   if [ -z "$container" ]; then echo 0; else docker inspect --format '{{.State.Pid}}' "$container"; fi
 }
 
-# mounted PROCESS PATH: how a path is mounted on top, `ro` or `rw`, as a process sees it; nothing where it is no mount.
+# mounted PROCESS PATH: `ro` or `rw`, of the topmost mount at a path as a process sees it; empty if it is no mount.
 mounted() {
   awk -v path="$2" '$5 == path { split($6, option, ","); how = option[1] } END { print how }' "/proc/$1/mountinfo" 2>/dev/null
 }
 
-# remount PROCESS OPTION: the registry's own mount, from outside: its image may have no mount command.
+# remount PROCESS OPTION: remounts the folder inside the registry's container. Its image may have no mount command.
 remount() {
   nsenter --mount="/proc/$1/ns/mnt" --root=/ \
     mount --no-canonicalize -o "remount,bind,$2" none "/proc/$1/root$inside" 2>/dev/null
 }
 
-# patiently SECONDS PAUSE COMMAND…: does it until that works, for so long.
-patiently() {
+# retry SECONDS PAUSE COMMAND…: runs the command until it succeeds, for so many seconds.
+retry() {
   local deadline=$((SECONDS + $1)) pause=$2
   shift 2
   until "$@"; do
@@ -185,7 +178,7 @@ patiently() {
 
 is_quiet() { [ -z "$(find "$root" -newermt "-$quiet seconds" -print -quit)" ]; }
 
-# The kernel refuses while a file is open for writing: so nobody is cut off in the middle of a layer.
+# The kernel refuses while a file is open for writing, so no push is cut off in the middle of a layer.
 freeze() {
   local pid
   pid=$(process) && [ "$pid" -gt 0 ] || return 1
@@ -195,7 +188,7 @@ freeze() {
 thaw() {
   local pid
   pid=$(process) || return 1
-  # A registry that does not run will start with what the host has by now.
+  # A registry that does not run gets the host's present mounts when it starts.
   [ "$pid" -gt 0 ] || return 0
   [ "$(mounted "$pid" "$inside")" != ro ] || remount "$pid" rw || return 1
   [ "$pid" = "$(process)" ]
@@ -204,17 +197,17 @@ thaw() {
 bind() {
   mkdir -p "$2"
   mountpoint -q "$2" || mount --bind "$1" "$2" || return 1
-  # What is mounted on top of the folder must not appear here too.
+  # Later mounts on top of the folder must not show here.
   mount --make-private "$2"
 }
 
 stop_writing() {
-  # A registry that is started meanwhile, after a crash or by an update, must not write either: hence the last mount.
+  # The last mount is for a registry that starts meanwhile, after a crash or by an update: it must not write either.
   if bind "$DATA_PATH" "$writable" && bind "$DATA_PATH" "$read_only" &&
-    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && patiently $moment 0.1 freeze; then
+    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && retry $moment 0.1 freeze; then
     frozen=$EPOCHREALTIME
   else
-    fail "somebody is writing without end, or the registry does not run; the next run tries again"
+    fail 7 "the registry is being written to all the time, or it does not run; the next run tries again"
   fi
 }
 
@@ -223,12 +216,12 @@ is_frozen() {
     [ "$(mounted self "$writable")" = rw ]
 }
 
-# Between two pushes: one whose layers are there and whose manifest is not would lose them.
-come_between() {
+# Makes the folder read-only between two pushes: a push whose manifest is still missing would lose its layers.
+freeze_between_pushes() {
   is_quiet || return 1
   flock 9
   stop_writing
-  # Whoever was still writing a layer has a manifest to push now.
+  # A push that has just written a layer still has to push its manifest.
   is_quiet || {
     restore
     flock -u 9
@@ -237,11 +230,12 @@ come_between() {
 }
 
 restore() {
-  # It must be gone before anything is written again.
-  patiently $patience 0.1 stop_collector || fail "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
-  # Ours, since it comes after that place and goes before it. Whoever still looks at it keeps it for himself.
+  # The collector must end before anything is written again.
+  retry $patience 0.1 stop_collector || fail 7 "Docker Engine does not answer; the registry stays read-only until \`$0 restore\` or a restart"
+  # $read_only is mounted before the mount at DATA_PATH, and unmounted after it: while it is mounted, the topmost mount at
+  # DATA_PATH is this script's. -l also unmounts it while a process still uses it.
   while mountpoint -q "$read_only" && [ "$(mounted self "$DATA_PATH")" = ro ]; do umount -l "$DATA_PATH"; done
-  patiently $patience 0.1 thaw || fail "the registry cannot be made writable again; restart it"
+  retry $patience 0.1 thaw || fail 7 "the registry cannot be made writable again; restart it"
   for place in "$read_only" "$writable"; do
     ! mountpoint -q "$place" || umount "$place"
   done
@@ -256,45 +250,45 @@ stop_collector() {
 collect() {
   local image
   image=$(docker inspect --format '{{.Image}}' "$registry")
-  # Never with --delete-untagged: it takes platforms for untagged images.
+  # Without --delete-untagged, which would delete the platforms of an index.
   docker run --rm --name "$collector" --network none --read-only --security-opt no-new-privileges \
     --log-driver none --cpu-shares 256 -e OTEL_TRACES_EXPORTER=none -e REGISTRY_LOG_LEVEL=warn \
     -v "$writable:$inside" -v /etc/slipway/registry:/etc/distribution:ro \
     "$image" garbage-collect --quiet /etc/distribution/config.yml
 }
 
-# Pulumi keeps none of these: the mark that it made last is of an image that is deployed.
-remove_marks() { awk -F '\t' '$1 == "mark" { print $2 }' "$run/plan" | xargs -r docker volume rm -f >/dev/null; }
+# Removes markers that are no longer useful. They are not in the state: the newest marker is of a deployed image, so it stays.
+remove_markers() { awk -F '\t' '$1 == "mark" { print $2 }' "$run/plan" | xargs -r docker volume rm -f >/dev/null; }
 
 run() {
-  # What a run before us may have left, after which not even systemd could clear up.
+  # A killed run may have left its mounts.
   flock 9
   restore
   flock -u 9
-  [ "$(process)" -gt 0 ] || fail "the registry does not run"
-  [ "$(mounted self "$DATA_PATH")" != ro ] || fail "the registry's disk is mounted read-only"
+  [ "$(process)" -gt 0 ] || fail 7 "the registry does not run"
+  [ "$(mounted self "$DATA_PATH")" != ro ] || fail 7 "the registry's disk is mounted read-only"
   plan >"$run/plan"
   if [ "$(total 2)" = 0 ] && [ "$(total 3)" = 0 ]; then
-    remove_marks
+    remove_markers
     say "$(total 1) images, and nothing to remove; the disk is $(disk) full"
     return
   fi
-  patiently $patience 1 come_between || {
-    say "somebody is pushing without end; not waiting any longer"
+  retry $patience 1 freeze_between_pushes || {
+    say "pushes do not pause; not waiting any longer"
     flock 9
     stop_writing
   }
-  is_frozen || fail "the registry's folder cannot be made read-only"
-  # What was pushed since then counts.
+  is_frozen || fail 7 "the registry's folder cannot be made read-only"
+  # The second plan includes the latest pushes.
   plan >"$run/plan"
   awk -F '\t' '$1 == "image" { print "slipway: removing " $2 "@" $3 ($4 == "" ? "" : " (" $4 ")") }
     $1 == "left" { print "slipway: " $2 " is left alone: " $3 }' "$run/plan"
-  # In this order, so that whoever stops us anywhere leaves no tag without its image.
+  # In the order of the plan, so that an interruption leaves no tag without its image.
   awk -F '\t' '$1 == "remove" { print $2 }' "$run/plan" |
     (cd "$writable/docker/registry/v2/repositories" && xargs -r -d '\n' rm -rf --)
   collect
   restore
-  remove_marks
+  remove_markers
   say "removed $(total 2) images of $(($(total 1) + $(total 2))), which freed $(total 3) bytes; read-only for $(
     awk -v from="${frozen/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
 }
@@ -321,13 +315,13 @@ main() {
       cat "$run/plan"
       ;;
     run | restore)
-      # Not beside an update of the registry's settings; systemd sees to it that there is one of us. The lock is not held
-      # while we wait for a quiet moment, since an update may be what is going on.
+      # The lock excludes an update of the registry's settings; systemd runs this once at a time. `run` does not hold the
+      # lock while it waits for a pause between pushes, since an update may be pushing.
       exec 9>/run/slipway-registry.lock
       [ "$command" = run ] || flock 9
       "$command"
       ;;
-    *) fail "say plan, now, run or restore" ;;
+    *) fail 7 "say plan, now, run or restore" ;;
   esac
 }
 

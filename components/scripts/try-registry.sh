@@ -1,17 +1,16 @@
 #!/usr/bin/env bash
-# Tries someone else's registry from one of the stack's hosts, as its engine will: name, trust, account. Leaves nothing.
+# Logs in to an external registry from one of the stack's hosts, as its engine will, and logs out again.
 #
-# The values come ahead of this text, on standard input (components/script.py):
-#   HOST_NAME         this host, in the configuration
+# Values:
+#   HOST_NAME         this host's name in the configuration
 #   SERVER            the registry, host or host:port
-#   ACCOUNT PASSWORD  who to be there
-#   AUTHORITY         whom to trust for it (PEM); empty for those that every machine trusts
+#   ACCOUNT PASSWORD  the account there
+#   AUTHORITY         the CA to trust (PEM); empty if every machine trusts it already
 set -euo pipefail
-umask 077
 
 : "${HOST_NAME:?}" "${SERVER:?}" "${ACCOUNT:?}" "${PASSWORD:?}" "${AUTHORITY?}"
 
-# In the engine's words, and in those of the settings.
+# explain MESSAGE: the engine's error message as the setting to correct.
 explain() {
   local setting=slipway:registry.external.server
   case $1 in
@@ -27,29 +26,28 @@ explain() {
       echo "slipway:registry.external.username, or slipway:secrets.REGISTRY_PASSWORD: $SERVER refuses the account" \
         "$ACCOUNT with this password"
       ;;
-    *"x509: "*) echo "$setting: $SERVER shows a certificate that is not right: ${1##*x509: }" ;;
-    *"HTTP response to HTTPS client"*) echo "$setting: $SERVER speaks plain HTTP, and this takes TLS" ;;
+    *"x509: "*) echo "$setting: the certificate of $SERVER is invalid: ${1##*x509: }" ;;
+    *"HTTP response to HTTPS client"*) echo "$setting: $SERVER speaks plain HTTP, and Slipway requires TLS" ;;
     *) echo "$setting: $HOST_NAME does not reach $SERVER: ${1##*: }" ;;
   esac
 }
 
 main() {
-  local said
-  # The account is not to stay on the host: the stack's state hands it to the engine at each push and pull.
+  local message
+  # The password must not stay on the host: Pulumi sends it to the engine with each push and pull.
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
   for attempt in 1 2 3; do
-    if said=$(docker --config "$folder" login "$SERVER" --username "$ACCOUNT" --password-stdin 2>&1 <<<"$PASSWORD"); then
-      echo "$SERVER lets $ACCOUNT in"
+    if message=$(docker --config "$folder" login "$SERVER" --username "$ACCOUNT" --password-stdin 2>&1 <<<"$PASSWORD"); then
+      echo "$SERVER accepts the account $ACCOUNT"
       return
     fi
-    case $said in *[Uu]nauthorized* | *x509* | *denied*) break ;; esac
+    case $message in *[Uu]nauthorized* | *x509* | *denied*) break ;; esac
     # The network of a host that has just booted may take a moment.
     [ "$attempt" = 3 ] || sleep "$attempt"
   done
-  explain "$(tr '\n' ' ' <<<"$said" | sed 's/ *$//')" >&2
+  explain "$(tr '\n' ' ' <<<"$message" | sed 's/ *$//')" >&2
   exit 6
 }
 
-# Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.
 main </dev/null

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Waits until the registry answers, as its clients will ask it: over TLS, by the authority that this host trusts and with
-# this host's certificate, if it has one; or over plain HTTP where it was set up so.
+# Waits until the registry answers, as an engine would ask it: over TLS, with the CA that this host trusts and with this
+# host's client certificate, if it has one; or over plain HTTP if the registry is set up without TLS.
 #
 #   wait-for-registry https://HOST:PORT
 set -euo pipefail
 
-# A colon in the certificate's path would end it, for curl.
+# curl would split a path to a certificate at its colon, so it gets names relative to this folder.
 cd "/etc/docker/certs.d/${1#*://}"
 ask=(curl -o /dev/null --max-time 5 "$1/v2/")
 case $1 in
@@ -16,7 +16,7 @@ case $1 in
 esac
 
 for _ in $(seq 150); do
-  # Without an account the answer is 401, which is an answer.
+  # Without an account the registry answers 401: that is enough here.
   if "${ask[@]}" -s; then
     exit 0
   fi

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.plugins.aws_account import KEYS, account, client
-from toolchain.environment import Environment, prepare
+from toolchain.environment import Environment, Need, prepare
 
 PROGRAM = """
 import pulumi
@@ -127,7 +127,8 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    tools = prepare(None, ("pulumi",))
+    needs: list[Need] = ["pulumi"]
+    tools = prepare(None, needs)
     if tools.plugins == "official":
         pytest.skip("the official plugin is used here, not the stand-in")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Runs Slipway's program against mocks and keeps what it asks the engine for, resource by resource."""
+"""Runs Slipway's program against mocks, and records each resource that it registers."""
 
 import json
 import runpy
@@ -39,7 +39,7 @@ class Registered:
 
     @property
     def urn(self) -> str:
-        """Type and name, which are enough to tell the resources of one program apart."""
+        """Type and name, which are unique within one program."""
         return f"{self.request.type}::{self.request.name}"
 
     @property
@@ -49,11 +49,11 @@ class Registered:
 
     @property
     def parent(self) -> str:
-        return self.request.parent.rpartition("::")[2]
+        return str(self.request.parent).rpartition("::")[2]
 
     @property
     def provider(self) -> str:
-        return self.request.provider.partition("::")[2].rpartition("::")[0].rpartition("::")[2]
+        return str(self.request.provider).partition("::")[2].rpartition("::")[0].rpartition("::")[2]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Answers(pulumi.runtime.Mocks):
-    """What the plugins would answer, as far as the program reads it; and the stack's outputs from before."""
+    """The results of plugins, as far as the program reads them, and the stack's previous outputs."""
 
     def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
         self.stack = stack
@@ -125,7 +125,7 @@ class _Answers(pulumi.runtime.Mocks):
 
 
 CALLS: list[tuple[str, dict[str, Any]]] = []
-"""What the program asked AWS for, of late."""
+"""The program's calls of provider functions, by token, with their arguments."""
 
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 SUBNETS = {
@@ -133,7 +133,7 @@ SUBNETS = {
     "subnet-00000000000000002": ("vpc-1", ZONES[1]),
     "subnet-0000000000000000e": ("vpc-2", ZONES[1]),
 }
-"""The VPC and the zone of each subnet that AWS has."""
+"""The VPC and the zone of each existing subnet."""
 OFFERED = {
     "t3.small": ZONES,
     "t3.medium": ZONES,
@@ -141,11 +141,11 @@ OFFERED = {
     "m7i.large": ZONES[:1],
     "x2gd.large": (),
 }
-"""Where AWS has which instance type."""
+"""The zones that offer each instance type."""
 
 
 def aws_answer(token: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What AWS would say."""
+    """The result of a function of the AWS provider."""
     filters = {one["name"]: one["values"] for one in asked.get("filters", ())}
     match token.rpartition(":")[2]:
         case "getAmi":
@@ -171,7 +171,7 @@ def aws_answer(token: str, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Hooks:
-    """Where the program's hooks end up; nobody runs them here."""
+    """Accepts the program's hooks, and runs none."""
 
     def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
         pass
@@ -191,7 +191,7 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's own name
         self.requests.append((self.make_urn(request.parent, request.type, request.name), request))
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def run_stack(stack: str, configuration: Mapping[str, Any], before: dict[str, An
     )
     exported: dict[str, Any] = {}
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def program() -> None:
         with mock.patch("pulumi.export", exported.__setitem__):
             runpy.run_path(str(ROOT / "__main__.py"))
@@ -255,7 +255,7 @@ def run_stack(stack: str, configuration: Mapping[str, Any], before: dict[str, An
 
     outputs: dict[str, Any] = {}
 
-    @pulumi.runtime.test
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def settle() -> None:
         outputs.update(exported)
 

@@ -1,1 +1,1 @@
-"""The platform `aws`: each host is an EC2 instance. `import pulumi_aws` is slow, so only `platform.py` leads to it."""
+"""The platform `aws`: each host is an EC2 instance. Imported on AWS only, since `import pulumi_aws` is slow."""

@@ -1,4 +1,4 @@
-"""What AWS has to be asked before anything is made: images, zones, subnets. Each answer, or one clear error."""
+"""Queries to AWS before anything is made: images, zones, subnets. Each returns a result or raises one clear error."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from configuration.problems import words
 T = TypeVar("T")
 
 _EVERY_SAY = re.compile(r"invoke of \S+ failed: |invocation of \S+ returned an error: ")
-"""What the SDK and the engine put before a function's own words."""
+"""What the SDK and the engine put ahead of a function's own error message."""
 
 
 @dataclass(frozen=True)
 class SubnetFacts:
-    """A subnet that is there already."""
+    """An existing subnet."""
 
     id: str
     vpc: str
@@ -28,11 +28,11 @@ class SubnetFacts:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """AWS in one region, with the credentials of the provider."""
+    """Queries in one region, with the credentials of the provider."""
 
     region: str
     options: pulumi.InvokeOptions
-    """With the provider that asks."""
+    """They name the provider."""
 
     def image(self, distribution: Distribution, architecture: Architecture) -> str:
         """The id of the distribution's newest machine image."""
@@ -54,7 +54,7 @@ class Catalogue:
         ).id
 
     def zones(self) -> list[str]:
-        """The region's availability zones, without those that an account has to ask for."""
+        """The region's availability zones, without those that need an opt-in."""
         filters = [aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])]
         answer = self._ask(
             "availability zones",
@@ -63,22 +63,22 @@ class Catalogue:
         return sorted(answer.names)
 
     def offers(self, instance_types: Iterable[str]) -> dict[str, set[str]]:
-        """For each of these instance types, the zones that have it."""
-        wanted = sorted(set(instance_types))
-        filters = [aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=wanted)]
+        """For each of these instance types, the zones that offer it."""
+        kinds = sorted(set(instance_types))
+        filters = [aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="instance-type", values=kinds)]
         answer = self._ask(
-            f"where there are {words(wanted)}",
+            f"the zones of {words(kinds)}",
             lambda: aws.ec2.get_instance_type_offerings(
                 location_type="availability-zone", filters=filters, opts=self.options
             ),
         )
-        offers: dict[str, set[str]] = {kind: set() for kind in wanted}
+        offers: dict[str, set[str]] = {kind: set() for kind in kinds}
         for kind, zone in zip(answer.instance_types, answer.locations, strict=True):
             offers[kind].add(zone)
         return offers
 
     def default_subnets(self) -> list[SubnetFacts]:
-        """Those of the account's default VPC, in the order of their zones."""
+        """The subnets of the account's default VPC, in the order of their zones."""
         vpc = self._ask("the default VPC", lambda: aws.ec2.get_vpc(default=True, opts=self.options)).id
         filters = [
             aws.ec2.GetSubnetsFilterArgs(name="vpc-id", values=[vpc]),
@@ -107,7 +107,7 @@ class Catalogue:
     def _ask(self, what: str, question: Callable[[], T]) -> T:
         try:
             return question()
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the SDK raises nothing more special
+        except Exception as error:  # noqa: BLE001 - the SDK raises no more specific error
             reason = _EVERY_SAY.sub("", " ".join(str(error).split()))
             raise pulumi.RunError(
                 f"AWS was asked for {what} in {self.region}, and did not give it: {reason}"
@@ -121,12 +121,12 @@ def zones_for(
 
     Args:
         types: the hosts' instance types, by host.
-        zones: the region's.
-        offers: for each type, where it is.
-        count: how many are wanted; fewer are enough, if the region has no more.
+        zones: the region's zones.
+        offers: for each type, the zones that offer it.
+        count: the number of zones; fewer if the region has no more.
 
     Raises:
-        pulumi.RunError: no zone has them all.
+        pulumi.RunError: no zone offers all types.
 
     """
     for host, kind in types.items():
@@ -150,13 +150,13 @@ def check_placement(
     subnets: Sequence[SubnetFacts],
     offers: Mapping[str, set[str]],
 ) -> None:
-    """Whether subnets that are there already can take the hosts.
+    """Check that existing subnets can take the hosts.
 
     Args:
         types: the hosts' instance types, by host.
-        places: for each host, which subnet it is in.
+        places: for each host, the index of its subnet.
         subnets: the subnets.
-        offers: for each type, the zones that have it.
+        offers: for each type, the zones that offer it.
 
     Raises:
         pulumi.RunError: a subnet is in another VPC than the first, or its zone lacks the type of a host.

@@ -1,31 +1,29 @@
-"""A host's user data: cloud-config as a pure function of what the host is to be."""
+"""A host's user data: cloud-config as a pure function. Another text replaces the machine."""
 
 import json
 from dataclasses import dataclass
 
 from components import script
 from configuration.aws import Distribution
-
-INSTALL_ENGINE = "/usr/local/lib/slipway/install-engine"
-"""Where a host has scripts/install-engine.sh, if its engine's version is pinned."""
+from well_known import INSTALL_SCRIPT_PATH
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloudConfigArgs:
-    """What a host is born with."""
+    """What a host's user data is made from."""
 
     name: str
     """Its host name."""
     distribution: Distribution
-    """What it runs."""
+    """Its distribution."""
     engine_version: str | None
     """Its Docker Engine's version; None for the distribution's own."""
     host_private_key: str
-    """The key by which it proves who it is, in OpenSSH's format. Secret."""
+    """Its SSH host key, in OpenSSH's format. Secret."""
     host_public_key: str
-    """That key's public half."""
+    """The public part of that key."""
     admin_public_key: str
-    """Who may log in."""
+    """The public key of the operator, which may log in."""
 
 
 def cloud_config(args: CloudConfigArgs) -> str:
@@ -35,9 +33,9 @@ def cloud_config(args: CloudConfigArgs) -> str:
     config: dict[str, object] = {
         "hostname": args.name,
         "preserve_hostname": False,
-        # Its own name only: Debian's images would write the whole file anew at each boot, and lose the registry's name.
+        # Debian's images would otherwise rewrite /etc/hosts at each boot, and lose the registry's name.
         "manage_etc_hosts": "localhost",
-        # Making one takes its time, and nobody needs it.
+        # Generating a locale takes time, and no program needs one.
         "locale": False,
         "ssh_keys": {"ed25519_private": args.host_private_key, "ed25519_public": args.host_public_key},
         "ssh_pwauth": False,
@@ -47,8 +45,8 @@ def cloud_config(args: CloudConfigArgs) -> str:
     }
     if pinned:
         config["write_files"] = [
-            {"path": INSTALL_ENGINE, "permissions": "0755", "content": script.text("install-engine.sh")}
+            {"path": INSTALL_SCRIPT_PATH, "permissions": "0755", "content": script.text("install-engine.sh")}
         ]
-        config["runcmd"] = [[INSTALL_ENGINE, args.engine_version]]
-    # JSON is YAML, and no value can be mistaken for another kind.
+        config["runcmd"] = [[INSTALL_SCRIPT_PATH, args.engine_version]]
+    # JSON is valid YAML, and quotes every text, so that no text is read as another type.
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

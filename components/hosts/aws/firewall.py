@@ -1,4 +1,4 @@
-"""Who may reach which port: security groups and their rules, as a pure function of the settings."""
+"""The firewall: security groups and their rules, as a pure function of the settings."""
 
 import ipaddress
 import re
@@ -13,34 +13,34 @@ SSH, ENGINE, HTTP, HTTPS, DNS = 22, 2376, 80, 443, 53
 EVERYWHERE = "0.0.0.0/0"
 Protocol = Literal["tcp", "udp", "-1"]
 ALL: Protocol = "-1"
-"""Every protocol, as EC2 writes it."""
+"""EC2's notation for every protocol."""
 
 HOST_GROUP = "host"
-"""The group of every host: who may administer it, and what it may reach."""
+"""The group of every host: administration and outgoing traffic."""
 HTTP_GROUP = "http"
-"""The group of the hosts whose services everybody may reach; others' groups begin with it."""
+"""The group of hosts with public services; groups of services for some networks have it as a prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule of a security group. Everything that no rule allows is forbidden."""
+    """One rule of a security group. Traffic that no rule allows is dropped."""
 
     group: str
-    """The group that it belongs to."""
+    """Its group."""
     direction: Literal["ingress", "egress"]
     what: str
-    """The rule's purpose in a word or two: `ssh`, `registry`."""
+    """The purpose of the rule in a word or two: `ssh`, `registry`."""
     protocol: Protocol = "tcp"
     port: int | None = None
-    """None with all protocols."""
+    """None for all protocols."""
     network: str | None = None
-    """The other side: a network, or else `peer`."""
+    """The other side, if it is a network; else `peer`."""
     peer: str | None = None
-    """The other side: a group of the same stack."""
+    """The other side, if it is a group of the same stack."""
 
     @property
     def name(self) -> str:
-        """A name that stays, whatever other rules come and go: `host-ssh-from-203.0.113.7-32`."""
+        """A name that does not depend on other rules: `host-ssh-from-203.0.113.7-32`."""
         side = "from" if self.direction == "ingress" else "to"
         other = re.sub(r"[/:]+", "-", str(self.peer or self.network))
         what = "" if self.what == self.group else f"-{self.what}"
@@ -48,10 +48,10 @@ class Rule:
 
 
 def service_groups(settings: StackSettings) -> dict[str, str]:
-    """For each service the group through which it is reached.
+    """The group of each service, which lets its clients in.
 
-    Services with the same networks share one, since EC2 puts a host into five groups at most, unless its quota is
-    raised: that of every host, those of its roles, and this.
+    Services with the same networks share a group, since EC2's default quota is five groups for a host: the group of
+    every host, those of its roles, and this one.
     """
     first: dict[frozenset[str], str] = {}
     for service, its in settings.services.items():
@@ -65,14 +65,14 @@ def service_groups(settings: StackSettings) -> dict[str, str]:
 
 
 def groups_of(settings: StackSettings, host: str) -> list[str]:
-    """The groups of a host: that of every host, those of its roles, and the one of its services."""
+    """The groups of a host: the group of every host, those of its roles, and those of its services."""
     of_service = service_groups(settings)
     services = [of_service[service] for service in settings.services_on(host)]
     return list(dict.fromkeys([HOST_GROUP, *settings.hosts[host].roles, *services]))
 
 
 def groups(settings: StackSettings) -> dict[str, str]:
-    """Every group that some host has, with its description."""
+    """Every group of the hosts, with its description."""
     words = {
         HOST_GROUP: "Every host: administration, and the way out",
         "registry": "Keeps the images",
@@ -90,8 +90,8 @@ def groups(settings: StackSettings) -> dict[str, str]:
 def rules(settings: StackSettings) -> list[Rule]:
     """Every rule of the stack's security groups.
 
-    Nobody but `adminCidrs` reaches SSH and engines; nobody but the stack's own hosts and the registry's networks
-    reaches the registry; everybody, or a service's own networks, reaches the services. Nothing else comes in.
+    Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry;
+    everyone, or a service's own networks, to the services. All other incoming traffic is dropped.
     """
     return list(_rules(settings, set(groups(settings))))
 
@@ -100,8 +100,8 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
     for network in settings.platform.admin_cidrs:
         yield Rule(group=HOST_GROUP, direction="ingress", what="ssh", port=SSH, network=network)
         yield Rule(group=HOST_GROUP, direction="ingress", what="engine", port=ENGINE, network=network)
-    # Packages and images of others come over HTTP and HTTPS. EC2 filters neither its own name server nor its own clock,
-    # but given subnets may have name servers of their own.
+    # Packages and third-party images come over HTTP and HTTPS. EC2 does not filter its own DNS and NTP servers, but
+    # existing subnets may use other DNS servers.
     for port, what in ((HTTP, "http"), (HTTPS, "https"), (DNS, "dns")):
         yield Rule(group=HOST_GROUP, direction="egress", what=what, port=port, network=EVERYWHERE)
     yield Rule(
@@ -113,7 +113,7 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
     elif "build" in present and (port := settings.external_port) not in (HTTP, HTTPS):
         yield Rule(group="build", direction="egress", what="registry", port=port, network=EVERYWHERE)
     if "app" in present:
-        # Services speak to databases, mail servers and other people's APIs, wherever these are.
+        # Services may use databases, mail servers and APIs at any address.
         yield Rule(group="app", direction="egress", what="all", protocol=ALL, network=EVERYWHERE)
 
     networks = {
@@ -128,7 +128,7 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
 
 
 def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
-    """Who reaches the stack's own registry."""
+    """The rules of the stack's own registry."""
     port = settings.registry_port
     for network in settings.registry_networks:
         yield Rule(group="registry", direction="ingress", what="registry", port=port, network=network)
@@ -145,5 +145,5 @@ def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule
 
 
 def is_ipv4(network: str) -> bool:
-    """Whether a network is one of IPv4."""
+    """Whether it is an IPv4 network."""
     return ipaddress.ip_network(network).version == 4

@@ -1,4 +1,4 @@
-"""One host: an EC2 instance that proves who it is from its first connection on."""
+"""One host of the platform `aws`: an EC2 instance with an SSH host key known beforehand."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from components import script
-from components.host import REGISTRY_DATA_PATH, Host
+from components.host import Host
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
 from configuration.aws import Architecture, Distribution
+from well_known import REGISTRY_DATA_PATH
 
 DEVICE = "/dev/sdf"
-"""The name by which the data volume is attached, which Xen keeps. NVMe has its own: see scripts/mount-data.sh."""
+"""The device name of the data volume. NVMe devices get other names: see scripts/mount-data.sh."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class AwsHostArgs:
     roles: frozenset[str]
     """Among `registry`, `build` and `app`."""
     distribution: Distribution
-    """What it runs."""
+    """Its distribution."""
     engine_version: str | None
     """Its Docker Engine's version; None for the distribution's own."""
     image: str
@@ -38,30 +39,30 @@ class AwsHostArgs:
     root_size_gib: int
     """Size of its root volume."""
     subnet_id: pulumi.Input[str]
-    """Where it is."""
+    """Its subnet."""
     security_groups: Sequence[pulumi.Input[str]]
-    """Who may reach it."""
+    """Its security groups."""
     way_out: Sequence[pulumi.Resource]
-    """What has to be there before it boots, since it goes for its packages at once: routes and rules."""
+    """Routes and rules that must exist before it boots, since it installs packages at once."""
     public: bool
     """Whether it has a public address."""
     key_name: pulumi.Input[str]
-    """The key pair that EC2 hands over."""
+    """The name of the key pair in EC2."""
     ssh_key: tls.PrivateKey
-    """The same key: the operator's."""
+    """The operator's key, which is in that key pair."""
     dns_names: Sequence[str]
-    """Names that its certificates carry, besides its own."""
+    """DNS SANs of its certificates, besides its own name."""
     boot_seconds: int
-    """How long its first boot may take."""
+    """Limit for its first boot, in seconds."""
     protect: bool
     """Whether Pulumi, and EC2 itself, refuse to delete it."""
 
 
 class AwsHost(pulumi.ComponentResource):
-    """An instance, its address, and the end of its first boot."""
+    """An instance, its address, and a command that waits for the end of its first boot."""
 
     host: Host
-    """What all else builds on."""
+    """The host, for all other components."""
     instance: aws.ec2.Instance
     """The machine."""
 
@@ -78,7 +79,7 @@ class AwsHost(pulumi.ComponentResource):
             subnet_id=args.subnet_id,
             vpc_security_group_ids=list(args.security_groups),
             key_name=args.key_name,
-            # It installs its engine before its Elastic IP is there, which then takes this one's place.
+            # It installs its engine before it gets its Elastic IP, which then replaces this address.
             associate_public_ip_address=args.public,
             user_data=_user_data(name, args, host_key),
             user_data_replace_on_change=True,
@@ -86,7 +87,7 @@ class AwsHost(pulumi.ComponentResource):
             metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled",
                 http_tokens="required",
-                # Containers are one hop further away, and so get nothing of it.
+                # Containers are one hop further away, so they cannot read the metadata.
                 http_put_response_hop_limit=1,
             ),
             root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
@@ -101,9 +102,9 @@ class AwsHost(pulumi.ComponentResource):
                 parent=self,
                 depends_on=args.way_out,
                 protect=args.protect,
-                # Its address and its data volume are the old machine's until that is gone.
+                # The old machine holds the address and the data volume.
                 delete_before_replace=True,
-                # A newer image replaces no machine that runs; a machine that is replaced anyway starts from it.
+                # A newer image does not replace a machine; a machine that is replaced for another reason gets it.
                 ignore_changes=["ami"],
             ),
         )
@@ -138,37 +139,38 @@ class AwsHost(pulumi.ComponentResource):
             dns_names=[name, *args.dns_names],
             ip_addresses=[address, *addresses] if args.public else addresses,
             resource=instance,
-            birth=instance.id,
+            machine_id=instance.id,
         )
         patience = f"{args.boot_seconds}s"
-        boot = script.on_host(
+        boot = script.remote_command(
             f"{name}-boot",
             host,
             "wait-for-boot.sh",
-            {"BIRTH": host.birth, "KIND": args.instance_type},
+            {"MACHINE_ID": host.machine_id, "KIND": args.instance_type},
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=reachable,
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
-                # There is nothing to undo, so nobody need be there for it.
+                # Deleting it needs no command on the host, which may be down.
                 retain_on_delete=True,
             ),
         )
-        self.host = dataclasses.replace(host, ready=[boot], ends_with=boot)
+        self.host = dataclasses.replace(host, ready=[boot], deleted_with=boot)
         self.register_outputs({"address": address})
 
     def mount(self, name: str, volume: aws.ebs.Volume, size_gib: int) -> None:
-        """Attaches the registry's volume and mounts it, before anything else is done on the host."""
+        """Attach the registry's volume and mount it, before any other work on the host."""
         host = self.host
         attachment = aws.ec2.VolumeAttachment(
             f"{name}-attachment",
             device_name=DEVICE,
             instance_id=self.instance.id,
             volume_id=volume.id,
-            # It goes with the machine, which unmounts it as it shuts down. Detached before, it would be torn off.
-            opts=host.lives_here(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+            # Deleted with the machine, which unmounts the volume when it shuts down: a mounted volume must not be
+            # detached.
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
         )
-        mounted = script.on_host(
+        mounted = script.remote_command(
             f"{name}-mount",
             host,
             "mount-data.sh",

@@ -1,4 +1,4 @@
-"""The stack's own network: a small VPC, two public subnets in two zones."""
+"""The stack's own network: a small VPC with a public subnet in each of two zones."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ class AwsNetworkArgs:
     """What a network is made from."""
 
     label: str
-    """What its parts are named after in AWS's console."""
+    """The first part of its names in AWS's console."""
     cidr: str
-    """Its addresses."""
+    """Its address range."""
     zones: Sequence[str]
-    """A subnet is made in each."""
+    """The zones to make a subnet in."""
 
 
 class AwsNetwork(pulumi.ComponentResource):
-    """A VPC with an internet gateway and a public subnet a zone."""
+    """A VPC with an internet gateway and one public subnet per zone."""
 
     vpc_id: pulumi.Output[str]
     """The VPC."""
     subnets: list[aws.ec2.Subnet]
-    """One a zone."""
+    """One per zone."""
 
     def __init__(self, name: str, args: AwsNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:hosts:AwsNetwork", name, None, opts)
@@ -66,7 +66,7 @@ class AwsNetwork(pulumi.ComponentResource):
                 cidr_block=cidr,
                 availability_zone=zone,
                 tags={"Name": f"{args.label}-{number}"},
-                # Where it is, it stays, whatever zones the region gets later: its hosts are there.
+                # Keep the subnet in its zone even if the region gains zones: its hosts are there.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
             )
             aws.ec2.RouteTableAssociation(

@@ -1,4 +1,4 @@
-"""The platform `aws`: from the settings to EC2 instances and all that they need."""
+"""The platform `aws`: from the settings to EC2 instances with their network, firewall, volume and records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,18 @@ import pulumi_tls as tls
 
 from components.host import Host
 from components.hosts.aws.catalogue import Catalogue, check_placement, zones_for
-from components.hosts.aws.data import RegistryVolume, RegistryVolumeArgs, Snapshots, SnapshotsArgs
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import DEFAULT_CIDR, AwsNetwork, AwsNetworkArgs
+from components.hosts.aws.provider import make_provider
+from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
+from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
 from configuration.platform import OWN_SUBNETS
 from configuration.settings import StackSettings
 
 RECORD_TTL = 60
-"""Seconds that name servers keep an address: a host that is gone for good is forgotten soon."""
+"""Seconds that DNS servers cache an address: short, so that a replaced host is reached soon."""
 
 
 def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
@@ -28,7 +30,7 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Ho
 
 @dataclass(frozen=True)
 class _Place:
-    """Where hosts can be."""
+    """A subnet for hosts, and its zone."""
 
     subnet_id: pulumi.Input[str]
     zone: pulumi.Input[str]
@@ -36,10 +38,10 @@ class _Place:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsPlatformArgs:
-    """The hosts, and who may log in to them."""
+    """What the platform is made from."""
 
     settings: StackSettings
-    """The stack's."""
+    """The stack's settings."""
     ssh_key: tls.PrivateKey
     """The operator's key."""
 
@@ -55,11 +57,11 @@ class AwsPlatform(pulumi.ComponentResource):
         self._settings = settings = args.settings
         self._region = str(settings.platform.region)
         self._label = f"{pulumi.get_project()}-{pulumi.get_stack()}"
-        self._aws = _provider(settings, self._region, self)
+        self._aws = make_provider(settings, self._region, self)
         self._catalogue = Catalogue(self._region, pulumi.InvokeOptions(provider=self._aws))
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
-        # Whatever AWS must be asked, before anything is made.
+        # All queries come first, so that a mistake ends the update before anything is made.
         images, zone_id = self._images(), self._zone_id()
         vpc_id, places, network = self._places()
         firewall = SecurityGroups(
@@ -74,7 +76,7 @@ class AwsPlatform(pulumi.ComponentResource):
             key_name=self._label,
             public_key=args.ssh_key.public_key_openssh.apply(str.strip),
             tags={"Name": self._label},
-            # The name is the old one's until it is gone.
+            # The old key pair holds the name.
             opts=pulumi.ResourceOptions(parent=self, provider=self._aws, delete_before_replace=True),
         )
         hosts = {
@@ -103,14 +105,14 @@ class AwsPlatform(pulumi.ComponentResource):
             )
             for host, its in settings.hosts.items()
         }
-        if keeper := settings.registry_host:
-            self._keep_data(keeper, hosts[keeper], places)
+        if registry_host := settings.registry_host:
+            self._add_registry_volume(registry_host, hosts[registry_host], places)
         self.hosts = {host: made.host for host, made in hosts.items()}
         self._make_records(zone_id)
         self.register_outputs({"hosts": sorted(self.hosts)})
 
     def _images(self) -> dict[str, str]:
-        """For each host, the machine image that a new machine starts from; each is asked for once."""
+        """The machine image of each host; each image is looked up once."""
         found: dict[str, str] = {}
         images: dict[str, str] = {}
         for host in self._settings.hosts:
@@ -122,7 +124,7 @@ class AwsPlatform(pulumi.ComponentResource):
         return images
 
     def _places(self) -> tuple[pulumi.Input[str], list[_Place], list[pulumi.Resource]]:
-        """The VPC, its subnets, and what has to be there before a host is."""
+        """The VPC, its subnets, and the resources that must exist before a host."""
         settings, network = self._settings, self._settings.platform.network
         types = {host: settings.instance_type(host) for host in settings.hosts}
         offers = self._catalogue.offers(types.values())
@@ -149,8 +151,8 @@ class AwsPlatform(pulumi.ComponentResource):
         )
         return own.vpc_id, [_Place(subnet.id, subnet.availability_zone) for subnet in own.subnets], [own]
 
-    def _keep_data(self, name: str, host: AwsHost, places: Sequence[_Place]) -> None:
-        """Gives the registry's host its volume, and the volume its snapshots."""
+    def _add_registry_volume(self, name: str, host: AwsHost, places: Sequence[_Place]) -> None:
+        """Give the registry's host its volume, with daily snapshots if configured."""
         settings, registry = self._settings, self._settings.registry
         data = RegistryVolume(
             "registry-data",
@@ -177,12 +179,12 @@ class AwsPlatform(pulumi.ComponentResource):
             )
 
     def _zone_id(self) -> str | None:
-        """The id of the stack's zone, if it has one."""
+        """The id of the stack's Route 53 zone, if it has one."""
         zone, connect = self._settings.platform.zone, self._settings.platform.connect
         return None if zone is None else self._catalogue.hosted_zone(zone, private=connect == "private")
 
     def _make_records(self, zone_id: str | None) -> None:
-        """Makes a record for each name that is in the stack's zone."""
+        """Make a record for each name in the stack's Route 53 zone."""
         for name, its in self._settings.names_in_zone().items() if zone_id else ():
             aws.route53.Record(
                 name,
@@ -196,36 +198,6 @@ class AwsPlatform(pulumi.ComponentResource):
 
 
 def _own_names(settings: StackSettings, host: str) -> list[str]:
-    """The names that a host's certificates carry besides its own."""
+    """DNS SANs of a host's certificates, besides its own name."""
     domain = settings.registry.domain
     return [domain] if domain and host == settings.registry_host else []
-
-
-def _provider(settings: StackSettings, region: str, parent: pulumi.Resource) -> aws.Provider:
-    """An explicit one, so that no default provider, with a region of its own, makes anything."""
-    endpoint = settings.platform.endpoint
-    trying = endpoint is not None
-    return aws.Provider(
-        "aws",
-        region=region,
-        default_tags=aws.ProviderDefaultTagsArgs(
-            tags={"slipway:project": pulumi.get_project(), "slipway:stack": pulumi.get_stack()}
-        ),
-        endpoints=[
-            aws.ProviderEndpointArgs(
-                backup=endpoint,
-                ec2=endpoint,
-                iam=endpoint,
-                route53=endpoint,
-                ssm=endpoint,
-                sts=endpoint,
-            )
-        ]
-        if trying
-        else None,
-        skip_credentials_validation=True if trying else None,
-        skip_metadata_api_check=True if trying else None,
-        skip_region_validation=True if trying else None,
-        skip_requesting_account_id=True if trying else None,
-        opts=pulumi.ResourceOptions(parent=parent),
-    )

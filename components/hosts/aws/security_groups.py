@@ -1,4 +1,4 @@
-"""The firewall's rules as EC2's security groups."""
+"""The firewall's rules as EC2 security groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class SecurityGroupsArgs:
     label: str
     """The first part of their names."""
     vpc_id: pulumi.Input[str]
-    """The VPC whose hosts they protect."""
+    """The VPC of the hosts."""
     groups: Mapping[str, str]
     """The groups, with their descriptions."""
     rules: Sequence[Rule]
@@ -24,7 +24,7 @@ class SecurityGroupsArgs:
 
 
 class SecurityGroups(pulumi.ComponentResource):
-    """Security groups by role, one resource a rule."""
+    """Security groups, with one resource for each rule."""
 
     ids: dict[str, pulumi.Output[str]]
     """The groups' ids, by name."""
@@ -36,13 +36,13 @@ class SecurityGroups(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self.ids = {}
         for group, description in args.groups.items():
-            # EC2 adds a rule that lets everything out; the plugin takes it away again.
+            # EC2 adds a rule that allows all outgoing traffic; the plugin removes it.
             self.ids[group] = aws.ec2.SecurityGroup(
                 f"{name}-{group}",
                 name=f"{args.label}-{group}",
                 description=description,
                 vpc_id=args.vpc_id,
-                # Rules of two groups that name each other could not be deleted otherwise.
+                # Without it two groups that name each other in rules cannot be deleted.
                 revoke_rules_on_delete=True,
                 tags={"Name": f"{args.label}-{group}"},
                 opts=child,

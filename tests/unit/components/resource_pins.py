@@ -1,4 +1,4 @@
-"""Stacks whose resources are pinned in tests/unit/resources, one file for each.
+"""Stacks whose resources are pinned in tests/unit/components/resources, one file for each.
 
 Pulumi knows a resource by its URN. A resource with another type, name or parent is a new one to Pulumi: the next `up`
 deletes the old one, with its data. Options such as `deleted_with` decide when a resource is replaced or deleted.
@@ -48,7 +48,7 @@ class PinnedStack:
         return FOLDER / f"{self.name}.txt"
 
     def resources(self) -> str:
-        """What the file should say."""
+        """The text that the file should have."""
         return HEADER + "".join(f"{line}\n" for line in _lines(self._program()))
 
     def _program(self) -> Program:
@@ -163,7 +163,7 @@ EVERYTHING = {
             "secrets": ["DATABASE_URL", "TOKEN"],
             "memory": 256,
         },
-        # Its image stands on someone else's image, without one of the stack's own in between.
+        # Its image starts from a third-party image, without a base image of the stack's own.
         "blog": {
             "build": {"context": "tests/e2e/fixtures/tiny"},
             "domain": "blog.example.com",

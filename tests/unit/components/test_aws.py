@@ -1,4 +1,4 @@
-"""The platform `aws`, by the stacks that come with the project: what exists, who reaches what, what is encrypted."""
+"""The platform `aws`, with the stacks that come with the project: resources, reachability, encryption."""
 
 import json
 from typing import Any
@@ -9,8 +9,9 @@ import yaml
 
 from components.hosts.aws.catalogue import SubnetFacts, check_placement, zones_for
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
-from components.hosts.aws.data import partition_of, refuse_shrinking
 from components.hosts.aws.network import subnet_cidrs
+from components.hosts.aws.registry_volume import refuse_shrinking
+from components.hosts.aws.snapshots import partition_of
 from configuration.aws import DISTRIBUTIONS, architecture_of
 from configuration.load import validate
 from configuration.problems import SettingsError
@@ -29,7 +30,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configuration_of(stack: str) -> dict[str, Any]:
-    """What the stack's file says, with an administrator who exists."""
+    """The configuration in the stack's file, with an administrator's network."""
     written = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     found = {key.removeprefix("slipway:"): value for key, value in written.items()}
     found["platform"]["adminCidrs"] = [ADMIN]
@@ -93,7 +94,7 @@ class TestWhatThereIs:
             if not any(resource.request.type.endswith(kind) for kind in nameless):
                 assert resource.inputs["tags"]["Name"].startswith("slipway-test"), resource.urn
 
-    def test_the_provider_tags_whatever_it_makes(self, program: Program) -> None:
+    def test_the_provider_tags_every_resource(self, program: Program) -> None:
         provider = program.named("aws", "providers:aws").inputs
         tags = {"slipway:project": "slipway", "slipway:stack": "test"}
         assert json.loads(provider["defaultTags"]) == {"tags": tags}
@@ -237,7 +238,9 @@ class TestMachines:
             assert list(instance.request.ignoreChanges) == ["ami"]
             assert instance.inputs["ami"] == "ami of debian-12-amd64-*"
 
-    def test_changed_user_data_makes_a_new_machine_once_the_old_one_is_gone(self, program: Program) -> None:
+    def test_changed_user_data_replaces_the_machine_and_deletes_the_old_one_first(
+        self, program: Program
+    ) -> None:
         for instance in program.of_type("instance:Instance"):
             assert instance.inputs["userDataReplaceOnChange"] is True
             assert instance.request.deleteBeforeReplace
@@ -287,7 +290,7 @@ class TestMachines:
             program = run_stack("dev", {"instanceType": instance_type})
             assert program.named("web-image", "image:Image").inputs["build"]["platform"] == platform
 
-    def test_nobody_works_on_a_host_before_it_has_booted(self, stack: str, program: Program) -> None:
+    def test_work_on_a_host_waits_for_its_boot(self, stack: str, program: Program) -> None:
         for host in HOSTS[stack]:
             boot = program.named(f"{host}-boot", "remote:Command")
             needed = {urn.rpartition("::")[2] for urn in boot.request.dependencies}
@@ -472,7 +475,9 @@ def test_someone_elses_registry_needs_no_volume_and_no_way_in() -> None:
         *[(kind, None) for kind in ("mac1.metal", "mac2-m2pro.metal", "small", "t3", "T3.small", "")],
     ],
 )
-def test_an_instance_types_name_tells_its_architecture(instance_type: str, architecture: str | None) -> None:
+def test_the_architecture_follows_from_the_instance_types_name(
+    instance_type: str, architecture: str | None
+) -> None:
     assert architecture_of(instance_type) == architecture
 
 

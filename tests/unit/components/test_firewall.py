@@ -1,4 +1,4 @@
-"""Who may reach what on AWS: tables of examples, and what holds whatever the settings say."""
+"""The firewall on AWS: tables of examples, and properties that hold for all settings."""
 
 import ipaddress
 import itertools
@@ -40,7 +40,7 @@ def lines(found: list[Rule], direction: str = "ingress") -> set[str]:
     }
 
 
-def test_nothing_comes_in_but_what_has_to() -> None:
+def test_only_necessary_traffic_comes_in() -> None:
     assert lines(rules(settings_of())) == {
         f"host: tcp 22 {ADMIN}",
         f"host: tcp 2376 {ADMIN}",
@@ -63,7 +63,7 @@ def test_only_app_hosts_reach_everything() -> None:
     }
 
 
-def test_each_host_is_in_the_groups_of_what_it_does() -> None:
+def test_each_host_is_in_the_groups_of_its_roles_and_services() -> None:
     settings = settings_of()
     assert groups_of(settings, "depot") == ["host", "registry"]
     assert groups_of(settings, "yard") == ["host", "build"]
@@ -121,7 +121,7 @@ def test_a_host_of_many_services_is_in_no_more_groups_than_ec2_allows() -> None:
     assert groups_of(settings, "box") == ["host", "registry", "build", "app", "http"]
 
 
-def test_rules_have_names_that_stay_when_others_come_and_go() -> None:
+def test_the_name_of_a_rule_does_not_depend_on_other_rules() -> None:
     def names(*admins: str) -> set[str]:
         platform = {"kind": "aws", "region": "eu-central-1", "adminCidrs": list(admins)}
         return {rule.name for rule in rules(settings_of(platform=platform))}
@@ -154,7 +154,7 @@ LAYOUTS = (
 
 @st.composite
 def configurations(draw: st.DrawFn) -> dict[str, Any]:
-    """Settings that are right more often than not, and otherwise wrong in what they let in."""
+    """Settings that are mostly valid; invalid ones have invalid networks."""
     networks = st.one_of(narrow, wide) if draw(st.integers(0, 4)) == 0 else narrow
     hosts = {name: {"roles": roles} for name, roles in draw(st.sampled_from(LAYOUTS)).items()}
     clients = {"allowedCidrs": draw(st.lists(st.one_of(narrow, wide), min_size=1, max_size=3, unique=True))}

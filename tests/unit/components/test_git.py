@@ -76,7 +76,7 @@ class Trap:
             shutil.copy(self.program, hooks / hook)
 
     def _sign(self) -> str:
-        """Give the last commit a signature, so that somebody may be asked to verify it."""
+        """Sign the last commit, so that git may verify the signature."""
         head, _, message = git(self.project, "cat-file", "commit", "HEAD").partition("\n\n")
         signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
         signed = self.project.parent / "commit"
@@ -234,7 +234,7 @@ def test_a_submodules_commit_counts_and_its_files_do_not(trap: Trap) -> None:
 
 
 def test_a_project_below_the_top_of_its_repository(trap: Trap) -> None:
-    # What lies in the project's directory is no repository, though git would take it for one from there.
+    # git would take the plain files of the project's directory for a repository if it ran there.
     bare(trap)
     inner = trap.context / "image"
     inner.mkdir()
@@ -266,7 +266,7 @@ def test_a_filter_of_the_operators_own_is_run_without_their_passwords(
     assert not [word for word in ("PULUMI", "AWS", "a-secret") if word in given]
 
 
-def test_a_hook_that_runs_this_does_not_change_what_git_is_asked_about(
+def test_the_environment_of_a_hook_does_not_change_the_repository(
     trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = source(trap.context, trap.project)

@@ -1,4 +1,4 @@
-"""What the scripts on hosts do with what they find there, by stand-ins for the commands that they call."""
+"""Scripts of hosts, run with stand-ins for the commands that they call."""
 
 import subprocess
 import threading
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from components.script import SCRIPTS, assignments
+from components import script as scripts
+from components.script import assignments
 
 DATA = "/srv/data"
 ENGINE_VALUES = (
-    *("BIRTH", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
+    *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
 )
-"""What engine.sh is given."""
+"""The values of engine.sh."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Machine:
 
     def run(self, script: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Runs a script as hosts get it, with this folder in place of `/`."""
-        text = (SCRIPTS / script).read_text().replace("patience=120", "patience=1")
+        text = scripts.text(script).replace("patience=120", "patience=1")
         for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
             (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
             text = text.replace(folder, f"{self.root}{folder}")
@@ -44,6 +45,12 @@ class Machine:
             check=False,
             timeout=30,
         )
+
+    def installed(self, script: str) -> Path:
+        """A script as hosts have it in a file."""
+        path = self.root / script
+        path.write_text(scripts.text(script))
+        return path
 
     @property
     def called(self) -> list[str]:
@@ -105,7 +112,7 @@ class TestMountData:
             ("exit 4", "something that is no file system"),
         ],
     )
-    def test_whatever_else_is_on_a_volume_is_never_formatted(
+    def test_a_volume_that_is_not_blank_is_never_formatted(
         self, machine: Machine, blkid: str, what: str
     ) -> None:
         self.prepare(machine, blkid)
@@ -137,7 +144,7 @@ class TestMountData:
         assert result.returncode == 7
         assert "should have 3 GiB, and /dev/nvme2n1 has 2147483648 bytes" in result.stderr
 
-    def test_what_is_on_the_root_disk_is_not_hidden(self, machine: Machine) -> None:
+    def test_files_on_the_root_disk_are_not_hidden(self, machine: Machine) -> None:
         self.prepare(machine, "echo xfs")
         (machine.root / "srv/data/docker").mkdir(parents=True)
         result = self.run(machine)
@@ -156,7 +163,7 @@ class TestWaitForBoot:
         log = machine.root / "var/log/cloud-init.log"
         log.parent.mkdir(parents=True)
         log.write_text("x - util.py[WARNING]: Failed to install docker.io\nx - util.py[DEBUG]: nothing\n")
-        return machine.run("wait-for-boot.sh", {"BIRTH": "i-1", "KIND": "t3.small"})
+        return machine.run("wait-for-boot.sh", {"MACHINE_ID": "i-1", "KIND": "t3.small"})
 
     def test_a_boot_that_went_well_says_nothing(self, machine: Machine) -> None:
         result = self.run(machine, 0)
@@ -181,7 +188,7 @@ class TestInstallEngine:
     def test_the_version_that_is_there_is_left_alone(self, machine: Machine) -> None:
         machine.command("dockerd", 'echo "Docker version 28.5.2, build abc"')
         machine.command("apt-get", "exit 1")
-        text = (SCRIPTS / "install-engine.sh").read_text()
+        text = scripts.text("install-engine.sh")
         result = subprocess.run(
             ["/bin/bash", "-s", "28.5.2"],
             input=text,
@@ -196,15 +203,17 @@ class TestInstallEngine:
 
 
 class TestSweep:
-    def sweep(self, machine: Machine, birth: str) -> list[str]:
-        """The commands that a host runs which is born like this."""
+    def sweep(self, machine: Machine, machine_id: str) -> list[str]:
+        """The commands that remove something on a machine with this id."""
         machine.command("docker", 'case "$*" in *" --filter "*) echo "one-of-${!###*=}" ;; esac')
         (machine.root / "called").write_text("")
-        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
         text = functions.replace("/var/lib/docker/", f"{machine.root}/")
         subprocess.run(
             ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"BIRTH": birth}) + text + "sweep\n",
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"MACHINE_ID": machine_id})
+            + text
+            + "sweep\n",
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             text=True,
             check=True,
@@ -212,7 +221,7 @@ class TestSweep:
         )
         return [call for call in machine.called if " rm " in call]
 
-    def test_a_new_machine_with_an_old_disk_begins_without_what_ran(self, machine: Machine) -> None:
+    def test_containers_and_markers_of_an_old_machine_are_removed(self, machine: Machine) -> None:
         assert self.sweep(machine, "first") == [
             "docker rm -f one-of-slipway.stack",
             "docker volume rm -f one-of-slipway.deployed",
@@ -226,7 +235,7 @@ class TestHeldNames:
     OWN = "127.0.0.1 localhost\n172.19.0.2 proxy\n"
 
     def call(self, *calls: str) -> None:
-        functions = (SCRIPTS / "engine.sh").read_text().removesuffix("main </dev/null\n")
+        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
         text = "\n".join([functions, *calls])
         subprocess.run(
             ["/bin/bash", "-s"],
@@ -293,7 +302,7 @@ class TestSwitch:
             esac""",
         )
         return subprocess.run(
-            ["/bin/bash", SCRIPTS / "switch.sh", *self.ARGUMENTS.split()],
+            ["/bin/bash", machine.installed("switch.sh"), *self.ARGUMENTS.split()],
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -315,7 +324,7 @@ class TestSwitch:
         ],
         ids=["ended", "between two tries", "running again", "running for good", "not listening"],
     )
-    def test_what_failed_is_told(self, machine: Machine, states: list[str], reason: str) -> None:
+    def test_the_reason_of_a_failure_is_shown(self, machine: Machine, states: list[str], reason: str) -> None:
         result = self.switch(machine, *states)
         assert result.returncode == 6, result.stderr
         assert reason in result.stderr
@@ -329,7 +338,7 @@ class TestSwitch:
     )
 
     def serving(self, machine: Machine, listing: str, images: str) -> subprocess.CompletedProcess[str]:
-        """What serves on a host whose proxy and engine say this; a container's image has its name."""
+        """The result of `switch --serving` with this listing and these images; an image has its container's name."""
         (machine.root / "listing").write_text(listing)
         (machine.root / "images").write_text(images)
         machine.command("sleep", "exit 0")
@@ -343,7 +352,7 @@ class TestSwitch:
             esac""",
         )
         return subprocess.run(
-            ["/bin/bash", SCRIPTS / "switch.sh", "--serving"],
+            ["/bin/bash", machine.installed("switch.sh"), "--serving"],
             env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -351,7 +360,7 @@ class TestSwitch:
             timeout=30,
         )
 
-    def test_what_serves_is_what_the_proxy_says(self, machine: Machine) -> None:
+    def test_the_serving_images_are_those_of_the_proxys_targets(self, machine: Machine) -> None:
         images = (
             "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
         )
@@ -362,7 +371,7 @@ class TestSwitch:
     @pytest.mark.parametrize(
         "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
     )
-    def test_what_serves_and_is_not_known_is_an_error(self, machine: Machine, images: str) -> None:
+    def test_a_target_without_a_known_image_is_an_error(self, machine: Machine, images: str) -> None:
         result = self.serving(machine, self.LISTING, images)
         assert result.returncode == 6
         assert "api is served by api-1a, whose image has no digest here" in result.stderr

@@ -1,4 +1,4 @@
-"""What the program asks the engine for: which resources, whose children, what is secret, what is kept."""
+"""The resources that the program registers: their parents, their secrets, what is retained."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.registry.external import _mistake
+from components.registry_access import _mistake
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
 from well_known import state_id
 
@@ -45,7 +45,7 @@ def test_every_host_gets_its_machine_its_engine_and_its_setup(program: Program) 
         assert program.named(f"{host}-docker", "providers:docker").parent == host
 
 
-def test_each_role_runs_what_it_is_for_and_nothing_else(program: Program) -> None:
+def test_each_host_runs_the_containers_of_its_roles_only(program: Program) -> None:
     placed = {r.request.name: r.provider for r in program.of_type("container:Container")}
     assert placed == {
         **dict.fromkeys(HOSTS, "operator-engine"),
@@ -57,7 +57,7 @@ def test_each_role_runs_what_it_is_for_and_nothing_else(program: Program) -> Non
     }
 
 
-def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> None:
+def test_resources_on_a_host_are_deleted_and_replaced_with_it(program: Program) -> None:
     machines = {host: program.named(host, "container:Container") for host in HOSTS}
     for resource in program.resources.values():
         host = next((h for h in HOSTS if resource.provider == f"{h}-docker"), None)
@@ -67,9 +67,9 @@ def test_whatever_lives_on_a_host_goes_and_comes_with_it(program: Program) -> No
         if host is None:
             continue
         machine = machines[host].request.name
-        # Pulumi deletes what is on a machine ahead of it, and then counts this as deleted, but not yet the machine.
-        gone_with = machine if resource.request.name == f"{host}-setup" else f"{host}-setup"
-        assert resource.request.deletedWith.endswith(f"::{gone_with}"), resource.urn
+        # Pulumi deletes these resources first and marks the machine as deleted last.
+        deleted_with = machine if resource.request.name == f"{host}-setup" else f"{host}-setup"
+        assert resource.request.deletedWith.endswith(f"::{deleted_with}"), resource.urn
         assert [urn.rpartition("::")[2] for urn in resource.request.replace_with] == [machine], resource.urn
 
 
@@ -82,7 +82,7 @@ ON_THE_OPERATORS_ENGINE = [
 
 
 @pytest.mark.parametrize(("name", "kind", "host"), ON_THE_OPERATORS_ENGINE)
-def test_what_is_on_the_operators_engine_tells_its_state(
+def test_resources_on_the_operators_engine_have_the_states_labels(
     program: Program, name: str, kind: str, host: str
 ) -> None:
     made = program.named(name, kind)
@@ -147,14 +147,16 @@ def test_engines_and_ssh_answer_on_loopback_only(program: Program) -> None:
     }
 
 
-def test_ssh_trusts_only_the_key_that_the_host_was_born_with(program: Program) -> None:
+def test_ssh_trusts_only_the_host_key_of_the_stack(program: Program) -> None:
     for host in HOSTS:
         connection = program.named(f"{host}-setup", "remote:Command").inputs["connection"]
         known = connection.value if isinstance(connection, Secret) else connection
         assert known["hostKey"] == f"ssh-ed25519 {host}-host-key"
         assert known["dialErrorLimit"] == -1
-        born = {u["file"]: u["content"] for u in program.named(host, "container:Container").inputs["uploads"]}
-        assert born["/etc/ssh/ssh_host_ed25519_key"] == Secret(f"openssh key of {host}-host-key")
+        uploads = {
+            u["file"]: u["content"] for u in program.named(host, "container:Container").inputs["uploads"]
+        }
+        assert uploads["/etc/ssh/ssh_host_ed25519_key"] == Secret(f"openssh key of {host}-host-key")
 
 
 def test_the_roll_out_goes_from_host_to_host(program: Program) -> None:
@@ -171,11 +173,11 @@ def test_an_app_container_is_made_before_the_old_one_goes(program: Program) -> N
     container = program.named("web-web-1", "container:Container")
     assert container.request.deleteBeforeReplaceDefined
     assert container.request.deleteBeforeReplace is False
-    # What would stand in the new one's way: a fixed name or a published port.
+    # With a fixed name or a published port the new container could not start beside the old one.
     assert not {"name", "ports"} & container.inputs.keys()
 
 
-def test_what_has_a_fixed_name_or_port_is_removed_before_it_is_made_anew(program: Program) -> None:
+def test_a_container_with_a_fixed_name_or_port_is_deleted_before_its_replacement(program: Program) -> None:
     fixed = [r for r in program.of_type("container:Container") if {"name", "ports"} & r.inputs.keys()]
     assert len(fixed) == 6
     for container in fixed:
@@ -278,7 +280,7 @@ def test_a_protected_stack_keeps_its_hosts_and_their_data() -> None:
     assert program.named("slipway-test-registry", "Volume").request.protect
 
 
-def test_the_registry_speaks_tls_unless_it_is_told_not_to(
+def test_the_registry_speaks_tls_unless_insecure_is_set(
     program: Program, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def configuration(one: Program) -> tuple[str, str, str]:
@@ -320,7 +322,7 @@ def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
     image = program.named("web-image", "docker:index/image:Image").inputs
     assert image["imageName"].startswith("docker.io/team/web:")
     assert image["registry"]["server"] == "docker.io"
-    # By its whole name, whatever an engine calls it.
+    # The engine may report a shortened name.
     assert program.outputs["images"] == {"web": "docker.io/team/web@sha256:web-image"}
     assert program.outputs["registryMode"] == "external"
     assert program.outputs["registryAddress"] == program.outputs["registryPublicAddress"] == "docker.io"
@@ -331,12 +333,12 @@ def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
 
 
 def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {
+    others = {
         "registryPublicAddress": "203.0.113.7:5000",
         "registryCaCertificate": "the other's CA",
         "registryMode": "own",
     }
-    monkeypatch.setattr("components.registry.external.outputs_of", {"organization/slipway/base": told}.get)
+    monkeypatch.setattr("components.registry_access.outputs_of", {"organization/slipway/base": others}.get)
     external = {"stack": "organization/slipway/base", "username": "guest"}
     program = run(json.dumps({**EXTERNAL, "registry": {"external": external}}))
     assert program.outputs["images"] == {"web": "203.0.113.7:5000/web@sha256:web-image"}
@@ -345,27 +347,35 @@ def test_another_stacks_registry_is_found_by_its_outputs(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("outputs", "mistake"),
     [
-        ({}, "does not tell registryPublicAddress"),
-        ({"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"}, "no host of this stack reaches"),
-        ({"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"}, "behind TLS"),
+        ({}, "it has no output registryPublicAddress"),
+        (
+            {"registryPublicAddress": "127.0.0.1:5000", "registryMode": "own"},
+            "which the hosts of this stack cannot reach",
+        ),
+        (
+            {"registryPublicAddress": "203.0.113.7:5000", "registryMode": "insecure"},
+            "no registry of its own with TLS",
+        ),
         (
             {
                 "registryPublicAddress": "203.0.113.7:5000",
                 "registryMode": "own",
                 "registryClientCertificates": {"hosts": "a certificate"},
             },
-            "asks its clients for certificates",
+            "requires client certificates",
         ),
     ],
 )
-def test_another_stack_whose_registry_cannot_be_used_is_told(told: dict[str, str], said: str) -> None:
-    whole = {"registryCaCertificate": "", **told} if told else {}
-    assert said in _mistake(whole)
+def test_another_stack_whose_registry_cannot_be_used_is_refused(
+    outputs: dict[str, str], mistake: str
+) -> None:
+    whole = {"registryCaCertificate": "", **outputs} if outputs else {}
+    assert mistake in _mistake(whole)
 
 
-def test_copies_of_base_images_are_what_builds_stand_on(program: Program) -> None:
+def test_builds_start_from_the_mirrored_images(program: Program) -> None:
     mirrored = run(json.dumps({"registry": {"users": ["alice"], "mirror": ["debian:12"]}}))
     copy = mirrored.named("mirror-debian-12").inputs
     assert "SOURCE=docker.io/library/debian:12" in copy["stdin"].value
@@ -437,7 +447,7 @@ def test_images_are_kept_for_ever_unless_the_stack_says_otherwise(program: Progr
     assert "RETENTION=''\n" in program.named("registry-settings").inputs["stdin"].value
 
 
-def test_what_services_run_is_marked_on_the_registrys_host() -> None:
+def test_the_images_of_services_have_deployed_markers_on_the_registrys_host() -> None:
     program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
     settings = program.named("registry-settings").inputs["stdin"].value
     (rule,) = shlex.split(settings.partition("\nRETENTION=")[2].partition("\nRETENTION_TIME=")[0])
@@ -449,7 +459,7 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
     # With the base image, by which the next build begins.
     assert labels["slipway.deployed"] == "web@sha256:web-image web-base@sha256:web-base-image"
     assert labels["slipway.service"] == "web"
-    # The old mark goes last, when all containers have moved on, and a new container comes after the new mark.
+    # The old marker is deleted last, after all switches; a new container waits for the new marker.
     assert mark.request.deleteBeforeReplace is False
     assert mark.request.deleteBeforeReplaceDefined
     for host in ("web-1", "web-2"):
@@ -465,7 +475,7 @@ def test_what_services_run_is_marked_on_the_registrys_host() -> None:
         ("web-history", "web-web-1-switch", "slipway.served", None, True),
     ],
 )
-def test_what_serves_is_marked_once_it_does(
+def test_a_serving_marker_is_made_after_the_switch(
     name: str, switch: str, label: str, host: str | None, retained: bool
 ) -> None:
     program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
@@ -480,18 +490,18 @@ def test_what_serves_is_marked_once_it_does(
     } | ({"slipway.host": host} if host else {})
     after = {urn.rpartition("::")[2] for urn in mark.request.dependencies}
     assert {name for name in after if name.endswith("-switch")} == {switch}
-    # No input comes from the switch: Pulumi would delete the mark ahead of a switch that it replaces.
+    # No input comes from the switch: Pulumi would delete the marker before it replaces the switch.
     assert switch not in str(mark.request.propertyDependencies)
-    # What it says holds until the new one is there.
+    # The old marker stays until the new one is made.
     assert mark.request.deleteBeforeReplace is False
     assert mark.request.deleteBeforeReplaceDefined
     assert mark.request.retainOnDelete is retained
-    # It lives on the registry's host, and goes with that and no other.
+    # It is on the registry's host, and is deleted with that host only.
     assert mark.request.deletedWith.endswith("::yard-setup")
     assert [urn.rpartition("::")[2] for urn in mark.request.replace_with] == ["yard"]
 
 
-def test_no_host_waits_for_a_mark_of_the_one_before() -> None:
+def test_no_host_waits_for_a_serving_marker() -> None:
     program = run(json.dumps({"registry": {"users": ["alice"], "retention": {"keep": 3}}}))
     marks = {"web-web-1-served", "web-web-2-served", "web-history"}
     for resource in program.resources.values():

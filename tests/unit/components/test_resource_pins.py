@@ -1,4 +1,4 @@
-"""A stack that exists keeps its resources: their URNs, and the options that decide over their lives."""
+"""An existing stack keeps its resources: their URNs, and the options that decide when they are replaced or deleted."""
 
 import pytest
 

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from components.registry.retention import Retention, retention_values
-from tests.unit.program import ROOT
+from components.script import text as script_text
 
-SCRIPT = ROOT / "components/scripts/retention.sh"
 DAY = 86_400
 ENGINE = rf"""#!{sys.executable} -S
 import json, re, sys
@@ -47,7 +46,7 @@ TWO = {"web": ["web-1", "web-2"]}
 
 @dataclass
 class Depot:
-    """A registry's folder, and an engine that knows marks."""
+    """A registry's folder, and an engine with in-use markers."""
 
     folder: Path
     now: float = field(default_factory=time.time)
@@ -57,7 +56,7 @@ class Depot:
     """How many volumes there were so far."""
 
     def mark(self, kind: str, service: str, *images: str, days: float = 0, **more: str) -> str:
-        """Let there be a mark, made so many days ago. Returns its volume's name."""
+        """Make a marker, some days old. Returns its volume's name."""
         self.made += 1
         name = f"volume-{self.made}"
         made = datetime.fromtimestamp(self.now - days * DAY, UTC).isoformat(timespec="seconds")
@@ -67,7 +66,7 @@ class Depot:
         return name
 
     def deploy(self, service: str, digest: str, *hosts: str, days: float = 0) -> str:
-        """What a successful update to an image leaves. Returns the mark of its history."""
+        """Make the markers of a successful update to an image. Returns the served marker."""
         self._drop(service, "slipway.deployed")
         self.mark("deployed", service, f"{service}@{digest}", days=days)
         history = self.mark("served", service, f"{service}@{digest}", days=days)
@@ -76,11 +75,11 @@ class Depot:
         return history
 
     def attempt(self, service: str, digest: str, *, days: float = 0) -> None:
-        """What an update to an image leaves if no host gets healthy: its mark, and those before it."""
+        """What an update to an image leaves if no host gets healthy: its marker, and those before it."""
         self.mark("deployed", service, f"{service}@{digest}", days=days)
 
     def lose(self, *digests: str) -> None:
-        """Let the marks be gone that say that a service is to run these images."""
+        """Let the markers be gone that say that a service is to run these images."""
         self.marks = [
             mark
             for mark in self.marks
@@ -158,7 +157,7 @@ class Depot:
         services: Mapping[str, Sequence[str]] = NONE,
         seen: Sequence[str] = (),
     ) -> "Plan":
-        """What the script says."""
+        """The plan of the script."""
         result = self.run(keep, days, services, seen)
         assert result.returncode == 0, result.stderr
         return Plan([line.split("\t") for line in result.stdout.splitlines()])
@@ -181,8 +180,10 @@ class Depot:
         engine.with_name("docker.json").write_text(json.dumps(self.marks))
         script = self.folder / "retention"
         # Its own folder of the machine's is not for a test to make.
-        script.write_text(SCRIPT.read_text().replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n"))
-        (self.folder / "retention.awk").write_text(SCRIPT.with_suffix(".awk").read_text())
+        script.write_text(
+            script_text("retention.sh").replace("run=/run/slipway\n", f"run={self.folder / 'run'}\n")
+        )
+        (self.folder / "retention.awk").write_text(script_text("retention.awk"))
         environment = os.environ | {
             "SLIPWAY_RETENTION": str(settings),
             "PATH": f"{engine.parent}:{os.environ['PATH']}",
@@ -253,7 +254,7 @@ def test_a_tag_that_moved_on_leaves_an_image_like_any_other(depot: Depot) -> Non
     plan = depot.plan(keep=1)
     assert plan.gone == set(images[:2])
     assert plan.tags == set()
-    # What the tag stood for before is forgotten with it.
+    # The tag's history goes with the image.
     assert [f"app/_manifests/tags/latest/index/sha256/{images[0][7:]}"] in plan.of("remove")
 
 
@@ -289,7 +290,7 @@ def test_a_new_tag_of_a_platform_keeps_its_index(depot: Depot) -> None:
     assert part not in depot.plan(keep=1).gone
 
 
-def test_what_refers_to_an_image_stays_and_goes_with_it(depot: Depot) -> None:
+def test_manifests_that_refer_to_an_image_stay_and_go_with_it(depot: Depot) -> None:
     old, new = depot.image("app", days=9), depot.image("app", "new", days=2)
 
     def follow(image: str) -> set[str]:
@@ -321,7 +322,7 @@ def test_two_that_stand_for_each_other_are_left_alone(depot: Depot) -> None:
     assert depot.plan(keep=1).gone == set()
 
 
-def test_what_is_deployed_stays_and_what_served_before_it(depot: Depot) -> None:
+def test_deployed_images_stay_and_those_that_served_before(depot: Depot) -> None:
     images = [depot.image("web", f"v{age}", days=age) for age in range(9, 0, -1)]
     for image, age in zip(images, range(9, 0, -1), strict=True):
         depot.mark("served", "web", f"web@{image}", days=age - 0.5)
@@ -347,7 +348,7 @@ def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot:
     depot.deploy("web", good, "web-1", "web-2", days=4.9)
     for image, age in zip(bad, (3.9, 2.9, 1.9, 0.9), strict=True):
         depot.attempt("web", image, days=age)
-    # As the timer has it: their marks stay until an update ends well.
+    # As the timer has it: their markers stay until an update ends well.
     assert depot.plan(keep=1, services=TWO).gone == set()
     # As `slip prune` has it, who saw every host: the last one is what the service is still to run.
     seen = [f"web@{good}"]
@@ -364,7 +365,7 @@ def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot:
     assert depot.plan(keep=1, days=5, services=TWO).gone == set()
 
 
-def test_the_last_mark_is_not_told_by_a_clock_that_was_wrong(depot: Depot) -> None:
+def test_a_marker_from_the_future_is_not_the_last_one(depot: Depot) -> None:
     good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
     depot.deploy("web", good, "web-1", days=2.9)
     depot.attempt("web", bad, days=1.9)
@@ -382,7 +383,7 @@ def test_after_the_next_good_version_the_last_bad_one_goes(depot: Depot) -> None
     assert depot.plan(keep=2, services=ONE).gone == {old, bad}
 
 
-def test_each_host_keeps_what_it_serves(depot: Depot) -> None:
+def test_the_images_that_each_host_serves_stay(depot: Depot) -> None:
     """A roll-out that ended between two hosts, and one that failed on the first."""
     first, second, third = (depot.image("web", days=age) for age in (3, 2, 1))
     depot.deploy("web", first, "web-1", "web-2", days=2.9)
@@ -391,14 +392,14 @@ def test_each_host_keeps_what_it_serves(depot: Depot) -> None:
     depot.serve("web", second, "web-1", days=1.9)
     depot.attempt("web", third)
     assert depot.plan(keep=1, services=TWO).gone == set()
-    # The marks' times do not matter for that: a clock may have been wrong.
+    # The times of the markers do not matter here: a clock may have been wrong.
     for mark in depot.marks:
         if mark["Labels"].get("slipway.host") == "web-2":
             mark["CreatedAt"] = "1970-01-01T00:00:00Z"
     assert depot.plan(keep=1, services=TWO).gone == set()
 
 
-def test_what_was_pushed_before_the_first_mark_counts_as_before(depot: Depot) -> None:
+def test_images_pushed_before_the_first_marker_count(depot: Depot) -> None:
     """An older Slipway left no history: a version from then may have served."""
     images = [depot.image("web", days=age) for age in (9, 8, 7, 6)]
     depot.deploy("web", images[3], "web-1", days=5)
@@ -430,12 +431,12 @@ def test_a_base_image_has_served_with_its_service(depot: Depot) -> None:
 
 
 def test_what_the_operator_saw_served_stays(depot: Depot) -> None:
-    """After an update that was interrupted between a switch and its mark, and one that failed after it."""
+    """After an update that was interrupted between a switch and its marker, and one that failed after it."""
     good, unmarked, bad = (depot.image("web", days=age) for age in (4, 3, 2))
     depot.deploy("web", good, "web-1", "web-2", days=3.9)
     for image, age in ((unmarked, 2.9), (bad, 1.9)):
         depot.attempt("web", image, days=age)
-    # The timer has the mark of what it was to run.
+    # The timer has the marker of what it was to run.
     assert depot.plan(keep=1, services=TWO).gone == set()
     seen = [f"web@{unmarked}", f"web@{good}"]
     assert depot.plan(keep=1, services=TWO, seen=["--complete", *seen]).gone == set()
@@ -460,7 +461,7 @@ def test_a_repository_is_left_alone_while_a_host_serves_something_unknown(depot:
     assert depot.plan(keep=1, services=TWO).of("left") == []
 
 
-def test_marks_of_history_go_with_their_images(depot: Depot) -> None:
+def test_served_markers_go_with_their_images(depot: Depot) -> None:
     """But for the first, since when the history is known, and the last of each image that stays."""
     images = [depot.image("web", days=age) for age in (9, 8, 7, 6)]
     marks = [
@@ -473,7 +474,7 @@ def test_marks_of_history_go_with_their_images(depot: Depot) -> None:
     assert {name for (name,) in plan.of("mark")} == {marks[1], marks[2], marks[3], gone}
 
 
-def test_the_mark_of_what_is_deployed_stays_whatever_the_registry_has(depot: Depot) -> None:
+def test_a_deployed_marker_stays_even_if_the_registry_lacks_its_image(depot: Depot) -> None:
     """Pulumi would make it again at each refresh."""
     depot.image("web", days=9)
     depot.deploy("web", "sha256:0", "web-1", days=8)
@@ -481,7 +482,7 @@ def test_the_mark_of_what_is_deployed_stays_whatever_the_registry_has(depot: Dep
     assert depot.plan(services=ONE).of("mark") == []
 
 
-def test_nothing_goes_while_a_service_has_no_mark(depot: Depot) -> None:
+def test_nothing_is_removed_while_a_service_has_no_marker(depot: Depot) -> None:
     for age in (3, 2, 1):
         depot.image("web", days=age)
     depot.deploy("web-2", "sha256:0", "web-1")
@@ -519,7 +520,7 @@ def test_a_manifest_without_its_blob_takes_no_place(depot: Depot) -> None:
     assert not depot.plan(keep=3).gone & {*images, lost}
 
 
-def test_the_bytes_are_those_that_nobody_else_needs(depot: Depot) -> None:
+def test_shared_bytes_are_not_counted_as_freed(depot: Depot) -> None:
     depot.image("app", "old", days=9, layers=("shared", "alone"))
     depot.image("app", days=1, layers=("shared",))
     depot.image("other", days=1, layers=("shared",))

@@ -26,10 +26,8 @@ def test_the_schema_knows_what_a_secret_looks_like_in_a_file() -> None:
     assert keys["slipway:passwords"]["additionalProperties"]["required"] == ["secure"]
 
 
-def test_every_setting_is_in_the_table_with_its_meaning() -> None:
-    rows = [line.split(" | ") for line in reference.table().splitlines()[2:]]
-    assert all(len(row) == 4 and row[3].strip(" |") for row in rows)
-    paths = {row[0].strip("| `") for row in rows}
+def test_every_field_of_every_model_is_a_setting() -> None:
+    paths = {row.path for row in reference.rows()}
     assert {
         "slipway:hosts.HOST.roles",
         "slipway:services.SERVICE.build.base.context",
@@ -39,20 +37,21 @@ def test_every_setting_is_in_the_table_with_its_meaning() -> None:
     assert {path.rpartition(".")[2].rpartition(":")[2] for path in paths} == fields
 
 
-class TestPage:
-    def test_every_setting_is_on_the_page_once(self) -> None:
-        page = reference.page()
+class TestMarkdown:
+    def test_every_setting_is_there_once_with_its_meaning(self) -> None:
+        text = f"\n{reference.markdown()}"
         for row in reference.rows():
             key = row.path.removeprefix("slipway:")
-            assert page.count(f"\n| `{key}` | ") + page.count(f"\n`{row.path}`: ") == 1, row.path
+            assert text.count(f"\n| `{key}` | ") + text.count(f"\n`{row.path}`: ") == 1, row.path
+            assert row.documentation.meaning in text, row.path
 
     def test_each_group_has_a_heading(self) -> None:
-        headings = re.findall(r"^## (.*)$", reference.page(), re.MULTILINE)
+        headings = re.findall(r"^## (.*)$", reference.markdown(), re.MULTILINE)
         groups = ["Platform", "Hosts", "Registry", "Services", "Certificates"]
         assert headings == [*groups, "Secrets and protection"]
 
     def test_what_is_inside_a_setting_of_one_platform_belongs_to_it_too(self) -> None:
-        (line,) = [line for line in reference.page().splitlines() if "`platform.network.cidr`" in line]
+        (line,) = [line for line in reference.markdown().splitlines() if "`platform.network.cidr`" in line]
         assert line.split(" | ")[3] == "aws"
 
 

@@ -1,4 +1,4 @@
-"""Tags that follow what is built, and where it comes from."""
+"""Content tags of build contexts, and their source in git."""
 
 import subprocess
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A new generation of an authority takes over in two updates; where it stands depends on how the last one ended."""
+"""CA rotation: a new generation replaces the old one in two updates; the last outputs say which is next."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pulumi
 import pytest
 
-from components import ca_rotation as generations
-from components.ca_rotation import Takeover, takeovers
+from components import previous_outputs
+from components.ca_rotation import Rotation, rotations
 from tests.unit.program import Program, Secret, run
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -41,7 +41,7 @@ FIRST = {"engineCaGeneration": 1, "registryCaGeneration": 1}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "outputs", "finished", "predecessor"),
+    ("desired", "outputs", "finished", "predecessor"),
     [
         (1, {}, None, None),
         (3, {}, None, None),
@@ -53,18 +53,18 @@ FIRST = {"engineCaGeneration": 1, "registryCaGeneration": 1}
         (3, {"registryCaGeneration": 2.0}, 2, 2),
     ],
 )
-def test_a_generation_stays_beside_the_next_until_an_update_has_ended_well(
-    wanted: int, outputs: Mapping[str, object], finished: int | None, predecessor: int | None
+def test_the_old_generation_stays_until_an_update_has_succeeded(
+    desired: int, outputs: Mapping[str, object], finished: int | None, predecessor: int | None
 ) -> None:
-    takeover = takeovers({"engine": 1, "registry": wanted}, outputs)["registry"]
-    assert takeover == Takeover(wanted, finished)
-    assert takeover.predecessor == predecessor
+    rotation = rotations({"engine": 1, "registry": desired}, outputs)["registry"]
+    assert rotation == Rotation(desired, finished)
+    assert rotation.predecessor == predecessor
 
 
-def test_every_step_that_hosts_cannot_follow_is_refused_at_once() -> None:
+def test_every_unreachable_generation_is_refused_at_once() -> None:
     before = {"engineCaGeneration": 2, "registryCaGeneration": 3}
     with pytest.raises(pulumi.RunError) as refused:
-        takeovers({"engine": 1, "registry": 5}, before)
+        rotations({"engine": 1, "registry": 5}, before)
     said = str(refused.value)
     assert "slipway:certificates.engineCaGeneration = 1: lower than 2" in said
     assert "Set 2, or 3 for a new one." in said
@@ -72,20 +72,20 @@ def test_every_step_that_hosts_cannot_follow_is_refused_at_once() -> None:
     assert "Set 4, run `./slip up` twice" in said
 
 
-def test_the_first_generation_has_the_names_that_it_always_had() -> None:
+def test_the_first_generation_has_no_number_in_its_names() -> None:
     assert authorities(program()) == {"engine-ca", "registry-ca"}
     known = program(**FIRST)
     assert authorities(known) == {"engine-ca", "registry-ca"}
     assert known.outputs["registryCaGeneration"] == known.outputs["engineCaGeneration"] == 1
 
 
-def test_a_new_stack_starts_with_whatever_generation_it_is_told() -> None:
+def test_a_new_stack_starts_with_the_configured_generation() -> None:
     started = program(registry=7)
     assert authorities(started) == {"engine-ca", "registry-ca-7"}
     assert started.outputs["registryCaGeneration"] == 7
 
 
-def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
+def test_in_the_first_update_every_host_trusts_both_and_the_new_one_signs() -> None:
     first = program(registry=2, **FIRST)
     assert authorities(first) == {"engine-ca", "registry-ca", "registry-ca-2"}
     for host in HOSTS:
@@ -93,7 +93,7 @@ def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
     assert first.outputs["registryCaCertificate"] == NEW + OLD
     leaf = first.named("registry-server-certificate").inputs
     assert leaf["caCertPem"] == NEW
-    # Who trusts only the old one can still follow: the old one has signed the new one.
+    # A client that trusts only the old CA accepts the leaf by the cross-signed certificate.
     cross = first.named("registry-ca-2-cross-certificate").inputs
     assert (cross["caCertPem"], cross["isCaCertificate"]) == (OLD, True)
     assert f"CERTIFICATE='certificate of registry-server-certificate{CROSS}'" in stdin(
@@ -105,7 +105,7 @@ def test_first_everybody_trusts_both_and_the_new_one_signs() -> None:
     assert first.outputs["registryCaGeneration"] == 2
 
 
-def test_then_nobody_trusts_the_old_one_and_it_is_gone() -> None:
+def test_in_the_second_update_every_host_trusts_the_new_one_only() -> None:
     then = program(registry=2, registryCaGeneration=2, engineCaGeneration=1)
     assert authorities(then) == {"engine-ca", "registry-ca-2"}
     assert not then.of_type("cross-certificate")
@@ -207,11 +207,11 @@ class TestReadingAStateThatIsBeingWritten:
 
     def test_it_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self._failing(monkeypatch, 3, "invoke failed: failed to load checkpoint: EOF")
-        assert generations.outputs_of("o/p/s") == {"engineCaGeneration": 2}
+        assert previous_outputs.outputs_of("o/p/s") == {"engineCaGeneration": 2}
         assert asked == ["o/p/s"] * 4
 
     def test_another_failure_is_said_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self._failing(monkeypatch, 1, "no access")
         with pytest.raises(Exception, match="no access"):
-            generations.outputs_of("o/p/s")
+            previous_outputs.outputs_of("o/p/s")
         assert len(asked) == 1

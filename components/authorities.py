@@ -1,0 +1,61 @@
+"""The stack's certificate authorities: the engine CA, and the registry CA of a stack with a registry of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.ca_rotation import Rotation, make_authority, rotations
+from components.certificates import Certificate, CertificateArgs, CertificateAuthority, Lifetime
+from components.previous_outputs import previous_outputs
+from configuration.settings import StackSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authorities:
+    """The engine CA, and what it takes to make the registry CA."""
+
+    engine: CertificateAuthority
+    """Signs the engines' certificates and their clients'."""
+    operator: Certificate
+    """The client certificate that this program and the operator show to engines."""
+    lifetime: Lifetime
+    """Of every leaf certificate."""
+    authority_validity_hours: int
+    """Hours until a CA expires."""
+    rotations: Mapping[str, Rotation]
+    """The rotation of each CA, `engine` and `registry`, in this update."""
+    previous_outputs: Mapping[str, object]
+    """The stack's outputs of the last successful update."""
+
+    def make_registry_ca(self) -> CertificateAuthority:
+        """The registry CA, which signs the certificates of the registry and its clients."""
+        return make_authority("registry", self.rotations["registry"], self.authority_validity_hours)
+
+
+def make_authorities(settings: StackSettings) -> Authorities:
+    """The engine CA and the operator's client certificate.
+
+    Raises:
+        pulumi.RunError: a configured generation cannot be reached.
+    """
+    certificates = settings.certificates
+    lifetime = Lifetime(
+        validity_hours=certificates.validity_hours, early_renewal_hours=certificates.early_renewal_hours
+    )
+    outputs = previous_outputs()
+    found = rotations(
+        {"engine": certificates.engine_ca_generation, "registry": certificates.registry_ca_generation},
+        outputs,
+    )
+    engine = make_authority("engine", found["engine"], certificates.authority_validity_hours)
+    operator = Certificate(
+        "operator",
+        CertificateArgs(authority=engine, common_name="operator", uses=["client_auth"], lifetime=lifetime),
+    )
+    return Authorities(
+        engine=engine,
+        operator=operator,
+        lifetime=lifetime,
+        authority_validity_hours=certificates.authority_validity_hours,
+        rotations=found,
+        previous_outputs=outputs,
+    )

@@ -1,0 +1,98 @@
+"""Daily snapshots of the registry's volume."""
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+SCHEDULE = "cron(0 3 * * ? *)"
+"""The time of snapshots: daily at 3:00 UTC, when few people push."""
+BACKUP_POLICY = "arn:{partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"
+"""AWS's own policy that lets AWS Backup make snapshots."""
+
+
+def partition_of(region: str) -> str:
+    """The partition of a region: the second part of its ARNs."""
+    prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+    return next((name for prefix, name in prefixes.items() if region.startswith(prefix)), "aws")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotsArgs:
+    """What snapshots are made from."""
+
+    label: str
+    """The first part of names."""
+    region: str
+    """The region, for names in IAM, which all regions share."""
+    volume: aws.ebs.Volume
+    """The volume."""
+    days: int
+    """Days to keep each snapshot."""
+    protect: bool
+    """Whether the snapshots stay when the stack is deleted."""
+
+
+class Snapshots(pulumi.ComponentResource):
+    """Daily snapshots of a volume by AWS Backup, each kept for a number of days."""
+
+    def __init__(self, name: str, args: SnapshotsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:hosts:Snapshots", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        tags = {"Name": args.label}
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "backup.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        }
+        role = aws.iam.Role(
+            f"{name}-role",
+            name=f"{args.label}-{args.region}",
+            description="AWS Backup makes snapshots of the registry's volume",
+            assume_role_policy=json.dumps(trust),
+            tags=tags,
+            opts=child,
+        )
+        policy = aws.iam.RolePolicyAttachment(
+            f"{name}-policy",
+            role=role.name,
+            policy_arn=BACKUP_POLICY.format(partition=partition_of(args.region)),
+            opts=child,
+        )
+        vault = aws.backup.Vault(
+            f"{name}-vault",
+            name=args.label,
+            # Without it a vault that has snapshots cannot be deleted.
+            force_destroy=not args.protect,
+            tags=tags,
+            opts=child,
+        )
+        plan = aws.backup.Plan(
+            f"{name}-plan",
+            name=args.label,
+            rules=[
+                aws.backup.PlanRuleArgs(
+                    rule_name="daily",
+                    target_vault_name=vault.name,
+                    schedule=SCHEDULE,
+                    lifecycle=aws.backup.PlanRuleLifecycleArgs(delete_after=args.days),
+                )
+            ],
+            tags=tags,
+            opts=child,
+        )
+        aws.backup.Selection(
+            f"{name}-selection",
+            name=args.label,
+            plan_id=plan.id,
+            iam_role_arn=role.arn,
+            resources=[args.volume.arn],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
+        )
+        self.register_outputs({})

@@ -1,0 +1,33 @@
+"""Labels of resources on the operator's own engine, which every clone and every stack of this machine shares."""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_tls as tls
+
+from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
+
+
+def labels(ssh_key: tls.PrivateKey, host: str | None = None) -> dict[str, pulumi.Input[str]]:
+    """The labels that distinguish this stack's resources from those of other stacks and other clones.
+
+    Args:
+        ssh_key: the operator's key, which is made once per state.
+        host: the host that the resource belongs to; None if all hosts share it.
+    """
+    found: dict[str, pulumi.Input[str]] = {
+        PROJECT_LABEL: pulumi.get_project(),
+        STACK_LABEL: pulumi.get_stack(),
+        STATE_LABEL: ssh_key.public_key_openssh.apply(state_id),
+        CLONE_LABEL: str(Path.cwd()),
+    }
+    return found if host is None else {**found, HOST_LABEL: host}
+
+
+def keep_labels(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """The options, with the labels fixed at creation.
+
+    A change of labels replaces the resource: a stack of an older version, or a clone that was moved, would lose its
+    hosts. A resource that is replaced for another reason gets the present labels.
+    """
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["labels"]))

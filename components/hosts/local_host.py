@@ -1,0 +1,175 @@
+"""One host of the platform `local`: a container that boots systemd, sshd and Docker Engine."""
+
+import platform
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+import pulumi_tls as tls
+
+from components.host import Host
+from components.hosts.labels import keep_labels, labels
+from configuration.hosts import LocalPorts
+from well_known import REGISTRY_DATA_PATH
+
+CAPABILITIES = """
+    AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN
+    NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE
+"""
+"""What systemd, sshd and an engine inside a container need. Some machines do not allow `--privileged`."""
+
+LOOPBACK = "127.0.0.1"
+
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def engine_platform() -> str:
+    """The platform of this machine's engine in Docker's notation, such as `linux/amd64`."""
+    machine = platform.machine().lower()
+    return f"linux/{ARCHITECTURES.get(machine, machine)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalHostArgs:
+    """One host of the platform `local`."""
+
+    roles: frozenset[str]
+    """Among `registry`, `build` and `app`."""
+    ports: LocalPorts
+    """Its ports on 127.0.0.1."""
+    registry_port: int
+    """The registry's port, on 127.0.0.1 and on the host itself; only the registry's host publishes it."""
+    metrics_port: int | None = None
+    """The same for the registry's metrics and health; None if they are not published."""
+    memory_mib: int | None = None
+    """Memory limit of the host, MiB; None for no limit."""
+    ssh_key: tls.PrivateKey
+    """The operator's key, which logs in to the host."""
+    protect: bool = False
+    """Whether Pulumi refuses to delete the host and its data."""
+
+
+def make_host(
+    name: str,
+    args: LocalHostArgs,
+    prefix: str,
+    image: docker.Image,
+    network: docker.Network,
+    on_engine: pulumi.ResourceOptions,
+) -> Host:
+    """A host, with its volumes.
+
+    Args:
+        name: its name in the configuration.
+        args: what it is made from.
+        prefix: the first part of the names of the stack's resources on the operator's engine.
+        image: the hosts' image.
+        network: the hosts' network.
+        on_engine: options with the platform as the parent and the provider of the operator's engine.
+    """
+    host_key = tls.PrivateKey(
+        f"{name}-host-key", algorithm="ED25519", opts=pulumi.ResourceOptions(parent=on_engine.parent)
+    )
+    # Named, since an anonymous volume would be deleted with the container, with all images in it.
+    engine_volume = docker.Volume(
+        f"{prefix}-{name}-docker",
+        labels=_volume_labels(args.ssh_key, name),
+        opts=keep_labels(on_engine),
+    )
+    volumes = [
+        docker.ContainerVolumeArgs(host_path="/sys/fs/cgroup", container_path="/sys/fs/cgroup"),
+        # An overlay cannot be stacked on the container's own overlay.
+        docker.ContainerVolumeArgs(volume_name=engine_volume.name, container_path="/var/lib/docker"),
+    ]
+    if "registry" in args.roles:
+        # A fixed name, so that an `up` after `down` finds the images again.
+        data = docker.Volume(
+            f"{prefix}-registry",
+            name=f"{prefix}-registry",
+            labels=_volume_labels(args.ssh_key, name),
+            opts=keep_labels(
+                pulumi.ResourceOptions.merge(
+                    on_engine, pulumi.ResourceOptions(retain_on_delete=True, protect=args.protect)
+                )
+            ),
+        )
+        volumes.append(docker.ContainerVolumeArgs(volume_name=data.name, container_path=REGISTRY_DATA_PATH))
+    container = docker.Container(
+        name,
+        name=f"{prefix}-{name}",
+        hostname=name,
+        image=image.repo_digest,
+        restart="unless-stopped",
+        capabilities=docker.ContainerCapabilitiesArgs(
+            drops=["ALL"],
+            # The engine reports names with the prefix; without it every refresh would replace the host.
+            adds=[f"CAP_{capability}" for capability in CAPABILITIES.split()],
+        ),
+        security_opts=["seccomp=unconfined", "systempaths=unconfined"],
+        cgroupns_mode="host",
+        volumes=volumes,
+        tmpfs={"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108
+        stop_signal="SIGRTMIN+3",
+        memory=args.memory_mib,
+        networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name, aliases=[name])],
+        ports=[
+            docker.ContainerPortArgs(internal=inside, external=outside, ip=LOOPBACK)
+            for inside, outside in sorted(_ports(args).items())
+        ],
+        uploads=[
+            _upload("/etc/ssh/ssh_host_ed25519_key", pulumi.Output.secret(host_key.private_key_openssh)),
+            _upload("/root/.ssh/authorized_keys", args.ssh_key.public_key_openssh),
+        ],
+        labels=[
+            docker.ContainerLabelArgs(label=label, value=value)
+            for label, value in labels(args.ssh_key, name).items()
+        ],
+        opts=pulumi.ResourceOptions.merge(
+            keep_labels(on_engine),
+            pulumi.ResourceOptions(
+                # The old container holds the name, the ports and the volumes.
+                delete_before_replace=True,
+                protect=args.protect,
+                # The engine does not report `systempaths` back, so a refresh would replace the host; and it sets
+                # `memorySwap` itself for a container with a memory limit.
+                ignore_changes=["securityOpts", "memorySwap"],
+            ),
+        ),
+    )
+    return Host(
+        name=name,
+        roles=args.roles,
+        address=LOOPBACK,
+        private_address=name,
+        ssh_port=args.ports.ssh,
+        ssh_user="root",
+        ssh_private_key=pulumi.Output.secret(args.ssh_key.private_key_openssh),
+        ssh_host_key=host_key.public_key_openssh.apply(str.strip),
+        engine_port=args.ports.engine,
+        http_port=args.ports.http,
+        platform=engine_platform(),
+        dns_names=[name, "localhost"],
+        ip_addresses=[LOOPBACK],
+        resource=container,
+        machine_id=container.id,
+    )
+
+
+def _upload(file: str, content: pulumi.Input[str]) -> docker.ContainerUploadArgs:
+    return docker.ContainerUploadArgs(file=file, content=content, permissions="0600")
+
+
+def _volume_labels(ssh_key: tls.PrivateKey, host: str) -> list[docker.VolumeLabelArgs]:
+    return [
+        docker.VolumeLabelArgs(label=label, value=value) for label, value in labels(ssh_key, host).items()
+    ]
+
+
+def _ports(args: LocalHostArgs) -> dict[int, int]:
+    """The published ports of 127.0.0.1, by port of the host."""
+    ports = {22: args.ports.ssh, 2376: args.ports.engine}
+    if "app" in args.roles:
+        ports[80] = args.ports.http
+    if "registry" in args.roles:
+        ports |= {port: port for port in (args.registry_port, args.metrics_port) if port}
+    return ports
