@@ -71,24 +71,24 @@ def outputs() -> str:
 def _outputs(described: type) -> str:
     rows = []
     for name, annotation in get_type_hints(described, include_extras=True).items():
-        kind, *marks, meaning = get_args(annotation)
-        rows.append((f"`{name}`", ", ".join([_kind(kind), *marks]), meaning))
-    return _table(("key", "kind", "meaning"), rows)
+        type_, *marks, meaning = get_args(annotation)
+        rows.append((f"`{name}`", ", ".join([_type(type_), *marks]), meaning))
+    return _table(("key", "type", "meaning"), rows)
 
 
-def _kind(kind: Any) -> str:
-    if kind in {str, int, bool}:
-        return {str: "text", int: "number", bool: "`true` or `false`"}[kind]
-    arguments = get_args(kind)
-    if get_origin(kind) is Literal:
+def _type(type_: Any) -> str:
+    if type_ in {str, int, bool}:
+        return {str: "text", int: "number", bool: "`true` or `false`"}[type_]
+    arguments = get_args(type_)
+    if get_origin(type_) is Literal:
         return " or ".join(f"`{word}`" for word in arguments)
-    if get_origin(kind) is list:
-        return f"list of {_kind(arguments[0])}"
-    if get_origin(kind) is dict:
-        return f"map of {_kind(arguments[1])}"
-    if is_typeddict(kind):
+    if get_origin(type_) is list:
+        return f"list of {_type(arguments[0])}"
+    if get_origin(type_) is dict:
+        return f"map of {_type(arguments[1])}"
+    if is_typeddict(type_):
         return "host"
-    raise TypeError(f"an output of a type without a name for readers: {kind}")
+    raise TypeError(f"an output of a type without a name for readers: {type_}")
 
 
 def _table(columns: tuple[str, ...], rows: Any) -> str:

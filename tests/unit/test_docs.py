@@ -23,8 +23,8 @@ PAGES = [
     *DOCS,
 ]
 IN_CLONE = re.compile(
-    r"`((?:app|bench|cli|components|configuration|dev|docs|emulation|examples|plugins|tests|toolchain)/[\w./*-]*"
-    r"|[\w.-]+\.(?:py|txt|ya?ml)|\.ci/\w+)`"
+    r"`((?:app|bench|cli|components|configuration|dev|dockerfiles|docs|emulation|examples|plugins|tests|toolchain)/[\w./*-]*"
+    r"|[\w.-]+\.(?:py|toml|txt|ya?ml)|\.ci/\w+)`"
 )
 """A path in the clone, as the pages write one."""
 MADE = {"Pulumi.local.yaml", "config.yml"}
@@ -128,6 +128,26 @@ def test_the_readme_shows_the_end_of_up(capsys: pytest.CaptureFixture[str]) -> N
     assert printed in without_frames.sub("", (ROOT / "README.md").read_text())
 
 
+def test_the_mistakes_read_as_the_page_shows_them() -> None:
+    from configuration.load import validate
+    from configuration.problems import SettingsError
+
+    service = {"build": {"context": "app"}, "port": 80000, "health": "up"}
+    with pytest.raises(SettingsError) as caught:
+        validate({"services": {"web": service}, "passwords": {"hosts": "p" * 16}}, ROOT)
+    shown = [f"  {problem}\n" for problem in caught.value.problems]
+    assert "nothing was touched:\n" + "".join(shown) + "```" in (ROOT / "docs/configuration.md").read_text()
+
+
+def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:
+    script = (ROOT / "components/scripts/switch.sh").read_text()
+    shown = re.findall(r"^slipway: (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(shown) == 3
+    for line in shown:
+        message = line.removeprefix("web on web-1: it crashed with exit code 1, ")
+        assert f'{message}"' in script, line
+
+
 @cache
 def _settings() -> frozenset[str]:
     """The paths of all settings, without the names that people give to hosts and services."""
@@ -151,6 +171,12 @@ def test_the_paths_in_the_clone_exist(page: Path) -> None:
     scripts = ROOT / "components/scripts"
     missing = [path for path in paths if not (ROOT / path).exists() and not (scripts / path).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS], ids=name)
+def test_the_targets_of_make_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 def test_where_to_add_what_names_a_path_in_each_row() -> None:
