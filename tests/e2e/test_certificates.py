@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.command import Command, Result
-from tests.e2e.conftest import one_host_settings, take_down
-from tests.e2e.load import Load
-from tests.e2e.registry import Registry
-from tests.e2e.stack import PATIENCE, Clone, Stack, eventually
-from tests.e2e.traffic import HostEngine, Person
+from tests.support.clone import Clone
+from tests.support.command import Command, Result
+from tests.support.http_load import Load
+from tests.support.registry import Registry
+from tests.support.stack import Stack
+from tests.support.traffic import HostEngine, Person
+from tests.support.waiting import PATIENCE, eventually
 
 SHORT_LIVED = {"validityHours": 48, "earlyRenewalHours": 24}
 """Certificates of two days, renewed by any `up` in the second."""

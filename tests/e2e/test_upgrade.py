@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command import Result
-from tests.e2e.conftest import TOOLS_LIMIT, one_host_settings, take_down
-from tests.e2e.load import Load, greeting
-from tests.e2e.registry import Registry
-from tests.e2e.stack import REPOSITORY, Clone, Stack, docker, eventually
-from tests.e2e.traffic import Person
+from tests.support.clone import REPOSITORY, Clone
+from tests.support.command import Result
+from tests.support.docker_command import docker
+from tests.support.http_load import Load, greeting
+from tests.support.registry import Registry
+from tests.support.stack import Stack
+from tests.support.traffic import Person
+from tests.support.waiting import TOOLS_LIMIT, eventually
 
 OLD_COMMIT = "3925f52f9b1b8554c75a05e58d9636bf42cc88c6"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
