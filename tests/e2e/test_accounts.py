@@ -1,4 +1,4 @@
-"""Accounts are added, rotated and removed while the registry runs; Docker logs in and out; `slip images` lists images."""
+"""Accounts are added, rotated and removed while the registry runs; Docker logs in and out; images are listed."""
 
 import json
 import os

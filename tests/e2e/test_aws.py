@@ -296,7 +296,9 @@ def test_destroy_leaves_nothing(aws: EmulatedStack) -> None:
 
 def fail(aws: EmulatedStack, action: str, code: str, message: str) -> None:
     """Let the account refuse the next call of an action."""
-    connection = http.client.HTTPConnection(urlsplit(aws.variables["AWS_ENDPOINT_URL"]).netloc, timeout=ANSWER)
+    connection = http.client.HTTPConnection(
+        urlsplit(aws.variables["AWS_ENDPOINT_URL"]).netloc, timeout=ANSWER
+    )
     fault = {"action": action, "code": code, "message": message}
     key = {"X-Slipway-Key": aws.variables["AWS_ACCESS_KEY_ID"]}
     connection.request("POST", "/slipway/faults", json.dumps(fault), key)

@@ -13,8 +13,7 @@ from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
 
 SHORT = 8
-"""Seconds for the health check of a version that runs and never gets healthy. It has to be up within them, to fail for its
-own reason."""
+"""Seconds for the health check of a version that runs and never gets healthy. It needs some of them to start."""
 LONG = 250
 """Seconds for the health check of a version that crashes. The update fails long before."""
 SERVER = "app/server.py"

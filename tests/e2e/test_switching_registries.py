@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.clone import Clone
 from tests.support.command import Result
 from tests.support.docker_command import docker
 from tests.support.second_registry import ACCOUNT, SecondRegistry, second_registry

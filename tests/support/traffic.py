@@ -18,8 +18,8 @@ from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 REPOSITORY = "traffic"
 """The repository of the pushed images."""
-PAUSE = 0.05
-"""Seconds between two rounds, as the machine under load also does the update."""
+PAUSE = 0.3
+"""Seconds between two rounds. A shorter time would slow the update down."""
 AWAY = (
     *("connection refused", "connection reset", "broken pipe", "EOF", "Empty reply"),
     *("i/o timeout", "TLS handshake timeout", "deadline exceeded", "Client.Timeout exceeded"),

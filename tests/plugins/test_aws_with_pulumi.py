@@ -128,7 +128,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    tools = prepare(None, ("pulumi",))
+    tools = prepare(needs=["pulumi"])
     if tools.plugins == "official":
         pytest.skip("the official plugin is used here, not the stand-in")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -196,7 +196,9 @@ def test_without_credentials_there_is_one_error(project: Project) -> None:
     )
     assert done.status != 0
     # The plugin does not try again.
-    assert done.text.count("there are no AWS credentials (Unable to locate credentials): set AWS_PROFILE") == 1
+    assert (
+        done.text.count("there are no AWS credentials (Unable to locate credentials): set AWS_PROFILE") == 1
+    )
     assert "botocore" not in done.text
 
 
