@@ -1,7 +1,7 @@
 """The stacks of the end-to-end tests, all in one clone.
 
-To bring a stack up takes most of the time, so tests share two stacks: one of three hosts, as a new user gets it, and one
-of a single host. A test leaves a shared stack up and well; after a failed test the next one repairs it.
+Bringing a stack up takes most of the time, so tests share two: one of three hosts, as a new user gets it, and one of a
+single host. A test leaves a shared stack up and well; after a failed test the next one repairs it.
 """
 
 import fcntl
