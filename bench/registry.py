@@ -22,9 +22,9 @@ from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
 from components.registry.accounts import htpasswd
-from tests.e2e.pushing import Client
-from tests.e2e.registry import Registry
-from tests.e2e.registry_load import LAYER, RegistryLoad
+from tests.support.registry import Registry
+from tests.support.registry_client import Client
+from tests.support.registry_load import LAYER, RegistryLoad
 from well_known import REGISTRY_IMAGE
 
 TARGET = 2.0

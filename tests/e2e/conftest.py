@@ -1,4 +1,8 @@
-"""One clone, and one stack of three hosts for most of the tests: the first `./slip up` makes it, the end removes it."""
+"""The stacks of the end-to-end tests, all in one clone.
+
+Bringing a stack up takes most of the time, so tests share two: one of three hosts, as a new user gets it, and one of a
+single host. A test leaves a shared stack up and well; after a failed test the next one repairs it.
+"""
 
 import fcntl
 import os
@@ -12,43 +16,23 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
-import yaml
 
-from tests.e2e.command import Result
-from tests.e2e.processes import ProcessWatch
-from tests.e2e.stack import REPOSITORY, Clone, Stack
+from tests.support import settings
+from tests.support.clone import Clone
+from tests.support.command import Result
+from tests.support.process_watch import ProcessWatch
+from tests.support.stack import Stack
+from tests.support.waiting import TOOLS_LIMIT
 
 HERE = Path(__file__).parent
-THEMES = (
-    "first_up",
-    "cli_state",
-    "aws_plugin",
-    "configuration",
-    "no_change",
-    "upgrade",
-    "verify",
-    "accounts",
-    "certificates",
-    "roll_out",
-    "failed_roll_out",
-    "recovery",
-    "dead_host",
-    "killed",
-    "storage",
-    "registry_modes",
-    "down",
-    "secrets",
-    "aws",
-)
-"""The files' order: a stack is made first, then looked at, then changed, then broken; and what was said on the way."""
-TIME_LIMIT = 300
-"""Seconds that one test may take, without the fixtures that it waits for: those have limits of their own."""
-TOOLS_LIMIT = 3600
-"""Seconds for the very first `up` on a machine where everything has to be downloaded or built."""
-HEALTH_TIMEOUT = 4
-"""Seconds: the sample app is up in less than one."""
+TIME_LIMIT = 900
+"""Seconds that one test may take, without its fixtures. It ends a test that hangs."""
 
-_outcomes = pytest.StashKey[bool]()
+_passed = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "place(where): runs `first` or `last` of all end-to-end tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,21 +40,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(TIME_LIMIT, func_only=True))
-    ours.sort(key=lambda item: THEMES.index(item.path.stem.removeprefix("test_")))
-    items[:] = [item for item in items if item not in ours] + ours
+    items[:] = [item for item in items if item not in ours] + sorted(ours, key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, int, str]:
+    """The order: by the mark `place`, then by the shared stack, then by file."""
+    mark = item.get_closest_marker("place")
+    place = {"first": 0, "last": 2}[mark.args[0]] if mark else 1
+    fixtures = getattr(item, "fixturenames", ())
+    shared = [name in fixtures for name in ("first_up", "one_host_stack")]
+    return place, shared.index(True) if True in shared else len(shared), item.path.name
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
     if report.when == "call":
-        item.stash[_outcomes] = report.passed
+        item.stash[_passed] = report.passed
     return report
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[None]:
-    """A machine on which hosts can run, for one run of these tests at a time."""
+    """A machine that can run hosts. One run of these tests at a time uses it."""
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "version"], capture_output=True).returncode
     )
@@ -98,7 +90,7 @@ def _lock(file: TextIO) -> None:
 
 @pytest.fixture(scope="session")
 def clone(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A fresh clone, in which nothing has run yet."""
+    """A fresh clone, in which no command has run yet."""
     return Clone.make(tmp_path_factory.mktemp("slipway"))
 
 
@@ -109,91 +101,75 @@ class FirstUp:
     stack: Stack
     result: Result
     processes: ProcessWatch
-    """What the process list showed meanwhile."""
+    """The process list during the update."""
 
 
 @pytest.fixture(scope="session")
 def first_up(clone: Clone) -> Iterator[FirstUp]:
-    """The stack of three hosts as `slip` itself writes it, on ports that leave a developer's own stack alone."""
+    """The stack of three hosts, made by the first `up` in the clone."""
     stack = Stack(clone, "e2e")
     stack.remove_traces()
-    stack.write_config(three_hosts())
+    stack.write_config(settings.three_hosts())
     try:
         with ProcessWatch() as processes:
             result = stack.slip("up", seconds=TOOLS_LIMIT)
         yield FirstUp(stack, result, processes)
     finally:
-        take_down(stack)
-
-
-def three_hosts() -> dict[str, Any]:
-    """The configuration that `slip` writes for the stack `local`, for another stack on the same machine."""
-    template = yaml.safe_load((REPOSITORY / "cli/stack/local-stack.yaml").read_text())["config"]
-    settings = {key.removeprefix("slipway:"): value for key, value in template.items()}
-    settings["platform"]["portOffset"] = 300
-    settings["services"]["web"] |= {"healthTimeout": HEALTH_TIMEOUT, "drainTimeout": HEALTH_TIMEOUT}
-    return settings
-
-
-def one_host_settings() -> dict[str, Any]:
-    """A stack with one host that does it all, with a service that is quick to build."""
-    return {
-        "platform": {"kind": "local", "portOffset": 400},
-        "hosts": {"box": {"roles": ["registry", "build", "app"]}},
-        "services": {
-            "web": {
-                "build": {"context": "tests/e2e/fixtures/tiny"},
-                "health": "/",
-                "healthTimeout": HEALTH_TIMEOUT,
-                "drainTimeout": 1,
-            }
-        },
-    }
-
-
-def take_down(stack: Stack) -> None:
-    """Remove the stack as a user would, and fail if that leaves anything; remove that too."""
-    try:
-        result = stack.slip("down", "--purge", "--yes")
-        left = {kind: names for kind, names in stack.traces().items() if names}
-    finally:
-        stack.remove_traces()
-    assert result.status == 0, str(result)
-    assert not left, f"`down --purge` left {left}"
+        stack.take_down()
 
 
 @pytest.fixture(scope="session")
 def _well(first_up: FirstUp) -> dict[str, bool]:
-    """Whether the shared stack is as a passed test leaves it: up, and as the clone's last commit says."""
+    """Whether the stack of three hosts is as a passed test leaves it: up, by the clone's last commit."""
     return {"stack": first_up.result.status == 0}
 
 
 @pytest.fixture
 def stack(first_up: FirstUp, _well: dict[str, bool], request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The shared stack, up and well. A test leaves it so; after one that failed it is repaired."""
+    """The stack of three hosts, up and well."""
     if not _well["stack"]:
         first_up.stack.clone.git("checkout", "--quiet", "--", ".")
         first_up.stack.up("--refresh")
     _well["stack"] = False
     yield first_up.stack
-    _well["stack"] = request.node.stash.get(_outcomes, False)
+    _well["stack"] = request.node.stash.get(_passed, False)
 
 
-@pytest.fixture
-def one_host(clone: Clone, machine: None) -> Iterator[Stack]:
-    """The configuration of a stack with one host that does it all; a test brings it up. Removed after each test."""
+@pytest.fixture(scope="session")
+def one_host_stack(clone: Clone) -> Iterator[Stack]:
+    """The stack of one host, which may be down."""
     stack = Stack(clone, "e2e-one")
     stack.remove_traces()
-    stack.write_config(one_host_settings())
     try:
         yield stack
     finally:
-        take_down(stack)
+        if stack.is_there():
+            stack.take_down()
+
+
+@pytest.fixture
+def new_one_host(one_host_stack: Stack) -> Stack:
+    """The configuration of the stack of one host, of which nothing has been made yet. A test brings it up."""
+    if one_host_stack.is_there():
+        one_host_stack.take_down()
+    one_host_stack.write_config(settings.one_host())
+    return one_host_stack
+
+
+@pytest.fixture(scope="module")
+def one_host(one_host_stack: Stack) -> Stack:
+    """The stack of one host with its usual configuration. A module changes that, and brings the stack up."""
+    one_host_stack.clone.git("checkout", "--quiet", "--", ".")
+    if one_host_stack.is_there():
+        one_host_stack.configure(settings.one_host())
+    else:
+        one_host_stack.write_config(settings.one_host())
+    return one_host_stack
 
 
 @pytest.fixture
 def listener() -> Iterator[Callable[[], int]]:
-    """Makes somebody listen on a port of 127.0.0.1 that was free, and returns the port."""
+    """Listens on a port of 127.0.0.1 that was free, and returns the port."""
     sockets: list[socket.socket] = []
 
     def listen() -> int:

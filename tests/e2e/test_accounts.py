@@ -1,4 +1,4 @@
-"""Accounts come, change and go while the registry runs; Docker is logged in and out; the images are told."""
+"""Accounts are added, rotated and removed while the registry runs; Docker logs in and out; images are listed."""
 
 import json
 import os
@@ -9,21 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import Result
-from tests.e2e.load import greeting
-from tests.e2e.registry import Registry
-from tests.e2e.stack import Stack, docker
+from tests.support.command import Result
+from tests.support.docker_command import docker
+from tests.support.http_load import greeting
+from tests.support.registry import Registry
+from tests.support.stack import Stack
+from tests.support.waiting import PATIENCE, eventually
 
 HOSTS_ACCOUNT, BYSTANDER, GUEST = "hosts", "deploy", "guest.1"
 
 
 class Visits:
-    """Somebody who asks the registry again and again, with an account that nobody changes."""
+    """A client that asks the registry again and again, with an account that stays as it is."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
+        self._thread = threading.Thread(target=self._visit, daemon=True)
         self.number = 0
         self.failures: list[str] = []
 
@@ -33,7 +35,7 @@ class Visits:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def _visit(self) -> None:
         while not self._ended.wait(0.05):
@@ -61,7 +63,7 @@ def _password(stack: Stack, account: str) -> str:
 
 
 def _account(stack: Stack, command: str, name: str) -> Result:
-    result = stack.clone.start("./slip", "account", command, name, "--stack", stack.name).wait(60)
+    result = stack.clone.start("./slip", "account", command, name, "--stack", stack.name).wait()
     assert result.status == 0, str(result)
     assert "./slip up" in result.output
     return result
@@ -69,26 +71,28 @@ def _account(stack: Stack, command: str, name: str) -> Result:
 
 @pytest.fixture
 def undisturbed(stack: Stack) -> Iterator[None]:
-    """The registry is neither restarted nor away for anybody else while a test runs."""
+    """Fails if a test restarts the registry, or keeps it from serving another account."""
     before = _started(stack)
     with Visits(_as(stack, BYSTANDER)) as visits:
         yield
-    assert visits.number > 20
+        eventually("the bystander has asked often", lambda: visits.number > 20)
     assert visits.failures == []
     assert _started(stack) == before
 
 
-def test_an_added_account_comes_in(stack: Stack, undisturbed: None) -> None:
+@pytest.mark.usefixtures("undisturbed")
+def test_an_added_account_comes_in(stack: Stack) -> None:
     _account(stack, "add", GUEST)
     password = _password(stack, GUEST)
-    assert not _as(stack, GUEST, password).answers(), "it came in before the `up`"
+    assert not _as(stack, GUEST, password).answers(), "the registry knows the account before the `up`"
     result = stack.up()
     assert result.changes == {"registry-settings": {"update"}}, str(result)
     assert _as(stack, GUEST, password).answers()
 
 
-def test_rotated_accounts_take_the_new_password_only(stack: Stack, undisturbed: None) -> None:
-    """Together with a change of the app: the hosts push and pull by their new password in the same `up`."""
+@pytest.mark.usefixtures("undisturbed")
+def test_rotated_accounts_take_the_new_password_only(stack: Stack) -> None:
+    """The same `up` deploys a change of the app, so the hosts push and pull with their new password."""
     before = {name: _password(stack, name) for name in (GUEST, HOSTS_ACCOUNT)}
     for name in before:
         _account(stack, "rotate", name)
@@ -104,7 +108,8 @@ def test_rotated_accounts_take_the_new_password_only(stack: Stack, undisturbed: 
         assert not any(secret in said for said in stack.clone.said for secret in (password, after)), name
 
 
-def test_a_removed_account_is_refused_at_once(stack: Stack, undisturbed: None) -> None:
+@pytest.mark.usefixtures("undisturbed")
+def test_a_removed_account_is_refused_at_once(stack: Stack) -> None:
     password = _password(stack, GUEST)
     assert _as(stack, GUEST, password).answers()
     _account(stack, "remove", GUEST)
@@ -122,14 +127,14 @@ def test_hosts_keep_passwords_as_bcrypt_only(stack: Stack) -> None:
     assert [line.partition(":")[0] for line in accounts] == sorted([HOSTS_ACCOUNT, BYSTANDER])
     assert all(line.partition(":")[2].startswith("$2") for line in accounts)
     for host in ("yard", "web-1", "web-2"):
-        # Whoever logs in on a host leaves the password there: the stack does not.
+        # A `docker login` would have left the password on the host.
         assert stack.on_host(host, "find", "/root", "-path", "*/.docker/config.json") == ""
 
 
 def test_a_persons_docker_is_logged_in_and_out(stack: Stack, tmp_path: Path) -> None:
     def slip(command: str) -> Result:
         own = f"DOCKER_CONFIG={tmp_path}"
-        return stack.clone.start("env", own, "./slip", command, "--stack", stack.name).wait(120)
+        return stack.clone.start("env", own, "./slip", command, "--stack", stack.name).wait()
 
     address = stack.outputs()["registryPublicAddress"]
     result = slip("login")
@@ -151,17 +156,17 @@ def test_a_persons_docker_is_logged_in_and_out(stack: Stack, tmp_path: Path) -> 
     assert not Path(file.rstrip(",")).parent.exists()
 
 
-def test_images_are_told_with_what_runs_where(stack: Stack) -> None:
-    told = json.loads(stack.clone.read("./slip", "images", "--json", "--stack", stack.name))["images"]
-    # By another client, tag by tag.
-    assert {(image["repository"], image["digest"]) for image in told} == stack.registry().images()
-    running = {image["digest"]: image["runs"] for image in told if image["runs"]}
+def test_images_are_listed_with_what_runs_where(stack: Stack) -> None:
+    listed = json.loads(stack.clone.read("./slip", "images", "--json", "--stack", stack.name))["images"]
+    # Another client reads the same, tag by tag.
+    assert {(image["repository"], image["digest"]) for image in listed} == stack.registry().images()
+    running = {image["digest"]: image["runs"] for image in listed if image["runs"]}
     digest = stack.outputs()["images"]["web"].partition("@")[2]
     assert running == {digest: ["web on web-1", "web on web-2"]}
-    for image in told:
+    for image in listed:
         assert image["size"] > 10_000_000
         assert image["platforms"]
         assert image["created"]
-    (current,) = (image for image in told if image["digest"] == digest)
+    (current,) = (image for image in listed if image["digest"] == digest)
     head = stack.clone.git("log", "-1", "--format=%H", "--", "app").strip()
     assert current["revision"] == head

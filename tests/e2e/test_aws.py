@@ -13,20 +13,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.aws import REGION, EmulatedStack
-from tests.e2e.command import Result
-from tests.e2e.conftest import HEALTH_TIMEOUT, TOOLS_LIMIT
-from tests.e2e.load import Load, greeting
-from tests.e2e.stack import Clone, eventually
+from tests.support.clone import Clone
+from tests.support.command import Result
+from tests.support.emulated_stack import REGION, EmulatedStack
+from tests.support.http_load import Load, greeting
+from tests.support.settings import DRAIN_TIMEOUT, HEALTH_TIMEOUT
+from tests.support.waiting import ANSWER, PATIENCE, TOOLS_LIMIT, eventually
 
 SETTINGS: dict[str, Any] = {
-    # Documentation's network, which no real stack may name: an emulated one has this machine instead.
+    # A network for documentation, which a real stack must not name: an emulated one puts this machine in its place.
     "platform": {
         "kind": "aws",
         "region": REGION,
         "adminCidrs": ["203.0.113.7/32"],
-        "sshTimeout": 120,
-        # Not the usual one, which an emulated stack of a developer may have.
+        "sshTimeout": 300,
+        # Another network than the default, which a developer's own emulated stack may have.
         "network": {"cidr": "10.213.64.0/22"},
     },
     "hosts": {
@@ -40,19 +41,21 @@ SETTINGS: dict[str, Any] = {
             "build": {"context": "tests/e2e/fixtures/tiny"},
             "health": "/",
             "healthTimeout": HEALTH_TIMEOUT,
-            "drainTimeout": HEALTH_TIMEOUT,
+            "drainTimeout": DRAIN_TIMEOUT,
         }
     },
 }
+SHORT_SSH_TIMEOUT = 30
+"""Seconds until the update gives a host up that has no SSH server."""
 WORLD = "127.66.0.1"
 """An address of this machine that is not the operator's."""
 CLOUD_CONFIG = "components/hosts/aws/cloud_config.py"
 LOCALE, TIME_ZONE = '"locale": False,', '**({"timezone": "Etc/UTC"} if args.name in ["web-1"] else {}),'
-"""What changes the user data of one host only, and stays, since taking it out would change them again."""
+"""A change of one host's user data only. It stays, since another change would replace the host again."""
 
 
 @pytest.fixture(scope="module")
-def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
+def emulated(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("only root can emulate AWS")
@@ -69,8 +72,8 @@ def first_up(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
 
 
 @pytest.fixture
-def aws(first_up: tuple[EmulatedStack, Result]) -> EmulatedStack:
-    stack, result = first_up
+def aws(emulated: tuple[EmulatedStack, Result]) -> EmulatedStack:
+    stack, result = emulated
     assert result.status == 0, str(result)
     return stack
 
@@ -82,15 +85,13 @@ def changed(result: Result) -> set[str]:
 
 
 def connects(address: str, port: int, source: str) -> bool:
-    """Whether somebody who comes from there gets an answer, or at least is not shown the door."""
+    """Whether a client at the address `source` gets an answer; a refused client is cut off without one."""
     try:
-        with socket.create_connection((address, port), 5, source_address=(source, 0)) as connection:
-            connection.settimeout(1)
-            with contextlib.suppress(TimeoutError):
-                # An SSH server speaks first, the others wait; who is refused is cut off at once.
-                return bool(connection.recv(1))
-            return True
-    except OSError:
+        with socket.create_connection((address, port), PATIENCE, source_address=(source, 0)) as connection:
+            # Servers of SSH, of HTTP and of TLS all answer to that.
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return bool(connection.recv(1))
+    except ConnectionError:
         return False
 
 
@@ -110,10 +111,10 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
     assert verified.status == 0, str(verified)
 
 
-def test_no_key_is_told(first_up: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
+def test_no_key_is_printed(emulated: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
     assert "PRIVATE KEY" in aws.export("--show-secrets")
     assert "PRIVATE KEY" not in aws.export()
-    assert "PRIVATE KEY" not in first_up[1].output
+    assert "PRIVATE KEY" not in emulated[1].output
     assert (aws.clone.root / ".slipway").stat().st_mode & 0o777 == 0o700
     assert (aws.directory / "account").stat().st_mode & 0o777 == 0o600
 
@@ -132,10 +133,10 @@ def test_nothing_changes_without_a_change(aws: EmulatedStack) -> None:
 
 
 def test_an_emulated_stack_is_not_taken_for_the_real_one(aws: EmulatedStack) -> None:
-    in_prepared_shell = aws.clone.start(*aws.in_prepared_shell(f"./slip preview -s {aws.name}")).wait(60)
+    in_prepared_shell = aws.clone.start(*aws.in_prepared_shell(f"./slip preview -s {aws.name}")).wait()
     assert in_prepared_shell.status == 2
     assert "prepared for the emulated stack of 'e2e-aws'" in in_prepared_shell.output
-    by_its_name = aws.clone.start("./slip", "preview", "-s", aws.emulated_name).wait(60)
+    by_its_name = aws.clone.start("./slip", "preview", "-s", aws.emulated_name).wait()
     assert by_its_name.status == 2
     assert "-s e2e-aws --emulate" in by_its_name.output
     assert not (aws.clone.root / ".slipway/state/.pulumi/stacks/slipway/e2e-aws.json").exists()
@@ -223,7 +224,7 @@ def more_hosts(*names: str, **platform: Any) -> Callable[[dict[str, Any]], None]
     return change
 
 
-def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
+def test_the_reason_is_reported_when_new_hosts_cannot_come_up(aws: EmulatedStack) -> None:
     urls = aws.urls()
     said = "You have requested more vCPU capacity than your current vCPU limit of 32 allows"
     fail(aws, "RunInstances", "VcpuLimitExceeded", said)
@@ -235,18 +236,22 @@ def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
     packages, password = "[engine, *others]", '"ssh_pwauth": False,'
     unknown = f"{packages} + (['no-such-package'] if args.name == 'web-3' else [])"
     silent = """**({"bootcmd": ["systemctl mask --now ssh"]} if args.name == "web-4" else {}),"""
-    with (
-        aws.clone.edited(CLOUD_CONFIG, packages, unknown),
-        aws.clone.edited(CLOUD_CONFIG, password, f"{password} {silent}"),
-        aws.configured(more_hosts("web-3", "web-4", sshTimeout=30)),
-        Load(*urls) as load,
-    ):
-        result = aws.slip("up")
-    assert result.status == 1, str(result)
-    assert "slipway: cloud-init failed on web-3" in result.output, str(result)
-    assert "Unable to locate package no-such-package" in result.output, str(result)
-    assert re.search(r"\(web-4-boot\):\n\s+error: .*ssh: .*30 s", result.output), str(result)
-    assert "Traceback" not in limited.output + result.output
+    with Load(*urls) as load:
+        with aws.clone.edited(CLOUD_CONFIG, packages, unknown), aws.configured(more_hosts("web-3")):
+            failed = aws.slip("up")
+        # Only the silent host has a short limit, since the others take their time to boot.
+        with (
+            aws.clone.edited(CLOUD_CONFIG, password, f"{password} {silent}"),
+            aws.configured(more_hosts("web-4", sshTimeout=SHORT_SSH_TIMEOUT)),
+        ):
+            silent_host = aws.slip("up")
+    assert failed.status == 1, str(failed)
+    assert "slipway: cloud-init failed on web-3" in failed.output, str(failed)
+    assert "Unable to locate package no-such-package" in failed.output, str(failed)
+    assert silent_host.status == 1, str(silent_host)
+    error = silent_host.output.partition("(web-4-boot):")[2]
+    assert re.search(rf"\s+error: .*failed attempts.*{SHORT_SSH_TIMEOUT} s", error), str(silent_host)
+    assert "Traceback" not in limited.output + failed.output + silent_host.output
 
     changed(aws.slip("up"))
     load.check()
@@ -255,7 +260,7 @@ def test_what_keeps_new_hosts_from_coming_is_told(aws: EmulatedStack) -> None:
 
 def test_expired_credentials_are_reported_in_one_sentence(aws: EmulatedStack) -> None:
     line = f"AWS_ACCESS_KEY_ID=EXPIREDKEY pulumi preview --stack {aws.emulated_name} --non-interactive"
-    result = aws.clone.start(*aws.in_prepared_shell(line)).wait(60)
+    result = aws.clone.start(*aws.in_prepared_shell(line)).wait()
     assert result.status != 0
     assert "RequestExpired: Request has expired" in result.output or "ExpiredToken" in result.output, str(
         result
@@ -266,7 +271,7 @@ def test_expired_credentials_are_reported_in_one_sentence(aws: EmulatedStack) ->
 def test_the_emulation_survives_its_process(aws: EmulatedStack) -> None:
     urls, pid = aws.urls(), aws.process()
     os.kill(pid, signal.SIGKILL)
-    eventually("nobody forwards", lambda: not connects(urlsplit(urls[0]).hostname or "", 80, WORLD))
+    eventually("nothing forwards the port", lambda: not connects(urlsplit(urls[0]).hostname or "", 80, WORLD))
     verified = aws.slip("verify")
     assert verified.status == 0, str(verified)
     assert aws.process() != pid
@@ -275,7 +280,7 @@ def test_the_emulation_survives_its_process(aws: EmulatedStack) -> None:
 
 def test_destroy_leaves_nothing(aws: EmulatedStack) -> None:
     line = f"pulumi destroy --stack {aws.emulated_name} --yes --skip-preview --non-interactive"
-    destroyed = aws.clone.start(*aws.in_prepared_shell(line)).wait(180)
+    destroyed = aws.clone.start(*aws.in_prepared_shell(line)).wait()
     assert destroyed.status == 0, str(destroyed)
     left = {kind: found for kind, found in aws.left_in_account().items() if found}
     assert not left
@@ -291,7 +296,9 @@ def test_destroy_leaves_nothing(aws: EmulatedStack) -> None:
 
 def fail(aws: EmulatedStack, action: str, code: str, message: str) -> None:
     """Let the account refuse the next call of an action."""
-    connection = http.client.HTTPConnection(urlsplit(aws.variables["AWS_ENDPOINT_URL"]).netloc, timeout=10)
+    connection = http.client.HTTPConnection(
+        urlsplit(aws.variables["AWS_ENDPOINT_URL"]).netloc, timeout=ANSWER
+    )
     fault = {"action": action, "code": code, "message": message}
     key = {"X-Slipway-Key": aws.variables["AWS_ACCESS_KEY_ID"]}
     connection.request("POST", "/slipway/faults", json.dumps(fault), key)

@@ -1,4 +1,4 @@
-"""What the command does to a stack's state, with the real Pulumi CLI and a file backend. No host is made."""
+"""What the command does to a stack's state, with the real Pulumi CLI and a file backend, without a host."""
 
 import contextlib
 import io
@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,23 +25,29 @@ from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import forget, recovery
 from cli.update.marker import Marker
+from tests.support.waiting import PATIENCE, eventually
 
 CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
 ROOT = Path(forget.__file__).parents[2]
 
 PROGRAM = """
+import pathlib
 import time
 import pulumi
 pulumi.ComponentResource("slipway:test:Thing", "thing")
 pulumi.export("answer", 42)
-time.sleep(float(pulumi.Config().get("pause") or 0))
+if pulumi.Config().get_bool("held"):
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("released").exists():
+        time.sleep(0.05)
 """
+"""With `held` it waits for a file, so that an update lasts as long as a test needs."""
 
 
 @pytest.fixture(scope="module")
 def first_use(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small project of its own, with the stack `local` as the first `slip up` makes it."""
-    project = tmp_path_factory.mktemp("first use")  # with a blank, which must do no harm
+    project = tmp_path_factory.mktemp("first use")  # a blank in a path must do no harm
     (project / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     (project / "__main__.py").write_text(PROGRAM)
     with pytest.MonkeyPatch.context() as patch:
@@ -61,10 +66,10 @@ def stack(first_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 def _forget_login(patch: pytest.MonkeyPatch, directory: Path) -> None:
-    """No backend and no passphrase of whoever runs these tests."""
+    """Unset the operator's own backend and passphrase."""
     for name in [name for name in os.environ if name.startswith("PULUMI_")]:
         patch.delenv(name)
-    patch.setenv("PULUMI_CREDENTIALS_PATH", str(directory / "nobody"))
+    patch.setenv("PULUMI_CREDENTIALS_PATH", str(directory / "no login"))
 
 
 def urn(kind: str, name: str) -> str:
@@ -185,7 +190,7 @@ def image() -> Iterator[str]:
 
 @pytest.mark.engine
 def test_what_a_killed_update_was_making_is_removed(stack: Stack, image: str) -> None:
-    """The container and the network that the state does not know of; not the one that it knows, and no volume."""
+    """The container and the network that the state lacks are removed; the container that it has and the volume stay."""
     run = uuid.uuid4().hex[:8]
     labels = {"slipway.stack": run, "slipway.project": "slipway"}
     own = f"{urn(DOCKER, 'default_5_1_0')}::id-default_5_1_0"
@@ -228,9 +233,10 @@ def test_what_a_killed_update_was_making_is_removed(stack: Stack, image: str) ->
 
 
 def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """Our side of `slip up` on this stack, in a process of its own."""
+    """`slip up` on this stack, in a process of its own."""
     code = (
-        "import sys; from pathlib import Path; from cli.update import updates; from cli.stack.project import Project\n"
+        "import sys; from pathlib import Path\n"
+        "from cli.stack.project import Project; from cli.update import updates\n"
         "Project.here = classmethod(lambda cls: cls(Path(sys.argv[1])))\n"
         "sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))"
     )
@@ -246,7 +252,7 @@ def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[st
 
 @pytest.fixture
 def without_hosts(stack: Stack) -> Stack:
-    """The stack on a platform that needs no engine here, as none is used."""
+    """The stack on a platform that needs no engine on this machine."""
     text = stack.config_file.read_text().replace("{kind: local}", "{kind: none}")
     stack.config_file.write_text(text)
     return stack
@@ -255,26 +261,34 @@ def without_hosts(stack: Stack) -> Stack:
 @pytest.mark.parametrize("killed", ["pulumi", "slip", "both"])
 def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: str) -> None:
     stack = without_hosts
-    pause = "3" if killed == "slip" else "20"
-    first = slip(stack, "--config", f"slipway:pause={pause}")
-    deadline = time.monotonic() + 60
-    while not stack.locks():
-        assert time.monotonic() < deadline, "the update never began"
-        assert first.poll() is None, first.communicate()[0]
-        time.sleep(0.05)
-    marker = Marker.read(stack)
-    assert marker
-    assert marker.pulumi
-    time.sleep(0.5)
-    for name in ("slip", "pulumi") if killed == "both" else (killed,):
-        os.kill(getattr(marker, name), signal.SIGKILL)
-    if killed != "pulumi":
-        first.wait(10)
-    second = slip(stack, "--config", "slipway:pause=0")
-    said, _ = second.communicate(timeout=120)
-    assert second.returncode == 0, said
+    root = stack.project.root
+    first = slip(stack, "--config", "slipway:held=true")
+    assert first.stdout
+    try:
+        eventually("the program runs", lambda: (root / "begun").exists() or first.poll() is not None)
+        assert first.poll() is None, first.stdout.read()
+        marker = Marker.read(stack)
+        assert marker
+        assert marker.pulumi
+        for name in ("slip", "pulumi") if killed == "both" else (killed,):
+            os.kill(getattr(marker, name), signal.SIGKILL)
+        if killed != "pulumi":
+            first.wait(PATIENCE)
+        second = slip(stack, "--config", "slipway:held=false")
+        assert second.stdout
+        output = ""
+        if killed == "slip":
+            for line in second.stdout:
+                output += line
+                if "waiting for its end" in line:
+                    break
+            (root / "released").touch()
+        output += second.communicate(timeout=PATIENCE)[0]
+        assert second.returncode == 0, output
+    finally:
+        (root / "released").touch()
     assert stack.locks() == []
     assert not stack.project.marker("local").exists()
     assert stack.outputs()["answer"] == 42
-    assert ("waiting for its end" in said) == (killed == "slip")
-    first.communicate(timeout=30)
+    assert ("waiting for its end" in output) == (killed == "slip")
+    first.communicate(timeout=PATIENCE)

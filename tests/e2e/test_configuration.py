@@ -1,11 +1,11 @@
-"""Wrong configuration is reported before anything is touched: every mistake, each with what to do."""
+"""A wrong configuration is reported before anything is touched: every mistake, each with its remedy."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 
 def _mistakes(settings: dict[str, Any]) -> None:
@@ -30,7 +30,7 @@ PATHS = (
 
 
 @pytest.mark.parametrize("command", ["preview", "up"])
-def test_every_mistake_is_told_and_nothing_is_touched(stack: Stack, command: str) -> None:
+def test_every_mistake_is_reported_and_nothing_is_touched(stack: Stack, command: str) -> None:
     containers, resources = stack.traces(), stack.resources()
     with stack.configured(_mistakes):
         result = stack.slip(command)
@@ -57,7 +57,7 @@ def test_a_port_that_another_program_holds_is_named(stack: Stack, listener: Call
 
 
 def test_default_stack_of_a_fresh_clone_can_be_previewed(stack: Stack) -> None:
-    """`./slip` without a name writes the stack `local` on first use, and git does not see it."""
+    """`./slip` without a stack's name writes the stack `local` on first use, outside git."""
     local = Stack(stack.clone, "local")
     before = local.traces()
     result = local.slip("preview")

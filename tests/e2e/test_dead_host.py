@@ -1,10 +1,11 @@
-"""A host that is gone for good stops nobody for long: the commands name it and its remedy, and the others serve on."""
+"""A host is gone for good: the commands name it and the remedy, and the other hosts go on serving."""
 
 import re
 from typing import Any
 
-from tests.e2e.load import Load, greeting
-from tests.e2e.stack import Stack, docker
+from tests.support.docker_command import docker
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
 
 ON_WEB_1 = re.compile(r"::web-1-(setup|docker|images)$|::web-1-proxy-|::web-web-1(-image|-switch)?$")
 ON_YARD = re.compile(
@@ -22,14 +23,14 @@ def _names_host_and_remedy(stack: Stack, host: str) -> None:
         assert "Traceback" not in result.output, str(result)
 
 
-def _forget(stack: Stack, host: str, lived_there: re.Pattern[str]) -> None:
-    """Forget a host, and see to it that just what lived there is gone from the state."""
+def _forget(stack: Stack, host: str, on_host: re.Pattern[str]) -> None:
+    """Forget a host, and check that the state lost the resources on that host and no others."""
     before = stack.resources()
     result = stack.slip("forget", host, "--yes")
     assert result.status == 0, str(result)
     after = stack.resources()
     gone = before.keys() - after.keys()
-    assert gone == {urn for urn in before if lived_there.search(urn)}
+    assert gone == {urn for urn in before if on_host.search(urn)}
     assert after.keys() <= before.keys()
     for urn, resource in after.items():
         assert resource.get("outputs") == before[urn].get("outputs"), urn
@@ -50,7 +51,7 @@ def test_dead_app_host_is_named_forgotten_and_made_anew(stack: Stack) -> None:
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
 
 
-def test_app_host_that_is_gone_can_be_left_away_and_taken_back(stack: Stack) -> None:
+def test_app_host_that_is_gone_can_be_left_out_and_taken_back(stack: Stack) -> None:
     first, second = stack.urls()
     served = greeting(second)
 
@@ -82,7 +83,7 @@ def test_dead_registry_host_is_made_anew_with_all_its_images(stack: Stack) -> No
     assert {greeting(url) for url in urls} == {served}
     registry = stack.registry()
     assert registry.lacks(images) == set()
-    # The hosts trust it as before: what they run can be pulled again by its digest.
+    # The hosts trust it as before, and still know their image by its digest.
     stack.on_host("web-1", "docker", "image", "inspect", outputs["images"]["web"])
     verified = stack.slip("verify")
     assert verified.status == 0, str(verified)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from tests.e2e.conftest import three_hosts
-from tests.e2e.load import greeting
-from tests.e2e.stack import Clone, Stack
+from tests.support import settings
+from tests.support.clone import Clone
+from tests.support.http_load import greeting
+from tests.support.stack import Stack
 
 
-def test_down_keeps_the_images_and_purge_leaves_nothing(one_host: Stack) -> None:
+def test_down_keeps_the_images_and_purge_leaves_nothing(new_one_host: Stack) -> None:
+    one_host = new_one_host
     one_host.up()
     images = one_host.registry().images()
     assert images
@@ -17,12 +19,12 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(one_host: Stack) -> None
     left = one_host.traces()
     assert (left["container"], left["network"]) == ([], [])
     assert one_host.volumes() == [f"slipway-{one_host.name}-registry"]
-    assert f"slipway-{one_host.name}-registry" in down.output, "it does not say what it keeps"
+    assert f"slipway-{one_host.name}-registry" in down.output, "it does not name what it keeps"
 
     one_host.up()
     assert one_host.registry().lacks(images) == set()
     assert {greeting(url) for url in one_host.urls()} == {"tiny version 1"}
-    # The volume has the labels of the stack that was removed; that is no drift.
+    # The volume still has the labels of the removed stack; that is no drift.
     look = one_host.slip("preview", "--refresh", "--expect-no-changes")
     assert look.status == 0, str(look)
 
@@ -41,9 +43,9 @@ def test_down_without_a_yes_asks_and_removes_nothing(stack: Stack) -> None:
 
 
 def test_another_clones_stack_of_the_same_name_is_left_alone(stack: Stack, tmp_path: Path) -> None:
-    """The clone was never started, and has the same configuration."""
+    """The other clone has the same configuration, and no command has run in it yet."""
     other = Stack(Clone.make(tmp_path), stack.name)
-    other.write_config(three_hosts())
+    other.write_config(settings.three_hosts())
     before = stack.traces()
 
     purged = other.slip("down", "--purge", "--yes")

@@ -1,6 +1,7 @@
-"""A version that fails its health check serves nobody: the old one goes on, and the next good one rolls forward."""
+"""A version that fails its health check gets no request: the old one goes on, and the next good one rolls forward."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import HEALTH_TIMEOUT
-from tests.e2e.load import Load, greeting
-from tests.e2e.stack import Stack
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
 
-LONG = 90
-"""Seconds for the health check of a version that crashes: nobody waits for them."""
+SHORT = 8
+"""Seconds for the health check of a version that runs and never gets healthy. It needs some of them to start."""
+LONG = 250
+"""Seconds for the health check of a version that crashes. The update fails long before."""
 SERVER = "app/server.py"
 START = "    logging.basicConfig("
 HEALTHY = 'status, body = "200 OK", "ok\\n"'
@@ -28,10 +30,10 @@ class Fault:
     old: str
     new: str
     reason: str
-    """What the error says about it."""
-    health_timeout: int = HEALTH_TIMEOUT
+    """What the error says about it, as a regular expression."""
+    health_timeout: int = SHORT
     logged: str = "last words"
-    """What the container logged, and the error repeats."""
+    """What the container logged, which the error repeats."""
 
 
 FAULTS = (
@@ -40,7 +42,8 @@ FAULTS = (
         SERVER,
         START,
         '    print("last words of a crash", flush=True)\n    sys.exit(7)\n' + START,
-        "crashed with exit code 7",
+        # It is "unknown" if the engine has restarted the container before switch.sh looks.
+        "crashed with exit code (7|unknown)",
         LONG,
     ),
     Fault(
@@ -78,7 +81,7 @@ def _bad_version(stack: Stack, fault: Fault) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_bad_version_fails_the_update_and_nobody_notices(stack: Stack, fault: Fault) -> None:
+def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault) -> None:
     urls = stack.urls()
     old = greeting(urls[0])
     second_host = stack.app_containers("web-2", all_=True)
@@ -95,19 +98,19 @@ def test_bad_version_fails_the_update_and_nobody_notices(stack: Stack, fault: Fa
         served_in_the_end = {greeting(url) for url in urls}
     load.check()
 
-    # The update failed, and said where, why, what the container said last, and that the old version serves on.
+    # The error names host and reason, repeats the last log lines, and says that the old version goes on serving.
     assert failed.status == 1, str(failed)
     assert "web on web-1" in failed.output, str(failed)
-    assert fault.reason in failed.output, str(failed)
+    assert re.search(fault.reason, failed.output), str(failed)
     assert fault.logged in failed.output, str(failed)
     assert "the version before it goes on serving" in failed.output, str(failed)
     assert "Traceback" not in failed.output, str(failed)
-    assert failed.seconds < LONG / 2, str(failed)
+    assert failed.seconds < LONG, str(failed)
 
-    # The old version served on both hosts, and the second host was not even asked.
+    # The old version went on serving on both hosts, and the second host was left alone.
     assert served_after_failure == {old}
     assert second_host_after_failure == second_host
-    # What was built is the working tree as it was.
+    # The image was built from the working tree with its uncommitted change.
     assert json.loads(labels)["org.opencontainers.image.revision"].endswith("-dirty")
 
     # The next good version rolled forward, and left one container on each host.

@@ -1,10 +1,14 @@
-"""`./slip up` in a fresh clone ends with the sample app answering, from an image that came through our own registry."""
+"""After `./slip up` in a fresh clone the sample app answers, from an image that came through the stack's registry."""
 
 import json
 
+import pytest
+
 from tests.e2e.conftest import FirstUp
-from tests.e2e.load import greeting
-from tests.e2e.stack import Stack
+from tests.support.http_load import greeting
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.place("first")
 
 
 def test_first_up_ends_well_and_says_where_everything_is(first_up: FirstUp) -> None:

@@ -1,7 +1,9 @@
-"""What was taken away behind Pulumi's back comes back, and what was only restarted comes back by itself."""
+"""A refresh brings a removed container back; after a restart everything comes back by itself."""
 
-from tests.e2e.load import Load, greeting
-from tests.e2e.stack import Stack, docker, eventually
+from tests.support.docker_command import docker
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 
 def test_refresh_brings_a_removed_app_container_back(stack: Stack) -> None:

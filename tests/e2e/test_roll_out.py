@@ -1,7 +1,8 @@
-"""A code change reaches both hosts one after another, and nobody who uses the app notices."""
+"""A code change reaches both hosts one after another, and no request fails."""
 
-from tests.e2e.load import Load, greeting
-from tests.e2e.stack import Stack
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 
 def test_code_change_rolls_over_both_hosts_without_a_failed_request(stack: Stack) -> None:
@@ -11,11 +12,12 @@ def test_code_change_rolls_over_both_hosts_without_a_failed_request(stack: Stack
     with Load(*urls) as load:
         result = stack.up()
         served = {greeting(url) for url in urls}
+        eventually("the clients see the new version", lambda: all(new in load.greetings[url] for url in urls))
     load.check()
     assert served == {new}
     assert load.greetings == {url: {old, new} for url in urls}
 
-    # Only the app's image was built; the base image below it is the same one, and nothing else was touched.
+    # Only the app's image was built. The base image is the same, and nothing else changed.
     assert base_before == _image(stack, "web-base-image")
     assert result.changes.keys() == {
         "web-image",
@@ -23,7 +25,7 @@ def test_code_change_rolls_over_both_hosts_without_a_failed_request(stack: Stack
         *("web-web-2-image", "web-web-2", "web-web-2-switch"),
     }, str(result)
 
-    # One host after another: the second's container is made after the first has been switched to its own.
+    # One host after another: the switch of the first host comes before the container of the second.
     began = [step.name for step in result.steps if step.operation not in {"same", "refresh"}]
     assert began.index("web-web-1-switch") < began.index("web-web-2"), began
     for host in ("web-1", "web-2"):

@@ -1,4 +1,7 @@
-"""No private key and no password shows anywhere but where it has to be: looked for by their actual values."""
+"""Private keys and passwords are only where they have to be. The tests look for the actual values.
+
+They run last, so that they see the output of every other test's commands.
+"""
 
 import json
 import re
@@ -13,7 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.e2e.conftest import FirstUp
-from tests.e2e.stack import Stack, docker
+from tests.support.docker_command import docker
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.place("last")
 
 PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\n(.+?)\n-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL
@@ -22,7 +28,7 @@ PRIVATE_KEY = re.compile(
 
 @pytest.fixture(scope="module")
 def secrets(first_up: FirstUp) -> dict[str, str]:
-    """The actual secrets of the stack: what each is, by a text that only it has."""
+    """The stack's secrets: the description of each, by a text that occurs in that secret only."""
     stack = first_up.stack
     found: dict[str, str] = {}
     for text in _texts(json.loads(stack.export("--show-secrets"))):
@@ -35,7 +41,7 @@ def secrets(first_up: FirstUp) -> dict[str, str]:
 
 
 def _texts(value: Any) -> Iterable[str]:
-    """Every text in a state, those in secrets too, which are JSON in a text."""
+    """Every text in a state, and in its secrets, which are JSON in a text."""
     if isinstance(value, dict):
         for item in value.values():
             yield from _texts(item)
@@ -49,7 +55,7 @@ def _texts(value: Any) -> Iterable[str]:
 
 
 def _private_lines(pem: str, body: str) -> Iterable[str]:
-    """The lines of a private key that hold the private number itself; the others are public, or the same in all."""
+    """The lines of a private key that hold the private number. The others are public, or the same in all keys."""
     key: object
     if "OPENSSH" in pem:
         key = serialization.load_ssh_private_key(pem.encode(), None)
@@ -64,7 +70,7 @@ def _private_lines(pem: str, body: str) -> Iterable[str]:
     first, last = start * 4 // 3, (start + len(secret)) * 4 // 3
     position = 0
     for line in body.splitlines():
-        if min(last, position + len(line)) - max(first, position) >= 12:  # less would be found by chance
+        if min(last, position + len(line)) - max(first, position) >= 12:  # shorter texts occur by chance
             yield line
         position += len(line)
 
@@ -73,7 +79,7 @@ def _leaks(secrets: dict[str, str], text: str) -> set[str]:
     return {what for secret, what in secrets.items() if secret in text}
 
 
-def test_there_are_secrets_to_look_for(secrets: dict[str, str]) -> None:
+def test_every_kind_of_secret_is_looked_for(secrets: dict[str, str]) -> None:
     kinds = list(secrets.values())
     # Two authorities, the operator, three engines, the registry; an SSH key and three host keys.
     assert kinds.count("EC private key") >= 7
@@ -96,7 +102,7 @@ def test_nothing_that_was_ever_printed_has_one(stack: Stack, secrets: dict[str, 
 
 def test_process_list_had_none_during_the_first_up(first_up: FirstUp, secrets: dict[str, str]) -> None:
     watched = first_up.processes
-    assert any("pulumi\nup\n" in line for line in watched.command_lines), "the CLI was not seen"
+    assert any("pulumi\nup\n" in line for line in watched.command_lines), "the watch has not seen the CLI"
     for line in watched.command_lines:
         assert _leaks(secrets, line) == set(), line
 
@@ -104,7 +110,7 @@ def test_process_list_had_none_during_the_first_up(first_up: FirstUp, secrets: d
 def test_only_the_program_had_passwords_in_its_environment(
     first_up: FirstUp, secrets: dict[str, str]
 ) -> None:
-    """Pulumi hands a program its configuration in variables; those are for the program's user alone to read."""
+    """Pulumi passes the configuration to the program in variables, which only the program's user can read."""
     for process, environment in first_up.processes.environments.items():
         kept = [line for line in environment.split("\n") if not line.startswith("PULUMI_CONFIG=")]
         assert _leaks(secrets, "\n".join(kept)) == set(), process

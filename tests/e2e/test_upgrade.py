@@ -1,4 +1,4 @@
-"""A stack that an older version of Slipway made stays as it is with this one: no change, and no request is lost."""
+"""A stack that an older version of Slipway made stays as it is with this version, and no request is lost."""
 
 import os
 import shutil
@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.command import Result
-from tests.e2e.conftest import TOOLS_LIMIT, one_host_settings, take_down
-from tests.e2e.load import Load, greeting
-from tests.e2e.registry import Registry
-from tests.e2e.stack import REPOSITORY, Clone, Stack, docker, eventually
-from tests.e2e.traffic import Person
+from tests.support import settings
+from tests.support.clone import REPOSITORY, Clone
+from tests.support.command import Result
+from tests.support.docker_command import docker
+from tests.support.http_load import Load, greeting
+from tests.support.registry import Registry
+from tests.support.stack import Stack
+from tests.support.traffic import Person
+from tests.support.waiting import TOOLS_LIMIT
 
 OLD_COMMIT = "3925f52f9b1b8554c75a05e58d9636bf42cc88c6"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
@@ -55,7 +58,7 @@ def old_commit() -> str:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """A stack that the older version has brought up, in a clone that has this version now."""
+    """A stack that the older version brought up, in a clone that has been upgraded to this version."""
 
     stack: Stack
     outputs: dict[str, Any] = field(repr=False)
@@ -75,35 +78,35 @@ def upgrade(old_commit: str, machine: None, tmp_path_factory: pytest.TempPathFac
         made = clone.start(*stack.in_prepared_shell(f"{secret} --stack {stack.name}")).wait(TOOLS_LIMIT)
         assert made.status == 0, str(made)
         stack.up(seconds=TOOLS_LIMIT)
-        # A change that the older version itself has left to do would look like one of the new version.
+        # A change that the older version has left undone would look like a change of the new version.
         settled = stack.slip("preview", "--refresh", "--expect-no-changes")
         assert settled.status == 0, str(settled)
         outputs = stack.outputs()
         clone.upgrade()
         yield Upgrade(stack, outputs)
     finally:
-        take_down(stack)
+        stack.take_down()
 
 
 def _settings() -> dict[str, Any]:
     """One host with every kind of resource that a local stack can have."""
-    settings = one_host_settings()
-    settings["platform"]["portOffset"] = OFFSET
-    settings["hosts"] = {HOST: {"roles": ["registry", "build", "app"], "memory": 2048}}
-    settings["registry"] = {
+    configuration = settings.one_host()
+    configuration["platform"]["portOffset"] = OFFSET
+    configuration["hosts"] = {HOST: {"roles": ["registry", "build", "app"], "memory": 2048}}
+    configuration["registry"] = {
         "users": ["deploy"],
         "metricsPort": METRICS,
         "mirror": ["debian:12"],
         "retention": {"keep": 3},
         "clientCertificates": True,
     }
-    settings["services"]["web"] |= {
+    configuration["services"]["web"] |= {
         "build": {"context": APP, "base": {"context": f"{APP}/base"}},
         "memory": 128,
         "env": {"LEVEL": "info"},
         "secrets": ["TOKEN"],
     }
-    return settings
+    return configuration
 
 
 def _write_app(folder: Path) -> None:
@@ -126,7 +129,7 @@ def _is_allowed(name: str, operations: set[str]) -> bool:
 def _check_changes(result: Result) -> None:
     """Fail at any change that is not allowed, and at an allowed one that is missing."""
     assert result.status == 0, str(result)
-    assert len(result.steps) > 40, f"the engine looked at hardly anything: {result}"
+    assert len(result.steps) > 40, f"the engine looked at hardly any resource: {result}"
     others = {name: done for name, done in result.changes.items() if not _is_allowed(name, done)}
     assert not others, f"the new version changes {others}: {result}"
     for operation, patterns in (("create", ALLOWED_CREATES), ("update", ALLOWED_UPDATES)):
@@ -159,7 +162,7 @@ def test_an_up_changes_nothing_and_loses_no_request(upgrade: Upgrade) -> None:
     assert len(containers) == 4, containers  # the host; on it registry, proxy and app
     person, load = Person(registry=registry), Load(*urls)
     with load, person:
-        eventually("something is pushed", lambda: person.rounds > 1)
+        person.go_on("a push", 1)
         result = stack.up(*NO_CHANGES)
         assert {greeting(url) for url in urls} == {"tiny version 1"}
     load.check()

@@ -1,10 +1,10 @@
-"""`./slip verify` walks the guides' own checks, and its exit status can be trusted."""
+"""`./slip verify` runs the checks of the official guides, and its exit status says whether all pass."""
 
 import json
 import re
 from typing import Any
 
-from tests.e2e.stack import Stack
+from tests.support.stack import Stack
 
 
 def _verify(stack: Stack, status: int) -> dict[str, Any]:

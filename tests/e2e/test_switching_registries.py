@@ -1,4 +1,4 @@
-"""A registry with plain HTTP, with copies of base images, with metrics, and someone else's in its place."""
+"""The registry with plain HTTP, with copies of base images and with metrics; then someone else's in its place."""
 
 import gzip
 import json
@@ -9,46 +9,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.e2e.command import Result
-from tests.e2e.conftest import one_host_settings, take_down
-from tests.e2e.second_registry import ACCOUNT, SecondRegistry, second_registry
-from tests.e2e.stack import Clone, Stack, docker
+from tests.support.command import Result
+from tests.support.docker_command import docker
+from tests.support.second_registry import ACCOUNT, SecondRegistry, second_registry
+from tests.support.settings import METRICS_PORT
+from tests.support.stack import Stack
+from tests.support.waiting import ANSWER
 
-OFFSET, METRICS = 800, 5899
 EVERYTHING = {"box": {"roles": ["registry", "build", "app"]}}
 BASE = "debian:12"
 
 
 class Modes:
-    """One stack, whose registry is changed from one kind into another."""
+    """One stack, whose registry changes from one kind into another."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
-    def configure(self, registry: dict[str, Any], hosts: dict[str, Any] | None = None, **more: Any) -> None:
-        """Another registry in the configuration; what `slip` has added to that stays."""
-        content = yaml.safe_load(self.stack.config_file.read_text())
-        content["config"] |= {
-            "slipway:registry": registry,
-            "slipway:hosts": hosts or EVERYTHING,
-            **{f"slipway:{key}": value for key, value in more.items()},
-        }
-        self.stack.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+    def configure(self, registry: dict[str, Any], hosts: dict[str, Any] | None = None) -> None:
+        """Configure another registry, and with it perhaps other hosts."""
+        self.stack.configure({"registry": registry, "hosts": hosts or EVERYTHING})
 
     def verify(self) -> dict[str, dict[str, Any]]:
-        """What `slip verify` saw, by check; every one of them held."""
+        """The results of `slip verify`, by check. All of them pass."""
         result = self.stack.slip("verify", "--json")
         assert result.status == 0, str(result)
         return {check["check"]: check for check in json.loads(result.output)["checks"]}
 
     def run(self, *arguments: str) -> Result:
         """A command of `./slip` on this stack."""
-        return self.stack.clone.start("./slip", *arguments, "--stack", self.stack.name).wait(180)
+        return self.stack.clone.start("./slip", *arguments, "--stack", self.stack.name).wait()
 
     def unchanged(self) -> None:
-        """Nothing is left to do, and nothing has drifted."""
+        """Check that the next update has nothing to do, and that nothing has drifted."""
         result = self.stack.slip("preview", "--refresh", "--expect-no-changes")
         assert result.status == 0, str(result)
 
@@ -65,21 +59,13 @@ class Modes:
         return first
 
     def layer_of_copy(self) -> str:
-        """The same of the copy of the base image."""
+        """The id of the first layer of the copy of the base image."""
         return self._layer(self.stack.outputs()["mirror"][BASE])
 
 
 @pytest.fixture(scope="module")
-def modes(clone: Clone, machine: None) -> Iterator[Modes]:
-    stack = Stack(clone, "e2e-modes")
-    stack.remove_traces()
-    settings = one_host_settings()
-    settings["platform"]["portOffset"] = OFFSET
-    stack.write_config(settings)
-    try:
-        yield Modes(stack)
-    finally:
-        take_down(stack)
+def modes(one_host: Stack) -> Modes:
+    return Modes(one_host)
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +75,16 @@ def other(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def test_plain_http_with_a_copy_of_the_base_image_and_metrics(modes: Modes) -> None:
-    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS})
+    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS_PORT})
     result = modes.stack.up()
     assert "speaks plain HTTP" in result.output
     checks = modes.verify()
     assert checks["the registry speaks plain HTTP"]["warned"]
     assert "metrics and health answer" in checks
     assert "/v2/ without the CA is an x509 error" not in checks
-    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=ANSWER) as answer:
         assert b"registry_http_requests_total" in answer.read()
-    # Who looked is in the access log, and no password is.
+    # The access log shows the request, and no password.
     log = modes.run("logs", "registry", "--tail", "all")
     assert log.status == 0, str(log)
     assert '"GET /v2/web/manifests/' in log.output
@@ -109,18 +95,18 @@ def test_plain_http_with_a_copy_of_the_base_image_and_metrics(modes: Modes) -> N
 
 def test_tls_comes_in_one_up_and_the_copy_stays(modes: Modes) -> None:
     copy = modes.stack.outputs()["mirror"]
-    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS})
+    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS_PORT})
     modes.stack.up()
     checks = modes.verify()
     assert "/v2/ without the CA is an x509 error" in checks
     assert "the registry speaks plain HTTP" not in checks
     known = modes.stack.on_host("box", "docker", "info", "--format", "{{json .RegistryConfig.IndexConfigs}}")
-    assert f'"box:{5000 + OFFSET}"' not in known
+    assert modes.stack.outputs()["registryAddress"] not in known
     assert modes.stack.outputs()["mirror"] == copy
-    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS})
+    modes.configure({"users": ["alice"], "insecure": True, "mirror": [BASE], "metricsPort": METRICS_PORT})
     modes.stack.up()
     assert "the registry speaks plain HTTP" in modes.verify()
-    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS})
+    modes.configure({"users": ["alice"], "mirror": [BASE], "metricsPort": METRICS_PORT})
     modes.stack.up()
 
 
@@ -155,17 +141,17 @@ def _put_index(registry: SecondRegistry) -> str:
 def test_a_copy_has_every_platform_that_its_source_has(modes: Modes, other: SecondRegistry) -> None:
     digest = _put_index(other)
     image, folder = f"{other.address}/multi:1", f"/etc/docker/certs.d/{other.address}"
-    # From somebody whom the host trusts by its own.
+    # The host has its own reason to trust that registry.
     modes.stack.on_host("box", "mkdir", "-p", folder)
     docker("cp", str(other.folder / "ca.crt"), f"{modes.stack.container('box')}:{folder}/ca.crt")
-    modes.configure({"users": ["alice"], "mirror": [BASE, image], "metricsPort": METRICS})
+    modes.configure({"users": ["alice"], "mirror": [BASE, image], "metricsPort": METRICS_PORT})
     with other.open_to_all():
         modes.stack.up()
     assert modes.stack.outputs()["mirror"][image].endswith(f"@{digest}")
     images = json.loads(modes.run("images", "--json").output)["images"]
     (found,) = [image for image in images if image["digest"] == digest]
     assert found["platforms"] == ["linux/amd64", "linux/arm64"]
-    # What there is a copy of nobody else is asked for: the source has shut itself off.
+    # The source is not asked for an image that has a copy: it refuses everybody by now.
     modes.unchanged()
 
 
@@ -231,16 +217,16 @@ def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegis
     assert other.password not in "".join(modes.stack.clone.said)
 
 
-def test_another_stack_tells_of_its_registry(modes: Modes, other: SecondRegistry) -> None:
-    """Another stack, as far as anybody sees from here: its outputs."""
-    told = {
+def test_another_stacks_outputs_name_its_registry(modes: Modes, other: SecondRegistry) -> None:
+    """A stack that consists of its outputs takes the place of another stack."""
+    outputs = {
         "registryPublicAddress": other.address,
         "registryCaCertificate": other.ca,
         "registryMode": "own",
     }
     name = "e2e-other"
     urn = f"urn:pulumi:{name}::slipway::pulumi:pulumi:Stack::slipway-{name}"
-    stack = {"urn": urn, "custom": False, "type": "pulumi:pulumi:Stack", "outputs": told}
+    stack = {"urn": urn, "custom": False, "type": "pulumi:pulumi:Stack", "outputs": outputs}
     state = modes.stack.clone.root / ".slipway/other.json"
     state.write_text(json.dumps({"version": 3, "deployment": {"resources": [stack]}}))
     commands = (

@@ -1,13 +1,14 @@
-"""Watches the process list: what anybody can read of running commands, and their owner of their environment."""
+"""Watches the process list: the command lines, which every user can read, and the environments."""
 
 import contextlib
 import threading
 from pathlib import Path
 from types import TracebackType
 
+from tests.support.waiting import PATIENCE
+
 PERIOD = 0.05
-"""Seconds between two looks. A secret in an argument would be there for longer than that: commands that take secrets
-wait for a network."""
+"""Seconds between two looks. Commands that take secrets wait for a network, so they run for longer than this."""
 
 
 class ProcessWatch:
@@ -28,7 +29,7 @@ class ProcessWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _watch(self) -> None:
         seen: set[tuple[str, bytes]] = set()
@@ -36,7 +37,7 @@ class ProcessWatch:
             for process in Path("/proc").iterdir():
                 if not process.name.isdecimal():
                     continue
-                with contextlib.suppress(OSError):  # it has ended
+                with contextlib.suppress(OSError):  # the process has ended
                     command_line = (process / "cmdline").read_bytes()
                     if not command_line or (process.name, command_line) in seen:
                         continue

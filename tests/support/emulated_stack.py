@@ -1,4 +1,4 @@
-"""A stack of the platform `aws` in an emulated account, by the words of its users and as a client of AWS sees it."""
+"""A stack of the platform `aws` in an emulated account, as its users and as a client of AWS see it."""
 
 import contextlib
 import json
@@ -11,8 +11,9 @@ from typing import Any
 
 import boto3
 
-from tests.e2e.command import Command
-from tests.e2e.stack import Stack, docker
+from tests.support.command import Command
+from tests.support.docker_command import docker
+from tests.support.stack import Stack
 
 REGION = "eu-central-1"
 
@@ -23,12 +24,12 @@ class EmulatedStack(Stack):
 
     @property
     def emulated_name(self) -> str:
-        """Its own name."""
+        """The name of the emulated stack."""
         return f"{self.name}-emulated"
 
     @property
     def directory(self) -> Path:
-        """What the emulation keeps."""
+        """The emulation's folder."""
         return self.clone.root / ".slipway/emulation" / self.name
 
     def start_slip(self, command: str, *options: str) -> Command:
@@ -36,16 +37,11 @@ class EmulatedStack(Stack):
         return super().start_slip(command, "--emulate", *options)
 
     def in_prepared_shell(self, line: str) -> tuple[str, ...]:
-        """A line of shell after `eval "$(./slip env --emulate)"`, as a command."""
+        """The command for a shell line after `eval "$(./slip env --emulate)"`."""
         return ("bash", "-c", f'eval "$(./slip env --stack {self.name} --emulate)" && {line}')
 
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, secrets in clear text."""
-        shown = self.clone.read(
-            "./slip", "output", "--stack", self.name, "--emulate", "--json", "--show-secrets"
-        )
-        outputs: dict[str, Any] = json.loads(shown)
-        return outputs
+    def _output_command(self) -> tuple[str, ...]:
+        return (*super()._output_command(), "--emulate")
 
     def export(self, *options: str) -> str:
         """The state, as `pulumi stack export` prints it."""
@@ -59,7 +55,7 @@ class EmulatedStack(Stack):
 
     @cached_property
     def variables(self) -> dict[str, str]:
-        """What `./slip env` sets."""
+        """The variables that `./slip env` sets."""
         printed = self.clone.read("./slip", "env", "--stack", self.name, "--emulate")
         words = [shlex.split(line)[1] for line in printed.splitlines()]
         return dict(word.split("=", 1) for word in words)
@@ -75,7 +71,7 @@ class EmulatedStack(Stack):
         )
 
     def instance(self, host: str) -> dict[str, Any]:
-        """A host, as EC2 describes it, that is not terminated."""
+        """EC2's description of a host's instance, which is not terminated."""
         names = [{"Name": "tag:Name", "Values": [f"slipway-{self.emulated_name}-{host}"]}]
         (found,) = [
             instance
@@ -86,13 +82,13 @@ class EmulatedStack(Stack):
         return dict(found)
 
     def data_volume(self) -> dict[str, Any]:
-        """The registry's volume, as EC2 describes it."""
+        """EC2's description of the registry's volume."""
         names = [{"Name": "tag:Name", "Values": [f"slipway-{self.emulated_name}-images"]}]
         (found,) = self.client("ec2").describe_volumes(Filters=names)["Volumes"]
         return dict(found)
 
     def registry_runs(self) -> bool:
-        """Whether the registry's host has an engine, and so a registry, at work."""
+        """Whether the engine of the registry's host is active, and with it the registry."""
         found = subprocess.run(
             ["docker", "exec", self.container("yard"), "systemctl", "is-active", "docker"],
             capture_output=True,
@@ -101,7 +97,7 @@ class EmulatedStack(Stack):
         return found.stdout.strip() == "active"
 
     def left_in_account(self) -> dict[str, list[Any]]:
-        """What the account still has that somebody made, by kind."""
+        """What the account has beyond AWS's defaults, by kind."""
         ec2, iam, backup = (self.client(service) for service in ("ec2", "iam", "backup"))
         own = [{"Name": "tag:slipway:stack", "Values": [self.emulated_name]}]
         return {
@@ -128,7 +124,7 @@ class EmulatedStack(Stack):
         }
 
     def traces(self) -> dict[str, list[str]]:
-        """All that this machine has of it, by kind."""
+        """The stack's containers, networks, volumes and loop devices on this machine, by kind."""
         label = f"label=slipway.stack={self.emulated_name}"
         listed = subprocess.run(
             ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"],
@@ -155,7 +151,7 @@ class EmulatedStack(Stack):
         return False
 
     def remove_traces(self) -> None:
-        """Remove whatever is left of it, behind its back."""
+        """Remove what this machine has of the stack, without Pulumi."""
         left = self.traces()
         for device in left.pop("loop device"):
             subprocess.run(["losetup", "--detach", device], check=False)

@@ -1,4 +1,4 @@
-"""The stack's registry over its HTTP API, as a client that trusts the stack's own authority and nobody else."""
+"""A stack's registry over its HTTP API, for a client that trusts the stack's own authority only."""
 
 import http.client
 import json
@@ -7,8 +7,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.running.http import ClientCertificate, private_files
-from cli.running.stack import client_certificate_of
+from tests.support.tls import tls_context
+from tests.support.waiting import ANSWER
 
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 
@@ -20,30 +20,28 @@ class Registry:
     address: str
     certificate_authority: str
     account: tuple[str, str] = field(repr=False)
-    identity: ClientCertificate | None = field(default=None, repr=False)
-    """What the client shows of itself, where it is asked."""
+    identity: tuple[str, str] | None = field(default=None, repr=False)
+    """The client's certificate and key, PEM, for a registry that asks for one."""
 
     @classmethod
     def of(cls, outputs: dict[str, Any]) -> "Registry":
         """The registry of a stack with these outputs."""
         account = outputs["registryAccounts"][0]
+        certificates = outputs.get("registryClientCertificates") or {}
+        identity = (certificates[account], outputs["registryClientKeys"][account]) if certificates else None
         return cls(
             outputs["registryPublicAddress"],
             outputs["registryCaCertificate"],
             (account, outputs["registryPasswords"][account]),
-            client_certificate_of(outputs, account),
+            identity,
         )
 
     def tls(self) -> ssl.SSLContext:
-        """What its client trusts, and shows."""
-        context = ssl.create_default_context(cadata=self.certificate_authority)
-        if self.identity:
-            with private_files(*self.identity) as (certificate, key):
-                context.load_cert_chain(certificate, key)
-        return context
+        """TLS for its clients."""
+        return tls_context(self.certificate_authority, self.identity)
 
     def _ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPSConnection(self.address, context=self.tls(), timeout=10)
+        connection = http.client.HTTPSConnection(self.address, context=self.tls(), timeout=ANSWER)
         try:
             credentials = b64encode(":".join(self.account).encode()).decode()
             headers = {"Authorization": f"Basic {credentials}", "Accept": MANIFESTS}

@@ -1,4 +1,4 @@
-"""A registry that is none of Slipway's: its own authority, its own account, on this machine but out of the stacks."""
+"""A registry that Slipway did not make, on this machine: with an authority and an account of its own."""
 
 import http.client
 import json
@@ -19,16 +19,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.e2e.registry import Registry
-from tests.e2e.stack import docker, eventually
+from tests.support.docker_command import docker
+from tests.support.registry import Registry
+from tests.support.waiting import ANSWER, eventually
 
 IMAGE = "registry:3.1.1"
 NAME = "slipway-e2e-second-registry"
 ACCOUNT = "team"
 PORT = 5977
 SUBNET, GATEWAY = "198.18.59.0/29", "198.18.59.1"
-"""A network of its own gives this machine an address that containers reach, whatever network they are in, and nobody
-from outside. It is out of a range kept for tests of networks (RFC 2544): a host's own engine takes the usual ones."""
+"""A network of its own gives this machine an address that containers of every network reach, and no other machine does.
+The range is reserved for tests of networks (RFC 2544), so no host's engine picks it."""
 OCTETS = "application/octet-stream"
 
 CONFIG = """\
@@ -36,7 +37,7 @@ version: 0.1
 storage: { filesystem: { rootdirectory: /var/lib/registry } }
 http:
   addr: ADDRESS
-  secret: nobody-else-has-it
+  secret: a-secret-of-the-second-registry
   tls: { certificate: /etc/distribution/tls.crt, key: /etc/distribution/tls.key }
 auth: { htpasswd: { realm: second, path: /etc/distribution/htpasswd } }
 """
@@ -44,7 +45,7 @@ auth: { htpasswd: { realm: second, path: /etc/distribution/htpasswd } }
 
 @dataclass(frozen=True)
 class SecondRegistry:
-    """Where it is, whom to trust for it, and its account."""
+    """Its address, its authority and its account's password."""
 
     address: str
     ca: str
@@ -54,12 +55,12 @@ class SecondRegistry:
 
     @property
     def client(self) -> Registry:
-        """The registry, as its account sees it."""
+        """The registry, for its account."""
         return Registry(self.address, self.ca, (ACCOUNT, self.password))
 
     def put(self, method: str, path: str, content: bytes = b"", kind: str = OCTETS) -> str:
-        """Send something to it; returns where it says that this is."""
-        connection = http.client.HTTPSConnection(self.address, context=self.client.tls(), timeout=10)
+        """Send content to it. Returns the location that it answers with."""
+        connection = http.client.HTTPSConnection(self.address, context=self.client.tls(), timeout=ANSWER)
         credentials = b64encode(f"{ACCOUNT}:{self.password}".encode()).decode()
         try:
             headers = {"Authorization": f"Basic {credentials}", "Content-Type": kind}
@@ -71,14 +72,14 @@ class SecondRegistry:
             connection.close()
 
     def put_blob(self, repository: str, content: bytes) -> dict[str, Any]:
-        """Keep a blob; returns its descriptor."""
+        """Push a blob. Returns its descriptor."""
         digest = f"sha256:{sha256(content).hexdigest()}"
         place = self.put("POST", f"/v2/{repository}/blobs/uploads/").partition(self.address)[2]
         self.put("PUT", f"{place}&digest={digest}", content)
         return {"digest": digest, "size": len(content)}
 
     def put_manifest(self, repository: str, content: dict[str, Any], tag: str = "") -> dict[str, Any]:
-        """Keep a manifest, under a tag or only by its digest; returns its descriptor."""
+        """Push a manifest, under a tag or by its digest. Returns its descriptor."""
         text = json.dumps(content).encode()
         digest = f"sha256:{sha256(text).hexdigest()}"
         self.put("PUT", f"/v2/{repository}/manifests/{tag or digest}", text, content["mediaType"])
@@ -86,18 +87,18 @@ class SecondRegistry:
 
     @contextmanager
     def open_to_all(self) -> Iterator[None]:
-        """For a while it asks nobody who they are."""
+        """Let it answer without an account while the block runs."""
         file = self.folder / "config.yml"
-        whole = file.read_text()
-        file.write_text("".join(line for line in whole.splitlines(True) if not line.startswith("auth:")))
+        before = file.read_text()
+        file.write_text("".join(line for line in before.splitlines(True) if not line.startswith("auth:")))
         docker("restart", NAME)
-        eventually("the second registry answers", self.client.answers, 30)
+        eventually("the second registry answers", self.client.answers)
         try:
             yield
         finally:
-            file.write_text(whole)
+            file.write_text(before)
             docker("restart", NAME)
-            eventually("the second registry answers", self.client.answers, 30)
+            eventually("the second registry answers", self.client.answers)
 
 
 def _remove() -> None:
@@ -107,7 +108,7 @@ def _remove() -> None:
 
 @contextmanager
 def second_registry(folder: Path) -> Iterator[SecondRegistry]:
-    """Such a registry, for as long as the block runs."""
+    """The second registry, while the block runs."""
     _remove()
     docker("network", "create", "--subnet", SUBNET, "--gateway", GATEWAY, NAME)
     address = f"{GATEWAY}:{PORT}"
@@ -123,21 +124,21 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_text(content)
-    # Not in that network itself: Docker keeps containers of different networks apart.
+    # On the host's network, since Docker separates containers of different networks.
     docker(
         *("run", "--detach", "--name", NAME, "--network", "host", "--env", "OTEL_TRACES_EXPORTER=none"),
         *("--volume", f"{folder}:/etc/distribution:ro", IMAGE),
     )
     found = SecondRegistry(address, ca, password, folder)
     try:
-        eventually("the second registry answers", found.client.answers, 30)
+        eventually("the second registry answers", found.client.answers)
         yield found
     finally:
         _remove()
 
 
 def _certificates(address: str) -> tuple[str, str, str]:
-    """An authority, and a certificate of it with its key, PEM."""
+    """An authority, a certificate that it signed, and that certificate's key, PEM."""
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Somebody else's CA")])

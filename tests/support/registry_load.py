@@ -1,4 +1,4 @@
-"""Clients that push and pull images of chance content all the time, each over a connection of its own."""
+"""Clients that push and pull images of random content all the time, each over a connection of its own."""
 
 import os
 import random
@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.e2e.pushing import Client, Pushed
+from tests.support.registry_client import Client, Pushed
+from tests.support.waiting import PATIENCE, eventually
 
 LAYER = 256 * 1024
 """Bytes of an image's only layer."""
 REMEMBERED = 200
-"""How many of the last acknowledged images are pulled, by chance."""
+"""A pull takes one of this many images that were acknowledged last."""
 PAUSE = 0.05
-"""Seconds that a client waits after a failure: asking more often brings no registry back sooner."""
+"""Seconds that a client waits after a failure. More requests would not bring the registry back sooner."""
 
 
 @dataclass
@@ -31,10 +32,10 @@ class RegistryLoad:
     """All that was acknowledged."""
     pulls: int = 0
     errors: list[str] = field(default_factory=list)
-    """Whatever was not as it should be, in either direction."""
+    """Every push and pull that failed."""
 
     def __post_init__(self) -> None:
-        # Chance costs time, which is the machine's: a few bytes of it make a layer that nobody has.
+        # Random bytes take CPU time, so layers share most of their content: a few bytes make each of them new.
         self._filling = os.urandom(self.layer)
         self._guard = threading.Lock()
         self._ended = threading.Event()
@@ -54,15 +55,16 @@ class RegistryLoad:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE)
         self.seconds = time.monotonic() - self._begun
 
-    def wait_for(self, count: int, seconds: float = 60) -> None:
-        """Wait until so many pushes have been acknowledged since now."""
-        goal, deadline = len(self.pushed) + count, time.monotonic() + seconds
-        while len(self.pushed) < goal:
-            assert time.monotonic() < deadline, f"not {count} pushes within {seconds} s: {self.errors[-3:]}"
-            time.sleep(0.02)
+    def wait_for(self, pushes: int = 0, pulls: int = 0) -> None:
+        """Wait until this many more pushes have been acknowledged, and this many more pulls have ended well."""
+        all_pushes, all_pulls = len(self.pushed) + pushes, self.pulls + pulls
+        eventually(
+            f"{pushes} pushes and {pulls} pulls",
+            lambda: len(self.pushed) >= all_pushes and self.pulls >= all_pulls,
+        )
 
     def _repeat(self, role: Callable[[Client, str], None], number: int) -> None:
         with self.client() as client:
@@ -70,7 +72,7 @@ class RegistryLoad:
                 try:
                     role(client, f"{number}-{random.getrandbits(40):x}")
                 except Exception as error:  # noqa: BLE001
-                    # Whatever it was: a client that ended in silence would count as one without errors.
+                    # A thread that ends with an exception would count as a client without errors.
                     client.close()
                     with self._guard:
                         self.errors.append(f"{time.strftime('%H:%M:%S')} {role.__name__}: {error!r}")

@@ -1,4 +1,4 @@
-"""Those who push to a registry and pull from it all the time, and count what goes wrong."""
+"""A person and a host that push to a registry and pull from it all the time, and count failures."""
 
 import hashlib
 import http.client
@@ -13,25 +13,31 @@ from base64 import b64encode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tests.e2e.registry import MANIFESTS, Registry
+from tests.support.registry import MANIFESTS, Registry
+from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 REPOSITORY = "traffic"
-"""The repository that is pushed to."""
-PAUSE = 0.05
-"""Seconds between one round and the next: the machine has more to do."""
-AWAY = ("connection refused", "connection reset", "EOF", "Empty reply")
-"""What is said where nobody answers: a server that is only just starting."""
+"""The repository of the pushed images."""
+PAUSE = 0.3
+"""Seconds between two rounds. A shorter time would slow the update down."""
+AWAY = (
+    *("connection refused", "connection reset", "broken pipe", "EOF", "Empty reply"),
+    *("i/o timeout", "TLS handshake timeout", "deadline exceeded", "Client.Timeout exceeded"),
+)
+"""What an engine says of a registry that does not answer because it is restarting."""
 
 
 @dataclass
 class Rounds:
-    """The same again and again, as long as a block runs."""
+    """The same action again and again while the block runs."""
 
     rounds: int = 0
+    """The rounds that have ended, however they ended."""
+    successes: int = 0
     failures: list[str] = field(default_factory=list)
-    """What went wrong: trust, access, content."""
-    refusals: list[float] = field(default_factory=list)
-    """When nobody answered, by the clock: a server was only just starting."""
+    """Failures of trust, access or content."""
+    refusals: list[str] = field(default_factory=list)
+    """Errors of a server that did not answer because it was restarting."""
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
@@ -44,41 +50,48 @@ class Rounds:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
-    @property
-    def away(self) -> float:
-        """Seconds between the first and the last time that nobody answered."""
-        return self.refusals[-1] - self.refusals[0] if self.refusals else 0.0
+    def go_on(self, what: str, rounds: int) -> None:
+        """Wait for more rounds that end well, or for a failure: then `failures` says which."""
+        enough = self.successes + rounds
+        eventually(
+            f"{what} goes well {rounds} more times",
+            lambda: bool(self.failures) or self.successes >= enough,
+        )
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, text: str) -> bool:
         self.failures.append(f"{time.strftime('%H:%M:%S')} {text}")
+        return False
 
     def _run(self) -> None:
         while not self._ended.wait(PAUSE):
+            self.successes += self._round()
             self.rounds += 1
-            self._round()
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
+        """Whether one round ended well."""
         raise NotImplementedError
 
 
 @dataclass
 class Person(Rounds):
-    """Somebody who pushes an image of one new layer and pulls it, over a connection for each request."""
+    """A person who pushes an image of one new layer and pulls it, over a new connection for each request."""
 
     registry: Registry = field(kw_only=True)
-    """The registry, with the authority that this person trusts for good."""
+    """The registry, with the authority that this person trusts."""
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
         try:
             self._push_and_pull(f"round {self.rounds} at {time.time()}".encode())
         except ssl.SSLCertVerificationError as error:
-            self._fail(error.verify_message)
-        except (ConnectionError, http.client.HTTPException, ssl.SSLEOFError):
-            self.refusals.append(time.monotonic())
+            return self._fail(error.verify_message)
+        except (ConnectionError, TimeoutError, http.client.HTTPException, ssl.SSLEOFError) as error:
+            self.refusals.append(repr(error))
+            return False
         except (OSError, AssertionError) as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            return self._fail(f"{type(error).__name__}: {error}")
+        return True
 
     def _push_and_pull(self, content: bytes) -> None:
         layer = _layer(content)
@@ -103,9 +116,9 @@ class Person(Rounds):
         ).encode()
         self._ask("PUT", "manifests/latest", 201, manifest, f"{kind}.manifest.v1+json")
         _, pulled = self._ask("GET", "manifests/latest", 200)
-        assert pulled == manifest, "another manifest than was pushed"
+        assert pulled == manifest, "the pulled manifest differs from the pushed one"
         _, blob = self._ask("GET", f"blobs/{_digest(layer)}", 200)
-        assert blob == layer, "another layer than was pushed"
+        assert blob == layer, "the pulled layer differs from the pushed one"
 
     def _push_blob(self, content: bytes) -> None:
         location, _ = self._ask("POST", "blobs/uploads/", 202)
@@ -116,7 +129,7 @@ class Person(Rounds):
         self, method: str, path: str, status: int, body: bytes = b"", kind: str = MANIFESTS
     ) -> tuple[str, bytes]:
         connection = http.client.HTTPSConnection(
-            self.registry.address, context=self.registry.tls(), timeout=20
+            self.registry.address, context=self.registry.tls(), timeout=ANSWER
         )
         credentials = b64encode(":".join(self.registry.account).encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Accept": MANIFESTS}
@@ -137,18 +150,18 @@ class Person(Rounds):
 
 @dataclass
 class HostEngine(Rounds):
-    """A host whose engine pulls what that person has pushed last, as the host trusts the registry by then."""
+    """A host whose engine pulls the image that the person pushed last."""
 
     container: str = field(kw_only=True)
     """The host."""
     registry: str = field(kw_only=True)
-    """`host:port`, as the hosts call it."""
+    """`host:port`, the registry's name on the hosts."""
     account: tuple[str, str] = field(kw_only=True, repr=False)
     """Name and password."""
     engine_away: int = 0
-    """How often the engine itself did not answer, or hung up."""
+    """The number of times that the engine itself did not answer, or hung up."""
 
-    def _round(self) -> None:
+    def _round(self) -> bool:
         name, password = self.account
         login = {"username": name, "password": password, "serveraddress": self.registry}
         header = f'header = "X-Registry-Auth: {urlsafe_b64encode(json.dumps(login).encode()).decode()}"'
@@ -160,18 +173,20 @@ class HostEngine(Rounds):
                 input=header,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE,
             )
         except subprocess.TimeoutExpired:
-            self._fail("the engine did not end a pull within a minute")
-            return
+            return self._fail("the engine did not end a pull in time")
         said = result.stdout + result.stderr
         if result.returncode or not said:
             self.engine_away += 1
-        elif any(word in said for word in AWAY):
-            self.refusals.append(time.monotonic())
-        elif '"error"' in said or "Status: " not in said:
-            self._fail(said.strip().splitlines()[-1])
+            return False
+        if any(word in said for word in AWAY):
+            self.refusals.append(said)
+            return False
+        if '"error"' in said or "Status: " not in said:
+            return self._fail(said.strip().splitlines()[-1])
+        return True
 
 
 def _layer(content: bytes) -> bytes:

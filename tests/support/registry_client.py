@@ -1,9 +1,8 @@
-"""A client that pushes and pulls images of chance content over the registry's HTTP API, and checks what comes back."""
+"""A client that pushes and pulls images of random content over a registry's HTTP API, and checks every byte."""
 
 import http.client
 import json
 import os
-import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +10,18 @@ from hashlib import sha256
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.e2e.registry import Registry
+from tests.support.registry import Registry
+from tests.support.tls import tls_context
+from tests.support.waiting import ANSWER
 
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-PATIENCE = 60
-"""Seconds that an answer may take."""
 
 
 class Refused(Exception):
-    """The registry did not take a request, or does not have what was asked for."""
+    """The registry answered with another status than expected."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"HTTP {status}: {body.decode(errors='replace')[:300]}")
@@ -67,7 +66,7 @@ class Client:
 
     @classmethod
     def of(cls, registry: Registry) -> Self:
-        """A client of a stack's registry."""
+        """A client of a stack's registry, which asks for no client certificate."""
         return cls(registry.address, registry.account, registry.certificate_authority)
 
     def __enter__(self) -> Self:
@@ -83,10 +82,10 @@ class Client:
         self._connection = None
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        """An answer, whatever it is.
+        """The answer to a request, whatever its status.
 
         Raises:
-            OSError, http.client.HTTPException: there is none.
+            OSError, http.client.HTTPException: no answer came.
         """
         if self._connection is None:
             self._connection = self._open()
@@ -106,15 +105,15 @@ class Client:
 
     def _open(self) -> http.client.HTTPConnection:
         if not self.certificate_authority:
-            return http.client.HTTPConnection(self.address, timeout=PATIENCE)
-        context = ssl.create_default_context(cadata=self.certificate_authority)
-        return http.client.HTTPSConnection(self.address, context=context, timeout=PATIENCE)
+            return http.client.HTTPConnection(self.address, timeout=ANSWER)
+        context = tls_context(self.certificate_authority)
+        return http.client.HTTPSConnection(self.address, context=context, timeout=ANSWER)
 
     def need(self, status: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        """An answer of this status.
+        """The answer to a request, which must have this status.
 
         Raises:
-            Refused: it is another one.
+            Refused: the answer has another status.
         """
         answer = self.ask(method, path, body, **headers)
         if answer.status != status:
@@ -122,12 +121,12 @@ class Client:
         return answer
 
     def begin_upload(self, repository: str) -> str:
-        """Where the content of a new blob goes."""
-        return _place(self.need(http.client.ACCEPTED, "POST", f"/v2/{repository}/blobs/uploads/"))
+        """Begin a new blob. Returns the path that its content goes to."""
+        return _location(self.need(http.client.ACCEPTED, "POST", f"/v2/{repository}/blobs/uploads/"))
 
     def continue_upload(self, path: str, content: bytes) -> str:
-        """Push a part of a blob. Returns where the next part goes."""
-        return _place(self.need(http.client.ACCEPTED, "PATCH", path, content))
+        """Push a part of a blob. Returns the path that the next part goes to."""
+        return _location(self.need(http.client.ACCEPTED, "PATCH", path, content))
 
     def push_blob(self, repository: str, content: bytes) -> dict[str, Any]:
         """Push a blob in two requests. Returns its descriptor, without a media type."""
@@ -158,7 +157,7 @@ class Client:
             {"mediaType": LAYER} | self.push_blob(repository, content)
             for content in layers or [os.urandom(size)]
         ]
-        config = json.dumps({"os": "linux", "architecture": "amd64", "chance": os.urandom(8).hex()}).encode()
+        config = json.dumps({"os": "linux", "architecture": "amd64", "random": os.urandom(8).hex()}).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": IMAGE,
@@ -170,7 +169,7 @@ class Client:
         )
 
     def push_index(self, repository: str, tag: str, platforms: Sequence[Pushed]) -> Pushed:
-        """Push an index of images that are there already."""
+        """Push an index of images that the registry has already."""
         manifests = [
             one.descriptor | {"platform": {"os": "linux", "architecture": "amd64"}} for one in platforms
         ]
@@ -182,7 +181,7 @@ class Client:
         """Pull an image, an index with all its platforms, and check every byte. Returns the digest.
 
         Raises:
-            Refused: something of it is not there.
+            Refused: a part of the image is missing.
         """
         accept = f"{IMAGE}, {INDEX}"
         answer = self.need(http.client.OK, "GET", f"/v2/{repository}/manifests/{reference}", Accept=accept)
@@ -209,6 +208,6 @@ class Client:
         )
 
 
-def _place(answer: Answer) -> str:
+def _location(answer: Answer) -> str:
     parts = urlsplit(answer.headers["location"])
     return f"{parts.path}?{parts.query}"

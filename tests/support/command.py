@@ -1,4 +1,4 @@
-"""A command under way: what it prints, what the Pulumi engine does meanwhile, and how to kill it."""
+"""A command that runs: its output, the steps of the Pulumi engine, and how to kill it."""
 
 import contextlib
 import json
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import PATIENCE
 
 UNCHANGED = frozenset({"same", "refresh", "read", "read-discard"})
 """Operations that leave everything as it is."""
@@ -30,19 +32,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a command."""
+    """How a command ended."""
 
     arguments: tuple[str, ...]
     status: int
     output: str
-    """What it printed on both streams."""
+    """Standard output and standard error."""
     seconds: float
     steps: tuple[Step, ...]
-    """What the engine began, in its order."""
+    """The steps that the engine began, in its order."""
 
     @property
     def changes(self) -> dict[str, set[str]]:
-        """The operations on each resource that is not left as it is, by its name."""
+        """The operations that change something, by the resource's name."""
         found: dict[str, set[str]] = {}
         for step in self.steps:
             if step.operation not in UNCHANGED:
@@ -56,14 +58,14 @@ class Result:
 
 
 class Command:
-    """A process in a session of its own, with its output collected as it comes."""
+    """A process in a session of its own, whose output is collected as it comes."""
 
     def __init__(
         self, arguments: tuple[str, ...], directory: Path, environment: Mapping[str, str], said: list[str]
     ) -> None:
-        """Start it. `{events}` in an argument becomes a file that the engine writes its events to.
+        """Start it. `{events}` in an argument becomes the path of the engine's event log.
 
-        What the command printed is added to `said` once it has ended.
+        The output is added to `said` once the command has ended.
         """
         handle, name = tempfile.mkstemp(prefix="slipway-e2e-", suffix=".events")
         os.close(handle)
@@ -90,28 +92,30 @@ class Command:
         assert self._process.stdout is not None
         self._lines.extend(self._process.stdout)
 
-    def wait(self, seconds: float) -> Result:
-        """Wait for its end, and fail if that does not come in time."""
+    def wait(self, seconds: float = PATIENCE) -> Result:
+        """Wait for its end, and fail if it runs for longer than this."""
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill_everything()
-            self._reader.join(5)
-            said = "".join(self._lines)
             raise AssertionError(
-                f"{self._arguments} took longer than {seconds} s; it said:\n{said}"
+                f"{self._arguments} took longer than {seconds} s; it printed:\n{self._output()}"
             ) from None
         elapsed = time.monotonic() - self._started
-        # A plugin that outlives a killed CLI for a moment holds the pipe open.
-        self._reader.join(5)
+        output = self._output()
         steps = self.steps()
         self._events.unlink(missing_ok=True)
-        output = "".join(self._lines)
         self._said.append(output)
         return Result(self._arguments, status, output, elapsed, steps)
 
+    def _output(self) -> str:
+        """All that was printed. A plugin that outlives a killed CLI for a moment holds the pipe open until it ends."""
+        self._reader.join(PATIENCE)
+        assert not self._reader.is_alive(), f"{self._arguments} left a process that holds its output open"
+        return "".join(self._lines)
+
     def steps(self) -> tuple[Step, ...]:
-        """What the engine has begun so far."""
+        """The steps that the engine has begun so far."""
         return tuple(
             _step(event["resourcePreEvent"]) for event in self._read_events() if "resourcePreEvent" in event
         )
@@ -119,30 +123,28 @@ class Command:
     def _read_events(self) -> list[dict[str, Any]]:
         events = []
         for line in self._events.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # the last one may be half written
+            with contextlib.suppress(ValueError):  # the last line may be half written
                 events.append(json.loads(line))
         return events
 
-    def wait_until(self, what: str, reached: Callable[[Step], bool], seconds: float) -> None:
-        """Wait until the engine begins such an operation, and fail if the command ends first."""
-        deadline = time.monotonic() + seconds
+    def wait_until(self, what: str, reached: Callable[[Step], bool]) -> None:
+        """Wait until the engine begins such a step, and fail if the command ends first."""
+        deadline = time.monotonic() + PATIENCE
         while not any(reached(step) for step in self.steps()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill_everything()
-                self._reader.join(5)
                 raise AssertionError(
-                    f"{self._arguments} never came to {what}; it began {self.steps()} and said:\n"
-                    + "".join(self._lines)
+                    f"{self._arguments} never came to {what}; it began {self.steps()} and printed:\n"
+                    + self._output()
                 )
             time.sleep(0.02)
 
     def kill_pulumi(self) -> None:
-        """Kill the Pulumi CLI alone, at once; whatever it started notices that by itself."""
+        """Kill the Pulumi CLI alone, if it runs. Its plugins and its program notice that and end by themselves."""
         for pid in _descendants(self._process.pid):
             if _name(pid) == "pulumi":
-                os.kill(pid, signal.SIGKILL)
-                return
-        raise AssertionError("there is no Pulumi CLI to kill")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def kill_everything(self) -> None:
         """Kill the command and all that it started, as a machine that loses its power would."""
@@ -158,7 +160,7 @@ def _step(event: dict[str, Any]) -> Step:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Every process that comes from this one, those in sessions of their own too."""
+    """The processes that descend from this one, in whatever session."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
