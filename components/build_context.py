@@ -5,43 +5,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pathspec
-
 from components.git import Repository
 from configuration.files import ignore_file, read, read_text
+from dockerfiles.ignore import Ignore
 
 TAG_LENGTH = 12
 """Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not collide."""
 
 
-def ignored(context: Path, dockerfile: Path) -> pathspec.PathSpec[pathspec.Pattern]:
-    """The files that `.dockerignore` leaves out of a context; `<dockerfile>.dockerignore` has priority, as in Docker.
+def files(context: Path, dockerfile: Path) -> Iterator[Path]:
+    """The files of a build, in a fixed order. Links are not followed; FIFOs, devices and sockets are left out.
 
-    Docker's patterns are like git's, except that all are relative to the context's root.
+    `<dockerfile>.dockerignore` has priority over `.dockerignore`, as in Docker.
+
+    Raises:
+        UnfitFile: the file with the patterns must not or cannot be read.
+        InvalidPattern: Docker would refuse a pattern.
     """
     file = ignore_file(context, dockerfile)
-    lines = read_text(file, within=context).splitlines() if file else []
-    return pathspec.PathSpec.from_lines(
-        "gitignore", [rule for line in lines for rule in _rules(line.strip())]
-    )
-
-
-def _rules(pattern: str) -> list[str]:
-    """A pattern of Docker as patterns of git: relative to the root, and with everything inside a directory."""
-    if not pattern or pattern.startswith("#"):
-        return []
-    negation = "!" if pattern.startswith("!") else ""
-    name = pattern.removeprefix("!").strip().removeprefix("./").strip("/")
-    return [f"{negation}/{name}", f"{negation}/{name}/**"]
-
-
-def files(context: Path, dockerfile: Path) -> Iterator[Path]:
-    """The files of a build, in a fixed order. Links are not followed; FIFOs, devices and sockets are left out."""
-    spec = ignored(context, dockerfile)
-    for path in sorted(context.rglob("*")):
-        if (path.is_symlink() or path.is_file()) and not spec.match_file(
-            path.relative_to(context).as_posix()
-        ):
+    ignore = Ignore.of(read_text(file, within=context) if file else "")
+    for name in ignore.walk(context):
+        path = context / name
+        if path.is_symlink() or path.is_file():
             yield path
 
 

@@ -5,7 +5,6 @@ Only the standard library: importing the Docker SDK would take longer than this 
 
 import contextlib
 import errno
-import http.client
 import json
 import os
 import socket
@@ -13,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import engine_socket
 from configuration.problems import Location, Problem, path_of
 from configuration.settings import StackSettings
+from engine_socket import EngineUnreachable
 from well_known import PROJECT_LABEL, STACK_LABEL
 
 ADDRESS = "127.0.0.1"
@@ -116,32 +117,11 @@ def _program(port: int) -> str | None:
     return None
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _containers(path: str) -> list[dict[str, Any]]:
     """The running containers; none if no Docker Engine answers."""
     usual = ("/var/run/docker.sock", f"{os.environ.get('XDG_RUNTIME_DIR', '')}/docker.sock")
     candidates = [path] if path else [*usual, str(Path.home() / ".docker/run/docker.sock")]
     for candidate in candidates:
-        connection = _SocketConnection(candidate)
-        try:
-            connection.request("GET", "/containers/json")
-            answer = connection.getresponse()
-            if answer.status == http.HTTPStatus.OK:
-                return list(json.loads(answer.read()))
-        except (OSError, http.client.HTTPException, ValueError):
-            continue
-        finally:
-            connection.close()
+        with contextlib.suppress(EngineUnreachable, ValueError):
+            return list(json.loads(engine_socket.get(candidate, "/containers/json", TIMEOUT)))
     return []

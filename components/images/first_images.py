@@ -1,26 +1,30 @@
 """The images that a host's engine needs before the registry can serve any, by the roles of the host."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from components.host import Host
 from components.images.base_images import base_images
 from configuration.image_names import ImageName
-from configuration.services import BaseImageSettings, BuildSettings
+from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 from configuration.settings import StackSettings
 from well_known import PROXY_IMAGE, REGISTRY_IMAGE
 
 
-def first_images(settings: StackSettings) -> dict[str, list[str]]:
+def first_images(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, list[str]]:
     """The first images of each host, by the host's name.
 
     Base images that the registry mirrors are left out: the build host pulls those copies from the registry.
     """
+    build_host = settings.build_host
     of_role = {
         "registry": [REGISTRY_IMAGE],
         "build": [
             image
             for service in settings.services.values()
-            for image in images_below(service.build)
+            if build_host
+            for image in images_below(service.build, service.build.platform or hosts[build_host].platform)
             if not _is_mirrored(image, settings.registry.mirror)
         ],
         "app": [PROXY_IMAGE],
@@ -31,15 +35,20 @@ def first_images(settings: StackSettings) -> dict[str, list[str]]:
     }
 
 
-def images_below(build: BuildSettings) -> list[str]:
-    """The third-party images that the builds of a service start from: the build host needs them."""
-    steps = [build] if build.base is None else [build.base, build]
-    return [image for step in steps for image in images_below_step(step)]
+def images_below(build: BuildSettings, platform: str) -> list[str]:
+    """The third-party images that the builds of a service use: the build host needs them."""
+    if build.base is None:
+        return images_below_step(build, platform)
+    # The service's own base image is none of them.
+    own = {BASE_IMAGE_ARGUMENT: "scratch"}
+    return [*images_below_step(build.base, platform), *images_below_step(build, platform, own)]
 
 
-def images_below_step(step: BaseImageSettings) -> list[str]:
-    """The images that one Dockerfile starts from."""
-    return base_images(Path(step.dockerfile_path), step.args, Path(step.context))
+def images_below_step(
+    step: BaseImageSettings, platform: str, more: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
+    """The images that one Dockerfile uses, with `more` build arguments than the settings name."""
+    return base_images(Path(step.dockerfile_path), {**step.args, **more}, platform, Path(step.context))
 
 
 def _is_mirrored(image: str, mirror: Iterable[str]) -> bool:

@@ -71,7 +71,11 @@ class AppImage(pulumi.ComponentResource):
     ) -> pulumi.Output[str]:
         repository = args.access.repository(name)
         # An app image also depends on the mirrored images below its own base image.
-        below = images_below(args.build) if arguments else images_below_step(step.build)
+        below = (
+            images_below(args.build, args.platform)
+            if arguments
+            else images_below_step(step.build, args.platform)
+        )
         copies = args.mirror.below(below) if args.mirror else []
         tag = tag_on(step.tag, copies) if copies else step.tag
         image = docker.Image(

@@ -7,7 +7,9 @@ from pathlib import Path, PurePosixPath
 from configuration.checks.context import Check, Checks, grouped, roles_path
 from configuration.files import UnfitFile, ignore_file, read_text
 from configuration.problems import Location, Problem, path_of, suggestion, words
-from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings
+from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
+from dockerfiles.dockerfile import InvalidDockerfile, needed_images
+from dockerfiles.ignore import Ignore, InvalidPattern
 
 TEXT_REMEDY = "Make it a text file in UTF-8 of 1 MiB at most, inside the context."
 
@@ -114,15 +116,32 @@ def _context(checks: Checks, location: Location, image: BaseImageSettings) -> It
 def _files(location: Location, image: BaseImageSettings, context: Path) -> Iterator[Problem]:
     """The files of a context that Slipway itself reads."""
     dockerfile = context / image.dockerfile
+    own = {BASE_IMAGE_ARGUMENT: "scratch"} if isinstance(image, BuildSettings) and image.base else {}
     try:
-        read_text(dockerfile, within=context)
+        text = read_text(dockerfile, within=context)
+        # Which platform it is does not decide whether the Dockerfile is valid.
+        needed_images(text, {**image.args, **own}, "linux/amd64")
     except UnfitFile as error:
         yield Problem((*location, "dockerfile"), str(error), TEXT_REMEDY, image.dockerfile)
+    except InvalidDockerfile as error:
+        yield Problem(
+            (*location, "dockerfile"),
+            f"Docker cannot build it: {error}",
+            f"Correct the file, or set the arguments that it needs in {path_of((*location, 'args'))}.",
+            image.dockerfile,
+        )
     if ignoring := ignore_file(context, dockerfile):
         try:
-            read_text(ignoring, within=context)
+            Ignore.of(read_text(ignoring, within=context))
         except UnfitFile as error:
             yield Problem((*location, "context"), f"its {ignoring.name} {error}", TEXT_REMEDY, image.context)
+        except InvalidPattern as error:
+            yield Problem(
+                (*location, "context"),
+                f"Docker cannot use its {ignoring.name}: {error}",
+                "Correct the pattern.",
+                image.context,
+            )
 
 
 def _exists(path: Path) -> bool:

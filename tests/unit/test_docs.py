@@ -132,7 +132,7 @@ def test_the_mistakes_read_as_the_page_shows_them() -> None:
     from configuration.load import validate
     from configuration.problems import SettingsError
 
-    service = {"build": {"context": "app"}, "port": 80000, "health": "up"}
+    service = {"build": {"context": "app/base"}, "port": 80000, "health": "up"}
     with pytest.raises(SettingsError) as caught:
         validate({"services": {"web": service}, "passwords": {"hosts": "p" * 16}}, ROOT)
     shown = [f"  {problem}\n" for problem in caught.value.problems]

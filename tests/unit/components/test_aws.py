@@ -140,7 +140,7 @@ class TestWhatThereIs:
         assert names == ["private address of web-1"]
 
     def test_names_in_the_zone_get_records(self) -> None:
-        services = {"web": {"build": {"context": "app"}, "domain": "shop.example.com"}}
+        services = {"web": {"build": {"context": "app/base"}, "domain": "shop.example.com"}}
         registry = {"users": ["deploy"], "domain": "registry.example.com"}
         program = run_stack("prod", {"zone": "example.com"}, services=services, registry=registry)
         records = {r.request.name: r.inputs for r in program.of_type("record:Record")}

@@ -26,7 +26,7 @@ def settings_of(**changes: Any) -> StackSettings:
             "yard": {"roles": ["build"]},
             "web-1": {"roles": ["app"]},
         },
-        "services": {"web": {"build": {"context": "app"}}},
+        "services": {"web": {"build": {"context": "app/base"}}},
         "passwords": PASSWORDS,
     }
     return validate(configuration | changes, ROOT)
@@ -92,7 +92,7 @@ def test_the_registrys_own_networks_take_the_place_of_the_administrators() -> No
 
 
 def test_a_services_networks_are_those_of_its_hosts_alone() -> None:
-    build = {"context": "app"}
+    build = {"context": "app/base"}
     settings = settings_of(
         hosts={
             "depot": {"roles": ["registry", "build"]},
@@ -115,7 +115,7 @@ def test_a_services_networks_are_those_of_its_hosts_alone() -> None:
 
 
 def test_a_host_of_many_services_is_in_no_more_groups_than_ec2_allows() -> None:
-    build = {"context": "app"}
+    build = {"context": "app/base"}
     services = {f"s{n}": {"build": build, "domain": f"s{n}.example.com"} for n in range(8)}
     settings = settings_of(hosts={"box": {"roles": ["registry", "build", "app"]}}, services=services)
     assert groups_of(settings, "box") == ["host", "registry", "build", "app", "http"]
@@ -159,7 +159,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
     hosts = {name: {"roles": roles} for name, roles in draw(st.sampled_from(LAYOUTS)).items()}
     clients = {"allowedCidrs": draw(st.lists(st.one_of(narrow, wide), min_size=1, max_size=3, unique=True))}
     services: dict[str, Any] = {
-        f"s{n}": {"build": {"context": "app"}, "domain": f"s{n}.example.com", **clients}
+        f"s{n}": {"build": {"context": "app/base"}, "domain": f"s{n}.example.com", **clients}
         for n in range(draw(st.integers(0, 2)))
     }
     registry: dict[str, Any] = {}

@@ -46,6 +46,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / context).mkdir()
     for context in ("app", "app/base"):
         (directory / context / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")
+    (directory / "app/needs-an-argument").write_text("ARG BASE\nFROM ${BASE}\n", encoding="utf-8")
+    (directory / "app/ignores-badly").write_text("FROM scratch\n", encoding="utf-8")
+    (directory / "app/ignores-badly.dockerignore").write_text("logs[\n", encoding="utf-8")
     return directory
 
 

@@ -101,7 +101,7 @@ def test_a_dockerfile_that_is_not_read(make: Callable[[Path], object], wrong: st
     )
     assert CONTENT not in found
     with pytest.raises(UnfitFile, match=wrong):
-        base_images(project / "app/Dockerfile", {})
+        base_images(project / "app/Dockerfile", {}, "linux/amd64")
     if wrong != "is not text in UTF-8":  # the digest is made of bytes
         with pytest.raises(UnfitFile, match=wrong):
             content_tag(project / "app")
@@ -147,7 +147,7 @@ def test_a_link_inside_the_context_is_followed(project: Path) -> None:
     (context / "ignored").write_text("server.py\n")
     (context / ".dockerignore").symlink_to("ignored")
     assert problems(project) == []
-    assert base_images(context / "Dockerfile", {}, context) == ["debian:12"]
+    assert base_images(context / "Dockerfile", {}, "linux/amd64", context) == ["debian:12"]
     assert context / "server.py" not in list(files(context, context / "Dockerfile"))
 
 
