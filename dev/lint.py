@@ -21,7 +21,8 @@ def main() -> int:
     places = ((".github", "workflows"), ("examples",))
     workflows = [path for path in sources if path.suffix == ".yml" and path.parent.parts[-2:] in places]
     program = Path(sys.executable).parent
-    # Outside the clone, which may be new: reading the packages' types takes a minute. One cache for each environment.
+    # mypy's cache is outside the clone, which may be new: reading the packages' types takes a minute. Each environment
+    # has one. Two runs at once would give each other wrong results, so the second waits.
     types = cache.root() / "mypy" / program.parent.name
     try:
         with cache.lock("toolchain", lambda _: None) as lock:
@@ -49,10 +50,15 @@ def main() -> int:
         ("shellcheck", [program / "shellcheck", "--severity=style"], scripts),
         ("actionlint", [checker, f"-shellcheck={program / 'shellcheck'}", "-pyflakes="], workflows),
     ]
-    failed = [name for name, command, files in checks if not _passes(name, command, files)]
+    with cache.lock(f"mypy/{types.name}", _say_waiting):
+        failed = [name for name, command, files in checks if not _passes(name, command, files)]
     if failed:
         print(f"lint: {', '.join(failed)} failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _say_waiting(process: str) -> None:
+    print(f"lint: waiting for another run (process {process}), which uses the same cache", file=sys.stderr)
 
 
 def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -> bool:
