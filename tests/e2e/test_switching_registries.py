@@ -151,7 +151,7 @@ def test_a_copy_has_every_platform_that_its_source_has(modes: Modes, other: Seco
     images = json.loads(modes.run("images", "--json").output)["images"]
     (found,) = [image for image in images if image["digest"] == digest]
     assert found["platforms"] == ["linux/amd64", "linux/arm64"]
-    # The source is not asked for an image that has a copy: it refuses everybody by now.
+    # The source is not asked for an image that has a copy: it refuses requests without an account by now.
     modes.unchanged()
 
 
@@ -214,7 +214,7 @@ def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegis
     finally:
         docker("image", "rm", image, check=False)
         assert modes.run("logout").status == 0
-    assert other.password not in "".join(modes.stack.clone.said)
+    assert other.password not in "".join(modes.stack.clone.printed)
 
 
 def test_another_stacks_outputs_name_its_registry(modes: Modes, other: SecondRegistry) -> None:

@@ -53,25 +53,25 @@ class Result:
 
     def __str__(self) -> str:
         """For the messages of assertions."""
-        said = f"{' '.join(self.arguments)}: status {self.status} after {self.seconds:.1f} s"
-        return f"{said}; changes {self.changes}; it printed:\n{self.output}"
+        line = f"{' '.join(self.arguments)}: status {self.status} after {self.seconds:.1f} s"
+        return f"{line}; changes {self.changes}; it printed:\n{self.output}"
 
 
 class Command:
     """A process in a session of its own, whose output is collected as it comes."""
 
     def __init__(
-        self, arguments: tuple[str, ...], directory: Path, environment: Mapping[str, str], said: list[str]
+        self, arguments: tuple[str, ...], directory: Path, environment: Mapping[str, str], printed: list[str]
     ) -> None:
         """Start it. `{events}` in an argument becomes the path of the engine's event log.
 
-        The output is added to `said` once the command has ended.
+        The output is added to `printed` once the command has ended.
         """
         handle, name = tempfile.mkstemp(prefix="slipway-e2e-", suffix=".events")
         os.close(handle)
         self._events = Path(name)
         self._arguments = arguments
-        self._said = said
+        self._printed = printed
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             [argument.replace("{events}", name) for argument in arguments],
@@ -105,7 +105,7 @@ class Command:
         output = self._output()
         steps = self.steps()
         self._events.unlink(missing_ok=True)
-        self._said.append(output)
+        self._printed.append(output)
         return Result(self._arguments, status, output, elapsed, steps)
 
     def _output(self) -> str:

@@ -141,7 +141,7 @@ def _certificates(address: str) -> tuple[str, str, str]:
     """An authority, a certificate that it signed, and that certificate's key, PEM."""
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Somebody else's CA")])
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA of the second registry")])
 
     def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType) -> str:
         builder = (

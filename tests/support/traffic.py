@@ -141,9 +141,9 @@ class Person(Rounds):
                 headers | ({"Content-Type": kind} if body else {}),
             )
             answer = connection.getresponse()
-            said = answer.read()
-            assert answer.status == status, f"{method} {path}: HTTP {answer.status} {said[:200]!r}"
-            return answer.headers.get("Location", ""), said
+            content = answer.read()
+            assert answer.status == status, f"{method} {path}: HTTP {answer.status} {content[:200]!r}"
+            return answer.headers.get("Location", ""), content
         finally:
             connection.close()
 
@@ -177,15 +177,15 @@ class HostEngine(Rounds):
             )
         except subprocess.TimeoutExpired:
             return self._fail("the engine did not end a pull in time")
-        said = result.stdout + result.stderr
-        if result.returncode or not said:
+        output = result.stdout + result.stderr
+        if result.returncode or not output:
             self.engine_away += 1
             return False
-        if any(word in said for word in AWAY):
-            self.refusals.append(said)
+        if any(word in output for word in AWAY):
+            self.refusals.append(output)
             return False
-        if '"error"' in said or "Status: " not in said:
-            return self._fail(said.strip().splitlines()[-1])
+        if '"error"' in output or "Status: " not in output:
+            return self._fail(output.strip().splitlines()[-1])
         return True
 
 
