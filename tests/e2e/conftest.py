@@ -27,7 +27,6 @@ from tests.support.waiting import TOOLS_LIMIT
 HERE = Path(__file__).parent
 TIME_LIMIT = 900
 """Seconds that one test may take, without its fixtures. It ends a test that hangs."""
-PLACES = ("first", "last")
 
 _passed = pytest.StashKey[bool]()
 
