@@ -91,7 +91,9 @@ def connects(address: str, port: int, source: str) -> bool:
             # Servers of SSH, of HTTP and of TLS all answer to that.
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return bool(connection.recv(1))
-    except ConnectionError:
+    except TimeoutError:
+        raise
+    except OSError:
         return False
 
 
