@@ -84,6 +84,8 @@ class Command:
             errors="replace",
             start_new_session=True,
         )
+        self._steps: list[Step] = []
+        self._position = 0
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -116,16 +118,14 @@ class Command:
 
     def steps(self) -> tuple[Step, ...]:
         """The steps that the engine has begun so far."""
-        return tuple(
-            _step(event["resourcePreEvent"]) for event in self._read_events() if "resourcePreEvent" in event
-        )
-
-    def _read_events(self) -> list[dict[str, Any]]:
-        events = []
-        for line in self._events.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # the last line may be half written
-                events.append(json.loads(line))
-        return events
+        with self._events.open("rb") as file:
+            file.seek(self._position)
+            new = file.read()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._position += len(complete)
+        events = map(json.loads, complete.splitlines())
+        self._steps += [_step(event["resourcePreEvent"]) for event in events if "resourcePreEvent" in event]
+        return tuple(self._steps)
 
     def wait_until(self, what: str, reached: Callable[[Step], bool]) -> None:
         """Wait until the engine begins such a step, and fail if the command ends first."""
