@@ -1,7 +1,7 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A busy machine is no fault of the code. What takes long shows in the benchmark.
-settings.register_profile("slipway", deadline=None)
+# No limit of time: a busy machine is not a fault of the code. The benchmark measures how long things take.
+settings.register_profile("slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("slipway")

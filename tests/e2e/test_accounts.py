@@ -105,7 +105,9 @@ def test_rotated_accounts_take_the_new_password_only(stack: Stack) -> None:
         assert not _as(stack, name, password).answers(), name
         after = _password(stack, name)
         assert _as(stack, name, after).answers(), name
-        assert not any(secret in said for said in stack.clone.said for secret in (password, after)), name
+        assert not any(secret in output for output in stack.clone.printed for secret in (password, after)), (
+            name
+        )
 
 
 @pytest.mark.usefixtures("undisturbed")

@@ -91,7 +91,9 @@ def connects(address: str, port: int, source: str) -> bool:
             # Servers of SSH, of HTTP and of TLS all answer to that.
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return bool(connection.recv(1))
-    except ConnectionError:
+    except TimeoutError:
+        raise
+    except OSError:
         return False
 
 
@@ -226,12 +228,12 @@ def more_hosts(*names: str, **platform: Any) -> Callable[[dict[str, Any]], None]
 
 def test_the_reason_is_reported_when_new_hosts_cannot_come_up(aws: EmulatedStack) -> None:
     urls = aws.urls()
-    said = "You have requested more vCPU capacity than your current vCPU limit of 32 allows"
-    fail(aws, "RunInstances", "VcpuLimitExceeded", said)
+    message = "You have requested more vCPU capacity than your current vCPU limit of 32 allows"
+    fail(aws, "RunInstances", "VcpuLimitExceeded", message)
     with aws.configured(more_hosts("web-3")):
         limited = aws.slip("up")
     assert limited.status == 1, str(limited)
-    assert f"VcpuLimitExceeded: {said}" in limited.output, str(limited)
+    assert f"VcpuLimitExceeded: {message}" in limited.output, str(limited)
 
     packages, password = "[engine, *others]", '"ssh_pwauth": False,'
     unknown = f"{packages} + (['no-such-package'] if args.name == 'web-3' else [])"

@@ -178,8 +178,8 @@ def test_both_authorities_are_followed_by_the_next_without_a_failure(certified: 
     during = certified.outputs()["registryCaCertificate"]
     assert during.count("BEGIN") == 2
     assert outputs["registryCaCertificate"].strip() in during
-    said = verify(certified, 0)["the certificate lasts", "registry CA"]["detail"]
-    assert "people have to `./slip login` again" in said
+    detail = verify(certified, 0)["the certificate lasts", "registry CA"]["detail"]
+    assert "people have to `./slip login` again" in detail
 
     # A client that trusts only the old authority can go on until the next `up` has ended.
     with clients(certified, Registry.of(outputs)) as all_:

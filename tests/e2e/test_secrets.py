@@ -95,8 +95,8 @@ def test_exported_state_has_none(stack: Stack, secrets: dict[str, str]) -> None:
 
 
 def test_nothing_that_was_ever_printed_has_one(stack: Stack, secrets: dict[str, str]) -> None:
-    assert stack.clone.said
-    for output in stack.clone.said:
+    assert stack.clone.printed
+    for output in stack.clone.printed:
         assert _leaks(secrets, output) == set()
 
 

@@ -55,8 +55,8 @@ def _clients(storage: Stack) -> Callable[[], Client]:
 
 
 def _prune(storage: Stack, *options: str) -> dict[str, Any]:
-    said = storage.clone.read("./slip", "prune", "--stack", storage.name, "--json", *options)
-    plan: dict[str, Any] = json.loads(said)
+    printed = storage.clone.read("./slip", "prune", "--stack", storage.name, "--json", *options)
+    plan: dict[str, Any] = json.loads(printed)
     return plan
 
 

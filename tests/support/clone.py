@@ -28,7 +28,7 @@ class Clone:
     root: Path
     home: Path
     """An empty folder for Pulumi's credentials, so that a login of the operator is not used."""
-    said: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
     """The output of every command in this clone."""
     _started: list[tuple[str, ...]] = field(default_factory=list, init=False, repr=False)
 
@@ -90,15 +90,15 @@ class Clone:
     @property
     def commands(self) -> int:
         """A number that grows with each command that begins, and with each that ends."""
-        return len(self._started) + len(self.said)
+        return len(self._started) + len(self.printed)
 
     def start(self, *arguments: str) -> Command:
         """Start a command in the clone."""
         self._started.append(arguments)
-        return Command(arguments, self.root, self.environment, self.said)
+        return Command(arguments, self.root, self.environment, self.printed)
 
     def read(self, *arguments: str) -> str:
-        """The standard output of a command. It may be secret, so `said` does not get it."""
+        """The standard output of a command. It may be secret, so `printed` does not get it."""
         self._started.append(arguments)
         result = subprocess.run(
             arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=PATIENCE

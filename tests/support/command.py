@@ -53,25 +53,25 @@ class Result:
 
     def __str__(self) -> str:
         """For the messages of assertions."""
-        said = f"{' '.join(self.arguments)}: status {self.status} after {self.seconds:.1f} s"
-        return f"{said}; changes {self.changes}; it printed:\n{self.output}"
+        line = f"{' '.join(self.arguments)}: status {self.status} after {self.seconds:.1f} s"
+        return f"{line}; changes {self.changes}; it printed:\n{self.output}"
 
 
 class Command:
     """A process in a session of its own, whose output is collected as it comes."""
 
     def __init__(
-        self, arguments: tuple[str, ...], directory: Path, environment: Mapping[str, str], said: list[str]
+        self, arguments: tuple[str, ...], directory: Path, environment: Mapping[str, str], printed: list[str]
     ) -> None:
         """Start it. `{events}` in an argument becomes the path of the engine's event log.
 
-        The output is added to `said` once the command has ended.
+        The output is added to `printed` once the command has ended.
         """
         handle, name = tempfile.mkstemp(prefix="slipway-e2e-", suffix=".events")
         os.close(handle)
         self._events = Path(name)
         self._arguments = arguments
-        self._said = said
+        self._printed = printed
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             [argument.replace("{events}", name) for argument in arguments],
@@ -84,6 +84,8 @@ class Command:
             errors="replace",
             start_new_session=True,
         )
+        self._steps: list[Step] = []
+        self._position = 0
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -105,7 +107,7 @@ class Command:
         output = self._output()
         steps = self.steps()
         self._events.unlink(missing_ok=True)
-        self._said.append(output)
+        self._printed.append(output)
         return Result(self._arguments, status, output, elapsed, steps)
 
     def _output(self) -> str:
@@ -116,16 +118,14 @@ class Command:
 
     def steps(self) -> tuple[Step, ...]:
         """The steps that the engine has begun so far."""
-        return tuple(
-            _step(event["resourcePreEvent"]) for event in self._read_events() if "resourcePreEvent" in event
-        )
-
-    def _read_events(self) -> list[dict[str, Any]]:
-        events = []
-        for line in self._events.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):  # the last line may be half written
-                events.append(json.loads(line))
-        return events
+        with self._events.open("rb") as file:
+            file.seek(self._position)
+            new = file.read()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._position += len(complete)
+        events = map(json.loads, complete.splitlines())
+        self._steps += [_step(event["resourcePreEvent"]) for event in events if "resourcePreEvent" in event]
+        return tuple(self._steps)
 
     def wait_until(self, what: str, reached: Callable[[Step], bool]) -> None:
         """Wait until the engine begins such a step, and fail if the command ends first."""

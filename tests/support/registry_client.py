@@ -55,19 +55,25 @@ class Pushed:
 
 @dataclass
 class Client:
-    """One client with one connection, which stays open. Not for two threads at once."""
+    """One client with one connection at a time. Not for two threads at once."""
 
     address: str
     """`host:port`."""
     account: tuple[str, str] | None = None
     certificate_authority: str = ""
     """PEM; empty for plain HTTP."""
+    identity: tuple[str, str] | None = field(default=None, repr=False)
+    """The client's certificate and key, PEM, for a registry that asks for one."""
+    keep_alive: bool = True
+    """Whether the connection stays open for the next request."""
     _connection: http.client.HTTPConnection | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, registry: Registry) -> Self:
-        """A client of a stack's registry, which asks for no client certificate."""
-        return cls(registry.address, registry.account, registry.certificate_authority)
+    def of(cls, registry: Registry, *, keep_alive: bool = True) -> Self:
+        """A client of this registry."""
+        return cls(
+            registry.address, registry.account, registry.certificate_authority, registry.identity, keep_alive
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -96,17 +102,19 @@ class Client:
                 method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
             )
             answer = self._connection.getresponse()
-            return Answer(
-                answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
-            )
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            result = Answer(answer.status, headers, answer.read())
         except BaseException:
             self.close()
             raise
+        if not self.keep_alive:
+            self.close()
+        return result
 
     def _open(self) -> http.client.HTTPConnection:
         if not self.certificate_authority:
             return http.client.HTTPConnection(self.address, timeout=ANSWER)
-        context = tls_context(self.certificate_authority)
+        context = tls_context(self.certificate_authority, self.identity)
         return http.client.HTTPSConnection(self.address, context=context, timeout=ANSWER)
 
     def need(self, status: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
@@ -152,12 +160,15 @@ class Client:
         size: int = 4096,
         subject: Pushed | None = None,
     ) -> Pushed:
-        """Push an image: these layers, or one of `size` random bytes."""
+        """Push an image: these layers (tar archives, for an engine), or one of `size` random bytes."""
         pushed = [
             {"mediaType": LAYER} | self.push_blob(repository, content)
             for content in layers or [os.urandom(size)]
         ]
-        config = json.dumps({"os": "linux", "architecture": "amd64", "random": os.urandom(8).hex()}).encode()
+        rootfs = {"type": "layers", "diff_ids": [layer["digest"] for layer in pushed]}
+        config = json.dumps(
+            {"os": "linux", "architecture": "amd64", "rootfs": rootfs, "random": os.urandom(8).hex()}
+        ).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": IMAGE,

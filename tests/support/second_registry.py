@@ -1,17 +1,12 @@
 """A registry that Slipway did not make, on this machine: with an authority and an account of its own."""
 
-import http.client
-import json
 import secrets
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 from cryptography import x509
@@ -21,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.docker_command import docker
 from tests.support.registry import Registry
-from tests.support.waiting import ANSWER, eventually
+from tests.support.waiting import eventually
 
 IMAGE = "registry:3.1.1"
 NAME = "slipway-e2e-second-registry"
@@ -30,7 +25,6 @@ PORT = 5977
 SUBNET, GATEWAY = "198.18.59.0/29", "198.18.59.1"
 """A network of its own gives this machine an address that containers of every network reach, and no other machine does.
 The range is reserved for tests of networks (RFC 2544), so no host's engine picks it."""
-OCTETS = "application/octet-stream"
 
 CONFIG = """\
 version: 0.1
@@ -54,36 +48,9 @@ class SecondRegistry:
     """Its configuration, certificate and accounts."""
 
     @property
-    def client(self) -> Registry:
+    def registry(self) -> Registry:
         """The registry, for its account."""
         return Registry(self.address, self.ca, (ACCOUNT, self.password))
-
-    def put(self, method: str, path: str, content: bytes = b"", kind: str = OCTETS) -> str:
-        """Send content to it. Returns the location that it answers with."""
-        connection = http.client.HTTPSConnection(self.address, context=self.client.tls(), timeout=ANSWER)
-        credentials = b64encode(f"{ACCOUNT}:{self.password}".encode()).decode()
-        try:
-            headers = {"Authorization": f"Basic {credentials}", "Content-Type": kind}
-            connection.request(method, path, content, headers)
-            answer = connection.getresponse()
-            assert answer.status < 300, (method, path, answer.status, answer.read())
-            return answer.headers["Location"]
-        finally:
-            connection.close()
-
-    def put_blob(self, repository: str, content: bytes) -> dict[str, Any]:
-        """Push a blob. Returns its descriptor."""
-        digest = f"sha256:{sha256(content).hexdigest()}"
-        place = self.put("POST", f"/v2/{repository}/blobs/uploads/").partition(self.address)[2]
-        self.put("PUT", f"{place}&digest={digest}", content)
-        return {"digest": digest, "size": len(content)}
-
-    def put_manifest(self, repository: str, content: dict[str, Any], tag: str = "") -> dict[str, Any]:
-        """Push a manifest, under a tag or by its digest. Returns its descriptor."""
-        text = json.dumps(content).encode()
-        digest = f"sha256:{sha256(text).hexdigest()}"
-        self.put("PUT", f"/v2/{repository}/manifests/{tag or digest}", text, content["mediaType"])
-        return {"mediaType": content["mediaType"], "digest": digest, "size": len(text)}
 
     @contextmanager
     def open_to_all(self) -> Iterator[None]:
@@ -92,13 +59,13 @@ class SecondRegistry:
         before = file.read_text()
         file.write_text("".join(line for line in before.splitlines(True) if not line.startswith("auth:")))
         docker("restart", NAME)
-        eventually("the second registry answers", self.client.answers)
+        eventually("the second registry answers", self.registry.answers)
         try:
             yield
         finally:
             file.write_text(before)
             docker("restart", NAME)
-            eventually("the second registry answers", self.client.answers)
+            eventually("the second registry answers", self.registry.answers)
 
 
 def _remove() -> None:
@@ -131,7 +98,7 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
     )
     found = SecondRegistry(address, ca, password, folder)
     try:
-        eventually("the second registry answers", found.client.answers)
+        eventually("the second registry answers", found.registry.answers)
         yield found
     finally:
         _remove()
@@ -141,7 +108,7 @@ def _certificates(address: str) -> tuple[str, str, str]:
     """An authority, a certificate that it signed, and that certificate's key, PEM."""
     now = datetime.now(UTC)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Somebody else's CA")])
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA of the second registry")])
 
     def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType) -> str:
         builder = (

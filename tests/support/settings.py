@@ -30,7 +30,7 @@ def one_host() -> dict[str, Any]:
     return {
         "platform": {"kind": "local", "portOffset": 400},
         "hosts": {"box": {"roles": ["registry", "build", "app"]}},
-        "registry": REGISTRY,
+        "registry": dict(REGISTRY),
         "services": {
             "web": {
                 "build": {"context": "tests/e2e/fixtures/tiny"},

@@ -1,6 +1,5 @@
 """A person and a host that push to a registry and pull from it all the time, and count failures."""
 
-import hashlib
 import http.client
 import io
 import json
@@ -9,12 +8,13 @@ import subprocess
 import tarfile
 import threading
 import time
-from base64 import b64encode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tests.support.registry import MANIFESTS, Registry
-from tests.support.waiting import ANSWER, PATIENCE, eventually
+from tests.support.registry import Registry
+from tests.support.registry_client import Client, Refused
+from tests.support.waiting import PATIENCE, eventually
 
 REPOSITORY = "traffic"
 """The repository of the pushed images."""
@@ -89,63 +89,16 @@ class Person(Rounds):
         except (ConnectionError, TimeoutError, http.client.HTTPException, ssl.SSLEOFError) as error:
             self.refusals.append(repr(error))
             return False
-        except (OSError, AssertionError) as error:
+        except (OSError, Refused, AssertionError) as error:
             return self._fail(f"{type(error).__name__}: {error}")
         return True
 
     def _push_and_pull(self, content: bytes) -> None:
-        layer = _layer(content)
-        config = json.dumps(
-            {
-                "architecture": "amd64",
-                "os": "linux",
-                "config": {},
-                "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
-            }
-        ).encode()
-        for blob in (layer, config):
-            self._push_blob(blob)
-        kind = "application/vnd.oci.image"
-        manifest = json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": f"{kind}.manifest.v1+json",
-                "config": _descriptor(f"{kind}.config.v1+json", config),
-                "layers": [_descriptor(f"{kind}.layer.v1.tar", layer)],
-            }
-        ).encode()
-        self._ask("PUT", "manifests/latest", 201, manifest, f"{kind}.manifest.v1+json")
-        _, pulled = self._ask("GET", "manifests/latest", 200)
-        assert pulled == manifest, "the pulled manifest differs from the pushed one"
-        _, blob = self._ask("GET", f"blobs/{_digest(layer)}", 200)
-        assert blob == layer, "the pulled layer differs from the pushed one"
-
-    def _push_blob(self, content: bytes) -> None:
-        location, _ = self._ask("POST", "blobs/uploads/", 202)
-        path = location.partition("/v2/")[2].removeprefix(f"{REPOSITORY}/")
-        self._ask("PUT", f"{path}&digest={_digest(content)}", 201, content, "application/octet-stream")
-
-    def _ask(
-        self, method: str, path: str, status: int, body: bytes = b"", kind: str = MANIFESTS
-    ) -> tuple[str, bytes]:
-        connection = http.client.HTTPSConnection(
-            self.registry.address, context=self.registry.tls(), timeout=ANSWER
+        client = Client.of(self.registry, keep_alive=False)
+        image = client.push(REPOSITORY, "latest", layers=[_layer(content)])
+        assert client.pull(REPOSITORY, "latest") == image.digest, (
+            "the pulled image differs from the pushed one"
         )
-        credentials = b64encode(":".join(self.registry.account).encode()).decode()
-        headers = {"Authorization": f"Basic {credentials}", "Accept": MANIFESTS}
-        try:
-            connection.request(
-                method,
-                f"/v2/{REPOSITORY}/{path}",
-                body or None,
-                headers | ({"Content-Type": kind} if body else {}),
-            )
-            answer = connection.getresponse()
-            said = answer.read()
-            assert answer.status == status, f"{method} {path}: HTTP {answer.status} {said[:200]!r}"
-            return answer.headers.get("Location", ""), said
-        finally:
-            connection.close()
 
 
 @dataclass
@@ -177,15 +130,15 @@ class HostEngine(Rounds):
             )
         except subprocess.TimeoutExpired:
             return self._fail("the engine did not end a pull in time")
-        said = result.stdout + result.stderr
-        if result.returncode or not said:
+        output = result.stdout + result.stderr
+        if result.returncode or not output:
             self.engine_away += 1
             return False
-        if any(word in said for word in AWAY):
-            self.refusals.append(said)
+        if any(word in output for word in AWAY):
+            self.refusals.append(output)
             return False
-        if '"error"' in said or "Status: " not in said:
-            return self._fail(said.strip().splitlines()[-1])
+        if '"error"' in output or "Status: " not in output:
+            return self._fail(output.strip().splitlines()[-1])
         return True
 
 
@@ -196,11 +149,3 @@ def _layer(content: bytes) -> bytes:
         entry.size = len(content)
         archive.addfile(entry, io.BytesIO(content))
     return file.getvalue()
-
-
-def _descriptor(kind: str, content: bytes) -> dict[str, object]:
-    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
