@@ -1,10 +1,10 @@
 """Shortens the start and the end of the program. Imported first: importing the SDKs takes most of the start."""
 
-import atexit
-import gc
 import os
 
 import pulumi
+
+from fast_start import skip_garbage_collection
 
 
 def _no_debug(
@@ -16,8 +16,6 @@ def _no_debug(
     """Replaces `pulumi.log.debug`, which waits for the engine's answer, 300 times in an update of `local`."""
 
 
-# The program runs for two seconds, so collecting garbage costs more than it frees: during the run, and at its end.
-gc.disable()
-atexit.register(gc.freeze)
+skip_garbage_collection()
 if not os.environ.get("SLIPWAY_DEBUG"):
     pulumi.log.debug = _no_debug

@@ -1,16 +1,14 @@
 """`python -m cli`: what `./slip` runs."""
 
-import atexit
-import gc
 import os
 import sys
 
 
 def _up(stack: str | None = None) -> int:
-    # Skip garbage collection, also at exit: the command is short, and collecting takes longer than it frees.
-    gc.disable()
-    atexit.register(gc.freeze)
     from cli.update.updates import Update, up
+    from fast_start import skip_garbage_collection
+
+    skip_garbage_collection()
 
     return up(Update() if stack is None else Update(stack))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import child_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("dockerfiles", "plugins")
-"""The packages that the plugins consist of, in `ROOT`. `toolchain/plugins.py` names a PULUMI_HOME after them."""
+PARTS = ("dockerfiles", "fast_start.py", "plugins")
+"""The packages and files in `ROOT` that the plugins consist of; also in `toolchain/plugins.py`, as `STAND_INS`."""
 NAMES = ("aws", "command", "docker", "tls")
 MAIN = "plugins/start/main.py"
 FORK_SERVER = "fork-server"
@@ -52,8 +52,12 @@ def _launcher(home: Path, name: str, version: str) -> Path:
 def _compile(target: Path, python: Path) -> Path:
     """Copy the plugins' sources to `target` and compile them there."""
     ignored = shutil.ignore_patterns("__pycache__", "*.md", "install.py")
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, target / package, ignore=ignored)
+    target.mkdir()
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, target / part, ignore=ignored)
+        else:
+            shutil.copy(ROOT / part, target)
     # Python need not compare the compiled files with their sources at each start: the sources never change there.
     compile_all = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*compile_all, str(target)], env=child_environment.of("python"), check=True)

@@ -14,8 +14,8 @@ from toolchain import cache, commands, downloads, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
-STAND_INS = (versions.REPOSITORY / "dockerfiles", versions.REPOSITORY / "plugins")
-"""The packages that the stand-ins consist of: `PACKAGES` in `plugins/install.py`."""
+STAND_INS = tuple(versions.REPOSITORY / part for part in ("dockerfiles", "fast_start.py", "plugins"))
+"""The packages and files that the stand-ins consist of: `PARTS` in `plugins/install.py`, which is slow to import."""
 
 
 def find() -> Path | None:
@@ -97,9 +97,9 @@ def _official_home() -> Path:
 def _stand_in_home() -> Path:
     """The name depends on the stand-ins' sources and on the Python that runs them."""
     files = [
-        (path.relative_to(package.parent), path)
-        for package in STAND_INS
-        for path in sorted(package.rglob("*"))
+        (path.relative_to(part.parent), path)
+        for part in STAND_INS
+        for path in ([part] if part.is_file() else sorted(part.rglob("*")))
         if path.is_file() and "__pycache__" not in path.parts
     ]
     parts = [part for name, path in files for part in (name.as_posix().encode(), path.read_bytes())]

@@ -1,12 +1,12 @@
 """Commands on a stack's hosts, over SSH with the stack's key and each host's known key."""
 
 import asyncio
-import ctypes.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cli.errors import CommandError
+from fast_start import import_asyncssh
 
 CONNECT_PATIENCE = 15
 """Seconds until a host must have answered."""
@@ -49,7 +49,7 @@ def run(outputs: Mapping[str, Any], host: str, command: str, patience: float = 6
 
 
 async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float) -> CommandResult:
-    asyncssh = _asyncssh()
+    asyncssh = import_asyncssh()
     user = facts["sshUser"]
     try:
         async with (
@@ -71,14 +71,3 @@ async def _run(facts: Mapping[str, Any], key: str, command: str, patience: float
         raise OSError(error.reason) from error
     status = done.exit_status if done.exit_status is not None else -1
     return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""))
-
-
-def _asyncssh() -> Any:
-    """The library, whose import takes 0.2 s, without its search for optional C libraries, which runs a compiler."""
-    found = ctypes.util.find_library
-    try:
-        vars(ctypes.util)["find_library"] = lambda name: None
-        import asyncssh
-    finally:
-        vars(ctypes.util)["find_library"] = found
-    return asyncssh

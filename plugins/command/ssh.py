@@ -6,7 +6,6 @@ imports it only to connect to a host.
 
 import asyncio
 import contextlib
-import ctypes.util
 import os
 import posixpath
 import socket
@@ -15,18 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fast_start import import_asyncssh
 from plugins.command.output import Stream, Transcript
 from plugins.protocol.messages import Failure
 
-_find_library = ctypes.util.find_library
-try:
-    # asyncssh looks for optional C libraries by running a linker or a compiler for each, which takes longer than the
-    # rest of its import. It does not need them: cryptography has their functions.
-    vars(ctypes.util)["find_library"] = lambda name: None
-    import asyncssh
-    from asyncssh import public_key
-finally:
-    vars(ctypes.util)["find_library"] = _find_library
+import_asyncssh()
+import asyncssh  # noqa: E402  # isort: skip  # by now it is imported, without its search for C libraries
+from asyncssh import public_key  # noqa: E402  # isort: skip
 
 # Seconds between two dials, as in the official plugin. Only the longest wait is shorter if the number of dials is not
 # limited: then the user waits for a new machine.

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.install import NAMES, PACKAGES, InstallError, install
-from toolchain.plugins import STAND_INS
+from plugins.install import NAMES, InstallError, install
 
 VERSIONS = {"aws": "7.51.1", "command": "1.2.1", "docker": "5.1.0", "tls": "5.5.1"}
 
@@ -70,10 +69,6 @@ def test_the_fork_servers_script_finds_the_plugins(cli: Path, tmp_path: Path) ->
     # No process has this id, so the fork server ends at once.
     ended = subprocess.run([home / "fork-server", str(1 << 30)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-
-
-def test_the_homes_name_follows_from_all_packages_of_the_plugins() -> None:
-    assert [package.name for package in STAND_INS] == list(PACKAGES)
 
 
 def test_a_cli_that_refuses_is_quoted(tmp_path: Path) -> None:

@@ -372,8 +372,8 @@ def test_official_plugins_come_before_stand_ins() -> None:
     assert plugins.is_official(plugins._official_home())
 
 
-def test_the_stand_ins_home_depends_on_every_package_that_is_installed() -> None:
-    assert tuple(versions.REPOSITORY / name for name in install.PACKAGES) == plugins.STAND_INS
+def test_the_stand_ins_home_depends_on_all_that_is_installed() -> None:
+    assert tuple(versions.REPOSITORY / name for name in install.PARTS) == plugins.STAND_INS
 
 
 def test_edited_stand_ins_have_another_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -384,6 +384,10 @@ def test_edited_stand_ins_have_another_home(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "__pycache__" / "a.pyc").write_text("compiled")
     assert plugins._stand_in_home() == before
     (tmp_path / "a.py").write_text("2")
+    assert plugins._stand_in_home() != before
+    monkeypatch.setattr(plugins, "STAND_INS", (tmp_path / "a.py",))
+    before = plugins._stand_in_home()
+    (tmp_path / "a.py").write_text("3")
     assert plugins._stand_in_home() != before
 
 
