@@ -2,8 +2,11 @@
 
 Bringing a stack up takes most of the time, so tests share two: one of three hosts, as a new user gets it, and one of a
 single host. A test leaves a shared stack up and well; after a failed test the next one repairs it.
+
+Tests of different stacks can run beside each other: `--numprocesses 2 --dist loadgroup`.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -28,6 +31,9 @@ HERE = Path(__file__).parent
 TIME_LIMIT = 900
 """Seconds that one test may take, without its fixtures. It ends a test that hangs."""
 
+SHARED_STACKS = ("first_up", "one_host_stack")
+"""The fixtures of the stacks that several files share."""
+
 _passed = pytest.StashKey[bool]()
 
 
@@ -40,16 +46,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(TIME_LIMIT, func_only=True))
+        item.add_marker(pytest.mark.xdist_group(_shared_stack(item) or item.path.name))
     items[:] = [item for item in items if item not in ours] + sorted(ours, key=_turn)
+
+
+def _shared_stack(item: pytest.Item) -> str:
+    """The fixture of the shared stack that a test uses; empty without one."""
+    fixtures = getattr(item, "fixturenames", ())
+    return next((name for name in SHARED_STACKS if name in fixtures), "")
 
 
 def _turn(item: pytest.Item) -> tuple[int, int, str]:
     """The order: by the mark `place`, then by the shared stack, then by file."""
     mark = item.get_closest_marker("place")
     place = {"first": 0, "last": 2}[mark.args[0]] if mark else 1
-    fixtures = getattr(item, "fixturenames", ())
-    shared = [name in fixtures for name in ("first_up", "one_host_stack")]
-    return place, shared.index(True) if True in shared else len(shared), item.path.name
+    return place, [*SHARED_STACKS, ""].index(_shared_stack(item)), item.path.name
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,15 +87,21 @@ def machine() -> Iterator[None]:
             pytest.fail(missing)
         pytest.skip(missing)
     path = Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock"
-    with path.open("w") as file:
-        _lock(file)
+    with path.open("a+") as file:
+        _lock(file, os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid()))
         yield
 
 
-def _lock(file: TextIO) -> None:
-    try:
+def _lock(file: TextIO, run: str) -> None:
+    """Hold the file's lock together with the other processes of this run, or fail."""
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        file.truncate(0)
+        file.write(run)
+        file.flush()
+    fcntl.flock(file, fcntl.LOCK_SH)
+    file.seek(0)
+    if file.read() != run:
         pytest.fail(f"another run of the end-to-end tests is under way on this machine ({file.name})")
 
 
