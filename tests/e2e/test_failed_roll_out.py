@@ -98,7 +98,8 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
         served_in_the_end = {greeting(url) for url in urls}
     load.check()
 
-    # The error names host and reason, repeats the last log lines, and says that the previous version continues to serve.
+    # The error names host and reason, says that the previous version continues to serve, and repeats the last log
+    # lines.
     assert failed.status == 1, str(failed)
     assert "web on web-1" in failed.output, str(failed)
     assert re.search(fault.reason, failed.output), str(failed)
