@@ -35,6 +35,11 @@ test-e2e: ## Bring stacks up on this machine, break them, and take them down
 pins: ## Record the program's resources again, after an intended change
 	$(python) -m tests.unit.components.resource_pins
 
+.PHONY: reference
+reference: ## Write the configuration's schema and the generated pages again
+	$(python) -m configuration.reference
+	$(python) -m dev.reference_pages
+
 .PHONY: lint
 lint: ## Check formatting, style, types, imports, dead code, shell scripts and workflows
 	$(python) -m dev.lint

@@ -21,7 +21,7 @@ import child_environment
 from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
-from components.registry.accounts import htpasswd
+from components.registry.htpasswd import htpasswd
 from tests.support.registry import Registry
 from tests.support.registry_client import Client
 from tests.support.registry_load import LAYER, RegistryLoad

@@ -139,7 +139,8 @@ def up(
         bool | None,
         typer.Option(
             "--preview/--skip-preview",
-            help="Preview the changes first, or not. By default, only stacks on this machine skip the preview.",
+            help="Preview the changes first, or not. By default, emulated stacks and unprotected stacks on the "
+            "platform local skip the preview.",
             show_default=False,
         ),
     ] = None,
@@ -153,8 +154,9 @@ def up(
     """Create or update hosts, registry, images, services.
 
     Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
-    update that was killed. Then runs `pulumi up`, with the arguments after `--`. A stack on this machine is updated
-    without confirmation; other stacks ask for it, as Pulumi does, unless you pass --yes.
+    update that was killed. Then runs `pulumi up`, with the arguments after `--`. Emulated stacks and unprotected stacks
+    on the platform local are updated without confirmation; other stacks ask for it, as Pulumi does, unless you pass
+    --yes.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -206,14 +208,18 @@ def down(
     purge: Annotated[
         bool,
         typer.Option(
-            "--purge", help="Also remove the data: the registry's images, all volumes, the stack itself."
+            "--purge",
+            help="On the platform local only: also remove the data (the registry's images, all volumes) and the "
+            "stack itself.",
         ),
     ] = False,
     refresh: Refresh = False,
     parallel: Parallel = "",
     emulate: Emulate = False,
 ) -> None:
-    """Remove everything that `up` made. The registry's data stays for the next `up`, unless you pass --purge.
+    """Remove everything that `up` made.
+
+    On the platform local the registry's data stays for the next `up`, unless you pass --purge. On AWS it is deleted.
 
     Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
     too.

@@ -76,11 +76,11 @@ class Host:
     def on_host(self, options: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
         """The options, completed for a resource that is on this host.
 
-        With a deleted host the resource goes without a call to the engine, which may be down; a replaced host gets a
-        new one.
+        If the host is deleted, the resource leaves the state without a call to the engine, which may be down. If the
+        host is replaced, the resource is created again.
 
-        Pulumi deletes these resources first and marks the machine as deleted last, so they name the host's set-up
-        command in `deleted_with`. With the machine there, Pulumi would call engines whose providers are not loaded.
+        Pulumi deletes these resources first and marks the machine as deleted last, so `deleted_with` names the host's
+        set-up command. If it named the machine, Pulumi would call engines whose providers are not loaded.
         """
         own = pulumi.ResourceOptions(
             deleted_with=self.deleted_with or self.resource, replace_with=[self.resource]

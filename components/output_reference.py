@@ -63,7 +63,9 @@ class StackOutputs(TypedDict):
     registryCaGeneration: Annotated[
         int, "the generation of the registry's authority that all hosts trusted when an `up` last succeeded"
     ]
-    engineCaGeneration: Annotated[int, "the same for the engines' authority"]
+    engineCaGeneration: Annotated[
+        int, "the generation of the engines' authority that all hosts trusted when an `up` last succeeded"
+    ]
     hosts: Annotated[dict[str, HostOutputs], "for each host, how to reach it"]
     sshPrivateKey: Annotated[str, SECRET, "the key that logs in to the hosts"]
     engineEndpoints: Annotated[dict[str, str], "for each host, its Docker Engine's address"]

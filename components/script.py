@@ -22,7 +22,8 @@ UNCHANGED = {
     # Its output is unknown in a preview that changes its text; then every image and container depending on it is, too.
     "mirror.sh",
 }
-"""Scripts that are used as they are, since another text does more than run a set-up command again."""
+"""Scripts whose comments are kept: any change of their text would replace machines or make image digests unknown in a
+preview."""
 
 _COMMENT = re.compile(r"^[ \t]*#.*\n", re.MULTILINE)
 

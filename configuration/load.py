@@ -10,7 +10,10 @@ from configuration.validation import validated
 
 
 def validate(
-    configuration: Mapping[str, Any], directory: Path | None = None, secret_keys: frozenset[str] | None = None
+    configuration: Mapping[str, Any],
+    directory: Path | None = None,
+    secret_keys: frozenset[str] | None = None,
+    stack: str = "STACK",
 ) -> StackSettings:
     """The settings that a configuration describes.
 
@@ -18,11 +21,12 @@ def validate(
         configuration: what the user wrote, by key without `slipway:`.
         directory: the project's; paths in the configuration are relative to it. By default the current one.
         secret_keys: the keys that Pulumi keeps secret; None if that is not known.
+        stack: the stack's name, for the commands that messages suggest.
 
     Raises:
         SettingsError: with every mistake, not only the first.
     """
-    return validated(configuration, directory or Path.cwd(), secret_keys)
+    return validated(configuration, directory or Path.cwd(), secret_keys, stack)
 
 
 def load(directory: Path | None = None, check_ports: bool = True) -> StackSettings:
@@ -41,7 +45,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
     from configuration.pulumi_config import secret_keys, written
 
     try:
-        settings = validate(written(), directory, secret_keys())
+        settings = validate(written(), directory, secret_keys(), pulumi.get_stack())
         if (
             check_ports
             and settings.platform.kind == "local"

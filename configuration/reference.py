@@ -1,6 +1,6 @@
 """The settings as a JSON Schema for editors, and in Markdown for `docs/configuration.md`.
 
-    python -m configuration.reference    writes slipway.schema.json
+    make reference    writes slipway.schema.json, and the generated pages in docs/
 
 Editors that use the YAML language server check a stack's file by the schema if its first line says
 `# yaml-language-server: $schema=slipway.schema.json`.

@@ -49,13 +49,13 @@ class StackSettings(Settings):
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
     """Password of each account of the registry: 16 to 72 printable ASCII characters. `pulumi config set
-    --secret --path slipway:passwords.NAME` sets one. Default: made by `./slip up`."""
+    -s STACK --secret --path slipway:passwords.NAME` sets one. Default: made by `./slip up`."""
 
     secrets: dict[Variable, Secret] = Field(
         default_factory=dict, examples=[{"DATABASE_URL": {"secure": "…"}}]
     )
-    """Secrets that services ask for by name. `pulumi config set --secret --path slipway:secrets.NAME` sets
-    one. Default: none."""
+    """Secrets that services ask for by name. `pulumi config set -s STACK --secret --path
+    slipway:secrets.NAME` sets one. Default: none."""
 
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
     """How long certificates are valid, and when certificate authorities rotate. Default: certificates of
@@ -74,7 +74,7 @@ class StackSettings(Settings):
         return values
 
     def hosts_with(self, role: Role) -> tuple[str, ...]:
-        """The names of the hosts with this role, in the order of the configuration."""
+        """The names of the hosts with this role, by name: Pulumi sorts the maps of a configuration."""
         return tuple(name for name, host in self.hosts.items() if role in host.roles)
 
     @property

@@ -9,12 +9,16 @@ from pydantic import (
     Field,
     SecretStr,
     StrictStr,
+    ValidationInfo,
 )
 
 from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
 from configuration.constraints import Matching, Within, mistake
 from configuration.files import LIMIT, PATH_LENGTH
 from configuration.problems import suggestion
+
+STACK_CONTEXT = "stack"
+"""The key of pydantic's context with the stack's name, for the commands that messages suggest."""
 
 
 def _account(name: str) -> str:
@@ -57,9 +61,10 @@ def _password(password: SecretStr) -> SecretStr:
     return password
 
 
-def _secret(secret: SecretStr) -> SecretStr:
+def _secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     if not secret.get_secret_value():
-        raise mistake("empty", "Set it with `pulumi config set --secret --path`.")
+        stack = (info.context or {}).get(STACK_CONTEXT, "STACK")
+        raise mistake("empty", f"Set it with `pulumi config set -s {stack} --secret --path`.")
     return secret
 
 

@@ -1,6 +1,6 @@
 """From a configuration to settings, or to all of its mistakes at once.
 
-pydantic reports every invalid value, but makes no settings then, which the checks of several values read. So invalid
+If any value is invalid, pydantic reports all invalid values but returns no settings, which the checks need. So invalid
 values are taken out, and the checks run on the rest; a check skips what depends on a value that was taken out.
 """
 
@@ -16,6 +16,7 @@ from configuration.checks.context import Checks
 from configuration.problems import Location, Problem, SettingsError
 from configuration.pydantic_errors import location_of, problem_of
 from configuration.settings import StackSettings
+from configuration.types import STACK_CONTEXT
 
 PLANNED_PLATFORMS = ("ssh",)
 """Kinds of platforms that a later version will have."""
@@ -29,7 +30,7 @@ be a word that messages need."""
 
 
 def validated(
-    configuration: Mapping[str, Any], directory: Path, secret_keys: frozenset[str] | None
+    configuration: Mapping[str, Any], directory: Path, secret_keys: frozenset[str] | None, stack: str
 ) -> StackSettings:
     """See `load.validate`."""
     values = copy.deepcopy(dict(configuration))
@@ -48,7 +49,7 @@ def validated(
     settings = None
     while settings is None:
         try:
-            settings = StackSettings.model_validate(values)
+            settings = StackSettings.model_validate(values, context={STACK_CONTEXT: stack})
         except ValidationError as error:
             details = error.errors(include_url=False)
             if not reported:
@@ -58,7 +59,13 @@ def validated(
     problems += reported
 
     problems += every.problems(
-        Checks(settings=settings, invalid_locations=invalid, directory=directory, secret_keys=secret_keys)
+        Checks(
+            settings=settings,
+            invalid_locations=invalid,
+            directory=directory,
+            secret_keys=secret_keys,
+            stack=stack,
+        )
     )
     problems = list(_redacted(problems, {key: configuration.get(key) for key in hidden}))
     if problems:

@@ -1,6 +1,6 @@
 """Writes the parts of `docs/` that are generated from the code: commands, configuration and outputs.
 
-    python -m dev.reference_pages
+    make reference    runs this, and writes slipway.schema.json first
 
 Each page has text by hand around the part between the two markers. A unit test fails while a page is not current.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from typing_extensions import is_typeddict
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN = "<!-- generated from the code by `python -m dev.reference_pages`: do not edit below -->\n"
+BEGIN = "<!-- generated from the code by `make reference`: do not edit below -->\n"
 END = "<!-- end of the generated part -->\n"
 
 

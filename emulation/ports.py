@@ -71,7 +71,7 @@ class Forwarder:
             self._servers[address] = await asyncio.start_server(self._serve, *address, limit=PIECE)
 
     def cut(self, private_address: str) -> None:
-        """End all connections to an instance that stops. Its network vanishes without a word to either end."""
+        """End all connections to an instance that stops. Its network disappears without closing the connections."""
         asyncio.run_coroutine_threadsafe(self._cut(private_address), self._loop).result()
 
     async def _cut(self, private_address: str) -> None:

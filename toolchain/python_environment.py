@@ -115,13 +115,13 @@ def _progress(title: str, detail: str) -> Iterator[None]:
 
 
 def main() -> int:
-    """Make the environment that the command line names."""
+    """Make the environment that the command line names. Returns the exit status: `slip`'s for "could not start"."""
     environment, requirements, constraints = map(Path, sys.argv[1:])
     try:
         make(environment, requirements, constraints)
     except ToolError as error:
         print(f"slip: {error}", file=sys.stderr)
-        return 1
+        return 3
     except KeyboardInterrupt:
         print("\nslip: interrupted; run the command again to continue", file=sys.stderr)
         return 130

@@ -177,7 +177,7 @@ def _own(stack: Stack) -> StackConfig:
             f"the stack '{stack.name}' uses an external registry (slipway:registry.external), and this configuration "
             "does not have its accounts",
             "Manage the accounts at that registry. The stack's account is slipway:registry.external.username; set its "
-            f"password by `pulumi config set --secret --path slipway:secrets.REGISTRY_PASSWORD{stack.option}`.",
+            f"password by `pulumi config set -s {stack.name} --secret --path slipway:secrets.REGISTRY_PASSWORD`.",
             status=2,
         )
     return config

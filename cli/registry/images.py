@@ -45,15 +45,15 @@ def run(stack: Stack, *, as_json: bool) -> None:
     """Print the images in a stack's registry."""
     running = RunningStack.of(stack.outputs())
     try:
-        access = running.registry_access
+        endpoint = running.registry_endpoint
     except Failed as failed:
         raise CommandError(str(failed), f"`./slip up{stack.option}` makes passwords.") from failed
     deployed = deployed_images(running)
-    with RegistryApi(access) as api:
+    with RegistryApi(endpoint) as api:
         # An external registry may offer no catalogue, and other projects use it too: list the stack's repositories.
         repositories = own_repositories(running) if running.registry_mode == "external" else None
         found = images(api, deployed, repositories)
-    show(stack.name, access.address, found, as_json=as_json)
+    show(stack.name, endpoint.address, found, as_json=as_json)
     for repository, digest in sorted(deployed.keys() - {(image.repository, image.digest) for image in found}):
         where = ", ".join(deployed[repository, digest])
         console.warn(f"The registry does not have {repository}@{digest}, which runs as {where}.")

@@ -99,7 +99,7 @@ def inspect(running: RunningStack, subject: str) -> str:
     elif what == "engine":
         certificate = served(running.engine_target(whose), running.operator_certificate)
     else:
-        certificate = served(running.registry_access.target, running.client_certificate)
+        certificate = served(running.registry_endpoint.target, running.client_certificate)
     if remaining(certificate) < running.minimum_validity:
         raise Failed(f"{validity(certificate)}; {remedy}")
     return validity(certificate) + note

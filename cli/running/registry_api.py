@@ -53,7 +53,7 @@ _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class RegistryAccess:
+class RegistryEndpoint:
     """How a client reaches a registry, and authenticates."""
 
     address: str
@@ -90,11 +90,11 @@ class RegistryApi:
     Every method but `ask` raises CommandError where the registry does not answer, or answers with an error.
     """
 
-    def __init__(self, access: RegistryAccess) -> None:
+    def __init__(self, endpoint: RegistryEndpoint) -> None:
         """Open no connection yet."""
-        self.address = access.address
-        self._target, self._tls = access.target, access.tls
-        self._account, self._takes_tokens = access.account, access.mode == "external"
+        self.address = endpoint.address
+        self._target, self._tls = endpoint.target, endpoint.tls
+        self._account, self._takes_tokens = endpoint.account, endpoint.mode == "external"
         # By repository, since a token is valid for one.
         self._tokens: dict[str, str] = {}
         # One open connection per thread: each new connection costs a handshake, and each image is one request.

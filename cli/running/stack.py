@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.running.http import Account, ClientCertificate
-from cli.running.registry_api import RegistryAccess
+from cli.running.registry_api import RegistryEndpoint
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -75,14 +75,14 @@ class RunningStack:
         return str(self.outputs.get("registryMode", "own"))
 
     @property
-    def registry_access(self) -> RegistryAccess:
+    def registry_endpoint(self) -> RegistryEndpoint:
         """How this machine reaches the registry, with the stack's CA, account and client certificate.
 
         Raises:
             Failed: no account has a password.
 
         """
-        return RegistryAccess(
+        return RegistryEndpoint(
             self.outputs["registryPublicAddress"],
             self.outputs["registryCaCertificate"],
             self.account,

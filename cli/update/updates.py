@@ -23,7 +23,8 @@ class Update:
     yes: bool = False
     """Do not ask for confirmation."""
     preview: bool | None = None
-    """Whether to preview before the update. None previews if the update asks for confirmation."""
+    """Whether to preview before the update. None: preview, except for emulated stacks and unprotected stacks on the
+    platform `local`."""
     options: tuple[str, ...] = ()
     """Additional arguments for Pulumi."""
     emulate: bool = False
@@ -52,8 +53,8 @@ def up(update: Update) -> int:
 def _consent(stack: Stack, update: Update) -> list[str]:
     """The options that make Pulumi preview and ask for confirmation, or not.
 
-    A stack on this machine does neither, unless it is protected: a failed update can be repeated without harm. Other
-    stacks do both, as Pulumi does.
+    An emulated stack does neither, and an unprotected one on the platform `local`: a failed update can be repeated
+    without harm. Other stacks do both, as Pulumi does.
     """
     config = stack.config
     harmless = bool(stack.emulates) or (config.platform == "local" and not config.is_protected)
@@ -104,7 +105,10 @@ def _mentions(options: Sequence[str], *names: str) -> bool:
 
 
 def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: bool = False) -> int:
-    """Remove everything that `up` made, and with `purge` also its data. Returns the exit status."""
+    """Remove everything that `up` made; `purge`, on the platform `local` only, also removes the registry's data.
+
+    On AWS the data is removed in any case. Returns the exit status.
+    """
     if emulate:
         return _end_emulation(name, yes=yes, options=options)
     stack = open_stack(name, missing_ok=True)
@@ -112,7 +116,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
         raise CommandError(
             f"--purge removes data on this machine, and the stack '{stack.name}' is on the platform "
             f"{stack.config.platform}",
-            "Run it without --purge, and remove the volumes on that platform yourself.",
+            "Run it without --purge: on that platform `down` removes the data, too.",
             status=2,
         )
     if not yes and not console.is_interactive():

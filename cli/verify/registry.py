@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cli.running import disk
 from cli.running.http import ClientCertificate, Response, get
-from cli.running.registry_api import RegistryAccess, RegistryApi
+from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from cli.running.stack import Failed, RunningStack
 from cli.text import first_line, size
 
@@ -15,14 +15,14 @@ class Warned(str):
     """What a check found that passes, but will fail soon, or is allowed for trying out only."""
 
 
-def _ask(access: RegistryAccess) -> Response:
-    with RegistryApi(access) as api:
+def _ask(endpoint: RegistryEndpoint) -> Response:
+    with RegistryApi(endpoint) as api:
         return api.ask("/v2/")
 
 
 def answers_with_account(running: RunningStack, _: str) -> str:
     """The registry answers `/v2/` with an empty object; external registries may answer with any body."""
-    response = _ask(running.registry_access)
+    response = _ask(running.registry_endpoint)
     is_external = running.registry_mode == "external"
     if response.status != http.client.OK or (not is_external and response.body.strip() != "{}"):
         raise Failed(_seen(response))
@@ -32,16 +32,16 @@ def answers_with_account(running: RunningStack, _: str) -> str:
 def refuses_without_ca(running: RunningStack, _: str) -> str:
     """A client without the stack's CA does not trust the registry."""
     try:
-        response = _ask(replace(running.registry_access, ca=""))
+        response = _ask(replace(running.registry_endpoint, ca=""))
     except ssl.SSLCertVerificationError as error:
         return f"x509: {error.verify_message}"
     raise Failed(f"a client without the stack's CA trusts the certificate (HTTP {response.status})")
 
 
 def speaks_plain_http(running: RunningStack, _: str) -> str:
-    """The registry speaks plain HTTP, as the stack asks for; that deserves a warning each time."""
+    """The registry speaks plain HTTP, as configured; each run warns about it."""
     try:
-        _ask(running.registry_access)
+        _ask(running.registry_endpoint)
     except OSError as error:
         raise Failed(f"it does not: {error}") from error
     return Warned("for trying out only: anyone on the network path can read passwords and images")
@@ -49,7 +49,7 @@ def speaks_plain_http(running: RunningStack, _: str) -> str:
 
 def refuses_without_account(running: RunningStack, _: str) -> str:
     """The registry refuses a client without an account."""
-    response = _ask(replace(running.registry_access, account=None))
+    response = _ask(replace(running.registry_endpoint, account=None))
     if response.status != http.client.UNAUTHORIZED:
         raise Failed(_seen(response))
     return "HTTP 401"
@@ -68,7 +68,7 @@ def refuses_foreign_certificate(running: RunningStack, _: str) -> str:
 def _certificate_refusal(running: RunningStack, certificate: ClientCertificate | None) -> str:
     """How the registry refuses a client with this certificate. A client that does not trust it proves nothing."""
     try:
-        response = _ask(replace(running.registry_access, client_certificate=certificate))
+        response = _ask(replace(running.registry_endpoint, client_certificate=certificate))
     except ssl.SSLCertVerificationError as error:
         raise Failed(f"the registry's own certificate is not trusted: {error.verify_message}") from error
     except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
@@ -79,7 +79,7 @@ def _certificate_refusal(running: RunningStack, certificate: ClientCertificate |
 def catalogue_lists(running: RunningStack, service: str) -> str:
     """The registry's catalogue has the repository of a service's image."""
     repository = running.repository(service)
-    with RegistryApi(running.registry_access) as api:
+    with RegistryApi(running.registry_endpoint) as api:
         if repository not in api.repositories():
             raise Failed(f"{repository} is not in the catalogue")
     return repository
@@ -89,7 +89,7 @@ def has_image(running: RunningStack, service: str) -> str:
     """The registry has a service's image by its digest. External registries need not offer a catalogue."""
     repository = running.repository(service)
     digest = str(running.outputs["images"][service]).partition("@")[2]
-    with RegistryApi(running.registry_access) as api:
+    with RegistryApi(running.registry_endpoint) as api:
         if api.manifest(repository, digest) is None:
             raise Failed(f"{repository}@{digest[:19]} is not there: HTTP 404")
     return f"{repository}@{digest[:19]}"

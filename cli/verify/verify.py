@@ -76,7 +76,7 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
         stack: the stack.
         as_json: print JSON.
         days: how long each certificate must be valid at least. By default half of the time before its end in which an
-            `up` renews it: below that, renewal was due and no `up` came.
+            `up` renews it: a certificate with less time left was due for renewal, but no `up` has run.
 
     """
     half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2

@@ -10,8 +10,8 @@ import pulumi_docker as docker
 from components import script
 from components.certificates import Certificate, CertificateArgs, Lifetime
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.registry.accounts import htpasswd
 from components.registry.config import CONTAINER_PORT, METRICS_PORT, config
+from components.registry.htpasswd import htpasswd
 from components.registry.retention import InUseMarkers, Retention, retention_values
 from components.registry_access import OwnRegistry, RegistryAccess
 from well_known import (

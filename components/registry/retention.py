@@ -26,7 +26,7 @@ class Retention:
     keep: int
     """How many of the newest images of each repository to keep."""
     days: int
-    """Also keep images pushed in the last days, this many."""
+    """Also keep images that were pushed within this many days."""
     hour: int
     """When the other images are removed each day, 0 to 23 by the host's clock."""
     services: Mapping[str, Sequence[str]]

@@ -61,9 +61,9 @@ stop() {
   logs=$(docker logs --tail 20 "$container" 2>&1 | sed 's/^/  | /')
   echo "slipway: $service on $(hostname): $1"
   if [ -n "$old" ]; then
-    echo "slipway: the version before it goes on serving"
+    echo "slipway: the previous version continues to serve"
   else
-    echo "slipway: there is no version before it, so nothing serves yet"
+    echo "slipway: there is no previous version, so nothing serves yet"
   fi
   echo "slipway: the container's last log lines:"
   echo "${logs:-  (it logged nothing)}"

@@ -38,8 +38,8 @@ main() {
       {
         echo "slipway: cloud-init failed on $(hostname), so the host is not set up"
         report
-        echo "slipway: correct what is wrong; './slip up' goes on with the machine as it is, and makes a new one" \
-          "where its user data changes"
+        echo "slipway: correct the cause and run './slip up' again: it keeps this machine, unless the correction changes" \
+          "the user data; then it makes a new one"
       } >&2
       exit 5
       ;;

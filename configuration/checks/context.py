@@ -29,6 +29,14 @@ class Checks:
     """The project's; every path in the settings is relative to it."""
     secret_keys: frozenset[str] | None
     """The top-level keys that Pulumi keeps secret; None if that is not known."""
+    stack: str
+    """The stack's name, for commands in remedies."""
+
+    def set_command(self, location: Location) -> str:
+        """The command that sets a secret. It asks for the value, which therefore gets into no shell history."""
+        path = path_of(location)
+        quoted = f"'{path}'" if "[" in path else path
+        return f"`pulumi config set -s {self.stack} --secret --path {quoted}`"
 
     def is_valid(self, *location: str | int) -> bool:
         """Whether no value at, above or below this location was taken out."""
@@ -78,13 +86,6 @@ Check = Callable[[Checks], Iterator[Problem]]
 def roles_path(host: str) -> str:
     """The setting that holds a host's roles."""
     return path_of(("hosts", host, "roles"))
-
-
-def set_command(location: Location) -> str:
-    """The command that sets a secret. It asks for the value, which therefore gets into no shell history."""
-    path = path_of(location)
-    quoted = f"'{path}'" if "[" in path else path
-    return f"`pulumi config set --secret --path {quoted}`"
 
 
 def grouped(names: Sequence[str], key: Callable[[str], K]) -> list[tuple[K, list[str]]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from configuration.checks.context import Check, Checks
 from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
-from configuration.problems import UNSHOWN, Problem, path_of
+from configuration.problems import UNSHOWN, Problem
 from configuration.registry import EXTERNAL_PASSWORD, ExternalRegistrySettings
 
 DOCKER_HUB_SERVERS = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -145,11 +145,11 @@ def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Pr
         shown = UNSHOWN if external.is_authority_text else external.certificate_authority
         yield Problem((*here, "certificateAuthority"), *wrong, shown)
     if EXTERNAL_PASSWORD not in settings.secrets and checks.is_valid("secrets", EXTERNAL_PASSWORD):
-        path = path_of(("secrets", EXTERNAL_PASSWORD))
+        location = ("secrets", EXTERNAL_PASSWORD)
         yield Problem(
-            ("secrets", EXTERNAL_PASSWORD),
+            location,
             f"not set: it is the password of {external.username} at the external registry",
-            f"Set it: `pulumi config set --secret --path {path}`.",
+            f"Set it: {checks.set_command(location)}.",
         )
     for host in settings.hosts_with("registry") if checks.roles_known else ():
         yield Problem(

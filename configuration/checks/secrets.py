@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from configuration.checks.context import Check, Checks, set_command
+from configuration.checks.context import Check, Checks
 from configuration.problems import Problem, path_of, suggestion
 
 
@@ -18,7 +18,7 @@ def passwords(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 location,
                 "not set",
-                f"{suggestion(account, others)}`./slip up` makes it; by hand: {set_command(location)}.",
+                f"{suggestion(account, others)}`./slip up` makes it; by hand: {checks.set_command(location)}.",
             )
 
 
@@ -32,7 +32,7 @@ def service_secrets(checks: Checks) -> Iterator[Problem]:
                 yield Problem(
                     ("services", name, "secrets", index),
                     f"{path_of(location)} is not set",
-                    f"{suggestion(secret, settings.secrets)}Set it: {set_command(location)}.",
+                    f"{suggestion(secret, settings.secrets)}Set it: {checks.set_command(location)}.",
                     secret,
                 )
 
@@ -47,7 +47,7 @@ def encryption(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 (key,),
                 "in plain text in the stack's file",
-                f"Remove them, choose new values, and set each: {set_command((key, next(iter(values))))}.",
+                f"Remove them, choose new values, and set each: {checks.set_command((key, next(iter(values))))}.",
             )
     for key in sorted(secret_keys - {"passwords", "secrets"}):
         yield Problem(

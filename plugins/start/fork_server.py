@@ -138,5 +138,5 @@ def _be_plugin(link: socket.socket, cli: int, serve: Serve) -> None:
     os.setpgid(0, os.getpgid(peer(link)))
     link.settimeout(None)
     link.sendall(str(os.getpid()).encode())
-    # The parent of this process is the fork server, so its end says nothing about the CLI's.
+    # The parent of this process is the fork server, so the end of the parent does not show that the CLI has ended.
     serve(arguments, lambda seconds: bool(select.select([cli], [], [], seconds)[0]))

@@ -98,12 +98,13 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
         served_in_the_end = {greeting(url) for url in urls}
     load.check()
 
-    # The error names host and reason, repeats the last log lines, and says that the old version goes on serving.
+    # The error names host and reason, says that the previous version continues to serve, and repeats the last log
+    # lines.
     assert failed.status == 1, str(failed)
     assert "web on web-1" in failed.output, str(failed)
     assert re.search(fault.reason, failed.output), str(failed)
     assert fault.logged in failed.output, str(failed)
-    assert "the version before it goes on serving" in failed.output, str(failed)
+    assert "the previous version continues to serve" in failed.output, str(failed)
     assert "Traceback" not in failed.output, str(failed)
     assert failed.seconds < LONG, str(failed)
 

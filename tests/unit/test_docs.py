@@ -37,7 +37,7 @@ def name(page: Path) -> str:
 
 @pytest.mark.parametrize("page", reference_pages.PAGES)
 def test_a_generated_page_is_current(page: str) -> None:
-    hint = "run `python -m dev.reference_pages`"
+    hint = "run `make reference`"
     assert (ROOT / "docs" / page).read_text() == reference_pages.current(page), hint
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cli.running.registry_api import RegistryAccess, RegistryApi
+from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from cli.running.stack import RunningStack
 
 PASSWORD = "the-password-of-alice"
@@ -153,4 +153,4 @@ def engine(authority: Authority, tmp_path: Path, *, mutual: bool) -> Iterator[Ru
 
 def api_of(port: int, authority: Authority, *, mode: str = "own") -> RegistryApi:
     """A client of the registry on this port."""
-    return RegistryApi(RegistryAccess(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD), mode=mode))
+    return RegistryApi(RegistryEndpoint(f"127.0.0.1:{port}", authority.pem, ("alice", PASSWORD), mode=mode))

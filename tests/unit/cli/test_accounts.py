@@ -40,6 +40,16 @@ def test_no_password_is_made_twice(project: Project) -> None:
     assert asked(stack) == []
 
 
+def test_an_external_registry_has_its_own_accounts(project: Project) -> None:
+    external = "config: {slipway:registry: {external: {server: docker.io, username: team}}}"
+    with pytest.raises(CommandError) as raised:
+        accounts.show(make_stack(project, external))
+    assert (
+        "`pulumi config set -s local --secret --path slipway:secrets.REGISTRY_PASSWORD`"
+        in raised.value.remedy
+    )
+
+
 def test_a_password_is_printed_as_it_is(project: Project) -> None:
     assert accounts.password(make_stack(project, CONFIG), "alice") == "x" * 32
 

@@ -181,20 +181,25 @@ def test_the_right_client_is_let_in_where_the_foreign_one_is_not(
 HEALTH = [check for check in CHECKS if check.look is service_checks.answers_health]
 
 
-@pytest.mark.parametrize(("status", "passes"), [(200, True), (503, False), (302, False)])
+@pytest.mark.parametrize(
+    ("status", "passes"), [(200, True), (204, True), (299, True), (302, False), (404, False), (503, False)]
+)
 @pytest.mark.parametrize("domain", ["", "app.example.org"])
-def test_a_service_must_answer_200(status: int, passes: bool, domain: str, authority: Authority) -> None:
+def test_a_service_must_answer_with_a_status_of_2xx(
+    status: int, passes: bool, domain: str, authority: Authority
+) -> None:
     asked = []
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
         asked.append((request.path, request.headers["Host"]))
-        return status, "text", {}
+        return status, "" if status == 204 else "text", {}
 
     with serving(answer) as port:
         url = f"http://127.0.0.1:{port}/"
         domains = {"web": domain} if domain else {}
         (result,) = verify(outputs(authority, serviceUrls={"web": [url]}, serviceDomains=domains), HEALTH)
     assert (result.passed, result.subject) == (passes, f"web {url}")
+    assert result.detail.startswith(f"HTTP {status} on /up")
     assert asked == [("/up", domain or f"127.0.0.1:{port}")]
 
 

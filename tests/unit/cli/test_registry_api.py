@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.running.http import Response
-from cli.running.registry_api import INDEX_TYPES, MANIFEST_TYPES, RegistryAccess, RegistryApi, next_page
+from cli.running.registry_api import INDEX_TYPES, MANIFEST_TYPES, RegistryApi, RegistryEndpoint, next_page
 from tests.unit.cli.servers import PASSWORD, Authority, api_of, server_context, serving
 
 CATALOGUE = "/v2/_catalog?n=100"
@@ -105,8 +105,8 @@ def test_without_an_account_none_is_sent(authority: Authority, tmp_path: Path) -
         return 401, "", {"WWW-Authenticate": 'Bearer realm="https://127.0.0.1:1/token"'}
 
     with serving(answer, server_context(authority, tmp_path)) as port:
-        access = RegistryAccess(f"127.0.0.1:{port}", authority.pem, mode="external")
-        with RegistryApi(access) as api:
+        endpoint = RegistryEndpoint(f"127.0.0.1:{port}", authority.pem, mode="external")
+        with RegistryApi(endpoint) as api:
             assert api.ask("/v2/").status == 401
     assert sent == [None]
 
@@ -160,13 +160,13 @@ def test_the_stacks_own_registry_gets_no_token(short_tokens: ShortTokens, author
     ],
 )
 def test_an_address_may_be_of_any_kind(address: str, expected: tuple[str, int]) -> None:
-    assert RegistryAccess(address, "").target == expected
+    assert RegistryEndpoint(address, "").target == expected
 
 
 def test_the_mode_decides_which_certificates_the_client_trusts(authority: Authority) -> None:
-    access = RegistryAccess("yard:5000", authority.pem)
-    assert replace(access, mode="insecure").tls is None
-    own, external = access.tls, replace(access, mode="external").tls
+    endpoint = RegistryEndpoint("yard:5000", authority.pem)
+    assert replace(endpoint, mode="insecure").tls is None
+    own, external = endpoint.tls, replace(endpoint, mode="external").tls
     assert own is not None
     assert external is not None
     assert len(own.get_ca_certs()) == 1
@@ -175,7 +175,7 @@ def test_the_mode_decides_which_certificates_the_client_trusts(authority: Author
     assert external.check_hostname
 
 
-def test_secrets_are_not_in_the_accesss_text(authority: Authority) -> None:
-    text = repr(RegistryAccess("yard:5000", authority.pem, ("alice", PASSWORD), ("certificate", "the key")))
+def test_secrets_are_not_in_the_endpoints_text(authority: Authority) -> None:
+    text = repr(RegistryEndpoint("yard:5000", authority.pem, ("alice", PASSWORD), ("certificate", "the key")))
     assert PASSWORD not in text
     assert "the key" not in text

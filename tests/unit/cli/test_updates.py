@@ -432,8 +432,9 @@ def test_a_failed_down_purges_nothing(clone: Clone, engine: FakeEngine) -> None:
 
 def test_purge_knows_this_machine_only(clone: Clone, engine: FakeEngine) -> None:
     clone.configure(ELSEWHERE)
-    with pytest.raises(CommandError, match="platform aws"):
+    with pytest.raises(CommandError, match="platform aws") as raised:
         updates.down("local", yes=True, purge=True, options=())
+    assert raised.value.remedy == "Run it without --purge: on that platform `down` removes the data, too."
     assert clone.calls == []
 
 

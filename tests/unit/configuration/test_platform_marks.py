@@ -39,7 +39,9 @@ def stack(kind: str, key: str, changed: Settings) -> StackSettings:
 
 
 def refused(settings: StackSettings) -> list[str]:
-    checks = Checks(settings=settings, invalid_locations=(), directory=Path(), secret_keys=None)
+    checks = Checks(
+        settings=settings, invalid_locations=(), directory=Path(), secret_keys=None, stack="STACK"
+    )
     return [str(problem) for problem in marked_settings(checks)]
 
 

@@ -17,7 +17,7 @@ IDS = [f"{model.__name__}.{name}" for model, name in SETTINGS]
 
 def test_the_schema_is_what_the_settings_say() -> None:
     assert json.loads(reference.SCHEMA.read_text(encoding="utf-8")) == reference.schema(), (
-        "run `python -m configuration.reference`"
+        "run `make reference`"
     )
 
 

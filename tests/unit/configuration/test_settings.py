@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from configuration.documentation import models
 from configuration.load import load, validate
 from configuration.problems import SettingsError, path_of
 from configuration.settings import StackSettings
@@ -73,10 +74,13 @@ def good(**changes: Any) -> dict[str, Any]:
 
 
 def problems(
-    configuration: Mapping[str, Any], directory: Path, secret_keys: frozenset[str] = SECRET_KEYS
+    configuration: Mapping[str, Any],
+    directory: Path,
+    secret_keys: frozenset[str] = SECRET_KEYS,
+    stack: str = "STACK",
 ) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        validate(configuration, directory, secret_keys)
+        validate(configuration, directory, secret_keys, stack)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -257,7 +261,8 @@ class TestMistakes:
         assert first.startswith("the configuration of stack test has ")
         assert first.endswith("nothing was touched:")
         assert lines == [
-            f"  {line}" for line in problems(configuration, project, secret_keys & configuration.keys())
+            f"  {line}"
+            for line in problems(configuration, project, secret_keys & configuration.keys(), stack="test")
         ]
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
@@ -395,21 +400,8 @@ class TestProperties:
     ) -> None:
         assume(not is_refused(configuration, project))
         location, place = data.draw(st.sampled_from(list(maps(configuration))), label="place")
-        known = {
-            "slot",
-            "memory",
-            "roles",
-            "users",
-            "port",
-            "kind",
-            "portOffset",
-            "dockerfile",
-            "args",
-            "base",
-        }
-        known |= {"context", "platform", "health", "healthTimeout", "drainTimeout", "hosts", "domain", "env"}
-        key = data.draw(st.text(min_size=1, max_size=12), label="key")
-        assume(key not in known | {"secrets", "build"} | StackSettings.model_fields.keys())
+        known = {info.alias for model in models() for info in model.model_fields.values()}
+        key = data.draw(st.text(min_size=1, max_size=12).filter(lambda text: text not in known), label="key")
         place[key] = data.draw(json_values, label="value")
         (line,) = problems(configuration, project)
         assert line.startswith(f"{path_of((*location, key))}: unknown key. ")

@@ -154,9 +154,28 @@ def test_without_a_python_it_says_so_in_one_line(
     (programs / "python3").write_text("#!/bin/sh\necho 3.9\nexit 1\n")
     (programs / "python3").chmod(0o755)
     result = slip("up", PATH=str(programs), **variables)
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_without_a_place_for_the_cache_it_says_so_in_one_line(slip: Slip) -> None:
+    result = slip("up", HOME="", SLIPWAY_CACHE="")
+    assert result.returncode == 3
+    assert result.stderr == (
+        "slip: HOME is not set, so Slipway has no place for its cache; set SLIPWAY_CACHE to a directory.\n"
+    )
+
+
+def test_an_environment_that_cannot_be_made_is_an_error_of_status_3(
+    slip: Slip, clone: Path, tmp_path: Path
+) -> None:
+    (clone / "requirements.txt").write_text("no-such-package==1\n")
+    shutil.copy(versions.REPOSITORY / "child_environment.py", clone)
+    result = slip("up", SLIPWAY_PYTHON=sys.executable, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert result.returncode == 3
+    assert result.stderr.startswith("slip: the Python packages cannot be installed: ")
     assert result.stdout == ""
 
 

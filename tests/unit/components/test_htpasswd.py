@@ -1,10 +1,10 @@
-"""The registry's accounts file."""
+"""The htpasswd file of the registry's accounts."""
 
 import bcrypt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.registry.accounts import entry, htpasswd
+from components.registry.htpasswd import entry, htpasswd
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,20}", fullmatch=True)
 PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=72)

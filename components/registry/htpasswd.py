@@ -1,4 +1,4 @@
-"""Accounts of the registry: an htpasswd file with bcrypt hashes. The same passwords give the same text."""
+"""The htpasswd file of the registry's accounts: bcrypt hashes. The same passwords give the same text."""
 
 import base64
 import hashlib
