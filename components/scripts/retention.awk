@@ -23,7 +23,7 @@
 # An image is a manifest that is not part of an index and does not refer to another manifest. Its age counts from the last
 # push of it, of one of its tags or of one of its platforms. The `created` inside may be anything, such as 1970.
 # In a repository with served images, KEEP counts only images that have served and images pushed before the first record of
-# that: a version that never became healthy takes no place of a version that did.
+# that: a version that never became healthy takes no place of a version that did. The newest image of a repository always stays.
 # Debian's mawk has neither {n} in patterns nor sorting.
 
 BEGIN { FS = " "; OFS = "\t" }
@@ -224,6 +224,12 @@ function decide(repository, i, j, count, one, refs, all, why, chosen, seen, path
   for (i = 1; i <= images; i++) hold(image[i], seen)
   for (i = 1; i <= count; i++) if (!(all[i] in seen) || why != "" || !(all[i] in size)) hold(all[i], stays)
 
+  # The newest image stays, whether KEEP counts it or not: if an update ended between the push and the deployed marker, no
+  # marker names it, but Pulumi's state has it, so the next update does not push it again.
+  for (i = 1; i <= images; i++) candidate[image[i]]
+  clear(chosen)
+  choose(1, 1e18, chosen)
+  clear(candidate)
   for (i = 1; i <= images; i++) if (counts(image[i])) candidate[image[i]]
   clear(chosen)
   choose(keep, 1e18, chosen)

@@ -365,6 +365,36 @@ def test_versions_that_never_got_healthy_take_no_place_of_one_that_serves(depot:
     assert depot.plan(keep=1, days=5, services=TWO).gone == set()
 
 
+def test_an_image_that_was_pushed_stays_before_it_has_a_marker(depot: Depot) -> None:
+    """After an update that ended between the push and the marker: Pulumi would not push these images again."""
+    bases = [depot.image("web-base", days=age) for age in (3, 2, 1)]
+    apps = [depot.image("web", days=age) for age in (3, 2, 1)]
+    good = [f"web@{apps[0]}", f"web-base@{bases[0]}"]
+    depot.mark("served", "web", *good, days=2.9)
+    depot.mark("serving", "web", *good, days=2.9, host="web-1")
+    depot.mark("deployed", "web", *good, days=2.9)
+    # The ones before the newest go: they have not served, and a later push followed.
+    gone = {apps[1], bases[1]}
+    assert depot.plan(keep=1, days=0, services=ONE).gone == gone
+    assert depot.plan(keep=1, days=0, services=ONE, seen=["--complete", *good]).gone == gone
+
+
+def test_the_newest_image_takes_no_place_of_one_that_has_served(depot: Depot) -> None:
+    old, good, pushed = (depot.image("web", days=age) for age in (3, 2, 1))
+    for image, age in ((old, 2.9), (good, 1.9)):
+        depot.deploy("web", image, "web-1", days=age)
+    assert depot.plan(keep=2, services=ONE).gone == set()
+    assert depot.plan(keep=2, services=ONE).total[0] == len({old, good, pushed})
+
+
+def test_of_two_bad_versions_the_first_goes_if_every_host_was_seen(depot: Depot) -> None:
+    good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
+    depot.deploy("web", good, "web-1", days=2.9)
+    depot.attempt("web", bad, days=1.9)
+    depot.attempt("web", worse, days=0.9)
+    assert depot.plan(keep=1, days=0, services=ONE, seen=["--complete", f"web@{good}"]).gone == {bad}
+
+
 def test_a_marker_from_the_future_is_not_the_last_one(depot: Depot) -> None:
     good, bad, worse = (depot.image("web", days=age) for age in (3, 2, 1))
     depot.deploy("web", good, "web-1", days=2.9)
