@@ -28,8 +28,8 @@ writable=$run/registry-data read_only=$run/registry-read-only
 # limit of any other wait.
 quiet=3 patience=600 moment=30
 
-# The file with SEEN.
-seen=$run/seen
+# The file with SEEN, and the minutes after which it is too old: hosts may serve other images by then.
+seen=$run/seen fresh=60
 
 # It sets KEEP, DAYS, DATA_PATH, SERVICES, and PLACES, which are SERVICE/HOST.
 # shellcheck source=/dev/null
@@ -293,14 +293,21 @@ run() {
     awk -v from="${frozen/,/.}" -v to="${EPOCHREALTIME/,/.}" 'BEGIN { printf "%.1f", to - from }') s; the disk is $(disk) full"
 }
 
+# Removes the lists of commands that were killed: their EXIT trap did not run.
+remove_old_lists() { find "$run" -maxdepth 1 -ignore_readdir_race -name "${seen##*/}*" ! -newermt "-$fresh minutes" -delete; }
+
 main() {
-  local command=${1-}
+  local command=${1-} list
   shift || true
   mkdir -p "$run"
+  remove_old_lists
   case $command in
     plan | now)
       [ $# = 0 ] || {
-        printf '%s\n' "$@" >"$seen"
+        list=$seen.$$
+        printf '%s\n' "$@" >"$list"
+        # A run must not read half a list, and a plan must not replace or remove the list of a run.
+        if [ "$command" = now ]; then mv "$list" "$seen"; else seen=$list; fi
         trap 'rm -f "$seen"' EXIT
       }
       ;;

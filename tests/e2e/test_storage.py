@@ -123,7 +123,7 @@ def test_fifty_changing_images_shrink_to_five(storage: Stack, client: Client) ->
         indexes.append(client.push_index("multi", f"v{number}", platforms))
         parts.append(platforms)
         notes.append(client.push("multi", subject=platforms[0]))
-    # In the service's own repository only images that have served count, and none of these has. The newest stays anyway.
+    # In the service's own repository only images that have served count, and none of these has. The newest one stays.
     newer = [client.push("web", f"newer-{number}") for number in range(2 * KEEP)]
     newest = newer.pop()
     before = _bytes(storage)

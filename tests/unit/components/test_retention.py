@@ -150,6 +150,14 @@ class Depot:
         content = {"mediaType": f"{OCI}.index.v1+json", "manifests": manifests} | more
         return self.manifest(repository, content, *tags, days=days)
 
+    def leave_list(self, name: str, *lines: str, minutes: float) -> Path:
+        """Leave a list of served images in the script's folder, as a command does that was killed. Returns its file."""
+        path = self.folder / "run" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        os.utime(path, (time.time() - minutes * 60,) * 2)
+        return path
+
     def plan(
         self,
         keep: int = 2,
@@ -474,6 +482,31 @@ def test_what_the_operator_saw_served_stays(depot: Depot) -> None:
     assert depot.plan(keep=1, services=TWO, seen=seen).gone == set()
     # That holds for this one run.
     assert depot.plan(keep=1, services=TWO).gone == {unmarked}
+
+
+@pytest.mark.parametrize(("minutes", "is_used"), [(59, True), (61, False)])
+def test_a_list_that_a_killed_command_left_is_used_for_an_hour(
+    depot: Depot, minutes: int, is_used: bool
+) -> None:
+    good, bad, wanted = (depot.image("web", days=age) for age in (3, 2, 1))
+    depot.deploy("web", good, "web-1", days=2.9)
+    for image, age in ((bad, 1.9), (wanted, 0.9)):
+        depot.attempt("web", image, days=age)
+    left = depot.leave_list("seen", "--complete", f"web@{good}", minutes=minutes)
+    assert depot.plan(keep=1, services=ONE).gone == ({bad} if is_used else set())
+    assert left.exists() == is_used
+
+
+def test_a_plan_has_a_list_of_its_own(depot: Depot) -> None:
+    """A dry run must not change what a run reads that has begun."""
+    depot.image("web", days=1)
+    depot.deploy("web", "sha256:0", "web-1")
+    of_a_run = depot.leave_list("seen", "web@sha256:1", minutes=1)
+    abandoned = depot.leave_list("seen.4711", "--complete", minutes=61)
+    depot.plan(services=ONE, seen=["--complete", "web@sha256:0"])
+    assert of_a_run.read_text() == "web@sha256:1\n"
+    assert not abandoned.exists()
+    assert list(of_a_run.parent.iterdir()) == [of_a_run]
 
 
 def test_a_repository_is_left_alone_while_a_host_serves_something_unknown(depot: Depot) -> None:
