@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "place(where): runs `first` or `last` of all end-to-end tests")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks of groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.is_relative_to(HERE)]
     for item in ours:
