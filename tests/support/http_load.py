@@ -13,7 +13,7 @@ CLIENTS = 4
 """Clients for each URL. Half of them keep their connection, the others make a new one for each request."""
 LEAST = 10 * CLIENTS
 """Requests to each URL before the load ends."""
-THINK_TIME = 0.05
+THINK_TIME = 0.02
 """Seconds between an answer and the next request. A shorter time would slow the update down. With four clients a gap of
 15 ms still meets a request."""
 

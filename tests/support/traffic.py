@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE, eventually
 
 REPOSITORY = "traffic"
 """The repository of the pushed images."""
-PAUSE = 0.3
+PAUSE = 0.05
 """Seconds between two rounds. A shorter time would slow the update down."""
 AWAY = (
     *("connection refused", "connection reset", "broken pipe", "EOF", "Empty reply"),
