@@ -14,8 +14,8 @@ CLIENTS = 4
 LEAST = 10 * CLIENTS
 """Requests to each URL before the load ends."""
 THINK_TIME = 0.02
-"""Seconds between an answer and the next request. A shorter time would slow the update down. With four clients a gap of
-15 ms still meets a request."""
+"""Seconds between an answer and the next request. With four clients a request begins about every 5 ms. A shorter time
+would slow the update down."""
 
 
 class Load:
