@@ -14,10 +14,7 @@ from cli.running.engine import connected
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    def address_string(self) -> str:
-        return "a Unix socket"
-
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         body = json.dumps({"ApiVersion": "1.99"}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -25,7 +22,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
