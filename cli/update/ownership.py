@@ -196,12 +196,6 @@ def is_checked(stack: Stack) -> bool:
     return False
 
 
-def mark_checked(stack: Stack) -> None:
-    """Let `is_checked` hold."""
-    if not is_checked(stack):
-        _write(stack, _remembered(stack), checked=True)
-
-
 def forget(stack: Stack) -> None:
     """Delete what `remember` recorded, after the stack's resources are removed."""
     for path in {_record(stack), _old_record(stack)}:
@@ -325,8 +319,8 @@ def refusal_of_purge(stack: Stack, others: Collection[Resource], ours: Claim) ->
     lives = {item.state for item in others if item.kind == CONTAINER}
     named = [item for item in others if (item.kind, item.identifier) in ours.made and item.state not in lives]
     first = (
-        f"If the volumes that this stack's state names are its own, and the record of that in .slipway/made is lost: "
-        f"`{_commands(named)}` removes them with their data.\n"
+        "Some are volumes that this stack's state names. If they are its own, and only its record in .slipway/made "
+        f"is missing: `{_commands(named)}` removes them with their data.\n"
         if named
         else ""
     )

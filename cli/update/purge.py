@@ -56,8 +56,8 @@ def refuse_taken_name(stack: Stack) -> None:
 
 def mark_checked(stack: Stack) -> None:
     """Record that an `up` succeeded, so that the next one need not read the state first (`refuse_taken_name`)."""
-    if stack.backend.directory is None:
-        ownership.mark_checked(stack)
+    if stack.backend.directory is None and not ownership.is_checked(stack):
+        ownership.remember(stack, checked=True)
 
 
 def remember(stack: Stack) -> None:

@@ -20,7 +20,7 @@ from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import LOCAL_STACK, Stack
-from cli.update import diagnosis, updates
+from cli.update import diagnosis, ownership, updates
 from cli.update import purge as purging
 from cli.update.updates import Update
 from well_known import state_id
@@ -436,7 +436,11 @@ def test_a_purge_without_a_record_knows_the_data_by_its_container(clone: Clone, 
 def test_only_the_first_up_reads_the_state_of_a_remote_backend(clone: Clone, engine: FakeEngine) -> None:
     """Until a `down`: another clone may take the name then."""
     script = clone.root / "pulumi"
-    script.write_text(script.read_text() + """[ "$1 $2" != "stack export" ] || echo '{"deployment": {}}'\n""")
+    exported = json.dumps({"deployment": {"resources": [SSH_KEY]}})
+    (clone.root / "exported").write_text(exported)
+    script.write_text(
+        script.read_text() + f"""[ "$1 $2" != "stack export" ] || cat '{clone.root}/exported'\n"""
+    )
     stack = dataclasses.replace(clone.stack, backend=Backend("s3://states"))
     clone.stack = stack
     clone.variables["STATUS"] = "1"
@@ -452,6 +456,7 @@ def test_only_the_first_up_reads_the_state_of_a_remote_backend(clone: Clone, eng
     before = len(clone.calls)
     purging.refuse_taken_name(stack)
     assert len(clone.calls) == before
+    assert ownership.claim(stack, state={}).states == {state_id(KEY)}
     assert updates.down("local", yes=True, purge=False, options=()) == 0
     with pytest.raises(CommandError, match="container box, running"):
         purging.refuse_taken_name(stack)
