@@ -34,7 +34,7 @@ hosts = make_hosts(settings)
 access = registry_access(settings, hosts, authorities)
 
 # From here on, everything on a host is made through the provider of its engine.
-engines = make_engines(settings, hosts, authorities, access, first_images(settings, hosts))
+engines = make_engines(settings, hosts, authorities, access, first_images(settings, hosts, access))
 
 # The registry's container and settings; or a check that every host can log in to the external one.
 registry = make_registry(settings, engines, authorities, access)

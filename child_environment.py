@@ -7,9 +7,9 @@ sets a passphrase and the cloud's keys. A child gets only the variables that it 
 | --- | --- |
 | git | `BASIC`, `GIT`; not GIT_DIR, GIT_INDEX_FILE and others that git sets for a hook, which may run `slip` |
 | apt, debootstrap | `BASIC`, `NETWORK`, `APT_CONFIG` |
-| pip | `BASIC`, `NETWORK`, `PIP_*` |
-| go | `BASIC`, `NETWORK`, `GO` |
-| the Pulumi CLI while it is installed, and while it installs a plugin | `BASIC`, `NETWORK`, `GITHUB_TOKEN` |
+| pip | `BASIC`, `NETWORK`, `NETRC`, `PIP_*` |
+| go | `BASIC`, `NETWORK`, `NETRC`, `GO` |
+| the Pulumi CLI while it, or a plugin, is installed | `BASIC`, `NETWORK`, `GITHUB_TOKEN`, `PULUMI_PLUGIN_*` |
 | dockerd, the emulation of AWS | `BASIC`, `NETWORK`, `DOCKER_*`, `SLIPWAY_*` |
 | docker | all but `PULUMI_*`: credential helpers read the keys of their cloud |
 | the Pulumi CLI for a stack, which starts program and plugins | all: backend, passphrase, cloud |
@@ -43,6 +43,8 @@ NETWORK = (
 GIT = (
     # The operator's own configuration, which may define a filter such as git-lfs.
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+    # More of it: CI sets safe.directory in this way. It may hold tokens for git's servers, so only git gets it.
+    *("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_*", "GIT_CONFIG_VALUE_*"),
     # With sudo, root may read the repository of the user who ran it.
     "SUDO_UID",
 )
@@ -55,15 +57,17 @@ GO = (
 """The go command's own variables. `GO*` would include those of Google's cloud."""
 
 _ENGINE = (*BASIC, *NETWORK, "DOCKER_*", "SLIPWAY_*")
-_INSTALLER = (*BASIC, *NETWORK, "GITHUB_TOKEN")
+# A company's mirror of the plugins is in PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES.
+_INSTALLER = (*BASIC, *NETWORK, "GITHUB_TOKEN", "PULUMI_PLUGIN_*")
 
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "git": (*BASIC, *GIT),
     "apt-get": (*BASIC, *NETWORK, "APT_CONFIG"),
     "apt-config": (*BASIC, *NETWORK, "APT_CONFIG"),
     "debootstrap": (*BASIC, *NETWORK),
-    "pip": (*BASIC, *NETWORK, "PIP_*"),
-    "go": (*BASIC, *NETWORK, *GO),
+    # NETRC is the file with the accounts of a company's package index or module proxy.
+    "pip": (*BASIC, *NETWORK, "NETRC", "PIP_*"),
+    "go": (*BASIC, *NETWORK, "NETRC", *GO),
     "pulumi": _INSTALLER,
     "dockerd": _ENGINE,
     "emulation": _ENGINE,

@@ -1,6 +1,7 @@
 """Clients of Docker Engines, with mutual TLS where the engine asks for it. Importing this takes a tenth of a second."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import docker.errors
@@ -10,6 +11,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
 from cli.running.http import private_files
+from toolchain import docker_socket
 
 ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 """The exceptions of a request to an engine."""
@@ -58,7 +60,8 @@ def connected(
         elif address:
             client = _DirectClient(base_url=address, timeout=timeout, version="auto")
         else:
-            # DOCKER_HOST and the variables beside it count, as for the `docker` command.
-            client = _DirectClient(**kwargs_from_env(), timeout=timeout, version="auto")
+            # The address that the toolchain gives the plugins: DOCKER_HOST, or the docker command's context.
+            variables = {**os.environ, "DOCKER_HOST": docker_socket.endpoint()}
+            client = _DirectClient(**kwargs_from_env(variables), timeout=timeout, version="auto")
         closing.callback(client.close)
         yield client

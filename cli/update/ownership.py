@@ -9,9 +9,10 @@ import json
 import shlex
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cli.errors import CommandError
 from cli.stack import deployment
@@ -31,6 +32,8 @@ OPERATOR_ENGINE = "operator-engine"
 """The name of the operator's engine's provider (components/hosts/local.py)."""
 SSH_KEY = "tls:index/privateKey:PrivateKey", "ssh-key"
 """Type and name of the resource whose public key identifies a state."""
+UNKNOWN = datetime.max.replace(tzinfo=UTC)
+"""The time of a volume whose driver does not say when it was created: later than any record."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,24 @@ class Resource:
     clone: str = ""
     """The directory of the clone that made it; empty for a resource of an older version."""
     running: bool = False
+    created: datetime = UNKNOWN
+    """When the volume was created."""
+    volumes: frozenset[str] = frozenset()
+    """The names of the volumes that the container mounts."""
 
     def __str__(self) -> str:
         """The resource in a message."""
         return f"{self.kind} {self.name}{', running' if self.running else ''}"
+
+
+class Data(NamedTuple):
+    """A volume that a stack owns although its label does not say so."""
+
+    name: str
+    state: str
+    """The state in its label; empty for a volume of an older version."""
+    created: datetime
+    """The latest time at which it can have been created. A later volume of the same name is another one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,9 @@ class Claim:
     states: frozenset[str] = frozenset()
     """The ids of the stack's current and former states."""
     made: frozenset[tuple[str, str]] = frozenset()
-    """Kind and identifier of the resources in the current state, and of the volumes in former states."""
+    """Kind and identifier of the resources in the current state."""
+    data: frozenset[Data] = frozenset()
+    """The volumes that are proven otherwise: by the record, or by the containers that mount them."""
 
     def covers(self, resource: Resource) -> bool:
         """Whether the stack made the resource.
@@ -68,13 +87,17 @@ class Claim:
         of containers and networks are never reused.
         """
         named = (resource.kind, resource.identifier) in self.made
-        if resource.state:
-            return resource.state in self.states or (named and resource.kind != VOLUME)
-        return named
+        if resource.state in self.states or (named and (resource.kind != VOLUME or not resource.state)):
+            return True
+        return resource.kind == VOLUME and any(
+            (data.name, data.state) == (resource.identifier, resource.state)
+            and resource.created <= data.created
+            for data in self.data
+        )
 
     def __or__(self, other: "Claim") -> "Claim":
         """The evidence of both."""
-        return Claim(self.states | other.states, self.made | other.made)
+        return Claim(self.states | other.states, self.made | other.made, self.data | other.data)
 
 
 def claim_of(state: Deployment) -> Claim:
@@ -96,43 +119,124 @@ def _is_here(resource: deployment.Resource) -> bool:
     return deployment.name_of(deployment.provider_urn(resource)) == OPERATOR_ENGINE
 
 
-def claim(stack: Stack) -> Claim:
-    """The evidence in the stack's current and former states."""
-    present = claim_of(stack.deployment()) if stack.exists() else Claim()
-    return present | _remembered(stack)
+def claim(stack: Stack, resources: Collection[Resource] = (), state: Deployment | None = None) -> Claim:
+    """The evidence in the stack's current and former states.
+
+    Args:
+        stack: the stack.
+        resources: the engine's resources, if they may be evidence, too.
+        state: the stack's current state, if it was read already.
+
+    """
+    if state is None:
+        state = stack.deployment() if stack.exists() else {}
+    present = claim_of(state)
+    return present | _remembered(stack) | mounted(resources, present)
 
 
-def remember(stack: Stack, state: Deployment | None = None, *, adopted: Collection[str] = ()) -> None:
+def mounted(resources: Collection[Resource], present: Claim) -> Claim:
+    """The volumes of former states that containers of the present state mount.
+
+    The record of the former states is missing if another clone, with the same backend, has made them. A volume whose
+    state still has a container is not counted.
+    """
+    containers = [resource for resource in resources if resource.kind == CONTAINER]
+    names = {name for container in containers if present.covers(container) for name in container.volumes}
+    living = {container.state for container in containers}
+    return Claim(
+        data=frozenset(
+            Data(resource.identifier, resource.state, resource.created)
+            for resource in resources
+            if resource.kind == VOLUME
+            and resource.state not in living
+            and resource.identifier in names
+            and (VOLUME, resource.identifier) in present.made
+        )
+    )
+
+
+def remember(
+    stack: Stack,
+    state: Deployment | None = None,
+    *,
+    resources: Collection[Resource] = (),
+    adopted: Collection[str] = (),
+    checked: bool = False,
+) -> None:
     """Record the evidence of the stack's data: a `down` deletes the key in the state, and an `up` makes another one.
 
     Args:
         stack: the stack.
         state: its current state, if it was read already.
+        resources: the engine's resources. Without them, only states are recorded.
         adopted: ids of other states whose resources the stack takes over.
+        checked: whether `is_checked` holds from now on.
 
     """
-    now = claim_of(stack.deployment() if state is None else state)
     before = _remembered(stack)
-    volumes = frozenset(pair for pair in now.made if pair[0] == VOLUME)
-    after = before | Claim(now.states | frozenset(adopted), volumes)
-    if after != before:
-        content = {"states": sorted(after.states), "volumes": sorted(name for _, name in after.made)}
-        write_private(_record(stack), json.dumps(content) + "\n")
+    now = claim(stack, resources, stack.deployment() if state is None else state)
+    states = now.states | frozenset(adopted)
+    data = {
+        Data(resource.identifier, resource.state, resource.created)
+        for resource in resources
+        if resource.kind == VOLUME
+        and resource.state not in states
+        and resource.created != UNKNOWN
+        and now.covers(resource)
+    }
+    after = Claim(states, data=before.data | data)
+    if after != before or checked != is_checked(stack):
+        _write(stack, after, checked=checked)
+
+
+def is_checked(stack: Stack) -> bool:
+    """Whether an `up` of this clone succeeded, so that its containers hold the stack's name, and no `down` followed."""
+    with suppress(OSError, ValueError, AttributeError):
+        return json.loads(_record(stack).read_text()).get("checked") is True
+    return False
 
 
 def forget(stack: Stack) -> None:
     """Delete what `remember` recorded, after the stack's resources are removed."""
-    _record(stack).unlink(missing_ok=True)
+    for path in {_record(stack), _old_record(stack)}:
+        path.unlink(missing_ok=True)
+
+
+def _write(stack: Stack, claimed: Claim, *, checked: bool) -> None:
+    volumes = {
+        data.name: {"state": data.state, "created": data.created.isoformat()}
+        for data in sorted(claimed.data, key=lambda data: data.created)
+    }
+    content = {"states": sorted(claimed.states), "volumes": volumes, "checked": checked}
+    write_private(_record(stack), json.dumps(content) + "\n")
 
 
 def _remembered(stack: Stack) -> Claim:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(_record(stack).read_text())
-        return Claim(frozenset(content["states"]), frozenset((VOLUME, name) for name in content["volumes"]))
-    return Claim()
+    found = Claim()
+    for path in {_record(stack), _old_record(stack)}:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(path.read_text())
+            volumes = content["volumes"]
+            if isinstance(volumes, list):
+                # Older versions recorded names alone, of volumes that existed then.
+                then = {"state": "", "created": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()}
+                volumes = dict.fromkeys(volumes, then)
+            data = (
+                Data(name, volume["state"], datetime.fromisoformat(volume["created"]))
+                for name, volume in volumes.items()
+            )
+            found |= Claim(frozenset(content["states"]), data=frozenset(data))
+    return found
 
 
 def _record(stack: Stack) -> Path:
+    # A file backend has one organization only, and its name may be left out.
+    one = stack if stack.backend.directory is None else replace(stack, name=stack.short_name)
+    return _old_record(one)
+
+
+def _old_record(stack: Stack) -> Path:
+    """The record of older versions, which took `organization/local` for another stack than `local`."""
     return stack.project.private / "made" / f"{stack.key}.json"
 
 
@@ -141,7 +245,10 @@ def found(engine: Any, stack: Stack) -> list[Resource]:
     wanted = {"label": [f"{PROJECT_LABEL}={stack.project.name}", f"{STACK_LABEL}={stack.short_name}"]}
     listed = [
         *(
-            _resource(CONTAINER, item, item["Id"], item["Names"][0].removeprefix("/"))
+            # A container that Docker could not remove completely has no name.
+            _resource(
+                CONTAINER, item, item["Id"], (item.get("Names") or [item["Id"][:12]])[0].removeprefix("/")
+            )
             for item in engine.containers(all=True, filters=wanted)
         ),
         *(_resource(NETWORK, item, item["Id"], item["Name"]) for item in engine.networks(filters=wanted)),
@@ -162,7 +269,17 @@ def _resource(kind: str, item: dict[str, Any], identifier: str, name: str) -> Re
         given.get(STATE_LABEL, ""),
         given.get(CLONE_LABEL, ""),
         item.get("State") == "running",
+        _moment(item.get("CreatedAt")),
+        frozenset(mount["Name"] for mount in item.get("Mounts") or [] if mount.get("Name")),
     )
+
+
+def _moment(text: object) -> datetime:
+    """The time in a volume's `CreatedAt`."""
+    with suppress(ValueError, TypeError):
+        moment = datetime.fromisoformat(text)  # type: ignore[arg-type]
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return UNKNOWN
 
 
 def foreign(resources: Iterable[Resource], ours: Claim) -> list[Resource]:
@@ -187,12 +304,30 @@ def obstacles(resources: Collection[Resource], ours: Claim, root: Path) -> tuple
     ], adopted
 
 
-def refusal_of_purge(stack: Stack, others: Collection[Resource]) -> CommandError:
+def are_left_by_an_older_version(others: Collection[Resource], engine: Any) -> bool:
+    """Whether these are unlabelled volumes that no container uses. A first `up` takes them over."""
+    return all(
+        item.kind == VOLUME
+        and not item.state
+        and not engine.containers(all=True, filters={"volume": [item.name]})
+        for item in others
+    )
+
+
+def refusal_of_purge(stack: Stack, others: Collection[Resource], ours: Claim) -> CommandError:
     """The error of a `down --purge` that would remove another stack's resources."""
+    lives = {item.state for item in others if item.kind == CONTAINER}
+    named = [item for item in others if (item.kind, item.identifier) in ours.made and item.state not in lives]
+    first = (
+        "Some are volumes that this stack's state names. If they are its own, and only its record in .slipway/made "
+        f"is missing: `{_commands(named)}` removes them with their data.\n"
+        if named
+        else ""
+    )
     return CommandError(
         f"resources of a stack '{stack.name}' on this machine are not from this stack's state, so nothing was "
         f"removed:{_listed(others)}",
-        _way_out(stack, others),
+        first + _way_out(stack, others),
     )
 
 
@@ -238,8 +373,8 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
         lines.append(f"Some are from a deleted clone: `{_commands(gone)}` removes them with their data.")
     if old := [item for item in others if not item.clone]:
         lines.append(
-            f"Some are from an older version: in their clone, `./slip down --purge{stack.option}` removes them. "
-            f"If that clone is deleted, `{_commands(old)}` removes them with their data."
+            f"Some are from an older version: if another clone has their state, `./slip down --purge{stack.option}` "
+            f"in that clone removes them. If none has, `{_commands(old)}` removes them with their data."
         )
     return "\n".join(lines)
 

@@ -38,12 +38,15 @@ def up(update: Update) -> int:
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
     consent = _consent(stack, update)
-    if stack.config.platform == "local":
-        from cli.update import purge as purging
+    is_local = stack.config.platform == "local"
+    from cli.update import purge as purging
 
+    if is_local:
         purging.refuse_taken_name(stack)
     status = _run(stack, "up", [*consent, *options])
     if status == 0:
+        if is_local:
+            purging.mark_checked(stack)
         from cli import outputs
 
         outputs.summary(stack)
@@ -125,7 +128,6 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
             "Pass --yes to remove them without confirmation.",
             status=2,
         )
-    from cli.update import ownership
     from cli.update import purge as purging
 
     announced = purging.announce(stack, yes=yes) if purge else []
@@ -138,7 +140,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options = [*options, "--refresh"]
     if stack.config.platform == "local":
-        ownership.remember(stack)
+        purging.remember(stack)
     consent = ["--yes", "--skip-preview"] if yes else []
     status = _run(stack, "destroy", [*consent, *options])
     if status:

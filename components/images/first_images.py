@@ -6,16 +6,20 @@ from types import MappingProxyType
 
 from components.host import Host
 from components.images.base_images import base_images
+from components.registry_access import RegistryAccess
 from configuration.image_names import ImageName
 from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 from configuration.settings import StackSettings
 from well_known import PROXY_IMAGE, REGISTRY_IMAGE
 
 
-def first_images(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, list[str]]:
+def first_images(
+    settings: StackSettings, hosts: Mapping[str, Host], access: RegistryAccess
+) -> dict[str, list[str]]:
     """The first images of each host, by the host's name.
 
-    Base images that the registry mirrors are left out: the build host pulls those copies from the registry.
+    Left out are base images that the build pulls from the stack's registry, with its account: images of that registry,
+    and those that it mirrors. load-images.sh has no account.
     """
     build_host = settings.build_host
     of_role = {
@@ -25,7 +29,8 @@ def first_images(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str
             for service in settings.services.values()
             if build_host
             for image in images_below(service.build, service.build.platform or hosts[build_host].platform)
-            if not _is_mirrored(image, settings.registry.mirror)
+            if ImageName.of(image).registry != access.address
+            and not _is_mirrored(image, settings.registry.mirror)
         ],
         "app": [PROXY_IMAGE],
     }

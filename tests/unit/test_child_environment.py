@@ -29,6 +29,8 @@ CLOUDS = {
     "SSH_AUTH_SOCK": "a-secret",
     "DATABASE_URL": "a-secret",
 }
+GIT_CONFIG_PAIRS = ("GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0")
+PLUGIN_SOURCES = ("PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES",)
 CHILDREN = (
     "git",
     "apt-get",
@@ -74,9 +76,16 @@ def test_docker_gets_what_credential_helpers_read_and_nothing_of_pulumis() -> No
 @pytest.mark.parametrize(
     ("child", "given"),
     [
-        ("git", {"GIT_CONFIG_GLOBAL", "SUDO_UID", "LC_ALL", "XDG_CONFIG_HOME"}),
-        ("pip", {"PIP_INDEX_URL", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"}),
-        ("go", {"GOPROXY", "CGO_CFLAGS", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"}),
+        ("git", {"GIT_CONFIG_GLOBAL", *GIT_CONFIG_PAIRS, "SUDO_UID", "LC_ALL", "XDG_CONFIG_HOME"}),
+        ("pip", {"PIP_INDEX_URL", "NETRC", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"}),
+        (
+            "go",
+            {"GOPROXY", "CGO_CFLAGS", "NETRC", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"},
+        ),
+        (
+            "pulumi",
+            {*PLUGIN_SOURCES, "GITHUB_TOKEN", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"},
+        ),
         ("apt-get", {"APT_CONFIG", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"}),
         ("dockerd", {"DOCKER_HOST", "https_proxy", "SSL_CERT_FILE", "LC_ALL", "XDG_CONFIG_HOME"}),
         ("losetup", {"LC_ALL", "XDG_CONFIG_HOME"}),
@@ -102,6 +111,7 @@ def test_a_child_gets_what_it_uses(child: str, given: set[str]) -> None:
             "SSL_CERT_FILE",
         ),
         *("LC_ALL", "XDG_CONFIG_HOME", "PYTHONPATH", "LD_PRELOAD"),
+        *(*GIT_CONFIG_PAIRS, *PLUGIN_SOURCES, "NETRC", "GITHUB_TOKEN", "PULUMI_BACKEND_URL"),
     }
     assert set(child_environment.of(child, dict.fromkeys(names, "x"))) == given
 

@@ -1,5 +1,8 @@
 """Whose a resource of the operator's engine is: the decision, case by case."""
 
+import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,17 @@ from cli.stack.project import Project
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import Stack
 from cli.update import ownership
-from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Claim, Resource
+from cli.update.ownership import CONTAINER, NETWORK, UNKNOWN, VOLUME, Claim, Data, Resource
 from well_known import state_id
 
 OURS, THEIRS, GONE = "0" * 16, "1" * 16, "2" * 16
 ROOT = Path("/home/a/slipway")
+THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = THEN + timedelta(seconds=1)
 CLAIM = Claim(
-    frozenset({OURS}), frozenset({(CONTAINER, "made"), (NETWORK, "made"), (VOLUME, "made"), (VOLUME, "kept")})
+    frozenset({OURS}),
+    frozenset({(CONTAINER, "made"), (NETWORK, "made"), (VOLUME, "made")}),
+    frozenset({Data("kept", "", THEN), Data("proven", GONE, THEN)}),
 )
 
 
@@ -38,7 +45,6 @@ CLAIM = Claim(
         (CONTAINER, "made", "", True),
         (NETWORK, "made", "", True),
         (VOLUME, "made", "", True),
-        (VOLUME, "kept", "", True),
         (CONTAINER, "x", "", False),
         (NETWORK, "kept", "", False),
         (VOLUME, "x", "", False),
@@ -48,12 +54,51 @@ def test_what_a_stack_made(kind: str, identifier: str, state: str, expected: boo
     assert CLAIM.covers(Resource(kind, identifier, "name", state)) is expected
 
 
-def volume(name: str = "registry", state: str = "", clone: str = "") -> Resource:
-    return Resource(VOLUME, name, name, state, clone)
+@pytest.mark.parametrize(
+    ("name", "state", "created", "expected"),
+    [
+        ("kept", "", THEN, True),
+        ("kept", "", THEN - timedelta(days=1), True),
+        # Another clone has made a volume of the same name since.
+        ("kept", "", LATER, False),
+        ("kept", "", UNKNOWN, False),
+        ("kept", THEIRS, THEN, False),
+        ("proven", GONE, THEN, True),
+        ("proven", GONE, LATER, False),
+        ("proven", "", THEN, False),
+        ("proven", THEIRS, THEN, False),
+    ],
+)
+def test_a_recorded_volume_is_the_one_of_that_time(
+    name: str, state: str, created: datetime, expected: bool
+) -> None:
+    assert CLAIM.covers(volume(name, state, created=created)) is expected
+    assert not CLAIM.covers(Resource(NETWORK, name, name, state, created=created))
 
 
-def container(state: str = "", clone: str = "") -> Resource:
-    return Resource(CONTAINER, "id", "box", state, clone)
+def volume(name: str = "registry", state: str = "", clone: str = "", created: datetime = THEN) -> Resource:
+    return Resource(VOLUME, name, name, state, clone, created=created)
+
+
+def container(state: str = "", clone: str = "", *volumes: str) -> Resource:
+    return Resource(CONTAINER, "id", "box", state, clone, volumes=frozenset(volumes))
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ([volume("made", GONE), container(OURS, "", "made")], True),
+        # Nothing of this state mounts it.
+        ([volume("made", GONE)], False),
+        ([volume("made", GONE), container(OURS, "", "x")], False),
+        ([volume("made", GONE), container(THEIRS, "", "made")], False),
+        # The state of its label has a container, or this state does not name it.
+        ([volume("made", GONE), container(OURS, "", "made"), container(GONE)], False),
+        ([volume("x", GONE), container(OURS, "", "x")], False),
+    ],
+)
+def test_what_a_running_container_proves(resources: list[Resource], expected: bool) -> None:
+    assert (CLAIM | ownership.mounted(resources, CLAIM)).covers(resources[0]) is expected
 
 
 @pytest.mark.parametrize(
@@ -112,16 +157,75 @@ def stack_in(root: Path, url: str = "", name: str = "own") -> Stack:
     return Stack(Project(root), name, backend, PulumiCommand(Path("pulumi"), root, {}))
 
 
-def test_what_was_noted_moves_with_the_clone_and_is_one_stacks(tmp_path: Path) -> None:
+KEY = resource("tls:index/privateKey:PrivateKey", "ssh-key", outputs={"publicKeyOpenssh": "x"})
+STATE = {"resources": [KEY, resource("docker:index/volume:Volume", "data")]}
+
+
+def test_what_was_recorded_moves_with_the_clone_and_is_one_stacks(tmp_path: Path) -> None:
     before = stack_in(tmp_path / "before")
-    key = resource("tls:index/privateKey:PrivateKey", "ssh-key", outputs={"publicKeyOpenssh": "x"})
-    ownership.remember(before, {"resources": [key, resource("docker:index/volume:Volume", "data")]})
+    there = [volume("id-data"), volume("id-new", state_id("x")), volume("id-other"), volume("x", THEIRS)]
+    ownership.remember(before, STATE, resources=there)
     ownership.remember(before, {}, adopted={GONE})
-    noted = Claim(frozenset({state_id("x"), GONE}), frozenset({(VOLUME, "id-data")}))
+    recorded = Claim(frozenset({state_id("x"), GONE}), data=frozenset({Data("id-data", "", THEN)}))
     (tmp_path / "before").rename(tmp_path / "after")
     after = tmp_path / "after"
-    assert ownership.claim(stack_in(after)) == noted
+    assert ownership.claim(stack_in(after)) == recorded
+    assert ownership.claim(stack_in(after, name="organization/own")) == recorded
     assert ownership.claim(stack_in(after, name="other")) == Claim()
     assert ownership.claim(stack_in(after, url=f"file://{tmp_path}")) == Claim()
     ownership.forget(stack_in(after))
     assert ownership.claim(stack_in(after)) == Claim()
+
+
+def test_what_a_container_proved_is_recorded(tmp_path: Path) -> None:
+    stack = stack_in(tmp_path)
+    ours = container(state_id("x"), "", "id-data")
+    ownership.remember(stack, STATE, resources=[volume("id-data", GONE), ours])
+    assert ownership.claim(stack).covers(volume("id-data", GONE))
+    assert not ownership.claim(stack).covers(volume("id-data", GONE, created=LATER))
+
+
+@pytest.mark.parametrize("name", ["own", "organization/own"])
+def test_a_record_of_an_older_version_is_of_the_volumes_that_existed_then(tmp_path: Path, name: str) -> None:
+    """Also after this version has written it again."""
+    stack = stack_in(tmp_path, name=name)
+    record = stack.project.private / "made" / f"{stack.key}.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"states": [OURS], "volumes": ["data"]}))
+    os.utime(record, (THEN.timestamp(), THEN.timestamp()))
+    for _ in range(2):
+        found = ownership.claim(stack)
+        assert found.covers(volume("anything", OURS))
+        assert found.covers(volume("data"))
+        assert not found.covers(volume("data", created=LATER))
+        assert not found.covers(volume("data", THEIRS))
+        ownership.remember(stack, {}, adopted={GONE})
+    ownership.forget(stack)
+    assert ownership.claim(stack) == Claim()
+
+
+class Engine:
+    """An engine with one volume and one dead container."""
+
+    names: list[str] | None = None
+
+    def containers(self, **_: Any) -> list[dict[str, Any]]:
+        mounts = [{"Type": "volume", "Name": "data"}, {"Type": "bind", "Source": "/run"}]
+        return [{"Id": "0123456789abcdef", "Names": self.names, "State": "dead", "Mounts": mounts}]
+
+    def networks(self, **_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def volumes(self, **_: Any) -> dict[str, Any]:
+        moment = "2026-01-02T04:04:05+01:00"
+        return {"Volumes": [{"Name": "data", "CreatedAt": moment}, {"Name": "x", "Labels": None}]}
+
+
+@pytest.mark.parametrize("names", [None, []])
+def test_a_dead_container_has_no_name(tmp_path: Path, names: list[str] | None) -> None:
+    engine = Engine()
+    engine.names = names
+    dead, *volumes = ownership.found(engine, stack_in(tmp_path))
+    assert str(dead) == "container 0123456789ab"
+    assert dead.volumes == {"data"}
+    assert volumes == [volume("data"), volume("x", created=UNKNOWN)]

@@ -1,6 +1,7 @@
 """`up`, `preview` and `down`: which Pulumi commands run, and what is printed afterwards."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import LOCAL_STACK, Stack
-from cli.update import diagnosis, updates
+from cli.update import diagnosis, ownership, updates
 from cli.update import purge as purging
 from cli.update.updates import Update
 from well_known import state_id
@@ -249,6 +250,10 @@ class FakeEngine:
             ("network", "slipway-local"): OWN,
         }
         self.removed: list[str] = []
+        self.mounts: dict[str, list[str]] = {}
+        """The volumes of containers, by the container's name."""
+        self.created: dict[str, str] = {}
+        """When volumes were created, if it was not at the usual time."""
 
     def _matching(self, kind: str, wanted: list[str]) -> list[dict[str, Any]]:
         return [
@@ -258,10 +263,22 @@ class FakeEngine:
         ]
 
     def volumes(self, filters: dict[str, list[str]]) -> dict[str, Any]:
-        return {"Volumes": self._matching("volume", filters["label"]) or None}
+        found = self._matching("volume", filters["label"])
+        return {
+            "Volumes": [
+                {**item, "CreatedAt": self.created.get(item["Name"], "2026-01-02T03:04:05Z")}
+                for item in found
+            ]
+            or None
+        }
 
     def containers(self, filters: dict[str, list[str]], **_: Any) -> list[dict[str, Any]]:
-        return [{**item, "State": "running"} for item in self._matching("container", filters["label"])]
+        return [
+            {**item, "State": "running", "Mounts": [{"Type": "volume", "Name": name} for name in mounts]}
+            for item in self._matching("container", filters.get("label", []))
+            for mounts in [self.mounts.get(item["Id"], [])]
+            if set(filters.get("volume", mounts)) <= set(mounts)
+        ]
 
     def networks(self, filters: dict[str, list[str]]) -> list[dict[str, Any]]:
         return self._matching("network", filters["label"])
@@ -367,6 +384,82 @@ def test_a_purge_after_a_down_knows_its_own_data(clone: Clone, engine: FakeEngin
     assert updates.down("local", yes=True, purge=False, options=()) == 0
     assert updates.down("local", yes=True, purge=True, options=()) == 0
     assert engine.removed == ["left", "slipway-local", "old", *ALL[2:]]
+
+
+def test_a_purge_does_not_take_a_later_volume_for_its_own(clone: Clone, engine: FakeEngine) -> None:
+    """This clone's volume was removed by hand, and an older version's clone has one of that name."""
+    engine.things["volume", "old"] = OLD
+    clone.write_state({"resources": [SSH_KEY, made("volume", "old")]})
+    destroyed(clone)
+    assert updates.down("local", yes=True, purge=False, options=()) == 0
+    engine.created["old"] = "2026-01-02T03:04:06Z"
+    engine.things["container", "user"] = {}
+    engine.mounts["user"] = ["old"]
+    with pytest.raises(CommandError, match="volume old, of an older version"):
+        updates.down("local", yes=True, purge=True, options=())
+    assert engine.removed == []
+
+
+def test_a_purge_after_an_upgrade_removes_what_the_older_version_left(
+    clone: Clone, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clone.state_file.unlink()
+    engine.things = {("volume", "registry"): OLD, ("container", "user"): {}}
+    engine.mounts["user"] = ["registry"]
+    with pytest.raises(CommandError, match="volume registry, of an older version") as raised:
+        updates.down("local", yes=True, purge=True, options=())
+    assert "`docker volume rm registry`" in raised.value.remedy
+    engine.mounts.clear()
+    assert updates.down("local", yes=True, purge=True, options=()) == 0
+    assert engine.removed == ["registry"]
+    assert "An older version left some of it, which no container uses: registry.\n" in capsys.readouterr().err
+
+
+def test_a_purge_without_a_record_knows_the_data_by_its_container(clone: Clone, engine: FakeEngine) -> None:
+    """With a shared backend, another clone has made the volume from a former state."""
+    engine.things["volume", "registry"] = FOREIGN
+    clone.write_state({"resources": [SSH_KEY, made("volume", "registry")]})
+    destroyed(clone)
+    with pytest.raises(CommandError, match="volume registry, of the clone /another") as raised:
+        updates.down("local", yes=True, purge=True, options=())
+    assert "`docker volume rm registry`" in raised.value.remedy.splitlines()[0]
+    engine.mounts["left"] = ["registry"]
+    clone.variables["STATUS"] = "1"
+    assert updates.down("local", yes=True, purge=True, options=()) == 1
+    # The failed `down` has removed the container.
+    engine.remove_container("left")
+    clone.variables["STATUS"] = "0"
+    assert updates.down("local", yes=True, purge=True, options=()) == 0
+    assert engine.removed == ["left", "slipway-local", "registry", *ALL[2:]]
+
+
+def test_only_the_first_up_reads_the_state_of_a_remote_backend(clone: Clone, engine: FakeEngine) -> None:
+    """Until a `down`: another clone may take the name then."""
+    script = clone.root / "pulumi"
+    exported = json.dumps({"deployment": {"resources": [SSH_KEY]}})
+    (clone.root / "exported").write_text(exported)
+    script.write_text(
+        script.read_text() + f"""[ "$1 $2" != "stack export" ] || cat '{clone.root}/exported'\n"""
+    )
+    stack = dataclasses.replace(clone.stack, backend=Backend("s3://states"))
+    clone.stack = stack
+    clone.variables["STATUS"] = "1"
+    engine.things.clear()
+    updates.up(Update())
+    engine.things["container", "box"] = FOREIGN
+    with pytest.raises(CommandError, match="container box, running"):
+        updates.up(Update())
+    del engine.things["container", "box"]
+    clone.variables["STATUS"] = "0"
+    assert updates.up(Update()) == 0
+    engine.things["container", "box"] = FOREIGN
+    before = len(clone.calls)
+    purging.refuse_taken_name(stack)
+    assert len(clone.calls) == before
+    assert ownership.claim(stack, state={}).states == {state_id(KEY)}
+    assert updates.down("local", yes=True, purge=False, options=()) == 0
+    with pytest.raises(CommandError, match="container box, running"):
+        purging.refuse_taken_name(stack)
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -397,6 +397,15 @@ def test_builds_start_from_the_mirrored_images(program: Program) -> None:
     assert "debian:12" in program.named("yard-images").inputs["stdin"].value
 
 
+@pytest.mark.parametrize(("base", "is_loaded"), [("yard:5000/tools:1", False), ("other:5000/tools:1", True)])
+def test_images_of_the_stacks_registry_are_left_to_the_build(base: str, is_loaded: bool) -> None:
+    """The build pulls them with an account, and the script that loads images has none."""
+    build = {"context": "app", "base": {"context": "app/base", "args": {"BASE": base}}}
+    loads = run(json.dumps({"services": {"web": {"build": build}}})).named("yard-images")
+    assert ("tools:1" in loads.inputs["stdin"].value) is is_loaded
+    assert "registry:3.1.1" in loads.inputs["stdin"].value
+
+
 def test_metrics_are_on_a_private_port_or_nowhere(program: Program) -> None:
     assert "addr: 127.0.0.1:5001" in program.named("registry-settings").inputs["stdin"].value
     assert program.outputs["registryMetricsUrl"] == ""
