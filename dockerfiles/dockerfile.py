@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dockerfiles.instructions import InvalidInstruction, parse
-from dockerfiles.words import InvalidWord, expand
+from dockerfiles.words import LENGTH, InvalidWord, expand
 
 
 class InvalidDockerfile(ValueError):
@@ -112,6 +112,7 @@ def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> l
         raise InvalidDockerfile(str(error)[:200]) from None
     variables = {name: arguments.get(name, value) for name, value in known.items()}
     stages: list[_Stage] = []
+    length = 0
     for instruction in dockerfile.all:
         try:
             if instruction.name.upper() == "FROM":
@@ -121,6 +122,9 @@ def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> l
                     value = arguments.get(name, default)
                     if value is not None:
                         variables[name] = value
+                        length += len(value)
+                        if length > LENGTH:
+                            raise InvalidWord(f"the arguments have more than {LENGTH} characters")
             elif stages:
                 stages[-1].sources += _sources(instruction.name.upper(), instruction.flags)
         except InvalidWord as error:

@@ -19,7 +19,7 @@ _NESTED = 100
 
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 _BYTE_SPACES = re.compile(r"[\t\n\v\f\r \x85\xa0]+")
-_DIRECTIVE = re.compile(r"#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*")
+_DIRECTIVE = re.compile(r"#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=(.+)")
 _DIRECTIVES = {"check", "escape", "syntax"}
 _CONTINUED = {
     "\\": re.compile(r"(^|[^\\])\\[ \t]*\Z"),
@@ -122,12 +122,13 @@ class _Lines:
             self._directives = None
             return
         if name in self._directives:
-            raise InvalidInstruction(f"line {number}: the directive {name} stands there twice")
+            raise InvalidInstruction(f"line {number}: the directive {name} is given twice")
         self._directives.add(name)
         if name == "escape":
-            if found[2] not in _CONTINUED:
+            escape = found[2].strip("\t\n\f\r ")
+            if escape not in _CONTINUED:
                 raise InvalidInstruction(f"line {number}: the escape character can only be \\ or `")
-            self.escape = found[2]
+            self.escape = escape
 
     def _without_escape(self, line: str) -> tuple[str, bool]:
         """A line without the escape character that continues it, and whether the instruction ends here."""

@@ -11,6 +11,9 @@ SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 DEPTH = 100
 """How deep `${A:-${B:-…}}` may go. BuildKit has no limit, Python's stack has one."""
 
+LENGTH = 1 << 20
+"""The most characters that the variables of a word may stand for, since a few lines can double a text many times."""
+
 
 class InvalidWord(ValueError):
     """BuildKit would refuse a word. The text says why.
@@ -73,9 +76,10 @@ class _Reader:
         self._keep_quotes = keep_quotes
         self._keep_escapes = keep_escapes
         self._depth = 0
+        self._length = 0
         self.words: list[str] = []
-        self._word = ""
-        """The word that is being read."""
+        self._word: list[str] = []
+        """The word that is being read, in pieces: adding to a long text would copy it."""
 
     def read(self) -> str:
         """The whole text."""
@@ -84,22 +88,25 @@ class _Reader:
             piece, literal = self._piece()
             text.append(piece)
             if literal:
-                self._word += piece
+                self._word.append(piece)
                 continue
             for character in piece:
                 if character not in SPACES:
-                    self._word += character
-                elif self._word:
-                    self.words.append(self._word)
-                    self._word = ""
-        if self._word:
-            self.words.append(self._word)
+                    self._word.append(character)
+                else:
+                    self._end_word()
+        self._end_word()
         return "".join(text)
+
+    def _end_word(self) -> None:
+        if word := "".join(self._word):
+            self.words.append(word)
+        self._word.clear()
 
     def _read_up_to(self, end: str, *, keep_escapes: bool = False) -> str:
         """The text ahead of the character `end`, which is passed over."""
         # BuildKit has one buffer for the word, which a text in braces clears.
-        self._word = ""
+        self._word.clear()
         before, self._keep_escapes = self._keep_escapes, keep_escapes
         text: list[str] = []
         while self._at < len(self._text):
@@ -225,7 +232,11 @@ class _Reader:
         return self._value(name) or ""
 
     def _value(self, name: str) -> str | None:
-        return self._variables.get(name) if self._variables is not None else None
+        value = self._variables.get(name) if self._variables is not None else None
+        self._length += len(value or "")
+        if self._length > LENGTH:
+            raise InvalidWord(f"its variables have more than {LENGTH} characters")
+        return value
 
     def _name(self) -> str:
         """The longest name from here; like a shell's, `$1` and `$$` have names, too."""

@@ -66,6 +66,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a heredoc without its end": ("FROM a\nRUN <<A\nx\n", "line 2: the heredoc has no end A"),
     "a directive twice": ("# escape=`\n# escape=`\nFROM a\n", "line 2: the directive escape"),
     "another escape character": ("# escape=x\nFROM a\n", r"line 1: the escape character"),
+    "no escape character": ("# escape= \nFROM a\n", r"line 1: the escape character"),
     "a list of numbers": ("FROM a\nCMD [1]\n", "line 2: a JSON list"),
     "ENV without a value": ("FROM a\nENV A=b C\n", "line 2: ENV needs NAME=VALUE"),
     "a line that is too long": (
