@@ -1,13 +1,14 @@
 """A build context: its content tag, and its source in git."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.git import Repository
 from configuration.files import ignore_file, read, read_text
-from dockerfiles.ignore import Ignore
+from dockerfiles.ignore import Ignore, UnreadableFolder
 
 TAG_LENGTH = 12
 """Hexadecimal digits of a content tag: 48 bits, so that two builds of a team do not collide."""
@@ -21,6 +22,7 @@ def files(context: Path, dockerfile: Path) -> Iterator[Path]:
     Raises:
         UnfitFile: the file with the patterns must not or cannot be read.
         InvalidPattern: Docker would refuse a pattern.
+        UnreadableFolder: a folder that no pattern leaves out cannot be read.
     """
     file = ignore_file(context, dockerfile)
     ignore = Ignore.of(read_text(file, within=context) if file else "")
@@ -33,7 +35,13 @@ def files(context: Path, dockerfile: Path) -> Iterator[Path]:
 def content_tag(
     context: Path, dockerfile: Path | None = None, arguments: Mapping[str, str] | None = None
 ) -> str:
-    """A tag that changes if, and only if, the files, their modes, the Dockerfile or the build arguments change."""
+    """A tag that changes if, and only if, the files, their modes, the Dockerfile or the build arguments change.
+
+    Raises:
+        UnfitFile: the Dockerfile or the file with the patterns must not or cannot be read.
+        InvalidPattern: Docker would refuse a pattern.
+        pulumi.RunError: another file or a folder of the context cannot be read.
+    """
     dockerfile = dockerfile or context / "Dockerfile"
     digest = hashlib.sha256()
 
@@ -44,14 +52,30 @@ def content_tag(
     add(b"dockerfile", read(dockerfile, within=context))
     for name, value in sorted((arguments or {}).items()):
         add(b"argument", name.encode(), value.encode())
-    for path in files(context, dockerfile):
-        inside = path.relative_to(context).as_posix().encode()
-        if path.is_symlink():
-            add(b"link", inside, path.readlink().as_posix().encode())
-        else:
-            executable = b"x" if path.stat().st_mode & 0o100 else b"-"
-            add(b"file", inside, executable, path.read_bytes())
+    try:
+        for path in files(context, dockerfile):
+            # A name need not be UTF-8.
+            inside = os.fsencode(path.relative_to(context).as_posix())
+            if path.is_symlink():
+                add(b"link", inside, os.fsencode(path.readlink().as_posix()))
+            else:
+                executable = b"x" if path.stat().st_mode & 0o100 else b"-"
+                add(b"file", inside, executable, path.read_bytes())
+    except UnreadableFolder as error:
+        raise _unreadable(context, str(error)) from None
+    except OSError as error:
+        name = os.path.relpath(error.filename, context) if error.filename else "a file"
+        raise _unreadable(context, f"{name[-100:]!r} cannot be read: {error.strerror}") from None
     return digest.hexdigest()[:TAG_LENGTH]
+
+
+def _unreadable(context: Path, reason: str) -> Exception:
+    import pulumi  # the toolchain, which uses this module too, starts faster without it
+
+    return pulumi.RunError(
+        f"The build context {context} cannot be used: {reason}. "
+        "Give your user the right to read it, or leave it out with a pattern in .dockerignore."
+    )
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,13 @@
-"""Which images a build takes from elsewhere, read with BuildKit's own parser of Dockerfiles.
+"""Which images a build takes from elsewhere.
 
 Source: Docker's Dockerfile reference (FROM, ARG, COPY --from, RUN --mount, automatic platform arguments).
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dockerfiles.words import InvalidWord, expand
-
-_ESCAPE = re.compile(r"#[ \t]*escape[ \t]*=[ \t]*([\\`])[ \t]*\r?", re.IGNORECASE)
-_DIRECTIVE = re.compile(r"#[ \t]*[A-Za-z][A-Za-z0-9]*[ \t]*=.*")
+from dockerfiles.instructions import InvalidInstruction, parse
+from dockerfiles.words import LENGTH, InvalidWord, expand
 
 
 class InvalidDockerfile(ValueError):
@@ -86,7 +83,9 @@ def _stage_named(stages: list[_Stage], name: str, *, numbers: bool) -> int | Non
     for number in range(len(stages) - 1, -1, -1):
         if stages[number].name == name.lower() != "":
             return number
-    if numbers and name.isascii() and name.isdecimal() and int(name) < len(stages):
+    # Python refuses to read numbers of thousands of digits.
+    is_number = name.isascii() and name.isdecimal() and len(name.lstrip("0")) < 10
+    if numbers and is_number and int(name) < len(stages):
         return int(name)
     return None
 
@@ -107,42 +106,32 @@ def _platform_arguments(platform: str, build_platform: str) -> dict[str, str]:
 
 
 def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> list[_Stage]:
-    # A shared library, which few updates need.
-    import dockerfile
-
     try:
-        commands = dockerfile.parse_string(text.removeprefix("\ufeff"))
-    except dockerfile.GoParseError as error:
+        dockerfile = parse(text)
+    except InvalidInstruction as error:
         raise InvalidDockerfile(str(error)[:200]) from None
-    escape = _escape_character(text)
     variables = {name: arguments.get(name, value) for name, value in known.items()}
     stages: list[_Stage] = []
-    for command in commands:
+    length = 0
+    for instruction in dockerfile.all:
         try:
-            if command.cmd.upper() == "FROM":
-                stages.append(_stage(command.value, variables, escape))
-            elif command.cmd.upper() == "ARG" and not stages:
-                for name, default in _declared(command.value, variables, escape):
+            if instruction.name.upper() == "FROM":
+                stages.append(_stage(instruction.words, variables, dockerfile.escape))
+            elif instruction.name.upper() == "ARG" and not stages:
+                for name, default in _declared(instruction.words, variables, dockerfile.escape):
                     value = arguments.get(name, default)
                     if value is not None:
                         variables[name] = value
+                        length += len(value)
+                        if length > LENGTH:
+                            raise InvalidWord(f"the arguments have more than {LENGTH} characters")
             elif stages:
-                stages[-1].sources += _sources(command.cmd.upper(), command.flags)
+                stages[-1].sources += _sources(instruction.name.upper(), instruction.flags)
         except InvalidWord as error:
-            raise InvalidDockerfile(f"line {command.start_line}: {error}") from None
+            raise InvalidDockerfile(f"line {instruction.line}: {error}") from None
     if not stages:
         raise InvalidDockerfile("it has no FROM")
     return stages
-
-
-def _escape_character(text: str) -> str:
-    """The escape character that a directive at the top chooses."""
-    for line in text.removeprefix("\ufeff").splitlines():
-        if found := _ESCAPE.fullmatch(line.strip()):
-            return found[1]
-        if not _DIRECTIVE.fullmatch(line.strip()):
-            break
-    return "\\"
 
 
 def _stage(words: tuple[str, ...], variables: Mapping[str, str], escape: str) -> _Stage:

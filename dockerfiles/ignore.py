@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dockerfiles.wildcards import InvalidWildcard, Wildcards
+
 _Matched = tuple[bool, ...]
 """For each pattern, whether it matches."""
 
 
 class InvalidPattern(ValueError):
     """Docker would refuse a pattern. The text names it."""
+
+
+class UnreadableFolder(Exception):
+    """A folder of the context that the rules do not leave out cannot be read. The text names it."""
 
 
 def patterns(text: str) -> list[str]:
@@ -52,12 +58,22 @@ class _Pattern:
     is_exception: bool
 
     @cached_property
-    def expression(self) -> re.Pattern[str]:
-        """The pattern as a regular expression of a whole path."""
+    def wildcards(self) -> Wildcards | None:
+        """What matches a whole path; None if the pattern has no wildcard.
+
+        Raises:
+            InvalidPattern: Docker would refuse the pattern.
+        """
+        if self.is_fixed:
+            return None
         try:
-            return re.compile(_expression(self.text), re.DOTALL)
-        except re.error:
-            raise InvalidPattern(f"the pattern {self.text[:100]!r} is not valid") from None
+            return Wildcards(self.text)
+        except InvalidWildcard as error:
+            raise InvalidPattern(f"the pattern {self.text[:100]!r} {error}") from None
+
+    def matches(self, path: str) -> bool:
+        """Whether it matches a path, without a look at the folders above it."""
+        return path == self.text if self.wildcards is None else self.wildcards.match(path)
 
     @cached_property
     def fixed_folder(self) -> str:
@@ -75,46 +91,6 @@ class _Pattern:
         return not re.search(r"[*?\[\\]", self.text)
 
 
-def _expression(pattern: str) -> str:
-    if re.fullmatch(r"\*\*[^/*?\[\]\\][^*?\[\]\\]*", pattern):
-        return ".*" + re.escape(pattern[2:])  # an oddity of Docker's: `**x` is whatever ends in x
-    text, at = "", 0
-    while at < len(pattern):
-        character = pattern[at]
-        at += 1
-        if character == "*":
-            if pattern.startswith("*", at):
-                at += 1
-                # `**/` is any number of folders, none among them; `**` at the end is all that is below.
-                at += pattern.startswith("/", at)
-                text += ".*" if at == len(pattern) else "(?:.*/)?"
-            else:
-                text += "[^/]*"
-        elif character == "?":
-            text += "[^/]"
-        elif character == "\\":
-            if at == len(pattern):
-                raise InvalidPattern(f"the pattern {pattern[:100]!r} ends in a backslash")
-            text += re.escape(pattern[at])
-            at += 1
-        elif character == "[":
-            end = pattern.find("]", at + 1)
-            if end < 0:
-                raise InvalidPattern(f"the pattern {pattern[:100]!r} has a [ without its ]")
-            inside = pattern[at:end]
-            negated = "^" if inside.startswith("^") else ""
-            text += f"[{negated}{_class(inside.removeprefix('^'))}]"
-            at = end + 1
-        else:
-            text += re.escape(character)
-    return text
-
-
-def _class(inside: str) -> str:
-    """The inside of a bracket expression for Python, which reads some characters otherwise than Go."""
-    return re.sub(r"([\[\]&~|^])", r"\\\1", inside)
-
-
 class Ignore:
     """The rules of one .dockerignore file: the last pattern that matches a path, or a folder above it, decides."""
 
@@ -126,7 +102,7 @@ class Ignore:
         """
         self._patterns = [_Pattern(line.removeprefix("!"), line.startswith("!")) for line in lines]
         for pattern in self._patterns:
-            _ = pattern.expression
+            _ = pattern.wildcards
         self._exceptions = [pattern for pattern in self._patterns if pattern.is_exception]
         self._nothing: _Matched = (False,) * len(self._patterns)
 
@@ -151,9 +127,7 @@ class Ignore:
         """
         ignored, matched = False, []
         for pattern, matches_above in zip(self._patterns, above, strict=True):
-            matches = matches_above or (
-                pattern.is_exception == ignored and pattern.expression.fullmatch(path) is not None
-            )
+            matches = matches_above or (pattern.is_exception == ignored and pattern.matches(path))
             if matches:
                 ignored = not pattern.is_exception
             matched.append(matches)
@@ -174,17 +148,42 @@ class Ignore:
         """What the rules leave in the context: paths relative to it, folders among them, each before its content.
 
         Names that follow each other in a folder are in the order of their characters. Links are not followed. A folder
-        that is ignored is entered only if an exception may match something in it.
-        """
-        yield from self._walk(os.fspath(context), "", self._nothing)
+        that is ignored is entered only if an exception may match something in it and the user may read it.
 
-    def _walk(self, context: str, folder: str, above: _Matched) -> Iterator[str]:
-        with os.scandir(f"{context}/{folder}" if folder else context) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            ignored, matched = self._look(above, path)
+        Raises:
+            UnreadableFolder: a folder that is not ignored cannot be read.
+        """
+        # A stack, since folders may be nested deeper than Python's functions.
+        top = os.fspath(context)
+        open_folders = [self._entries(top, "", (False, self._nothing))]
+        while open_folders:
+            entry = next(open_folders[-1], None)
+            if entry is None:
+                open_folders.pop()
+                continue
+            path, is_folder, (ignored, matched) = entry
             if not ignored:
                 yield path
-            if entry.is_dir(follow_symlinks=False) and (not ignored or self.may_hold_exceptions(path)):
-                yield from self._walk(context, path, matched)
+            if is_folder and (not ignored or self.may_hold_exceptions(path)):
+                open_folders.append(self._entries(top, path, (ignored, matched)))
+
+    def _entries(
+        self, context: str, folder: str, answer: tuple[bool, _Matched]
+    ) -> Iterator[tuple[str, bool, tuple[bool, _Matched]]]:
+        """What a folder holds: the path, whether it is a folder, and what `_look` says of it.
+
+        `answer` is what `_look` says of the folder.
+        """
+        ignored, above = answer
+        try:
+            with os.scandir(f"{context}/{folder}" if folder else context) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            if ignored and isinstance(error, PermissionError):
+                return
+            raise UnreadableFolder(
+                f"the folder {folder[-100:] or '.'!r} cannot be read: {error.strerror}"
+            ) from None
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            yield path, entry.is_dir(follow_symlinks=False), self._look(above, path)

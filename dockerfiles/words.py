@@ -3,10 +3,16 @@
 Source: "Environment replacement" in Docker's Dockerfile reference, and BuildKit's `frontend/dockerfile/shell`.
 """
 
-import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""White space by Go's `unicode.IsSpace`. Python counts some control characters, too."""
+
+DEPTH = 100
+"""How deep `${A:-${B:-…}}` may go. BuildKit has no limit, Python's stack has one."""
+
+LENGTH = 1 << 20
+"""The most characters that the variables of a word may stand for, since a few lines can double a text many times."""
 
 
 class InvalidWord(ValueError):
@@ -14,6 +20,10 @@ class InvalidWord(ValueError):
 
     A quote or a brace lacks its end, or `${NAME:?}` lacks a value.
     """
+
+
+class TooDeep(InvalidWord):
+    """Variables are nested deeper than `DEPTH`."""
 
 
 def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
@@ -27,97 +37,216 @@ def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
     Raises:
         InvalidWord: BuildKit would refuse the word.
     """
-    return _Reader(word, variables, escape).read("")
+    return _Reader(word, escape, variables).read()
+
+
+def split(line: str, *, keep_quotes: bool, keep_escapes: bool) -> list[str]:
+    """The words of a line, whose variables are left as they are.
+
+    Args:
+        line: the text.
+        keep_quotes: whether quotes stay in the words.
+        keep_escapes: whether the escape character, a backslash here, stays in the words.
+
+    Raises:
+        InvalidWord: BuildKit would refuse the line.
+    """
+    reader = _Reader(line, "\\", None, keep_quotes=keep_quotes, keep_escapes=keep_escapes)
+    reader.read()
+    return reader.words
 
 
 class _Reader:
-    """Reads one word from left to right."""
+    """Reads from left to right: the text as a whole, and the words in it."""
 
-    def __init__(self, word: str, variables: Mapping[str, str], escape: str) -> None:
-        self._word = word
-        self._variables = variables
-        self._escape = escape
+    def __init__(
+        self,
+        text: str,
+        escape: str,
+        variables: Mapping[str, str] | None,
+        *,
+        keep_quotes: bool = False,
+        keep_escapes: bool = False,
+    ) -> None:
+        """Begin with a text. Without `variables`, they are left as they are."""
+        self._text = text.removeprefix("\ufeff")
         self._at = 0
+        self._escape = escape
+        self._variables = variables
+        self._keep_quotes = keep_quotes
+        self._keep_escapes = keep_escapes
+        self._depth = 0
+        self._length = 0
+        self.words: list[str] = []
+        self._word: list[str] = []
+        """The word that is being read, in pieces: adding to a long text would copy it."""
 
-    def read(self, end: str) -> str:
-        """Read up to the character `end`, which is passed over, or to the end of the word."""
-        text = ""
-        while self._at < len(self._word):
-            character = self._next()
-            if character == end:
-                return text
-            if character == "'":
-                text += self._up_to_quote()
-            elif character == '"':
-                text += self._double_quoted()
-            elif character == "$":
-                text += self._variable()
-            elif character == self._escape:
-                text += self._next() if self._peek() else ""
-            else:
-                text += character
-        if end:
-            raise InvalidWord(f"a {end} is missing")
-        return text
+    def read(self) -> str:
+        """The whole text."""
+        text: list[str] = []
+        while self._at < len(self._text):
+            piece, literal = self._piece()
+            text.append(piece)
+            if literal:
+                self._word.append(piece)
+                continue
+            for character in piece:
+                if character not in SPACES:
+                    self._word.append(character)
+                else:
+                    self._end_word()
+        self._end_word()
+        return "".join(text)
+
+    def _end_word(self) -> None:
+        if word := "".join(self._word):
+            self.words.append(word)
+        self._word.clear()
+
+    def _read_up_to(self, end: str, *, keep_escapes: bool = False) -> str:
+        """The text ahead of the character `end`, which is passed over."""
+        # BuildKit has one buffer for the word, which a text in braces clears.
+        self._word.clear()
+        before, self._keep_escapes = self._keep_escapes, keep_escapes
+        text: list[str] = []
+        while self._at < len(self._text):
+            if self._peek() == end:
+                self._at += 1
+                self._keep_escapes = before
+                return "".join(text)
+            text.append(self._piece()[0])
+        raise InvalidWord(f"a {end} is missing")
+
+    def _piece(self) -> tuple[str, bool]:
+        """What the next characters stand for, and whether white space in it belongs to the word."""
+        character = self._next()
+        if character == "'":
+            return self._single_quoted(), True
+        if character == '"':
+            return self._double_quoted(), True
+        if character == "$":
+            return self._variable(), False
+        if character == self._escape:
+            return (character if self._keep_escapes else "") + self._next(), True
+        return character, False
 
     def _next(self) -> str:
-        character = self._word[self._at]
+        """The next character, which is passed over; empty at the end."""
+        character = self._peek()
         self._at += 1
         return character
 
     def _peek(self) -> str:
-        return self._word[self._at : self._at + 1]
+        return self._text[self._at : self._at + 1]
 
-    def _up_to_quote(self) -> str:
-        """Single quotes: nothing is replaced in them."""
+    def _quote(self, character: str) -> str:
+        return character if self._keep_quotes else ""
+
+    def _single_quoted(self) -> str:
+        """Nothing is replaced in single quotes."""
         start = self._at
-        end = self._word.find("'", start)
+        end = self._text.find("'", start)
         if end < 0:
             raise InvalidWord("a ' is missing")
         self._at = end + 1
-        return self._word[start:end]
+        return self._quote("'") + self._text[start:end] + self._quote("'")
 
     def _double_quoted(self) -> str:
-        text = ""
-        while self._at < len(self._word):
+        text = [self._quote('"')]
+        while self._at < len(self._text):
             character = self._next()
             if character == '"':
-                return text
+                return "".join([*text, self._quote('"')])
             if character == "$":
-                text += self._variable()
-            elif character == self._escape and self._peek() in {'"', "$", self._escape}:
-                text += self._next()
+                text.append(self._variable())
+            elif character == self._escape:
+                text.append(character if self._keep_escapes else "")
+                if self._peek() in {'"', "$", self._escape}:
+                    character = self._next()
+                text.append(character)
             else:
-                text += character
+                text.append(character)
         raise InvalidWord('a " is missing')
 
     def _variable(self) -> str:
         if self._peek() != "{":
             name = self._name()
-            return self._variables.get(name, "") if name else "$"
+            if not name or self._variables is None:
+                return f"${name}"
+            return self._value(name) or ""
         self._at += 1
+        if self._peek() in {"", "{", "}", ":"}:
+            raise InvalidWord("${ needs the name of a variable")
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise TooDeep(f"variables are nested more than {DEPTH} deep")
         name = self._name()
-        operator = self._next() if self._peek() else ""
+        operator = self._next()
         if operator == "}":
-            return self._variables.get(name, "")
+            text = f"${{{name}}}" if self._variables is None else self._value(name) or ""
+        elif operator == "/":
+            text = self._replaced(name)
+        else:
+            text = self._by_operator(name, operator)
+        self._depth -= 1
+        return text
+
+    def _by_operator(self, name: str, operator: str) -> str:
+        """What `${NAME:-other}` and its kin stand for, read from behind the operator's first character."""
         empty_counts = operator != ":"
+        written = operator
         if operator == ":":
-            operator = self._next() if self._peek() else ""
-        value = self._variables.get(name)
+            operator = self._next()
+            written += operator
+            if operator in {"#", "%"}:
+                operator = ""
+        elif operator not in {"-", "+", "?", "#", "%"}:
+            operator = ""
+        if not operator:
+            raise InvalidWord(f"${{{name}{written} is no expression")
+        other = self._read_up_to("}", keep_escapes=operator in {"#", "%"})
+        if self._variables is None:
+            return f"${{{name}{written}{other}}}"
+        value = self._value(name)
         is_set = value is not None and (empty_counts or value != "")
-        other = self.read("}")
         if operator == "-":
             return value or "" if is_set else other
         if operator == "+":
             return other if is_set else ""
-        if operator == "?" and not is_set:
-            raise InvalidWord(f"the variable {name} has no value")
-        # `#`, `%` and `/` cut or replace parts of a value, which newer versions of BuildKit can do.
-        return value or ""
+        if operator == "?":
+            if not is_set:
+                raise InvalidWord(f"the variable {name} has no value")
+            return value or ""
+        if operator in {"#", "%"}:
+            return value or ""  # BuildKit cuts what matches `other`
+        raise InvalidWord(f"${{{name}{written} is no expression")
+
+    def _replaced(self, name: str) -> str:
+        """The value that `${NAME/pattern/replacement}` begins with: BuildKit replaces what matches the pattern."""
+        if self._peek() == "/":
+            self._at += 1
+        pattern = self._read_up_to("/", keep_escapes=True)
+        replacement = self._read_up_to("}", keep_escapes=True)
+        if self._variables is None:
+            return f"${{{name}/{pattern}/{replacement}}}"
+        return self._value(name) or ""
+
+    def _value(self, name: str) -> str | None:
+        value = self._variables.get(name) if self._variables is not None else None
+        self._length += len(value or "")
+        if self._length > LENGTH:
+            raise InvalidWord(f"its variables have more than {LENGTH} characters")
+        return value
 
     def _name(self) -> str:
         """The longest name from here; like a shell's, `$1` and `$$` have names, too."""
-        rest = self._word[self._at :]
-        found = _NAME.match(rest)
-        self._at += found.end() if found else 0
-        return found[0] if found else ""
+        start = self._at
+        if self._peek().isdecimal():
+            while self._peek().isdecimal():
+                self._at += 1
+        elif self._peek() in set("@*#?-$!"):
+            self._at += 1
+        else:
+            while (character := self._peek()) == "_" or character.isalpha() or character.isdecimal():
+                self._at += 1
+        return self._text[start : self._at]

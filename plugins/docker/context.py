@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from dockerfiles.ignore import Ignore, InvalidPattern, patterns
+from dockerfiles.ignore import Ignore, InvalidPattern, UnreadableFolder, patterns
 from plugins.protocol.messages import Failure
 
 _DOCKERFILE = "Dockerfile"
@@ -83,7 +83,13 @@ def _included(context: Path, dockerfile: Path, exceptions: Sequence[str] = ()) -
         ignore = Ignore([*ignore_patterns(context, dockerfile), *exceptions])
     except InvalidPattern as error:
         raise Failure(f"the .dockerignore of {context} cannot be used: {error}") from error
-    return ignore.walk(context)
+    try:
+        yield from ignore.walk(context)
+    except UnreadableFolder as error:
+        raise Failure(
+            f"the build context {context} cannot be used: {error}; "
+            "make it readable, or leave it out with a pattern in .dockerignore"
+        ) from None
 
 
 def digest(context: Path, dockerfile: Path) -> str:
@@ -104,7 +110,7 @@ def digest(context: Path, dockerfile: Path) -> str:
 def _add(total: Any, file: Path, name: str, mode: int) -> None:
     content = hashlib.sha256()
     if stat.S_ISLNK(mode):
-        content.update(_link_target(file).encode())
+        content.update(os.fsencode(_link_target(file)))
     elif stat.S_ISREG(mode):
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256")
@@ -112,7 +118,7 @@ def _add(total: Any, file: Path, name: str, mode: int) -> None:
 
 
 def _add_entry(total: Any, name: str, mode: int, content: Any) -> None:
-    total.update(name.encode(errors="surrogateescape") + go_mode(mode).encode() + content.digest() + b"\0")
+    total.update(os.fsencode(name) + go_mode(mode).encode() + content.digest() + b"\0")
 
 
 def _link_target(link: Path) -> str:
@@ -134,7 +140,7 @@ def archive(context: Path, dockerfile: Path, into: IO[bytes]) -> str:
     needed = ["!.dockerignore"]
     if not outside:
         needed.append("!" + re.sub(r"[*?\[\\]", r"\\\g<0>", inside))
-    name = f".dockerfile.{hashlib.sha256(inside.encode()).hexdigest()[:12]}" if outside else inside
+    name = f".dockerfile.{hashlib.sha256(os.fsencode(inside)).hexdigest()[:12]}" if outside else inside
     # BuildKit recognises an archive by its first block, which must not be a PAX header.
     with tarfile.open(fileobj=into, mode="w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(dockerfile.resolve(), name, filter=_as_root)

@@ -1,15 +1,17 @@
 """docker.Image: contexts, digests, Dockerfiles and progress."""
 
 import io
+import os
 import tarfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plugins.docker.builder import Builder
-from plugins.docker.context import archive, digest, go_mode
+from plugins.docker.context import archive, digest, go_mode, special_files
 from plugins.docker.engine import Account
 from plugins.docker.plugin import IMAGE, Docker
 from plugins.docker.progress import Progress, StreamError
@@ -104,6 +106,41 @@ def test_the_archive_has_the_dockerfile_first_and_nothing_ignored(context: Path)
     body = io.BytesIO()
     assert archive(context, context / "Dockerfile", body) == "Dockerfile"
     assert names_in(body) == ["Dockerfile", ".dockerignore", "sub", "sub/code.py"]
+
+
+def test_a_folder_that_cannot_be_read_fails_with_its_name(
+    context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if path.endswith("/sub"):  # the tests may run as root, who reads every folder
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    dockerfile = context / "Dockerfile"
+    calls: list[Callable[[], object]] = [
+        lambda: digest(context, dockerfile),
+        lambda: archive(context, dockerfile, io.BytesIO()),
+        lambda: special_files(context, dockerfile),
+    ]
+    for call in calls:
+        with pytest.raises(Failure, match="the folder 'sub' cannot be read: Permission denied; make it"):
+            call()
+    (context / ".dockerignore").write_text("sub\n!**/*.md\n")
+    for call in calls:
+        call()
+
+
+def test_names_and_targets_of_links_need_not_be_utf_8(context: Path) -> None:
+    before = digest(context, context / "Dockerfile")
+    Path(os.fsdecode(os.fsencode(context) + b"/\xff")).write_text("a")
+    os.symlink(b"\xff", os.fsencode(context) + b"/link")  # noqa: PTH211  # bytes
+    assert digest(context, context / "Dockerfile") != before
+    body = io.BytesIO()
+    archive(context, context / "Dockerfile", body)
+    assert b"\xff" in body.getvalue()
 
 
 def test_a_dockerfiles_name_is_no_pattern(context: Path) -> None:

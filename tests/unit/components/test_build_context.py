@@ -1,9 +1,11 @@
 """Content tags of build contexts, and their source in git."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pulumi
 import pytest
 
 from components.build_context import content_tag, files, source
@@ -91,6 +93,53 @@ def test_dockerignore(patterns: str, left: set[str], context: Path) -> None:
 def test_a_dockerfiles_own_dockerignore_goes_first(context: Path) -> None:
     (context / "Dockerfile.dockerignore").write_text("**\n!lib")
     assert seen(context) == {"lib/a.txt"}
+
+
+def test_the_tag_of_a_context_is_the_same_in_every_version(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (tmp_path / "ä b.txt").write_text("a")
+    (tmp_path / "link").symlink_to("ä b.txt")
+    for file in ("Dockerfile", "ä b.txt"):
+        (tmp_path / file).chmod(0o644)
+    assert content_tag(tmp_path, None, {"A": "1"}) == "0cc3ddeaf3c2"
+
+
+def test_names_need_not_be_utf_8(context: Path) -> None:
+    tags = [content_tag(context)]
+    for name in (b"\xff", b"\xfe"):
+        Path(os.fsdecode(os.fsencode(context) + b"/" + name)).write_text("a")
+        tags.append(content_tag(context))
+    os.symlink(b"\xff", os.fsencode(context) + b"/link")  # noqa: PTH211  # bytes
+    tags.append(content_tag(context))
+    assert len(set(tags)) == 4
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, of: object, function: str, name: str) -> None:
+    """Let a function refuse a name. The tests may run as root, who reads every file."""
+    real = getattr(of, function)
+
+    def refused(path: object, *rest: object) -> object:
+        if str(path).endswith(f"/{name}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest)
+
+    monkeypatch.setattr(of, function, refused)
+
+
+@pytest.mark.parametrize(
+    ("of", "function", "name", "what"),
+    [(os, "scandir", "lib", "the folder 'lib'"), (Path, "read_bytes", "a.txt", "'lib/a.txt'")],
+    ids=["a folder", "a file"],
+)
+def test_what_cannot_be_read_is_named_with_a_remedy(
+    of: object, function: str, name: str, what: str, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, of, function, name)
+    with pytest.raises(pulumi.RunError, match=f"{what} cannot be read: Permission denied. Give your user"):
+        content_tag(context)
+    with (context / ".dockerignore").open("a") as file:
+        file.write("lib\n!**/*.py\n")
+    content_tag(context)
 
 
 def git(folder: Path, *arguments: str) -> str:

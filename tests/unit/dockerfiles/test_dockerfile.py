@@ -77,3 +77,26 @@ def test_a_dockerfile_that_docker_refuses_is_refused(text: str) -> None:
 def test_a_variable_that_must_be_set() -> None:
     with pytest.raises(InvalidDockerfile, match="line 1: the variable BASE has no value"):
         needed_images("FROM ${BASE:?unset}\n", {}, "linux/amd64")
+
+
+def test_variables_that_are_nested_too_deep() -> None:
+    with pytest.raises(InvalidDockerfile, match="line 1: variables are nested more than 100 deep"):
+        needed_images("FROM " + "${A:-" * 600 + "b" + "}" * 600, {}, "linux/amd64")
+
+
+def test_a_number_of_thousands_of_digits_is_no_stage() -> None:
+    number = "1" * 5000
+    assert needed_images(f"FROM a\nCOPY --from={number} / /\n", {}, "linux/amd64") == ["a", number]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARG A=xxxxxxxx\n" + "ARG A=$A$A\n" * 60 + "FROM $A\n",
+        "ARG A=" + "x" * 60_000 + "\nFROM " + "$A" * 1000 + "\n",
+    ],
+    ids=["of all", "of a word"],
+)
+def test_arguments_that_grow_are_refused(text: str) -> None:
+    with pytest.raises(InvalidDockerfile, match="have more than 1048576 characters"):
+        needed_images(text, {}, "linux/amd64")

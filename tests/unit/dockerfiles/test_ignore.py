@@ -1,11 +1,12 @@
 """The rules of .dockerignore, against answers recorded from Docker's own matcher."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from dockerfiles.ignore import Ignore, InvalidPattern, patterns
+from dockerfiles.ignore import Ignore, InvalidPattern, UnreadableFolder, patterns
 
 RECORDED = json.loads((Path(__file__).parent / "ignore_recorded.json").read_text(encoding="utf-8"))
 """A .dockerignore file, a path, and whether it is left out (null where the file is refused), by
@@ -60,8 +61,6 @@ def test_a_walk_yields_what_is_left_in_a_fixed_order(tmp_path: Path) -> None:
 def test_an_ignored_folder_is_entered_only_for_an_exception(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     make(tmp_path, "node_modules/a/b.js", "docs/api/a.md", "docs/b.html", "src/c.py")
     entered: list[str] = []
     scandir = os.scandir
@@ -87,3 +86,50 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "gone").symlink_to("nowhere")
     assert list(Ignore.of("").walk(tmp_path)) == ["gone", "link", "real", "real/a"]
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder `data` belongs to another user. The tests may run as root, who reads every folder."""
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if path.endswith("/data"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_an_ignored_folder_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "data/db", "a.py", "b.txt")
+    assert list(Ignore.of("*\n!**/*.py\n").walk(tmp_path)) == ["a.py"]
+
+
+@pytest.mark.usefixtures("unreadable")
+def test_a_folder_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    make(tmp_path, "x/data/db")
+    with pytest.raises(UnreadableFolder, match="the folder 'x/data' cannot be read: Permission denied"):
+        list(Ignore.of("").walk(tmp_path))
+
+
+def test_a_context_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFolder, match=r"the folder '\.' cannot be read: No such file or directory"):
+        list(Ignore.of("").walk(tmp_path / "gone"))
+
+
+def test_folders_may_be_nested_deeper_than_functions(tmp_path: Path) -> None:
+    deepest = tmp_path
+    try:
+        for _ in range(1200):
+            deepest /= "d"
+            deepest.mkdir()
+        found = list(Ignore.of("").walk(tmp_path))
+        assert found[-1] == "/".join("d" * 1200)
+        assert len(found) == 1200
+    finally:
+        # pytest removes folders with a function for each level.
+        while deepest != tmp_path:
+            deepest.rmdir()
+            deepest = deepest.parent

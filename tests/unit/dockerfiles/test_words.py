@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfiles.words import InvalidWord, expand
+from dockerfiles.words import DEPTH, InvalidWord, expand
 
 RECORDED = json.loads((Path(__file__).parent / "words_recorded.json").read_text(encoding="utf-8"))
 """A word, and what github.com/moby/buildkit v0.17.3 (`shell.NewLex`, `ProcessWord`) makes of it with A=va and an
@@ -23,3 +23,15 @@ def test_buildkit_answers_the_same(word: str, expanded: str | None) -> None:
 
 def test_the_escape_character_is_the_dockerfiles_own() -> None:
     assert expand("`$A\\b", {"A": "x"}, "`") == "$A\\b"
+
+
+def test_variables_may_be_nested_up_to_a_limit() -> None:
+    assert expand("${B:-" * DEPTH + "x" + "}" * DEPTH, {}) == "x"
+    with pytest.raises(InvalidWord, match="nested"):
+        expand('"${B:-' * 600 + "x" + '}"' * 600, {})
+
+
+@pytest.mark.parametrize("word", ["${", "${}", "${:a}", "${{a}}", "${A.b}", "${A:x}", "${A:#x}", "${A/b}"])
+def test_an_expression_that_buildkit_refuses(word: str) -> None:
+    with pytest.raises(InvalidWord):
+        expand(word, {"A": "va"})
