@@ -47,26 +47,30 @@ def needed_images(
     Raises:
         InvalidDockerfile: BuildKit would not build it either.
     """
-    stages = _stages(text, {**_platform_arguments(platform, build_platform or platform)}, arguments)
-    images: list[str] = []
-    waiting, seen = [_number(stages, target)], set[int]()
+    stages = _stages(text, _platform_arguments(platform, build_platform or platform), arguments)
+    used: dict[int, list[str]] = {}
+    waiting = [_number(stages, target)]
     while waiting:
-        number = waiting.pop(0)
-        if number in seen:
-            continue
-        seen.add(number)
-        for source in (stages[number].base, *stages[number].sources):
-            other = _stage_named(stages[:number], source, numbers=source is not stages[number].base)
-            if other is not None:
-                waiting.append(other)
-    for number in sorted(seen):
-        for source in (stages[number].base, *stages[number].sources):
-            is_stage = (
-                _stage_named(stages[:number], source, numbers=source is not stages[number].base) is not None
-            )
-            if not is_stage and source and source != "scratch" and source not in images:
-                images.append(source)
-    return images
+        number = waiting.pop()
+        if number not in used:
+            needed_stages, used[number] = _needs(stages, number)
+            waiting += needed_stages
+    images = dict.fromkeys(image for number in sorted(used) for image in used[number])
+    return [image for image in images if image != "scratch"]
+
+
+def _needs(stages: list[_Stage], number: int) -> tuple[list[int], list[str]]:
+    """The earlier stages that a stage uses, by number, and the images, in its order."""
+    earlier, stage = stages[:number], stages[number]
+    numbers, images = [], []
+    # Only FROM cannot name a stage by its number.
+    for source, by_number in ((stage.base, False), *((source, True) for source in stage.sources)):
+        other = _stage_named(earlier, source, numbers=by_number)
+        if other is None:
+            images.append(source)
+        else:
+            numbers.append(other)
+    return numbers, images
 
 
 def _number(stages: list[_Stage], target: str) -> int:

@@ -38,6 +38,7 @@ CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
     "--platform is an option": ("FROM --platform=$BUILDPLATFORM a AS b\n", {}, ["a"]),
     "COPY --from an image": ("FROM a\nCOPY --from=busybox:1 /bin/x /y\n", {}, ["a", "busybox:1"]),
     "COPY --from a stage by number": ("FROM a\nFROM b\nCOPY --from=0 /x /y\n", {}, ["a", "b"]),
+    "FROM by number is an image": ("FROM a\nFROM 0\nCOPY --from=0 /x /y\n", {}, ["a", "0"]),
     "COPY --from a stage by name": ("FROM a AS x\nFROM b\nCOPY --from=X /x /y\n", {}, ["a", "b"]),
     "RUN --mount from an image": (
         "FROM a\nRUN --mount=type=bind,from=golang:1,target=/g go\n",
