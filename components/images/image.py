@@ -70,14 +70,16 @@ class AppImage(pulumi.ComponentResource):
         arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     ) -> pulumi.Output[str]:
         repository = args.access.repository(name)
-        # An app image also depends on the mirrored images below its own base image.
-        below = (
-            images_below(args.build, args.platform)
-            if arguments
-            else images_below_step(step.build, args.platform)
-        )
-        copies = args.mirror.below(below) if args.mirror else []
-        tag = tag_on(step.tag, copies) if copies else step.tag
+        tag: pulumi.Input[str] = step.tag
+        if args.mirror:
+            # An app image also depends on the mirrored images below its own base image.
+            below = (
+                images_below(args.build, args.platform)
+                if arguments
+                else images_below_step(step.build, args.platform)
+            )
+            if copies := args.mirror.below(below):
+                tag = tag_on(step.tag, copies)
         image = docker.Image(
             f"{name}-image",
             image_name=pulumi.Output.concat(repository, ":", tag),
