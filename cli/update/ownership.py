@@ -198,8 +198,7 @@ def is_checked(stack: Stack) -> bool:
 
 def forget(stack: Stack) -> None:
     """Delete what `remember` recorded, after the stack's resources are removed."""
-    for path in {_record(stack), _old_record(stack)}:
-        path.unlink(missing_ok=True)
+    _record(stack).unlink(missing_ok=True)
 
 
 def _write(stack: Stack, claimed: Claim, *, checked: bool) -> None:
@@ -212,32 +211,20 @@ def _write(stack: Stack, claimed: Claim, *, checked: bool) -> None:
 
 
 def _remembered(stack: Stack) -> Claim:
-    found = Claim()
-    for path in {_record(stack), _old_record(stack)}:
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads(path.read_text())
-            volumes = content["volumes"]
-            if isinstance(volumes, list):
-                # Older versions recorded names alone, of volumes that existed then.
-                then = {"state": "", "created": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()}
-                volumes = dict.fromkeys(volumes, then)
-            data = (
-                Data(name, volume["state"], datetime.fromisoformat(volume["created"]))
-                for name, volume in volumes.items()
-            )
-            found |= Claim(frozenset(content["states"]), data=frozenset(data))
-    return found
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(_record(stack).read_text())
+        data = (
+            Data(name, volume["state"], datetime.fromisoformat(volume["created"]))
+            for name, volume in content["volumes"].items()
+        )
+        return Claim(frozenset(content["states"]), data=frozenset(data))
+    return Claim()
 
 
 def _record(stack: Stack) -> Path:
     # A file backend has one organization only, and its name may be left out.
     one = stack if stack.backend.directory is None else replace(stack, name=stack.short_name)
-    return _old_record(one)
-
-
-def _old_record(stack: Stack) -> Path:
-    """The record of older versions, which took `organization/local` for another stack than `local`."""
-    return stack.project.private / "made" / f"{stack.key}.json"
+    return stack.project.private / "made" / f"{one.key}.json"
 
 
 def found(engine: Any, stack: Stack) -> list[Resource]:
