@@ -17,6 +17,7 @@ from components.registry.retention import InUseMarkers
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
 
+
 @dataclass(frozen=True, kw_only=True)
 class ServiceArgs:
     """What a service runs with."""
@@ -193,7 +194,11 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
 
     A switch leaves them: another service may be about to get the domain, without a request in between that is lost.
     """
-    here = {name: service for name, service in settings.services.items() if host.name in settings.service_hosts(name)}
+    here = {
+        name: service
+        for name, service in settings.services.items()
+        if host.name in settings.service_hosts(name)
+    }
     keys = sorted(f"@{service.domain or ''}" for service in here.values())
     command.remote.Command(
         f"{host.name}-routes",
@@ -202,7 +207,8 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
         add_previous_output_in_env=False,
         opts=host.on_host(
             pulumi.ResourceOptions(
-                parent=proxy, depends_on=[*proxy.ready, *(services[name].switches[host.name] for name in here)]
+                parent=proxy,
+                depends_on=[*proxy.ready, *(services[name].switches[host.name] for name in here)],
             )
         ),
     )

@@ -154,19 +154,18 @@ restore() {
     # A run may have been killed before it recorded its route.
     if is_running "$now" || [ "$now" = "$container" ] || ! is_running "$container"; then continue; fi
     # At its switch the container was healthy, and the proxy's own check would refuse one that is not now.
-    vouch "$container"
-    deploy "$key" "$container" "$port" "${vouched[@]}" ||
+    { vouch "$container" && deploy "$key" "$container" "$port" "${vouched[@]}"; } ||
       echo "slipway: the proxy of $(hostname) did not take back the route to $container" >&2
     end_vouching
   done
 }
 
 # vouch CONTAINER: answers the proxy's own health check with "200 OK", on a free port of the container. Sets `vouched` to
-# the options that the proxy needs.
+# the options that the proxy needs. False if the container does not run.
 vouch() {
   local pid port=65530 in_use
   pid=$(inspect "$1" '{{.State.Pid}}')
-  in_use=$(cat "/proc/$pid"/net/tcp*)
+  in_use=$(cat "/proc/${pid:-0}"/net/tcp* 2>/dev/null) || return
   while [[ $in_use = *:$(printf %04X "$port")" "* ]]; do port=$((port - 1)); done
   # It reads the whole request: closing a connection with unread data resets it.
   # shellcheck disable=SC2016 # the other bash expands it

@@ -122,6 +122,7 @@ remove_leftovers() {
     if [ -n "$serves" ] || ! is_running "$name"; then
       end "$name" "$stop_grace"
       docker rm -f "$name" >/dev/null 2>&1 || true
+      containers=$(awk -v name="$name" '$1 != name' <<<"$containers")
     fi
   done
 }
@@ -209,7 +210,7 @@ wait_until_healthy() {
 
 roll_out() {
   service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 stop_grace=$7 domain=${8:-}
-  local key=@$domain old name check
+  local key=@$domain old name other check
   restore
   remove_leftovers
   start
@@ -218,7 +219,7 @@ roll_out() {
   check=(--health-check-path "$path" ${domain:+--health-check-host "$domain"})
   if ! [[ $path =~ ^(/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?)$ ]]; then
     # The proxy would escape a query, and shorten a path with dots.
-    vouch "$container"
+    vouch "$container" || { look && crashed; }
     check=("${vouched[@]}")
   fi
   old=$(target_of "$key")
@@ -233,7 +234,10 @@ roll_out() {
     if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
   done
   # A service that gave its domain to this one, and has another one by now, needs its old container no more.
-  if [ -n "$old" ] && ! has_route "$old" && [ -n "$(keys "$(service_of "$old")")" ]; then end "$old" "$stop_grace"; fi
+  other=$(service_of "$old")
+  if [ -n "$other" ] && [ "$other" != "$service" ] && ! has_route "$old" && [ -n "$(keys "$other")" ]; then
+    end "$old" "$stop_grace"
+  fi
 }
 
 main() {

@@ -94,8 +94,10 @@ def test_a_renamed_service_without_a_domain_takes_all_other_requests_over(domain
 
 def test_the_next_switch_brings_back_a_killed_proxy_that_lost_its_routes(domains: Stack) -> None:
     url = _url(domains)
-    proxy = "docker kill slipway-proxy; rm -f $(docker volume inspect -f {{.Mountpoint}} $(docker volume ls -qf name=state))/*"
-    domains.on_host("box", "sh", "-c", proxy)
+    state = (
+        "$(docker volume inspect --format {{.Mountpoint}} $(docker volume ls --quiet --filter name=state))"
+    )
+    domains.on_host("box", "sh", "-c", f"docker kill slipway-proxy && rm {state}/*")
     _configure(domains, store=_service("store"), blog=_service("blog again", domain="web.test"))
     domains.up()
     assert (greeting(url), greeting(url, "web.test")) == ("store", "blog again")
@@ -103,10 +105,15 @@ def test_the_next_switch_brings_back_a_killed_proxy_that_lost_its_routes(domains
 
 def test_a_container_ends_in_order(domains: Stack) -> None:
     events = domains.on_host(
-        "box", "docker", "events", "--since", "0", "--until", "0s",
+        "box",
+        "docker",
+        "events",
+        "--since",
+        "0",
+        "--until",
+        "0s",
         *("--filter", "label=slipway.service=blog", "--filter", "event=die", "--filter", "event=kill"),
         *("--format", "{{.Action}} {{.Actor.Attributes.signal}} {{.Actor.Attributes.exitCode}}"),
     ).splitlines()
-    print(events)
     assert "kill 15 <no value>" in events
     assert "kill 9 <no value>" not in events
