@@ -102,16 +102,16 @@ def names(checks: Checks) -> Iterator[Problem]:
                 f"the containers of {places} would all be called {name}",
                 "Give one of these services or hosts another name.",
             )
-    for service in settings.services:
-        longest = max((host for other, host in pairs if other == service), key=len, default="")
-        length = len(container(service, longest)) + AUTONAME_LENGTH
+    for name in settings.services:
+        longest = max((host for other, host in pairs if other == name), key=len, default="")
+        length = len(container(name, longest)) + AUTONAME_LENGTH
         if longest and length > DNS_LABEL_LENGTH:
-            shorter = len(service) - (length - DNS_LABEL_LENGTH)
+            shorter = len(name) - (length - DNS_LABEL_LENGTH)
             remedy = (
                 f"Use {shorter} characters at most for the service" if shorter > 0 else "Use shorter names"
             )
             yield Problem(
-                ("services", service),
+                ("services", name),
                 f"its containers on {longest} would have a name of {length} characters, and no name of more than "
                 f"{DNS_LABEL_LENGTH} resolves",
                 f"{remedy}; Slipway adds the host's name, {AUTONAME_LENGTH} characters and a hyphen.",
