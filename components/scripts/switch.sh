@@ -37,6 +37,12 @@ only() {
   done
 }
 
+stop_all() {
+  # It would start the containers again.
+  systemctl stop slipway-keep.service 2>/dev/null || true
+  end_all "$(docker ps --filter "label=$label" --format '{{.Names}}')"
+}
+
 restore_all() {
   local file container
   look_around 1 || true
@@ -245,7 +251,7 @@ main() {
     --remove) remove "$2" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
-    --stop) end_all "$(docker ps --filter "label=$label" --format '{{.Names}}')" ;;
+    --stop) stop_all ;;
     --serving) serving ;;
     *) roll_out "$@" ;;
   esac
