@@ -235,6 +235,8 @@ roll_out() {
   end_vouching
   record "$key" "$container" "$port" "$drain_timeout" "$stop_grace"
 
+  # Other services may have switched meanwhile.
+  [ "$(keys | wc -l)" -le 1 ] || look_around 10 || true
   # The previous version ends now. Pulumi removes it, and its log can be read until then.
   for name in $(containers_of "$service"); do
     if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
