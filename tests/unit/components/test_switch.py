@@ -61,6 +61,9 @@ def switch(
         case "$*" in
         "ps "*) cat containers ;;
         "exec slipway-proxy kamal-proxy list") cat listing; [ -s listing ] ;;
+        "exec slipway-proxy kamal-proxy deploy "*)
+          sed -i "/^$5 /d" listing
+          echo "$5 $([ "$8" = --host ] && echo "$9" || echo "*") / $7 running no" >>listing ;;
         "exec slipway-proxy "*) ;;
         "container inspect slipway-proxy "*) echo {proxy}; [ -n "{proxy}" ] ;;
         "start slipway-proxy" | "unpause slipway-proxy") echo "{titles[:-1]}" >listing ;;
@@ -70,7 +73,8 @@ def switch(
         "container inspect "*.State.Pid*) echo 4711 ;;
         "image inspect "*) sed -n "s/^$3 //p" images; echo ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
-        "update "* | "start "* | "stop "* | "rm "*) ;;
+        "rm -f "*) sed -i "/^$3 /d" containers ;;
+        "update "* | "start "* | "stop "*) ;;
         *) exit 9 ;;
         esac""",
     )
