@@ -131,8 +131,8 @@ def make_host(
                 delete_before_replace=True,
                 protect=args.protect,
                 # The engine does not report `systempaths` back, so a refresh would replace the host; and it sets
-                # `memorySwap` itself for a container with a memory limit.
-                ignore_changes=["securityOpts", "memorySwap"],
+                # `memorySwap` itself for a container with a memory limit. A newer image is for new hosts only, as on AWS.
+                ignore_changes=["securityOpts", "memorySwap", "image"],
             ),
         ),
     )
