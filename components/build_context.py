@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from components.private_files import PrivateFiles
+from configuration.private_files import PrivateFiles
 from configuration.files import ignore_file, read, read_text
 from dockerfiles.ignore import Ignore, UnreadableFolder
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.build_context import Content, read_content
-from components.private_files import warning
+from configuration.private_files import warning
 from well_known import STAGED_CONTEXTS_PATH
 
 _ZEROS = bytes(1 << 20)

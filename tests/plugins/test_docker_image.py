@@ -207,7 +207,9 @@ class Registry:
     def local_image(self, name: str) -> dict[str, Any] | None:
         return {} if name == "r:5000/present" else None
 
-    def pull(self, name: str, account: Account | None, *, platform: str | None = None) -> None:
+    def pull(
+        self, name: str, account: Account | None, *, platform: str | None = None, watch: object = None
+    ) -> None:
         self.pulled.append((name, account))
 
 
