@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from configuration.private_files import PrivateFiles
 from configuration.files import ignore_file, read, read_text
+from configuration.private_files import PrivateFiles
 from dockerfiles.ignore import Ignore, UnreadableFolder
 
 TAG_LENGTH = 12

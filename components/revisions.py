@@ -5,6 +5,7 @@ changes nothing of the context. So the stack's outputs record which tag had whic
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pulumi
@@ -58,12 +59,11 @@ def revisions(
         images: the tag and the context of each image, by the name of its repository.
     """
     recorded = previous.get("revisions")
-    return {
-        name: pulumi.Output.from_input(tag).apply(
-            lambda known, context=context, before=_recorded(recorded, name): _with_tag(before, known, context)
-        )
-        for name, (tag, context) in images.items()
-    }
+    found: dict[str, pulumi.Output[Sequence[Revision]]] = {}
+    for name, (tag, context) in images.items():
+        with_tag = partial(_with_tag, _recorded(recorded, name), context)
+        found[name] = pulumi.Output.from_input(tag).apply(with_tag)
+    return found
 
 
 def _recorded(recorded: object, name: str) -> list[Revision]:
@@ -75,7 +75,7 @@ def _recorded(recorded: object, name: str) -> list[Revision]:
     ]
 
 
-def _with_tag(before: Sequence[Revision], tag: str, context: Path) -> Sequence[Revision]:
+def _with_tag(before: Sequence[Revision], context: Path, tag: str) -> Sequence[Revision]:
     """The list with a tag. One that is there keeps its commit: another clone may know another one."""
     if any(one["tag"] == tag for one in before):
         return before

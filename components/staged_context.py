@@ -11,6 +11,7 @@ the tag nor BuildKit's cache keys.
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -59,11 +60,21 @@ def stage(
     folder = STAGED_CONTEXTS_PATH / stack / name
     tag = read_content(context, dockerfile, arguments).tag
     inside = Path(os.path.relpath(dockerfile, context))
+    if not _has_its_modes(folder / tag / inside):
+        _remove(folder / tag)
     while not _use(folder / tag):
         content = _make(folder, context, dockerfile, inside, arguments)
         tag = content.tag  # files may have changed since
         _report(name, content)
     return StagedContext(tag, folder / tag, folder / tag / inside)
+
+
+def _has_its_modes(dockerfile: Path) -> bool:
+    """Whether a copy still has the modes that it was made with: `cp -r` of a whole clone gives it others."""
+    try:
+        return stat.S_IMODE(dockerfile.stat().st_mode) in {0o644, 0o755}
+    except OSError:
+        return False
 
 
 def _use(copy: Path) -> bool:
@@ -173,7 +184,7 @@ class _Writer:
                 for name in (*folders, *names):
                     path = os.path.join(folder, name)  # noqa: PTH118 - as os.walk has it
                     if name in folders and not os.path.islink(path):  # noqa: PTH114
-                        os.chmod(path, 0o755)  # noqa: PTH101
+                        os.chmod(path, 0o755)  # noqa: PTH101, S103 - as git has it; the folder above is private
                     os.utime(path, (now, now), follow_symlinks=False)
 
     def _parents(self, path: str) -> None:

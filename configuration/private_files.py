@@ -23,9 +23,7 @@ class PrivateFiles:
     They hold secrets, or each update changes them, so that an image with them would be built and rolled out each time.
     """
 
-    def __init__(
-        self, context: Path, project: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, context: Path, project: Path, environment: Mapping[str, str] | None = None) -> None:
         """Begin with a context, and the directory of the Pulumi project, which the context may hold."""
         self._context = context.resolve()
         self._clones = [inside for inside in [self._inside(project.resolve())] if inside is not None]

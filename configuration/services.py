@@ -39,9 +39,7 @@ class BaseImageSettings(Settings):
     context. Default: `Dockerfile`."""
 
     args: dict[
-        Annotated[
-            Variable, AfterValidator(reserved({TITLE_ARGUMENT: "the build sets it itself"}))
-        ],
+        Annotated[Variable, AfterValidator(reserved({TITLE_ARGUMENT: "the build sets it itself"}))],
         Value,
     ] = Field(default_factory=dict, examples=[{"BASE": "debian:12"}])
     """Build arguments. Do not put secrets here: the image's history shows them. Default: none."""

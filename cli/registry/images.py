@@ -61,10 +61,12 @@ def run(stack: Stack, *, as_json: bool) -> None:
 
 def with_revisions(found: Sequence[Image], running: RunningStack) -> list[Image]:
     """The images with the commits that the stack's outputs record. A label of the image itself has priority."""
+    revisions = running.outputs.get("revisions") or {}
     recorded = {
-        (running.repository(name), one["tag"]): one["revision"]
-        for name, tags in (running.outputs.get("revisions") or {}).items()
-        for one in tags
+        (running.repository(service) + suffix, one["tag"]): one["revision"]
+        for service in running.services
+        for suffix in ("", "-base")
+        for one in revisions.get(service + suffix, ())
     }
     return [
         replace(

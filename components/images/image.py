@@ -121,9 +121,7 @@ class _Step:
         """A tag must always name the same image, so it also follows the title and the base image."""
         arguments = {**build.args, TITLE_ARGUMENT: name}
         content = {**arguments, **below, "TARGETPLATFORM": platform}
-        staged = stage(
-            pulumi.get_stack(), name, Path(build.context), Path(build.dockerfile_path), content
-        )
+        staged = stage(pulumi.get_stack(), name, Path(build.context), Path(build.dockerfile_path), content)
         return cls(build, arguments, staged)
 
 

@@ -128,9 +128,7 @@ class Builder:
         client = self._engine.client
 
         def start() -> Iterator[Mapping[str, Any]]:
-            yield from client.push(
-                name, stream=True, decode=True, auth_config=account and account._asdict()
-            )
+            yield from client.push(name, stream=True, decode=True, auth_config=account and account._asdict())
 
         try:
             with engine_errors():

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,8 +133,8 @@ class Engine:
         """Pull the image `name`; EngineError or NotFoundError if that fails, or makes no progress for long."""
         client = self.client
 
-        def start() -> Iterable[Mapping[str, Any]]:
-            return client.pull(
+        def start() -> Iterator[Mapping[str, Any]]:
+            yield from client.pull(
                 name,
                 stream=True,
                 decode=True,

@@ -253,7 +253,9 @@ def abort(context: grpc.ServicerContext, error: Exception, plugin: str) -> NoRet
     file = where.filename.rpartition("/")[2]  # a start has no time to import pathlib
     traceback.print_exception(error)
     text = f"{type(error).__name__}: {error} ({file}:{where.lineno})"
-    context.abort(grpc.StatusCode.UNKNOWN, sendable(f"a fault of Slipway's stand-in for pulumi-{plugin}: {text}"))
+    context.abort(
+        grpc.StatusCode.UNKNOWN, sendable(f"a fault of Slipway's stand-in for pulumi-{plugin}: {text}")
+    )
 
 
 def _details(error: InitFailure) -> bytes:
@@ -268,5 +270,7 @@ def _details(error: InitFailure) -> bytes:
         message.inputs.CopyFrom(encode_properties(error.inputs))
     detail = any_pb2.Any()
     detail.Pack(message)
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=sendable(str(error)), details=[detail])
+    status = status_pb2.Status(
+        code=grpc.StatusCode.UNKNOWN.value[0], message=sendable(str(error)), details=[detail]
+    )
     return bytes(status.SerializeToString())

@@ -10,7 +10,6 @@ import pytest
 
 from components.revisions import revision_of
 
-
 CONFIG = """[core]
     repositoryformatversion = 0
     bare = false
