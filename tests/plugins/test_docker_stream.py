@@ -28,8 +28,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class _Handler(http.server.BaseHTTPRequestHandler):
     """An engine whose pulls, pushes and builds stop in the middle."""
 
-    protocol_version = "HTTP/1.1"
-
     def do_GET(self) -> None:
         missing = self.path.endswith("/json")
         body = b'{"message": "no such image"}' if missing else b"OK"
@@ -56,8 +54,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    # Chunks need HTTP/1.1, which is an attribute of the handler's class.
+    handler = type("Handler", (_Handler,), {"protocol_version": "HTTP/1.1"})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield Engine({"host": f"tcp://127.0.0.1:{server.server_port}"})
