@@ -1,7 +1,7 @@
-"""Bracket expressions in a pattern of .dockerignore, such as `[a-c]`.
+r"""Bracket expressions in a pattern of .dockerignore, such as `[a-c]`, and characters behind a backslash.
 
-Docker checks a pattern with Go's `filepath.Match`, and then gives its brackets as they are to Go's `regexp`, which reads
-some of them otherwise: `[[:alpha:]]` is a letter, `[\\\\d]` a digit.
+Docker checks a pattern with Go's `filepath.Match`, and then gives brackets and backslashes as they are to Go's
+`regexp`, which reads some of them otherwise: `[[:alpha:]]` is a letter, `\d` a digit.
 """
 
 import re
