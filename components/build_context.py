@@ -71,7 +71,10 @@ def _paths(context: Path, dockerfile: Path, content: Content) -> Iterator[str]:
     ignore = Ignore.of(read_text(file, within=context) if file else "")
     private = PrivateFiles(context, Path.cwd())
     content.private = private.found
-    yield from ignore.walk(context, private)
+    for name in ignore.walk(context, private):
+        # In the copy of a context, a plugin would take its rules if the Dockerfile's own file left itself out.
+        if name != ".dockerignore" or file == context / name:
+            yield name
 
 
 def content_tag(

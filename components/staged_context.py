@@ -24,6 +24,8 @@ from configuration.private_files import warning
 from well_known import STAGED_CONTEXTS_PATH
 
 _ZEROS = bytes(1 << 20)
+_BEGINNING_SECONDS = 10.0
+"""Far more than passes between making a folder and locking it."""
 _IN_USE: list[int] = []
 """Descriptors of the copies that this process uses. Each holds a lock until the process ends."""
 
@@ -236,9 +238,15 @@ def sweep(stack: str) -> None:
     with suppress(OSError):
         for image in (STAGED_CONTEXTS_PATH / stack).iterdir():
             for copy in image.iterdir():
-                _remove(copy)
+                if not _has_just_begun(copy):
+                    _remove(copy)
             with suppress(OSError):
                 image.rmdir()
+
+
+def _has_just_begun(copy: Path) -> bool:
+    """Whether another process may be about to lock an unfinished copy."""
+    return copy.name.startswith(".") and time.time() - copy.stat().st_mtime < _BEGINNING_SECONDS
 
 
 def _remove(copy: Path) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dockerfiles.wildcards import InvalidWildcard, Wildcards
+from dockerfiles.brackets import InvalidWildcard
+from dockerfiles.wildcards import Wildcards
 
 _Matched = tuple[bool, ...]
 """For each pattern, whether it matches."""

@@ -11,12 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
+from dockerfiles.brackets import check_brackets, read_class, read_escaped
+
 _STATES = 500
 """How many states are remembered for one pattern, so that many paths do not fill the memory."""
-
-
-class InvalidWildcard(ValueError):
-    """Docker would refuse a pattern. The text is the predicate of a sentence."""
 
 
 class _Part(Enum):
@@ -57,6 +55,7 @@ class Wildcards:
         Raises:
             InvalidWildcard: Docker would refuse it.
         """
+        check_brackets(pattern)
         # Docker compares these as text. Else `**` stands for a `.*` of Go's, which a line end does not match.
         as_text = re.fullmatch(r"\*\*[^*?\[\]\\]*|[^*?\[\]\\]+\*\*", pattern) is not None
         self._across_lines = as_text
@@ -145,25 +144,10 @@ def _parts(pattern: str, *, is_suffix: bool) -> Iterator[str | _Part | re.Patter
         elif character == "?":
             yield _Part.ONE
         elif character == "\\":
-            if at == len(pattern):
-                raise InvalidWildcard("ends in a backslash")
-            yield pattern[at]
-            at += 1
+            found, at = read_escaped(pattern, at)
+            yield found
         elif character == "[":
-            end = pattern.find("]", at + 1)
-            if end < 0:
-                raise InvalidWildcard("has a [ without its ]")
-            yield _class(pattern[at:end])
-            at = end + 1
+            found, at = read_class(pattern, at)
+            yield found
         else:
             yield character
-
-
-def _class(inside: str) -> re.Pattern[str]:
-    """A bracket expression. Python reads some characters in one otherwise than Go."""
-    negated = "^" if inside.startswith("^") else ""
-    inside = re.sub(r"([\[\]&~|^])", r"\\\1", inside.removeprefix("^"))
-    try:
-        return re.compile(f"[{negated}{inside}]")
-    except re.error:
-        raise InvalidWildcard("has a [ ] that is not valid") from None

@@ -25,7 +25,11 @@ OLD_COMMIT = "3925f52f9b1b8554c75a05e58d9636bf42cc88c6"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
 ALLOWED_CREATES: tuple[str, ...] = ("*-served", "*-history", "box-routes")
 """Patterns of the names of resources that the first `up` of this version creates."""
-ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "registry-settings", "box-mirror", "web-box-switch")
+ALLOWED_UPDATES: tuple[str, ...] = (
+    *("box-setup", "registry-settings", "box-mirror", "web-box-switch"),
+    # Contexts are staged now, so the images are built again, from the cache and to the same digests.
+    *("host-image", "web-base-image", "web-image"),
+)
 """Patterns of the names of resources that the first `up` of this version updates in place."""
 ALLOWED_REPLACEMENTS: tuple[str, ...] = ("web-box",)
 """Patterns of the names of resources that the first `up` of this version replaces: containers of services only, which a

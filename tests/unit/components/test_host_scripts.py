@@ -247,7 +247,8 @@ class TestResolvers:
         file = machine.root / "resolv.conf"
         file.write_text(text)
         inode = file.stat().st_ino
-        script = machine.installed("resolvers.sh")
+        script = machine.root / "resolvers.sh"
+        script.write_text(scripts.text("resolvers.sh"))
         environment = {"PATH": "/usr/bin:/bin", "RESOLV_CONF": str(file)}
         subprocess.run(["/bin/bash", str(script), *addresses], env=environment, check=True, timeout=30)
         assert file.stat().st_ino == inode, "the file is a mount"

@@ -1,9 +1,12 @@
 """Staged contexts: copies that are the same in every clone, and never hold private files."""
 
 import fcntl
+import io
 import os
 import socket
 import stat
+import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 
 from components import staged_context
 from components.staged_context import StagedContext, stage, sweep
-from plugins.docker.context import digest
+from plugins.docker.context import archive, digest
 from well_known import STAGED_CONTEXTS_PATH
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
@@ -128,7 +131,10 @@ def test_old_copies_go_and_those_in_use_stay(tmp_path: Path, monkeypatch: pytest
     other = os.open(used.context, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_SH)  # another update, which is still building
     new = staged(tmp_path, monkeypatch, A="2")
-    (STAGED_CONTEXTS_PATH / "local/web/.unfinished").mkdir()
+    for name, age in ((".unfinished", 60), (".begun", 0)):
+        folder = STAGED_CONTEXTS_PATH / "local/web" / name
+        folder.mkdir()
+        os.utime(folder, (time.time() - age,) * 2)
     (STAGED_CONTEXTS_PATH / "local/gone/0123").mkdir(parents=True)
     sweep("local")
     assert not old.context.exists()
@@ -136,7 +142,7 @@ def test_old_copies_go_and_those_in_use_stay(tmp_path: Path, monkeypatch: pytest
     assert new.context.exists()
     os.close(other)
     sweep("local")
-    assert [path.name for path in (STAGED_CONTEXTS_PATH / "local/web").iterdir()] == [new.tag]
+    assert {path.name for path in (STAGED_CONTEXTS_PATH / "local/web").iterdir()} == {".begun", new.tag}
     assert not (STAGED_CONTEXTS_PATH / "local/gone").exists()
 
 
@@ -153,6 +159,18 @@ def test_a_dockerfile_comes_along_though_it_is_ignored_or_a_link(
     found = staged(tmp_path, monkeypatch)
     assert found.dockerfile.read_text() == DOCKERFILE
     assert not found.dockerfile.is_symlink()
+
+
+def test_a_plugin_takes_the_same_rules_from_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = clone(tmp_path) / "app"
+    (app / ".dockerignore").write_text("**\n")
+    (app / "Dockerfile.dockerignore").write_text("Dockerfile*\nlib\n")
+    found = staged(tmp_path, monkeypatch)
+    body = io.BytesIO()
+    name = archive(found.context, found.dockerfile, body)
+    body.seek(0)
+    with tarfile.open(fileobj=body) as tar:
+        assert set(tar.getnames()) == {name, "server.py", "run", "link", "nowhere", "circle"}
 
 
 def test_a_copy_has_no_private_files_and_says_so(

@@ -23,6 +23,24 @@ def test_docker_answers_the_same(text: str, path: str, ignored: bool | None) -> 
         assert Ignore.of(text)(path) == ignored
 
 
+BRACKETS = json.loads((Path(__file__).parent / "brackets_recorded.json").read_text(encoding="utf-8"))
+"""Patterns with brackets and backslashes, and the names that `MatchesOrParentMatches` leaves out of `names`."""
+
+
+@pytest.mark.parametrize(("pattern", "ignored"), BRACKETS["patterns"])
+def test_docker_reads_brackets_the_same(pattern: str, ignored: list[str] | None) -> None:
+    if ignored is None:
+        with pytest.raises(InvalidPattern):
+            Ignore.of(pattern)
+    else:
+        assert [name for name in BRACKETS["names"] if Ignore.of(pattern)(name)] == ignored
+
+
+def test_a_wildcard_in_brackets_is_refused() -> None:
+    with pytest.raises(InvalidPattern, match="write \\* or \\? without"):
+        Ignore.of("[*]x")
+
+
 def test_the_last_pattern_that_matches_decides() -> None:
     rules = Ignore.of("*\n!**/*.py\ntests/**/*.py\n")
     assert not rules("app/main.py")

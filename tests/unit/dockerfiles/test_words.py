@@ -11,6 +11,18 @@ RECORDED = json.loads((Path(__file__).parent / "words_recorded.json").read_text(
 """A word, and what github.com/moby/buildkit v0.17.3 (`shell.NewLex`, `ProcessWord`) makes of it with A=va and an
 empty E; null where it refuses the word. The words were put together at random from the kinds of expressions."""
 
+CUTS = json.loads((Path(__file__).parent / "cuts_recorded.json").read_text(encoding="utf-8"))
+"""The same with `${A#x}` and its kin, and the values of the variables."""
+
+
+@pytest.mark.parametrize(("word", "expanded"), CUTS["words"])
+def test_buildkit_cuts_the_same(word: str, expanded: str | None) -> None:
+    if expanded is None:
+        with pytest.raises(InvalidWord):
+            expand(word, CUTS["values"])
+    else:
+        assert expand(word, CUTS["values"]) == expanded
+
 
 @pytest.mark.parametrize(("word", "expanded"), RECORDED)
 def test_buildkit_answers_the_same(word: str, expanded: str | None) -> None:
