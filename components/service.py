@@ -55,11 +55,16 @@ class Service(pulumi.ComponentResource):
     old version continues to serve.
     """
 
+    image: pulumi.Output[str]
+    """The image that all its hosts serve. Known after the last host's switch; empty if a targeted update left out the
+    switch of a host."""
+
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
         image, markers = args.image, args.markers
         deployed = [markers.deployed(name, image.references, image)] if markers else []
         previous: list[pulumi.Resource] = []
+        switched: list[pulumi.Output[bool]] = []
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
             pulled = docker.RemoteImage(
@@ -69,16 +74,21 @@ class Service(pulumi.ComponentResource):
                 opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
             )
             waits_for = [*proxy.ready, *previous, *deployed]
-            switch = self._switch(name, args, engine, proxy, pulled, waits_for)
+            container = self._container(name, args, engine, proxy, pulled, waits_for)
+            switch = self._switch(name, args, engine, container)
+            switched.append(_serves(switch, container, pulled))
             if markers:
                 # The next host does not wait for these.
                 if not previous:
                     markers.served(name, image.references, switch, self)
                 markers.serving(name, engine.host.name, image.references, switch, self)
             previous = [switch]
+        self.image = pulumi.Output.all(image.reference, *switched).apply(
+            lambda known: known[0] if all(known[1:]) else ""
+        )
         self.register_outputs({})
 
-    def _switch(
+    def _container(
         self,
         name: str,
         args: ServiceArgs,
@@ -86,10 +96,9 @@ class Service(pulumi.ComponentResource):
         proxy: Proxy,
         image: docker.RemoteImage,
         waits_for: list[pulumi.Resource],
-    ) -> command.remote.Command:
-        host = engine.host
-        container = docker.Container(
-            f"{name}-{host.name}",
+    ) -> docker.Container:
+        return docker.Container(
+            f"{name}-{engine.host.name}",
             image=image.image_id,
             restart="unless-stopped",
             memory=args.memory_mib,
@@ -122,6 +131,11 @@ class Service(pulumi.ComponentResource):
                 )
             ),
         )
+
+    def _switch(
+        self, name: str, args: ServiceArgs, engine: DockerEngine, container: docker.Container
+    ) -> command.remote.Command:
+        host = engine.host
         arguments = [
             args.port,
             args.health_path,
@@ -147,18 +161,30 @@ class Service(pulumi.ComponentResource):
         )
 
 
+def _serves(
+    switch: command.remote.Command, container: docker.Container, image: docker.RemoteImage
+) -> pulumi.Output[bool]:
+    """Whether the last switch was to this container, of this image.
+
+    A targeted update leaves out resources, which then have the properties of an update before.
+    """
+    return pulumi.Output.all(switch.create, container.name, container.image, image.image_id).apply(
+        lambda known: known[1] in str(known[0]).split() and known[2] == known[3]
+    )
+
+
 def make_services(
     settings: StackSettings,
     engines: Mapping[str, DockerEngine],
     images: Mapping[str, AppImage],
     registry: AnyRegistry,
-) -> None:
-    """The proxy of each app host, and the services behind the proxies."""
+) -> dict[str, Service]:
+    """The services, by name, behind the proxy of each app host."""
     proxies = {
         name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
     }
-    for name, service in settings.services.items():
-        Service(
+    return {
+        name: Service(
             name,
             ServiceArgs(
                 image=images[name],
@@ -174,3 +200,5 @@ def make_services(
                 markers=registry.markers,
             ),
         )
+        for name, service in settings.services.items()
+    }

@@ -113,6 +113,15 @@ class HostReport:
         """Whether `services` is what the host serves. Otherwise its engine or its proxy gave no answer."""
         return self.engine_answers and self.proxy_answers
 
+    @property
+    def serves_unknown(self) -> str:
+        """Why it is unknown what the host serves, as a clause; empty if it is known."""
+        if not self.answers:
+            return f"it does not answer: {self.silence}"
+        if not self.engine_answers:
+            return f"its engine does not answer (docker.service is {self.engine_unit or 'missing'})"
+        return "" if self.proxy_answers else "its proxy does not answer"
+
     def container(self, name: str) -> Container | None:
         """One of the stack's containers by name."""
         return next((container for container in self.containers if container.name == name), None)
