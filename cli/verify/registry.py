@@ -94,6 +94,11 @@ def has_image(running: RunningStack, service: str) -> str:
 
 def needed_images(running: RunningStack) -> list[str]:
     """The images that services are to run, and those that hosts serve, as `repository@digest`: hosts may pull them."""
+    return sorted(_needed(running))
+
+
+def _needed(running: RunningStack) -> dict[str, str]:
+    """The full name of each, by its name with a short digest."""
     served = {
         name
         for report in running.reports.values()
@@ -103,12 +108,16 @@ def needed_images(running: RunningStack) -> list[str]:
     wanted = {running.wanted(service) for service in running.services}
     prefix = f"{running.outputs['registryAddress']}/"
     # A host may still serve an image of a registry that the stack used before.
-    return sorted(name.removeprefix(prefix) for name in served | wanted if name.startswith(prefix))
+    names = (name.removeprefix(prefix) for name in served | wanted if name.startswith(prefix))
+    return {
+        f"{repository}@{short_digest(digest)}": f"{repository}@{digest}"
+        for repository, _, digest in (name.partition("@") for name in names)
+    }
 
 
 def has_whole_image(running: RunningStack, subject: str) -> str:
     """The registry has an image with its configuration and all its layers, each of the right size."""
-    repository, _, digest = subject.partition("@")
+    repository, _, digest = _needed(running)[subject].partition("@")
     with RegistryApi(running.registry_endpoint) as api:
         image = stored_image.look(api, repository, digest)
     if not image.has_manifest:
