@@ -92,8 +92,7 @@ def inspect(running: RunningStack, subject: str) -> str:
 
     """
     what, _, whose = subject.partition(" of ")
-    # From slipway:certificates.earlyRenewalHours before its end on.
-    remedy = f"./slip up{running.option}"
+    remedy = f"./slip up{running.option}   # renews it in the last slipway:certificates.earlyRenewalHours"
     note = ""
     if what.endswith("CA"):
         kind = what.removesuffix(" CA")

@@ -166,7 +166,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         open_engine=tuple(row[0] for row in of("open")),
         containers=containers,
         proxy_answers=bool(of("proxy")),
-        services={row[0]: _serving(row, containers, health) for row in of("route")},
+        services=_services([_serving(row, containers, health) for row in of("route")]),
         retention=next((Retention(row[0] == ACTIVE, row[1], row[2]) for row in of("retention")), None),
     )
 
@@ -210,6 +210,12 @@ def moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found.astimezone(UTC) if found.year > 1 else None
+
+
+def _services(routes: Iterable[Serving]) -> dict[str, Serving]:
+    """By service. Where a service has several routes, such as one of a former domain, the newest container counts."""
+    oldest_first = sorted(routes, key=lambda one: one.since.timestamp() if one.since else 0.0)
+    return {serving.service: serving for serving in oldest_first}
 
 
 def _serving(row: list[str], containers: Iterable[Container], health: dict[str, list[str]]) -> Serving:
