@@ -65,23 +65,34 @@ def _served(
     stored: pulumi.Output[None],
 ) -> dict[str, pulumi.Output[dict[str, str]]]:
     """What services run, and how: known once the roll-out of each has succeeded, and all other outputs are stored."""
-    rolled_out = {name: service.image for name, service in services.items()}
-
-    def those_that_run(key: str, values: Mapping[str, str | None], ran: Mapping[str, str]) -> dict[str, str]:
-        # A targeted update may have switched some hosts of a service only, or none: then it stays as it was.
-        known = before.get(key)
-        old = known if isinstance(known, Mapping) else {}
-        found = {name: values.get(name) if ran[name] else old.get(name) for name in ran}
-        return {name: value for name, value in found.items() if value}
-
-    ran = pulumi.Output.all(stored, pulumi.Output.all(**rolled_out)).apply(lambda known: dict(known[1]))
+    images = {name: service.image for name, service in services.items()}
+    rolled_out = pulumi.Output.all(stored, pulumi.Output.all(**images)).apply(lambda known: known[1])
     paths = {name: service.health for name, service in settings.services.items()}
-    domains = {name: service.domain for name, service in settings.services.items()}
+    domains = {name: service.domain or "" for name, service in settings.services.items()}
+
+    def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
+        return rolled_out.apply(
+            lambda known: what_runs(known, known if wanted is None else wanted, before.get(key))
+        )
+
     return {
-        "images": ran.apply(lambda images: those_that_run("images", images, images)),
-        "serviceDomains": ran.apply(lambda images: those_that_run("serviceDomains", domains, images)),
-        "serviceHealthPaths": ran.apply(lambda images: those_that_run("serviceHealthPaths", paths, images)),
+        "images": after_roll_out("images"),
+        "serviceDomains": after_roll_out("serviceDomains", domains),
+        "serviceHealthPaths": after_roll_out("serviceHealthPaths", paths),
     }
+
+
+def what_runs(rolled_out: Mapping[str, str], wanted: Mapping[str, str], before: object) -> dict[str, str]:
+    """A property of the services as they run.
+
+    Args:
+        rolled_out: the image of each service; empty for one that a targeted update left out, on some hosts or on all.
+        wanted: the property that each service was to get; empty for a service without it.
+        before: the stack's previous output of this property. What was left out stays as it was.
+    """
+    old = before if isinstance(before, Mapping) else {}
+    found = {name: wanted[name] if image else old.get(name, "") for name, image in rolled_out.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, object]:

@@ -9,15 +9,13 @@ import pulumi_command as command
 import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
+from components.host import Host
 from components.images.image import AppImage
 from components.proxy import Proxy, ProxyArgs
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
-
-PROCESSES = 4096
-"""Limit of processes of a service's user. The plugin cannot set Docker's limit for a container (`--pids-limit`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,8 @@ class ServiceArgs:
     """Limit for a new container to become healthy."""
     drain_timeout_seconds: int
     """Limit for requests that the old container still serves."""
+    stop_grace_seconds: int
+    """How long a container may take to end after SIGTERM."""
     memory_mib: int
     """Memory limit of a container."""
     domain: str | None = None
@@ -56,15 +56,18 @@ class Service(pulumi.ComponentResource):
     """
 
     image: pulumi.Output[str]
-    """The image that all its hosts serve. Known after the last host's switch; empty if a targeted update left out the
-    switch of a host."""
+    """The image that all its hosts serve, by digest. Known after the last host's switch; empty if a targeted update
+    left out some hosts."""
+    switches: dict[str, pulumi.Resource]
+    """The command that switches the traffic on each host, by the host's name."""
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
         image, markers = args.image, args.markers
         deployed = [markers.deployed(name, image.references, image)] if markers else []
         previous: list[pulumi.Resource] = []
-        switched: list[pulumi.Output[bool]] = []
+        served: list[pulumi.Output[str]] = []
+        self.switches: dict[str, pulumi.Resource] = {}
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
             pulled = docker.RemoteImage(
@@ -76,15 +79,17 @@ class Service(pulumi.ComponentResource):
             waits_for = [*proxy.ready, *previous, *deployed]
             container = self._container(name, args, engine, proxy, pulled, waits_for)
             switch = self._switch(name, args, engine, container)
-            switched.append(_serves(switch, container, pulled))
             if markers:
                 # The next host does not wait for these.
                 if not previous:
                     markers.served(name, image.references, switch, self)
                 markers.serving(name, engine.host.name, image.references, switch, self)
             previous = [switch]
-        self.image = pulumi.Output.all(image.reference, *switched).apply(
-            lambda known: known[0] if all(known[1:]) else ""
+            served.append(_served(switch, container, pulled))
+            self.switches[engine.host.name] = switch
+        # The same on every host, or none.
+        self.image = pulumi.Output.all(*served).apply(
+            lambda images: str(images[0]) if len(set(images)) == 1 else ""
         )
         self.register_outputs({})
 
@@ -101,11 +106,13 @@ class Service(pulumi.ComponentResource):
             f"{name}-{engine.host.name}",
             image=image.image_id,
             restart="unless-stopped",
+            # The switch starts it. An update that ends before the switch leaves no second version that works.
+            start=False,
+            must_run=False,
             memory=args.memory_mib,
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
-            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=PROCESSES, hard=PROCESSES)],
             envs=[f"{key}={value}" for key, value in sorted(args.environment.items())],
             uploads=[
                 docker.ContainerUploadArgs(
@@ -141,6 +148,7 @@ class Service(pulumi.ComponentResource):
             args.health_path,
             args.health_timeout_seconds,
             args.drain_timeout_seconds,
+            args.stop_grace_seconds,
             *([args.domain] if args.domain else []),
         ]
         return command.remote.Command(
@@ -161,16 +169,28 @@ class Service(pulumi.ComponentResource):
         )
 
 
-def _serves(
+def _served(
     switch: command.remote.Command, container: docker.Container, image: docker.RemoteImage
-) -> pulumi.Output[bool]:
-    """Whether the last switch was to this container, of this image.
+) -> pulumi.Output[str]:
+    """The image that a host serves after the switch, by digest."""
+    properties = (switch.create, container.name, container.image, image.image_id, image.name)
+    return pulumi.Output.all(*properties).apply(lambda known: served_image(*known))
 
-    A targeted update leaves out resources, which then have the properties of an update before.
+
+def served_image(switch: str, container: str, container_image: str, pulled_image: str, reference: str) -> str:
+    """The image of the container that the last switch was to, by digest; empty if it was to another one.
+
+    A targeted update leaves out resources. They have the properties of an update before, so these need not belong
+    together.
+
+    Args:
+        switch: the command of the last switch.
+        container: the container's name.
+        container_image: the id of its image.
+        pulled_image: the id of the image that was pulled last.
+        reference: that image by digest.
     """
-    return pulumi.Output.all(switch.create, container.name, container.image, image.image_id).apply(
-        lambda known: known[1] in str(known[0]).split() and known[2] == known[3]
-    )
+    return reference if container in switch.split() and container_image == pulled_image else ""
 
 
 def make_services(
@@ -183,7 +203,7 @@ def make_services(
     proxies = {
         name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
     }
-    return {
+    services = {
         name: Service(
             name,
             ServiceArgs(
@@ -193,6 +213,7 @@ def make_services(
                 health_path=service.health,
                 health_timeout_seconds=service.health_timeout,
                 drain_timeout_seconds=service.drain_timeout,
+                stop_grace_seconds=service.stop_grace,
                 memory_mib=service.memory,
                 domain=service.domain,
                 environment=service.env,
@@ -202,3 +223,31 @@ def make_services(
         )
         for name, service in settings.services.items()
     }
+    for host, proxy in proxies.items():
+        _routes(settings, engines[host].host, proxy, services)
+    return services
+
+
+def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping[str, Service]) -> None:
+    """Takes the routes of former domains out of a host's proxy, once all its services have switched.
+
+    A switch leaves them: another service may be about to get the domain, without a request in between that is lost.
+    """
+    here = {
+        name: service
+        for name, service in settings.services.items()
+        if host.name in settings.service_hosts(name)
+    }
+    keys = sorted(f"@{service.domain or ''}" for service in here.values())
+    command.remote.Command(
+        f"{host.name}-routes",
+        connection=host.ssh,
+        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys])),
+        add_previous_output_in_env=False,
+        opts=host.on_host(
+            pulumi.ResourceOptions(
+                parent=proxy,
+                depends_on=[*proxy.ready, *(services[name].switches[host.name] for name in here)],
+            )
+        ),
+    )

@@ -28,7 +28,12 @@ def _container(name: str, **more: Any) -> Container:
 
 def _serving(digest: str = NEW, **more: Any) -> Serving:
     usual = Serving(
-        "web", "web-1", (f"yard:5000/web@{digest}",), NOW - timedelta(hours=5, minutes=9), "HTTP 200 on /up", True
+        "web",
+        "web-1",
+        (f"yard:5000/web@{digest}",),
+        NOW - timedelta(hours=5, minutes=9),
+        "HTTP 200 on /up",
+        True,
     )
     return replace(usual, **more)
 
