@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cli.errors import CommandError
 from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
+from cli.running.place import places
 from cli.running.registry_api import RegistryEndpoint
 
 if TYPE_CHECKING:
@@ -158,11 +159,8 @@ class RunningStack:
 
     def endpoint(self, service: str, host: str) -> str:
         """Where the proxy of a host answers for a service: `http://address:port`."""
-        hosts = [name for of, name in self.places if of == service]
-        endpoints = (self.outputs.get("serviceEndpoints") or {}).get(service)
-        # A stack that an older Slipway updated last has the same addresses in its URLs.
-        urls = [f"http://{one}" for one in endpoints] if endpoints else self.outputs["serviceUrls"][service]
-        return str(urls[hosts.index(host)]).rstrip("/")
+        found = {(place.service, place.host): place.address for place in places(self.outputs)}
+        return f"http://{found[service, host]}"
 
     def wanted(self, service: str) -> str:
         """The image that a service is to run, `host:port/repository@sha256:…`; empty if none has been built yet."""

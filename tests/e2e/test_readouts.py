@@ -14,8 +14,8 @@ from tests.support.stack import Stack
 BLOBS = "/var/lib/slipway/registry/docker/registry/v2/blobs"
 HEALTHY = 'status, body = "200 OK", "ok\\n"'
 SICK = 'status, body = "500 Internal Server Error", "no\\n"'
-PAUSED_LIMIT = 15.0
-"""Seconds of `verify` with a paused host."""
+HANG = 120.0
+"""Seconds after which `verify` counts as one that hangs. `bench/` measures how long it takes."""
 
 
 def _verify(stack: Stack, status: int = 1) -> dict[tuple[str, str], dict[str, Any]]:
@@ -151,7 +151,7 @@ def test_a_paused_host_is_named_soon(stack: Stack) -> None:
         logs, images = stack.slip("logs", "web"), stack.slip("images")
     finally:
         docker("unpause", container)
-    assert seconds < PAUSED_LIMIT
+    assert seconds < HANG
     for told in (result, logs, images):
         _is_one_line(told, "web-1", f"docker unpause {container}")
     # The first failure of the table; what needs the host does not run.
