@@ -128,13 +128,12 @@ def test_a_split_fleet_is_told_by_host() -> None:
             {"status": "restarting", "restarts": 12, "exit_code": 1},
             r"restarts again and again \(12 times\); its last exit",
         ),
-        (
-            {"restarts": 3, "started": datetime.now(UTC) - timedelta(minutes=1)},
-            "restarts again and again: 3 times",
-        ),
+        ({"restarts": 3, "started": None}, "restarts again and again: 3 times"),
     ],
 )
 def test_a_container_that_does_not_run_steadily_fails(change: dict[str, Any], found: str) -> None:
+    if "started" in change:
+        change = {**change, "started": datetime.now(UTC) - timedelta(minutes=1)}
     report = _report("web-1", containers=(_container(PROXY_CONTAINER), _container("web-1", **change)))
     remedy = _remedy(machine.container_runs, _running(report), "web on web-1", found)
     assert remedy in ("", "./slip logs web --host web-1 -s dev")
