@@ -356,6 +356,28 @@ def forget(
     run(open_stack(stack, emulate=emulate), host, yes=yes)
 
 
+@_command(app, "repair")
+def repair(
+    host: Annotated[
+        str | None,
+        typer.Argument(help="Only this host; without it, all hosts.", autocompletion=_host_names),
+    ] = None,
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Make again what differs on the hosts from what `up` made.
+
+    Compares files (content, owner, mode), services, the engine's options, containers and routes, and the registry's
+    images. Runs a host's set-up again where something differs: that starts a stopped engine and closes an open one, and
+    no request is lost. Pulumi makes containers that do not exist any more. Deploys nothing new: that is `up`. The exit
+    status is 1 if something still differs.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.repair import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), host))
+
+
 @_command(app, "output")
 def output(
     key: Annotated[

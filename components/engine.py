@@ -86,6 +86,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "CLIENT_KEY": access.client.private_key_pem if access.client else "",
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
+                "KEEP_SCRIPT": script.text("keep.sh"),
             },
             pulumi.ResourceOptions(
                 parent=self,

@@ -77,9 +77,11 @@ def connection_to(host: str, port: int | None, tls: ssl.SSLContext | None) -> ht
     return http.client.HTTPConnection(host, port, timeout=PATIENCE)
 
 
-def exchange(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> Response:
-    """Send a GET request over a connection and read the whole response."""
-    connection.request("GET", path, headers=dict(headers))
+def exchange(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], method: str = "GET"
+) -> Response:
+    """Send a request over a connection and read the whole response."""
+    connection.request(method, path, headers=dict(headers))
     response = connection.getresponse()
     body = response.read().decode(errors="replace")
     return Response(response.status, body, dict(response.headers.items()))

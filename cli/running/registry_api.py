@@ -134,8 +134,13 @@ class RegistryApi:
         response = self._get(f"/v2/{repository}/blobs/{digest}")
         return self._json(response) if response else {}
 
-    def ask(self, path: str, accept: str = "application/json") -> Response:
-        """The registry's response to a GET request, whatever its status; with a token where the registry wants one.
+    def blob_size(self, repository: str, digest: str) -> int | None:
+        """The size of a blob that a repository has, bytes; None if it does not have it."""
+        response = self._get(f"/v2/{repository}/blobs/{digest}", method="HEAD")
+        return int(response.header("Content-Length") or 0) if response else None
+
+    def ask(self, path: str, accept: str = "application/json", method: str = "GET") -> Response:
+        """The registry's response to a request, whatever its status; with a token where the registry wants one.
 
         Raises:
             OSError: the connection failed, or TLS refused it.
@@ -146,11 +151,11 @@ class RegistryApi:
         if open_already:
             # The registry may have closed it since; then a new connection is worth a try.
             with suppress(OSError, http.client.HTTPException):
-                return self._exchange(open_already, path, accept)
+                return self._exchange(open_already, path, accept, method)
             open_already.close()
         self._local.connection = connection_to(*self._target, self._tls)
         self._connections.append(self._local.connection)
-        return self._exchange(self._local.connection, path, accept)
+        return self._exchange(self._local.connection, path, accept, method)
 
     def _names(self, path: str, key: str) -> Iterator[str]:
         """All names of a list that comes in pages. Only the first page is requested with a size."""
@@ -164,10 +169,10 @@ class RegistryApi:
             yield from self._json(response).get(key) or ()
             following = next_page(response.header("Link"), following)
 
-    def _get(self, path: str, accept: str = "application/json") -> Response | None:
+    def _get(self, path: str, accept: str = "application/json", method: str = "GET") -> Response | None:
         """A response of status 200, or None for 404."""
         try:
-            response = self.ask(path, accept)
+            response = self.ask(path, accept, method)
         except ssl.SSLCertVerificationError as error:
             raise CommandError(
                 f"the certificate of the registry at {self.address} is not trusted: {error.verify_message}",
@@ -195,9 +200,11 @@ class RegistryApi:
             )
         return response
 
-    def _exchange(self, connection: http.client.HTTPConnection, path: str, accept: str) -> Response:
+    def _exchange(
+        self, connection: http.client.HTTPConnection, path: str, accept: str, method: str
+    ) -> Response:
         scope = _SCOPE.sub("", path)
-        response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)})
+        response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)}, method)
         if (
             response.status == HTTPStatus.UNAUTHORIZED
             and self._account
@@ -206,7 +213,7 @@ class RegistryApi:
             and (fresh := token(response, self._account, self._tls))
         ):
             self._tokens[scope] = fresh
-            response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)})
+            response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)}, method)
         return response
 
     def _authorization(self, scope: str) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cli.errors import CommandError
+from cli.running.drift import Desired
 from cli.running.http import Account, ClientCertificate
 from cli.running.registry_api import RegistryEndpoint
 
@@ -52,6 +53,8 @@ class RunningStack:
     outputs: Mapping[str, Any]
     minimum_validity: timedelta = timedelta()
     """How long each certificate must be valid at least, for `slip verify`."""
+    desired: tuple[Desired, ...] = field(default=(), repr=False)
+    """What the stack's resources have made on the hosts, for `slip verify`."""
 
     @classmethod
     def of(cls, outputs: Mapping[str, Any], minimum_validity: timedelta = timedelta()) -> "RunningStack":

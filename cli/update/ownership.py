@@ -109,12 +109,12 @@ def claim_of(state: Deployment) -> Claim:
         if (kind, deployment.name_of(resource["urn"])) == SSH_KEY:
             key = (resource.get("outputs") or {}).get("publicKeyOpenssh")
             states |= {state_id(key)} if isinstance(key, str) else set()
-        elif kind in KINDS and resource.get("id") and _is_here(resource):
+        elif kind in KINDS and resource.get("id") and is_here(resource):
             made.add((KINDS[kind], resource["id"]))
     return Claim(frozenset(states), frozenset(made))
 
 
-def _is_here(resource: deployment.Resource) -> bool:
+def is_here(resource: deployment.Resource) -> bool:
     """Whether a Docker resource is on the operator's engine, not on a host's."""
     return deployment.name_of(deployment.provider_urn(resource)) == OPERATOR_ENGINE
 

@@ -8,7 +8,7 @@ from cli.errors import CommandError
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import diagnosis, recovery
+from cli.update import diagnosis, lost_hosts, recovery
 from cli.update.marker import mark, unmark
 
 INTERRUPTED = 130
@@ -37,13 +37,23 @@ def up(update: Update) -> int:
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
+    if lost_hosts.recover(stack) and not _mentions(options, "--refresh", "-r"):
+        options.append("--refresh")
     consent = _consent(stack, update)
     is_local = stack.config.platform == "local"
     from cli.update import purge as purging
+    from cli.update import repair
 
     if is_local:
         purging.refuse_taken_name(stack)
+    refreshes = _mentions(options, "--refresh", "-r")
+    if refreshes:
+        repair.before_refresh(stack)
     status = _run(stack, "up", [*consent, *options])
+    if status == 0 and refreshes:
+        repair.after_refresh(stack)
+    elif status == 1:
+        repair.found(stack)
     if status == 0:
         if is_local:
             purging.mark_checked(stack)
@@ -75,7 +85,13 @@ def _consent(stack: Stack, update: Update) -> list[str]:
 def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
-    return _run(stack, "preview", options)
+    status = _run(stack, "preview", options)
+    if _mentions(options, "--refresh", "-r"):
+        from cli.update import repair
+
+        if repair.found(stack) and _mentions(options, "--expect-no-changes"):
+            return status or 1
+    return status
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cli.running import certificates, disk
 from cli.running.stack import RunningStack
-from cli.verify import engine, registry, service
+from cli.verify import engine, host, registry, service
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ CHECKS = (
     ),
     Check("engine refuses no certificate", engine.refuses_without_certificate, lambda running: running.hosts),
     Check("engine refuses a foreign CA", engine.refuses_foreign_certificate, lambda running: running.hosts),
+    Check(
+        "the host is as it was set up",
+        host.is_as_made,
+        lambda running: sorted({part.host for part in running.desired}),
+    ),
     Check("answers its health path", service.answers_health, lambda running: running.service_urls),
     Check("the certificate lasts", certificates.inspect, certificates.subjects),
 )

@@ -5,13 +5,16 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
+from cli.running.drift import Desired
 from cli.running.stack import Failed, RunningStack
+from cli.stack import deployment
+from cli.stack.desired import desired
 from cli.stack.stack import Stack
 from cli.verify.checks import CHECKS, Check
 from cli.verify.registry import Warned
@@ -48,7 +51,10 @@ def look(check: Check, running: RunningStack, subject: str) -> Result:
 
 
 def verify(
-    outputs: Mapping[str, Any], checks: Iterable[Check] = CHECKS, minimum_validity: timedelta = timedelta()
+    outputs: Mapping[str, Any],
+    checks: Iterable[Check] = CHECKS,
+    minimum_validity: timedelta = timedelta(),
+    desired: Iterable[Desired] = (),
 ) -> list[Result]:
     """Run the checks on the stack with these outputs. The results are in the order of the checks.
 
@@ -56,12 +62,13 @@ def verify(
         outputs: the stack's.
         checks: the checks to run.
         minimum_validity: how long each certificate must be valid at least.
+        desired: what the stack's resources have made on the hosts.
 
     Raises:
         CommandError: the stack is not up.
 
     """
-    running = RunningStack.of(outputs, minimum_validity)
+    running = replace(RunningStack.of(outputs, minimum_validity), desired=tuple(desired))
     jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
     # Made before the threads start: threads that import cryptography at the same time can deadlock.
     _ = running.foreign_certificate
@@ -81,7 +88,10 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     """
     half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
     minimum_validity = half_of_renewal if days is None else timedelta(days=days)
-    results = verify(stack.outputs(), minimum_validity=minimum_validity)
+    state = stack.export(show_secrets=True)["deployment"]
+    results = verify(
+        deployment.outputs_with_secrets(state), minimum_validity=minimum_validity, desired=desired(state)
+    )
     show(stack.name, results, as_json=as_json)
     return 0 if all(result.passed for result in results) else 1
 
