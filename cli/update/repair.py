@@ -109,7 +109,13 @@ def found(stack: Stack) -> bool:
 
 
 def _state_with_secrets(stack: Stack) -> Deployment:
-    state: Deployment = stack.export(show_secrets=True)["deployment"]
+    """The state; empty if it has no hosts, or cannot be read: then Pulumi's own error says why."""
+    try:
+        if not deployment.hosts(stack.deployment()):
+            return {}
+        state: Deployment = stack.export(show_secrets=True)["deployment"]
+    except CommandError:
+        return {}
     return state
 
 

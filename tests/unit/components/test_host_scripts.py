@@ -13,7 +13,7 @@ from components.script import assignments
 DATA = "/srv/data"
 ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
-    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
+    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT", "KEEP_SCRIPT"),
 )
 """The values of engine.sh."""
 
@@ -124,10 +124,14 @@ class TestMountData:
         assert not machine.calls("mount")
 
     def test_run_again_it_only_grows_the_file_system(self, machine: Machine) -> None:
-        self.prepare(machine, "echo xfs", mounted=True)
-        assert self.run(machine).returncode == 0
+        self.prepare(machine, "echo xfs")
+        self.run(machine)
+        (machine.root / "called").unlink()
+        result = self.run(machine)
+        assert result.returncode == 0
         assert not machine.calls("mount")
-        assert not machine.calls("systemctl")
+        assert "systemctl daemon-reload" not in machine.called
+        assert f"made mount {machine.root}{DATA}" in result.stdout.splitlines()
         assert machine.calls("xfs_growfs") == [f"xfs_growfs {machine.root}{DATA}"]
 
     def test_a_volume_that_is_not_attached(self, machine: Machine) -> None:
