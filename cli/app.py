@@ -213,6 +213,14 @@ def down(
             "stack itself.",
         ),
     ] = False,
+    without_state: Annotated[
+        bool,
+        typer.Option(
+            "--without-state",
+            help="On the platform local only, if the stack's state or its passphrase is lost: remove the hosts that "
+            "this clone made, by their label. The registry's images stay, unless you pass --purge.",
+        ),
+    ] = False,
     refresh: Refresh = False,
     parallel: Parallel = "",
     emulate: Emulate = False,
@@ -224,6 +232,10 @@ def down(
     Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
     too.
     """
+    if without_state:
+        from cli.update import lost_state
+
+        raise typer.Exit(lost_state.remove(stack, yes=yes, purge=purge))
     from cli.update.updates import down as run
 
     options = _options(context.args, refresh=refresh, parallel=parallel)
