@@ -69,5 +69,5 @@ def way_out(*, local: bool, option: str) -> str:
         return f"{restore} Without it, nothing can decrypt the state: remove the stack's machines by hand."
     return (
         f"{restore} If it is lost, `./slip down --without-state{option}` removes the hosts, keeps the registry's "
-        f"images, and takes the secrets out of the configuration; then `./slip up{option}` makes the hosts and new passwords."
+        f"images, and takes the secrets out of the configuration; then `./slip up{option}` makes all of it anew."
     )

@@ -130,15 +130,15 @@ def _drop_secrets(stack: Stack) -> None:
     write_private(backups / f"{stamp}-{stack.config_file.name}", text)
     stack.config_file.write_text(result.text, encoding="utf-8")
     passwords = f"{stack.project.name}:passwords."
-    names = [path for path in result.removed if not path.startswith(passwords)]
+    names = [key for key in result.removed if not key.startswith(passwords)]
     if len(names) < len(result.removed):
         console.say(
             "The next `up` makes new passwords for the registry's accounts; who uses one has to log in again."
         )
-    for path in names:
-        name = path.removeprefix(f"{stack.project.name}:secrets.")
+    for key in names:
+        name = key.removeprefix(f"{stack.project.name}:secrets.")
         console.warn(
-            f"{path} is lost. Set it again before the next `up`: `./slip secret set {name}{stack.option}`."
+            f"{key} is lost. Set it again before the next `up`: `./slip secret set {name}{stack.option}`."
         )
 
 
