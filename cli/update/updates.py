@@ -41,8 +41,8 @@ def up(update: Update) -> int:
         options.append("--refresh")
     consent = _consent(stack, update)
     is_local = stack.config.platform == "local"
-    from cli.update import lost_state, repair
     from cli.update import purge as purging
+    from cli.update import repair
 
     if is_local:
         purging.refuse_taken_name(stack)
@@ -52,7 +52,7 @@ def up(update: Update) -> int:
     status = _run(stack, "up", [*consent, *options])
     if status == 0 and refreshes:
         repair.after_refresh(stack)
-    elif status == 1 and not lost_state.tell_wrong_passphrase(stack):
+    elif status == 1:
         repair.found(stack)
     if status == 0:
         if is_local:
@@ -116,6 +116,10 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         console.warn(
             f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
         )
+    elif status and status != CANCELLED:
+        from cli.update import lost_state
+
+        lost_state.tell_wrong_passphrase(stack)
     return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
 
 
