@@ -12,6 +12,8 @@ start_ended() {
   for name in $(ended slipway.role); do
     echo "starting $name, which has ended"
     docker start "$name" >/dev/null || true
+    # A proxy that was killed while it wrote its routes has lost them.
+    if [ "$name" = slipway-proxy ]; then /usr/local/lib/slipway/switch --restore || true; fi
   done
   # Versions that no route leads to have ended on purpose.
   [ -n "$(ended slipway.service)" ] || return 0

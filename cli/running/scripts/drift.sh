@@ -79,9 +79,10 @@ route() {
   routes=${routes:-$(docker exec slipway-proxy kamal-proxy list 2>/dev/null || echo none)}
   # Without a running proxy, that is what is missing.
   [ "$routes" = none ] ||
-    awk -v service="$1" -v target="$2:" '
+    # The name of a route in the first column is another one in stacks of older versions.
+    awk -v target="$2:" '
       { gsub(/\033\[[0-9;]*m/, "") }
-      $1 == service && index($0, target) { found = 1 }
+      { for (column = 2; column <= NF; column++) if (index($column, target) == 1) found = 1 }
       END { exit !found }' <<<"$routes" ||
     differs "the proxy does not route $1 to $2"
 }
