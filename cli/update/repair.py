@@ -114,7 +114,7 @@ def _state_with_secrets(stack: Stack) -> Deployment:
         if not deployment.hosts(stack.deployment()):
             return {}
         state: Deployment = stack.export(show_secrets=True)["deployment"]
-    except CommandError:
+    except (CommandError, ValueError):
         return {}
     return state
 

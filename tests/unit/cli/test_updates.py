@@ -505,7 +505,7 @@ def test_an_up_after_a_lost_state_takes_over_the_data_alone(clone: Clone, engine
     engine.things = {("container", "box"): lost, ("network", "net"): lost, ("volume", "registry"): lost}
     with pytest.raises(CommandError, match="container box, running") as raised:
         updates.up(Update())
-    assert "`docker rm --force box && ./slip up`" in raised.value.remedy
+    assert "`./slip down --without-state`" in raised.value.remedy
     engine.remove_container("box")
     assert updates.up(Update()) == 0
     assert [item.name for item in purging.announce(clone.stack, yes=True)] == ["net", "registry"]
