@@ -51,6 +51,8 @@ def up(update: Update) -> int:
     # After a killed update the hosts are ahead of the state, and this update takes them further.
     if _mentions(update.options, "--refresh", "-r"):
         repair.before_refresh(stack)
+    else:
+        repair.before_new_hosts(stack)
     status = _run(stack, "up", [*consent, *options])
     if status == 0 and refreshes:
         repair.after_refresh(stack)

@@ -35,6 +35,13 @@ def serving(
             self.end_headers()
             self.wfile.write(body.encode())
 
+        def do_HEAD(self) -> None:
+            status, body, headers = answer(self)
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+
         def log_message(self, *_: Any) -> None:
             pass
 
