@@ -125,7 +125,8 @@ def orphaned_hosts(deployment: Deployment) -> dict[str, str]:
     A refresh that finds a machine gone leaves the state so: what was on the machine could not be asked for. By the
     host's name, the URN of its first set-up command, or of the machine itself.
     """
-    present = {resource["urn"] for resource in managed(deployment) if not resource.get("delete")}
+    # A machine that Pulumi is about to delete is still there.
+    present = {resource["urn"] for resource in managed(deployment)}
     deleted_with = _deleted_with(deployment)
     found = {}
     for urn in {_host_of(urn, deleted_with) for urn in deleted_with}:

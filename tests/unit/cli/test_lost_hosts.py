@@ -106,5 +106,11 @@ def test_what_is_left_of_a_host_is_found_and_forgotten(refreshed: str) -> None:
     assert deployment.orphaned_hosts(after) == {}
 
 
+def test_a_host_that_waits_for_its_deletion_is_no_orphan() -> None:
+    replaced = state("yard")
+    replaced["resources"][2]["delete"] = True
+    assert deployment.orphaned_hosts(replaced) == {}
+
+
 def test_a_whole_stack_has_no_orphans() -> None:
     assert deployment.orphaned_hosts(state("yard", "web-1")) == {}
