@@ -37,6 +37,15 @@ def recover(stack: Stack) -> bool:
     return True
 
 
+def will_be_made(stack: Stack) -> bool:
+    """Whether the next update adds hosts to a stack, or makes some anew, as far as the state's file says."""
+    if stack.backend.directory is None:
+        return False
+    hosts = deployment.hosts(stack.deployment())
+    there = {name for name, resource in hosts.items() if not resource.get("taint")}
+    return bool(there and set(stack.config.hosts) - there)
+
+
 def orphans(state: Deployment) -> dict[str, str]:
     """The hosts that are not in the state although things on them are, with the reason: a refresh leaves them so."""
     return dict.fromkeys(deployment.orphaned_hosts(state), "it was deleted outside of Pulumi")

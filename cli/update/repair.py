@@ -86,16 +86,8 @@ def before_refresh(stack: Stack) -> None:
 
 
 def before_new_hosts(stack: Stack) -> None:
-    """Push missing images again if this update makes hosts, which will pull them.
-
-    Only file backends are looked at: elsewhere, reading the state takes a third of a second.
-    """
-    if stack.backend.directory is None:
-        return
-    hosts = deployment.hosts(stack.deployment())
-    pulled = {name for name, resource in hosts.items() if not resource.get("taint")}
-    if pulled and set(stack.config.hosts) - pulled:
-        missing_images.push_again(_state_with_secrets(stack))
+    """Push missing images again, which the new hosts will pull."""
+    missing_images.push_again(_state_with_secrets(stack))
 
 
 def after_refresh(stack: Stack) -> None:

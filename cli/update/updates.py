@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 from cli import console
 from cli.errors import CommandError
@@ -43,21 +44,20 @@ def up(update: Update) -> int:
     consent = _consent(stack, update)
     is_local = stack.config.platform == "local"
     from cli.update import purge as purging
-    from cli.update import repair
 
     if is_local:
         purging.refuse_taken_name(stack)
     refreshes = _mentions(options, "--refresh", "-r")
     # After a killed update the hosts are ahead of the state, and this update takes them further.
     if _mentions(update.options, "--refresh", "-r"):
-        repair.before_refresh(stack)
-    else:
-        repair.before_new_hosts(stack)
+        _repair().before_refresh(stack)
+    elif lost_hosts.will_be_made(stack):
+        _repair().before_new_hosts(stack)
     status = _run(stack, "up", [*consent, *options])
     if status == 0 and refreshes:
-        repair.after_refresh(stack)
+        _repair().after_refresh(stack)
     elif status == 1:
-        repair.found(stack)
+        _repair().found(stack)
     if status == 0:
         if is_local:
             purging.mark_checked(stack)
@@ -91,12 +91,15 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
     warn_of_running(stack)
     status = _run(stack, "preview", options)
-    if _mentions(options, "--refresh", "-r"):
-        from cli.update import repair
+    differs = _mentions(options, "--refresh", "-r") and _repair().found(stack)
+    return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
 
-        if repair.found(stack) and _mentions(options, "--expect-no-changes"):
-            return status or 1
-    return status
+
+def _repair() -> ModuleType:
+    """The module that looks at hosts over SSH: slow to import, and an everyday update goes without it."""
+    from cli.update import repair
+
+    return repair
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:

@@ -1,10 +1,16 @@
 """Hosts that are lost for certain: their container is gone, or the state has only what was on them."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli.stack import deployment
+from cli.stack.backend import Backend
+from cli.stack.project import Project
+from cli.stack.pulumi_command import PulumiCommand
+from cli.stack.stack import Stack
 from cli.update import diagnosis, lost_hosts
 from cli.update.forget import forget
 
@@ -110,6 +116,21 @@ def test_a_host_that_waits_for_its_deletion_is_no_orphan() -> None:
     replaced = state("yard")
     replaced["resources"][2]["delete"] = True
     assert deployment.orphaned_hosts(replaced) == {}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "made"),
+    [({"yard": {}}, False), ({"yard": {}, "web-1": {}}, True), ({"web-1": {}}, True), ({}, False)],
+)
+def test_hosts_that_the_next_update_makes(tmp_path: Path, hosts: dict[str, Any], made: bool) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: slipway\n")
+    folder = tmp_path / ".pulumi/stacks/slipway"
+    folder.mkdir(parents=True)
+    (folder / "local.json").write_text(json.dumps({"checkpoint": {"latest": state("yard")}}))
+    (tmp_path / "Pulumi.local.yaml").write_text(json.dumps({"config": {"slipway:hosts": hosts}}))
+    pulumi = PulumiCommand(Path("pulumi"), tmp_path, {})
+    stack = Stack(Project(tmp_path), "local", Backend(f"file://{tmp_path}"), pulumi)
+    assert lost_hosts.will_be_made(stack) == made
 
 
 def test_a_whole_stack_has_no_orphans() -> None:
