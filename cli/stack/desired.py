@@ -55,6 +55,17 @@ def _login(host: str, connection: dict[str, Any]) -> Login:
     )
 
 
+def command(state: Deployment, resource: Resource) -> Desired | None:
+    """A remote command of the state, as it ran when it was created; None if its host is not in the state."""
+    hosts = {machine["urn"]: name for name, machine in deployment.hosts(state).items()}
+    name = hosts.get(deployment.host_urn(state, resource))
+    if name is None:
+        return None
+    inputs = deployment.plain(resource.get("inputs") or {})
+    login = _login(name, inputs["connection"])
+    return Desired(login, resource["urn"], (), inputs["create"].removeprefix(SUDO), inputs.get("stdin") or "")
+
+
 def _set_up(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired | None:
     output = str(deployment.plain((resource.get("outputs") or {}).get("stdout") or ""))
     made = tuple(line.removeprefix(MADE) for line in output.splitlines() if line.startswith(MADE))

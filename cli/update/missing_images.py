@@ -4,22 +4,26 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
 from cli.running import drift
-from cli.running.drift import Job, Login
+from cli.running.drift import Desired, Job, Login
 from cli.running.registry_api import RegistryApi
+from cli.running.ssh import Unreachable
 from cli.running.stack import NEEDED, Failed, RunningStack
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
+from cli.stack.desired import command
 from well_known import REGISTRY_DATA_PATH
 
 IMAGE_TYPE = "docker:index/image:Image"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+COPY_PATIENCE = 3600.0
+"""Seconds that a copy may take: as long as Pulumi gives it."""
 PATIENCE = 60.0
 """Seconds that the registry's host may take to remove damaged blobs."""
 
@@ -36,6 +40,8 @@ class Wanted:
     """`host:port/repository`"""
     tag: str
     digest: str
+    copy: Job | None = field(default=None, repr=False)
+    """For a copy of someone else's image: the command on the host that copies it."""
 
     @property
     def repository(self) -> str:
@@ -67,6 +73,14 @@ class Pushed:
 def wanted(state: Deployment) -> Iterator[Wanted]:
     """The images in the state that were pushed to a registry, and that the next update would not push again."""
     hosts = {resource["urn"]: name for name, resource in deployment.hosts(state).items()}
+    copies = {
+        str(reference).partition("@")[2]: str(reference).partition("@")[0]
+        for reference in (deployment.stack_outputs(state).get("mirror") or {}).values()
+    }
+    for part, digest in _copying(state, copies):
+        yield Wanted(
+            part.urn, part.host, copies[digest], "", digest, Job(part.login, part.command, part.stdin)
+        )
     for resource in deployment.managed(state):
         if resource["type"] != IMAGE_TYPE or resource.get("delete"):
             continue
@@ -76,6 +90,15 @@ def wanted(state: Deployment) -> Iterator[Wanted]:
         digest = str(outputs.get("repoDigest") or "").partition("@")[2]
         if host and name and DIGEST.fullmatch(digest):
             yield Wanted(resource["urn"], host, name, tag, digest)
+
+
+def _copying(state: Deployment, digests: Collection[str]) -> Iterator[tuple[Desired, str]]:
+    """The commands that made these copies, each with the digest that it printed."""
+    for resource in deployment.managed(state):
+        if resource["type"] == deployment.REMOTE_COMMAND and not resource.get("delete"):
+            printed = str(deployment.plain((resource.get("outputs") or {}).get("stdout") or "")).strip()
+            if printed in digests and (part := command(state, resource)):
+                yield part, printed
 
 
 def missing(state: Deployment) -> list[str]:
@@ -124,6 +147,10 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
     if found is None:
         return Gap(image, "its manifest is missing")
     lacking, damaged = 0, []
+    # An index lists the manifests of its platforms.
+    for child in found[1].get("manifests") or ():
+        if gap := _gap(registry, replace(image, digest=child["digest"])):
+            return replace(gap, image=image)
     for blob in _blobs(found[1]):
         size = registry.blob_size(image.repository, blob["digest"])
         lacking += size is None
@@ -165,6 +192,8 @@ def _remove_damaged(running: RunningStack, digests: set[str]) -> None:
 
 def _push(running: RunningStack, image: Wanted) -> str:
     """Push an image from the host that built it, else from any other that has it. Returns why it was not, or empty."""
+    if image.copy:
+        return _copy_again(running, image, image.copy)
     problem = "no host has it"
     for host in dict.fromkeys([image.host, *running.hosts]):
         try:
@@ -174,6 +203,16 @@ def _push(running: RunningStack, image: Wanted) -> str:
         if not problem:
             return ""
     return problem
+
+
+def _copy_again(running: RunningStack, image: Wanted, job: Job) -> str:
+    (result,) = drift.run_all([job], COPY_PATIENCE)
+    if isinstance(result, Unreachable):
+        return f"{image.host}: {result}"
+    if result.status:
+        return (result.stderr.strip().splitlines() or [f"exit status {result.status}"])[-1]
+    with RegistryApi(running.registry_endpoint) as registry:
+        return "its source has another version now" if _gap(registry, image) else ""
 
 
 def _push_from(running: RunningStack, host: str, image: Wanted) -> str | None:

@@ -48,7 +48,7 @@ def run(stack: Stack, host: str | None) -> int:
     if recovery.recover(stack):
         raise CommandError(
             "the last update was killed while it changed hosts",
-            f"`./slip up{stack.option}` finishes it; it also refreshes, which repairs as this command does.",
+            f"`./slip up --refresh{stack.option}` finishes it, and repairs as this command does.",
         )
     state = stack.export(show_secrets=True)["deployment"]
     hosts = deployment.hosts(state)

@@ -290,9 +290,9 @@ main() {
   put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
   if $changed; then systemctl daemon-reload; fi
   enabled docker.socket docker.service
+  # systemd refuses to start a unit again that has failed several times.
+  systemctl reset-failed docker.socket docker.service 2>/dev/null || true
   if $changed || $killed || runs_otherwise; then
-    # systemd refuses to start a unit again that has failed several times.
-    systemctl reset-failed docker.socket docker.service 2>/dev/null || true
     restart_engine
   else
     systemctl start docker.service

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -13,7 +14,7 @@ from cli.update.missing_images import Wanted, _gap, wanted
 from tests.unit.cli.servers import serving
 
 CONTAINER, IMAGE = "docker:index/container:Container", "docker:index/image:Image"
-DIGEST, CONFIG, LAYER = (f"sha256:{letter * 64}" for letter in "abc")
+DIGEST, CONFIG, LAYER, INDEX = (f"sha256:{letter * 64}" for letter in "abcd")
 MANIFEST = {
     "config": {"digest": CONFIG, "size": 10},
     "layers": [{"digest": LAYER, "size": 200}],
@@ -37,12 +38,44 @@ def test_the_wanted_images_are_those_that_were_pushed() -> None:
     assert found.repository == "web"
 
 
+def test_copies_of_base_images_are_wanted_too() -> None:
+    yard = resource(CONTAINER, "yard")
+    connection = {"host": "127.0.0.1", "port": 2200, "user": "admin", "privateKey": "key", "hostKey": "line"}
+    commands = [
+        resource(
+            "command:remote:Command",
+            name,
+            deletedWith=yard["urn"],
+            inputs={
+                "connection": connection,
+                "create": "sudo -n bash -s",
+                "update": "bash -s keep",
+                "stdin": "copy …",
+            },
+            outputs={"stdout": f"{printed}\n"},
+        )
+        for name, printed in (("mirror-debian-12", DIGEST), ("yard-setup", "Docker Engine 28"))
+    ]
+    stack = {
+        "urn": "urn:pulumi:local::slipway::pulumi:pulumi:Stack::slipway-local",
+        "type": "pulumi:pulumi:Stack",
+        "outputs": {"mirror": {"debian:12": f"yard:5000/mirror/debian@{DIGEST}"}},
+    }
+    (found,) = wanted({"resources": [stack, yard, *commands]})
+    assert (found.urn, found.repository, found.digest) == (commands[0]["urn"], "mirror/debian", DIGEST)
+    assert found.copy
+    assert (found.copy.command, found.copy.stdin, found.copy.login.user) == ("bash -s", "copy …", "admin")
+    assert "copy …" not in repr(found)
+
+
 @contextmanager
 def registry(blobs: dict[str, int], *, manifest: bool = True) -> Iterator[RegistryApi]:
     """A registry with these blobs and sizes."""
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
         _, _, digest = request.path.rpartition("/")
+        if request.path == f"/v2/web/manifests/{INDEX}":
+            return 200, json.dumps({"manifests": [{"digest": DIGEST}]}), {"Docker-Content-Digest": INDEX}
         if request.path == f"/v2/web/manifests/{DIGEST}" and manifest:
             return 200, json.dumps(MANIFEST), {"Docker-Content-Digest": DIGEST}
         if request.command == "HEAD" and request.path.startswith("/v2/web/blobs/") and digest in blobs:
@@ -74,6 +107,16 @@ def test_what_is_lacking_is_told(
     assert gap
     assert (gap.text, gap.damaged) == (text, damaged)
     assert str(gap) == f"the registry: web@sha256:{'a' * 12}: {text}"
+
+
+def test_an_index_has_the_images_of_its_platforms() -> None:
+    index = replace(WEB, digest=INDEX)
+    with registry({CONFIG: 10, LAYER: 200}) as api:
+        assert _gap(api, index) is None
+    with registry({CONFIG: 10}) as api:
+        gap = _gap(api, index)
+    assert gap
+    assert (gap.image, gap.text) == (index, "1 blob is missing")
 
 
 def test_a_whole_image_lacks_nothing() -> None:
