@@ -213,6 +213,14 @@ def down(
             "stack itself.",
         ),
     ] = False,
+    without_state: Annotated[
+        bool,
+        typer.Option(
+            "--without-state",
+            help="On the platform local only, if the stack's state or its passphrase is lost: remove the hosts that "
+            "this clone made, by their label. The registry's images stay, unless you pass --purge.",
+        ),
+    ] = False,
     refresh: Refresh = False,
     parallel: Parallel = "",
     emulate: Emulate = False,
@@ -224,6 +232,10 @@ def down(
     Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
     too.
     """
+    if without_state:
+        from cli.update import lost_state
+
+        raise typer.Exit(lost_state.remove(stack, yes=yes, purge=purge))
     from cli.update.updates import down as run
 
     options = _options(context.args, refresh=refresh, parallel=parallel)
@@ -357,6 +369,28 @@ def forget(
     from cli.update.forget import run
 
     run(open_stack(stack, emulate=emulate), host, yes=yes)
+
+
+@_command(app, "repair")
+def repair(
+    host: Annotated[
+        str | None,
+        typer.Argument(help="Only this host; without it, all hosts.", autocompletion=_host_names),
+    ] = None,
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Make again what differs on the hosts from what `up` made.
+
+    Compares files (content, owner, mode), services, the engine's options, containers and routes, and the registry's
+    images. Runs a host's set-up again where something differs: that starts a stopped engine and closes an open one, and
+    no request is lost. Pulumi makes containers that do not exist any more. Deploys nothing new: that is `up`. The exit
+    status is 1 if something still differs.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.repair import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), host))
 
 
 @_command(app, "output")

@@ -88,6 +88,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "RESOLVERS_SCRIPT": script.text("resolvers.sh"),
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
+                "KEEP_SCRIPT": script.text("keep.sh"),
             },
             pulumi.ResourceOptions(
                 parent=self,

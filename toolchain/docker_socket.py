@@ -42,6 +42,23 @@ def tags(names: list[str], timeout: float = 10.0) -> set[str]:
     return {tag for image in images for tag in image.get("RepoTags") or []} & set(names)
 
 
+def identifiers(timeout: float = 5.0) -> set[str]:
+    """The ids of all containers and networks of the engine.
+
+    Raises:
+        EngineUnreachable: no answer came within `timeout` seconds.
+    """
+    if endpoint().startswith("unix://"):
+        answers = (_get(address, timeout) for address in ("/containers/json?all=1", "/networks"))
+        return {item["Id"] for answer in answers for item in json.loads(answer)}
+    commands = (["docker", "ps", "--all"], ["docker", "network", "ls"])
+    return {
+        word
+        for command in commands
+        for word in _from_cli([*command, "--quiet", "--no-trunc"], endpoint(), timeout).split()
+    }
+
+
 def ping(timeout: float = 5.0) -> None:
     """Return if the engine answers.
 
@@ -63,6 +80,10 @@ def _get_with_cli(address: str, where: str, timeout: float) -> bytes:
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
     if address.startswith("/images/json"):
         command = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
+    return json.dumps([{"RepoTags": _from_cli(command, where, timeout).split()}]).encode()
+
+
+def _from_cli(command: list[str], where: str, timeout: float) -> str:
     try:
         result = subprocess.run(
             command,
@@ -76,4 +97,4 @@ def _get_with_cli(address: str, where: str, timeout: float) -> bytes:
         raise EngineUnreachable(f"{where}: {error}") from error
     if result.returncode != 0:
         raise EngineUnreachable(result.stderr.strip().splitlines()[-1] if result.stderr.strip() else where)
-    return json.dumps([{"RepoTags": result.stdout.split()}]).encode()
+    return result.stdout

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cli.errors import CommandError
+from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
 from cli.running.place import places
@@ -63,6 +64,8 @@ class RunningStack:
     """The option that names the stack on the command line."""
     reports: Mapping[str, HostReport] = field(default_factory=dict, repr=False)
     """What each host said that it runs and serves, for `slip verify`."""
+    desired: tuple[Desired, ...] = field(default=(), repr=False)
+    """What the stack's resources have made on the hosts, for `slip verify`."""
 
     @classmethod
     def of(

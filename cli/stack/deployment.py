@@ -14,6 +14,8 @@ CONTAINER_TYPE = "docker:index/container:Container"
 NETWORK_TYPE = "docker:index/network:Network"
 VOLUME_TYPE = "docker:index/volume:Volume"
 
+REMOTE_COMMAND = "command:remote:Command"
+
 HOST_TYPES = frozenset({CONTAINER_TYPE, "aws:ec2/instance:Instance"})
 """The types of resources that can be a host."""
 
@@ -77,6 +79,18 @@ def stack_outputs(deployment: Deployment) -> dict[str, Any]:
     return {}
 
 
+def outputs_with_secrets(deployment: Deployment) -> dict[str, Any]:
+    """The stack's outputs, secrets in plain text, from a state that was exported with its secrets.
+
+    They must not leave this process.
+    """
+    for resource in resources(deployment):
+        if resource.get("type") == "pulumi:pulumi:Stack" and not resource.get("delete"):
+            outputs: dict[str, Any] = plain(resource.get("outputs") or {})
+            return outputs
+    return {}
+
+
 def managed(deployment: Deployment) -> list[Resource]:
     """The resources that exist outside the state: neither components nor providers."""
     return [
@@ -100,11 +114,37 @@ def hosts(deployment: Deployment) -> dict[str, Resource]:
         name_of(resource["urn"]): resource
         for resource in managed(deployment)
         if not resource.get("delete")
-        and (
-            resource["urn"] in hosts_of_others
-            or (resource.get("type") in HOST_TYPES and name_of(resource["urn"]) in names)
-        )
+        and resource.get("type") in HOST_TYPES
+        and (resource["urn"] in hosts_of_others or name_of(resource["urn"]) in names)
     }
+
+
+def orphaned_hosts(deployment: Deployment) -> dict[str, str]:
+    """The hosts that the state has no more although it has things on them: the end of their chains of `deletedWith`.
+
+    A refresh that finds a machine gone leaves the state so: what was on the machine could not be asked for. By the
+    host's name, the URN of its first set-up command, or of the machine itself.
+    """
+    # A machine that Pulumi is about to delete is still there.
+    present = {resource["urn"] for resource in managed(deployment)}
+    deleted_with = _deleted_with(deployment)
+    found = {}
+    for urn in {_host_of(urn, deleted_with) for urn in deleted_with}:
+        kind = urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
+        name = name_of(urn)
+        if kind in HOST_TYPES and urn not in present:
+            found[name] = urn
+        elif kind == REMOTE_COMMAND:
+            found[name.removesuffix("-setup").removesuffix("-boot")] = urn
+    return found
+
+
+def host_urn(deployment: Deployment, resource: Resource) -> str:
+    """The URN of the host that a resource is on, the end of its chain of `deletedWith`; empty for any other resource.
+
+    The host itself may be missing in the state.
+    """
+    return _host_of(resource["urn"], _deleted_with(deployment)) if resource.get("deletedWith") else ""
 
 
 def engine_addresses(deployment: Deployment) -> dict[str, str]:

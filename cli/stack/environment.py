@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cli.errors import CommandError
+from cli.stack import passphrase
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.project import Project, write_private_once
@@ -51,6 +52,8 @@ def variables(
     backend: Backend,
     config: StackConfig,
     user: Mapping[str, str] | None = None,
+    *,
+    name: str = "",
 ) -> dict[str, str]:
     """The variables to add to the user's environment for a command on a stack.
 
@@ -61,18 +64,25 @@ def variables(
     added["PATH"] = search_path(added.get("PATH", ""), user.get("PATH", ""))
     if backend.is_own:
         added["PULUMI_BACKEND_URL"] = backend.url
-    if path := passphrase_file(project, backend, config, user):
+    if path := passphrase_file(project, backend, config, user, name=name):
         added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(path)
     return added
 
 
 def passphrase_file(
-    project: Project, backend: Backend, config: StackConfig, user: Mapping[str, str]
+    project: Project, backend: Backend, config: StackConfig, user: Mapping[str, str], *, name: str = ""
 ) -> Path | None:
     """The file with the clone's passphrase, made on first use; None if the user set a passphrase or none is needed.
 
+    Args:
+        project: the clone.
+        backend: where the stack's state is.
+        config: the stack's configuration.
+        user: the user's environment.
+        name: the stack's name.
+
     Raises:
-        CommandError: the stack's secrets are encrypted with a passphrase, and the file is missing.
+        CommandError: the stack's secrets are encrypted with a passphrase, and the file is missing or empty.
 
     """
     if {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & user.keys():
@@ -80,13 +90,17 @@ def passphrase_file(
     if config.has_secrets_provider or (backend.keeps_secrets and not config.has_passphrase):
         return None
     path = project.passphrase_file
-    if path.is_file():
+    is_there = path.is_file()
+    if is_there and path.stat().st_size:
         return path
-    if config.has_passphrase:
+    state = backend.deployment(project.name, name.rpartition("/")[2]) or {}
+    if passphrase.salts(config, state):
         raise CommandError(
-            f"the secrets of this stack are encrypted with a passphrase, and {path} is missing",
-            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the passphrase. If the passphrase is lost, remove "
-            "`encryptionsalt` and the secrets from the stack's Pulumi.<stack>.yaml: Slipway makes new ones.",
+            f"the secrets of this stack are encrypted with a passphrase, and {path} is "
+            f"{'empty' if is_there else 'missing'}",
+            passphrase.way_out(
+                local=config.platform == "local", option="" if name in {"", "local"} else f" -s {name}"
+            ),
         )
     import secrets  # needed once for each clone
 

@@ -62,7 +62,7 @@ def open_stack(
     emulated = emulation.variables(emulation.start()) if emulation else {}
     backend.make()
     backend.mend(project.name, name.rpartition("/")[2])
-    added = {**environment.variables(toolchain, project, backend, config), **emulated}
+    added = {**environment.variables(toolchain, project, backend, config, name=name), **emulated}
     pulumi = environment.pulumi_command(toolchain, project, added)
     stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
     if create:

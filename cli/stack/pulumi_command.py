@@ -38,7 +38,8 @@ class PulumiCommand:
         if result.returncode:
             # Only the first arguments, which are short, and nothing of stdin and stdout, which may have secrets.
             said = _last_error(result.stderr) or f"it ended with status {result.returncode}"
-            raise CommandError(f"pulumi {' '.join(arguments[:2])}: {said}", status=1)
+            remedy = "`./slip up` says what to do without it." if "incorrect passphrase" in said else ""
+            raise CommandError(f"pulumi {' '.join(arguments[:2])}: {said}", remedy, status=1)
         return result.stdout
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

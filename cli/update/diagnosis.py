@@ -43,6 +43,8 @@ class Silence:
     """The endpoints that were tried, each with the failure."""
     container: str = ""
     """The host's container, on the platform `local`."""
+    answers_ssh: bool = False
+    """Whether the machine runs, and only its engine does not answer."""
 
 
 def endpoints(state: Deployment) -> tuple[Endpoint, ...]:
@@ -111,17 +113,22 @@ def silences(state: Deployment, patience: float = PATIENCE) -> tuple[Silence, ..
 
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
         reasons = pool.map(lambda endpoint: failure(endpoint, patience), asked)
-        failed = [(endpoint, reason) for endpoint, reason in zip(asked, reasons, strict=True) if reason]
-    return _by_host(failed, state)
+        answers = list(zip(asked, reasons, strict=True))
+    return _by_host(answers, state)
 
 
-def _by_host(failed: Iterable[tuple[Endpoint, str]], state: Deployment) -> tuple[Silence, ...]:
+def _by_host(answers: Iterable[tuple[Endpoint, str]], state: Deployment) -> tuple[Silence, ...]:
     reasons: dict[str, list[str]] = {}
-    for endpoint, reason in failed:
-        reasons.setdefault(endpoint.host, []).append(f"its {endpoint} {reason}")
+    machines = set()
+    for endpoint, reason in answers:
+        if reason:
+            reasons.setdefault(endpoint.host, []).append(f"its {endpoint} {reason}")
+        elif endpoint.service == "SSH":
+            machines.add(endpoint.host)
     own = deployment.hosts(state)
     return tuple(
-        Silence(host, tuple(lines), _container(own.get(host, {}))) for host, lines in sorted(reasons.items())
+        Silence(host, tuple(lines), _container(own.get(host, {})), host in machines)
+        for host, lines in sorted(reasons.items())
     )
 
 
@@ -140,6 +147,11 @@ def advice(silence: Silence, option: str) -> str:
         option: the option that names the stack on the command line, such as ` -s dev`.
 
     """
+    if silence.answers_ssh:
+        return (
+            f"{silence.host} runs, but its Docker Engine does not answer: {', '.join(silence.reasons)}.\n"
+            f"  `./slip repair {silence.host}{option}` starts it; then run this command again."
+        )
     start = f"`docker start {silence.container}`" if silence.container else "start it"
     return (
         f"{silence.host} does not answer: {', '.join(silence.reasons)}.\n"
@@ -171,8 +183,14 @@ class Watch:
 
 
 def report(state: Deployment, option: str) -> bool:
-    """Ask the hosts of a state now, and report those that do not answer. Returns whether any was silent."""
+    """Ask the hosts of a state now, and report those that do not answer, or are gone. Returns whether any was."""
     found = silences(state)
     for silence in found:
         console.warn(advice(silence, option))
-    return bool(found)
+    orphaned = sorted(deployment.orphaned_hosts(state))
+    for host in orphaned:
+        console.warn(
+            f"{host} was deleted outside of Pulumi, and the state still has what was on it.\n"
+            f"  `./slip forget {host}{option}`, then `./slip up{option}`, which makes it again."
+        )
+    return bool(found or orphaned)

@@ -40,13 +40,17 @@ def forget(before: Deployment, host: str) -> Forgotten:
         CommandError: the deployment has no such host.
 
     """
-    known = deployment.hosts(before)
-    if host not in known:
-        names = ", ".join(sorted(known)) or "none"
+    known = {name: resource["urn"] for name, resource in deployment.hosts(before).items()}
+    orphaned = deployment.orphaned_hosts(before)
+    if host not in known | orphaned:
+        names = ", ".join(sorted(known | orphaned)) or "none"
         raise CommandError(f"the host '{host}' is not in this stack's state", f"Hosts in the state: {names}.")
     after = copy.deepcopy(before)
-    own = known[host]["urn"]
+    own = known.get(host) or orphaned[host]
     gone = _resources_on(own, deployment.resources(after))
+    if host not in known:
+        # The state has no machine any more, only what was on it, the set-up command included.
+        gone |= {own}
     kept = [resource for resource in deployment.resources(after) if resource["urn"] not in gone]
     for resource in kept:
         _cut(resource, gone)

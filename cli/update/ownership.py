@@ -109,12 +109,12 @@ def claim_of(state: Deployment) -> Claim:
         if (kind, deployment.name_of(resource["urn"])) == SSH_KEY:
             key = (resource.get("outputs") or {}).get("publicKeyOpenssh")
             states |= {state_id(key)} if isinstance(key, str) else set()
-        elif kind in KINDS and resource.get("id") and _is_here(resource):
+        elif kind in KINDS and resource.get("id") and is_here(resource):
             made.add((KINDS[kind], resource["id"]))
     return Claim(frozenset(states), frozenset(made))
 
 
-def _is_here(resource: deployment.Resource) -> bool:
+def is_here(resource: deployment.Resource) -> bool:
     """Whether a Docker resource is on the operator's engine, not on a host's."""
     return deployment.name_of(deployment.provider_urn(resource)) == OPERATOR_ENGINE
 
@@ -349,13 +349,10 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
     ]
     if own := [item for item in others if item.clone == root]:
         lines.append(
-            f"Some are from another state of this clone, in another backend or lost. If it is lost: "
-            f"`{_commands(own)}` removes them with their data."
+            f"{'Some' if len(own) < len(others) else 'They'} are from another state of this clone, in another backend "
+            f"or lost. If it is lost: `./slip down --without-state{stack.option}` removes them, and keeps the "
+            f"registry's images for the next `./slip up{stack.option}`; with --purge it removes these, too."
         )
-        if containers := [item for item in own if item.kind == CONTAINER]:
-            lines.append(
-                f"To keep the registry's images: `{_commands(containers)} && ./slip up{stack.option}`."
-            )
     if gone := [item for item in others if item.clone in set(clones) - set(living)]:
         lines.append(f"Some are from a deleted clone: `{_commands(gone)}` removes them with their data.")
     if old := [item for item in others if not item.clone]:

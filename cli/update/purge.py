@@ -14,7 +14,7 @@ from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Resource
 
 
 @contextmanager
-def _engine(*, status: int = 3) -> Iterator[Any]:
+def operators_engine(*, status: int = 3) -> Iterator[Any]:
     """A client of the operator's engine, which runs the hosts of the platform `local`. `status` is for failures."""
     from cli.running.engine import ERRORS, connected
 
@@ -45,7 +45,7 @@ def refuse_taken_name(stack: Stack) -> None:
     has_hosts = any(kind == CONTAINER for kind, _ in ownership.claim_of(state).made)
     adopted: Collection[str] = ()
     if not has_hosts:
-        with _engine() as engine:
+        with operators_engine() as engine:
             resources = ownership.found(engine, stack)
         ours = ownership.claim(stack, state=state)
         others, adopted = ownership.obstacles(resources, ours, stack.project.root)
@@ -64,7 +64,7 @@ def remember(stack: Stack) -> None:
     """Record which data is the stack's, before a `down` removes the evidence in the state."""
     resources: list[Resource] = []
     # Without an engine, the `down` itself fails if there is anything to remove.
-    with suppress(CommandError), _engine() as engine:
+    with suppress(CommandError), operators_engine() as engine:
         resources = ownership.found(engine, stack)
     ownership.remember(stack, resources=resources)
 
@@ -76,7 +76,7 @@ def announce(stack: Stack, *, yes: bool) -> list[Resource]:
         CommandError: some resources with the stack's name belong to another stack, or the answer was no.
 
     """
-    with _engine() as engine:
+    with operators_engine() as engine:
         resources = ownership.found(engine, stack)
         ours = ownership.claim(stack, resources)
         others = ownership.foreign(resources, ours)
@@ -111,7 +111,7 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
             status=1,
         )
     expected = {(resource.kind, resource.identifier, resource.state) for resource in announced}
-    with _engine(status=1) as engine:
+    with operators_engine(status=1) as engine:
         left_over = [
             resource
             for resource in ownership.found(engine, stack)
@@ -153,7 +153,7 @@ def without_secrets(config: StackConfig) -> dict[str, Any]:
 def say_what_is_kept(stack: Stack) -> None:
     """Print the volumes that a plain `down` keeps."""
     try:
-        with _engine() as engine:
+        with operators_engine() as engine:
             resources = ownership.found(engine, stack)
     except CommandError:
         return  # the stack was removed successfully; only the list is missing

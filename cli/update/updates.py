@@ -3,13 +3,14 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 from cli import console
 from cli.errors import CommandError
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import diagnosis, full_disk, recovery
+from cli.update import diagnosis, full_disk, lost_hosts, recovery
 from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
@@ -38,13 +39,25 @@ def up(update: Update) -> int:
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
+    if lost_hosts.recover(stack) and not _mentions(options, "--refresh", "-r"):
+        options.append("--refresh")
     consent = _consent(stack, update)
     is_local = stack.config.platform == "local"
     from cli.update import purge as purging
 
     if is_local:
         purging.refuse_taken_name(stack)
+    refreshes = _mentions(options, "--refresh", "-r")
+    # After a killed update the hosts are ahead of the state, and this update takes them further.
+    if _mentions(update.options, "--refresh", "-r"):
+        _repair().before_refresh(stack)
+    elif lost_hosts.will_be_made(stack):
+        _repair().before_new_hosts(stack)
     status = _run(stack, "up", [*consent, *options])
+    if status == 0 and refreshes:
+        _repair().after_refresh(stack)
+    elif status == 1:
+        _repair().found(stack)
     if status == 0:
         if is_local:
             purging.mark_checked(stack)
@@ -77,7 +90,16 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
     warn_of_running(stack)
-    return _run(stack, "preview", options)
+    status = _run(stack, "preview", options)
+    differs = _mentions(options, "--refresh", "-r") and _repair().found(stack)
+    return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
+
+
+def _repair() -> ModuleType:
+    """The module that looks at hosts over SSH: slow to import, and an everyday update goes without it."""
+    from cli.update import repair
+
+    return repair
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
@@ -112,6 +134,10 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         console.warn(
             f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
         )
+    elif status and status != CANCELLED:
+        from cli.update import lost_state
+
+        lost_state.tell_wrong_passphrase(stack)
     return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cli.running import certificates
 from cli.running.stack import RunningStack
-from cli.verify import engine, machine, registry, service
+from cli.verify import engine, host, machine, registry, service
 from cli.verify.found import host_of
 
 Subjects = Callable[[RunningStack], list[str]]
@@ -239,6 +239,13 @@ ENGINES = (
     ),
     Check(
         "engine refuses a foreign CA", engine.refuses_foreign_certificate, _hosts, REPAIR, engine=_its_host
+    ),
+    Check(
+        "the host is as it was set up",
+        host.is_as_made,
+        lambda running: sorted({part.host for part in running.desired}),
+        REPAIR,
+        host=_its_host,
     ),
 )
 """The checks on the engines, over the network."""

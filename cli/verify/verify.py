@@ -14,8 +14,11 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running import fleet
+from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.stack import Failed, RunningStack
+from cli.stack import deployment
+from cli.stack.desired import desired
 from cli.stack.stack import Stack
 from cli.text import first_line
 from cli.verify.checks import CHECKS, Check
@@ -65,6 +68,7 @@ def verify(
     minimum_validity: timedelta = timedelta(),
     reports: Mapping[str, HostReport] | None = None,
     *,
+    desired: Iterable[Desired] = (),
     name: str = "local",
     option: str = "",
 ) -> list[Result]:
@@ -77,13 +81,14 @@ def verify(
         reports: what the hosts said about themselves. Without it, the checks on that do not run.
         name: the stack's name without an organization.
         option: the option that names the stack on the command line.
+        desired: what the stack's resources have made on the hosts.
 
     Raises:
         CommandError: the stack is not up.
 
     """
     running = RunningStack.of(outputs, minimum_validity, name=name, option=option)
-    running = replace(running, reports=reports or {})
+    running = replace(running, reports=reports or {}, desired=tuple(desired))
     jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
     # Made before the threads start: threads that import cryptography at the same time can deadlock.
     _ = running.foreign_certificate
@@ -103,7 +108,8 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     """
     half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
     minimum_validity = half_of_renewal if days is None else timedelta(days=days)
-    outputs = stack.outputs()
+    state = stack.export(show_secrets=True)["deployment"]
+    outputs = deployment.outputs_with_secrets(state)
     RunningStack.of(outputs, name=stack.short_name, option=stack.option)
     with _naming_the_silent(sorted(outputs["hosts"])) as answered:
         reports = fleet.ask(outputs, answered=answered.append)
@@ -111,6 +117,7 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
         outputs,
         minimum_validity=minimum_validity,
         reports=reports,
+        desired=desired(state),
         name=stack.short_name,
         option=stack.option,
     )

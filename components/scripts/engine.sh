@@ -11,16 +11,18 @@
 #   INSECURE_REGISTRY                        the same host:port if the registry speaks plain HTTP, else empty
 #   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
 #   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
-#   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
+#   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
 set -euo pipefail
 
 : "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
-: "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}"
+: "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}" \
+  "${KEEP_SCRIPT:?}"
 
 # Names the registry's host in /etc/hosts if no name server does. The file may be a mount, so it is written in place.
 name_registry() {
   local name=${REGISTRY_ADDRESS%:*} rest
   [[ $REGISTRY_HOST_ADDRESS =~ ^[0-9.]+$|: ]] || return 0
+  made+=("line /etc/hosts $REGISTRY_HOST_ADDRESS $name # slipway")
   grep -qxF "$REGISTRY_HOST_ADDRESS $name # slipway" /etc/hosts && return
   rest=$(grep -v '# slipway$' /etc/hosts || true)
   printf '%s\n' "$REGISTRY_HOST_ADDRESS $name # slipway" "$rest" >/etc/hosts
@@ -75,13 +77,34 @@ JSON
 # daemon.json without insecure-registries, which a reload picks up.
 read_at_start() { grep -v '"insecure-registries"' /etc/docker/daemon.json 2>/dev/null || true; }
 
+# The package's unit sets listeners on the command line, and the engine refuses to start if daemon.json sets them, too.
+command_line() {
+  echo "$(command -v dockerd) -H fd:// -H tcp://0.0.0.0:2376 --containerd=/run/containerd/containerd.sock"
+}
+
 unit() {
-  # The package's unit sets listeners on the command line, and the engine refuses to start if daemon.json sets them, too.
   cat <<UNIT
 [Service]
 ExecStart=
-ExecStart=$(command -v dockerd) -H fd:// -H tcp://0.0.0.0:2376 --containerd=/run/containerd/containerd.sock
+ExecStart=$(command_line)
 UNIT
+}
+
+# is_open: whether the engine answers a client without a certificate.
+is_open() {
+  local scheme
+  for scheme in https http; do
+    ! curl -sfk --noproxy '*' --max-time 5 -o /dev/null "$scheme://127.0.0.1:2376/_ping" || return 0
+  done
+  return 1
+}
+
+# runs_otherwise: whether the engine runs, but not by the files that are here now: they were changed before it started.
+runs_otherwise() {
+  local process
+  process=$(systemctl show --property=MainPID --value docker.service)
+  [ "${process:-0}" != 0 ] || return 1
+  [ "$(tr '\0' ' ' <"/proc/$process/cmdline" | sed 's/ $//')" != "$(command_line)" ] || is_open
 }
 
 wait_for_engine() {
@@ -95,18 +118,51 @@ wait_for_engine() {
 
 # The engine reads this folder at each pull and push, so it needs no restart.
 trust_registry() {
-  local folder=/etc/docker/certs.d/$REGISTRY_ADDRESS
+  local certificates=/etc/docker/certs.d/$REGISTRY_ADDRESS
   if [ -n "$REGISTRY_CA" ]; then
-    put "$folder/ca.crt" 0644 <<<"$REGISTRY_CA"
+    put "$certificates/ca.crt" 0644 <<<"$REGISTRY_CA"
   else
-    rm -f "$folder/ca.crt"
+    absent "$certificates/ca.crt"
   fi
   if [ -n "$CLIENT_CERTIFICATE" ]; then
-    put "$folder/client.key" 0600 <<<"$CLIENT_KEY"
-    put "$folder/client.cert" 0644 <<<"$CLIENT_CERTIFICATE"
+    put "$certificates/client.key" 0600 <<<"$CLIENT_KEY"
+    put "$certificates/client.cert" 0644 <<<"$CLIENT_CERTIFICATE"
   else
-    rm -f "$folder/client.cert" "$folder/client.key"
+    absent "$certificates/client.cert" "$certificates/client.key"
   fi
+}
+
+# Installs keep.sh as a service that runs while the engine does.
+keep_containers() {
+  changed=false
+  put /usr/local/lib/slipway/keep 0755 <<<"$KEEP_SCRIPT"
+  put /etc/systemd/system/slipway-keep.service 0644 <<'UNIT'
+[Unit]
+Description=Starts the containers of Slipway that should run and have ended
+After=docker.service
+PartOf=docker.service
+
+[Service]
+ExecStart=/usr/local/lib/slipway/keep
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=docker.service
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled slipway-keep.service
+  if $changed; then systemctl restart slipway-keep.service; else systemctl start slipway-keep.service; fi
+  made+=("unit slipway-keep.service")
+}
+
+# enabled UNIT…: makes them start with the machine.
+enabled() {
+  local unit
+  for unit in "$@"; do
+    systemctl -q is-enabled "$unit" || systemctl -q unmask "$unit"
+    systemctl -q is-enabled "$unit" || systemctl -q enable "$unit"
+  done
 }
 
 # An engine with containerd's image store, the default of Docker Engine 29, shows no client certificate to registries
@@ -237,6 +293,7 @@ main() {
   if ! command -v dockerd >/dev/null || ! command -v curl >/dev/null; then
     install_engine
   fi
+  folder /etc/docker/tls 0700
   put /etc/docker/tls/ca.pem 0644 <<<"$ENGINE_CA"
   put /etc/docker/tls/cert.pem 0644 <<<"$ENGINE_CERTIFICATE"
   put /etc/docker/tls/key.pem 0600 <<<"$ENGINE_KEY"
@@ -250,11 +307,11 @@ main() {
   fi
   if $others; then changed=true; fi
   put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
-  if $changed || $killed; then
-    systemctl daemon-reload
-    systemctl enable -q docker.socket docker.service
-    # systemd refuses to start a unit again that has failed several times.
-    systemctl reset-failed docker.socket docker.service 2>/dev/null || true
+  if $changed; then systemctl daemon-reload; fi
+  enabled docker.socket docker.service
+  # systemd refuses to start a unit again that has failed several times.
+  systemctl reset-failed docker.socket docker.service 2>/dev/null || true
+  if $changed || $killed || runs_otherwise; then
     restart_engine
   else
     systemctl start docker.service
@@ -265,12 +322,18 @@ main() {
   rm -f "$unread"
   trust_registry
   name_resolvers
+  folder /usr/local/lib/slipway 0755
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine
+  ! is_open || fail 4 "Docker Engine answers clients without a certificate, by settings that are not Slipway's:" \
+    "$(systemctl cat docker.service | sed -n 's/^# //p' | tr '\n' ' ')"
+  made+=("unit docker.service" "engine $(command_line)")
+  keep_containers
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'
+  tell_made
 }
 
 main </dev/null

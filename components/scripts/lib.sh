@@ -14,21 +14,47 @@ fail() {
   exit "$status"
 }
 
+# What the script has made, a line each, for `tell_made`: `slip` compares the host with these lines later (cli/running/scripts/drift.sh).
+made=()
+
 # put FILE MODE: installs standard input as FILE, atomically, if it differs. Then it sets `changed`.
+# Another mode or owner is corrected without that.
 put() {
   local file=$1 mode=$2 new
   mkdir -p "$(dirname "$file")"
   new=$(mktemp "$file.XXXXXX")
   cat >"$new"
   chmod "$mode" "$new"
-  if cmp -s "$new" "$file"; then
+  if [ ! -L "$file" ] && cmp -s "$new" "$file"; then
+    chown --reference="$new" "$file"
+    chmod "$mode" "$file"
     rm -f "$new"
   else
-    mv -f "$new" "$file"
+    # A directory in its place, which an engine makes for a missing mount, would take the file in.
+    if [ -d "$file" ] && [ ! -L "$file" ]; then rm -rf "$file"; fi
+    mv -fT "$new" "$file"
     # shellcheck disable=SC2034 # for the script
     changed=true
   fi
+  made+=("file $(stat -c '%a %u:%g' "$file") $(sha256sum <"$file" | cut -d' ' -f1) $file")
 }
+
+# folder PATH MODE: makes a directory, or corrects its owner and mode.
+folder() {
+  mkdir -p "$1"
+  chown "$(id -u):$(id -g)" "$1"
+  chmod "$2" "$1"
+  made+=("folder $(stat -c '%a %u:%g' "$1") $1")
+}
+
+# absent FILE…: removes files.
+absent() {
+  rm -f "$@"
+  made+=("${@/#/absent }")
+}
+
+# tell_made: prints what the script has made. It is the script's last output, which Pulumi's state keeps as a secret.
+tell_made() { printf 'made %s\n' "${made[@]}"; }
 
 # lock NAME: waits for another run of the script on this host. A run goes on after its operator's `slip` was killed.
 lock() {

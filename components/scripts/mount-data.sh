@@ -74,12 +74,11 @@ UNIT
 }
 
 install_units() {
-  local name
+  local name changed=false
   name=$(systemd-escape --path --suffix=mount "$DATA_PATH")
-  mount_unit "$1" >"/etc/systemd/system/$name"
-  mkdir -p /etc/systemd/system/docker.service.d
-  printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH" >/etc/systemd/system/docker.service.d/slipway-data.conf
-  systemctl daemon-reload
+  put "/etc/systemd/system/$name" 0644 < <(mount_unit "$1")
+  put /etc/systemd/system/docker.service.d/slipway-data.conf 0644 < <(printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH")
+  if $changed; then systemctl daemon-reload; fi
   systemctl enable -q "$name"
 }
 
@@ -105,9 +104,13 @@ main() {
     [ -z "$(ls -A "$DATA_PATH")" ] || refuse "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     install_units "$uuid"
     mount -o noatime "$dev" "$DATA_PATH"
+  else
+    install_units "$uuid"
   fi
+  made+=("mount $DATA_PATH")
   xfs_growfs "$DATA_PATH" >/dev/null || refuse "the file system of the volume $VOLUME could not be grown"
   findmnt -nro SOURCE,FSTYPE --mountpoint "$DATA_PATH"
+  tell_made
 }
 
 main </dev/null

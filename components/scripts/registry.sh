@@ -17,7 +17,7 @@ set -euo pipefail
 : "${CONFIG:?}" "${ACCOUNTS:?}" "${CERTIFICATE:?}" "${KEY:?}" "${DATA_PATH:?}"
 : "${AUTHORITY:?}" "${URL:?}"
 
-folder=/etc/slipway/registry
+settings=/etc/slipway/registry
 
 # leaf: the first certificate on standard input.
 leaf() { sed '/-END CERTIFICATE-/q'; }
@@ -36,7 +36,7 @@ retention() {
   local units=/etc/systemd/system script=/usr/local/lib/slipway/retention
   if [ -z "$RETENTION" ]; then
     [ ! -e "$units/slipway-retention.timer" ] || systemctl disable -q --now slipway-retention.timer
-    rm -f "$units"/slipway-retention.{timer,service} "$script" "${script%/*}/retention.awk" /etc/slipway/retention
+    absent "$units"/slipway-retention.{timer,service} "$script" "${script%/*}/retention.awk" /etc/slipway/retention
     return
   fi
   put "$script" 0755 <<<"$RETENTION_SCRIPT"
@@ -69,37 +69,54 @@ UNIT
   systemctl daemon-reload
   systemctl enable -q slipway-retention.timer
   systemctl restart slipway-retention.timer
+  made+=("unit slipway-retention.timer")
+}
+
+# The leaf certificate that the running registry presents, or nothing.
+presented() {
+  [[ $URL == https://* ]] || return 0
+  timeout 5 openssl s_client -connect "${URL#*://}" 2>/dev/null </dev/null | sed -n '/-BEGIN CERT/,/-END CERT/p' || true
 }
 
 main() {
   lock registry
-  mkdir -p "$folder" "$DATA_PATH"
+  mkdir -p "$DATA_PATH"
+  folder "${settings%/*}" 0700
+  folder "$settings" 0700
   accounts_are_valid ||
     fail 8 "a line of the registry's accounts is no name with a bcrypt hash; those on $(hostname) stay as they are"
   # The accounts come first: without this file the registry would make up an account and print its password.
-  put "$folder/htpasswd" 0600 <<<"$ACCOUNTS"
+  put "$settings/htpasswd" 0600 <<<"$ACCOUNTS"
   # A killed run may have changed files that the registry has not read yet.
-  local shown running unread=/run/slipway-registry-unread killed=false
+  local shown status unread=/run/slipway-registry-unread killed=false
   [ ! -e "$unread" ] || killed=true
   touch "$unread"
-  shown=$(leaf 2>/dev/null <"$folder/tls.crt" || true)
+  # A file that was changed by hand says nothing of the registry that runs.
+  shown=$(presented)
+  shown=${shown:-$(leaf 2>/dev/null <"$settings/tls.crt" || true)}
   # Dropping the cross-signed certificate needs no restart, so only the leaf is compared, below.
-  put "$folder/tls.crt" 0600 <<<"$CERTIFICATE"
+  put "$settings/tls.crt" 0600 <<<"$CERTIFICATE"
   changed=false
-  put "$folder/ca.crt" 0600 <<<"$AUTHORITY"
+  put "$settings/ca.crt" 0600 <<<"$AUTHORITY"
   # The registry reads this file only if it requires client certificates.
   [[ $CONFIG == *clientcas:* ]] || changed=false
-  put "$folder/config.yml" 0600 <<<"$CONFIG"
-  put "$folder/tls.key" 0600 <<<"$KEY"
+  put "$settings/config.yml" 0600 <<<"$CONFIG"
+  # The registry that presents the certificate has its key.
+  local others=$changed
+  put "$settings/tls.key" 0600 <<<"$KEY"
+  changed=$others
   [ "$shown" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
   ! $killed || changed=true
-  if running=$(docker inspect slipway-registry --format '{{ .State.Running }}' 2>/dev/null) && { $changed || $running; }; then
+  if status=$(docker inspect slipway-registry --format '{{ .State.Status }}' 2>/dev/null); then
+    # One that has ended, perhaps for want of a file, starts again.
+    [ "$status" = running ] || changed=true
     ! $changed || docker restart slipway-registry >/dev/null
     # The next push or pull must not reach a registry that is still starting.
     /usr/local/lib/slipway/wait-for-registry "$URL"
   fi
   rm -f "$unread"
   retention
+  tell_made
 }
 
 main </dev/null

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from cli.errors import CommandError
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
+from cli.stack import passphrase
 from cli.stack.backend import Backend
 from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.open import open_stack
@@ -163,6 +165,28 @@ def test_passwords_are_secrets_of_the_stack(stack: Stack) -> None:
     assert password not in stack.config_file.read_text()
     assert "secure:" in stack.config_file.read_text()
     assert make_missing_passwords(stack, stack.config) == ()
+
+
+def test_the_right_passphrase_is_told_from_a_wrong_one(stack: Stack) -> None:
+    salts = passphrase.salts(stack.config, stack.deployment())
+    assert salts, "Pulumi has written no salt"
+    phrase = passphrase.current(stack.project, {})
+    assert [passphrase.fits(phrase, salt) for salt in salts] == [True] * len(salts)
+    assert not any(passphrase.fits(f"{phrase}x", salt) for salt in salts)
+
+
+@pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])
+def test_a_lost_passphrase_is_told_with_the_way_out(stack: Stack, content: str | None) -> None:
+    stack.project.passphrase_file.unlink()
+    if content is not None:
+        stack.project.passphrase_file.write_text(content)
+    with pytest.raises(CommandError, match="empty" if content == "" else "missing") as raised:
+        open_stack("local", project=stack.project)
+    assert "`./slip down --without-state`" in raised.value.remedy
+    # The state is encrypted, too, so a new passphrase is no way out without the configuration either.
+    stack.config_file.write_text("config: {}\n")
+    with pytest.raises(CommandError, match="encrypted with a passphrase"):
+        open_stack("local", create=True, project=stack.project)
 
 
 def set_pending(stack: Stack, *operations: dict[str, Any]) -> None:

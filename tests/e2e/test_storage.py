@@ -380,7 +380,9 @@ def test_a_full_disk_refuses_pushes_and_loses_nothing(storage: Stack, client: Cl
         _check_all(client, pushed[-KEEP:])
         _check_all(client, [client.push("full", "after", size=700_000)])
     finally:
-        _on_host(storage, f"docker stop -t 1 slipway-registry; umount {DATA}; docker start slipway-registry")
+        # Meanwhile slipway-keep must not start it again.
+        restart = f"docker stop -t 1 slipway-registry; umount {DATA}; docker start slipway-registry"
+        _on_host(storage, f"systemctl stop slipway-keep; {restart}; systemctl start slipway-keep")
         client.close()
         eventually("it answers", lambda: _answers(client))
 

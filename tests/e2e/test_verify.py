@@ -42,6 +42,7 @@ def test_table_has_a_line_for_each_check(stack: Stack) -> None:
 
 def test_a_stopped_app_fails_its_check_and_the_command(stack: Stack) -> None:
     (container,) = stack.app_containers("web-2")
+    stack.on_host("web-2", "systemctl", "stop", "slipway-keep")
     stack.on_host("web-2", "docker", "stop", container)
     report = _verify(stack, 1)
     assert not report["passed"]

@@ -165,6 +165,28 @@ def test_a_dead_host_is_named_with_its_container() -> None:
     assert diagnosis.silences(state(engine, ssh)) == (Silence("web-1", reasons, "slipway-local-web-1"),)
 
 
+def test_a_host_with_a_stopped_engine_is_repaired_and_not_started() -> None:
+    engine = closed_port()
+    with accepting(b"SSH-2.0\r\n") as ssh:
+        (silence,) = diagnosis.silences(state(engine, ssh))
+    assert silence.answers_ssh
+    text = diagnosis.advice(silence, " -s dev")
+    assert "web-1 runs, but its Docker Engine does not answer" in text
+    assert "`./slip repair web-1 -s dev` starts it" in text
+    assert "docker start" not in text
+    assert "forget" not in text
+
+
+def test_what_is_left_of_a_deleted_host_is_named_by_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    left = state(closed_port(), closed_port())
+    left["resources"] = [
+        item for item in left["resources"] if not item["urn"].endswith("::web-1") or "id" in item
+    ]
+    left["resources"][1]["deletedWith"] = ""
+    assert diagnosis.report(left, " -s dev")
+    assert "`./slip forget web-1 -s dev`" in capsys.readouterr().err
+
+
 def test_a_live_host_is_not_named(tmp_path: Path) -> None:
     with tls(tmp_path, wants_certificate=True) as engine, accepting(b"SSH-2.0\r\n") as ssh:
         assert diagnosis.silences(state(engine, ssh)) == ()

@@ -20,7 +20,7 @@ from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import LOCAL_STACK, Stack
-from cli.update import diagnosis, ownership, updates
+from cli.update import diagnosis, lost_state, ownership, updates
 from cli.update import purge as purging
 from cli.update.updates import Update
 from well_known import state_id
@@ -480,6 +480,69 @@ def test_purge_refuses_what_another_stack_made(
     assert clone.state_file.exists() == is_there
 
 
+@pytest.fixture
+def lost(clone: Clone, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """What a clone has made whose state is lost, beside another clone's."""
+    own = {**FOREIGN, "slipway.clone": str(clone.root)}
+    engine.things = {
+        ("container", "box"): own,
+        ("network", "net"): own,
+        ("volume", "slipway-local-box-docker"): own,
+        ("volume", "slipway-local-registry"): own,
+        ("container", "foreign"): FOREIGN,
+    }
+    clone.write_state({"resources": []})
+    monkeypatch.setattr("cli.stack.project.Project.here", lambda: clone.stack.project)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", clone.stack.backend.url)
+    return engine
+
+
+def test_without_its_state_a_stacks_hosts_go_and_the_images_stay(clone: Clone, lost: FakeEngine) -> None:
+    assert lost_state.remove("local", yes=True, purge=False) == 0
+    assert set(lost.things) == {("volume", "slipway-local-registry"), ("container", "foreign")}
+    assert clone.stack.config_file.read_text() == LOCAL, "its secrets can be decrypted"
+
+
+def test_without_its_state_a_stack_can_be_purged(lost: FakeEngine) -> None:
+    assert lost_state.remove("local", yes=True, purge=True) == 0
+    assert set(lost.things) == {("container", "foreign")}
+
+
+def test_nothing_goes_without_a_yes(lost: FakeEngine) -> None:
+    before = dict(lost.things)
+    with pytest.raises(CommandError, match="needs a confirmation"):
+        lost_state.remove("local", yes=False, purge=False)
+    assert lost.things == before
+
+
+def test_a_stack_with_its_state_is_no_lost_one(clone: Clone, lost: FakeEngine) -> None:
+    before = dict(lost.things)
+    clone.write_state({"resources": [SSH_KEY]})
+    with pytest.raises(CommandError, match="is there") as raised:
+        lost_state.remove("local", yes=True, purge=False)
+    assert raised.value.remedy == "Run `./slip down`."
+    assert lost.things == before
+
+
+def test_a_lost_passphrase_takes_state_and_secrets_along(clone: Clone, lost: FakeEngine) -> None:
+    secrets = "config:\n  slipway:platform: {kind: local}\n  slipway:secrets:\n    KEY:\n      secure: v1:x\n"
+    clone.configure(f"encryptionsalt: v1:abc=:v1:x:y\n{secrets}")
+    clone.write_state({"resources": [SSH_KEY]})
+    assert lost_state.remove("local", yes=True, purge=False) == 0
+    assert not clone.state_file.exists()
+    assert clone.stack.config_file.read_text() == "config:\n  slipway:platform: {kind: local}\n"
+    backups = sorted(
+        path.name.partition("-")[2] for path in (clone.stack.project.private / "backups").iterdir()
+    )
+    assert backups == ["Pulumi.local.yaml", "local.json"]
+
+
+def test_a_stack_elsewhere_is_not_on_this_engine(clone: Clone, lost: FakeEngine) -> None:
+    clone.configure(ELSEWHERE)
+    with pytest.raises(CommandError, match="is on the platform aws"):
+        lost_state.remove("local", yes=True, purge=False)
+
+
 def test_a_first_up_refuses_to_share_a_name(clone: Clone, engine: FakeEngine, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     (tmp_path / "Pulumi.local-2.yaml").touch()
@@ -505,7 +568,7 @@ def test_an_up_after_a_lost_state_takes_over_the_data_alone(clone: Clone, engine
     engine.things = {("container", "box"): lost, ("network", "net"): lost, ("volume", "registry"): lost}
     with pytest.raises(CommandError, match="container box, running") as raised:
         updates.up(Update())
-    assert "`docker rm --force box && ./slip up`" in raised.value.remedy
+    assert "`./slip down --without-state`" in raised.value.remedy
     engine.remove_container("box")
     assert updates.up(Update()) == 0
     assert [item.name for item in purging.announce(clone.stack, yes=True)] == ["net", "registry"]

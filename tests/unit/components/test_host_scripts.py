@@ -13,7 +13,7 @@ from tests.unit.components.machine import Machine
 DATA = "/srv/data"
 ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
-    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
+    *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT", "KEEP_SCRIPT"),
     *("RESOLVERS", "RESOLVERS_SCRIPT"),
 )
 """The values of engine.sh."""
@@ -83,10 +83,14 @@ class TestMountData:
         assert not machine.calls("mount")
 
     def test_run_again_it_only_grows_the_file_system(self, machine: Machine) -> None:
-        self.prepare(machine, "echo xfs", mounted=True)
-        assert self.run(machine).returncode == 0
+        self.prepare(machine, "echo xfs")
+        self.run(machine)
+        (machine.root / "called").unlink()
+        result = self.run(machine)
+        assert result.returncode == 0
         assert not machine.calls("mount")
-        assert not machine.calls("systemctl")
+        assert "systemctl daemon-reload" not in machine.called
+        assert f"made mount {machine.root}{DATA}" in result.stdout.splitlines()
         assert machine.calls("xfs_growfs") == [f"xfs_growfs {machine.root}{DATA}"]
 
     def test_a_volume_that_is_not_attached(self, machine: Machine) -> None:
@@ -266,3 +270,79 @@ class TestResolvers:
     def test_a_host_that_knows_its_own_is_left_alone(self, machine: Machine) -> None:
         text = "nameserver 172.31.0.2\n"
         assert self.run(machine, text, "10.0.0.2") == text
+
+
+class TestKeep:
+    def keep(self, machine: Machine, ended: dict[str, str], listing: str) -> list[str]:
+        """The containers that are started, if these have ended, by label."""
+        cases = "".join(f'*label={label}*) echo "{names}" ;; ' for label, names in ended.items())
+        machine.command(
+            "docker",
+            f'case "$*" in *status=exited*) case "$*" in {cases} esac ;; exec*) echo "{listing}" ;; esac',
+        )
+        machine.command("curl", "echo an event")
+        machine.command("sleep")
+        text = scripts.text("keep.sh").replace("/usr/local/lib/slipway/switch", "switch")
+        machine.command("switch")
+        result = subprocess.run(
+            ["/bin/bash", "-s"],
+            input=text,
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert result.returncode == 0, result.stderr
+        return [
+            call.removeprefix("docker start ") for call in machine.called if call.startswith("docker start ")
+        ]
+
+    def test_at_its_start_and_at_each_end_it_starts_what_has_ended(self, machine: Machine) -> None:
+        assert self.keep(machine, {"slipway.role": "slipway-proxy"}, "") == ["slipway-proxy", "slipway-proxy"]
+        assert "switch --restore" in machine.called
+
+    def test_of_the_apps_it_starts_what_the_proxy_routes_to(self, machine: Machine) -> None:
+        """A version that never became healthy has ended on purpose."""
+        started = self.keep(machine, {"slipway.service": "web-a web-ab"}, "@ * / web-ab:8080 running")
+        assert set(started) == {"web-ab"}
+
+    def test_what_runs_is_left_alone(self, machine: Machine) -> None:
+        assert self.keep(machine, {}, "") == []
+
+
+class TestOpenEngine:
+    """Whether a running engine is started again, since it does not run by its files."""
+
+    @pytest.mark.parametrize(
+        ("running", "answers", "restarts"),
+        [
+            ("$COMMAND", False, False),
+            ("$COMMAND", True, True),
+            ("$COMMAND -H tcp://0.0.0.0:2375", False, True),
+            ("", False, False),
+        ],
+    )
+    def test_an_engine_that_is_open_or_has_other_options(
+        self, machine: Machine, running: str, answers: bool, restarts: bool
+    ) -> None:
+        machine.command("curl", f"exit {0 if answers else 56}")
+        machine.command("dockerd")
+        machine.command("systemctl", f"echo {4711 if running else 0}")
+        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
+        text = functions.replace("/proc/$process/cmdline", f"{machine.root}/cmdline")
+        options = "-H fd:// -H tcp://0.0.0.0:2376 --containerd=/run/containerd/containerd.sock"
+        command = f"{machine.root}/bin/dockerd {options}"
+        (machine.root / "cmdline").write_text(running.replace("$COMMAND", command).replace(" ", "\0") + "\0")
+        result = subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given"))
+            + text
+            + "runs_otherwise && echo restart || true\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert (result.stdout.strip() == "restart") == restarts, result.stderr

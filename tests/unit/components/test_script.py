@@ -92,7 +92,7 @@ def test_scripts_use_the_labels_that_everyone_shares() -> None:
         ("switch.sh", f"proxy={well_known.PROXY_CONTAINER}\n"),
         ("retention.sh", f"registry={well_known.REGISTRY_CONTAINER}\n"),
         ("registry.sh", f"docker inspect {well_known.REGISTRY_CONTAINER} "),
-        ("registry.sh", f"folder={well_known.REGISTRY_SETTINGS_PATH}\n"),
+        ("registry.sh", f"settings={well_known.REGISTRY_SETTINGS_PATH}\n"),
         ("registry.sh", f"script={well_known.RETENTION_SCRIPT_PATH}\n"),
         ("registry.sh", f"{well_known.WAIT_SCRIPT_PATH} "),
         ("engine.sh", f"put {well_known.SWITCH_SCRIPT_PATH} "),

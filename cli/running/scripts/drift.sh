@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Compares this host with what Slipway has made on it, and prints a line for each difference: `NUMBER: what differs`.
+# It changes nothing, and asks Docker Engine only while that runs, since a question would start it.
+#
+# Values:
+#   EXPECTED   lines `NUMBER KIND DETAILS`, as `tell_made` prints them (components/scripts/lib.sh), and `NUMBER container
+#              NAME` and `NUMBER route SERVICE CONTAINER`. The number is the caller's.
+set -euo pipefail -f
+
+: "${EXPECTED?}"
+
+differs() { echo "$number: $*"; }
+
+# compare MODE OWNER PATH: of what is there.
+compare() {
+  local mode owner
+  read -r mode owner <<<"$(stat -c '%a %u:%g' "$3")"
+  [ "$mode" = "$1" ] || differs "$3 has the mode $mode, not $1"
+  [ "$owner" = "$2" ] || differs "$3 belongs to $owner, not to $2 (uid:gid)"
+}
+
+file() {
+  local mode=$1 owner=$2 sum=$3 path=$4
+  if [ ! -e "$path" ] && [ ! -L "$path" ]; then
+    differs "$path is missing"
+  elif [ -L "$path" ] || [ ! -f "$path" ]; then
+    differs "$path is not a plain file"
+  else
+    [ "$(sha256sum <"$path" | cut -d' ' -f1)" = "$sum" ] || differs "$path has another content"
+    compare "$mode" "$owner" "$path"
+  fi
+}
+
+folder() {
+  if [ -d "$3" ] && [ ! -L "$3" ]; then compare "$@"; else differs "$3 is missing"; fi
+}
+
+absent() { [ ! -e "$1" ] || differs "$1 should not be there"; }
+
+line() { grep -qxF "${*:2}" "$1" || differs "$1 lacks the line: ${*:2}"; }
+
+mount_() { mountpoint -q "$1" || differs "nothing is mounted at $1"; }
+
+unit() {
+  local state
+  state=$(systemctl is-active "$1" || true)
+  [ "$state" = active ] || differs "$1 is $state"
+  state=$(systemctl is-enabled "$1" 2>/dev/null || true)
+  [ "$state" = enabled ] || differs "$1 is ${state:-missing}, so it does not start with the machine"
+}
+
+# engine COMMAND LINE: how dockerd should have been started. Whether it wants certificates is tried out.
+engine() {
+  local process scheme
+  $engine_runs || return 0
+  process=$(systemctl show --property=MainPID --value docker.service)
+  [ "$(tr '\0' ' ' <"/proc/$process/cmdline" | sed 's/ $//')" = "$*" ] ||
+    differs "Docker Engine runs with other options: $(tr '\0' ' ' <"/proc/$process/cmdline")"
+  for scheme in https http; do
+    ! curl -sfk --noproxy '*' --max-time 5 -o /dev/null "$scheme://127.0.0.1:2376/_ping" ||
+      differs "Docker Engine answers clients without a certificate ($scheme on port 2376)"
+  done
+}
+
+# containers: name and state of all, asked once.
+containers=
+container() {
+  $engine_runs || return 0
+  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}}')}
+  local state
+  state=$(awk -v name="$1" '$1 == name { print $2 }' <<<"$containers")
+  [ "$state" = running ] || differs "the container $1 is ${state:-missing}"
+}
+
+# route SERVICE CONTAINER: the proxy's routes are asked for once.
+routes=
+route() {
+  $engine_runs || return 0
+  routes=${routes:-$(docker exec slipway-proxy kamal-proxy list 2>/dev/null || echo none)}
+  # Without a running proxy, that is what is missing.
+  [ "$routes" = none ] ||
+    # The name of a route in the first column is another one in stacks of older versions.
+    awk -v target="$2:" '
+      { gsub(/\033\[[0-9;]*m/, "") }
+      { for (column = 2; column <= NF; column++) if (index($column, target) == 1) found = 1 }
+      END { exit !found }' <<<"$routes" ||
+    differs "the proxy does not route $1 to $2"
+}
+
+main() {
+  local number kind rest engine_runs=false
+  if systemctl -q is-active docker.service; then engine_runs=true; fi
+  while read -r number kind rest; do
+    # shellcheck disable=SC2086 # the details are words
+    case $kind in
+      mount) mount_ $rest ;;
+      file | folder | absent | line | unit | engine | container | route) "$kind" $rest ;;
+    esac
+  done <<<"$EXPECTED"
+}
+
+main </dev/null

@@ -1,0 +1,110 @@
+"""What a stack's resources have made on its hosts, from the state: the desired side of a comparison with the hosts."""
+
+import shlex
+from typing import Any
+
+from cli.running.drift import Desired, Login
+from cli.stack import deployment
+from cli.stack.deployment import CONTAINER_TYPE, REMOTE_COMMAND, Deployment, Resource
+from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, SWITCH_SCRIPT_PATH
+
+SUDO = "sudo -n "
+"""What `components/host.py` puts ahead of commands for a login user who is not root; an SSH client here does, too."""
+MADE = "made "
+"""The start of a line of a set-up script's output that says what it made (components/scripts/lib.sh)."""
+
+
+def desired(state: Deployment, host: str | None = None) -> list[Desired]:
+    """What the resources of a state have made, in the state's order.
+
+    Set-up scripts of an older version do not say what they made, and are left out.
+
+    Args:
+        state: a state that was exported with its secrets.
+        host: only what is on this host.
+
+    """
+    hosts = {resource["urn"]: name for name, resource in deployment.hosts(state).items()}
+    found: list[Desired] = []
+    logins: dict[str, Login] = {}
+    containers: dict[tuple[str, str], str] = {}
+    for resource in deployment.managed(state):
+        name = hosts.get(deployment.host_urn(state, resource), "")
+        if resource.get("delete") or not name or host not in {None, name}:
+            continue
+        if resource["type"] == CONTAINER_TYPE:
+            containers[name, (resource.get("outputs") or {}).get("name", "")] = resource["urn"]
+            continue
+        if resource["type"] != REMOTE_COMMAND:
+            continue
+        inputs = deployment.plain(resource.get("inputs") or {})
+        login = logins[name] = _login(name, inputs["connection"])
+        if part := _set_up(resource, inputs, login) or _route(resource, inputs, login):
+            found.append(part)
+    return [*found, *_containers(found, logins, containers)]
+
+
+def _login(host: str, connection: dict[str, Any]) -> Login:
+    return Login(
+        host,
+        connection["host"],
+        int(connection.get("port") or 22),
+        connection.get("user") or "root",
+        connection["privateKey"],
+        connection["hostKey"],
+    )
+
+
+def command(state: Deployment, resource: Resource) -> Desired | None:
+    """A remote command of the state, as it ran when it was created; None if its host is not in the state."""
+    hosts = {machine["urn"]: name for name, machine in deployment.hosts(state).items()}
+    name = hosts.get(deployment.host_urn(state, resource))
+    if name is None:
+        return None
+    inputs = deployment.plain(resource.get("inputs") or {})
+    login = _login(name, inputs["connection"])
+    return Desired(login, resource["urn"], (), inputs["create"].removeprefix(SUDO), inputs.get("stdin") or "")
+
+
+def _set_up(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired | None:
+    output = str(deployment.plain((resource.get("outputs") or {}).get("stdout") or ""))
+    made = tuple(line.removeprefix(MADE) for line in output.splitlines() if line.startswith(MADE))
+    if not (made and inputs.get("stdin")):
+        return None
+    command = inputs.get("update") or inputs["create"]
+    return Desired(login, resource["urn"], made, command.removeprefix(SUDO), inputs["stdin"])
+
+
+def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired | None:
+    """The route of a service on a host, from its switch command: `… switch SERVICE CONTAINER …`."""
+    words = shlex.split(inputs.get("create") or "")
+    if SWITCH_SCRIPT_PATH not in words:
+        return None
+    arguments = words[words.index(SWITCH_SCRIPT_PATH) + 1 :]
+    if len(arguments) < 2 or arguments[0].startswith("-"):
+        return None
+    return Desired(
+        login, resource["urn"], (f"route {arguments[0]} {arguments[1]}",), inputs["create"].removeprefix(SUDO)
+    )
+
+
+def _containers(
+    found: list[Desired], logins: dict[str, Login], containers: dict[tuple[str, str], str]
+) -> list[Desired]:
+    """The containers that run: Slipway's own, and those that a route leads to.
+
+    A container of a version that never became healthy is in the state, too, and may have ended.
+    """
+    wanted = {(host, name) for host in logins for name in (PROXY_CONTAINER, REGISTRY_CONTAINER)}
+    wanted |= {(part.host, part.made[0].split()[2]) for part in found if part.made[0].startswith("route ")}
+    return [
+        Desired(logins[host], urn, (f"container {name}",), _start(name))
+        for (host, name), urn in containers.items()
+        if (host, name) in wanted
+    ]
+
+
+def _start(container: str) -> str:
+    """The command that starts a container that exists."""
+    name = shlex.quote(container)
+    return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; docker start {name}')}"

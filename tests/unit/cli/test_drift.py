@@ -1,0 +1,303 @@
+"""Drift: what a state's resources have made, how a host is compared with it, and how it is made again.
+
+The scripts run here, in place of a host.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.running import drift
+from cli.running.drift import Desired, Job, Login
+from cli.running.ssh import CommandResult, Unreachable
+from cli.stack.desired import desired
+from cli.update import repair
+from components import script as scripts
+from components.script import assignments
+
+LOGIN = Login("web-1", "127.0.0.1", 2201, "root", "key", "host key")
+OWNER = f"{os.getuid()}:{os.getgid()}"
+
+
+class Host:
+    """A folder in place of a host: what it has in PATH, and how its commands run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.jobs: list[str] = []
+        self.silent = False
+        self.command(
+            "systemctl",
+            "case $1 in is-enabled) echo enabled ;; is-active) echo active ;; -q) ;; *) echo 0 ;; esac",
+        )
+
+    def command(self, name: str, body: str) -> None:
+        path = self.root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{body}\n")
+        path.chmod(0o755)
+
+    def run_all(self, jobs: Sequence[Job], patience: float) -> list[CommandResult | Unreachable]:
+        return [Unreachable("SSH refuses") if self.silent else self._run(job, patience) for job in jobs]
+
+    def _run(self, job: Job, patience: float) -> CommandResult:
+        self.jobs.append(job.command)
+        done = subprocess.run(
+            ["/bin/bash", "-c", job.command],
+            input=job.stdin,
+            env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience,
+        )
+        return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host(tmp_path)
+    monkeypatch.setattr(drift, "run_all", made.run_all)
+    return made
+
+
+def set_up(host: Host, *, changes: str = "") -> Desired:
+    """A set-up script that makes two files and a folder and removes a third file, after its first run."""
+    body = (
+        f'folder "$ROOT/keys" 0700\nput "$ROOT/keys/key.pem" 0600 <<<"$KEY"\nput "$ROOT/script" 0755 <<<"run me"\n'
+        f'absent "$ROOT/old"\n{changes}\ntell_made\n'
+    )
+    library = (scripts.SCRIPTS / scripts.LIBRARY).read_text()
+    stdin = (
+        assignments({"ROOT": str(host.root / "etc"), "KEY": "a key"})
+        + library
+        + f"main() {{\n{body}}}\nmain </dev/null\n"
+    )
+    part = Desired(LOGIN, "urn::web-1-setup", (), "bash -s", stdin)
+    (answer,) = host.run_all([Job(LOGIN, part.command, part.stdin)], 30)
+    assert isinstance(answer, CommandResult)
+    assert answer.status == 0, answer.stderr
+    made = tuple(line.removeprefix("made ") for line in answer.stdout.splitlines())
+    return Desired(LOGIN, part.urn, made, part.command, part.stdin)
+
+
+def texts(part: Desired) -> list[str]:
+    found = drift.differences([part])["web-1"]
+    assert isinstance(found, list)
+    return [item.text for item in found]
+
+
+def test_nothing_differs_after_the_set_up(host: Host) -> None:
+    assert texts(set_up(host)) == []
+
+
+CHANGES = [
+    ("echo more >>keys/key.pem", "keys/key.pem has another content"),
+    ("rm keys/key.pem", "keys/key.pem is missing"),
+    ("rm keys/key.pem; mkdir keys/key.pem", "keys/key.pem is not a plain file"),
+    ("mv script s; ln -s s script", "script is not a plain file"),
+    ("chmod 644 keys/key.pem", "keys/key.pem has the mode 644, not 600"),
+    ("chmod 777 keys", "keys has the mode 777, not 700"),
+    ("echo x >old", "old should not be there"),
+    ("rm -r keys", "keys is missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), CHANGES)
+def test_each_change_by_hand_is_found_and_mended(host: Host, change: str, text: str) -> None:
+    part = set_up(host)
+    subprocess.run(["/bin/bash", "-c", change], cwd=host.root / "etc", check=True)
+    assert f"{host.root}/etc/{text}" in texts(part)
+    outcome = repair.mend([part])
+    assert f"web-1: {host.root}/etc/{text}" in outcome.mended
+    assert (outcome.left, outcome.failures) == ((), ())
+    assert texts(part) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_another_owner_is_found_and_mended(host: Host) -> None:
+    part = set_up(host)
+    os.chown(host.root / "etc/keys/key.pem", 1000, 1000)
+    assert texts(part) == [f"{host.root}/etc/keys/key.pem belongs to 1000:1000, not to {OWNER} (uid:gid)"]
+    repair.mend([part])
+    assert texts(part) == []
+
+
+def test_a_corrected_mode_is_no_change_of_the_file(host: Host) -> None:
+    """A changed file restarts programs; a mode does not."""
+    (host.root / "etc").mkdir()
+    note = f'echo "$changed" >{host.root}/changed'
+    part = set_up(host, changes=note.replace("$changed", "${changed-}"))
+    (host.root / "etc/script").chmod(0o700)
+    repair.mend([part])
+    assert texts(part) == []
+    assert (host.root / "changed").read_text().strip() == ""
+
+
+def test_a_host_as_it_was_made_runs_nothing_again(host: Host) -> None:
+    part = set_up(host)
+    host.jobs.clear()
+    assert repair.mend([part]) == repair.Outcome()
+    assert host.jobs == ["bash -s"], "the comparison only"
+
+
+def test_a_failed_script_is_told_with_its_own_words(host: Host) -> None:
+    part = set_up(host)
+    (host.root / "etc/script").unlink()
+    broken = Desired(LOGIN, part.urn, part.made, "bash -s", "echo 'slipway: no room' >&2; exit 4\n")
+    outcome = repair.mend([broken])
+    assert outcome.failures == ("web-1-setup failed on web-1: slipway: no room",)
+    assert [item.text for item in outcome.left] == [f"{host.root}/etc/script is missing"]
+
+
+def test_a_silent_host_is_told(host: Host) -> None:
+    part = set_up(host)
+    host.silent = True
+    assert repair.mend([part]) == repair.Outcome(failures=("web-1: SSH refuses",))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("running", []),
+        ("exited", ["the container slipway-proxy is exited"]),
+        ("", ["the container slipway-proxy is missing"]),
+    ],
+)
+def test_containers_are_looked_at(host: Host, state: str, expected: list[str]) -> None:
+    host.command("docker", f"echo '{f'slipway-proxy {state}' if state else ''}'")
+    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy",))) == expected
+
+
+def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
+    """Any question would start it, through its socket."""
+    host.command(
+        "systemctl",
+        'case $1 in is-enabled) echo enabled ;; *) [ "$1" = -q ] || echo inactive; exit 3 ;; esac',
+    )
+    host.command("docker", f"touch {host.root}/asked")
+    parts = [
+        Desired(
+            LOGIN, "urn::web-1-setup", ("unit docker.service", "engine dockerd -H fd://"), "bash -s", "true"
+        ),
+        Desired(LOGIN, "urn::proxy", ("container slipway-proxy",)),
+        Desired(LOGIN, "urn::web-switch", ("route web web-a",)),
+    ]
+    found = drift.differences(parts)["web-1"]
+    assert [str(item) for item in found] == ["web-1: docker.service is inactive"]  # type: ignore[union-attr]
+    assert not (host.root / "asked").exists()
+
+
+LISTING = (
+    "Service  Host  Path  Target\n"
+    "\033[1m@\033[0m   *  /   \033[33mweb-a:8080\033[0m  running\n"
+    "web-b  shop.test  /  web-ab:80  running\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("web web-a", []),
+        ("web web-b", ["the proxy does not route web to web-b"]),
+        ("web-b web-ab", []),
+    ],
+)
+def test_routes_are_looked_at(host: Host, route: str, expected: list[str]) -> None:
+    (host.root / "listing").write_text(LISTING)
+    host.command("docker", f"cat {host.root}/listing")
+    assert texts(Desired(LOGIN, "urn::switch", (f"route {route}",))) == expected
+
+
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+CONTAINER, COMMAND = "docker:index/container:Container", "command:remote:Command"
+
+
+def secret(value: Any) -> dict[str, str]:
+    return {**SECRET, "plaintext": json.dumps(value)}
+
+
+def resource(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "urn": f"urn:pulumi:local::slipway::{kind}::{name}",
+        "type": kind,
+        "custom": True,
+        "id": "1",
+        **more,
+    }
+
+
+def state(*more: dict[str, Any], user: str = "root") -> dict[str, Any]:
+    web_1 = resource(CONTAINER, "web-1")
+    connection = secret(
+        {"host": "127.0.0.1", "port": 2201, "user": user, "privateKey": "key", "hostKey": "line"}
+    )
+    root = "" if user == "root" else "sudo -n "
+    setup = resource(
+        COMMAND,
+        "web-1-setup",
+        deletedWith=web_1["urn"],
+        inputs={"connection": connection, "create": f"{root}bash -s", "stdin": secret("put …")},
+        outputs={
+            "stdout": secret("Docker Engine 28\nmade file 600 0:0 abc /etc/key\nmade unit docker.service\n")
+        },
+    )
+    switch = resource(
+        COMMAND,
+        "web-web-1-switch",
+        deletedWith=setup["urn"],
+        inputs={
+            "connection": connection,
+            "create": f"{root}/usr/local/lib/slipway/switch web web-a 8080 /up 30 30",
+        },
+    )
+    proxy, old, new = (
+        resource(CONTAINER, name, deletedWith=setup["urn"], outputs={"name": outputs})
+        for name, outputs in (
+            ("web-1-proxy-container", "slipway-proxy"),
+            ("web-web-1", "web-a"),
+            ("web-web-1-new", "web-b"),
+        )
+    )
+    return {"resources": [web_1, setup, proxy, old, new, switch, *more]}
+
+
+def test_the_state_says_what_was_made() -> None:
+    setup, route, *containers = desired(state())
+    assert setup.made == ("file 600 0:0 abc /etc/key", "unit docker.service")
+    assert (setup.command, setup.stdin, setup.host) == ("bash -s", "put …", "web-1")
+    assert setup.login == Login("web-1", "127.0.0.1", 2201, "root", "key", "line")
+    assert route.made == ("route web web-a",)
+    assert route.command == "/usr/local/lib/slipway/switch web web-a 8080 /up 30 30"
+    # A version that no route leads to may have ended: it never became healthy.
+    assert [part.container for part in containers] == ["slipway-proxy", "web-a"]
+
+
+def test_a_login_user_who_is_not_root_gets_sudo_once() -> None:
+    """The SSH client puts it ahead of each command."""
+    setup, route, *_ = desired(state(user="admin"))
+    assert setup.command == "bash -s"
+    assert route.command.startswith("/usr/local/lib/slipway/switch ")
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(desired(state()))
+    assert "put …" not in shown
+    assert "privateKey" not in shown
+    assert "'key'" not in shown
+
+
+def test_only_one_host() -> None:
+    assert desired(state(), "web-2") == []
+    assert len(desired(state(), "web-1")) == 4
+
+
+def test_set_up_of_an_older_version_is_left_out() -> None:
+    older = state()
+    older["resources"][1]["outputs"]["stdout"] = secret("Docker Engine 28\n")
+    assert [part.made[0].split()[0] for part in desired(older)] == ["route", "container", "container"]
