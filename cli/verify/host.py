@@ -12,5 +12,5 @@ def is_as_made(running: RunningStack, host: str) -> str:
     if isinstance(found, Unreachable):
         raise Failed(f"it could not be compared: {found}")
     if found:
-        raise Failed(f"{'; '.join(item.text for item in found)}. `./slip repair {host}` mends it")
+        raise Failed("; ".join(item.text for item in found))
     return f"{sum(len(part.made) for part in parts)} things compared"
