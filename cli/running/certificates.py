@@ -47,13 +47,20 @@ def served(target: tuple[str, int], certificate: ClientCertificate | None) -> x5
     return x509.load_der_x509_certificate(found)
 
 
+def begins_in(certificate: x509.Certificate) -> timedelta:
+    """How long until a certificate becomes valid; negative for one that is, or was."""
+    return certificate.not_valid_before_utc - datetime.now(UTC)
+
+
 def remaining(certificate: x509.Certificate) -> timedelta:
     """How long a certificate is still valid; negative for an expired one."""
     return certificate.not_valid_after_utc - datetime.now(UTC)
 
 
 def validity(certificate: x509.Certificate) -> str:
-    """`364 days left, until 2027-11-21 10:00 UTC`."""
+    """`364 days left, until 2027-11-21 10:00 UTC`, or `not valid before` such a time."""
+    if begins_in(certificate) > timedelta():
+        return f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
     return f"{_span(remaining(certificate))}, until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
@@ -79,7 +86,7 @@ def inspect(running: RunningStack, subject: str) -> str:
         subject: one of `subjects`.
 
     Raises:
-        Failed: not as long as `running.minimum_validity`.
+        Failed: not yet, or not as long as `running.minimum_validity`.
         OSError: its server does not present it.
 
     """
@@ -100,6 +107,8 @@ def inspect(running: RunningStack, subject: str) -> str:
         certificate = served(running.engine_target(whose), running.operator_certificate)
     else:
         certificate = served(running.registry_endpoint.target, running.client_certificate)
+    if begins_in(certificate) > timedelta() or remaining(certificate) <= timedelta():
+        raise Failed(f"{validity(certificate)}; `./slip up` makes it anew")
     if remaining(certificate) < running.minimum_validity:
         raise Failed(f"{validity(certificate)}; {remedy}")
     return validity(certificate) + note

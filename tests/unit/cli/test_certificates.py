@@ -25,7 +25,7 @@ def authority() -> Authority:
     return Authority("the stack's")
 
 
-def certificate(lasts: timedelta) -> x509.Certificate:
+def certificate(lasts: timedelta, begins: timedelta = timedelta(days=-1000)) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "one")])
     now = datetime.now(UTC)
@@ -35,7 +35,7 @@ def certificate(lasts: timedelta) -> x509.Certificate:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - timedelta(days=1000))
+        .not_valid_before(now + begins)
         .not_valid_after(now + lasts + timedelta(minutes=1))
         .sign(key, hashes.SHA256())
     )
@@ -59,9 +59,13 @@ def test_a_certificates_time_is_told_in_days_and_in_hours_where_they_are_few(
     assert certificates.validity(certificate(lasts)).startswith(said)
 
 
-@pytest.mark.parametrize(("lasts", "valid"), [(HOUR, True), (-HOUR, False)])
-def test_a_preview_uses_a_certificate_before_only_while_it_lasts(lasts: timedelta, valid: bool) -> None:
-    pem = certificate(lasts).public_bytes(serialization.Encoding.PEM).decode()
+@pytest.mark.parametrize(
+    ("lasts", "begins", "valid"), [(HOUR, -HOUR, True), (-HOUR, -2 * HOUR, False), (2 * HOUR, HOUR, False)]
+)
+def test_a_preview_uses_a_certificate_before_only_while_it_lasts(
+    lasts: timedelta, begins: timedelta, valid: bool
+) -> None:
+    pem = certificate(lasts, begins).public_bytes(serialization.Encoding.PEM).decode()
     assert still_valid(pem + "another") == valid
 
 
@@ -113,3 +117,25 @@ def test_the_threshold_follows_the_settings() -> None:
     assert StackConfig({}, "slipway").early_renewal_hours == default
     content = {"config": {"slipway:certificates": {"earlyRenewalHours": 48}}}
     assert StackConfig(content, "slipway").early_renewal_hours == 48
+
+
+@pytest.mark.parametrize(
+    ("lasts", "begins", "said"),
+    [
+        (
+            timedelta(days=1000),
+            timedelta(days=700),
+            r"not valid before 20\d\d-\d\d-\d\d \d\d:\d\d UTC; `./slip up` makes",
+        ),
+        (-HOUR, -2 * HOUR, "expired 0 hours ago, until .*; `./slip up` makes it anew"),
+    ],
+)
+@pytest.mark.parametrize("subject", ["engine CA", "account of deploy"])
+def test_a_certificate_that_is_not_valid_now_fails(
+    authority: Authority, lasts: timedelta, begins: timedelta, said: str, subject: str
+) -> None:
+    """However long it lasts, and whosever it is."""
+    pem = certificate(lasts, begins).public_bytes(serialization.Encoding.PEM).decode()
+    made = outputs(authority, engineCaCertificate=pem, registryClientCertificates={"deploy": pem})
+    with pytest.raises(Failed, match=said):
+        certificates.inspect(RunningStack.of(made, timedelta(0)), subject)
