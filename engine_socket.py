@@ -8,7 +8,12 @@ class EngineUnreachable(Exception):
 
 
 def get(path: str, address: str, timeout: float) -> bytes:
-    """GET `address`, such as `/_ping`, from the engine whose socket is at `path`.
+    """The body of the engine's answer to GET `address`; see `ask`."""
+    return ask(path, address, timeout)[1]
+
+
+def ask(path: str, address: str, timeout: float) -> tuple[str, bytes]:
+    """GET `address`, such as `/_ping`, from the engine whose socket is at `path`. Returns the answer's head and body.
 
     Args:
         path: the socket's path.
@@ -31,4 +36,4 @@ def get(path: str, address: str, timeout: float) -> bytes:
     status = head.split(b"\r\n", 1)[0].decode(errors="replace")
     if " 200 " not in f"{status} ":
         raise EngineUnreachable(f"it answered {status or 'nothing'}")
-    return body
+    return head.decode(errors="replace"), body

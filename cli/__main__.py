@@ -1,5 +1,6 @@
 """`python -m cli`: what `./slip` runs."""
 
+import io
 import os
 import sys
 
@@ -17,6 +18,10 @@ def main() -> int:
     """Run the command line. Returns the exit status."""
     from cli.errors import CommandError
 
+    for stream in (sys.stdout, sys.stderr):
+        # A language without the signs of our tables must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         match sys.argv[1:]:
             # The everyday command skips the parser, whose import takes a tenth of a second.

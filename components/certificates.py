@@ -128,6 +128,8 @@ class Certificate(pulumi.ComponentResource):
     """The certificate chain, PEM: the leaf and, during a CA rotation, the cross-signed certificate. Public."""
     private_key_pem: pulumi.Output[str]
     """Its key, PEM. Secret."""
+    valid_from: pulumi.Output[str]
+    """When it was made, in RFC 3339, by the operator's clock. The TLS plugin makes none that is valid before that."""
 
     def __init__(self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Certificate", name, None, opts)
@@ -155,4 +157,5 @@ class Certificate(pulumi.ComponentResource):
             pulumi.Output.concat(certificate.cert_pem, cross) if cross else certificate.cert_pem
         )
         self.private_key_pem = pulumi.Output.secret(key.private_key_pem)
+        self.valid_from = certificate.validity_start_time
         self.register_outputs({"certificate_pem": self.certificate_pem})

@@ -78,6 +78,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "ENGINE_CA": authorities.engine.trusted_pem,
                 "ENGINE_CERTIFICATE": certificate.certificate_pem,
                 "ENGINE_KEY": certificate.private_key_pem,
+                "VALID_FROM": certificate.valid_from,
                 "REGISTRY_ADDRESS": access.address,
                 "REGISTRY_HOST_ADDRESS": access.host_address,
                 "REGISTRY_CA": access.certificate_authority_pem,
@@ -198,7 +199,8 @@ def _known_certificate(
     """The certificate; in a preview that would reissue it, the current one, from the stack's outputs.
 
     A new certificate is unknown in a preview, and a provider with an unknown input compares nothing: the preview would
-    show changes everywhere. An expired certificate is no help, since a provider that cannot connect fails the preview.
+    show changes everywhere. A certificate that is not valid now is no help, since a provider that cannot connect fails
+    the preview.
     """
     current = authorities.previous_outputs.get(output)
 
@@ -211,9 +213,9 @@ def _known_certificate(
 
 
 def still_valid(certificate_pem: str) -> bool:
-    """Whether the first certificate in the text has not expired."""
+    """Whether the first certificate in the text is valid now."""
     # Imported here, since it is slow and rarely needed.
     from cryptography import x509
 
-    end: datetime = x509.load_pem_x509_certificate(certificate_pem.encode()).not_valid_after_utc
-    return end > datetime.now(UTC)
+    certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+    return certificate.not_valid_before_utc <= datetime.now(UTC) < certificate.not_valid_after_utc

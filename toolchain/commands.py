@@ -30,6 +30,7 @@ def run(
     log: str,
     failure: str,
     directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
     keep_open: Iterable[int] = (),
     timeout: float | None = None,
@@ -44,7 +45,8 @@ def run(
         log: name of the log file, without its suffix.
         failure: the beginning of the error's sentence, which says what was not done.
         directory: the program's working directory.
-        variables: added to what `child_environment` gives this program.
+        environment: by default what `child_environment` gives this program.
+        variables: added to that.
         keep_open: file descriptors that the program inherits, such as the cache's lock.
         timeout: seconds after which the program is stopped.
         patience: seconds after which the program is stopped if it has printed nothing. Its output goes only to the log.
@@ -59,7 +61,8 @@ def run(
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         stdout = subprocess.PIPE if patience is None else file
-        environment = {**child_environment.of(child or Path(arguments[0]).name), **(variables or {})}
+        given = child_environment.of(child or Path(arguments[0]).name) if environment is None else environment
+        environment = {**given, **(variables or {})}
         prepare = parent_death.ends_with_parent() if interruptible else None
         process = _start(arguments, failure, directory, environment, stdout, file, keep_open, prepare)
         if not interruptible:

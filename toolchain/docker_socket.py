@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 import child_environment
 import engine_socket
 from engine_socket import EngineUnreachable
+from toolchain import docker_config
 
 DEFAULT = "unix:///var/run/docker.sock"
 
@@ -27,8 +30,22 @@ def endpoint() -> str:
         # The CLI keeps a context under the digest of its name.
         context = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
         return str(json.loads(context.read_text())["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return DEFAULT
+
+
+def command_environment() -> dict[str, str]:
+    """The environment of a docker command that works for Slipway, whatever this user's docker command is set to.
+
+    An engine that is not on a local socket is reached with all of the user's settings.
+    """
+    where = endpoint()
+    variables = child_environment.of("docker")
+    if where.startswith("unix://"):
+        variables = {**child_environment.of("docker-images"), "DOCKER_HOST": where}
+    if folder := docker_config.replacement():
+        variables["DOCKER_CONFIG"] = str(folder)
+    return variables
 
 
 def tags(names: list[str], timeout: float = 10.0) -> set[str]:
@@ -68,6 +85,19 @@ def ping(timeout: float = 5.0) -> None:
     _get("/_ping", timeout)
 
 
+def clock(timeout: float = 5.0) -> datetime | None:
+    """The time of the engine, in seconds (RFC 9110, section 6.6.1); None for one that is not on a local socket."""
+    where = endpoint()
+    if not where.startswith("unix://"):
+        return None
+    try:
+        head, _ = engine_socket.ask(where.removeprefix("unix://"), "/_ping", timeout)
+        (date,) = re.findall(r"^date:\s*(.+?)\s*$", head, re.IGNORECASE | re.MULTILINE)
+        return datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    except (EngineUnreachable, ValueError):
+        return None
+
+
 def _get(address: str, timeout: float) -> bytes:
     where = endpoint()
     if not where.startswith("unix://"):
@@ -87,7 +117,7 @@ def _from_cli(command: list[str], where: str, timeout: float) -> str:
     try:
         result = subprocess.run(
             command,
-            env=child_environment.of("docker"),
+            env=command_environment(),
             capture_output=True,
             text=True,
             timeout=timeout,

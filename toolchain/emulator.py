@@ -91,5 +91,6 @@ def _build(name: str, context: Path, *options: str) -> None:
         ["docker", "build", "--tag", name, *options, context],
         log=f"build-{name.partition(':')[0].replace('/', '-')}",
         failure=f"the image {name} cannot be built",
+        environment=docker_socket.command_environment(),
         variables={"DOCKER_BUILDKIT": "0"},
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import child_environment
 from engine_socket import EngineUnreachable
 from toolchain import (
     cache,
     commands,
+    docker_config,
     docker_engine,
     docker_socket,
     images,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 Need = Literal["pulumi", "engine", "images"]
 """`pulumi`: the CLI, the language host and the plugins. `engine`: a Docker Engine on this machine. `images`: the images
 that it needs for local hosts."""
+
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 EVERYTHING: tuple[Need, ...] = ("pulumi", "engine", "images")
 
@@ -121,6 +125,11 @@ def _variables(cli: Path, home: Path) -> dict[str, str]:
     if "DOCKER_HOST" not in os.environ and (endpoint := docker_socket.endpoint()) != docker_socket.DEFAULT:
         # The plugins do not know the docker CLI's contexts.
         variables["DOCKER_HOST"] = endpoint
+    if folder := docker_config.replacement():
+        variables["DOCKER_CONFIG"] = str(folder)
+    if any(os.environ.get(name) for name in _PROXIES):
+        # Hosts are reached directly: by SSH in any case, and so by their engines' API.
+        variables |= child_environment.without_proxy()
     return variables
 
 

@@ -81,6 +81,7 @@ def _pull(image: Image) -> bool:
             ["docker", "pull", image.name],
             log=f"pull-{image.archive.stem}",
             failure=f"{image.name} cannot be pulled",
+            environment=docker_socket.command_environment(),
             timeout=PULL_TIMEOUT,
             patience=PULL_PATIENCE,
         )
@@ -96,6 +97,7 @@ def _import(image: Image) -> None:
         ["docker", "import", *changes, image.archive, image.name],
         log=f"import-{image.archive.stem}",
         failure=f"{image.name} was made, but the engine cannot import it",
+        environment=docker_socket.command_environment(),
     )
 
 

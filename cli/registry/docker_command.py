@@ -12,9 +12,13 @@ from urllib.parse import urlsplit
 
 import child_environment
 from cli.errors import CommandError
+from toolchain import docker_config
 
 PATIENCE = 60
 """Seconds that a command may take. A login waits for the engine and the registry."""
+
+SNAP = Path("/var/snap/docker")
+"""The folder of an engine that was installed as a snap."""
 
 BY_HAND = 'docs/login.md, under "By hand", says what to do by hand.'
 
@@ -74,6 +78,44 @@ def certificates_directory() -> Path:
     return directory_of(info, sys.platform, os.environ, Path.home())
 
 
+def refuse_unusable_config(address: str) -> None:
+    """Refuse a login or logout that fails by Docker's own configuration, or that would overwrite it.
+
+    Args:
+        address: `host:port` of the registry.
+
+    Raises:
+        CommandError: it cannot be read or written, or names a credential store that is not installed.
+
+    """
+    path = docker_config.directory() / "config.json"
+    try:
+        config = docker_config.read(path)
+    except docker_config.Unusable as error:
+        raise CommandError(
+            f"Docker's own configuration, {path}, cannot be used: {error}",
+            "Repair the file, or move it away: Docker would overwrite it.",
+        ) from error
+    helpers = config.get("credHelpers")
+    own = helpers.get(address) if isinstance(helpers, dict) else None
+    store = own or config.get("credsStore") or ""
+    if not docker_config.has_helper(store):
+        where = f"credHelpers of {address}" if own else "credsStore"
+        raise CommandError(
+            f"{path} names the credential store '{store}' ({where}), and docker-credential-{store} is not on PATH",
+            f"Install docker-credential-{store}, or remove {where} from that file: Docker then keeps passwords in it.",
+        )
+    # Docker replaces the file, and what a link leads to; so it writes to the folder.
+    folder = path.resolve().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(
+            f"Docker keeps logins in {path}, and you may not write to {folder}",
+            "Set DOCKER_CONFIG to a folder of your own, or correct the owner of that one.",
+        )
+
+
 def directory_of(info: Mapping[str, Any], system: str, variables: Mapping[str, str], home: Path) -> Path:
     """`certs.d` of an engine on this machine.
 
@@ -98,6 +140,9 @@ def directory_of(info: Mapping[str, Any], system: str, variables: Mapping[str, s
         )
     if any(str(option).startswith("name=rootless") for option in info.get("SecurityOptions") or ()):
         return Path(variables.get("XDG_CONFIG_HOME") or home / ".config") / "docker" / "certs.d"
+    if str(info.get("DockerRootDir")).startswith(f"{SNAP}/"):
+        # A confined engine sees its own /etc/docker.
+        return SNAP / "current" / "etc" / "docker" / "certs.d"
     return Path("/etc/docker/certs.d")
 
 

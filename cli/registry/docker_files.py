@@ -84,10 +84,13 @@ def place(
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in missing.items():
             temporary = file.with_name(f".{file.name}.new")
-            temporary.touch(mode=0o600)
-            temporary.write_text(content, encoding="utf-8")
-            temporary.chmod(_mode(file))
-            temporary.replace(file)
+            try:
+                temporary.touch(mode=0o600)
+                temporary.write_text(content, encoding="utf-8")
+                temporary.chmod(_mode(file))
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
     except PermissionError as error:
         if not before:
             path.unlink(missing_ok=True)
@@ -133,6 +136,14 @@ def remove(file: Path, sha256: str) -> str:
             status=1,
         ) from error
     return f", and {file} is removed"
+
+
+def has(file: Path, sha256: str) -> bool:
+    """Whether a file exists with this content."""
+    try:
+        return bool(sha256) and _sha256(file.read_bytes()) == sha256
+    except OSError:
+        return False
 
 
 def _sha256(content: bytes | None) -> str:

@@ -110,7 +110,9 @@ def inspect(running: RunningStack, subject: str) -> str:
         certificate = served(running.engine_target(whose), running.operator_certificate)
     else:
         certificate = served(running.registry_endpoint.target, running.client_certificate)
-    if until_valid(certificate) > timedelta() or remaining(certificate) < running.minimum_validity:
+    if until_valid(certificate) > timedelta() or remaining(certificate) <= timedelta():
+        raise Failed(validity(certificate), f"./slip up{running.option}   # makes it anew")
+    if remaining(certificate) < running.minimum_validity:
         raise Failed(validity(certificate), remedy)
     return validity(certificate) + note
 

@@ -11,7 +11,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
 from cli.running.http import private_files
-from toolchain import docker_socket
+from toolchain import docker_config, docker_socket
 
 ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 """The exceptions of a request to an engine."""
@@ -57,6 +57,7 @@ def connected(
     # The client asks for the version at once: an engine that does not answer is known before the first long request.
     first = min(timeout, CONNECT_PATIENCE)
     with contextlib.ExitStack() as closing:
+        closing.enter_context(docker_config.usable())
         if ca:
             ca_file, certificate_file, key_file = closing.enter_context(private_files(ca, certificate, key))
             tls = TLSConfig(
@@ -67,7 +68,13 @@ def connected(
             client = _DirectClient(base_url=address, timeout=first, version="auto")
         else:
             # The address that the toolchain gives the plugins: DOCKER_HOST, or the docker command's context.
-            variables = {**os.environ, "DOCKER_HOST": docker_socket.endpoint()}
+            where = docker_socket.endpoint()
+            # DOCKER_TLS_VERIFY and DOCKER_CERT_PATH are for engines elsewhere.
+            variables = (
+                {"DOCKER_HOST": where}
+                if where.startswith("unix://")
+                else {**os.environ, "DOCKER_HOST": where}
+            )
             client = _DirectClient(**kwargs_from_env(variables), timeout=first, version="auto")
         closing.callback(client.close)
         client.timeout = timeout

@@ -200,7 +200,7 @@ class Emulation:
             "AWS_CONFIG_FILE": str(self.directory / "aws/config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "aws/credentials"),
             "AWS_EC2_METADATA_DISABLED": "true",
-            **_without_proxy(f"{daemon.network}.1"),
+            **child_environment.without_proxy(f"{daemon.network}.1"),
         }
 
     def end(self) -> None:
@@ -255,12 +255,6 @@ def refuse_confusion(name: str, variables: Mapping[str, str]) -> None:
             f"Use -s {prepared} --emulate, or work on real stacks in another shell.",
             status=2,
         )
-
-
-def _without_proxy(address: str) -> dict[str, str]:
-    """The variables that keep programs from using a proxy for an address; programs differ in which one they read."""
-    known = (os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), address)
-    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, known)))
 
 
 def _version(sources: Path, settings: Mapping[str, Any]) -> str:

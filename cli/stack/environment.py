@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import child_environment
 from cli.errors import CommandError
 from cli.stack import passphrase
 from cli.stack.backend import Backend
@@ -109,5 +110,5 @@ def passphrase_file(
 
 
 def pulumi_command(toolchain: Toolchain, project: Project, added: Mapping[str, str]) -> PulumiCommand:
-    """The Pulumi CLI with the user's environment and the added variables."""
-    return PulumiCommand(toolchain.pulumi, project.root, {**os.environ, **added})
+    """The Pulumi CLI with what it gets of the user's environment, and the added variables."""
+    return PulumiCommand(toolchain.pulumi, project.root, {**child_environment.of("stack"), **added})

@@ -10,7 +10,7 @@ from cli.errors import CommandError
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import diagnosis, full_disk, lost_hosts, recovery
+from cli.update import clock, diagnosis, full_disk, lost_hosts, recovery, renewal
 from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
@@ -43,6 +43,8 @@ def up(update: Update) -> int:
         options.append("--refresh")
     consent = _consent(stack, update)
     is_local = stack.config.platform == "local"
+    if is_local or stack.emulates:
+        clock.refuse_other_clock()
     from cli.update import purge as purging
 
     if is_local:
@@ -53,7 +55,7 @@ def up(update: Update) -> int:
         _repair().before_refresh(stack)
     elif lost_hosts.will_be_made(stack):
         _repair().before_new_hosts(stack)
-    status = _run(stack, "up", [*consent, *options])
+    status = _run_and_renew(stack, consent, options)
     if status == 0 and refreshes:
         _repair().after_refresh(stack)
     elif status == 1:
@@ -65,6 +67,28 @@ def up(update: Update) -> int:
 
         outputs.summary(stack)
     return status
+
+
+def _run_and_renew(stack: Stack, consent: list[str], options: list[str]) -> int:
+    """Run `pulumi up`; make certificates that are not valid now anew. Returns the exit status.
+
+    No engine answers a client that shows or expects such a certificate. So a refresh comes after the renewal. Without a
+    state file, reading the state takes a third of a second, so only do it after an update that failed.
+    """
+    is_file = stack.backend.directory is not None
+    if _mentions(options, "--target", "-t", "--replace", "--target-replace"):
+        return _run(stack, "up", [*consent, *options])
+    certificates = renewal.invalid(stack.deployment()) if is_file else []
+    if not certificates:
+        status = _run(stack, "up", [*consent, *options])
+        if is_file or status in {0, INTERRUPTED} or not (certificates := renewal.invalid(stack.deployment())):
+            return status
+    console.warn(
+        f"These certificates are not valid now, and this update makes them anew:\n{renewal.description(certificates)}"
+    )
+    first = [option for option in options if option not in {"--refresh", "-r", "--expect-no-changes"}]
+    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)])
+    return status or (_run(stack, "up", [*consent, *options]) if first != options else 0)
 
 
 def _consent(stack: Stack, update: Update) -> list[str]:
@@ -90,7 +114,15 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
     warn_of_running(stack)
-    status = _run(stack, "preview", options)
+    look = stack.backend.directory is not None and not _mentions(options, "--target", "-t")
+    certificates = renewal.invalid(stack.deployment()) if look else []
+    if certificates and _mentions(options, "--refresh", "-r"):
+        raise CommandError(
+            "these certificates are not valid now, so no engine answers a refresh:\n"
+            + renewal.description(certificates),
+            f"`./slip up{stack.option}` makes them anew.",
+        )
+    status = _run(stack, "preview", [*options, *renewal.options(certificates)])
     differs = _mentions(options, "--refresh", "-r") and _repair().found(stack)
     return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
 

@@ -5,6 +5,7 @@
 # Values:
 #   MACHINE_ID                               an id of this machine
 #   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  the CA of its clients; its own certificate and key (PEM)
+#   VALID_FROM                               when its certificate was made, by the operator's clock (RFC 3339)
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the CA to trust (PEM); empty if every machine
 #                                            trusts it already
 #   REGISTRY_HOST_ADDRESS                    address of its host; goes to /etc/hosts if it is an IP address
@@ -14,7 +15,7 @@
 #   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
 set -euo pipefail
 
-: "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}"
+: "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}" "${VALID_FROM:?}"
 : "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}" \
   "${KEEP_SCRIPT:?}"
 
@@ -47,12 +48,25 @@ UNIT
   systemctl restart slipway-resolvers.service
 }
 
+# Waits until the certificate is valid by this host's clock, or says that the operator's clock is ahead.
+wait_for_validity() {
+  local ahead
+  ahead=$(($(date -d "$VALID_FROM" +%s) - $(date +%s)))
+  [ "$ahead" -gt 0 ] || return 0
+  [ "$ahead" -le 60 ] ||
+    fail 5 "the clock of the machine that runs ./slip is $ahead seconds ahead of this host's ($(date -u '+%F %T') UTC)," \
+      "and the certificates that it made are not valid here yet: correct the wrong clock, then run ./slip up again"
+  sleep "$ahead"
+}
+
 install_engine() {
   command -v apt-get >/dev/null ||
     fail 4 "this host has neither Docker Engine with curl nor apt-get: install Docker Engine 20.10 or newer, and curl"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -q
-  apt-get install -q -y --no-install-recommends docker.io iptables ca-certificates curl
+  # A young machine's own updates hold apt's lock for minutes.
+  local apt=(apt-get -q -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends docker.io iptables ca-certificates curl
 }
 
 daemon_json() {
@@ -283,6 +297,7 @@ sweep() {
 
 main() {
   lock engine
+  wait_for_validity
   # A killed run may have changed files that the engine has not read yet.
   local unread=/run/slipway-engine-unread killed=false
   [ ! -e "$unread" ] || killed=true

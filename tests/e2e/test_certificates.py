@@ -249,3 +249,23 @@ def test_a_registry_that_asks_moves_to_the_next_authority_without_a_failure(cert
     verify(certified, 0)
     assert before.answers(), "a person who has logged in again is refused"
     assert certified.up("--refresh", "--expect-no-changes").changes == {}
+
+
+def test_certificates_by_a_clock_that_is_ahead_are_made_anew(certified: Stack) -> None:
+    """No engine and no client accepts them. The next `up` replaces them, and only then looks at what is there."""
+    clone = certified.clone
+    later = "self._clock = lambda: clock() + 40 * 86_400 * 1_000_000_000"
+    with (
+        Load(*certified.urls()) as load,
+        clone.edited("plugins/tls/plugin.py", "self._clock = clock", later),
+        clone.edited("components/scripts/engine.sh", "  wait_for_validity\n", ""),
+    ):
+        assert certified.slip("up").status == 1
+        checks = verify(certified, 1)
+        assert not checks["the certificate lasts", "engine of web-1"]["passed"]
+        assert "`./slip up` makes it anew" in str(checks["the certificate lasts", "engine of web-1"])
+    result = certified.up("--refresh")
+    assert "web-1-engine: not valid before" in result.output
+    load.check()
+    verify(certified, 0)
+    assert certified.up("--refresh", "--expect-no-changes").changes == {}

@@ -1,12 +1,55 @@
 """A second `up` changes nothing, nor does plain `pulumi`, and git status stays clean."""
 
+import json
 import os
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.support.stack import Stack
+
+NOWHERE = "/no such folder"
+CLOSED = "http://127.0.0.1:9"
+"""A proxy that does not answer."""
+OTHER_SETTINGS = {
+    **dict.fromkeys(("DOCKER_CERT_PATH", "DOCKER_CONTEXT", "DOCKER_API_VERSION", "SSH_AUTH_SOCK"), NOWHERE),
+    "DOCKER_TLS_VERIFY": "1",
+    "DOCKER_DEFAULT_PLATFORM": "plan9/mips",
+    "DOCKER_BUILDKIT": "x",
+    "DOCKER_CA_MATERIAL": "x",
+    "BUILDX_BUILDER": "none",
+    "BUILDKIT_HOST": CLOSED,
+    "COMPOSE_FILE": NOWHERE,
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), CLOSED),
+    **dict.fromkeys(("PULUMI_STACK", "PULUMI_PARALLEL", "PULUMI_PYTHON_CMD", "PULUMI_DEBUG_PROVIDERS"), "x"),
+    "PULUMI_OPTION_REFRESH": "true",
+    "PULUMI_CONFIG": "{",
+    "PULUMI_HOME": NOWHERE,
+    **dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHASHSEED", "PYTHONUTF8"), NOWHERE),
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONMALLOC": "x",
+    "PYTHONIOENCODING": "x",
+    "LC_ALL": "xx",
+    "LANG": "xx",
+    "TZ": "nonsense",
+    "COLUMNS": "abc",
+    "TERM": "",
+    "NO_COLOR": "1",
+    **dict.fromkeys(("BASH_ENV", "ENV", "CDPATH", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"), NOWHERE),
+    "IFS": "x",
+    "GREP_OPTIONS": "--nonsense",
+    "TF_LOG": "TRACE",
+    **dict.fromkeys(("TMPDIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), NOWHERE),
+    "AWS_PROFILE": "none",
+    "AWS_ENDPOINT_URL": CLOSED,
+    "AWS_REGION": "nowhere",
+    "PATH": "/usr/bin:/bin",
+}
+"""Variables that an operator may have set for something else."""
 
 
 def test_second_up_changes_nothing(stack: Stack) -> None:
@@ -18,6 +61,18 @@ def test_second_up_changes_nothing(stack: Stack) -> None:
 def test_preview_that_looks_at_what_is_there_finds_no_change(stack: Stack) -> None:
     result = stack.slip("preview", "--refresh", "--expect-no-changes")
     assert result.status == 0, str(result)
+
+
+def test_an_operators_other_settings_change_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither what Slipway, the program or a plugin does."""
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "not-installed"}))
+    for name, value in {**OTHER_SETTINGS, "DOCKER_CONFIG": str(tmp_path)}.items():
+        monkeypatch.setitem(stack.clone.environment, name, value)
+    result = stack.up("--expect-no-changes")
+    assert result.changes == {}, str(result)
+    assert len(result.steps) > 40, "the engine looked at hardly any resource"
 
 
 def test_git_status_is_clean_after_up(stack: Stack) -> None:

@@ -107,6 +107,7 @@ class _Answers(pulumi.runtime.Mocks):
                 outputs["certRequestPem"] = f"request of {args.name}"
             case "tls:index/selfSignedCert:SelfSignedCert" | "tls:index/locallySignedCert:LocallySignedCert":
                 outputs["certPem"] = f"certificate of {args.name}"
+                outputs["validityStartTime"] = "2026-01-02T03:04:05Z"
             case "aws:ec2/instance:Instance":
                 outputs["privateIp"] = f"private address of {args.name}"
             case "aws:ec2/eip:Eip":

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from requests.utils import get_environ_proxies
 
 import child_environment
 from cli.registry import docker_command
@@ -114,6 +115,83 @@ def test_a_child_gets_what_it_uses(child: str, given: set[str]) -> None:
         *(*GIT_CONFIG_PAIRS, *PLUGIN_SOURCES, "NETRC", "GITHUB_TOKEN", "PULUMI_BACKEND_URL"),
     }
     assert set(child_environment.of(child, dict.fromkeys(names, "x"))) == given
+
+
+DISTURBING = {
+    *("DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CONTEXT", "DOCKER_API_VERSION"),
+    *("DOCKER_DEFAULT_PLATFORM", "DOCKER_BUILDKIT", "DOCKER_CONTENT_TRUST", "DOCKER_CA_MATERIAL"),
+    *(
+        "BUILDX_BUILDER",
+        "BUILDKIT_HOST",
+        "COMPOSE_FILE",
+        "SSH_AUTH_SOCK",
+        "TF_LOG",
+        "GRPC_VERBOSITY",
+        "grpc_proxy",
+    ),
+    *("PULUMI_STACK", "PULUMI_PARALLEL", "PULUMI_OPTION_REFRESH", "PULUMI_PYTHON_CMD", "PULUMI_CONFIG"),
+    *("PULUMI_DEBUG_PROVIDERS", "PULUMI_SKIP_CHECKPOINTS", "PULUMI_DIY_BACKEND_LEGACY_LAYOUT"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONHASHSEED"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "BASH_ENV", "ENV", "CDPATH", "IFS", "GREP_OPTIONS"),
+    "BASH_FUNC_docker%%",
+}
+NEEDED = {
+    *(
+        "DOCKER_HOST",
+        "DOCKER_CONFIG",
+        "PULUMI_BACKEND_URL",
+        "PULUMI_CONFIG_PASSPHRASE",
+        "PULUMI_ACCESS_TOKEN",
+    ),
+    *("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_CREDENTIALS_PATH", "PULUMI_PLUGIN_DOWNLOAD_URL_OVERRIDES"),
+    *(
+        "AWS_PROFILE",
+        "AWS_SECRET_ACCESS_KEY",
+        "GOOGLE_CREDENTIALS",
+        "VAULT_ADDR",
+        "https_proxy",
+        "SSL_CERT_FILE",
+    ),
+    *("PATH", "HOME", "TERM", "COLUMNS", "NO_COLOR", "LC_ALL", "TZ", "GIT_CONFIG_GLOBAL", "SLIPWAY_CACHE"),
+}
+
+
+def test_a_stacks_program_and_plugins_get_nothing_that_disturbs_them() -> None:
+    given = child_environment.of("stack", dict.fromkeys(DISTURBING | NEEDED, "/nonsense"))
+    assert set(given) == NEEDED
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("", set()),
+        ("unix:///run/docker.sock", set()),
+        ("tcp://127.0.0.1:2376", {"DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"}),
+        ("ssh://host", {"SSH_AUTH_SOCK"}),
+    ],
+)
+def test_the_operators_engine_is_reached_as_the_operator_does(host: str, kept: set[str]) -> None:
+    given = child_environment.of("stack", {**dict.fromkeys(DISTURBING, "x"), "DOCKER_HOST": host})
+    assert set(given) == {"DOCKER_HOST", *kept}
+
+
+@pytest.mark.parametrize("child", ["stack", "git", "docker"])
+def test_a_folder_for_temporary_files_exists(child: str, tmp_path: Path) -> None:
+    given = {"TMPDIR": str(tmp_path), "TMP": "/gone", "TEMP": ""}
+    assert child_environment.of(child, given) == {"TMPDIR": str(tmp_path)}
+
+
+def test_addresses_are_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python's requests, which the stand-in plugins use, understands it."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", ".corp.example")
+    for name, value in child_environment.without_proxy("10.1.2.3").items():
+        monkeypatch.setenv(name, value)
+    for address in ("127.0.0.1:2376", "203.0.113.7:2376", "10.1.2.3", "a.corp.example"):
+        assert get_environ_proxies(f"https://{address}/") == {}, address
+    assert "https" in get_environ_proxies("https://ec2.eu-central-1.amazonaws.com/")
 
 
 def test_programs_are_not_looked_for_in_the_directory_of_a_child() -> None:

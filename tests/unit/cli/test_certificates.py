@@ -45,9 +45,13 @@ def test_a_certificates_time_is_told_in_days_and_in_hours_where_they_are_few(
     assert certificates.validity(load_pem_x509_certificate(certificate.encode())).startswith(said)
 
 
-@pytest.mark.parametrize(("lasts", "valid"), [(HOUR, True), (-HOUR, False)])
-def test_a_preview_uses_a_certificate_before_only_while_it_lasts(lasts: timedelta, valid: bool) -> None:
-    pem, _ = Authority().leaf(lasts=lasts + MOMENT)
+@pytest.mark.parametrize(
+    ("lasts", "begins", "valid"), [(HOUR, -HOUR, True), (-HOUR, -2 * HOUR, False), (2 * HOUR, HOUR, False)]
+)
+def test_a_preview_uses_a_certificate_before_only_while_it_lasts(
+    lasts: timedelta, begins: timedelta, valid: bool
+) -> None:
+    pem, _ = Authority().leaf(lasts=lasts + MOMENT, begins=begins)
     assert still_valid(pem + "another") == valid
 
 
@@ -115,3 +119,26 @@ def test_the_threshold_follows_the_settings() -> None:
     assert StackConfig({}, "slipway").early_renewal_hours == default
     content = {"config": {"slipway:certificates": {"earlyRenewalHours": 48}}}
     assert StackConfig(content, "slipway").early_renewal_hours == 48
+
+
+@pytest.mark.parametrize(
+    ("lasts", "begins", "said"),
+    [
+        (
+            timedelta(days=1000),
+            timedelta(days=700),
+            r"not yet valid: it begins in 699 days, 20\d\d-\d\d-\d\d .* UTC",
+        ),
+        (-HOUR, -2 * HOUR, "expired 1 hour ago, until "),
+    ],
+)
+@pytest.mark.parametrize("subject", ["engine CA", "account of deploy"])
+def test_a_certificate_that_is_not_valid_now_fails(
+    authority: Authority, lasts: timedelta, begins: timedelta, said: str, subject: str
+) -> None:
+    """However long it lasts, and whosever it is."""
+    pem, _ = authority.leaf(lasts=lasts, begins=begins)
+    made = outputs(authority, engineCaCertificate=pem, registryClientCertificates={"deploy": pem})
+    with pytest.raises(Failed, match=said) as caught:
+        certificates.inspect(RunningStack.of(made, timedelta(0)), subject)
+    assert caught.value.remedy.startswith("./slip up ")

@@ -45,6 +45,15 @@ class FakeDocker(list[tuple[tuple[str, ...], str]]):
         return subprocess.CompletedProcess(arguments, bool(self.said), "", self.said)
 
 
+@pytest.fixture(autouse=True)
+def config_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Docker's configuration; not there yet."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DOCKER_CONFIG", str(home / ".docker"))
+    monkeypatch.setenv("SLIPWAY_CACHE", str(home / "cache"))
+    return home / ".docker" / "config.json"
+
+
 @pytest.fixture
 def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the engine looks for authorities; not there yet."""
@@ -290,22 +299,114 @@ def test_a_login_noted_by_an_older_slip_can_be_undone(
     ("said", "remedy"),
     [
         ("Error response from daemon: login attempt failed with status: 401 Unauthorized", "./slip up"),
-        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "restarted"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "./slip verify"),
+        ("x509: certificate has expired or is not yet valid", "Correct the clock"),
         ("connect: connection refused", "./slip verify"),
+        ("Error saving credentials: error storing credentials - err: exit status 1", "credential store"),
     ],
 )
-def test_a_refused_login_can_be_undone(
-    stack: Stack, docker: FakeDocker, certificates: Path, said: str, remedy: str
+def test_a_refused_login_leaves_nothing(
+    stack: Stack, docker: FakeDocker, certificates: Path, tmp_path: Path, said: str, remedy: str
 ) -> None:
+    before = files(tmp_path)
     docker.said = said + " password-of-deploy"
     with pytest.raises(CommandError) as raised:
         login.login(stack, None)
     assert said in raised.value.message
     assert "password-of-deploy" not in raised.value.message
     assert remedy in raised.value.remedy
+    assert [name for name in files(tmp_path) if not name.startswith(".slipway")] == before
+    assert not list((tmp_path / ".slipway").rglob("*.json"))
+
+
+def test_a_new_login_that_fails_leaves_the_earlier_one(
+    stack: Stack, docker: FakeDocker, certificates: Path
+) -> None:
+    login.login(stack, None)
+    outputs(stack)["registryCaCertificate"] = "another CA"
+    docker.said = "connection refused"
+    with pytest.raises(CommandError):
+        login.login(stack, None)
     docker.said = ""
     login.logout(stack.project, "local")
     assert not certificates.exists()
+
+
+def test_docker_desktop_keeps_the_ca_for_its_restart(
+    stack: Stack, docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ".docker" / "certs.d"
+    monkeypatch.setattr(docker_command, "certificates_directory", lambda: place)
+    docker.said = "x509: certificate signed by unknown authority"
+    with pytest.raises(CommandError) as raised:
+        login.login(stack, None)
+    assert "restarted" in raised.value.remedy
+    assert files(place) == [ADDRESS, f"{ADDRESS}/ca.crt"]
+    docker.said = ""
+    login.logout(stack.project, "local")
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "remedy"),
+    [
+        ("[]", "not a JSON object", "would overwrite it"),
+        ('"text"', "not a JSON object", "would overwrite it"),
+        ('{"auths": {"a": {', "not valid JSON", "would overwrite it"),
+        ('{} // "a comment"', "not valid JSON", "would overwrite it"),
+        ("\x00\xff", "not valid JSON", "would overwrite it"),
+        ('{"credsStore": "missing"}', "credential store 'missing' .credsStore.", "Install docker-cred"),
+        ('{"credHelpers": {"10.0.0.5:5000": "none"}}', "'none' .credHelpers of 10.0.0.5:5000.", "Install"),
+        (None, "cannot be used: Is a directory", "would overwrite it"),
+    ],
+)
+def test_a_login_that_dockers_configuration_prevents(
+    stack: Stack,
+    docker: FakeDocker,
+    certificates: Path,
+    config_file: Path,
+    content: str | None,
+    message: str,
+    remedy: str,
+) -> None:
+    """It says why, overwrites nothing, and leaves nothing."""
+    config_file.parent.mkdir()
+    if content is None:
+        config_file.mkdir()
+    else:
+        config_file.write_text(content, encoding="latin-1")
+    with pytest.raises(CommandError, match=message) as raised:
+        login.login(stack, None)
+    assert str(config_file) in raised.value.message
+    assert remedy in raised.value.remedy
+    assert raised.value.status == 3
+    assert docker == []
+    assert not certificates.exists()
+    assert content is None or config_file.read_text(encoding="latin-1") == content
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"credsStore": ""}', '{"credHelpers": {"other:5000": "none"}}']
+)
+def test_a_configuration_that_does_no_harm(
+    stack: Stack, docker: FakeDocker, config_file: Path, content: str
+) -> None:
+    config_file.parent.mkdir()
+    config_file.write_text(content)
+    login.login(stack, None)
+    assert len(docker) == 1
+
+
+def test_a_helper_that_is_installed_is_used(
+    stack: Stack, docker: FakeDocker, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config_file.parent.mkdir()
+    config_file.write_text('{"credsStore": "here"}')
+    helper = config_file.parent / "docker-credential-here"
+    helper.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(helper.parent))
+    login.login(stack, None)
+    assert len(docker) == 1
 
 
 @pytest.mark.parametrize(
@@ -357,6 +458,10 @@ HOME = Path("/home/alice")
         ({"SecurityOptions": ["name=seccomp,profile=builtin"]}, "linux", {}, "/etc/docker/certs.d"),
         ({"SecurityOptions": ["name=rootless"]}, "linux", {}, "/home/alice/.config/docker/certs.d"),
         ({"SecurityOptions": ["name=rootless"]}, "linux", {"XDG_CONFIG_HOME": "/c"}, "/c/docker/certs.d"),
+        (
+            {"DockerRootDir": "/var/snap/docker/common/var-lib-docker"},
+            *("linux", {}, "/var/snap/docker/current/etc/docker/certs.d"),
+        ),
         ({"OperatingSystem": "Docker Desktop"}, "darwin", {}, "/home/alice/.docker/certs.d"),
         ({"OperatingSystem": "Docker Desktop"}, "linux", {}, "/home/alice/.docker/certs.d"),
     ],

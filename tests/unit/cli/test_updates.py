@@ -157,6 +157,69 @@ def test_an_update_is_marked_while_it_runs(clone: Clone) -> None:
     assert not clone.stack.project.marker("local").exists()
 
 
+FUTURE: dict[str, Any] = {
+    "urn": "urn:pulumi:local::slipway::tls:index/locallySignedCert:LocallySignedCert::web-1-engine-certificate",
+    "type": "tls:index/locallySignedCert:LocallySignedCert",
+    "custom": True,
+    "id": "2",
+    "outputs": {"validityStartTime": "2999-01-01T00:00:00Z", "validityEndTime": "3000-01-01T00:00:00Z"},
+}
+REPLACE = f"--replace {FUTURE['urn']}"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), [f"up --stack local --yes --skip-preview {REPLACE}"]),
+        (
+            ("--refresh", "--parallel", "4"),
+            [
+                f"up --stack local --yes --skip-preview --parallel 4 {REPLACE}",
+                "up --stack local --yes --skip-preview --refresh --parallel 4",
+            ],
+        ),
+        (("--target", "urn:x"), ["up --stack local --yes --skip-preview --target urn:x"]),
+    ],
+)
+def test_certificates_that_are_not_valid_now_are_made_anew_before_a_refresh(
+    clone: Clone, options: tuple[str, ...], expected: list[str]
+) -> None:
+    clone.write_state({"resources": [SSH_KEY, FUTURE]})
+    assert updates.up(Update(options=options)) == 0
+    assert clone.calls == expected
+
+
+def test_what_is_not_valid_is_said(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
+    clone.write_state({"resources": [SSH_KEY, FUTURE]})
+    updates.up(Update())
+    assert "web-1-engine: not valid before 2999-01-01 00:00 UTC" in capsys.readouterr().err
+
+
+def test_a_preview_shows_that_too_and_cannot_refresh_before_it(clone: Clone) -> None:
+    clone.write_state({"resources": [SSH_KEY, FUTURE]})
+    assert updates.preview("local", ()) == 0
+    assert clone.calls == [f"preview --stack local {REPLACE}"]
+    with pytest.raises(CommandError, match="web-1-engine: not valid before 2999") as raised:
+        updates.preview("local", ("--refresh",))
+    assert raised.value.remedy.startswith("`./slip up`")
+
+
+@pytest.mark.parametrize(
+    ("status", "resources", "calls"),
+    [("1", [FUTURE], 2), ("1", [], 1), ("0", [FUTURE], 1), ("8", [FUTURE], 1)],
+)
+def test_another_backend_is_asked_for_certificates_only_after_a_failure(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, status: str, resources: list[dict[str, Any]], calls: int
+) -> None:
+    clone.variables["STATUS"] = status
+    stack = dataclasses.replace(clone.stack, backend=Backend("https://example.org"))
+    monkeypatch.setattr(updates, "open_stack", lambda *_, **__: stack)
+    monkeypatch.setattr(Stack, "deployment", lambda _: {"resources": resources})
+    clone.configure(ELSEWHERE)
+    updates.up(Update(yes=True))
+    assert clone.calls == ["up --stack local --yes", f"up --stack local --yes {REPLACE}"][:calls]
+
+
 @pytest.mark.parametrize(("status", "expected"), [("0", 0), ("1", 1), ("4", 1), ("255", 1), ("8", 130)])
 def test_the_exit_status_is_one_of_ours(clone: Clone, status: str, expected: int) -> None:
     clone.variables["STATUS"] = status

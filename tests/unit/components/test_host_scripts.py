@@ -1,7 +1,9 @@
 """Scripts of hosts, run with stand-ins for the commands that they call."""
 
+import re
 import subprocess
 import threading
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ DATA = "/srv/data"
 ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT", "KEEP_SCRIPT"),
-    *("RESOLVERS", "RESOLVERS_SCRIPT"),
+    *("VALID_FROM", "RESOLVERS", "RESOLVERS_SCRIPT"),
 )
 """The values of engine.sh."""
 
@@ -163,6 +165,41 @@ class TestInstallEngine:
         )
         assert result.returncode == 0, result.stderr
         assert not machine.calls("apt-get")
+
+
+class TestValidity:
+    def wait(self, machine: Machine, valid_from: str) -> subprocess.CompletedProcess[str]:
+        machine.command("sleep")
+        (machine.root / "called").write_text("")
+        text = scripts.text("engine.sh").removesuffix("main </dev/null\n")
+        return subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(dict.fromkeys(ENGINE_VALUES, "given") | {"VALID_FROM": valid_from})
+            + f"{text}wait_for_validity\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def test_a_certificate_of_the_past_is_used_at_once(self, machine: Machine) -> None:
+        result = self.wait(machine, "2026-01-02T03:04:05.123456789Z")
+        assert (result.returncode, result.stderr, machine.called) == (0, "", [])
+
+    def test_a_little_difference_is_waited_for(self, machine: Machine) -> None:
+        soon = datetime.now(UTC) + timedelta(seconds=40)
+        assert self.wait(machine, soon.isoformat()).returncode == 0
+        assert re.fullmatch(r"sleep (3\d|40)", machine.called[0])
+
+    def test_a_clock_that_is_ahead_is_named(self, machine: Machine) -> None:
+        """Also one of another time zone."""
+        later = datetime.now(timezone(timedelta(hours=-5))) + timedelta(minutes=10)
+        result = self.wait(machine, later.isoformat())
+        assert result.returncode == 5
+        assert re.search(r"is (59\d|600) seconds ahead of this host's \(20.* UTC\)", result.stderr)
+        assert "correct the wrong clock, then run ./slip up again" in result.stderr
+        assert machine.called == []
 
 
 class TestSweep:
