@@ -2,6 +2,15 @@
 
 import hashlib
 
+# The stack's configuration.
+NAMESPACE = "slipway"
+"""Every key of Slipway's starts with `slipway:`, whatever the project is called."""
+SETTINGS = ("platform", "hosts", "registry", "services", "passwords", "secrets", "certificates", "protect")
+"""The settings at the top, as in `configuration/settings.py`, which is slow to import."""
+
+DEFAULT_STACK = "local"
+"""The stack of commands without `-s`."""
+
 # Labels on containers, networks and volumes.
 PROJECT_LABEL = "slipway.project"
 """The Pulumi project, on resources of the operator's own engine."""

@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 account = typer.Typer(no_args_is_help=True, help="Manage the registry's accounts.")
 app.add_typer(account, name="account")
+secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that services read.")
+app.add_typer(secret, name="secret")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: arguments after `--` are passed to Pulumi unchanged."""
@@ -400,7 +402,7 @@ def account_add(
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.add(open_stack(stack), name)
+    accounts.add(open_stack(stack, edits=True), name)
 
 
 @_command(account, "remove")
@@ -412,7 +414,7 @@ def account_remove(name: AccountName, stack: StackName = "local") -> None:
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.remove(open_stack(stack), name)
+    accounts.remove(open_stack(stack, edits=True), name)
 
 
 @_command(account, "rotate")
@@ -425,7 +427,7 @@ def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emula
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.rotate(open_stack(stack, emulate=emulate), name)
+    accounts.rotate(open_stack(stack, edits=True, emulate=emulate), name)
 
 
 @_command(account, "password")
@@ -460,6 +462,65 @@ def account_certificate(
     from cli.stack.open import open_stack
 
     print(accounts.certificate(open_stack(stack), name, key=key), end="")
+
+
+def _secret_names(incomplete: str) -> list[str]:
+    """For shell completion: the secrets that are set, or that services use."""
+    configurations = _configurations()
+    names = {name for config in configurations for name in (*config.secrets, *config.secret_users)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@_command(secret, "set")
+def secret_set(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="The secrets; without a name, those that services use and that are not set.",
+            autocompletion=_secret_names,
+        ),
+    ] = None,
+    stack: StackName = "local",
+) -> None:
+    """Set secrets, new or not.
+
+    Asks for each value without showing it, or reads standard input: all of it for one secret, a line NAME=VALUE for
+    each of several. Works before the first `up`. Changes the configuration, where the value is encrypted; the next `up`
+    puts it in place.
+    """
+    from cli.stack import secrets
+    from cli.stack.open import open_stack
+
+    secrets.set_(open_stack(stack, edits=True, create_stack=True), names or [])
+
+
+@_command(secret, "list")
+def secret_list(stack: StackName = "local", as_json: Json = False) -> None:
+    """List the secrets, whether each is set, and which services use it.
+
+    Never prints a value.
+    """
+    from cli.stack import secrets
+    from cli.stack.project import Project
+
+    secrets.show(Project.here(), stack, as_json=as_json)
+
+
+@_command(secret, "rm")
+def secret_rm(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The secret.", autocompletion=_secret_names)],
+    stack: StackName = "local",
+    yes: Yes = False,
+) -> None:
+    """Remove a secret.
+
+    Asks if a service uses it.
+    """
+    from cli.stack import secrets
+    from cli.stack.open import open_stack
+
+    secrets.remove(open_stack(stack, edits=True, create_stack=True), name, yes=yes)
 
 
 @_command(app, "login")

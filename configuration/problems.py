@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-NAMESPACE = "slipway"
-"""Every key of the stack's configuration that belongs to Slipway starts with `slipway:`."""
+from well_known import NAMESPACE
 
 Location = tuple[str | int, ...]
 """Keys and list indices from the top of the settings: `("hosts", "web-1", "roles", 0)`."""

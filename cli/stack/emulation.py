@@ -23,6 +23,7 @@ from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulated_config import emulated_config
 from cli.stack.project import EMULATED, Project, write_private
+from well_known import NAMESPACE
 
 MARK = "SLIPWAY_EMULATED"
 """The variable with the real stack's name, in a shell that was prepared for its emulation (`slip env`)."""
@@ -90,7 +91,7 @@ class Emulation:
             )
         path = self.project.config_file(self.stack)
         before = StackConfig.read(path, self.project.name)
-        content = emulated_config(config.content, before.content, self.project.name)
+        content = emulated_config(config.content, before.content, NAMESPACE)
         if content != before.content:
             import yaml
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cli import console
 from cli.errors import CommandError
+from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
@@ -74,8 +75,12 @@ def _consent(stack: Stack, update: Update) -> list[str]:
 
 def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
-    stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
-    return _run(stack, "preview", options)
+    # An emulated stack's configuration is generated, so a preview may write it.
+    stack = open_stack(
+        name, create=emulate, edits=True, missing_ok=True, works_on_hosts=True, emulate=emulate
+    )
+    with drafted(stack) as draft:
+        return _run(draft, "preview", [*draft.config_option, *options])
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
