@@ -10,6 +10,8 @@ SETTINGS = ("platform", "hosts", "registry", "services", "passwords", "secrets",
 
 DEFAULT_STACK = "local"
 """The stack of commands without `-s`."""
+EMULATED = "-emulated"
+"""The suffix of an emulated stack's name after the real stack's name."""
 
 # Labels on containers, networks and volumes.
 PROJECT_LABEL = "slipway.project"

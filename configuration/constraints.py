@@ -11,6 +11,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 WORDED = "slipway"
 """Type of pydantic's errors that `mistake` makes; their context has `wrong`, `remedy` and perhaps `value`."""
 
+NAME = "NAME"
+"""Stands in a remedy for the key whose value is wrong, which a validator does not know."""
+
 
 def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustomError:
     """The error to raise in a validator.

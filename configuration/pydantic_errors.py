@@ -1,5 +1,6 @@
 """pydantic's errors as problems: where, what is wrong, and what to write instead."""
 
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from configuration.constraints import WORDED
+from configuration.constraints import NAME, WORDED
 from configuration.problems import UNSHOWN, Location, Problem, suggestion, words
 
 
@@ -38,8 +39,10 @@ def problem_of(model: type[BaseModel], detail: ErrorDetails, hidden: frozenset[s
 def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -> tuple[str, str]:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     example = _example(model, location)
+    if given is None and len(location) == 1 and kind != "extra_forbidden":
+        return "has no value", f"Write keys and values{example}, or leave the key out."
     if kind == WORDED:
-        return context["wrong"], context["remedy"]
+        return context["wrong"], re.sub(rf"\b{NAME}\b", str(location[-1]), context["remedy"])
     match kind:
         case "extra_forbidden":
             allowed = sorted(_keys(model, location[:-1]))

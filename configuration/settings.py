@@ -48,14 +48,13 @@ class StackSettings(Settings):
     """Web services by name. Default: none, only a registry."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
-    """Password of each account of the registry: 16 to 72 printable ASCII characters. `pulumi config set
-    -s STACK --secret --path slipway:passwords.NAME` sets one. Default: made by `./slip up`."""
+    """Password of each account of the registry: 16 to 72 printable ASCII characters. `./slip account rotate
+    NAME` makes a new one. Default: made by `./slip up`."""
 
     secrets: dict[Variable, Secret] = Field(
         default_factory=dict, examples=[{"DATABASE_URL": {"secure": "…"}}]
     )
-    """Secrets that services ask for by name. `pulumi config set -s STACK --secret --path
-    slipway:secrets.NAME` sets one. Default: none."""
+    """Secrets that services ask for by name. `./slip secret set NAME` sets one. Default: none."""
 
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
     """How long certificates are valid, and when certificate authorities rotate. Default: certificates of

@@ -13,9 +13,9 @@ from pydantic import (
 )
 
 from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
-from configuration.constraints import Matching, Within, mistake
+from configuration.constraints import NAME, Matching, Within, mistake
 from configuration.files import LIMIT, PATH_LENGTH
-from configuration.problems import suggestion
+from configuration.problems import command, suggestion
 
 STACK_CONTEXT = "stack"
 """The key of pydantic's context with the stack's name, for the commands that messages suggest."""
@@ -64,7 +64,7 @@ def _password(password: SecretStr) -> SecretStr:
 def _secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     if not secret.get_secret_value():
         stack = (info.context or {}).get(STACK_CONTEXT, "STACK")
-        raise mistake("empty", f"Set it with `pulumi config set -s {stack} --secret --path`.")
+        raise mistake("empty", f"Set it: {command(f'secret set {NAME}', stack)}.")
     return secret
 
 

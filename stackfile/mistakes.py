@@ -16,6 +16,7 @@ MADE = frozenset(("passwords", "secrets"))
 NEAR = 0.75
 """How alike two words are to be taken for each other (difflib's ratio): `slipwya` has 0.86, `slim` 0.55."""
 EXAMPLE = "slipway:hosts: {box: {roles: [registry, build, app]}}"
+NO_VALUE = "has no value"
 ALGORITHM = "v1:"
 """The start of what a passphrase encrypts. Key services have other formats."""
 
@@ -80,7 +81,7 @@ def _key(document: Document, key: str, project: str) -> Iterator[Mistake]:
             yield Mistake(line, f"{key} is an old notation. Write {NAMESPACE}:{name.removeprefix('config:')}.")
         elif document.content["config"][key] is None:
             yield Mistake(
-                line, f"{key} has no value. Write its settings below it, indented, or remove the key; {{}} is an empty map."
+                line, f"{key} {NO_VALUE}. Write its settings below it, indented, or remove the key; {{}} is an empty map."
             )
         return
     if (meant := _setting_of(key)) and not colon:

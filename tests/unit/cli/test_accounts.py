@@ -45,7 +45,7 @@ def test_an_external_registry_has_its_own_accounts(project: Project) -> None:
     with pytest.raises(CommandError) as raised:
         accounts.show(make_stack(project, external))
     assert (
-        "`pulumi config set -s local --secret --path slipway:secrets.REGISTRY_PASSWORD`"
+        "`./slip secret set REGISTRY_PASSWORD`"
         in raised.value.remedy
     )
 

@@ -71,16 +71,16 @@ def test_the_first_use_makes_everything(project: Project, calls: Path) -> None:
 
 def test_the_second_use_calls_nothing(project: Project, calls: Path) -> None:
     open_stack("local", create=True, project=project)
-    project.config_file("local").write_text("config: {slipway:passwords: {hosts: {secure: v1:x}}}")
+    project.config_file("local").write_text("config: {slipway:protect: false, slipway:passwords: {hosts: {secure: 'v1:eA==:eA=='}}}")
     calls.unlink()
     open_stack("local", create=True, project=project)
     assert not calls.exists()
 
 
 def test_a_configuration_that_is_there_is_left_alone(project: Project, calls: Path) -> None:
-    project.config_file("local").write_text("config: {}\n")
+    project.config_file("local").write_text("config: {slipway:protect: false}\n")
     open_stack("local", create=True, project=project)
-    assert project.config_file("local").read_text() == "config: {}\n"
+    assert project.config_file("local").read_text() == "config: {slipway:protect: false}\n"
 
 
 @pytest.mark.usefixtures("calls")
