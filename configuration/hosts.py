@@ -14,9 +14,6 @@ from configuration.types import Gibibytes, InstanceType, Label, Version
 Role = Literal["registry", "build", "app"]
 """What a host does: keep the images, build them, or run the services."""
 
-SSH_PORT, ENGINE_PORT, HTTP_PORT = 2200, 23760, 8080
-"""TCP ports on 127.0.0.1 of a local host with slot 0, without `platform.portOffset`."""
-
 HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every machine's own name"}))]
 
 

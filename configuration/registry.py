@@ -26,9 +26,6 @@ from well_known import HOSTS_ACCOUNT
 RegistryMode = Literal["own", "insecure", "external"]
 """Whose registry a stack uses: its own with TLS, its own with plain HTTP, or an existing one."""
 
-REGISTRY_PORT = 5000
-"""Default TCP port of the registry, which is also the default of its program, distribution."""
-
 EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """Key in `slipway:secrets` of the password for an external registry."""
 

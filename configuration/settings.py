@@ -8,9 +8,6 @@ from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, archite
 from configuration.base import Settings
 from configuration.certificates import CertificateSettings
 from configuration.hosts import (
-    ENGINE_PORT,
-    HTTP_PORT,
-    SSH_PORT,
     HostName,
     HostSettings,
     LocalPorts,
@@ -18,10 +15,10 @@ from configuration.hosts import (
     slot_of_name,
 )
 from configuration.platform import PlatformSettings
-from configuration.registry import EXTERNAL_PASSWORD, REGISTRY_PORT, RegistryMode, RegistrySettings
+from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.services import ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
-from well_known import HOSTS_ACCOUNT
+from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
 
 
 def _one_host() -> dict[str, HostSettings]:

@@ -259,14 +259,14 @@ def _line(node: yaml.Node) -> int:
 
 
 def _unreadable(data: bytes, error: yaml.reader.ReaderError) -> Mistake:
+    line = data.count(b"\n", 0, error.position) + 1
     try:
-        text = data.decode()
+        data.decode()
     except UnicodeDecodeError as wrong:
         line = data.count(b"\n", 0, wrong.start) + 1
         return Mistake(line, "a byte that is not UTF-8. Save the file as text in UTF-8.")
-    return Mistake(
-        text.count("\n", 0, error.position) + 1, f"the control character U+{ord(text[error.position]):04X}. Remove it."
-    )
+    character = error.character if isinstance(error.character, int) else ord(str(error.character)[:1] or "\0")
+    return Mistake(line, f"the control character U+{character:04X}. Remove it.")
 
 
 def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:

@@ -31,6 +31,7 @@ def mistakes_in(document: Document, project: str, stack: str) -> Iterator[Mistak
     """
     yield from document.mistakes
     yield from _top(document)
+    yield from _salt(document)
     config = document.content.get("config")
     if config is None:
         return
@@ -109,8 +110,8 @@ def _near(word: str, known: tuple[str, ...]) -> str:
     return lower[found[0]] if found else ""
 
 
-def _ciphertexts(document: Document, stack: str) -> Iterator[Mistake]:
-    """Encrypted values, and the salt, that cannot be what Pulumi wrote."""
+def _salt(document: Document) -> Iterator[Mistake]:
+    """A salt that cannot be what Pulumi wrote."""
     salt = document.content.get("encryptionsalt")
     parts = salt.split(":", 2) if isinstance(salt, str) else []
     if salt is not None and not (
@@ -121,6 +122,10 @@ def _ciphertexts(document: Document, stack: str) -> Iterator[Mistake]:
             "encryptionsalt is not what Pulumi wrote. Restore the line, from git or a backup; without it no secret of the "
             "file can be read.",
         )
+
+
+def _ciphertexts(document: Document, stack: str) -> Iterator[Mistake]:
+    """Encrypted values that cannot be what Pulumi wrote."""
     for at in document.lines:
         if at[-1:] == ("secure",) and at[:1] == ("config",):
             value = _at(document, at)
@@ -140,7 +145,7 @@ def remedy(at: tuple[str | int, ...], stack: str) -> str:
     if steps[:1] == [f"{NAMESPACE}:secrets"] and len(steps) == 2:  # noqa: PLR2004
         return f"Restore the line, or remove it and set the secret: `./slip secret set {steps[1]}{option}`."
     if steps[:1] == [f"{NAMESPACE}:passwords"]:
-        return "Restore the line, or remove it: the next `./slip up{option}` makes a new password."
+        return f"Restore the line, or remove it: the next `./slip up{option}` makes a new password."
     return "Restore the line, or set the value again."
 
 

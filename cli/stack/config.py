@@ -46,6 +46,11 @@ class StackConfig:
                 return value
         return value
 
+    def has(self, key: str) -> bool:
+        """Whether the file has the key `slipway:<key>`, with a value or without one."""
+        values = self.content.get("config")
+        return isinstance(values, dict) and f"{NAMESPACE}:{key}" in values
+
     def _object(self, key: str) -> dict[str, Any]:
         value = self.setting(key)
         return value if isinstance(value, dict) else {}

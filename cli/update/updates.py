@@ -9,7 +9,7 @@ from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import diagnosis, recovery
+from cli.update import deletions, diagnosis, recovery
 from cli.update.marker import mark, unmark
 
 INTERRUPTED = 130
@@ -39,6 +39,8 @@ def up(update: Update) -> int:
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
     consent = _consent(stack, update)
+    if not update.yes:
+        deletions.ask(stack, options, pulumi_asks="--yes" not in consent)
     is_local = stack.config.platform == "local"
     from cli.update import purge as purging
 
