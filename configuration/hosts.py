@@ -35,7 +35,7 @@ class HostSettings(Settings):
     the host's name, or else 0."""
 
     memory: OnLocal[
-        Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None
+        Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host", "MiB")] | None
     ] = None
     """MiB of memory that the host may use, 256 to 1048576. systemd, sshd and the Docker Engine alone take
     about 150. Default: no limit."""

@@ -78,7 +78,7 @@ class PlatformSettings(Settings):
     change replaces all hosts at once; to change one host at a time, use `hosts.HOST.engineVersion`.
     Default: the distribution's own package."""
 
-    ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds")]] = 600
+    ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds", "seconds")]] = 600
     """Seconds in which a new host has to answer SSH and finish its first boot, 30 to 3600. Default: 600."""
 
     zone: OnAws[DomainName | None] = None

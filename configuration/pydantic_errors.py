@@ -52,10 +52,9 @@ def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -
         case "literal_error":
             allowed = [str(word) for word in typing.get_args(_annotation(model, location))]
             return "unknown value", f"{suggestion(given, allowed)}Allowed: {words(allowed)}."
-        case "int_type" | "int_from_float":
-            quoted = isinstance(given, str) and given.strip().isdigit()
-            return "not a whole number", "Write it without quotes." if quoted else "Write a whole number."
         case "string_type":
+            if given is None:
+                return "not a text", 'Write "" for an empty text, or a word of YAML such as "null" in quotes.'
             scalar = isinstance(given, (int, float))
             return "not a text", "Put it in quotes." if scalar else f"Write a text{example}."
         case "bool_type":
