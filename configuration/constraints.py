@@ -50,16 +50,15 @@ class Within:
         of_unit = f" of {self.unit}" if self.unit else ""
         if not isinstance(value, int) or isinstance(value, bool):
             number = quantity(value, self.unit) if isinstance(value, str) else None
-            remedy = f"Write a whole number{of_unit} from {self.low} to {self.high}{', without a unit' if of_unit else ''}."
+            bare = ", without a unit" if self.unit else ""
+            remedy = f"Write a whole number{of_unit} from {self.low} to {self.high}{bare}."
             if number is not None and self.low <= number <= self.high:
                 plain = isinstance(value, str) and value.strip().isdigit()
                 without = "Write it without quotes" if plain else f"Write {number}, without a unit"
                 remedy = f"{without}{f': the setting is in {self.unit}' if self.unit else ''}."
             raise mistake("not a whole number", remedy)
         if not self.low <= value <= self.high:
-            raise mistake(
-                f"not {self.what}", f"Set a whole number{of_unit} from {self.low} to {self.high}."
-            )
+            raise mistake(f"not {self.what}", f"Set a whole number{of_unit} from {self.low} to {self.high}.")
         return value
 
 

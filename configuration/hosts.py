@@ -10,11 +10,26 @@ from configuration.base import OnAws, OnLocal, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.platform import DistributionName
 from configuration.types import Gibibytes, InstanceType, Label, Version
+from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keep the images, build them, or run the services."""
 
-HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every machine's own name"}))]
+HostName = Annotated[
+    Label,
+    AfterValidator(
+        reserved(
+            {
+                "localhost": "it is every machine's own name",
+                **dict.fromkeys(
+                    ("ip6-localhost", "ip6-loopback", "ip6-allnodes", "ip6-allrouters"),
+                    "every machine knows it",
+                ),
+                **dict.fromkeys((PROXY_CONTAINER, REGISTRY_CONTAINER), "a container of Slipway's own has it"),
+            }
+        )
+    ),
+]
 
 
 class HostSettings(Settings):

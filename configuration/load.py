@@ -48,6 +48,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
     project, stack = pulumi.get_project(), pulumi.get_stack()
     directory = directory or Path.cwd()
     document, mistakes = read_file(directory, project, stack)
+    settings: StackSettings | None = None
     problems: Sequence[Problem] = ()
     try:
         settings = validate(written(), directory, secret_keys(), stack)
@@ -59,7 +60,7 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
             raise SettingsError(taken)
     except SettingsError as error:
         problems = error.problems
-    if problems or mistakes:
+    if settings is None or problems or mistakes:
         lines = [*mistakes, *(with_line(problem, document, stack) for problem in problems)]
         count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
         raise pulumi.RunError(

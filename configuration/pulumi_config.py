@@ -5,7 +5,7 @@ import json
 import pulumi
 from pulumi.runtime import config as pulumi_config
 
-from configuration.problems import NAMESPACE
+from well_known import NAMESPACE
 
 
 def _keys() -> list[str]:

@@ -1,9 +1,12 @@
 """`StackSettings`: the whole configuration of one stack."""
 
+import ipaddress
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, StrictBool, model_validator
 
+from configuration.address_pools import chosen
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
 from configuration.base import Settings
 from configuration.certificates import CertificateSettings
@@ -14,11 +17,16 @@ from configuration.hosts import (
     Role,
     slot_of_name,
 )
-from configuration.platform import PlatformSettings
+from configuration.networks import IPNetwork
+from configuration.platform import DEFAULT_CIDR, PlatformSettings
+from configuration.problems import Location
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.services import ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
 from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
+
+LARGEST = 8
+"""The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
 
 
 def _one_host() -> dict[str, HostSettings]:
@@ -104,6 +112,36 @@ class StackSettings(Settings):
         """On AWS: the networks that may reach the registry from outside the stack."""
         allowed = self.registry.allowed_cidrs
         return self.platform.admin_cidrs if allowed is None else allowed
+
+    def known_networks(self) -> dict[Location, tuple[IPNetwork, ...]]:
+        """The networks in the settings, by their location: clients of the hosts, and on AWS the hosts themselves."""
+        named: dict[Location, Sequence[str]] = {
+            ("platform", "adminCidrs"): self.platform.admin_cidrs,
+            ("registry", "allowedCidrs"): self.registry.allowed_cidrs or (),
+            ("registry", "metricsCidrs"): self.registry.metrics_cidrs,
+            **{
+                ("services", name, "allowedCidrs"): service.allowed_cidrs
+                for name, service in self.services.items()
+            },
+        }
+        if self.platform.kind == "aws":
+            network = self.platform.network
+            own = (network.cidr or DEFAULT_CIDR,) if not (network.default or network.subnets) else ()
+            named["platform", "network", "cidr"] = own
+        # The whole internet is in every list of services that everybody may reach.
+        return {
+            location: tuple(
+                network for text in texts if (network := ipaddress.ip_network(text)).prefixlen >= LARGEST
+            )
+            for location, texts in named.items()
+        }
+
+    @property
+    def address_pools(self) -> tuple[IPNetwork, ...]:
+        """The pools of the hosts' engines; none for the engine's own."""
+        if self.platform.address_pools:
+            return tuple(map(ipaddress.ip_network, self.platform.address_pools))
+        return chosen([network for networks in self.known_networks().values() for network in networks])
 
     def distribution(self, host: str) -> Distribution:
         """On AWS: the host's Linux distribution."""

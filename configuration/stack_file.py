@@ -11,8 +11,8 @@ from well_known import NAMESPACE
 def read_file(directory: Path, project: str, stack: str) -> tuple[Document, list[str]]:
     """The stack's file, and the mistakes in it that Pulumi does not see.
 
-    A configuration may come from elsewhere (`--config-file`, an environment of Pulumi Cloud): a missing file is empty and
-    has no mistakes.
+    A configuration may come from elsewhere (`--config-file`, an environment of Pulumi Cloud): a missing file is empty
+    and has no mistakes.
 
     Args:
         directory: the project's.

@@ -65,7 +65,9 @@ class Document:
         except FileNotFoundError:
             return cls()
         except OSError as error:
-            raise UnreadableFile([Mistake(0, f"the file cannot be read: {error.strerror}. Replace it.")]) from None
+            raise UnreadableFile(
+                [Mistake(0, f"the file cannot be read: {error.strerror}. Replace it.")]
+            ) from None
         return cls.parse(data)
 
     @classmethod
@@ -78,7 +80,7 @@ class Document:
         if len(data) > LIMIT:
             raise UnreadableFile([Mistake(0, f"the file is larger than {LIMIT >> 20} MiB. Replace it.")])
         try:
-            root = yaml.compose(data, Loader=_Composer)  # noqa: S506 - it composes nodes and constructs nothing
+            root = yaml.compose(data, Loader=_Composer)
         except yaml.reader.ReaderError as error:
             raise UnreadableFile([_unreadable(data, error)]) from None
         except yaml.MarkedYAMLError as error:
@@ -102,9 +104,9 @@ class _Resolver(yaml.resolver.BaseResolver):
 
 if yaml.__with_libyaml__:
 
-    class _Composer(yaml.cyaml.CParser, _Resolver):  # type: ignore[misc]
+    class _Composer(yaml.cyaml.CParser, _Resolver):  # type: ignore[misc, name-defined]
         def __init__(self, stream: Any) -> None:
-            yaml.cyaml.CParser.__init__(self, stream)
+            yaml.cyaml.CParser.__init__(self, stream)  # type: ignore[attr-defined]
             _Resolver.__init__(self)
 
 else:
@@ -133,7 +135,11 @@ class _Builder:
         self._count += 1
         if self._count > NODES:
             raise UnreadableFile(
-                [Mistake(_line(node), f"the anchors in it stand for more than {NODES} values. Write them out.")]
+                [
+                    Mistake(
+                        _line(node), f"the anchors in it stand for more than {NODES} values. Write them out."
+                    )
+                ]
             )
         if len(at) > DEPTH:
             raise UnreadableFile([Mistake(_line(node), f"more than {DEPTH} levels. Write fewer.")])
@@ -145,7 +151,9 @@ class _Builder:
                 return self._map(node, at)
             if isinstance(node, yaml.SequenceNode):
                 return [self._entry(entry, (*at, index)) for index, entry in enumerate(node.value)]
-            return self._scalar(node, at)
+            if isinstance(node, yaml.ScalarNode):
+                return self._scalar(node, at)
+            return None
         finally:
             self._open.discard(id(node))
 
@@ -166,7 +174,9 @@ class _Builder:
             line = _line(key_node)
             if key in written:
                 self.mistakes.append(
-                    Mistake(line, f"{show(here)} is set twice, first in line {written[key]}. Remove one of them.")
+                    Mistake(
+                        line, f"{show(here)} is set twice, first in line {written[key]}. Remove one of them."
+                    )
                 )
             written[key] = line
             self.lines[here] = line
@@ -181,7 +191,9 @@ class _Builder:
             if isinstance(source, yaml.MappingNode):
                 merged = self.value(source, at) | merged
             else:
-                self.mistakes.append(Mistake(_line(node), f"{show((*at, '<<'))} is not a map. Write `<<: *anchor`."))
+                self.mistakes.append(
+                    Mistake(_line(node), f"{show((*at, '<<'))} is not a map. Write `<<: *anchor`.")
+                )
         return merged
 
     def _key(self, node: yaml.Node, at: Location) -> str:
@@ -193,7 +205,9 @@ class _Builder:
         text = str(node.value)
         if _is_plain(node) and (not isinstance(scalars.read(text), str) or scalars.misread(text)):
             self.mistakes.append(
-                Mistake(_line(node), f'the key {show((*at, text))} is not a text. Put it in quotes: "{text}".')
+                Mistake(
+                    _line(node), f'the key {show((*at, text))} is not a text. Put it in quotes: "{text}".'
+                )
             )
         return text
 
@@ -221,13 +235,18 @@ class _Builder:
 
 
 def _advice(becomes: str) -> str:
-    return f"Write {becomes} if you mean the number, or else " if re.fullmatch(r"-?[0-9.]+", becomes) else "If it is a text, "
+    return (
+        f"Write {becomes} if you mean the number, or else "
+        if re.fullmatch(r"-?[0-9.]+", becomes)
+        else "If it is a text, "
+    )
 
 
 def is_secret(at: Location) -> bool:
     """Whether messages must not show the value there."""
     return at[:1] != ("config",) or any(
-        isinstance(step, str) and re.search(r"password|secret|secure|token", step, re.IGNORECASE) for step in at
+        isinstance(step, str) and re.search(r"password|secret|secure|token", step, re.IGNORECASE)
+        for step in at
     )
 
 
@@ -276,9 +295,15 @@ def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:
     lines = data.decode(errors="replace").splitlines()
     line = mark.line if mark else 0
     if "quoted scalar" in context and start:
-        return _at(lines, start.line, "a text that begins with a quotation mark and does not end. Close the quotes.")
+        return _at(
+            lines, start.line, "a text that begins with a quotation mark and does not end. Close the quotes."
+        )
     if "undefined alias" in problem:
-        return _at(lines, line, "an alias (*) whose anchor (&) does not exist. Write the value, or put the text in quotes.")
+        return _at(
+            lines,
+            line,
+            "an alias (*) whose anchor (&) does not exist. Write the value, or put the text in quotes.",
+        )
     if "expected a single document" in context or "single document" in problem:
         return _at(lines, line, "a second document begins. Remove the line `---` and merge what follows.")
     tab = next(
@@ -294,7 +319,11 @@ def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:
     if "cannot start any token" in problem:
         return _at(lines, line, "a value that begins with a character of YAML's own. Put it in quotes.")
     if "flow" in context and start:
-        return _at(lines, start.line, "a list or map in brackets that does not end, or lacks a comma. Close the bracket.")
+        return _at(
+            lines,
+            start.line,
+            "a list or map in brackets that does not end, or lacks a comma. Close the bracket.",
+        )
     if "alphabetic or numeric character" in problem:
         return _at(lines, line, "a value that begins with * or &, which are YAML's own. Put it in quotes.")
     if "mapping values are not allowed" in problem:
@@ -302,14 +331,25 @@ def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:
         if re.fullmatch(r"\s*[\w.:-]*[\w.-]\s*", lines[above]):
             return _at(lines, above, f"{lines[above].strip()} has no colon at its end. Write it.")
         return _at(
-            lines, line, "a second `: ` in one line, or deeper indentation without a key. Put a text in quotes, or indent as "
-            "the lines around it."
+            lines,
+            line,
+            "a second `: ` in one line, or deeper indentation without a key. Put a text in quotes, or indent as "
+            "the lines around it.",
         )
     if "could not find expected ':'" in problem:
         return _at(lines, start.line if start else line, "a key without a colon. Write `key: value`.")
-    if "expected key" in problem or "block end" in problem or "block mapping" in context or "expected '-' indicator" in problem:
-        return _at(lines, line, "indentation that fits no line above it. Indent keys of one map equally.", depth=1)
-    return _at(lines, line, f"not YAML: {problem.partition(chr(34))[0].strip() or context}. Correct the line.")
+    if (
+        "expected key" in problem
+        or "block end" in problem
+        or "block mapping" in context
+        or "expected '-' indicator" in problem
+    ):
+        return _at(
+            lines, line, "indentation that fits no line above it. Indent keys of one map equally.", depth=1
+        )
+    return _at(
+        lines, line, f"not YAML: {problem.partition(chr(34))[0].strip() or context}. Correct the line."
+    )
 
 
 def _at(lines: list[str], line: int, text: str, depth: int = DEPTH) -> Mistake:

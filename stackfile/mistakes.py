@@ -37,7 +37,8 @@ def mistakes_in(document: Document, project: str, stack: str) -> Iterator[Mistak
         return
     if not isinstance(config, dict):
         yield Mistake(
-            document.lines.get(("config",), 0), f"config is not a map. Write keys and values below it, such as {EXAMPLE}."
+            document.lines.get(("config",), 0),
+            f"config is not a map. Write keys and values below it, such as {EXAMPLE}.",
         )
         return
     for key in config:
@@ -55,7 +56,11 @@ def is_empty(document: Document) -> bool:
 def without_settings(stack: str) -> Mistake:
     """The mistake of a stack's file that `is_empty`."""
     name = f"Pulumi.{stack}.yaml"
-    other = f"; or `rm {name}`: the next `./slip up` writes the first configuration" if stack == DEFAULT_STACK else ""
+    other = (
+        f"; or `rm {name}`: the next `./slip up` writes the first configuration"
+        if stack == DEFAULT_STACK
+        else ""
+    )
     return Mistake(
         0,
         f"{name} has no setting of Slipway's. Write `config:` and below it, indented, the stack's settings, at least "
@@ -79,10 +84,13 @@ def _key(document: Document, key: str, project: str) -> Iterator[Mistake]:
     namespace, colon, name = key.partition(":")
     if key.startswith(f"{NAMESPACE}:"):
         if name.startswith("config:"):
-            yield Mistake(line, f"{key} is an old notation. Write {NAMESPACE}:{name.removeprefix('config:')}.")
+            yield Mistake(
+                line, f"{key} is an old notation. Write {NAMESPACE}:{name.removeprefix('config:')}."
+            )
         elif document.content["config"][key] is None:
             yield Mistake(
-                line, f"{key} {NO_VALUE}. Write its settings below it, indented, or remove the key; {{}} is an empty map."
+                line,
+                f"{key} {NO_VALUE}. Write its settings below it, indented, or remove the key; {{}} is an empty map.",
             )
         return
     if (meant := _setting_of(key)) and not colon:
@@ -90,7 +98,9 @@ def _key(document: Document, key: str, project: str) -> Iterator[Mistake]:
     elif colon and (_is_like_namespace(namespace) or (namespace == project and meant)):
         yield Mistake(line, f"{key} is not a key of Slipway's. Did you mean {NAMESPACE}:{meant or name}?")
     elif not colon:
-        yield Mistake(line, f"{key} has no namespace. Write the program's name before it, such as {NAMESPACE}:{key}.")
+        yield Mistake(
+            line, f"{key} has no namespace. Write the program's name before it, such as {NAMESPACE}:{key}."
+        )
 
 
 def _setting_of(key: str) -> str:
@@ -115,12 +125,12 @@ def _salt(document: Document) -> Iterator[Mistake]:
     salt = document.content.get("encryptionsalt")
     parts = salt.split(":", 2) if isinstance(salt, str) else []
     if salt is not None and not (
-        len(parts) == 3 and parts[0] == "v1" and _is_base64(parts[1]) and _is_ciphertext(parts[2])  # noqa: PLR2004
+        len(parts) == 3 and parts[0] == "v1" and _is_base64(parts[1]) and _is_ciphertext(parts[2])
     ):
         yield Mistake(
             document.lines.get(("encryptionsalt",), 0),
-            "encryptionsalt is not what Pulumi wrote. Restore the line, from git or a backup; without it no secret of the "
-            "file can be read.",
+            "encryptionsalt is not what Pulumi wrote. Restore the line, from git or a backup; without it no secret of "
+            "the file can be read.",
         )
 
 
@@ -129,8 +139,15 @@ def _ciphertexts(document: Document, stack: str) -> Iterator[Mistake]:
     for at in document.lines:
         if at[-1:] == ("secure",) and at[:1] == ("config",):
             value = _at(document, at)
-            if not isinstance(value, str) or not value or (value.startswith(ALGORITHM) and not _is_ciphertext(value)):
-                yield Mistake(document.lines[at], f"{show(at[:-1])} is not what Pulumi encrypted. {remedy(at[:-1], stack)}")
+            if (
+                not isinstance(value, str)
+                or not value
+                or (value.startswith(ALGORITHM) and not _is_ciphertext(value))
+            ):
+                yield Mistake(
+                    document.lines[at],
+                    f"{show(at[:-1])} is not what Pulumi encrypted. {remedy(at[:-1], stack)}",
+                )
 
 
 def remedy(at: tuple[str | int, ...], stack: str) -> str:
@@ -142,7 +159,7 @@ def remedy(at: tuple[str | int, ...], stack: str) -> str:
     """
     option = "" if stack == DEFAULT_STACK else f" -s {stack}"
     steps = [str(step) for step in at[1:]]
-    if steps[:1] == [f"{NAMESPACE}:secrets"] and len(steps) == 2:  # noqa: PLR2004
+    if steps[:1] == [f"{NAMESPACE}:secrets"] and len(steps) == 2:
         return f"Restore the line, or remove it and set the secret: `./slip secret set {steps[1]}{option}`."
     if steps[:1] == [f"{NAMESPACE}:passwords"]:
         return f"Restore the line, or remove it: the next `./slip up{option}` makes a new password."
@@ -162,7 +179,7 @@ def _at(document: Document, at: tuple[str | int, ...]) -> object:
 
 def _is_ciphertext(text: str) -> bool:
     parts = text.split(":")
-    return len(parts) == 3 and all(map(_is_base64, parts[1:]))  # noqa: PLR2004
+    return len(parts) == 3 and all(map(_is_base64, parts[1:]))
 
 
 def _is_base64(text: str) -> bool:

@@ -54,9 +54,9 @@ def misread(text: str) -> str:
     value = read(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    if len(re.sub(r"\D", "", text).strip("0")) > SAFE_DIGITS and isinstance(value, int):
+    if isinstance(value, int) and len(re.sub(r"\D", "", text).strip("0")) > SAFE_DIGITS:
         return f"a number, of which only the first {SAFE_DIGITS} digits are kept"
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+    if value in (float("inf"), float("-inf")):
         return "a number that is not finite"
     shown = canonical(value)
     return "" if shown == text else shown

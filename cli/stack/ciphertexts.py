@@ -55,21 +55,22 @@ def _open(path: Path, salt: str, values: Mapping[Location, str], passphrase: byt
     lines = path.read_text(encoding="utf-8").splitlines()
     if _decrypted(key, check_value) != CHECK:
         raise CommandError(
-            f"the passphrase does not open the secrets of {path.name} (line {_line(lines, salt)}, encryptionsalt): they were "
-            "encrypted with another passphrase",
-            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file with that passphrase, or restore the file from git or a backup. If "
-            f"the passphrase is lost: remove `encryptionsalt`, `slipway:passwords` and `slipway:secrets` from {path.name}; "
-            f"`./slip up` makes new passwords, and `./slip secret set NAME` sets the others.",
+            f"the passphrase does not open the secrets of {path.name} (line {_line(lines, salt)}, encryptionsalt): "
+            "they were encrypted with another passphrase",
+            "Set PULUMI_CONFIG_PASSPHRASE_FILE to a file with that passphrase, or restore the file from git or a "
+            "backup. If the passphrase is lost: remove `encryptionsalt`, `slipway:passwords` and `slipway:secrets` "
+            f"from {path.name}; `./slip up` makes new passwords, and `./slip secret set NAME` sets the others.",
         )
     closed = {at: value for at, value in values.items() if _decrypted(key, value) is None}
     if closed:
         from stackfile.mistakes import remedy
 
         raise CommandError(
-            f"the passphrase does not open {len(closed)} of the {len(values)} encrypted values in {path.name}; they were "
-            "copied from another file, or changed:\n"
+            f"the passphrase does not open {len(closed)} of the {len(values)} encrypted values in {path.name}; they "
+            "were copied from another file, or changed:\n"
             + "\n".join(
-                f"  {path.name}, line {_line(lines, value)}: {show(at)}. {remedy(at, stack)}" for at, value in closed.items()
+                f"  {path.name}, line {_line(lines, value)}: {show(at)}. {remedy(at, stack)}"
+                for at, value in closed.items()
             ),
         )
 

@@ -1,4 +1,4 @@
-"""What a preview works with where `up` would first make something: a copy of the configuration, and a stack for a while.
+"""What a preview works with where `up` would first make something: a copy of the configuration, and a stack.
 
 A preview changes no file of the clone's but private ones, and leaves no stack.
 """
@@ -39,8 +39,10 @@ def drafted(stack: Stack) -> Iterator[Stack]:
             replace(draft, pulumi=replace(stack.pulumi, directory=folder)).create()
         if missing:
             passwords.make_passwords(draft, missing)
-            plural = "passwords" if len(missing) > 1 else "a password"
-            console.say(f"The preview assumes {plural} for {', '.join(missing)}: `./slip up{stack.option}` makes them.")
+            what, them = ("passwords", "them") if len(missing) > 1 else ("a password", "it")
+            console.say(
+                f"The preview assumes {what} for {', '.join(missing)}: `./slip up{stack.option}` makes {them}."
+            )
         yield draft
     finally:
         if not exists:

@@ -67,7 +67,7 @@ class Emulation:
     @property
     def backend(self) -> Backend:
         """The backend of its state, whatever backend the real stacks have."""
-        return Backend(f"file://{self.directory / 'state'}", is_own=True)
+        return Backend.in_directory(self.directory / "state")
 
     @property
     def exists(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cli.errors import CommandError
 from well_known import EMULATED
 
+
 @dataclass(frozen=True)
 class Project:
     """A Pulumi project in a directory."""

@@ -34,7 +34,9 @@ def set_(stack: Stack, names: Sequence[str]) -> None:
     for name in names:
         _require_name(name)
     config = stack.config
-    wanted = tuple(dict.fromkeys(names)) or tuple(name for name in config.secret_users if name not in config.secrets)
+    wanted = tuple(dict.fromkeys(names)) or tuple(
+        name for name in config.secret_users if name not in config.secrets
+    )
     if not wanted:
         console.say(f"Every secret that a service of '{stack.name}' uses is set.")
         return
@@ -58,8 +60,8 @@ def _require_name(name: str) -> None:
         shown = re.split(r"[^A-Za-z0-9_.-]", name)[0][:64]
         raise CommandError(
             f"'{shown}{'' if shown == name else '…'}' is not a secret's name",
-            "Use letters, digits and _, and do not begin with a digit. The command asks for the value, or reads it from "
-            "standard input.",
+            "Use letters, digits and _, and do not begin with a digit. The command asks for the value, or reads it "
+            "from standard input.",
             status=2,
         )
 
@@ -77,7 +79,9 @@ def _read(stack: Stack, names: Sequence[str]) -> dict[str, str]:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
         raise CommandError(
-            f"the value of {names[0]} is not text in UTF-8", "Encode it first, such as with `base64`.", status=2
+            f"the value of {names[0]} is not text in UTF-8",
+            "Encode it first, such as with `base64`.",
+            status=2,
         ) from None
     if len(names) == 1:
         return {names[0]: _checked(names[0], text.removesuffix("\n").removesuffix("\r"))}
@@ -86,7 +90,8 @@ def _read(stack: Stack, names: Sequence[str]) -> dict[str, str]:
     if missing := [name for name in names if name not in given]:
         raise CommandError(
             f"standard input has no line for {', '.join(missing)}",
-            f"Write a line NAME=VALUE for each, or set one at a time: `./slip secret set {missing[0]}{stack.option} < FILE`.",
+            "Write a line NAME=VALUE for each, or set one at a time: "
+            f"`./slip secret set {missing[0]}{stack.option} < FILE`.",
             status=2,
         )
     return {name: _checked(name, given[name]) for name in names}
@@ -94,10 +99,14 @@ def _read(stack: Stack, names: Sequence[str]) -> dict[str, str]:
 
 def _checked(name: str, value: str) -> str:
     if not value:
-        raise CommandError(f"the value of {name} is empty: nothing was changed", "Pass it on standard input.", status=2)
+        raise CommandError(
+            f"the value of {name} is empty: nothing was changed", "Pass it on standard input.", status=2
+        )
     if "\0" in value:
         raise CommandError(
-            f"the value of {name} has a NUL byte: nothing was changed", "Encode it first, such as with `base64`.", status=2
+            f"the value of {name} has a NUL byte: nothing was changed",
+            "Encode it first, such as with `base64`.",
+            status=2,
         )
     if (size := len(value.encode())) > LARGEST:
         raise CommandError(
@@ -125,7 +134,12 @@ def show(project: Project, stack: str, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps({name: {"set": name in config.secrets, "usedBy": used.get(name, [])} for name in names}, indent=2))
+        print(
+            json.dumps(
+                {name: {"set": name in config.secrets, "usedBy": used.get(name, [])} for name in names},
+                indent=2,
+            )
+        )
         return
     if not names:
         console.say(f"No secret is set, and no service of '{stack}' uses one.")
@@ -154,7 +168,9 @@ def remove(stack: Stack, name: str, *, yes: bool) -> None:
     config = stack.config
     if name not in config.secrets:
         known = ", ".join(sorted(config.secrets)) or "none"
-        raise CommandError(f"the secret {name} is not set in {stack.config_file.name}", f"Secrets there: {known}.")
+        raise CommandError(
+            f"the secret {name} is not set in {stack.config_file.name}", f"Secrets there: {known}."
+        )
     users = config.secret_users.get(name)
     if users and not yes:
         console.confirm(

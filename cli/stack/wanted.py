@@ -55,7 +55,9 @@ def _wanted(config: StackConfig) -> Wanted:
     )
 
 
-def _ports(name: str, host: dict[str, Any], roles: frozenset[str], offset: int, registry: dict[str, Any]) -> set[int]:
+def _ports(
+    name: str, host: dict[str, Any], roles: frozenset[str], offset: int, registry: dict[str, Any]
+) -> set[int]:
     number = re.search(r"[0-9]+$", name)
     slot = host.get("slot")
     shift = offset + (slot if slot is not None else int(number.group()) if number else 0)

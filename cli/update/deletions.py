@@ -52,16 +52,17 @@ def ask(stack: Stack, options: Sequence[str], *, pulumi_asks: bool) -> None:
     if not found:
         return
     listed = "".join(f"\n  {deletion.text}" for deletion in found)
+    file = stack.edited_file.name
     if pulumi_asks:
-        console.warn(f"By {stack.edited_file.name}, this update removes:{listed}")
+        console.warn(f"By {file}, this update removes or interrupts what runs:{listed}")
         return
     if not console.is_interactive():
         raise CommandError(
-            f"by {stack.edited_file.name}, this update removes what runs, and nothing was changed:{listed}",
-            f"If that is meant, pass --yes: `./slip up --yes{stack.option}`. If not, correct {stack.edited_file.name}.",
+            f"by {file}, this update removes or interrupts what runs, and nothing was changed:{listed}",
+            f"If that is meant, pass --yes: `./slip up --yes{stack.option}`. If not, correct {file}.",
             status=REFUSED,
         )
-    console.warn(f"By {stack.edited_file.name}, this update removes:{listed}")
+    console.warn(f"By {file}, this update removes or interrupts what runs:{listed}")
     console.confirm("Go on?", remedy="Pass --yes.")
 
 
@@ -97,7 +98,11 @@ def _services(state: Deployment) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for resource in deployment.managed(state):
         parent = str(resource.get("parent") or "")
-        if resource.get("type") != CONTAINER_TYPE or resource.get("delete") or not _is_component(parent, SERVICE_COMPONENT):
+        if (
+            resource.get("type") != CONTAINER_TYPE
+            or resource.get("delete")
+            or not _is_component(parent, SERVICE_COMPONENT)
+        ):
             continue
         service = deployment.name_of(parent)
         host = deployment.name_of(str(resource["urn"])).removeprefix(f"{service}-")
@@ -115,7 +120,9 @@ def _replaced(want: Wanted, hosts: dict[str, Resource]) -> Iterator[Deletion]:
         if now != want.ports[name]:
             lost, new = sorted(now - want.ports[name]), sorted(want.ports[name] - now)
             change = " ".join(
-                f"{what} {', '.join(map(str, numbers))}." for what, numbers in (("Closed:", lost), ("Opened:", new)) if numbers
+                f"{what} {', '.join(map(str, numbers))}."
+                for what, numbers in (("Closed:", lost), ("Opened:", new))
+                if numbers
             )
             yield Deletion(
                 f"the host {name}, which is replaced: its ports change, and it serves nothing meanwhile. {change}",
@@ -126,7 +133,7 @@ def _replaced(want: Wanted, hosts: dict[str, Resource]) -> Iterator[Deletion]:
 def _registry(want: Wanted, state: Deployment, kind: str) -> Iterator[Deletion]:
     """The stack's own registry, if no host keeps it any more."""
     own = [resource for resource in deployment.resources(state) if resource.get("type") == REGISTRY_COMPONENT]
-    if not own or any("registry" in roles for roles in want.hosts.values()) and kind == want.platform:
+    if not own or (any("registry" in roles for roles in want.hosts.values()) and kind == want.platform):
         return
     volumes = tuple(
         resource["urn"]

@@ -53,7 +53,9 @@ def encryption(checks: Checks) -> Iterator[Problem]:
         yield Problem(("passwords",), plain, f"Remove them: {command('up', checks.stack)} makes new ones.")
     if settings.secrets and "secrets" not in secret_keys:
         yield Problem(
-            ("secrets",), plain, f"Remove them, choose new values, and set them: {checks.set_secret(*settings.secrets)}."
+            ("secrets",),
+            plain,
+            f"Remove them, choose new values, and set them: {checks.set_secret(*settings.secrets)}.",
         )
     for key in sorted(secret_keys - {"passwords", "secrets"}):
         yield Problem(

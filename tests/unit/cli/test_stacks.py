@@ -71,7 +71,9 @@ def test_the_first_use_makes_everything(project: Project, calls: Path) -> None:
 
 def test_the_second_use_calls_nothing(project: Project, calls: Path) -> None:
     open_stack("local", create=True, project=project)
-    project.config_file("local").write_text("config: {slipway:protect: false, slipway:passwords: {hosts: {secure: 'v1:eA==:eA=='}}}")
+    project.config_file("local").write_text(
+        "config: {slipway:protect: false, slipway:passwords: {hosts: {secure: 'v1:eA==:eA=='}}}"
+    )
     calls.unlink()
     open_stack("local", create=True, project=project)
     assert not calls.exists()
