@@ -46,9 +46,8 @@ def daemon_settings(pools: Sequence[IPNetwork]) -> str:
     """
     if not pools:
         return ""
-    bridge = next(iter(pools[0].subnets(new_prefix=SIZE)))
     settings = {
-        "bip": f"{bridge[1]}/{SIZE}",
+        "bip": f"{pools[0].network_address + 1}/{SIZE}",
         "default-address-pools": [{"base": str(pool), "size": SIZE} for pool in pools],
     }
     return "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in settings.items())

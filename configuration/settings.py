@@ -131,7 +131,7 @@ class StackSettings(Settings):
         # The whole internet is in every list of services that everybody may reach.
         return {
             location: tuple(
-                network for text in texts if (network := ipaddress.ip_network(text)).prefixlen >= LARGEST
+                found for text in texts if (found := ipaddress.ip_network(text)).prefixlen >= LARGEST
             )
             for location, texts in named.items()
         }

@@ -54,7 +54,7 @@ def misread(text: str) -> str:
     value = read(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    if isinstance(value, int) and len(re.sub(r"\D", "", text).strip("0")) > SAFE_DIGITS:
+    if isinstance(value, int) and len(re.sub(r"\D", "", text).lstrip("0")) > SAFE_DIGITS:
         return f"a number, of which only the first {SAFE_DIGITS} digits are kept"
     if value in (float("inf"), float("-inf")):
         return "a number that is not finite"
@@ -64,6 +64,5 @@ def misread(text: str) -> str:
 
 def canonical(value: float) -> str:
     """A number as it arrives: without zeros that mean nothing, and without an exponent where possible."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 10 ** (SAFE_DIGITS + 1):
-        value = int(value)
-    return str(value)
+    whole = abs(value) < 10 ** (SAFE_DIGITS + 1) and int(value) == value
+    return str(int(value) if whole else value)
