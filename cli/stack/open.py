@@ -1,5 +1,6 @@
 """Opens a stack for a command: prepares the toolchain, the emulation, the configuration and the backend."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from cli.stack import ciphertexts, config_file, environment, passwords
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulation import Emulation, refuse_confusion
+from cli.stack.file_lock import in_turn
 from cli.stack.project import Project
 from cli.stack.stack import LOCAL, LOCAL_STACK, Stack
 
@@ -50,12 +52,16 @@ def open_stack(
         )
     if not emulate:
         refuse_confusion(name, os.environ)
-    _configuration(project, name, create=create or create_stack)
-    config_file.check(project, name.rpartition("/")[2], changes=create or edits)
+    creates = create or create_stack
     emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
-    if emulation:
-        name = _emulated(emulation, create=create)
-    config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
+    # Commands create one after the other: two would make different passwords, and read what the other one is writing.
+    turn = in_turn(project.marker(name.rpartition("/")[2]).with_suffix(".creation"))
+    with turn if creates else contextlib.nullcontext():
+        _configuration(project, name, create=creates)
+        config_file.check(project, name.rpartition("/")[2], changes=create or edits)
+        if emulation:
+            name = _emulated(emulation, create=create)
+        config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
     hosts_are_here = emulate or config.platform == "local"
     toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)
     backend = emulation.backend if emulation else Backend.of(project, os.environ)
@@ -68,16 +74,16 @@ def open_stack(
     if create or edits:
         ciphertexts.check(project, name.rpartition("/")[2], config, pulumi.variables)
     stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
-    if not missing_ok and not stack.exists():
-        if not (create or create_stack):
-            raise CommandError(
-                f"the stack '{name}' does not exist yet", f"`./slip up{stack.option}` makes it."
-            )
-        stack.create()
-    if create:
-        passwords.make_missing_passwords(stack, config)
-        if emulation:
-            passwords.make_missing_secrets(stack)
+    if creates:
+        with in_turn(project.marker(stack.short_name).with_suffix(".creation")):
+            if not missing_ok and not stack.exists():
+                stack.create()
+            if create:
+                passwords.make_missing_passwords(stack, stack.config)
+            if create and emulation:
+                passwords.make_missing_secrets(stack)
+    elif not missing_ok and not stack.exists():
+        raise CommandError(f"the stack '{name}' does not exist yet", f"`./slip up{stack.option}` makes it.")
     return stack
 
 
