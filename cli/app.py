@@ -158,7 +158,8 @@ def up(
     Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
     update that was killed. Then runs `pulumi up`, with the arguments after `--`. Emulated stacks and unprotected stacks
     on the platform local are updated without confirmation; other stacks ask for it, as Pulumi does, unless you pass
-    --yes.
+    --yes. An update that would remove or replace hosts, or remove services or the registry, names them and asks, on
+    every platform.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -187,7 +188,7 @@ def preview(
 ) -> None:
     """Show what `up` would change.
 
-    Also validates the configuration. Changes nothing that runs. Runs `pulumi preview`, with the arguments after `--`.
+    Also validates the configuration. Changes nothing that runs, and no file that you edit. Runs `pulumi preview`, with the arguments after `--`.
     """
     from cli.update.updates import preview as run
 
