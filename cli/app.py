@@ -188,7 +188,8 @@ def preview(
 ) -> None:
     """Show what `up` would change.
 
-    Also validates the configuration. Changes nothing that runs, and no file that you edit. Runs `pulumi preview`, with the arguments after `--`.
+    Also validates the configuration. Changes nothing that runs, and no file that you edit. Runs `pulumi preview`, with
+    the arguments after `--`.
     """
     from cli.update.updates import preview as run
 

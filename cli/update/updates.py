@@ -80,7 +80,7 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     # An emulated stack's configuration is generated, so a preview may write it.
     stack = open_stack(
-        name, create=emulate, edits=True, missing_ok=True, works_on_hosts=True, emulate=emulate
+        name, create=emulate, edits=True, missing_ok=not emulate, works_on_hosts=True, emulate=emulate
     )
     warn_of_running(stack)
     with drafted(stack) as draft:
