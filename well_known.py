@@ -3,6 +3,23 @@
 import hashlib
 from pathlib import Path
 
+# The stack's configuration.
+NAMESPACE = "slipway"
+"""Every key of Slipway's starts with `slipway:`, whatever the project is called."""
+SETTINGS = ("platform", "hosts", "registry", "services", "passwords", "secrets", "certificates", "protect")
+"""The settings at the top, as in `configuration/settings.py`, which is slow to import."""
+
+DEFAULT_STACK = "local"
+"""The stack of commands without `-s`."""
+EMULATED = "-emulated"
+"""The suffix of an emulated stack's name after the real stack's name."""
+
+# Ports.
+SSH_PORT, ENGINE_PORT, HTTP_PORT = 2200, 23760, 8080
+"""TCP ports on 127.0.0.1 of a local host with slot 0, without `platform.portOffset`."""
+REGISTRY_PORT = 5000
+"""Default TCP port of the registry, which is also the default of its program, distribution."""
+
 # Labels on containers, networks and volumes.
 PROJECT_LABEL = "slipway.project"
 """The Pulumi project, on resources of the operator's own engine."""

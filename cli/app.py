@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 account = typer.Typer(no_args_is_help=True, help="Manage the registry's accounts.")
 app.add_typer(account, name="account")
+secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that services read.")
+app.add_typer(secret, name="secret")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: arguments after `--` are passed to Pulumi unchanged."""
@@ -156,7 +158,8 @@ def up(
     Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
     update that was killed. Then runs `pulumi up`, with the arguments after `--`. Emulated stacks and unprotected stacks
     on the platform local are updated without confirmation; other stacks ask for it, as Pulumi does, unless you pass
-    --yes.
+    --yes. An update that would remove or replace hosts, or remove services or the registry, names them and asks, on
+    every platform.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -185,7 +188,8 @@ def preview(
 ) -> None:
     """Show what `up` would change.
 
-    Also validates the configuration. Changes nothing that runs. Runs `pulumi preview`, with the arguments after `--`.
+    Also validates the configuration. Changes nothing that runs, and no file that you edit. Runs `pulumi preview`, with
+    the arguments after `--`.
     """
     from cli.update.updates import preview as run
 
@@ -437,7 +441,7 @@ def account_add(
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.add(open_stack(stack), name)
+    accounts.add(open_stack(stack, edits=True), name)
 
 
 @_command(account, "remove")
@@ -449,7 +453,7 @@ def account_remove(name: AccountName, stack: StackName = "local") -> None:
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.remove(open_stack(stack), name)
+    accounts.remove(open_stack(stack, edits=True), name)
 
 
 @_command(account, "rotate")
@@ -462,7 +466,7 @@ def account_rotate(name: AccountName, stack: StackName = "local", emulate: Emula
     from cli.registry import accounts
     from cli.stack.open import open_stack
 
-    accounts.rotate(open_stack(stack, emulate=emulate), name)
+    accounts.rotate(open_stack(stack, edits=True, emulate=emulate), name)
 
 
 @_command(account, "password")
@@ -497,6 +501,65 @@ def account_certificate(
     from cli.stack.open import open_stack
 
     print(accounts.certificate(open_stack(stack), name, key=key), end="")
+
+
+def _secret_names(incomplete: str) -> list[str]:
+    """For shell completion: the secrets that are set, or that services use."""
+    configurations = _configurations()
+    names = {name for config in configurations for name in (*config.secrets, *config.secret_users)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@_command(secret, "set")
+def secret_set(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="The secrets; without a name, those that services use and that are not set.",
+            autocompletion=_secret_names,
+        ),
+    ] = None,
+    stack: StackName = "local",
+) -> None:
+    """Set secrets, new or not.
+
+    Asks for each value without showing it, or reads standard input: all of it for one secret, a line NAME=VALUE for
+    each of several. Works before the first `up`. Changes the configuration, where the value is encrypted; the next `up`
+    puts it in place.
+    """
+    from cli.stack import secrets
+    from cli.stack.open import open_stack
+
+    secrets.set_(open_stack(stack, edits=True, create_stack=True), names or [])
+
+
+@_command(secret, "list")
+def secret_list(stack: StackName = "local", as_json: Json = False) -> None:
+    """List the secrets, whether each is set, and which services use it.
+
+    Never prints a value.
+    """
+    from cli.stack import secrets
+    from cli.stack.project import Project
+
+    secrets.show(Project.here(), stack, as_json=as_json)
+
+
+@_command(secret, "rm")
+def secret_rm(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The secret.", autocompletion=_secret_names)],
+    stack: StackName = "local",
+    yes: Yes = False,
+) -> None:
+    """Remove a secret.
+
+    Asks if a service uses it.
+    """
+    from cli.stack import secrets
+    from cli.stack.open import open_stack
+
+    secrets.remove(open_stack(stack, edits=True, create_stack=True), name, yes=yes)
 
 
 @_command(app, "login")

@@ -13,6 +13,8 @@ from components.authorities import Authorities
 from components.certificates import Certificate, CertificateArgs
 from components.host import Host
 from components.registry_access import RegistryAccess
+from configuration.address_pools import daemon_settings
+from configuration.networks import IPNetwork
 from configuration.settings import StackSettings
 
 SETUP_TIMEOUT = "10m"
@@ -38,6 +40,8 @@ class DockerEngineArgs:
     """The registry to trust."""
     images: Sequence[str]
     """Images to load first: the host pulls them, or gets them from the operator's engine."""
+    address_pools: Sequence[IPNetwork] = ()
+    """Where the networks of its containers lie; by default in the engine's own pools."""
     optional_images: Sequence[str] = ()
     """Images to load if the operator's engine has them. On a closed network the host may not get them otherwise."""
 
@@ -90,6 +94,8 @@ class DockerEngine(pulumi.ComponentResource):
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 "KEEP_SCRIPT": script.text("keep.sh"),
+                # Left out if empty, so that the engines of most stacks have the same input as before.
+                **({"ADDRESS_POOLS": pools} if (pools := daemon_settings(args.address_pools)) else {}),
             },
             pulumi.ResourceOptions(
                 parent=self,
@@ -186,6 +192,7 @@ def make_engines(
                 authorities=authorities,
                 access=access,
                 images=first_images[name],
+                address_pools=settings.address_pools,
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )

@@ -12,15 +12,15 @@ Generation = Annotated[int, Within(1, 1000, "a generation")]
 class CertificateSettings(Settings):
     """How long certificates are valid, and when certificate authorities rotate."""
 
-    authority_validity_hours: Annotated[int, Within(1, 175_200, "a time in hours")] = 87_600
+    authority_validity_hours: Annotated[int, Within(1, 175_200, "a time in hours", "hours")] = 87_600
     """Hours for which the two certificate authorities are valid, 1 to 175200 (20 years). Default: 87600 (10
     years)."""
 
-    validity_hours: Annotated[int, Within(1, 19_800, "a time in hours")] = 8_760
+    validity_hours: Annotated[int, Within(1, 19_800, "a time in hours", "hours")] = 8_760
     """Hours for which the certificates of engines, registry and clients are valid, 1 to 19800 (825 days).
     Apple's systems refuse a server's certificate that is valid for longer. Default: 8760 (one year)."""
 
-    early_renewal_hours: Annotated[int, Within(0, 19_799, "a time in hours")] = 720
+    early_renewal_hours: Annotated[int, Within(0, 19_799, "a time in hours", "hours")] = 720
     """Hours before a certificate's end from which an `up` renews it, 0 to 19799. Default: 720 (30 days)."""
 
     registry_ca_generation: Generation = 1

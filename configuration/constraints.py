@@ -8,8 +8,13 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from configuration.units import Unit, quantity
+
 WORDED = "slipway"
 """Type of pydantic's errors that `mistake` makes; their context has `wrong`, `remedy` and perhaps `value`."""
+
+NAME = "NAME"
+"""Stands in a remedy for the key whose value is wrong, which a validator does not know."""
 
 
 def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustomError:
@@ -26,23 +31,34 @@ def mistake(wrong: str, remedy: str, value: str | None = None) -> PydanticCustom
 
 @dataclass(frozen=True)
 class Within:
-    """A whole number from `low` to `high`, both included. `what` is what the message calls it."""
+    """A whole number from `low` to `high`, both included. `what` is what the message calls it, `unit` its unit."""
 
     low: int
     high: int
     what: str
+    unit: Unit | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, core_schema.int_schema(strict=True))
+        return core_schema.no_info_before_validator_function(self._check, core_schema.int_schema(strict=True))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return handler(schema) | {"minimum": self.low, "maximum": self.high}
 
-    def _check(self, value: int) -> int:
+    def _check(self, value: object) -> int:
+        of_unit = f" of {self.unit}" if self.unit else ""
+        if not isinstance(value, int) or isinstance(value, bool):
+            number = quantity(value, self.unit) if isinstance(value, str) else None
+            bare = ", without a unit" if self.unit else ""
+            remedy = f"Write a whole number{of_unit} from {self.low} to {self.high}{bare}."
+            if number is not None and self.low <= number <= self.high:
+                plain = isinstance(value, str) and value.strip().isdigit()
+                without = "Write it without quotes" if plain else f"Write {number}, without a unit"
+                remedy = f"{without}{f': the setting is in {self.unit}' if self.unit else ''}."
+            raise mistake("not a whole number", remedy)
         if not self.low <= value <= self.high:
-            raise mistake(f"not {self.what}", f"Set a whole number from {self.low} to {self.high}.")
+            raise mistake(f"not {self.what}", f"Set a whole number{of_unit} from {self.low} to {self.high}.")
         return value
 
 

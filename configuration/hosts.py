@@ -10,14 +10,26 @@ from configuration.base import OnAws, OnLocal, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.platform import DistributionName
 from configuration.types import Gibibytes, InstanceType, Label, Version
+from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keep the images, build them, or run the services."""
 
-SSH_PORT, ENGINE_PORT, HTTP_PORT = 2200, 23760, 8080
-"""TCP ports on 127.0.0.1 of a local host with slot 0, without `platform.portOffset`."""
-
-HostName = Annotated[Label, AfterValidator(reserved({"localhost": "it is every machine's own name"}))]
+HostName = Annotated[
+    Label,
+    AfterValidator(
+        reserved(
+            {
+                "localhost": "it is every machine's own name",
+                **dict.fromkeys(
+                    ("ip6-localhost", "ip6-loopback", "ip6-allnodes", "ip6-allrouters"),
+                    "every machine knows it",
+                ),
+                **dict.fromkeys((PROXY_CONTAINER, REGISTRY_CONTAINER), "a container of Slipway's own has it"),
+            }
+        )
+    ),
+]
 
 
 class HostSettings(Settings):
@@ -38,7 +50,7 @@ class HostSettings(Settings):
     the host's name, or else 0."""
 
     memory: OnLocal[
-        Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host")] | None
+        Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host", "MiB")] | None
     ] = None
     """MiB of memory that the host may use, 256 to 1048576. systemd, sshd and the Docker Engine alone take
     about 150. Default: no limit."""

@@ -1,10 +1,10 @@
 """`load` reads the settings of the running stack; `validate` makes settings from any configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configuration.problems import SettingsError
+from configuration.problems import Problem, SettingsError
 from configuration.settings import StackSettings
 from configuration.validation import validated
 
@@ -43,20 +43,28 @@ def load(directory: Path | None = None, check_ports: bool = True) -> StackSettin
 
     from configuration import local_ports
     from configuration.pulumi_config import secret_keys, written
+    from configuration.stack_file import read_file, with_line
 
+    project, stack = pulumi.get_project(), pulumi.get_stack()
+    directory = directory or Path.cwd()
+    document, mistakes = read_file(directory, project, stack)
+    settings: StackSettings | None = None
+    problems: Sequence[Problem] = ()
     try:
-        settings = validate(written(), directory, secret_keys(), pulumi.get_stack())
+        settings = validate(written(), directory, secret_keys(), stack)
         if (
             check_ports
             and settings.platform.kind == "local"
-            and (taken := local_ports.occupied(settings, pulumi.get_project(), pulumi.get_stack()))
+            and (taken := local_ports.occupied(settings, project, stack))
         ):
             raise SettingsError(taken)
     except SettingsError as error:
-        count = len(error.problems)
-        mistakes = "one mistake" if count == 1 else f"{count} mistakes"
+        problems = error.problems
+    if settings is None or problems or mistakes:
+        lines = [*mistakes, *(with_line(problem, document, stack) for problem in problems)]
+        count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
         raise pulumi.RunError(
-            f"the configuration of stack {pulumi.get_stack()} has {mistakes}; nothing was touched:\n"
-            + "\n".join(f"  {problem}" for problem in error.problems)
+            f"the configuration of stack {stack} has {count}; nothing was touched:\n"
+            + "\n".join(f"  {line}" for line in lines)
         ) from None
     return settings

@@ -9,6 +9,8 @@ from configuration.constraints import distinct, mistake
 
 LARGEST_NETWORK = {4: 8, 6: 20}
 """The shortest prefix of an allowed network, by IP version: the largest blocks that one organization was ever given."""
+POOL_PREFIXES = (8, 23)
+"""The shortest and the longest prefix of a pool: at least two networks of 254 addresses."""
 CLOSED_REMEDY = "Write only the networks of your office or VPN, such as 203.0.113.7/32."
 PRIVATE = tuple(
     map(
@@ -53,12 +55,34 @@ def _private(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _pools(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for text in networks:
+        network = ipaddress.ip_network(text)
+        if network.version != 4 or not POOL_PREFIXES[0] <= network.prefixlen <= POOL_PREFIXES[1]:
+            shortest, longest = POOL_PREFIXES
+            raise mistake(
+                f"{text} is not an IPv4 network from /{shortest} to /{longest}",
+                "Write one such as 172.28.0.0/16.",
+            )
+    return networks
+
+
 Network = Annotated[StrictStr, AfterValidator(_network)]
 ClosedNetworks = Annotated[
     tuple[Network, ...],
     AfterValidator(distinct),
     AfterValidator(_closed),
     Field(examples=[["203.0.113.7/32"]]),
+]
+AddressPools = Annotated[
+    tuple[Network, ...],
+    AfterValidator(distinct),
+    AfterValidator(_private),
+    AfterValidator(_pools),
+    Field(examples=[["172.28.0.0/16"]]),
 ]
 PrivateNetworks = Annotated[
     tuple[Network, ...],

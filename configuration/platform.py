@@ -6,12 +6,14 @@ from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, OnLocal, PlatformKind, Settings
 from configuration.constraints import Within, distinct
-from configuration.networks import ClosedNetworks, Network
+from configuration.networks import AddressPools, ClosedNetworks, Network
 from configuration.types import DomainName, Gibibytes, InstanceType, Region, SubnetId, Url, Version
 
 DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
 
 
+DEFAULT_CIDR = "10.83.0.0/22"
+"""The addresses of a stack's own VPC, by default."""
 OWN_SUBNETS = 2
 """Subnets of a stack's own network, each in a zone of its own."""
 
@@ -61,6 +63,11 @@ class PlatformSettings(Settings):
     """`public` gives each host an Elastic IP, at which you reach it. `private` gives hosts no public
     address; you reach them through a VPN into `network.subnets`. Default: `public`."""
 
+    address_pools: AddressPools = ()
+    """Private networks from which the hosts' engines take the networks of containers. Nothing that talks to
+    the services may be in them. A network that a host has already stays until the host is replaced.
+    Default: the engine's own, 172.17.0.0/16 and following, or one apart from the networks in the settings."""
+
     distribution: OnAws[DistributionName] = "debian-12"
     """Linux distribution of the hosts that name none themselves. A change replaces these hosts. Default:
     `debian-12`."""
@@ -78,7 +85,7 @@ class PlatformSettings(Settings):
     change replaces all hosts at once; to change one host at a time, use `hosts.HOST.engineVersion`.
     Default: the distribution's own package."""
 
-    ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds")]] = 600
+    ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds", "seconds")]] = 600
     """Seconds in which a new host has to answer SSH and finish its first boot, 30 to 3600. Default: 600."""
 
     zone: OnAws[DomainName | None] = None

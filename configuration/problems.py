@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-NAMESPACE = "slipway"
-"""Every key of the stack's configuration that belongs to Slipway starts with `slipway:`."""
+from well_known import DEFAULT_STACK, EMULATED, NAMESPACE
 
 Location = tuple[str | int, ...]
 """Keys and list indices from the top of the settings: `("hosts", "web-1", "roles", 0)`."""
@@ -81,6 +80,13 @@ def suggestion(wrong: object, allowed: Iterable[str]) -> str:
     """`Did you mean "roles"? ` if an allowed word is similar, or else an empty text."""
     near = difflib.get_close_matches(str(wrong), list(allowed), n=1, cutoff=0.6)
     return f'Did you mean "{near[0]}"? ' if near else ""
+
+
+def command(arguments: str, stack: str) -> str:
+    """A command of `./slip` on a stack, as it works when it is copied: `./slip secret set NAME -s prod`."""
+    real = stack.removesuffix(EMULATED)
+    emulated = " --emulate" if real != stack else ""
+    return f"`./slip {arguments}{'' if stack == DEFAULT_STACK else f' -s {real}'}{emulated}`"
 
 
 def words(items: Iterable[str]) -> str:

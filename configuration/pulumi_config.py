@@ -5,7 +5,7 @@ import json
 import pulumi
 from pulumi.runtime import config as pulumi_config
 
-from configuration.problems import NAMESPACE
+from well_known import NAMESPACE
 
 
 def _keys() -> list[str]:
@@ -16,14 +16,17 @@ def _keys() -> list[str]:
 
 
 def written() -> dict[str, object]:
-    """What the user wrote under each key. Pulumi passes maps and lists as JSON, and all other values as text."""
+    """What the user wrote under each key. Pulumi passes maps and lists as JSON, and all other values as text.
+
+    A key without a value is passed as an empty text. It is no value, and not a missing key either: `services:` alone
+    would delete all services.
+    """
     config = pulumi.Config(NAMESPACE)
     values: dict[str, object] = {}
     for key in _keys():
         text = config.get(key)
-        # Pulumi passes a key without a value as an empty text.
-        if text:
-            values[key] = _value(text)
+        if text is not None:
+            values[key] = _value(text) if text else None
     return values
 
 

@@ -1,5 +1,6 @@
 """pydantic's errors as problems: where, what is wrong, and what to write instead."""
 
+import re
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from configuration.constraints import WORDED
+from configuration.constraints import NAME, WORDED
 from configuration.problems import UNSHOWN, Location, Problem, suggestion, words
 
 
@@ -38,8 +39,10 @@ def problem_of(model: type[BaseModel], detail: ErrorDetails, hidden: frozenset[s
 def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -> tuple[str, str]:
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     example = _example(model, location)
+    if given is None and len(location) == 1 and kind != "extra_forbidden":
+        return "has no value", f"Write keys and values{example}, or leave the key out."
     if kind == WORDED:
-        return context["wrong"], context["remedy"]
+        return context["wrong"], re.sub(rf"\b{NAME}\b", str(location[-1]), context["remedy"])
     match kind:
         case "extra_forbidden":
             allowed = sorted(_keys(model, location[:-1]))
@@ -49,10 +52,9 @@ def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -
         case "literal_error":
             allowed = [str(word) for word in typing.get_args(_annotation(model, location))]
             return "unknown value", f"{suggestion(given, allowed)}Allowed: {words(allowed)}."
-        case "int_type" | "int_from_float":
-            quoted = isinstance(given, str) and given.strip().isdigit()
-            return "not a whole number", "Write it without quotes." if quoted else "Write a whole number."
         case "string_type":
+            if given is None:
+                return "not a text", 'Write "" for an empty text, or a word of YAML such as "null" in quotes.'
             scalar = isinstance(given, (int, float))
             return "not a text", "Put it in quotes." if scalar else f"Write a text{example}."
         case "bool_type":

@@ -14,7 +14,7 @@ from typing import Any
 
 from configuration.base import PlatformKind
 from configuration.documentation import ROOT, Documentation, documentation, models
-from configuration.problems import NAMESPACE
+from well_known import NAMESPACE
 
 SCHEMA = Path(__file__).resolve().parent.parent / "slipway.schema.json"
 

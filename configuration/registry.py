@@ -26,9 +26,6 @@ from well_known import HOSTS_ACCOUNT
 RegistryMode = Literal["own", "insecure", "external"]
 """Whose registry a stack uses: its own with TLS, its own with plain HTTP, or an existing one."""
 
-REGISTRY_PORT = 5000
-"""Default TCP port of the registry, which is also the default of its program, distribution."""
-
 EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """Key in `slipway:secrets` of the password for an external registry."""
 
@@ -41,7 +38,7 @@ class RetentionSettings(Settings):
     that a service runs, for a rollback. In a service's repository only images that have served count.
     Default: 10."""
 
-    days: Annotated[int, Within(0, 36_500, "a number of days")] = 30
+    days: Annotated[int, Within(0, 36_500, "a number of days", "days")] = 30
     """Days for which an image stays after its last push, 0 to 36500. A push of one of its tags counts, the
     time of its build does not. Default: 30."""
 
@@ -152,7 +149,7 @@ class RegistrySettings(Settings):
     """GiB of the volume that keeps the images, 1 to 16384. It grows in place and never shrinks. Default:
     20."""
 
-    snapshot_days: OnAws[Annotated[int, Within(0, 3650, "a number of days")]] = 7
+    snapshot_days: OnAws[Annotated[int, Within(0, 3650, "a number of days", "days")]] = 7
     """Days for which the daily snapshots of that volume are kept, 0 to 3650; 0 makes no snapshots. Default:
     7."""
 

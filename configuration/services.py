@@ -125,5 +125,5 @@ class ServiceSettings(Settings):
     """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
     none."""
 
-    memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB")] = 512
+    memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB", "MiB")] = 512
     """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""

@@ -1,27 +1,32 @@
 """`StackSettings`: the whole configuration of one stack."""
 
+import ipaddress
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, StrictBool, model_validator
 
+from configuration.address_pools import chosen
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
 from configuration.base import Settings
 from configuration.certificates import CertificateSettings
 from configuration.hosts import (
-    ENGINE_PORT,
-    HTTP_PORT,
-    SSH_PORT,
     HostName,
     HostSettings,
     LocalPorts,
     Role,
     slot_of_name,
 )
-from configuration.platform import PlatformSettings
-from configuration.registry import EXTERNAL_PASSWORD, REGISTRY_PORT, RegistryMode, RegistrySettings
+from configuration.networks import IPNetwork
+from configuration.platform import DEFAULT_CIDR, PlatformSettings
+from configuration.problems import Location
+from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.services import ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
-from well_known import HOSTS_ACCOUNT
+from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
+
+LARGEST = 8
+"""The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
 
 
 def _one_host() -> dict[str, HostSettings]:
@@ -48,14 +53,13 @@ class StackSettings(Settings):
     """Web services by name. Default: none, only a registry."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
-    """Password of each account of the registry: 16 to 72 printable ASCII characters. `pulumi config set
-    -s STACK --secret --path slipway:passwords.NAME` sets one. Default: made by `./slip up`."""
+    """Password of each account of the registry: 16 to 72 printable ASCII characters. `./slip account rotate
+    NAME` makes a new one. Default: made by `./slip up`."""
 
     secrets: dict[Variable, Secret] = Field(
         default_factory=dict, examples=[{"DATABASE_URL": {"secure": "…"}}]
     )
-    """Secrets that services ask for by name. `pulumi config set -s STACK --secret --path
-    slipway:secrets.NAME` sets one. Default: none."""
+    """Secrets that services ask for by name. `./slip secret set NAME` sets one. Default: none."""
 
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
     """How long certificates are valid, and when certificate authorities rotate. Default: certificates of
@@ -108,6 +112,36 @@ class StackSettings(Settings):
         """On AWS: the networks that may reach the registry from outside the stack."""
         allowed = self.registry.allowed_cidrs
         return self.platform.admin_cidrs if allowed is None else allowed
+
+    def known_networks(self) -> dict[Location, tuple[IPNetwork, ...]]:
+        """The networks in the settings, by their location: clients of the hosts, and on AWS the hosts themselves."""
+        named: dict[Location, Sequence[str]] = {
+            ("platform", "adminCidrs"): self.platform.admin_cidrs,
+            ("registry", "allowedCidrs"): self.registry.allowed_cidrs or (),
+            ("registry", "metricsCidrs"): self.registry.metrics_cidrs,
+            **{
+                ("services", name, "allowedCidrs"): service.allowed_cidrs
+                for name, service in self.services.items()
+            },
+        }
+        if self.platform.kind == "aws":
+            network = self.platform.network
+            own = (network.cidr or DEFAULT_CIDR,) if not (network.default or network.subnets) else ()
+            named["platform", "network", "cidr"] = own
+        # The whole internet is in every list of services that everybody may reach.
+        return {
+            location: tuple(
+                found for text in texts if (found := ipaddress.ip_network(text)).prefixlen >= LARGEST
+            )
+            for location, texts in named.items()
+        }
+
+    @property
+    def address_pools(self) -> tuple[IPNetwork, ...]:
+        """The pools of the hosts' engines; none for the engine's own."""
+        if self.platform.address_pools:
+            return tuple(map(ipaddress.ip_network, self.platform.address_pools))
+        return chosen([network for networks in self.known_networks().values() for network in networks])
 
     def distribution(self, host: str) -> Distribution:
         """On AWS: the host's Linux distribution."""

@@ -13,9 +13,9 @@ from pydantic import (
 )
 
 from configuration.aws import INSTANCE_TYPE_PATTERN, REGIONS, architecture_of
-from configuration.constraints import Matching, Within, mistake
+from configuration.constraints import NAME, Matching, Within, mistake
 from configuration.files import LIMIT, PATH_LENGTH
-from configuration.problems import suggestion
+from configuration.problems import command, suggestion
 
 STACK_CONTEXT = "stack"
 """The key of pydantic's context with the stack's name, for the commands that messages suggest."""
@@ -64,7 +64,7 @@ def _password(password: SecretStr) -> SecretStr:
 def _secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     if not secret.get_secret_value():
         stack = (info.context or {}).get(STACK_CONTEXT, "STACK")
-        raise mistake("empty", f"Set it with `pulumi config set -s {stack} --secret --path`.")
+        raise mistake("empty", f"Set it: {command(f'secret set {NAME}', stack)}.")
     return secret
 
 
@@ -99,7 +99,7 @@ VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
 LABEL_PATTERN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 Port = Annotated[int, Within(1, 65535, "a TCP port")]
-Seconds = Annotated[int, Within(1, 3600, "a time in seconds")]
+Seconds = Annotated[int, Within(1, 3600, "a time in seconds", "seconds")]
 Account = Annotated[StrictStr, AfterValidator(_account)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
@@ -209,7 +209,7 @@ Version = Annotated[
     StrictStr,
     Matching(r"[0-9]+\.[0-9]+\.[0-9]+", "not a version", "Write all three numbers, such as 28.5.2."),
 ]
-Gibibytes = Annotated[int, Within(1, 16_384, "a size in GiB of a volume")]
+Gibibytes = Annotated[int, Within(1, 16_384, "a size in GiB of a volume", "GiB")]
 Url = Annotated[
     StrictStr,
     Matching(r"https?://[!-~]+", "not a URL", "Write one such as http://127.0.0.1:5000.", length=500),

@@ -11,7 +11,7 @@ from cli.errors import CommandError
 from cli.stack.config import StackConfig
 from cli.stack.passwords import make_password, password_path
 from cli.stack.stack import Stack
-from well_known import HOSTS_ACCOUNT
+from well_known import HOSTS_ACCOUNT, NAMESPACE
 
 _NEW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 """Names that the settings accept, as in `configuration/types.py`, which is slow to import."""
@@ -49,7 +49,7 @@ def add(stack: Stack, name: str) -> None:
     # With the type, since Pulumi would store 123 as a number and true as a boolean.
     stack.pulumi.read(
         *("config", "set", "--stack", stack.name, "--type", "string", "--path"),
-        *(f"{stack.project.name}:registry.users[{len(config.users)}]", name),
+        *(f"{NAMESPACE}:registry.users[{len(config.users)}]", name),
     )
     console.say(
         f"Added the account {name} with a password to {stack.config_file.name} (encrypted).\n"
@@ -176,8 +176,8 @@ def _own(stack: Stack) -> StackConfig:
         raise CommandError(
             f"the stack '{stack.name}' uses an external registry (slipway:registry.external), and this configuration "
             "does not have its accounts",
-            "Manage the accounts at that registry. The stack's account is slipway:registry.external.username; set its "
-            f"password by `pulumi config set -s {stack.name} --secret --path slipway:secrets.REGISTRY_PASSWORD`.",
+            "Manage the accounts at that registry. The stack's account is slipway:registry.external.username; "
+            f"`./slip secret set REGISTRY_PASSWORD{stack.option}` sets its password.",
             status=2,
         )
     return config
@@ -188,7 +188,7 @@ def _editable(stack: Stack) -> StackConfig:
     config = _own(stack)
     if not config.users_can_be_edited:
         raise CommandError(
-            f"{stack.project.name}:registry in {stack.config_file.name} is not YAML with a list of `users`, so "
+            f"{NAMESPACE}:registry in {stack.config_file.name} is not YAML with a list of `users`, so "
             "changing it would lose the rest",
             "Write it as `{users: [alice, …]}`, without quotation marks around all of it.",
         )
@@ -196,4 +196,4 @@ def _editable(stack: Stack) -> StackConfig:
 
 
 def _remove(stack: Stack, path: str) -> None:
-    stack.pulumi.read("config", "rm", "--stack", stack.name, "--path", f"{stack.project.name}:{path}")
+    stack.pulumi.read("config", "rm", "--stack", stack.name, "--path", f"{NAMESPACE}:{path}")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from cli.stack.deployment import Deployment
 from cli.stack.processes import local_time
@@ -72,7 +72,12 @@ class Backend:
             return cls(current)
         state = project.private / "state"
         state.mkdir(mode=0o700, exist_ok=True)
-        return cls(f"file://{state}", is_own=True)
+        return cls.in_directory(state)
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> "Backend":
+        """A file backend of Slipway's. Characters such as # and % would end or change a URL, so they are encoded."""
+        return cls(f"file://{quote(str(directory))}", is_own=True)
 
     @property
     def keeps_secrets(self) -> bool:

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from well_known import HOSTS_ACCOUNT
+from stackfile.document import Document, UnreadableFile
+from well_known import HOSTS_ACCOUNT, NAMESPACE
+
+EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
+"""The secret that is an external registry's password, as in `configuration/registry.py`."""
 
 EARLY_RENEWAL_HOURS = 720
 """The default of `certificates.earlyRenewalHours`, as in `configuration/`, which is slow to import."""
@@ -21,29 +25,31 @@ class StackConfig:
 
     content: dict[str, Any]
     project: str
+    """The Pulumi project's name, which is not the namespace of Slipway's keys."""
 
     @classmethod
     def read(cls, path: Path, project: str) -> "StackConfig":
-        """The configuration in a file; empty if the file is missing or invalid YAML, which Pulumi reports."""
-        import yaml
-
+        """The configuration in a file; empty if the file is missing, or invalid, which `open_stack` reports."""
         try:
-            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            content = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - a safe loader, in C
-        except (OSError, yaml.YAMLError):
-            content = None
-        return cls(content if isinstance(content, dict) else {}, project)
+            return cls(Document.read(path).content, project)
+        except UnreadableFile:
+            return cls({}, project)
 
     def setting(self, key: str) -> Any:
-        """The value of `<project>:<key>`; JSON in a string is parsed."""
+        """The value of `slipway:<key>`; JSON in a string is parsed."""
         values = self.content.get("config")
-        value = values.get(f"{self.project}:{key}") if isinstance(values, dict) else None
+        value = values.get(f"{NAMESPACE}:{key}") if isinstance(values, dict) else None
         if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
             try:
                 return json.loads(value)
             except ValueError:
                 return value
         return value
+
+    def has(self, key: str) -> bool:
+        """Whether the file has the key `slipway:<key>`, with a value or without one."""
+        values = self.content.get("config")
+        return isinstance(values, dict) and f"{NAMESPACE}:{key}" in values
 
     def _object(self, key: str) -> dict[str, Any]:
         value = self.setting(key)
@@ -69,6 +75,24 @@ class StackConfig:
         return tuple(str(name) for name in self._object("hosts"))
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets that are set."""
+        return frozenset(self._object("secrets"))
+
+    @property
+    def secret_users(self) -> dict[str, list[str]]:
+        """What uses each secret: services, and the external registry."""
+        used: dict[str, list[str]] = {}
+        if self.has_external_registry:
+            used[EXTERNAL_PASSWORD] = ["the external registry"]
+        for service, settings in self._object("services").items():
+            names = settings.get("secrets") if isinstance(settings, dict) else None
+            for name in names if isinstance(names, list) else ():
+                if isinstance(name, str):
+                    used.setdefault(name, []).append(service)
+        return used
+
+    @property
     def users(self) -> tuple[str, ...]:
         """The registry's accounts for people, without the account of the stack's hosts."""
         users = self._object("registry").get("users")
@@ -86,7 +110,7 @@ class StackConfig:
         Pulumi would replace the whole string by a new object, and lose its content.
         """
         values = self.content.get("config")
-        registry = values.get(f"{self.project}:registry") if isinstance(values, dict) else None
+        registry = values.get(f"{NAMESPACE}:registry") if isinstance(values, dict) else None
         if registry is None:
             return True
         users = registry.get("users", []) if isinstance(registry, dict) else None

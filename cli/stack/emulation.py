@@ -22,7 +22,8 @@ from cli.stack import processes
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulated_config import emulated_config
-from cli.stack.project import EMULATED, Project, write_private
+from cli.stack.project import Project, write_private
+from well_known import EMULATED, NAMESPACE
 
 MARK = "SLIPWAY_EMULATED"
 """The variable with the real stack's name, in a shell that was prepared for its emulation (`slip env`)."""
@@ -66,7 +67,7 @@ class Emulation:
     @property
     def backend(self) -> Backend:
         """The backend of its state, whatever backend the real stacks have."""
-        return Backend(f"file://{self.directory / 'state'}", is_own=True)
+        return Backend.in_directory(self.directory / "state")
 
     @property
     def exists(self) -> bool:
@@ -90,7 +91,7 @@ class Emulation:
             )
         path = self.project.config_file(self.stack)
         before = StackConfig.read(path, self.project.name)
-        content = emulated_config(config.content, before.content, self.project.name)
+        content = emulated_config(config.content, before.content, NAMESPACE)
         if content != before.content:
             import yaml
 

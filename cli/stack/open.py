@@ -6,7 +6,7 @@ import re
 import shutil
 
 from cli.errors import CommandError
-from cli.stack import environment, passwords
+from cli.stack import ciphertexts, config_file, environment, passwords
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulation import Emulation, refuse_confusion
@@ -22,6 +22,8 @@ def open_stack(
     missing_ok: bool = False,
     works_on_hosts: bool = False,
     emulate: bool = False,
+    edits: bool = False,
+    create_stack: bool = False,
     project: Project | None = None,
 ) -> Stack:
     """The stack of this name, with its toolchain prepared.
@@ -29,13 +31,16 @@ def open_stack(
     Args:
         name: the stack's name.
         create: make its configuration (of `local` only), the stack and its passwords where they are missing.
-        missing_ok: go on where the backend does not have the stack.
+        missing_ok: go on where the backend does not have the stack, or where the stack `local` has no configuration.
         works_on_hosts: also prepare what hosts on this machine need: Docker Engine and images.
         emulate: open the stack's emulation on this machine in place of the stack itself.
+        edits: the command goes by the configuration or changes it, so its mistakes are refused; `create` does, too.
+        create_stack: as `create`, but make no passwords.
         project: the project; by default the one that this command is part of.
 
     Raises:
-        CommandError: the stack does not exist, and `create` is not set or does not help.
+        CommandError: the stack does not exist, and `create` is not set or does not help; or its configuration has
+            mistakes.
 
     """
     project = project or Project.here()
@@ -47,11 +52,13 @@ def open_stack(
         )
     if not emulate:
         refuse_confusion(name, os.environ)
+    creates = create or create_stack
     emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
     # Commands create one after the other: two would make different passwords, and read what the other one is writing.
     turn = in_turn(project.marker(name.rpartition("/")[2]).with_suffix(".creation"))
-    with turn if create else contextlib.nullcontext():
-        _configuration(project, name, create=create)
+    with turn if creates else contextlib.nullcontext():
+        _configuration(project, name, create=creates)
+        config_file.check(project, name.rpartition("/")[2], changes=create or edits)
         if emulation:
             name = _emulated(emulation, create=create)
         config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
@@ -64,13 +71,16 @@ def open_stack(
     backend.mend(project.name, name.rpartition("/")[2])
     added = {**environment.variables(toolchain, project, backend, config, name=name), **emulated}
     pulumi = environment.pulumi_command(toolchain, project, added)
+    if create or edits:
+        ciphertexts.check(project, name.rpartition("/")[2], config, pulumi.variables)
     stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
-    if create:
+    if creates:
         with in_turn(project.marker(stack.short_name).with_suffix(".creation")):
             if not missing_ok and not stack.exists():
                 stack.create()
-            passwords.make_missing_passwords(stack, stack.config)
-            if emulation:
+            if create:
+                passwords.make_missing_passwords(stack, stack.config)
+            if create and emulation:
                 passwords.make_missing_secrets(stack)
     elif not missing_ok and not stack.exists():
         raise CommandError(f"the stack '{name}' does not exist yet", f"`./slip up{stack.option}` makes it.")
@@ -90,14 +100,22 @@ def _emulated(emulation: Emulation, *, create: bool) -> str:
 
 
 def _configuration(project: Project, name: str, *, create: bool) -> None:
-    """Make sure that the stack has a configuration."""
+    """Make the configuration of `local`, if it is missing and `create` is set; others have to have one."""
     path = project.config_file(name.rpartition("/")[2])
-    if path.exists():
-        return
-    if name == LOCAL and create:
+    if name == LOCAL and create and not path.exists():
         shutil.copyfile(LOCAL_STACK, path)
-        return
-    if name != LOCAL:
+    require_configuration(project, name)
+
+
+def require_configuration(project: Project, name: str) -> None:
+    """Refuse a stack without a configuration; `local` gets one at its first use.
+
+    Raises:
+        CommandError: its file is missing.
+
+    """
+    path = project.config_file(name.rpartition("/")[2])
+    if name != LOCAL and not path.exists():
         here = sorted({LOCAL, *project.stacks})
         raise CommandError(
             f"the stack '{name}' has no configuration: {path.name} is missing",

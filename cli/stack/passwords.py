@@ -4,14 +4,25 @@ Values go to Pulumi by standard input, so that no process list shows them.
 """
 
 import re
+from collections.abc import Iterable
 
 from cli import console
 from cli.stack.config import StackConfig
 from cli.stack.emulated_config import missing_secrets
 from cli.stack.stack import Stack
+from well_known import NAMESPACE
 
 _NAME = re.compile(r"[A-Za-z0-9._@+-]+")
 """Names that fit into a configuration path. The program refuses all others with a better explanation."""
+
+
+def missing_passwords(config: StackConfig) -> tuple[str, ...]:
+    """The accounts without a password."""
+    return tuple(
+        name
+        for name in config.accounts
+        if name not in config.accounts_with_password and _NAME.fullmatch(name)
+    )
 
 
 def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]:
@@ -19,33 +30,34 @@ def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]
 
     Returns the accounts that got one.
     """
-    missing = tuple(
-        name
-        for name in config.accounts
-        if name not in config.accounts_with_password and _NAME.fullmatch(name)
-    )
-    for name in missing:
-        make_password(stack, name)
+    missing = missing_passwords(config)
     if missing:
+        make_passwords(stack, missing)
         plural = "passwords" if len(missing) > 1 else "a password"
         console.say(f"Made {plural} for {', '.join(missing)} (encrypted in {stack.config_file.name}).")
     return missing
 
 
+def make_passwords(stack: Stack, accounts: Iterable[str]) -> None:
+    """Give accounts new passwords."""
+    for name in accounts:
+        make_password(stack, name)
+
+
 def make_missing_secrets(stack: Stack) -> None:
     """Give an emulated stack a random value for each secret of its services; it never gets the real ones."""
-    for name in missing_secrets(stack.config.content, stack.project.name):
-        _set(stack, f"{stack.project.name}:secrets.{name}", f"emulated-{_random(12)}")
+    for name in missing_secrets(stack.config.content, NAMESPACE):
+        set_secret(stack, f"{NAMESPACE}:secrets.{name}", f"emulated-{_random(12)}")
 
 
 def make_password(stack: Stack, account: str) -> None:
     """Give an account a new password of 192 random bits."""
-    _set(stack, password_path(stack, account), _random(24))
+    set_secret(stack, password_path(stack, account), _random(24))
 
 
 def password_path(stack: Stack, account: str) -> str:
     """The path of an account's password in the configuration."""
-    return f'{stack.project.name}:passwords["{account}"]'
+    return f'{NAMESPACE}:passwords["{account}"]'
 
 
 def _random(size: int) -> str:
@@ -54,8 +66,16 @@ def _random(size: int) -> str:
     return secrets.token_urlsafe(size)
 
 
-def _set(stack: Stack, path: str, value: str) -> None:
+def set_secret(stack: Stack, path: str, value: str) -> None:
+    """Encrypt a value in the stack's configuration.
+
+    Args:
+        stack: the stack.
+        path: the value's path, in the notation of `pulumi config set --path`.
+        value: the value.
+
+    """
     stack.pulumi.read(
-        *("config", "set", "--stack", stack.name, "--secret", "--path", path),
-        stdin=value,
+        *("config", "set", "--stack", stack.name, "--secret", "--path", path, *stack.config_option),
+        stdin=f"{value}\n" if value.endswith("\n") else value,  # Pulumi removes one line break
     )

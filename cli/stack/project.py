@@ -8,10 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.errors import CommandError
-from well_known import STAGED_CONTEXTS_PATH
-
-EMULATED = "-emulated"
-"""The suffix of an emulated stack's name after the real stack's name."""
+from well_known import EMULATED, STAGED_CONTEXTS_PATH
 
 
 @dataclass(frozen=True)

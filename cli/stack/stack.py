@@ -12,8 +12,9 @@ from cli.stack.config import StackConfig
 from cli.stack.deployment import Deployment
 from cli.stack.project import Project, write_private
 from cli.stack.pulumi_command import PulumiCommand
+from well_known import DEFAULT_STACK
 
-LOCAL = "local"
+LOCAL = DEFAULT_STACK
 """The default stack. Its configuration is made on first use, from `LOCAL_STACK`."""
 
 LOCAL_STACK = Path(__file__).with_name("local-stack.yaml")
@@ -32,6 +33,8 @@ class Stack:
     """The variables that its commands add to the user's environment."""
     emulates: str = ""
     """The real stack's name, if this stack is its emulation (`--emulate`)."""
+    draft: Path | None = None
+    """The configuration that a preview uses in place of the stack's own (`cli/stack/draft.py`)."""
 
     @property
     def short_name(self) -> str:
@@ -48,7 +51,7 @@ class Stack:
     @property
     def config_file(self) -> Path:
         """The stack's `Pulumi.<stack>.yaml`."""
-        return self.project.config_file(self.short_name)
+        return self.draft or self.project.config_file(self.short_name)
 
     @property
     def edited_file(self) -> Path:
@@ -59,6 +62,11 @@ class Stack:
     def config(self) -> StackConfig:
         """The stack's configuration, read from the file."""
         return StackConfig.read(self.config_file, self.project.name)
+
+    @property
+    def config_option(self) -> tuple[str, ...]:
+        """The option of Pulumi's commands that names the configuration, if it is not the stack's own."""
+        return ("--config-file", str(self.draft)) if self.draft else ()
 
     def locks(self) -> list[Lock]:
         """The stack's locks; none in a backend without lock files."""

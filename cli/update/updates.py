@@ -7,10 +7,11 @@ from types import ModuleType
 
 from cli import console
 from cli.errors import CommandError
+from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, diagnosis, full_disk, lost_hosts, recovery, renewal
+from cli.update import clock, deletions, diagnosis, full_disk, lost_hosts, recovery, renewal
 from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
@@ -42,6 +43,8 @@ def up(update: Update) -> int:
     if lost_hosts.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
     consent = _consent(stack, update)
+    if not update.yes:
+        deletions.ask(stack, options, pulumi_asks="--yes" not in consent)
     is_local = stack.config.platform == "local"
     if is_local or stack.emulates:
         clock.refuse_other_clock()
@@ -112,7 +115,10 @@ def _consent(stack: Stack, update: Update) -> list[str]:
 
 def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
-    stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
+    # An emulated stack's configuration is generated, so a preview may write it.
+    stack = open_stack(
+        name, create=emulate, edits=True, missing_ok=not emulate, works_on_hosts=True, emulate=emulate
+    )
     warn_of_running(stack)
     look = stack.backend.directory is not None and not _mentions(options, "--target", "-t")
     certificates = renewal.invalid(stack.deployment()) if look else []
@@ -122,8 +128,9 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
             + renewal.description(certificates),
             f"`./slip up{stack.option}` makes them anew.",
         )
-    status = _run(stack, "preview", [*options, *renewal.options(certificates)])
-    differs = _mentions(options, "--refresh", "-r") and _repair().found(stack)
+    with drafted(stack) as draft:
+        status = _run(draft, "preview", [*draft.config_option, *options, *renewal.options(certificates)])
+    differs = _mentions(options, "--refresh", "-r") and stack.exists() and _repair().found(stack)
     return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
 
 

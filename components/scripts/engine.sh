@@ -11,6 +11,8 @@
 #   REGISTRY_HOST_ADDRESS                    address of its host; goes to /etc/hosts if it is an IP address
 #   INSECURE_REGISTRY                        the same host:port if the registry speaks plain HTTP, else empty
 #   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
+#   ADDRESS_POOLS                            lines of daemon.json, each with a comma at its end; unset or empty for the
+#                                            engine's own pools
 #   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
 set -euo pipefail
@@ -75,7 +77,7 @@ daemon_json() {
   local quote='"'
   cat <<JSON
 {
-  "insecure-registries": [${INSECURE_REGISTRY:+$quote$INSECURE_REGISTRY$quote}],
+${ADDRESS_POOLS:-}  "insecure-registries": [${INSECURE_REGISTRY:+$quote$INSECURE_REGISTRY$quote}],
   "live-restore": true,
   "log-driver": "local",
   "log-opts": { "max-file": "5", "max-size": "10m" },

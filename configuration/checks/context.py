@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from configuration.problems import Location, Problem, path_of
+from configuration.problems import Location, Problem, command, path_of
 from configuration.settings import StackSettings
 
 SSH, ENGINE, HTTP, HTTPS = 22, 2376, 80, 443
@@ -32,11 +32,9 @@ class Checks:
     stack: str
     """The stack's name, for commands in remedies."""
 
-    def set_command(self, location: Location) -> str:
-        """The command that sets a secret. It asks for the value, which therefore gets into no shell history."""
-        path = path_of(location)
-        quoted = f"'{path}'" if "[" in path else path
-        return f"`pulumi config set -s {self.stack} --secret --path {quoted}`"
+    def set_secret(self, *names: str) -> str:
+        """The command that sets secrets. It asks for the values, which therefore get into no shell history."""
+        return command(f"secret set {' '.join(names)}", self.stack)
 
     def is_valid(self, *location: str | int) -> bool:
         """Whether no value at, above or below this location was taken out."""

@@ -5,6 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
+from configuration.address_pools import overlapping
 from configuration.base import Settings, platform_of
 from configuration.checks.context import Check, Checks
 from configuration.platform import OWN_SUBNETS
@@ -49,7 +50,35 @@ def aws(checks: Checks) -> Iterator[Problem]:
             yield from check(checks)
 
 
-CHECKS: tuple[Check, ...] = (marked_settings, aws)
+def address_pools(checks: Checks) -> Iterator[Problem]:
+    """The networks of containers lie apart from those that the settings name, and from each other."""
+    settings, location = checks.settings, ("platform", "addressPools")
+    if not checks.is_valid("platform"):
+        return
+    pools = [ipaddress.ip_network(text) for text in settings.platform.address_pools]
+    for index, pool in enumerate(pools):
+        if other := overlapping(pool, pools[:index]):
+            yield Problem((*location, index), f"overlaps {other}", "Leave out one of the two.", str(pool))
+        for where, networks in settings.known_networks().items():
+            if (clash := overlapping(pool, networks)) and checks.is_valid(*where):
+                yield Problem(
+                    (*location, index),
+                    f"overlaps {clash} ({path_of(where)}), whose machines would get no answer",
+                    "Write a network that nobody uses, such as 172.28.0.0/16.",
+                    str(pool),
+                )
+    for index, network in enumerate(settings.known_networks()["platform", "adminCidrs"]):
+        if checks.is_valid("platform", "adminCidrs") and overlapping(network, [DOCKER_BRIDGE]):
+            yield Problem(
+                ("platform", "adminCidrs", index),
+                f"overlaps {DOCKER_BRIDGE}, which a new Docker Engine takes for its containers, so that a new host "
+                "could not answer",
+                "Reach the hosts from another network, or by a public address.",
+                str(network),
+            )
+
+
+CHECKS: tuple[Check, ...] = (marked_settings, aws, address_pools)
 
 
 def _required(checks: Checks) -> Iterator[Problem]:

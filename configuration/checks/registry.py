@@ -149,7 +149,7 @@ def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Pr
         yield Problem(
             location,
             f"not set: it is the password of {external.username} at the external registry",
-            f"Set it: {checks.set_command(location)}.",
+            f"Set it: {checks.set_secret(EXTERNAL_PASSWORD)}.",
         )
     for host in settings.hosts_with("registry") if checks.roles_known else ():
         yield Problem(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from configuration.checks.context import Check, Checks
-from configuration.problems import Problem, path_of, suggestion
+from configuration.problems import Problem, command, path_of, suggestion
 
 
 def passwords(checks: Checks) -> Iterator[Problem]:
@@ -18,21 +18,27 @@ def passwords(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 location,
                 "not set",
-                f"{suggestion(account, others)}`./slip up` makes it; by hand: {checks.set_command(location)}.",
+                f"{suggestion(account, others)}{command('up', checks.stack)} makes it.",
             )
 
 
 def service_secrets(checks: Checks) -> Iterator[Problem]:
     """Each secret that a service names is set."""
     settings = checks.settings
+    unset = {
+        secret: None
+        for service in settings.services.values()
+        for secret in service.secrets
+        if secret not in settings.secrets and checks.is_valid("secrets", secret)
+    }
     for name, service in settings.services.items():
         for index, secret in enumerate(service.secrets):
-            if secret not in settings.secrets and checks.is_valid("secrets", secret):
-                location = ("secrets", secret)
+            if secret in unset:
                 yield Problem(
                     ("services", name, "secrets", index),
-                    f"{path_of(location)} is not set",
-                    f"{suggestion(secret, settings.secrets)}Set it: {checks.set_command(location)}.",
+                    f"{path_of(('secrets', secret))} is not set",
+                    f"{suggestion(secret, settings.secrets)}{'Set it' if len(unset) == 1 else 'Set them'}: "
+                    f"{checks.set_secret(*unset)}.",
                     secret,
                 )
 
@@ -42,13 +48,15 @@ def encryption(checks: Checks) -> Iterator[Problem]:
     settings, secret_keys = checks.settings, checks.secret_keys
     if secret_keys is None:
         return
-    for key, values in (("passwords", settings.passwords), ("secrets", settings.secrets)):
-        if values and key not in secret_keys:
-            yield Problem(
-                (key,),
-                "in plain text in the stack's file",
-                f"Remove them, choose new values, and set each: {checks.set_command((key, next(iter(values))))}.",
-            )
+    plain = "in plain text in the stack's file"
+    if settings.passwords and "passwords" not in secret_keys:
+        yield Problem(("passwords",), plain, f"Remove them: {command('up', checks.stack)} makes new ones.")
+    if settings.secrets and "secrets" not in secret_keys:
+        yield Problem(
+            ("secrets",),
+            plain,
+            f"Remove them, choose new values, and set them: {checks.set_secret(*settings.secrets)}.",
+        )
     for key in sorted(secret_keys - {"passwords", "secrets"}):
         yield Problem(
             (key,),

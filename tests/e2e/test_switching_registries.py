@@ -166,20 +166,18 @@ def test_someone_elses_registry_takes_over_and_says_what_is_wrong(
     hosts = {"box": {"roles": ["build", "app"]}}
 
     def set_password(password: str) -> None:
-        line = (
-            f"pulumi config set --stack {modes.stack.name} --secret --path slipway:secrets.REGISTRY_PASSWORD"
-        )
-        modes.stack.clone.read(*modes.stack.in_prepared_shell(f"printf %s '{password}' | {line}"))
+        line = f"printf %s '{password}' | ./slip secret set REGISTRY_PASSWORD --stack {modes.stack.name}"
+        modes.stack.clone.read("sh", "-c", line)
 
     modes.configure({"external": external, "mirror": [BASE]}, hosts)
     set_password("not-the-password")
-    result = modes.stack.slip("up")
+    result = modes.stack.slip("up", "--yes")
     assert result.status == 1, str(result)
     assert "slipway:registry.external.certificateAuthority is not set" in result.output
     modes.configure(
         {"external": external | {"certificateAuthority": str(authority)}, "mirror": [BASE]}, hosts
     )
-    result = modes.stack.slip("up")
+    result = modes.stack.slip("up", "--yes")
     assert result.status == 1, str(result)
     assert "slipway:secrets.REGISTRY_PASSWORD" in result.output
     assert "refuses the account" in result.output

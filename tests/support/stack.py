@@ -69,8 +69,8 @@ class Stack:
         return self.start_slip(command, *options).wait(seconds)
 
     def up(self, *options: str, seconds: float = PATIENCE) -> Result:
-        """`./slip up`, which must succeed."""
-        result = self.slip("up", *options, seconds=seconds)
+        """`./slip up --yes`, which must succeed. Without --yes it would ask before it removes anything."""
+        result = self.slip("up", "--yes", *options, seconds=seconds)
         assert result.status == 0, str(result)
         return result
 

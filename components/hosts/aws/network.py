@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-DEFAULT_CIDR = "10.83.0.0/22"
 """Addresses of a stack's own network: 251 hosts in each of two subnets, and room for two more."""
 ANYWHERE = "0.0.0.0/0"
 

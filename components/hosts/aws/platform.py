@@ -11,12 +11,12 @@ from components.host import Host
 from components.hosts.aws.catalogue import Catalogue, check_placement, zones_for
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
-from components.hosts.aws.network import DEFAULT_CIDR, AwsNetwork, AwsNetworkArgs
+from components.hosts.aws.network import AwsNetwork, AwsNetworkArgs
 from components.hosts.aws.provider import make_provider
 from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
-from configuration.platform import OWN_SUBNETS
+from configuration.platform import DEFAULT_CIDR, OWN_SUBNETS
 from configuration.settings import StackSettings
 
 RECORD_TTL = 60

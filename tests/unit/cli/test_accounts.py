@@ -44,10 +44,7 @@ def test_an_external_registry_has_its_own_accounts(project: Project) -> None:
     external = "config: {slipway:registry: {external: {server: docker.io, username: team}}}"
     with pytest.raises(CommandError) as raised:
         accounts.show(make_stack(project, external))
-    assert (
-        "`pulumi config set -s local --secret --path slipway:secrets.REGISTRY_PASSWORD`"
-        in raised.value.remedy
-    )
+    assert "`./slip secret set REGISTRY_PASSWORD`" in raised.value.remedy
 
 
 def test_a_password_is_printed_as_it_is(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def test_without_a_login_the_clone_keeps_its_own_state(project: Project) -> None
     assert backend == Backend(f"file://{project.root}/.slipway/state", is_own=True)
     assert backend.directory == project.root / ".slipway" / "state"
     assert (project.root / ".slipway").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "name", ["c#", "100%", "a b", "q?x", "a&b;c", 'it\'s "x"', "über", "new\nline", "%20", "~x"]
+)
+def test_the_clones_folder_may_have_any_name(project: Project, name: str) -> None:
+    clone = project.root / name
+    clone.mkdir()
+    (clone / "Pulumi.yaml").write_text("name: slipway\n")
+    backend = Backend.of(Project(clone), {})
+    assert backend.directory == clone / ".slipway" / "state"
+    assert re.fullmatch(r"file://[A-Za-z0-9/._~%-]+", backend.url), backend.url
 
 
 @pytest.mark.parametrize(

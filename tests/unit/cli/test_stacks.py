@@ -6,6 +6,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.stack import environment
+from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.stack.stack import LOCAL_STACK
@@ -71,16 +72,18 @@ def test_the_first_use_makes_everything(project: Project, calls: Path) -> None:
 
 def test_the_second_use_calls_nothing(project: Project, calls: Path) -> None:
     open_stack("local", create=True, project=project)
-    project.config_file("local").write_text("config: {slipway:passwords: {hosts: {secure: v1:x}}}")
+    project.config_file("local").write_text(
+        "config: {slipway:protect: false, slipway:passwords: {hosts: {secure: 'v1:eA==:eA=='}}}"
+    )
     calls.unlink()
     open_stack("local", create=True, project=project)
     assert not calls.exists()
 
 
 def test_a_configuration_that_is_there_is_left_alone(project: Project, calls: Path) -> None:
-    project.config_file("local").write_text("config: {}\n")
+    project.config_file("local").write_text("config: {slipway:protect: false}\n")
     open_stack("local", create=True, project=project)
-    assert project.config_file("local").read_text() == "config: {}\n"
+    assert project.config_file("local").read_text() == "config: {slipway:protect: false}\n"
 
 
 @pytest.mark.usefixtures("calls")
@@ -106,3 +109,33 @@ def test_what_cannot_be_a_stacks_name_is_refused(project: Project, name: str) ->
     with pytest.raises(CommandError, match=r"is not a valid stack name|has no configuration") as raised:
         open_stack(name, create=True, project=project)
     assert raised.value.status == 2
+
+
+def test_a_preview_leaves_the_clone_as_it_is(project: Project, calls: Path) -> None:
+    (project.root / "Pulumi.yaml").write_text("name: slipway\n")
+    stack = open_stack("local", edits=True, missing_ok=True, project=project)
+    with drafted(stack) as draft:
+        assert draft.config_file.is_relative_to(project.private / "preview")
+        assert draft.config_file.read_bytes() == LOCAL_STACK.read_bytes()
+        assert draft.config_option == ("--config-file", str(draft.config_file))
+    made, *set_, removed = calls.read_text().splitlines()
+    assert made.startswith("stack init --stack local --no-select")
+    assert all(
+        line.startswith("config set") and f"--config-file {draft.config_file}" in line for line in set_
+    )
+    assert len(set_) == 2
+    assert removed.startswith("stack rm --stack local --yes --preserve-config")
+    assert not project.config_file("local").exists()
+    assert not draft.config_file.exists()
+
+
+def test_a_preview_of_a_complete_stack_uses_the_stack_itself(project: Project, calls: Path) -> None:
+    stack = open_stack("local", create=True, project=project)
+    accounts = "{hosts: {secure: 'v1:eA==:eA=='}}"
+    project.config_file("local").write_text(
+        f"config: {{slipway:protect: false, slipway:passwords: {accounts}}}"
+    )
+    calls.unlink()
+    with drafted(stack) as draft:
+        assert draft is stack
+    assert not calls.exists()

@@ -25,7 +25,7 @@ from cli.update import purge as purging
 from cli.update.updates import Update
 from well_known import state_id
 
-LOCAL = "config: {slipway:platform: {kind: local}}\n"
+LOCAL = "config: {slipway:platform: {kind: local}, slipway:hosts: {web-1: {roles: [app]}}}\n"
 ELSEWHERE = "config: {slipway:platform: {kind: aws}}\n"
 PROTECTED = "config: {slipway:protect: true}\n"
 

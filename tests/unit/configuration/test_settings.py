@@ -300,9 +300,13 @@ class TestLoad:
         assert pulumi_settings == validate(good(protect=True), project)
         assert pulumi_settings.protect is True
 
-    def test_a_key_without_a_value_is_as_if_it_were_missing(self, project: Path) -> None:
-        put_into_pulumi({**GOOD, "certificates": ""})
-        assert load(project, check_ports=False) == validate(GOOD, project)
+    @pytest.mark.parametrize("key", ["services", "hosts", "registry", "certificates", "platform"])
+    def test_a_key_without_a_value_is_not_taken_for_a_missing_one(self, project: Path, key: str) -> None:
+        put_into_pulumi({**GOOD, key: ""})
+        with pytest.raises(
+            pulumi.RunError, match=rf"slipway:{key} = null: has no value\. Write keys and values"
+        ):
+            load(project, check_ports=False)
 
     def test_keys_of_others_are_left_alone(self, project: Path) -> None:
         put_into_pulumi(GOOD)

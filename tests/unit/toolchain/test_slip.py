@@ -211,3 +211,11 @@ def test_an_interrupted_environment_is_made_again(
     assert capsys.readouterr().err.count("\n") == 1
     python_environment.make(environment, requirements, requirements)
     assert capsys.readouterr().err == ""
+
+
+def test_a_folder_with_a_colon_is_refused(clone: Path, slip: Slip) -> None:
+    """PYTHONPATH has no way to write a colon."""
+    moved = clone.rename(clone.with_name("a:clone"))
+    result = slip("verify", command=moved / "slip")
+    assert result.returncode == 3
+    assert f"rename the folder of {moved}" in result.stderr

@@ -1,0 +1,71 @@
+"""What a configuration asks for: hosts with roles and ports, services with hosts. `configuration/` has the same rules.
+
+Only for settings that are valid; the program reports the others, and changes nothing.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.stack.config import StackConfig
+from well_known import ENGINE_PORT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Hosts and services that a stack is to have."""
+
+    platform: str
+    hosts: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The roles of each host."""
+    ports: dict[str, frozenset[int]] = field(default_factory=dict)
+    """On the platform `local`: the ports of 127.0.0.1 that each host publishes."""
+    services: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The hosts of each service."""
+
+
+def wanted(config: StackConfig) -> Wanted | None:
+    """What the configuration asks for; None if its shape is wrong, so that the program refuses it."""
+    try:
+        return _wanted(config)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _wanted(config: StackConfig) -> Wanted:
+    registry = config.setting("registry") or {}
+    platform = config.setting("platform") or {}
+    external = bool(registry.get("external"))
+    default = {"box": {"roles": ["build", "app"] if external else ["registry", "build", "app"]}}
+    hosts = config.setting("hosts") if config.has("hosts") else default
+    services = config.setting("services") if config.has("services") else {}
+    if not hosts:
+        raise ValueError("no hosts")
+    roles = {name: frozenset(host["roles"]) for name, host in hosts.items()}
+    app_hosts = tuple(sorted(name for name in roles if "app" in roles[name]))
+    offset = platform.get("portOffset", 0)
+    ports = {
+        name: frozenset(_ports(name, host, roles[name], offset, registry)) for name, host in hosts.items()
+    }
+    return Wanted(
+        config.platform,
+        roles,
+        ports,
+        {name: tuple(service.get("hosts") or app_hosts) for name, service in services.items()},
+    )
+
+
+def _ports(
+    name: str, host: dict[str, Any], roles: frozenset[str], offset: int, registry: dict[str, Any]
+) -> set[int]:
+    number = re.search(r"[0-9]+$", name)
+    slot = host.get("slot")
+    shift = offset + (slot if slot is not None else int(number.group()) if number else 0)
+    ports = {SSH_PORT + shift, ENGINE_PORT + shift}
+    if "app" in roles:
+        ports.add(HTTP_PORT + shift)
+    if "registry" in roles:
+        ports.add(registry.get("port") or REGISTRY_PORT + offset)
+        if metrics := registry.get("metricsPort"):
+            ports.add(metrics)
+    return ports

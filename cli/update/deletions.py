@@ -1,0 +1,169 @@
+"""What an update would delete or replace, and the question about it.
+
+Compares the configuration with the state, which takes milliseconds: a preview would take seconds, also in the everyday
+update that deletes nothing.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cli import console
+from cli.errors import CommandError
+from cli.stack import deployment
+from cli.stack.deployment import CONTAINER_TYPE, Deployment, Resource
+from cli.stack.stack import Stack
+from cli.stack.wanted import Wanted, wanted
+
+REFUSED = 3
+SERVICE_COMPONENT = "slipway:index:Service"
+REGISTRY_COMPONENT = "slipway:index:Registry"
+CLOUD_VOLUME = "aws:ebs/volume:Volume"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One thing that goes."""
+
+    text: str
+    urns: tuple[str, ...]
+    """Its resources, which `--target` may leave out."""
+
+
+def ask(stack: Stack, options: Sequence[str], *, pulumi_asks: bool) -> None:
+    """Name what the update deletes, and ask for it. Silent if that is nothing.
+
+    Args:
+        stack: the stack.
+        options: Pulumi's options.
+        pulumi_asks: whether Pulumi asks before the update, so that a second question is none too many.
+
+    Raises:
+        CommandError: the answer was no, or there is nobody to answer.
+
+    """
+    if stack.emulates:
+        return  # nothing of it is real
+    want = wanted(stack.config)
+    state = stack.deployment() if want else {}
+    if want is None or not state:
+        return
+    found = [deletion for deletion in deletions(want, state) if _is_targeted(deletion, options)]
+    if not found:
+        return
+    listed = "".join(f"\n  {deletion.text}" for deletion in found)
+    file = stack.edited_file.name
+    if pulumi_asks:
+        console.warn(f"By {file}, this update removes or interrupts what runs:{listed}")
+        return
+    if not console.is_interactive():
+        raise CommandError(
+            f"by {file}, this update removes or interrupts what runs, and nothing was changed:{listed}",
+            f"If that is meant, pass --yes: `./slip up --yes{stack.option}`. If not, correct {file}.",
+            status=REFUSED,
+        )
+    console.warn(f"By {file}, this update removes or interrupts what runs:{listed}")
+    console.confirm("Go on?", remedy="Pass --yes.")
+
+
+def deletions(want: Wanted, state: Deployment) -> Iterator[Deletion]:
+    """What goes if a state becomes what is wanted.
+
+    Args:
+        want: what the configuration asks for.
+        state: the state.
+
+    """
+    hosts = deployment.hosts(state)
+    kind = deployment.stack_outputs(state).get("platform", want.platform)
+    services = _services(state)
+    gone = [name for name in hosts if name not in want.hosts or kind != want.platform]
+    for name in gone:
+        here = [service for service, places in services.items() if name in places]
+        on_it = f" and the service {_words(here)} on it" if here else " and what is on it"
+        yield Deletion(f"the host {name}, with its disk{on_it}", (hosts[name]["urn"],))
+    yield from _replaced(want, {name: host for name, host in hosts.items() if name not in gone})
+    yield from _registry(want, state, kind)
+    for service, places in services.items():
+        # Those on hosts that go are named with the hosts.
+        left = want.services.get(service, ())
+        lost = {host: urn for host, urn in places.items() if host not in left and host not in gone}
+        if lost:
+            extent = "" if service in want.services else "the whole "
+            yield Deletion(f"{extent}service {service} on {_words(list(lost))}", tuple(lost.values()))
+
+
+def _services(state: Deployment) -> dict[str, dict[str, str]]:
+    """The URN of each service's container, by service and host."""
+    found: dict[str, dict[str, str]] = {}
+    for resource in deployment.managed(state):
+        parent = str(resource.get("parent") or "")
+        if (
+            resource.get("type") != CONTAINER_TYPE
+            or resource.get("delete")
+            or not _is_component(parent, SERVICE_COMPONENT)
+        ):
+            continue
+        service = deployment.name_of(parent)
+        host = deployment.name_of(str(resource["urn"])).removeprefix(f"{service}-")
+        found.setdefault(service, {})[host] = resource["urn"]
+    return found
+
+
+def _replaced(want: Wanted, hosts: dict[str, Resource]) -> Iterator[Deletion]:
+    """Local hosts whose published ports change: Docker cannot change them, so the host is made anew."""
+    for name, host in hosts.items():
+        ports = (host.get("inputs") or {}).get("ports")
+        if host.get("type") != CONTAINER_TYPE or not isinstance(ports, list):
+            continue
+        now = {int(port["external"]) for port in ports if isinstance(port, dict) and port.get("external")}
+        if now != want.ports[name]:
+            lost, new = sorted(now - want.ports[name]), sorted(want.ports[name] - now)
+            change = " ".join(
+                f"{what} {', '.join(map(str, numbers))}."
+                for what, numbers in (("Closed:", lost), ("Opened:", new))
+                if numbers
+            )
+            yield Deletion(
+                f"the host {name}, which is replaced: its ports change, and it serves nothing meanwhile. {change}",
+                (host["urn"],),
+            )
+
+
+def _registry(want: Wanted, state: Deployment, kind: str) -> Iterator[Deletion]:
+    """The stack's own registry, if no host keeps it any more."""
+    own = [resource for resource in deployment.resources(state) if resource.get("type") == REGISTRY_COMPONENT]
+    if not own or (any("registry" in roles for roles in want.hosts.values()) and kind == want.platform):
+        return
+    volumes = tuple(
+        resource["urn"]
+        for resource in deployment.managed(state)
+        if resource.get("type") == CLOUD_VOLUME and not resource.get("delete")
+    )
+    data = "with the volume of its images" if volumes else "whose images stay on their volume"
+    yield Deletion(f"the stack's own registry, {data}", (own[0]["urn"], *volumes))
+
+
+def _is_component(urn: str, kind: str) -> bool:
+    return urn.split("::")[2:3] != [] and urn.split("::")[2].rpartition("$")[2] == kind
+
+
+def _is_targeted(deletion: Deletion, options: Sequence[str]) -> bool:
+    """Whether the options `--target` leave the deletion in."""
+    targets = [
+        option.partition("=")[2] or (options[index + 1] if index + 1 < len(options) else "")
+        for index, option in enumerate(options)
+        if option.split("=", 1)[0] in {"--target", "-t"}
+    ]
+    if not targets:
+        return True
+    # Pulumi's wildcards: `**` is anything, `*` anything without a colon.
+    patterns = [
+        re.compile(re.escape(target).replace(r"\*\*", ".*").replace(r"\*", "[^:]*")) for target in targets
+    ]
+    return any(pattern.fullmatch(urn) for pattern in patterns for urn in deletion.urns)
+
+
+def _words(items: Sequence[str]) -> str:
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last
