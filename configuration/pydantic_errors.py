@@ -42,7 +42,7 @@ def _wording(model: type[BaseModel], detail: ErrorDetails, location: Location) -
     if given is None and len(location) == 1 and kind != "extra_forbidden":
         return "has no value", f"Write keys and values{example}, or leave the key out."
     if kind == WORDED:
-        return context["wrong"], re.sub(rf"\b{NAME}\b", str(location[-1]), context["remedy"])
+        return context["wrong"], re.sub(rf"\b{NAME}\b", lambda _: str(location[-1]), context["remedy"])
     match kind:
         case "extra_forbidden":
             allowed = sorted(_keys(model, location[:-1]))

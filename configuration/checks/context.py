@@ -52,7 +52,7 @@ class Checks:
     def roles_known(self) -> bool:
         """Whether every host has the roles that the user wrote."""
         return not any(
-            invalid[0] == "hosts" and (len(invalid) < 3 or invalid[2] == "roles")
+            invalid[:1] == ("hosts",) and (len(invalid) < 3 or invalid[2] == "roles")
             for invalid in self.invalid_locations
         )
 

@@ -136,7 +136,14 @@ def test_the_mistakes_read_as_the_page_shows_them() -> None:
     with pytest.raises(SettingsError) as caught:
         validate({"services": {"web": service}, "passwords": {"hosts": "p" * 16}}, ROOT)
     shown = [f"  {problem}\n" for problem in caught.value.problems]
-    assert "nothing was touched:\n" + "".join(shown) + "```" in (ROOT / "docs/configuration.md").read_text()
+    # Here there is no file, so there are no lines of it.
+    page = re.sub(
+        r" \((?:Pulumi\.local\.yaml, line \d+|…)\)$",
+        "",
+        (ROOT / "docs/configuration.md").read_text(),
+        flags=re.M,
+    )
+    assert "nothing was touched:\n" + "".join(shown) + "```" in page
 
 
 def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:
