@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from configuration.checks.context import Check, Checks, grouped, roles_path
 from configuration.files import UnfitFile, ignore_file, read_text
+from configuration.private_files import is_private
 from configuration.problems import Location, Problem, path_of, suggestion, words
 from configuration.resource_names import AUTONAME_LENGTH, DNS_LABEL_LENGTH, base_image, container
 from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
@@ -145,6 +146,13 @@ def _context(checks: Checks, location: Location, image: BaseImageSettings) -> It
             (*location, "context"),
             "not a directory" if exists else "no such directory",
             f"Write a directory with a {image.dockerfile}, relative to the project.",
+            image.context,
+        )
+    elif is_private(context, checks.directory):
+        yield Problem(
+            (*location, "context"),
+            "inside a folder that never goes into an image",
+            "Write a folder outside of .slipway, .pulumi and .git.",
             image.context,
         )
     elif dockerfile.is_absolute() or ".." in dockerfile.parts:

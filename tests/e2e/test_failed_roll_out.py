@@ -1,6 +1,5 @@
 """A version that fails its health check gets no request: the old one goes on, and the next good one rolls forward."""
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,8 +95,6 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
         served_after_failure = {greeting(url) for url in urls}
         second_host_after_failure = stack.app_containers("web-2", all_=True)
         running_after_failure = stack.app_containers("web-1")
-        newest = stack.app_containers("web-1", all_=True)[0]
-        labels = stack.on_host("web-1", "docker", "inspect", "--format", "{{json .Config.Labels}}", newest)
         stack.clone.greet(f"Hello after a {fault.name}")
         good = stack.up()
         served_in_the_end = {greeting(url) for url in urls}
@@ -120,9 +117,6 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
     # The old version went on serving on both hosts, and the second host was left alone.
     assert served_after_failure == {old}
     assert second_host_after_failure == second_host
-    # The image was built from the working tree with its uncommitted change.
-    assert json.loads(labels)["org.opencontainers.image.revision"].endswith("-dirty")
-
     # The next good version rolled forward, and left one container on each host.
     assert served_in_the_end == {f"Hello after a {fault.name}"}, str(good)
     for host in ("web-1", "web-2"):
