@@ -69,7 +69,6 @@ def test_a_renamed_service_takes_the_domain_over(domains: Stack) -> None:
         assert greeting(url, "blog.test") == "shop"
     load.check()
     assert domains.app_containers("box", all_=True, service="web") == []
-    assert domains.up("--refresh", "--expect-no-changes").changes == {}
 
 
 def test_a_service_gives_its_domain_back_for_none(domains: Stack) -> None:
@@ -118,3 +117,9 @@ def test_a_container_ends_in_order(domains: Stack) -> None:
     ).splitlines()
     assert "kill 15 <no value>" in events
     assert "kill 9 <no value>" not in events
+
+
+def test_a_container_has_a_limit_of_processes_of_its_own(domains: Stack) -> None:
+    (container,) = domains.app_containers("box", service="blog")
+    limit = domains.on_host("box", "docker", "inspect", "--format", "{{.HostConfig.PidsLimit}}", container)
+    assert limit.strip() == "4096"
