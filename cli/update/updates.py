@@ -82,6 +82,11 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
+    if command == "destroy":
+        from cli.update import grace
+
+        if grace.removes_all(options):
+            grace.end_services(stack)
     watch = diagnosis.Watch(stack)
     begun = time.monotonic()
     arguments = [command, "--stack", stack.name, *options]

@@ -14,6 +14,7 @@ from components.registry.mirror import Mirror, tag_on
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
 from components.staged_context import StagedContext, stage, sweep
+from configuration.resource_names import base_image
 from configuration.services import BASE_IMAGE_ARGUMENT, TITLE_ARGUMENT, BaseImageSettings, BuildSettings
 from configuration.settings import StackSettings
 
@@ -57,8 +58,8 @@ class AppImage(pulumi.ComponentResource):
             self.reference = self._image(name, args, _Step.of(name, args.build, args.platform))
             self.references = [self.reference]
         else:
-            below = _Step.of(f"{name}-base", base, args.platform)
-            reference = self._image(f"{name}-base", args, below)
+            below = _Step.of(base_image(name), base, args.platform)
+            reference = self._image(base_image(name), args, below)
             # The reference of the base image is unknown before its push; its tag names the same content, and is known.
             step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.staged.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})

@@ -31,6 +31,8 @@ class Fault:
     reason: str
     """What the error says about it, as a regular expression."""
     health_timeout: int = SHORT
+    remedy: str = ""
+    """What the error says how to mend it."""
     logged: str = "last words"
     """What the container logged, which the error repeats."""
 
@@ -58,6 +60,7 @@ FAULTS = (
         'port=CONFIG["port"]',
         'port=CONFIG["port"] + 1',
         "refused the connection on port 8080",
+        remedy="set slipway:services.web.port to 8081, or let it listen on port 8080",
         logged="Serving on http://0.0.0.0:8081",
     ),
     Fault(
@@ -66,6 +69,7 @@ FAULTS = (
         HEALTHY,
         'print("last words", flush=True)\n            __import__("time").sleep(600)\n            ' + HEALTHY,
         "timed out",
+        remedy="let /up answer within 5 s",
     ),
 )
 
@@ -83,13 +87,14 @@ def _bad_version(stack: Stack, fault: Fault) -> Iterator[None]:
 def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault) -> None:
     urls = stack.urls()
     old = greeting(urls[0])
-    second_host = stack.app_containers("web-2", all_=True)
+    first_host, second_host = stack.app_containers("web-1"), stack.app_containers("web-2", all_=True)
 
     with Load(*urls) as load:
         with _bad_version(stack, fault):
             failed = stack.slip("up")
         served_after_failure = {greeting(url) for url in urls}
         second_host_after_failure = stack.app_containers("web-2", all_=True)
+        running_after_failure = stack.app_containers("web-1")
         stack.clone.greet(f"Hello after a {fault.name}")
         good = stack.up()
         served_in_the_end = {greeting(url) for url in urls}
@@ -104,6 +109,10 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
     assert "the previous version continues to serve" in failed.output, str(failed)
     assert "Traceback" not in failed.output, str(failed)
     assert failed.seconds < LONG, str(failed)
+
+    # The error names a remedy, and the bad version works on nothing.
+    assert fault.remedy in failed.output, str(failed)
+    assert running_after_failure == first_host
 
     # The old version went on serving on both hosts, and the second host was left alone.
     assert served_after_failure == {old}
