@@ -82,8 +82,7 @@ def _has_its_modes(dockerfile: Path) -> bool:
 def _use(copy: Path) -> bool:
     """Whether a copy exists. It then stays until this process ends."""
     try:
-        descriptor = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        descriptor = _locked(copy)
         # Another process may have removed it ahead of the lock.
         if not copy.exists() or os.fstat(descriptor).st_ino != copy.stat().st_ino:
             os.close(descriptor)
@@ -92,6 +91,14 @@ def _use(copy: Path) -> bool:
         return False
     _IN_USE.append(descriptor)
     return True
+
+
+def _locked(copy: Path) -> int:
+    """A descriptor that keeps a copy from being removed."""
+    descriptor = os.open(copy, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def _make(
@@ -104,9 +111,8 @@ def _make(
         unfinished = Path(tempfile.mkdtemp(prefix=".", dir=folder))
     except OSError as error:
         raise _unwritable(folder, error) from None
-    descriptor = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _locked(unfinished)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
         writer = _Writer(unfinished)
         content = read_content(context, dockerfile, arguments, writer)
         # The build needs it even if a pattern leaves it out, or if it is a link.

@@ -46,6 +46,9 @@ ALLOWED = (
     ({"replace", "create-replacement", "delete-replaced"}, ALLOWED_REPLACEMENTS),
 )
 """The operations of the engine, each with the patterns."""
+UNKNOWN_IN_A_PREVIEW = ("web-box-image", "web-deployed")
+"""Names of resources that a preview may show as replaced and an `up` must not: the digest of an image that has to be
+built again is unknown until then."""
 HOST = "box"
 OFFSET, METRICS = 700, 5799
 APP = "own-app"
@@ -139,11 +142,15 @@ def _is_allowed(name: str, operations: set[str]) -> bool:
     )
 
 
-def _check_changes(result: Result) -> None:
-    """Fail at any change that is not allowed, and at an allowed one that is missing."""
+def _check_changes(result: Result, *more: str) -> None:
+    """Fail at any change that is not allowed, and at an allowed one that is missing. `more` may be replaced as well."""
     assert result.status == 0, str(result)
     assert len(result.steps) > 40, f"the engine looked at hardly any resource: {result}"
-    others = {name: done for name, done in result.changes.items() if not _is_allowed(name, done)}
+    others = {
+        name: done
+        for name, done in result.changes.items()
+        if name not in more and not _is_allowed(name, done)
+    }
     assert not others, f"the new version changes {others}: {result}"
     for kind, patterns in ALLOWED:
         names = [name for name, done in result.changes.items() if done <= kind]
@@ -162,11 +169,11 @@ def _containers(stack: Stack) -> dict[str, str]:
 
 
 def test_a_preview_of_the_new_version_shows_no_change(upgrade: Upgrade) -> None:
-    _check_changes(upgrade.stack.slip("preview", *NO_CHANGES))
+    _check_changes(upgrade.stack.slip("preview", *NO_CHANGES), *UNKNOWN_IN_A_PREVIEW)
 
 
 def test_a_preview_that_looks_at_what_is_there_shows_no_change(upgrade: Upgrade) -> None:
-    _check_changes(upgrade.stack.slip("preview", "--refresh", *NO_CHANGES))
+    _check_changes(upgrade.stack.slip("preview", "--refresh", *NO_CHANGES), *UNKNOWN_IN_A_PREVIEW)
 
 
 def test_an_up_changes_what_it_may_and_loses_no_request(upgrade: Upgrade) -> None:
