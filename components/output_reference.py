@@ -23,6 +23,16 @@ class HostOutputs(TypedDict):
     enginePort: Annotated[int, "TCP port of its Docker Engine"]
 
 
+class RevisionOutputs(TypedDict):
+    """The commit of one tag."""
+
+    tag: Annotated[str, "the image's tag"]
+    revision: Annotated[
+        str,
+        "a commit with the image's content, with `-dirty` if the working tree differed; empty if git does not track it",
+    ]
+
+
 class StackOutputs(TypedDict):
     """A stack's outputs."""
 
@@ -56,6 +66,10 @@ class StackOutputs(TypedDict):
         dict[str, str],
         "for each service, the image by digest that the last `up` built; it differs from `images` while no roll-out of "
         "it has succeeded",
+    ]
+    revisions: Annotated[
+        dict[str, list[RevisionOutputs]],
+        "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
     ]
     mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
     registryAddress: Annotated[

@@ -14,6 +14,7 @@ from components.images.image import AppImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
+from components.revisions import revisions
 from components.service import Service
 from components.stored_outputs import store
 from configuration.settings import StackSettings
@@ -48,6 +49,10 @@ def export(
         # One key logs in to all hosts.
         "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
         "wantedImages": {name: image.reference for name, image in images.items()},
+        "revisions": revisions(
+            authorities.previous_outputs,
+            {name: build for image in images.values() for name, build in image.tags.items()},
+        ),
         "mirror": mirror.references if mirror else {},
         **_generations(authorities, access, engines, registry),
         **_services(settings, hosts),

@@ -61,7 +61,7 @@ def run(stack: Stack, *, as_json: bool) -> int:
     with RegistryApi(endpoint) as api:
         # An external registry may offer no catalogue, and other projects use it too: list the stack's repositories.
         repositories = own_repositories(running) if running.registry_mode == "external" else None
-        found = images(api, needed, repositories)
+        found = with_revisions(images(api, needed, repositories), running)
         if running.registry_mode != "external":
             found = [with_missing_blobs(api, image) for image in found]
     show(stack.name, endpoint.address, found, as_json=as_json)
@@ -100,6 +100,25 @@ def unknown_hosts(running: RunningStack) -> list[str]:
                 *(f"→ {line}" for line in remedy.splitlines()),
             ]
     return problems
+
+
+def with_revisions(found: Sequence[Image], running: RunningStack) -> list[Image]:
+    """The images with the commits that the stack's outputs record. A label of the image itself has priority."""
+    revisions = running.outputs.get("revisions") or {}
+    recorded = {
+        (running.repository(service) + suffix, one["tag"]): one["revision"]
+        for service in running.services
+        for suffix in ("", "-base")
+        for one in revisions.get(service + suffix, ())
+    }
+    return [
+        replace(
+            image,
+            revision=image.revision
+            or next(filter(None, (recorded.get((image.repository, tag)) for tag in image.tags)), ""),
+        )
+        for image in found
+    ]
 
 
 def own_repositories(running: RunningStack) -> list[str]:

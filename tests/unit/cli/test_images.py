@@ -417,3 +417,36 @@ def test_a_host_that_does_not_say_what_it_serves_is_named(
     shown = capsys.readouterr().err.splitlines()
     assert shown[0] == f"{said} What it serves is unknown."
     assert shown[-1] == remedy
+
+
+def test_commits_come_from_the_image_or_from_the_outputs() -> None:
+    def image(repository: str, *tags: str, revision: str = "") -> Image:
+        return Image(repository, f"sha256:{tags}", tags, (), 1, "", revision)
+
+    outputs = {
+        "images": {"web": "yard:5000/web@sha256:1"},
+        "registryAddress": "yard:5000",
+        "revisions": {
+            "web": [{"tag": "b", "revision": "2"}, {"tag": "a", "revision": "1"}],
+            "web-base": [{"tag": "a", "revision": "3"}],
+        },
+        "serviceUrls": {"web": []},
+    }
+    listed = [
+        image("web", "a"),
+        image("web", "x", "b"),
+        image("web", "c"),
+        image("web", "a", revision="own"),
+        image("web-base", "a"),
+        image("other", "a"),
+    ]
+    found = images.with_revisions(listed, RunningStack(outputs))
+    assert [one.revision for one in found] == ["1", "2", "", "own", "3", ""]
+    # A stack that an older version updated last has no such output.
+    del outputs["revisions"]
+    assert images.with_revisions(listed[:1], RunningStack(outputs)) == listed[:1]
+
+
+def test_an_empty_registry_is_a_sentence(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(images={}) == 0
+    assert capsys.readouterr().out.endswith("has no images yet.\n")
