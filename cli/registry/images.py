@@ -38,7 +38,7 @@ class Image:
     """When it was built, RFC 3339, or empty. The newest build of its platforms."""
     revision: str
     """The source's commit, or empty."""
-    serves: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
     """Which hosts serve it, as they say themselves: `service on host`."""
     wanted: tuple[str, ...] = ()
     """The services that are to run it, by the last update."""
@@ -166,7 +166,7 @@ def needed_images(running: RunningStack) -> dict[tuple[str, str], Need]:
 
 def with_missing_blobs(api: RegistryApi, image: Image) -> Image:
     """The image, with the blobs that the registry lacks if it serves or is wanted. Others may be incomplete."""
-    if not image.serves and not image.wanted:
+    if not image.runs and not image.wanted:
         return image
     return replace(image, missing=stored_image.look(api, image.repository, image.digest).missing)
 
@@ -207,7 +207,7 @@ def images(
             replace(
                 image,
                 tags=tuple(sorted(names.get((image.repository, image.digest), ()))),
-                serves=needed.get((image.repository, image.digest), Need()).serves,
+                runs=needed.get((image.repository, image.digest), Need()).serves,
                 wanted=needed.get((image.repository, image.digest), Need()).wanted,
             )
             for image in described
@@ -283,7 +283,7 @@ def show(
     now = now or datetime.now(UTC)
     console.table(
         f"Images of {name} at {address}",
-        ("repository", "tags", "digest", "platforms", "size", "age", "revision", "serves"),
+        ("repository", "tags", "digest", "platforms", "size", "age", "revision", "runs"),
         [
             (
                 image.repository,
@@ -302,5 +302,5 @@ def show(
 
 def _use(image: Image) -> str:
     """The last column: where the image serves, or which service is to run it."""
-    waiting = [f"{service} is to run it" for service in image.wanted if not image.serves]
-    return ", ".join([*image.serves, *waiting])
+    waiting = [f"{service} is to run it" for service in image.wanted if not image.runs]
+    return ", ".join([*image.runs, *waiting])

@@ -264,7 +264,7 @@ CHECKS = (
     *REGISTRY,
     *ENGINES,
     Check(
-        "the certificate is valid",
+        "the certificate lasts",
         certificates.inspect,
         certificates.subjects,
         host=_certificate_host,

@@ -42,7 +42,7 @@ def _images(stack: Stack, status: int) -> list[dict[str, Any]]:
 
 
 def _serving(images: list[dict[str, Any]]) -> dict[str, list[str]]:
-    return {image["digest"]: image["serves"] for image in images if image["serves"]}
+    return {image["digest"]: image["runs"] for image in images if image["runs"]}
 
 
 def _digest(stack: Stack, output: str) -> str:

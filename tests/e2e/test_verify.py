@@ -46,7 +46,11 @@ def test_a_stopped_app_fails_its_check_and_the_command(stack: Stack) -> None:
     stack.on_host("web-2", "docker", "stop", container)
     report = _verify(stack, 1)
     assert not report["passed"]
-    failed = [check["check"] for check in report["checks"] if not check["passed"]]
-    assert failed == ["answers its health path"]
+    failed = {(check["check"], check["subject"]) for check in report["checks"] if not check["passed"]}
+    assert failed == {
+        ("the container runs", "web on web-2"),
+        ("serves what is wanted", "web on web-2"),
+        ("answers its health path", "web on web-2"),
+    }
     stack.up("--refresh")
     assert _verify(stack, 0)["passed"]

@@ -152,7 +152,7 @@ def test_an_image_tells_what_it_is(registry: FakeRegistry, api: RegistryApi) -> 
             size=3100,  # a layer that occurs twice is stored once
             created="2026-01-02T03:04:05.123456789Z",
             revision="abc",
-            serves=("web on web-1",),
+            runs=("web on web-1",),
             wanted=("web",),
         )
     ]
@@ -185,7 +185,7 @@ def test_an_image_that_serves_without_a_tag_is_there(registry: FakeRegistry, api
     old, new = registry.image(created="2026-01-01T00:00:00Z"), registry.image(created="2026-01-02T00:00:00Z")
     registry.tags = {"web": {"latest": new["digest"]}}
     found = images.images(api, {("web", old["digest"]): Need(("web on web-1",))})
-    assert [(image.digest, image.tags, image.serves) for image in found] == [
+    assert [(image.digest, image.tags, image.runs) for image in found] == [
         (new["digest"], ("latest",), ()),
         (old["digest"], (), ("web on web-1",)),
     ]
@@ -322,7 +322,7 @@ def test_the_table_has_what_the_hosts_serve(
     status = run(*reports, wantedImages={"web": f"yard:5000/web@{new}"}, serviceHosts=SERVICE_HOSTS)
     shown = capsys.readouterr()
     header, *rows = shown.out.splitlines()
-    assert header.split()[-1] == "serves"
+    assert header.split()[-1] == "runs"
     by_digest = {f"{row.split()[0]}{row[row.index('sha256:') :][:19]}": row for row in rows}
     assert by_digest[f"web{old[:19]}"].endswith("web on web-1, web on web-2")
     assert by_digest[f"web{new[:19]}"].endswith("web is to run it")
@@ -336,7 +336,7 @@ def test_the_table_is_there_for_scripts(
     registry.tags = {"web": {"v1": digest}}
     assert run(as_json=True, images={}) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
-    assert (image["repository"], image["tags"], image["digest"], image["size"], image["serves"]) == (
+    assert (image["repository"], image["tags"], image["digest"], image["size"], image["runs"]) == (
         "web",
         ["v1"],
         digest,
@@ -445,3 +445,8 @@ def test_commits_come_from_the_image_or_from_the_outputs() -> None:
     # A stack that an older version updated last has no such output.
     del outputs["revisions"]
     assert images.with_revisions(listed[:1], RunningStack(outputs)) == listed[:1]
+
+
+def test_an_empty_registry_is_a_sentence(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(images={}) == 0
+    assert capsys.readouterr().out.endswith("has no images yet.\n")

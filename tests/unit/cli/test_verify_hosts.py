@@ -236,9 +236,7 @@ FAILURE = Result(
     f"it serves {OLD[:19]} since 5 h; the last update built {NEW[:19]}",
     remedy="docker exec slipway-a-stack-with-a-long-name-web-1 docker image prune --all --force",
 )
-PASSED = Result(
-    "the certificate is valid", "engine of web-1", True, "364 days left, until 2027-11-27 16:12 UTC"
-)
+PASSED = Result("the certificate lasts", "engine of web-1", True, "364 days left, until 2027-11-27 16:12 UTC")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
@@ -259,4 +257,4 @@ def test_on_a_narrow_terminal_no_word_and_no_command_is_broken(width: int) -> No
 
 def test_on_a_wide_terminal_what_passed_is_a_table() -> None:
     found = lines([PASSED, replace(PASSED, check="a", subject="b", detail="c")], 200)
-    assert found[1] == ("ok", f"a{' ' * 23}  b{' ' * 14}  c")
+    assert found[1] == ("ok", f"a{' ' * 20}  b{' ' * 14}  c")
