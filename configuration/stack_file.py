@@ -31,9 +31,16 @@ def read_file(directory: Path, project: str, stack: str) -> tuple[Document, list
         (mistake for mistake in mistakes_in(document, project, stack) if NO_VALUE not in mistake.text),
         key=lambda mistake: mistake.line,
     )
-    if not found and is_empty(document) and "environment" not in document.content:
+    if not found and is_empty(document, _project(directory)):
         found = [without_settings(stack)]
     return document, [f"{path.name}, {mistake}" if mistake.line else str(mistake) for mistake in found]
+
+
+def _project(directory: Path) -> Document:
+    try:
+        return Document.read(directory / "Pulumi.yaml")
+    except UnreadableFile:
+        return Document()
 
 
 def with_line(problem: Problem, document: Document, stack: str) -> str:

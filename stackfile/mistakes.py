@@ -4,7 +4,8 @@ import base64
 import binascii
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from stackfile.document import Document, Mistake, show
 from well_known import DEFAULT_STACK, NAMESPACE, SETTINGS
@@ -46,11 +47,23 @@ def mistakes_in(document: Document, project: str, stack: str) -> Iterator[Mistak
     yield from _ciphertexts(document, stack)
 
 
-def is_empty(document: Document) -> bool:
-    """Whether the file has no settings of Slipway's, apart from those that commands write."""
+def is_empty(document: Document, project: Document) -> bool:
+    """Whether a stack has no settings of Slipway's, apart from those that commands write.
+
+    Args:
+        document: the stack's file.
+        project: Pulumi.yaml.
+    """
+    if has_other_sources(document.content, project.content):
+        return False
     config = document.content.get("config")
     known = [f"{NAMESPACE}:{setting}" for setting in SETTINGS if setting not in MADE]
     return not (isinstance(config, dict) and any(key in config for key in known))
+
+
+def has_other_sources(stack: Mapping[str, Any], project: Mapping[str, Any]) -> bool:
+    """Whether settings may come from elsewhere: from Pulumi.yaml, or from an environment of Pulumi Cloud."""
+    return bool(stack.get("environment") or project.get("config"))
 
 
 def without_settings(stack: str) -> Mistake:

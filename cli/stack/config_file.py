@@ -29,7 +29,7 @@ def check(project: Project, stack: str, *, changes: bool) -> None:
     from stackfile.mistakes import is_empty, mistakes_in, without_settings
 
     found = sorted(mistakes_in(document, project.name, stack), key=lambda mistake: mistake.line)
-    if not found and is_empty(document):
+    if not found and is_empty(document, project.file):
         found = [without_settings(stack)]
     if found:
         raise _refusal(path.name, found)

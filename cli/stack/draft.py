@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from cli import console
+from cli.errors import CommandError
 from cli.stack import passwords
 from cli.stack.config import StackConfig
 from cli.stack.stack import LOCAL_STACK, Stack
@@ -45,6 +46,8 @@ def drafted(stack: Stack) -> Iterator[Stack]:
             )
         yield draft
     finally:
-        if not exists:
-            stack.remove()
+        # An `up` that began meanwhile has taken the stack over. Pulumi itself keeps one that has resources.
+        if not exists and not stack.locks() and not stack.project.marker(stack.short_name).exists():
+            with contextlib.suppress(CommandError):
+                stack.remove()
         shutil.rmtree(folder, ignore_errors=True)

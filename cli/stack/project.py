@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.errors import CommandError
+from stackfile.document import Document, UnreadableFile
 from well_known import EMULATED, STAGED_CONTEXTS_PATH
 
 
@@ -31,6 +32,14 @@ class Project:
         if not found:
             raise CommandError(f"{self.root / 'Pulumi.yaml'} has no 'name'", "Restore the file from git.")
         return found[1]
+
+    @property
+    def file(self) -> Document:
+        """The parsed `Pulumi.yaml`; empty if Pulumi cannot read it either."""
+        try:
+            return Document.read(self.root / "Pulumi.yaml")
+        except UnreadableFile:
+            return Document()
 
     @property
     def private(self) -> Path:

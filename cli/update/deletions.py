@@ -14,6 +14,7 @@ from cli.stack import deployment
 from cli.stack.deployment import CONTAINER_TYPE, Deployment, Resource
 from cli.stack.stack import Stack
 from cli.stack.wanted import Wanted, wanted
+from stackfile.mistakes import has_other_sources
 
 REFUSED = 3
 SERVICE_COMPONENT = "slipway:index:Service"
@@ -44,7 +45,9 @@ def ask(stack: Stack, options: Sequence[str], *, pulumi_asks: bool) -> None:
     """
     if stack.emulates:
         return  # nothing of it is real
-    want = wanted(stack.config)
+    config = stack.config
+    # What is not in the stack's file is not missed.
+    want = None if has_other_sources(config.content, stack.project.file.content) else wanted(config)
     state = stack.deployment() if want else {}
     if want is None or not state:
         return

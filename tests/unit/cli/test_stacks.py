@@ -8,7 +8,7 @@ from cli.errors import CommandError
 from cli.stack import environment
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
-from cli.stack.project import Project
+from cli.stack.project import Project, write_private
 from cli.stack.stack import LOCAL_STACK
 from tests.unit.cli.stacks import asked, make_stack
 
@@ -127,6 +127,13 @@ def test_a_preview_leaves_the_clone_as_it_is(project: Project, calls: Path) -> N
     assert removed.startswith("stack rm --stack local --yes --preserve-config")
     assert not project.config_file("local").exists()
     assert not draft.config_file.exists()
+
+
+def test_a_preview_leaves_a_stack_that_an_update_uses_meanwhile(project: Project, calls: Path) -> None:
+    stack = open_stack("local", edits=True, missing_ok=True, project=project)
+    with drafted(stack):
+        write_private(project.marker("local"), "{}")
+    assert "stack rm" not in calls.read_text()
 
 
 def test_a_preview_of_a_complete_stack_uses_the_stack_itself(project: Project, calls: Path) -> None:

@@ -107,7 +107,10 @@ def test_what_pulumi_writes_is_accepted() -> None:
     [None, {}, {"config": None}, {"config": {"aws:region": "x"}}, {"config": {"slipway:passwords": {}}}],
 )
 def test_a_file_without_settings_is_empty(content: object) -> None:
-    assert is_empty(Document.parse(yaml.safe_dump(content).encode()))
+    document, project = Document.parse(yaml.safe_dump(content).encode()), Document({"name": "slipway"})
+    assert is_empty(document, project)
+    assert not is_empty(document, Document({"config": {"slipway:hosts": {}}}))
+    assert not is_empty(Document({**document.content, "environment": ["prod"]}), project)
     assert "slipway:hosts: {box: {roles: [registry, build, app]}}" in str(without_settings("prod"))
     assert "rm Pulumi.local.yaml" in str(without_settings("local"))
     assert "rm" not in str(without_settings("prod"))
