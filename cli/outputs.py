@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from cli import console
@@ -57,13 +58,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def summary(stack: Stack) -> None:
-    """Print the addresses, how to log in, and the next commands."""
-    outputs = deployment.stack_outputs(stack.deployment())
-    urls = outputs.get("serviceUrls")
+def summary(stack: Stack, outputs: dict[str, Any], answers: Sequence[tuple[str, str, str]]) -> None:
+    """Print the addresses, how to log in, and the next commands.
+
+    Args:
+        stack: the stack.
+        outputs: its outputs.
+        answers: each service on each host: who, its URL, and what it answers.
+
+    """
+    width = max((len(who) for who, _, _ in answers), default=0)
     services = [
-        f"{name}: {'  '.join(str(url) for url in found)}"
-        for name, found in (urls.items() if isinstance(urls, dict) else ())
+        f"{who:<{width}}  {url}{f'  {answer}' if answer not in {'healthy', ''} else ''}"
+        for who, url, answer in answers
     ]
     registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
     users = stack.config.users
