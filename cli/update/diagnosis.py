@@ -14,6 +14,7 @@ from cli import console
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
+from cli.update import serving
 
 PATIENCE = 3.0
 """Seconds that a host has to answer. A running host answers in milliseconds, across the world in half a second."""
@@ -162,17 +163,10 @@ class Watch:
         # Without a state file, reading the state takes a Pulumi command, which is worth it only after a failure.
         if stack.backend.directory is not None:
             self._silent = silences(stack.deployment())
+        serving.warm_up()
         console.warm_up()
 
     def found_silence(self) -> bool:
         """Whether a host did not answer when the watch began."""
         self._thread.join()
         return bool(self._silent)
-
-
-def report(state: Deployment, option: str) -> bool:
-    """Ask the hosts of a state now, and report those that do not answer. Returns whether any was silent."""
-    found = silences(state)
-    for silence in found:
-        console.warn(advice(silence, option))
-    return bool(found)

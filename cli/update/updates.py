@@ -1,6 +1,5 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +8,12 @@ from cli.errors import CommandError
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import diagnosis, recovery
+from cli.update import closing, diagnosis, recovery
 from cli.update.marker import mark, unmark, warn_of_running
+from cli.update.run import run, shows_itself
 
+CONSENT = ("--yes", "-y", "--skip-preview", "-f")
+"""Options by which Pulumi does not preview, and does not ask."""
 INTERRUPTED = 130
 """The exit status after an interrupt, as shells have it."""
 
@@ -30,6 +32,8 @@ class Update:
     """Additional arguments for Pulumi."""
     emulate: bool = False
     """Whether to update the stack's emulation on this machine."""
+    verbose: bool = False
+    """Whether Pulumi shows its own display, and asks for confirmation itself."""
 
 
 def up(update: Update) -> int:
@@ -44,13 +48,9 @@ def up(update: Update) -> int:
 
     if is_local:
         purging.refuse_taken_name(stack)
-    status = _run(stack, "up", [*consent, *options])
-    if status == 0:
-        if is_local:
-            purging.mark_checked(stack)
-        from cli import outputs
-
-        outputs.summary(stack)
+    status = _run(stack, "up", [*consent, *options], verbose=update.verbose)
+    if status == 0 and is_local:
+        purging.mark_checked(stack)
     return status
 
 
@@ -73,52 +73,101 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
 
 
-def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
+def preview(name: str, options: Sequence[str], *, emulate: bool = False, verbose: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
     warn_of_running(stack)
-    return _run(stack, "preview", options)
+    return _run(stack, "preview", options, verbose=verbose)
 
 
-def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
-    """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
-    watch = diagnosis.Watch(stack)
-    begun = time.monotonic()
-    arguments = [command, "--stack", stack.name, *options]
+def _run(stack: Stack, command: str, options: Sequence[str], *, verbose: bool = False) -> int:
+    """Run a Pulumi command on the stack, and say how it ended. Returns the exit status.
+
+    Where Pulumi would preview and ask, this does: Pulumi without its display can do neither.
+    """
+    if verbose or shows_itself(options):
+        return _run_once(stack, command, options, quiet=False)
+    kept = [option for option in options if option not in CONSENT]
     if command == "preview":
-        status = stack.pulumi.attach(arguments)
+        return _run_once(stack, command, kept)
+    if "--skip-preview" not in options:
+        status = _run_once(stack, "preview" if command == "up" else "destroy", kept, plans=True)
+        if status:
+            return status
+        if "--yes" not in options:
+            question = (
+                f"Update the stack {stack.name}?"
+                if command == "up"
+                else f"Remove all this from {stack.name}?"
+            )
+            console.confirm(question, remedy="Pass --yes.")
+    return _run_once(stack, command, ["--yes", "--skip-preview", *kept])
+
+
+def _run_once(
+    stack: Stack, command: str, options: Sequence[str], *, quiet: bool = True, plans: bool = False
+) -> int:
+    """Run one Pulumi command. `quiet`: without Pulumi's display. `plans`: only say what it would do."""
+    watch = diagnosis.Watch(stack)
+    is_preview = plans or command == "preview"
+    if is_preview:
+        only = ["--preview-only"] if command == "destroy" else []
+        done = run(stack, command, [*only, *options], quiet=quiet, narrate=False)
     else:
         mark(stack, command)
-        status = stack.pulumi.attach(arguments, lambda pid: mark(stack, command, pid))
-        if status >= 0:
+        done = run(stack, command, options, lambda pid: mark(stack, command, pid), quiet=quiet)
+        if done.status >= 0:
             unmark(stack)
-        if status > 0:
-            recovery.explain_lock(stack, time.monotonic() - begun)
+        if done.status > 0 and not done.record.steps:
+            recovery.explain_lock(stack, done.seconds)
+    if done.status == CANCELLED:
+        if not is_preview:
+            console.say(
+                f"Interrupted. `./slip {'up' if command == 'up' else 'down'}{stack.option}` goes on from here."
+            )
+        return INTERRUPTED
+    if done.status < 0:
+        console.warn(
+            f"Pulumi was killed (signal {-done.status}). The next `./slip up{stack.option}` cleans up after it."
+        )
+        return closing.FAILED
     # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
     # changed nothing is no success.
-    silent = (
-        status != CANCELLED
-        and bool(status or watch.found_silence())
-        and diagnosis.report(stack.deployment(), stack.option)
-    )
-    if status < 0:
-        console.warn(
-            f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
-        )
-    return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
+    silent = diagnosis.silences(stack.deployment()) if done.status or watch.found_silence() else ()
+    if done.status:
+        if done.is_quiet and is_preview and done.record.changes:
+            closing.say_plan(stack, done.record, command=command)
+        return closing.say_failure(stack, done, silent, preview=is_preview)
+    if is_preview and done.is_quiet:
+        closing.say_plan(stack, done.record, command=command)
+    elif command == "up":
+        closing.say_what_runs(stack, done)
+    elif command == "destroy" and done.is_quiet:
+        closing.say_removed(done)
+    for silence in silent:
+        console.warn(diagnosis.advice(silence, stack.option))
+    return int(bool(silent))
 
 
 def _mentions(options: Sequence[str], *names: str) -> bool:
     return any(option.split("=", 1)[0] in names for option in options)
 
 
-def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: bool = False) -> int:
+def down(
+    name: str,
+    *,
+    yes: bool,
+    purge: bool,
+    options: Sequence[str],
+    emulate: bool = False,
+    verbose: bool = False,
+) -> int:
     """Remove everything that `up` made; `purge`, on the platform `local` only, also removes the registry's data.
 
     On AWS the data is removed in any case. Returns the exit status.
     """
     if emulate:
-        return _end_emulation(name, yes=yes, options=options)
+        return _end_emulation(name, yes=yes, options=options, verbose=verbose)
     stack = open_stack(name, missing_ok=True)
     if purge and stack.config.platform != "local":
         raise CommandError(
@@ -147,7 +196,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     if stack.config.platform == "local":
         purging.remember(stack)
     consent = ["--yes", "--skip-preview"] if yes else []
-    status = _run(stack, "destroy", [*consent, *options])
+    status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
     if status:
         return status
     if purge:
@@ -157,7 +206,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     return 0
 
 
-def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
+def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: bool) -> int:
     """Destroy an emulated stack's resources, then remove its account with everything that is left.
 
     A protected stack cannot be destroyed. If it is emulated, only its account is removed.
@@ -179,7 +228,8 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
     if stack.exists() and not stack.config.is_protected:
         if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
             options = [*options, "--refresh"]
-        status = _run(stack, "destroy", [*(["--yes", "--skip-preview"] if yes else []), *options])
+        consent = ["--yes", "--skip-preview"] if yes else []
+        status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
         if status:
             return status
     elif not yes:
