@@ -48,15 +48,25 @@ class Reason:
     """The host that it is about, if it is about one."""
 
 
-def reasons(record: Record, option: str, config_file: str) -> list[Reason]:
-    """Every reason of a failed run, each once.
+@dataclass(frozen=True)
+class Names:
+    """The names that remedies use."""
 
-    Args:
-        record: what happened.
-        option: the option that names the stack on the command line, such as ` -s dev`.
-        config_file: the name of the stack's configuration.
+    command: str = "up"
+    """The command that failed."""
+    option: str = ""
+    """The option that names the stack on the command line, such as ` -s dev`."""
+    config_file: str = "Pulumi.local.yaml"
+    """The name of the stack's configuration."""
 
-    """
+    @property
+    def again(self) -> str:
+        """What to do once the cause is gone."""
+        return f"run `./slip {self.command}{self.option}` again"
+
+
+def reasons(record: Record, names: Names) -> list[Reason]:
+    """Every reason of a failed run, each once."""
     found: dict[str, Reason] = {}
     for message in record.errors:
         text = clean(message.text)
@@ -64,9 +74,9 @@ def reasons(record: Record, option: str, config_file: str) -> list[Reason]:
             continue
         step = record.by_urn.get(message.urn)
         reason = (
-            _of_program(text, option, config_file)
+            _of_program(text, names)
             if step is None or step.type == STACK_TYPE
-            else _of_resource(message.text, step, record, option)
+            else _of_resource(message.text, step, record, names)
         )
         found.setdefault(reason.text, reason)
     # A reason that another one repeats with more words says nothing new.
@@ -89,20 +99,19 @@ def clean(text: str) -> str:
     return text
 
 
-def _of_program(text: str, option: str, config_file: str) -> Reason:
-    again = f"run `./slip up{option}` again"
+def _of_program(text: str, names: Names) -> Reason:
     if "nothing was touched" in text or "nothing was changed" in text:
-        return Reason(text, f"Correct {config_file}, then {again}.", is_refusal=True)
+        return Reason(text, f"Correct {names.config_file}, then {names.again}.", is_refusal=True)
     if "Traceback (most recent call last)" in text:
         last = text.strip().splitlines()[-1].strip()
         return Reason(
             f"Slipway's program stopped: {last}",
-            f"This is a bug in Slipway. `SLIPWAY_DEBUG=1 ./slip up{option}` shows the stack trace.",
+            f"This is a bug in Slipway. `SLIPWAY_DEBUG=1 ./slip {names.command}{names.option}` shows the stack trace.",
         )
-    return Reason(text, f"Correct that, then {again}.", is_refusal=True)
+    return Reason(text, f"Correct that, then {names.again}.", is_refusal=True)
 
 
-def _of_resource(message: str, step: Step, record: Record, option: str) -> Reason:
+def _of_resource(message: str, step: Step, record: Record, names: Names) -> Reason:
     text = clean(message)
     about = subject(step)
     is_push = "error reading push output" in message
@@ -113,14 +122,14 @@ def _of_resource(message: str, step: Step, record: Record, option: str) -> Reaso
         rest = [line for line in output if line != first]
         shown = [_plain(line) if _is_own(line) else _quoted(line) for line in rest[-OWN_LINES:]]
         lines = [_plain(first), *(f"  {line}" for line in shown)]
-        return Reason("\n".join(lines), _remedy(about, why, option, is_push), host=about.host)
+        return Reason("\n".join(lines), _remedy(about, why, names, is_push), host=about.host)
     if about.part is Part.IMAGE and not output:
         output = list(record.output.get(step.urn) or record.status.get(step.urn) or ())
     lines = [
         f"{about}: {_what_failed(about, is_push)}{why}",
         *(f"  {_quoted(line)}" for line in output[-LINES:]),
     ]
-    return Reason("\n".join(lines), _remedy(about, why, option, is_push), host=about.host)
+    return Reason("\n".join(lines), _remedy(about, why, names, is_push), host=about.host)
 
 
 def _split(text: str) -> tuple[str, list[str]]:
@@ -162,15 +171,15 @@ def _what_failed(about: Subject, is_push: bool) -> str:
     return what.get(about.part, "")
 
 
-def _remedy(about: Subject, why: str, option: str, is_push: bool) -> str:
-    again = f"run `./slip up{option}` again"
+def _remedy(about: Subject, why: str, names: Names, is_push: bool) -> str:
+    again = names.again
     if "port is already allocated" in why or "address already in use" in why:
         return f"Stop what holds the port, or set `platform.portOffset`; then {again}."
     if "no space left on device" in why:
         return f"Free space on that disk; then {again}."
     match about.part:
         case Part.IMAGE if is_push:
-            return f"`./slip logs registry{option}` shows the registry's side. Then {again}."
+            return f"`./slip logs registry{names.option}` shows the registry's side. Then {again}."
         case Part.IMAGE:
             return f"Correct the Dockerfile or the app, then {again}."
         case Part.CONTAINER | Part.SWITCH:
@@ -180,7 +189,7 @@ def _remedy(about: Subject, why: str, option: str, is_push: bool) -> str:
         case Part.HOST_SETUP | Part.HOST_IMAGES:
             return f"{again[0].upper()}{again[1:]}: the set-up continues where it ended."
         case Part.REGISTRY | Part.REGISTRY_SETTINGS | Part.REGISTRY_ANSWERS:
-            return f"`./slip logs registry{option}` shows the registry's log. Then {again}."
+            return f"`./slip logs registry{names.option}` shows the registry's log. Then {again}."
     return f"{again[0].upper()}{again[1:]}. With --verbose it shows Pulumi's own output."
 
 

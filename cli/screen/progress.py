@@ -1,7 +1,7 @@
 """The lines of a running update: each image, each service on each host, each host, with what happened and how long."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cli.screen.events import Began, Done, Event, Failed, Message, Step
@@ -65,12 +65,16 @@ class Progress:
     """Makes the lines of an update from the engine's events."""
 
     def __init__(
-        self, show: Callable[[str, str, str], None], clock: Callable[[], float] = time.monotonic
+        self,
+        show: Callable[[str, str, str], None],
+        warned: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin.
 
         Args:
             show: gets each line: a mark (✓, ✗, … or !), whom it is about, and what happened.
+            warned: warnings that were shown before.
             clock: the time in seconds.
 
         """
@@ -85,7 +89,7 @@ class Progress:
         self._held: list[tuple[str, str]] = []
         """Lines about what is unchanged: worth showing only in a run that changes something."""
         self._has_changed = False
-        self._warned: set[str] = set()
+        self._warned = set(warned)
 
     def take(self, event: Event) -> None:
         """Show what an event is worth."""

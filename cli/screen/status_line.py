@@ -19,7 +19,8 @@ class StatusLine:
         self.is_live = console.is_rich(sys.stderr)
         """Whether there is a status."""
         self._status = ""
-        self._guard = threading.Lock()
+        # An interrupt may print while this thread prints.
+        self._guard = threading.RLock()
 
     def show(self, mark: str, about: str, text: str) -> None:
         """Print a line."""
@@ -40,9 +41,11 @@ class StatusLine:
         if self.is_live:
             columns = shutil.get_terminal_size().columns
             line = f"… {text}"
+            line = line if len(line) < columns else f"{line[: columns - 2]}…"
             with self._guard:
-                self._status = line if len(line) < columns else f"{line[: columns - 2]}…"
-                self._write()
+                if line != self._status:
+                    self._status = line
+                    self._write()
 
     def close(self) -> None:
         """Remove the status."""

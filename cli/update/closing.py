@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cli import console, outputs
-from cli.screen.failure import Reason, reasons, without_hosts
+from cli.screen.failure import Names, Reason, reasons, without_hosts
 from cli.screen.plan.sentences import sentences, totals
 from cli.screen.record import Record
 from cli.screen.subjects import Part, subject
@@ -60,28 +60,39 @@ def say_removed(run: Run) -> None:
         console.say(f"✓ {_changed(run.record)} ({duration(run.seconds)})")
 
 
-def say_plan(stack: Stack, record: Record, *, command: str = "up") -> None:
-    """After a good preview: what will happen to whom."""
+def say_plan(stack: Stack, record: Record, *, is_last: bool) -> None:
+    """After a preview: what will happen to whom. `is_last`: no question follows."""
+    for warning in record.warnings:
+        console.warn(warning.text)
     for step in record.gone:
         console.result(f"{subject(step)}: gone, by hand ({step.type.rpartition(':')[2]} {step.name})")
     for sentence in sentences(record.steps):
         console.result(f"{sentence.about}: {sentence.text}", bold=len(sentence.about) + 1)
     console.result(totals(record.counts))
-    if record.changes and command == "up":
+    if record.changes and is_last:
         console.result(f"`./slip up{stack.option}` does this. With --diff, preview shows each property.")
 
 
-def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], *, preview: bool = False) -> int:
-    """After a failed run: the reasons, what serves now, the next steps. Returns the exit status."""
+def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str, *, has_begun: bool) -> int:
+    """After a failed run: the reasons, what serves now, the next steps. Returns the exit status.
+
+    Args:
+        stack: the stack.
+        run: the run.
+        silent: the hosts that do not answer.
+        command: `up`, `preview` or `down`.
+        has_begun: whether it has begun to change something.
+
+    """
     record = run.record
     found = without_hosts(
-        reasons(record, stack.option, stack.edited_file.name), [silence.host for silence in silent]
+        reasons(record, Names(command, stack.option, stack.edited_file.name)),
+        [silence.host for silence in silent],
     )
     if not found and not silent:
         found = _of_cli(stack, run)
     for reason in found:
         console.error(reason.text)
-    has_begun = bool(record.changes) and not preview
     if has_begun:
         _say_what_serves(stack, record)
     for step in dict.fromkeys(reason.remedy for reason in found if reason.remedy):

@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -59,6 +59,7 @@ def run(
     *,
     quiet: bool = True,
     narrate: bool = True,
+    warned: Collection[str] = (),
 ) -> Run:
     """Run a Pulumi command on a stack.
 
@@ -69,11 +70,12 @@ def run(
         started: called once with the CLI's process id.
         quiet: whether Pulumi's own display is off; otherwise it has the terminal, and may ask there.
         narrate: whether a quiet run shows each step; those of a preview are told at the end.
+        warned: warnings that were shown before.
 
     """
     own, path = _without_event_log(options)
     record, screen = Record(), StatusLine()
-    progress = Progress(screen.show if narrate and quiet else lambda *_: None)
+    progress = Progress(screen.show if narrate and quiet else lambda *_: None, warned)
     arguments = [command, "--stack", stack.name, "--suppress-outputs", *own]
     begun = time.monotonic()
     with _event_log(path) as events, tempfile.TemporaryFile() as errors:

@@ -1,6 +1,6 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cli import console
@@ -85,68 +85,108 @@ def _run(stack: Stack, command: str, options: Sequence[str], *, verbose: bool = 
 
     Where Pulumi would preview and ask, this does: Pulumi without its display can do neither.
     """
-    if verbose or shows_itself(options):
-        return _run_once(stack, command, options, quiet=False)
-    kept = [option for option in options if option not in CONSENT]
+    quiet = not (verbose or shows_itself(options))
     if command == "preview":
-        return _run_once(stack, command, kept)
+        return _preview(stack, command, options, quiet=quiet)
+    if not quiet:
+        return _update(stack, command, options, quiet=False)
+    kept = [option for option in options if option not in CONSENT]
+    warned: set[str] = set()
     if "--skip-preview" not in options:
-        status = _run_once(stack, "preview" if command == "up" else "destroy", kept, plans=True)
+        status = _preview(stack, command, kept, warned=warned)
         if status:
             return status
         if "--yes" not in options:
-            question = (
-                f"Update the stack {stack.name}?"
-                if command == "up"
-                else f"Remove all this from {stack.name}?"
-            )
+            question = f"Update the stack {stack.name}?" if command == "up" else "Remove all this?"
             console.confirm(question, remedy="Pass --yes.")
-    return _run_once(stack, command, ["--yes", "--skip-preview", *kept])
+    return _update(stack, command, ["--yes", "--skip-preview", *kept], warned=warned)
 
 
-def _run_once(
-    stack: Stack, command: str, options: Sequence[str], *, quiet: bool = True, plans: bool = False
+def _preview(
+    stack: Stack, command: str, options: Sequence[str], *, quiet: bool = True, warned: set[str] | None = None
 ) -> int:
-    """Run one Pulumi command. `quiet`: without Pulumi's display. `plans`: only say what it would do."""
+    """Say what a command would do; `preview` alone says what `up` would do. Returns the exit status.
+
+    Args:
+        stack: the stack.
+        command: Pulumi's command.
+        options: Pulumi's options.
+        quiet: whether Pulumi's own display is off.
+        warned: gets the warnings that were shown; None if no command follows.
+
+    """
     watch = diagnosis.Watch(stack)
-    is_preview = plans or command == "preview"
-    if is_preview:
-        only = ["--preview-only"] if command == "destroy" else []
-        done = run(stack, command, [*only, *options], quiet=quiet, narrate=False)
-    else:
-        mark(stack, command)
-        done = run(stack, command, options, lambda pid: mark(stack, command, pid), quiet=quiet)
-        if done.status >= 0:
-            unmark(stack)
-        if done.status > 0 and not done.record.steps:
-            recovery.explain_lock(stack, done.seconds)
+    asked = ["destroy", "--preview-only"] if command == "destroy" else ["preview"]
+    done = run(stack, asked[0], [*asked[1:], *options], quiet=quiet, narrate=False)
     if done.status == CANCELLED:
-        if not is_preview:
-            console.say(
-                f"Interrupted. `./slip {'up' if command == 'up' else 'down'}{stack.option}` goes on from here."
-            )
+        return INTERRUPTED
+    silent = _silent(stack, done.status, watch)
+    if quiet and (done.status == 0 or done.record.changes):
+        closing.say_plan(stack, done.record, is_last=warned is None)
+        if warned is not None:
+            warned.update(warning.text for warning in done.record.warnings)
+    if done.status:
+        return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=False)
+    return _warn_of(stack, silent)
+
+
+def _update(
+    stack: Stack,
+    command: str,
+    options: Sequence[str],
+    *,
+    quiet: bool = True,
+    warned: Collection[str] = (),
+) -> int:
+    """Run `up` or `destroy`. Returns the exit status.
+
+    Args:
+        stack: the stack.
+        command: Pulumi's command.
+        options: Pulumi's options.
+        quiet: whether Pulumi's own display is off.
+        warned: warnings that were shown before.
+
+    """
+    watch = diagnosis.Watch(stack)
+    mark(stack, command)
+    done = run(stack, command, options, lambda pid: mark(stack, command, pid), quiet=quiet, warned=warned)
+    if done.status >= 0:
+        unmark(stack)
+    if done.status == CANCELLED:
+        console.say(f"Interrupted. `./slip {_NAMES[command]}{stack.option}` goes on from here.")
         return INTERRUPTED
     if done.status < 0:
         console.warn(
             f"Pulumi was killed (signal {-done.status}). The next `./slip up{stack.option}` cleans up after it."
         )
         return closing.FAILED
-    # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
-    # changed nothing is no success.
-    silent = diagnosis.silences(stack.deployment()) if done.status or watch.found_silence() else ()
+    if done.status and not done.record.steps:
+        recovery.explain_lock(stack, done.seconds)
+    silent = _silent(stack, done.status, watch)
     if done.status:
-        if done.is_quiet and is_preview and done.record.changes:
-            closing.say_plan(stack, done.record, command=command)
-        return closing.say_failure(stack, done, silent, preview=is_preview)
-    if is_preview and done.is_quiet:
-        closing.say_plan(stack, done.record, command=command)
-    elif command == "up":
+        return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=bool(done.record.changes))
+    if command == "up":
         closing.say_what_runs(stack, done)
-    elif command == "destroy" and done.is_quiet:
+    elif quiet:
         closing.say_removed(done)
+    return _warn_of(stack, silent)
+
+
+_NAMES = {"preview": "preview", "up": "up", "destroy": "down"}
+"""What `slip` calls Pulumi's commands."""
+
+
+def _silent(stack: Stack, status: int, watch: diagnosis.Watch) -> tuple[diagnosis.Silence, ...]:
+    """The hosts that do not answer now. A successful update may have replaced one that was silent before."""
+    return diagnosis.silences(stack.deployment()) if status or watch.found_silence() else ()
+
+
+def _warn_of(stack: Stack, silent: Collection[diagnosis.Silence]) -> int:
+    """Report silent hosts: while there are any, an update that changed nothing is no success. Returns the status."""
     for silence in silent:
         console.warn(diagnosis.advice(silence, stack.option))
-    return int(bool(silent))
+    return closing.FAILED if silent else 0
 
 
 def _mentions(options: Sequence[str], *names: str) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from cli.screen.events import Began, Event, Message, Step
-from cli.screen.failure import clean, reasons, without_hosts
+from cli.screen.failure import Names, clean, reasons, without_hosts
 from cli.screen.record import Record
 from tests.unit.cli.screen import recordings
 from tests.unit.cli.screen.recordings import step
@@ -17,11 +17,13 @@ def failed(failing: Step, text: str, *more: Event) -> list[tuple[str, str]]:
     record = Record.of(
         [Began(failing), *more, Message(failing.urn, "error", text), Message("", "error", "update failed\n")]
     )
-    return [(reason.text, reason.remedy) for reason in reasons(record, " -s dev", "Pulumi.dev.yaml")]
+    return [
+        (reason.text, reason.remedy) for reason in reasons(record, Names("up", " -s dev", "Pulumi.dev.yaml"))
+    ]
 
 
 def test_a_failed_health_check_is_told_in_the_switchs_own_words() -> None:
-    (reason,) = reasons(recordings.record("unhealthy"), "", "Pulumi.local.yaml")
+    (reason,) = reasons(recordings.record("unhealthy"), Names())
     assert reason.text.splitlines() == [
         "web on web-1: its health check /nope answered HTTP 404 for 3 s",
         "  the previous version continues to serve",
@@ -33,7 +35,7 @@ def test_a_failed_health_check_is_told_in_the_switchs_own_words() -> None:
 
 
 def test_a_failed_build_ends_with_its_output() -> None:
-    (reason,) = reasons(recordings.record("failed-build"), "", "Pulumi.local.yaml")
+    (reason,) = reasons(recordings.record("failed-build"), Names())
     assert reason.text.splitlines() == [
         (
             "image web: its build failed: executor failed running [/bin/sh -c echo building-this; echo oh no >&2; "
@@ -46,7 +48,7 @@ def test_a_failed_build_ends_with_its_output() -> None:
 
 
 def test_a_mistake_in_the_configuration_is_a_refusal() -> None:
-    (reason,) = reasons(recordings.record("mistake"), "", "Pulumi.local.yaml")
+    (reason,) = reasons(recordings.record("mistake"), Names())
     assert reason.text.splitlines() == [
         "the configuration of stack local has one mistake; nothing was touched:",
         "  slipway:services.web.port = 80800: not a TCP port. Set a whole number from 1 to 65535.",
@@ -129,10 +131,15 @@ def test_a_script_of_ours_says_the_reason_itself(printed: str, expected: str | N
 def test_a_crash_of_the_program_is_one_sentence() -> None:
     trace = "Program failed with an unhandled exception:\nTraceback (most recent call last):\n  File x\nKeyError: 'a'\n"
     record = Record.of([Message("", "error", trace)])
-    (reason,) = reasons(record, "", "Pulumi.local.yaml")
+    (reason,) = reasons(record, Names())
     assert reason.text == "Slipway's program stopped: KeyError: 'a'"
     assert "SLIPWAY_DEBUG=1" in reason.remedy
     assert not reason.is_refusal
+
+
+def test_the_next_step_repeats_the_command_that_failed() -> None:
+    found = reasons(recordings.record("unhealthy"), Names("down", " -s dev", "Pulumi.dev.yaml"))
+    assert found[0].remedy.endswith("then run `./slip down -s dev` again.")
 
 
 def test_several_failures_are_told_each_once() -> None:
@@ -146,7 +153,7 @@ def test_several_failures_are_told_each_once() -> None:
             ),
         ]
     )
-    assert [reason.text for reason in reasons(record, "", "x")] == [
+    assert [reason.text for reason in reasons(record, Names())] == [
         "image web: its build failed: a",
         "host web-1: its set-up failed: b",
     ]
@@ -163,7 +170,7 @@ def test_what_follows_from_a_dead_host_is_left_out() -> None:
             Message(IMAGE.urn, "error", "error reading build output: no such file"),
         ]
     )
-    found = reasons(record, "", "x")
+    found = reasons(record, Names())
     assert [reason.text for reason in without_hosts(found, ["web-1"])] == [
         "image web: its build failed: no such file"
     ]

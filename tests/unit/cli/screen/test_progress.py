@@ -20,7 +20,7 @@ class Screen:
     def __init__(self) -> None:
         self.now = 0.0
         self.lines: list[str] = []
-        self.progress = Progress(lambda *line: self.lines.append(" ".join(line)), lambda: self.now)
+        self.progress = Progress(lambda *line: self.lines.append(" ".join(line)), clock=lambda: self.now)
 
     def take(self, *events: Event) -> list[str]:
         for event in events:
