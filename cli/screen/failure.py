@@ -79,6 +79,8 @@ def reasons(record: Record, names: Names) -> list[Reason]:
             else _of_resource(message.text, step, record, names)
         )
         found.setdefault(reason.text, reason)
+    if not found and record.crash:
+        found[""] = _of_crash(record.crash[-1].strip(), names)
     # A reason that another one repeats with more words says nothing new.
     texts = list(found)
     return [
@@ -103,12 +105,15 @@ def _of_program(text: str, names: Names) -> Reason:
     if "nothing was touched" in text or "nothing was changed" in text:
         return Reason(text, f"Correct {names.config_file}, then {names.again}.", is_refusal=True)
     if "Traceback (most recent call last)" in text:
-        last = text.strip().splitlines()[-1].strip()
-        return Reason(
-            f"Slipway's program stopped: {last}",
-            f"This is a bug in Slipway. `SLIPWAY_DEBUG=1 ./slip {names.command}{names.option}` shows the stack trace.",
-        )
+        return _of_crash(text.strip().splitlines()[-1].strip(), names)
     return Reason(text, f"Correct that, then {names.again}.", is_refusal=True)
+
+
+def _of_crash(why: str, names: Names) -> Reason:
+    return Reason(
+        f"Slipway's program stopped: {why}",
+        f"This is a bug in Slipway. `SLIPWAY_DEBUG=1 ./slip {names.command}{names.option}` shows the stack trace.",
+    )
 
 
 def _of_resource(message: str, step: Step, record: Record, names: Names) -> Reason:

@@ -27,6 +27,8 @@ class Record:
     """The last lines that a resource's operation printed for good, by URN."""
     status: dict[str, deque[str]] = field(default_factory=dict)
     """The last lines that a resource's operation said about its progress, by URN."""
+    crash: list[str] = field(default_factory=list)
+    """What the program wrote to standard error: of its own accord it writes nothing there."""
     counts: dict[str, int] = field(default_factory=dict)
     """How many resources each operation had; empty if the run did not come to its end."""
     by_urn: dict[str, Step] = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Record:
                 _add(self.errors, Message(urn, "error", text.strip("\n")))
             case Message(urn, "warning", text) if text.strip():
                 _add(self.warnings, Message(urn, "warning", text.strip()))
+            case Message(_, "info#err", text) if text.strip():
+                self.crash += text.strip().splitlines()
             case Message(urn, "info", text, is_status) if urn and text.strip():
                 kept = self.status if is_status else self.output
                 kept.setdefault(urn, deque(maxlen=OUTPUT_LINES)).extend(text.rstrip("\n").split("\n"))

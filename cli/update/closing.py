@@ -1,5 +1,6 @@
 """What is said at the end of a run: what runs where, or why it failed, what serves now and the next step."""
 
+import os
 from collections.abc import Sequence
 
 from cli import console, outputs
@@ -91,6 +92,9 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
     )
     if not found and not silent:
         found = _of_cli(stack, run)
+    if os.environ.get("SLIPWAY_DEBUG"):
+        for text in (*(message.text for message in record.errors), *record.crash, run.stderr):
+            console.say(text)
     for reason in found:
         console.error(reason.text)
     if has_begun:

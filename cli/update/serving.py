@@ -88,7 +88,7 @@ def report(stack: Stack, switched: Collection[tuple[str, str]]) -> list[tuple[st
     try:
         outputs = stack.outputs() if deployment.stack_outputs(stack.deployment()).get("hosts") else {}
     except (CommandError, ValueError):
-        return []
+        return []  # the reason of the failure matters more
     if not outputs.get("hosts") or not outputs.get("sshPrivateKey"):
         return []
     from cli.running import fleet

@@ -128,9 +128,10 @@ def test_a_script_of_ours_says_the_reason_itself(printed: str, expected: str | N
         assert text == expected
 
 
-def test_a_crash_of_the_program_is_one_sentence() -> None:
+@pytest.mark.parametrize("severity", ["error", "info#err"])
+def test_a_crash_of_the_program_is_one_sentence(severity: str) -> None:
     trace = "Program failed with an unhandled exception:\nTraceback (most recent call last):\n  File x\nKeyError: 'a'\n"
-    record = Record.of([Message("", "error", trace)])
+    record = Record.of([Message("", severity, trace)])
     (reason,) = reasons(record, Names())
     assert reason.text == "Slipway's program stopped: KeyError: 'a'"
     assert "SLIPWAY_DEBUG=1" in reason.remedy
