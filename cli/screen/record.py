@@ -1,5 +1,6 @@
 """What happened in one run of Pulumi, for what is said at its end."""
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -68,6 +69,11 @@ class Record:
     def changes(self) -> list[Step]:
         """The steps that change something, without those of components."""
         return [step for step in self.steps if step.is_change and not step.is_component]
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the engine stopped because of an interrupt."""
+        return any(re.match(r"(?:update|preview|destroy) cancell?ed", error.text) for error in self.errors)
 
     @property
     def gone(self) -> list[Step]:

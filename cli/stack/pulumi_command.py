@@ -114,7 +114,8 @@ class PulumiCommand:
             )
             started(process.pid)
             status = process.wait()
-            return CANCELLED if received and status > 0 else status
+            # An interrupt kills a CLI that has just started.
+            return CANCELLED if received and (status > 0 or status == -signal.SIGINT) else status
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

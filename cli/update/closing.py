@@ -63,8 +63,6 @@ def say_removed(run: Run) -> None:
 
 def say_plan(stack: Stack, record: Record, *, is_last: bool) -> None:
     """After a preview: what will happen to whom. `is_last`: no question follows."""
-    for warning in record.warnings:
-        console.warn(warning.text)
     for step in record.gone:
         console.result(f"{subject(step)}: gone, by hand ({step.type.rpartition(':')[2]} {step.name})")
     for sentence in sentences(record.steps):

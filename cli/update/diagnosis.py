@@ -154,9 +154,12 @@ class Watch:
     """Asks the hosts in the background while Pulumi runs, so that the command need not wait for them."""
 
     def __init__(self, stack: Stack) -> None:
-        """Begin to ask the hosts in the state before the update."""
+        """Prepare to ask the hosts in the state before the update."""
         self._silent: tuple[Silence, ...] = ()
         self._thread = threading.Thread(target=self._ask, args=(stack,), daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask, once the CLI runs: a thread that imports modules disturbs the fork that starts it."""
         self._thread.start()
 
     def _ask(self, stack: Stack) -> None:

@@ -17,6 +17,7 @@ from cli.screen.events import Log
 from cli.screen.progress import Progress
 from cli.screen.record import Record
 from cli.screen.status_line import StatusLine
+from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import Stack
 
 PERIOD = 0.05
@@ -100,6 +101,9 @@ def run(
             screen.close()
         errors.seek(0)
         stderr = errors.read().decode(errors="replace")
+    if status > 0 and record.is_cancelled:
+        # On a terminal, Pulumi's own display reads the key itself, so no signal comes.
+        status = CANCELLED
     return Run(status, record, stderr, time.monotonic() - begun, quiet)
 
 

@@ -117,14 +117,16 @@ def _preview(
     """
     watch = diagnosis.Watch(stack)
     asked = ["destroy", "--preview-only"] if command == "destroy" else ["preview"]
-    done = run(stack, asked[0], [*asked[1:], *options], quiet=quiet, narrate=False)
+    done = run(stack, asked[0], [*asked[1:], *options], lambda _: watch.start(), quiet=quiet, narrate=False)
     if done.status == CANCELLED:
         return INTERRUPTED
     silent = _silent(stack, done.status, watch)
+    for warning in done.record.warnings if quiet else ():
+        console.warn(warning.text)
+        if warned is not None:
+            warned.add(warning.text)
     if quiet and (done.status == 0 or done.record.changes):
         closing.say_plan(stack, done.record, is_last=warned is None)
-        if warned is not None:
-            warned.update(warning.text for warning in done.record.warnings)
     if done.status:
         return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=False)
     return _warn_of(stack, silent)
@@ -149,8 +151,13 @@ def _update(
 
     """
     watch = diagnosis.Watch(stack)
+
+    def started(pid: int) -> None:
+        mark(stack, command, pid)
+        watch.start()
+
     mark(stack, command)
-    done = run(stack, command, options, lambda pid: mark(stack, command, pid), quiet=quiet, warned=warned)
+    done = run(stack, command, options, started, quiet=quiet, warned=warned)
     if done.status >= 0:
         unmark(stack)
     if done.status == CANCELLED:

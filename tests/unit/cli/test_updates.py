@@ -722,6 +722,37 @@ def test_a_request_to_end_reaches_pulumi_as_an_interrupt(
     assert process.returncode == 8
 
 
+@pytest.mark.parametrize(
+    "script", ["echo ready; exec sleep 30", "echo ready; trap '' INT; sleep 1; exit 255"]
+)
+def test_an_interrupt_is_one_however_the_cli_ends(
+    attached: Callable[[str], subprocess.Popen[str]], script: str
+) -> None:
+    """A CLI that has just started is killed by it."""
+    process = attached(script)
+    lines = [process.stdout.readline() for _ in range(2)]  # type: ignore[union-attr]
+    assert "ready\n" in lines
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 8
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+@pytest.mark.parametrize("command", ["up", "preview", "down"])
+def test_an_interrupt_that_only_pulumi_sees_is_one_too(clone: Clone, command: str, verbose: bool) -> None:
+    """Pulumi's own display reads the key from the terminal, so no signal comes."""
+    message = {"message": "update canceled\n", "severity": "error"}
+    (clone.root / "events").write_text(json.dumps({"diagnosticEvent": message}) + "\n")
+    clone.variables["STATUS"] = "255"
+    if command == "up":
+        status = updates.up(Update(verbose=verbose))
+    elif command == "preview":
+        status = updates.preview("local", (), verbose=verbose)
+    else:
+        status = updates.down("local", yes=True, purge=False, options=(), verbose=verbose)
+    assert status == 130
+
+
 def test_an_interrupt_from_the_terminal_is_left_to_pulumi(
     attached: Callable[[str], subprocess.Popen[str]],
 ) -> None:
