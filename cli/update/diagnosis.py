@@ -6,6 +6,7 @@ Pulumi reports the address of an engine that it cannot reach, in its plugin's wo
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -165,7 +166,8 @@ class Watch:
     def _ask(self, stack: Stack) -> None:
         # Without a state file, reading the state takes a Pulumi command, which is worth it only after a failure.
         if stack.backend.directory is not None:
-            self._silent = silences(stack.deployment())
+            with suppress(ValueError):  # the CLI is just writing it
+                self._silent = silences(stack.deployment())
         serving.warm_up()
         console.warm_up()
 

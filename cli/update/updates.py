@@ -1,6 +1,7 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cli import console
@@ -150,6 +151,11 @@ def _update(
         warned: warnings that were shown before.
 
     """
+    if command == "destroy":
+        from cli.update import grace
+
+        if grace.removes_all(options):
+            grace.end_services(stack)
     watch = diagnosis.Watch(stack)
 
     def started(pid: int) -> None:
@@ -172,7 +178,15 @@ def _update(
         recovery.explain_lock(stack, done.seconds)
     silent = _silent(stack, done.status, watch)
     if done.status:
-        return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=bool(done.record.changes))
+        has_begun = bool(done.record.changes)
+        status = closing.say_failure(stack, done, silent, _NAMES[command], has_begun=has_begun)
+        if command == "up" and done.record.failed and not silent:
+            from cli.update import full_disk  # slow to import
+
+            # The registry's own error does not say it. Without outputs there is no registry yet.
+            with suppress(CommandError, ValueError):
+                full_disk.report(stack)
+        return status
     if command == "up":
         closing.say_what_runs(stack, done)
     elif quiet:
@@ -246,6 +260,7 @@ def down(
     status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
     if status:
         return status
+    stack.project.remove_contexts(stack.name)
     if purge:
         purging.purge(stack, announced)
     elif stack.config.platform == "local":
@@ -285,5 +300,6 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: boo
             remedy="Pass --yes to remove it.",
         )
     emulation.end()
+    stack.project.remove_contexts(stack.name)
     console.say(f"Removed the emulation of {emulation.source}: hosts, volumes and account.")
     return 0
