@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.errors import CommandError
+from cli.pass_on import PassingCommand
 
 if TYPE_CHECKING:
     from cli.stack.config import StackConfig
@@ -27,13 +28,35 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from cli.version import own
+
+        print(f"slipway {own()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_all(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Print Slipway's version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 account = typer.Typer(no_args_is_help=True, help="Manage the registry's accounts.")
 app.add_typer(account, name="account")
 secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that services read.")
 app.add_typer(secret, name="secret")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
-"""For commands that run Pulumi: arguments after `--` are passed to Pulumi unchanged."""
+"""For commands that run Pulumi: options after `--` are passed on to it."""
 
 
 def _command(
@@ -44,7 +67,8 @@ def _command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
-        group.command(name, help=text, context_settings=settings)(function)
+        kind = PassingCommand if settings == PULUMI_OPTIONS else None
+        group.command(name, cls=kind, help=text, context_settings=settings)(function)
         return function
 
     return register
@@ -94,7 +118,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 Refresh = Annotated[
     bool, typer.Option("--refresh", "-r", help="Refresh the state from what really exists first.")
 ]
-Diff = Annotated[bool, typer.Option("--diff", help="Show each property that changes.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Show each property that changes, as Pulumi does.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show Pulumi's own display.")]
 ExpectNoChanges = Annotated[
     bool, typer.Option("--expect-no-changes", help="Fail (status 1) if anything changes.")
 ]
@@ -148,6 +173,7 @@ def up(
     ] = None,
     refresh: Refresh = False,
     diff: Diff = False,
+    verbose: Verbose = False,
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
@@ -156,10 +182,10 @@ def up(
     """Create or update hosts, registry, images, services.
 
     Follows the stack's configuration. Installs missing tools, creates the stack on first use, and cleans up after an
-    update that was killed. Then runs `pulumi up`, with the arguments after `--`. Emulated stacks and unprotected stacks
-    on the platform local are updated without confirmation; other stacks ask for it, as Pulumi does, unless you pass
-    --yes. An update that would remove or replace hosts, or remove services or the registry, names them and asks, on
-    every platform.
+    update that was killed. Then runs `pulumi up`, with the options after `--`, and prints what happens to each image,
+    host and service. Emulated stacks and unprotected stacks on the platform local are updated without confirmation;
+    other stacks show what will happen and ask, unless you pass --yes. An update that
+    would remove or replace hosts, or remove services or the registry, names them and asks, on every platform.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -172,7 +198,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose)))
 
 
 @_command(app, "preview", **PULUMI_OPTIONS)
@@ -181,15 +207,16 @@ def preview(
     stack: StackName = "local",
     refresh: Refresh = False,
     diff: Diff = False,
+    verbose: Verbose = False,
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
     emulate: Emulate = False,
 ) -> None:
-    """Show what `up` would change.
+    """Say what `up` would do to whom, and who notices.
 
     Also validates the configuration. Changes nothing that runs, and no file that you edit. Runs `pulumi preview`, with
-    the arguments after `--`.
+    the options after `--`.
     """
     from cli.update.updates import preview as run
 
@@ -201,7 +228,7 @@ def preview(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(stack, options, emulate=emulate))
+    raise typer.Exit(run(stack, options, emulate=emulate, verbose=verbose))
 
 
 @_command(app, "down", **PULUMI_OPTIONS)
@@ -226,6 +253,7 @@ def down(
         ),
     ] = False,
     refresh: Refresh = False,
+    verbose: Verbose = False,
     parallel: Parallel = "",
     emulate: Emulate = False,
 ) -> None:
@@ -233,7 +261,7 @@ def down(
 
     On the platform local the registry's data stays for the next `up`, unless you pass --purge. On AWS it is deleted.
 
-    Runs `pulumi destroy`, with the arguments after `--`. With --emulate, the data and the emulated account are removed
+    Runs `pulumi destroy`, with the options after `--`. With --emulate, the data and the emulated account are removed
     too.
     """
     if without_state:
@@ -243,7 +271,7 @@ def down(
     from cli.update.updates import down as run
 
     options = _options(context.args, refresh=refresh, parallel=parallel)
-    raise typer.Exit(run(stack, yes=yes, purge=purge, options=options, emulate=emulate))
+    raise typer.Exit(run(stack, yes=yes, purge=purge, options=options, emulate=emulate, verbose=verbose))
 
 
 @_command(app, "verify")
@@ -593,13 +621,11 @@ def logout(stack: StackName = "local") -> None:
 
 
 @_command(app, "version")
-def version() -> None:
-    """Print the versions of Pulumi, its plugins and Python."""
-    import platform
+def version(as_json: Json = False) -> None:
+    """Print the versions of Slipway, Pulumi, its plugins, Docker Engine and Python.
 
-    from toolchain import versions
+    Works without any of the tools.
+    """
+    from cli.version import run
 
-    print(f"pulumi {versions.pulumi()}")
-    for name, number in sorted(versions.plugins().items()):
-        print(f"pulumi-{name} {number}")
-    print(f"python {platform.python_version()}")
+    run(as_json=as_json)

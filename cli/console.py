@@ -4,8 +4,10 @@ Without a terminal, or with `NO_COLOR` set, everything is plain text, and Rich i
 """
 
 import os
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -32,6 +34,8 @@ def _console(stream: TextIO) -> "Console":
 
 
 def _print(text: str, stream: TextIO, style: str) -> None:
+    if stream.isatty():
+        text = "\n".join(wrapped(line) for line in text.split("\n"))
     if style and is_rich(stream):
         from rich.text import Text
 
@@ -40,11 +44,40 @@ def _print(text: str, stream: TextIO, style: str) -> None:
         print(text, file=stream, flush=True)
 
 
+_COMMAND = re.compile(r"`[^`]*`|\./slip(?: -{0,2}[\w./:=-]+)*")
+_BLANK = "\N{NO-BREAK SPACE}"
+
+
+def wrapped(line: str, *, indent: int = 2) -> str:
+    """A line broken between words where the terminal ends. A command is not broken, nor is a quoted log line.
+
+    The terminal itself would break in the middle of a word.
+
+    Args:
+        line: one line. Its continuation is indented like it, and by `indent` more columns.
+        indent: columns.
+
+    """
+    columns = shutil.get_terminal_size().columns
+    text = line.lstrip(" ")
+    if len(line) <= columns or text.startswith("| "):
+        return line
+    margin = " " * (len(line) - len(text))
+    whole = _COMMAND.sub(lambda command: command[0].replace(" ", _BLANK), text)
+    return textwrap.fill(
+        whole,
+        columns,
+        initial_indent=margin,
+        subsequent_indent=margin + " " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace(_BLANK, " ")
+
+
 def warm_up() -> None:
     """Import what printing the result needs, while the command waits for something else."""
     if is_rich(sys.stdout):
-        import rich.panel
-        import rich.table  # noqa: F401 - the import is the point
+        import rich.text  # noqa: F401 - the import is the point
 
 
 def say(text: str) -> None:
@@ -64,6 +97,15 @@ def error(text: str, remedy: str = "") -> None:
         _print(remedy, sys.stderr, "")
 
 
+def result(text: str, *, bold: int = 0) -> None:
+    """Print a line of the command's result; on a terminal, its first `bold` characters are bold."""
+    if sys.stdout.isatty():
+        text = wrapped(text)
+    if bold and is_rich(sys.stdout):
+        text = f"\x1b[1m{text[:bold]}\x1b[0m{text[bold:]}"
+    print(text, flush=True)
+
+
 def confirm(question: str, *, remedy: str) -> None:
     """Ask a question, and return only after a yes.
 
@@ -81,22 +123,10 @@ def confirm(question: str, *, remedy: str) -> None:
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Print a result as labelled lines: a panel on a terminal, else `label: value`. Empty values are left out."""
+    """Print a result as labelled lines: framed on a terminal, else `label: value`. Empty values are left out."""
     shown = [(label, value) for label, value in rows if value]
-    if is_rich(sys.stdout):
-        from rich.box import HORIZONTALS  # without vertical lines, so that values can be copied
-        from rich.panel import Panel
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for label, value in shown:
-            grid.add_row(Text(label), Text(value))  # not as markup: addresses have brackets
-        _console(sys.stdout).print(
-            Panel(grid, title=title, title_align="left", expand=False, box=HORIZONTALS)
-        )
+    if sys.stdout.isatty():
+        _framed(title, shown)
         return
     print(title)
     for label, value in shown:
@@ -105,6 +135,28 @@ def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
         for line in rest:
             print(f"  {' ' * len(label)}  {line}")
     sys.stdout.flush()
+
+
+def _framed(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Labelled lines between two rules, without vertical lines, so that values can be copied.
+
+    A value that does not fit beside its label is below it, so that a command stays whole at 60 columns.
+    """
+    columns = shutil.get_terminal_size().columns
+    lines = [line for _, value in rows for line in value.splitlines()]
+    beside = max((len(label) for label, _ in rows), default=0) + 4
+    length = min(columns, max(len(title) + 4, beside + max(map(len, lines), default=0)))
+    bold, plain = ("\x1b[1m", "\x1b[0m") if is_rich(sys.stdout) else ("", "")
+    print(f"─ {bold}{title}{plain} {'─' * max(1, length - len(title) - 3)}")
+    for label, value in rows:
+        first, *more = value.splitlines()
+        if max(map(len, (first, *more))) + beside <= columns:
+            print(f"  {bold}{label:<{beside - 4}}{plain}  {first}")
+            print("".join(f"{' ' * beside}{line}\n" for line in more), end="")
+        else:
+            print(f"  {bold}{label}{plain}")
+            print("".join(f"{wrapped(f'    {line}')}\n" for line in (first, *more)), end="")
+    print("─" * length, flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

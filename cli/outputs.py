@@ -2,11 +2,11 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running.place import places
 from cli.stack import deployment
 from cli.stack.stack import Stack
 
@@ -58,19 +58,20 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _on_one_line(links: list[str]) -> str:
-    """A service's links. A domain may lead to all hosts. Commands get a line each, so that they can be copied."""
-    several = list(dict.fromkeys(links))
-    return ("\n  " if " " in several[0] else "  ").join(several)
+def summary(stack: Stack, outputs: dict[str, Any], answers: Sequence[tuple[str, str, str]]) -> None:
+    """Print the addresses, how to log in, and the next commands.
 
+    Args:
+        stack: the stack.
+        outputs: its outputs.
+        answers: each service on each host: who, what shows a page of it, and what it answers.
 
-def summary(stack: Stack) -> None:
-    """Print the addresses, how to log in, and the next commands."""
-    outputs = deployment.stack_outputs(stack.deployment())
-    links: dict[str, list[str]] = {}
-    for place in places(outputs):
-        links.setdefault(place.service, []).append(place.link)
-    services = [f"{name}: {_on_one_line(found)}" for name, found in links.items()]
+    """
+    width = max((len(who) for who, _, _ in answers), default=0)
+    services = [
+        f"{who:<{width}}  {url}{f'  {answer}' if answer not in {'healthy', ''} else ''}"
+        for who, url, answer in answers
+    ]
     registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
     users = stack.config.users
     option = stack.option

@@ -5,14 +5,21 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 import parent_death
 from cli.errors import CommandError
+from cli.stack.pulumi_errors import last_error, trouble
 
 CANCELLED = 8
 """Pulumi's exit status after an orderly end by an interrupt; Pulumi does not always use it."""
+
+_QUIET = ("--non-interactive", "--color", "never")
+_ALLOWS_EVENT_LOG = {"PULUMI_DEBUG_COMMANDS": "true"}
+"""Without it, the CLI has no option --event-log."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,10 @@ class PulumiCommand:
         result = self.attempt(*arguments, stdin=stdin)
         if result.returncode:
             # Only the first arguments, which are short, and nothing of stdin and stdout, which may have secrets.
-            said = _last_error(result.stderr) or f"it ended with status {result.returncode}"
-            remedy = "`./slip up` says what to do without it." if "incorrect passphrase" in said else ""
-            raise CommandError(f"pulumi {' '.join(arguments[:2])}: {said}", remedy, status=1)
+            said = last_error(result.stderr) or f"it ended with status {result.returncode}"
+            if known := trouble(said, _stack_in(arguments)):
+                raise CommandError(known.reason, known.remedy)
+            raise CommandError(f"pulumi {' '.join(arguments[:2])}: {said}", status=1)
         return result.stdout
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -54,7 +62,15 @@ class PulumiCommand:
             check=False,
         )
 
-    def attach(self, arguments: Sequence[str], started: Callable[[int], None] = lambda _: None) -> int:
+    def attach(
+        self,
+        arguments: Sequence[str],
+        started: Callable[[int], None] = lambda _: None,
+        *,
+        events: int | None = None,
+        errors: IO[bytes] | None = None,
+        interrupted: Callable[[], None] = lambda: None,
+    ) -> int:
         """Run a command with the user's terminal, wait for its end, and return its exit status.
 
         An interrupt reaches the CLI from the terminal. SIGTERM and SIGHUP are passed on as an interrupt, after which
@@ -65,6 +81,9 @@ class PulumiCommand:
         Args:
             arguments: the command's arguments.
             started: called once with the CLI's process id.
+            events: the descriptor of an open file for the engine's events.
+            errors: gets the CLI's standard error. The CLI then has no terminal: it asks nothing and prints nothing.
+            interrupted: called at the first of these signals.
 
         """
         received: list[int] = []
@@ -72,6 +91,8 @@ class PulumiCommand:
 
         def note(number: int, _frame: FrameType | None) -> None:
             received.append(number)
+            if len(received) == 1:
+                interrupted()
             if number != signal.SIGINT and process:
                 process.send_signal(signal.SIGINT)
 
@@ -81,24 +102,33 @@ class PulumiCommand:
         }
         try:
             process = subprocess.Popen(
-                [str(self.executable), *arguments],
+                [str(self.executable), *arguments, *_log_options(events), *(_QUIET if errors else ())],
                 cwd=self.directory,
-                env=dict(self.variables),
+                env={**self.variables, **({} if events is None else _ALLOWS_EVENT_LOG)},
+                stdin=subprocess.DEVNULL if errors else None,
+                # Not a pipe: if this process is killed, the CLI must be able to go on.
+                stdout=subprocess.DEVNULL if errors else None,
+                stderr=errors,
+                pass_fds=() if events is None else (events,),
                 preexec_fn=parent_death.ends_with_parent(signal.SIGINT),  # noqa: PLW1509 - no thread runs yet
             )
             started(process.pid)
             status = process.wait()
-            return CANCELLED if received and status > 0 else status
+            # An interrupt kills a CLI that has just started.
+            return CANCELLED if received and (status > 0 or status == -signal.SIGINT) else status
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _last_error(stderr: str) -> str:
-    """The CLI's last error, which ended it, with the lines after it."""
-    lines = stderr.strip().splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
-    return "\n".join(lines[starts[-1] :]).removeprefix("error: ") if starts else "\n".join(lines[-3:])
+def _log_options(events: int | None) -> list[str]:
+    """The options for an event log in an open file, which the CLI opens once more by its descriptor."""
+    return [] if events is None else ["--event-log", f"/dev/fd/{events}"]
+
+
+def _stack_in(arguments: Sequence[str]) -> str:
+    """The stack that a command names."""
+    return next((value for option, value in pairwise(arguments) if option == "--stack"), "")
 
 
 def search_path(*entries: str) -> str:

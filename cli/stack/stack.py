@@ -95,8 +95,12 @@ class Stack:
         self._remember()
 
     def remove(self) -> None:
-        """Remove the stack, which has no resources, from the backend. Its configuration stays."""
-        self.pulumi.read("stack", "rm", "--stack", self.name, "--yes", "--preserve-config")
+        """Remove the stack, which has no resources, from the backend. Its configuration stays.
+
+        Without --remove-backups, a file backend keeps a copy of the state for each update, of half a megabyte.
+        """
+        options = ["--yes", "--preserve-config", "--remove-backups"]
+        self.pulumi.read("stack", "rm", "--stack", self.name, *options)
         self._known.unlink(missing_ok=True)
 
     def deployment(self) -> Deployment:

@@ -6,6 +6,7 @@ Pulumi reports the address of an engine that it cannot reach, in its plugin's wo
 import socket
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from cli import console
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
+from cli.update import serving
 
 PATIENCE = 3.0
 """Seconds that a host has to answer. A running host answers in milliseconds, across the world in half a second."""
@@ -165,15 +167,20 @@ class Watch:
     """Asks the hosts in the background while Pulumi runs, so that the command need not wait for them."""
 
     def __init__(self, stack: Stack) -> None:
-        """Begin to ask the hosts in the state before the update."""
+        """Prepare to ask the hosts in the state before the update."""
         self._silent: tuple[Silence, ...] = ()
         self._thread = threading.Thread(target=self._ask, args=(stack,), daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask, once the CLI runs: a thread that imports modules disturbs the fork that starts it."""
         self._thread.start()
 
     def _ask(self, stack: Stack) -> None:
         # Without a state file, reading the state takes a Pulumi command, which is worth it only after a failure.
         if stack.backend.directory is not None:
-            self._silent = silences(stack.deployment())
+            with suppress(ValueError):  # the CLI is just writing it
+                self._silent = silences(stack.deployment())
+        serving.warm_up()
         console.warm_up()
 
     def found_silence(self) -> bool:
@@ -182,15 +189,18 @@ class Watch:
         return bool(self._silent)
 
 
+def advice_on_orphans(state: Deployment, option: str) -> list[str]:
+    """A message for each host that is not in the state although things on it are."""
+    return [
+        f"{host} was deleted outside of Pulumi, and the state still has what was on it.\n"
+        f"  `./slip forget {host}{option}`, then `./slip up{option}`, which makes it again."
+        for host in sorted(deployment.orphaned_hosts(state))
+    ]
+
+
 def report(state: Deployment, option: str) -> bool:
     """Ask the hosts of a state now, and report those that do not answer, or are gone. Returns whether any was."""
-    found = silences(state)
-    for silence in found:
-        console.warn(advice(silence, option))
-    orphaned = sorted(deployment.orphaned_hosts(state))
-    for host in orphaned:
-        console.warn(
-            f"{host} was deleted outside of Pulumi, and the state still has what was on it.\n"
-            f"  `./slip forget {host}{option}`, then `./slip up{option}`, which makes it again."
-        )
-    return bool(found or orphaned)
+    found = [advice(silence, option) for silence in silences(state)] + advice_on_orphans(state, option)
+    for text in found:
+        console.warn(text)
+    return bool(found)

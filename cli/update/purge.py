@@ -134,8 +134,8 @@ def purge(stack: Stack, announced: Collection[Resource]) -> None:
     template = StackConfig.read(LOCAL_STACK, stack.project.name)
     if without_secrets(stack.config) == template.content:
         stack.config_file.unlink(missing_ok=True)
-    elif stack.config_file.exists():
-        console.say(f"Kept {stack.config_file.name}, which was edited.")
+    kept = f" {stack.config_file.name}, which was edited, stays." if stack.config_file.exists() else ""
+    console.say(f"Removed the stack {stack.name} with its data and its history.{kept}")
 
 
 def _identifiers(resources: Collection[Resource], kind: str) -> list[str]:

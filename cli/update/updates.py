@@ -1,7 +1,7 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -11,9 +11,12 @@ from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, deletions, diagnosis, full_disk, lost_hosts, recovery, renewal
+from cli.update import clock, closing, deletions, diagnosis, lost_hosts, recovery, renewal
 from cli.update.marker import mark, unmark, warn_of_running
+from cli.update.run import run, shows_itself
 
+CONSENT = ("--yes", "-y", "--skip-preview", "-f")
+"""Options by which Pulumi does not preview, and does not ask."""
 INTERRUPTED = 130
 """The exit status after an interrupt, as shells have it."""
 
@@ -32,6 +35,8 @@ class Update:
     """Additional arguments for Pulumi."""
     emulate: bool = False
     """Whether to update the stack's emulation on this machine."""
+    verbose: bool = False
+    """Whether Pulumi shows its own display, and asks for confirmation itself."""
 
 
 def up(update: Update) -> int:
@@ -58,21 +63,17 @@ def up(update: Update) -> int:
         _repair().before_refresh(stack)
     elif lost_hosts.will_be_made(stack):
         _repair().before_new_hosts(stack)
-    status = _run_and_renew(stack, consent, options)
+    status = _run_and_renew(stack, consent, options, verbose=update.verbose)
     if status == 0 and refreshes:
         _repair().after_refresh(stack)
     elif status == 1:
         _repair().found(stack)
-    if status == 0:
-        if is_local:
-            purging.mark_checked(stack)
-        from cli import outputs
-
-        outputs.summary(stack)
+    if status == 0 and is_local:
+        purging.mark_checked(stack)
     return status
 
 
-def _run_and_renew(stack: Stack, consent: list[str], options: list[str]) -> int:
+def _run_and_renew(stack: Stack, consent: list[str], options: list[str], *, verbose: bool) -> int:
     """Run `pulumi up`; make certificates that are not valid now anew. Returns the exit status.
 
     No engine answers a client that shows or expects such a certificate. So a refresh comes after the renewal. Without a
@@ -80,18 +81,18 @@ def _run_and_renew(stack: Stack, consent: list[str], options: list[str]) -> int:
     """
     is_file = stack.backend.directory is not None
     if _mentions(options, "--target", "-t", "--replace", "--target-replace"):
-        return _run(stack, "up", [*consent, *options])
+        return _run(stack, "up", [*consent, *options], verbose=verbose)
     certificates = renewal.invalid(stack.deployment()) if is_file else []
     if not certificates:
-        status = _run(stack, "up", [*consent, *options])
+        status = _run(stack, "up", [*consent, *options], verbose=verbose)
         if is_file or status in {0, INTERRUPTED} or not (certificates := renewal.invalid(stack.deployment())):
             return status
     console.warn(
         f"These certificates are not valid now, and this update makes them anew:\n{renewal.description(certificates)}"
     )
     first = [option for option in options if option not in {"--refresh", "-r", "--expect-no-changes"}]
-    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)])
-    return status or (_run(stack, "up", [*consent, *options]) if first != options else 0)
+    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)], verbose=verbose)
+    return status or (_run(stack, "up", [*consent, *options], verbose=verbose) if first != options else 0)
 
 
 def _consent(stack: Stack, update: Update) -> list[str]:
@@ -113,7 +114,7 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
 
 
-def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
+def preview(name: str, options: Sequence[str], *, emulate: bool = False, verbose: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     # An emulated stack's configuration is generated, so a preview may write it.
     stack = open_stack(
@@ -129,7 +130,12 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
             f"`./slip up{stack.option}` makes them anew.",
         )
     with drafted(stack) as draft:
-        status = _run(draft, "preview", [*draft.config_option, *options, *renewal.options(certificates)])
+        status = _run(
+            draft,
+            "preview",
+            [*draft.config_option, *options, *renewal.options(certificates)],
+            verbose=verbose,
+        )
     differs = _mentions(options, "--refresh", "-r") and stack.exists() and _repair().found(stack)
     return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
 
@@ -141,56 +147,154 @@ def _repair() -> ModuleType:
     return repair
 
 
-def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
-    """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
+def _run(stack: Stack, command: str, options: Sequence[str], *, verbose: bool = False) -> int:
+    """Run a Pulumi command on the stack, and say how it ended. Returns the exit status.
+
+    Where Pulumi would preview and ask, this does: Pulumi without its display can do neither.
+    """
+    quiet = not (verbose or shows_itself(options))
+    if command == "preview":
+        return _preview(stack, command, options, quiet=quiet)
+    if not quiet:
+        return _update(stack, command, options, quiet=False)
+    kept = [option for option in options if option not in CONSENT]
+    warned: set[str] = set()
+    if "--skip-preview" not in options:
+        status = _preview(stack, command, kept, warned=warned)
+        if status:
+            return status
+        if "--yes" not in options:
+            question = f"Update the stack {stack.name}?" if command == "up" else "Remove all this?"
+            console.confirm(question, remedy="Pass --yes.")
+    return _update(stack, command, ["--yes", "--skip-preview", *kept], warned=warned)
+
+
+def _preview(
+    stack: Stack, command: str, options: Sequence[str], *, quiet: bool = True, warned: set[str] | None = None
+) -> int:
+    """Say what a command would do; `preview` alone says what `up` would do. Returns the exit status.
+
+    Args:
+        stack: the stack.
+        command: Pulumi's command.
+        options: Pulumi's options.
+        quiet: whether Pulumi's own display is off.
+        warned: gets the warnings that were shown; None if no command follows.
+
+    """
+    watch = diagnosis.Watch(stack)
+    asked = ["destroy", "--preview-only"] if command == "destroy" else ["preview"]
+    done = run(stack, asked[0], [*asked[1:], *options], lambda _: watch.start(), quiet=quiet, narrate=False)
+    if done.status == CANCELLED:
+        return INTERRUPTED
+    silent = _silent(stack, done.status, watch)
+    for warning in done.record.warnings if quiet else ():
+        console.warn(warning.text)
+        if warned is not None:
+            warned.add(warning.text)
+    if quiet and (done.status == 0 or done.record.changes):
+        closing.say_plan(stack, done.record, is_last=warned is None)
+    if done.status:
+        return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=False)
+    return _warn_of(stack, silent)
+
+
+def _update(
+    stack: Stack,
+    command: str,
+    options: Sequence[str],
+    *,
+    quiet: bool = True,
+    warned: Collection[str] = (),
+) -> int:
+    """Run `up` or `destroy`. Returns the exit status.
+
+    Args:
+        stack: the stack.
+        command: Pulumi's command.
+        options: Pulumi's options.
+        quiet: whether Pulumi's own display is off.
+        warned: warnings that were shown before.
+
+    """
     if command == "destroy":
         from cli.update import grace
 
         if grace.removes_all(options):
             grace.end_services(stack)
     watch = diagnosis.Watch(stack)
-    begun = time.monotonic()
-    arguments = [command, "--stack", stack.name, *options]
-    if command == "preview":
-        status = stack.pulumi.attach(arguments)
-    else:
-        mark(stack, command)
-        status = stack.pulumi.attach(arguments, lambda pid: mark(stack, command, pid))
-        if status >= 0:
-            unmark(stack)
-        if status > 0:
-            recovery.explain_lock(stack, time.monotonic() - begun)
-    # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
-    # changed nothing is no success.
-    silent = (
-        status != CANCELLED
-        and bool(status or watch.found_silence())
-        and diagnosis.report(stack.deployment(), stack.option)
-    )
-    if command == "up" and status not in (0, CANCELLED) and not silent:
-        full_disk.report(stack)
-    if status < 0:
-        console.warn(
-            f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
-        )
-    elif status and status != CANCELLED:
-        from cli.update import lost_state
 
-        lost_state.tell_wrong_passphrase(stack)
-    return INTERRUPTED if status == CANCELLED else int(status != 0 or silent)
+    def started(pid: int) -> None:
+        mark(stack, command, pid)
+        watch.start()
+
+    mark(stack, command)
+    done = run(stack, command, options, started, quiet=quiet, warned=warned)
+    if done.status >= 0:
+        unmark(stack)
+    if done.status == CANCELLED:
+        console.say(f"Interrupted. `./slip {_NAMES[command]}{stack.option}` goes on from here.")
+        return INTERRUPTED
+    if done.status < 0:
+        console.warn(
+            f"Pulumi was killed (signal {-done.status}). The next `./slip up{stack.option}` cleans up after it."
+        )
+        return closing.FAILED
+    if done.status and not done.record.steps:
+        recovery.explain_lock(stack, done.seconds)
+    silent = _silent(stack, done.status, watch)
+    if done.status:
+        has_begun = bool(done.record.changes)
+        status = closing.say_failure(stack, done, silent, _NAMES[command], has_begun=has_begun)
+        if command == "up" and done.record.failed and not silent:
+            from cli.update import full_disk  # slow to import
+
+            # The registry's own error does not say it. Without outputs there is no registry yet.
+            with suppress(CommandError, ValueError):
+                full_disk.report(stack)
+        return status
+    if command == "up":
+        closing.say_what_runs(stack, done)
+    elif quiet:
+        closing.say_removed(done)
+    return _warn_of(stack, silent)
+
+
+_NAMES = {"preview": "preview", "up": "up", "destroy": "down"}
+"""What `slip` calls Pulumi's commands."""
+
+
+def _silent(stack: Stack, status: int, watch: diagnosis.Watch) -> tuple[diagnosis.Silence, ...]:
+    """The hosts that do not answer now. A successful update may have replaced one that was silent before."""
+    return diagnosis.silences(stack.deployment()) if status or watch.found_silence() else ()
+
+
+def _warn_of(stack: Stack, silent: Collection[diagnosis.Silence]) -> int:
+    """Report silent hosts: while there are any, an update that changed nothing is no success. Returns the status."""
+    for silence in silent:
+        console.warn(diagnosis.advice(silence, stack.option))
+    return closing.FAILED if silent else 0
 
 
 def _mentions(options: Sequence[str], *names: str) -> bool:
     return any(option.split("=", 1)[0] in names for option in options)
 
 
-def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: bool = False) -> int:
+def down(
+    name: str,
+    *,
+    yes: bool,
+    purge: bool,
+    options: Sequence[str],
+    emulate: bool = False,
+    verbose: bool = False,
+) -> int:
     """Remove everything that `up` made; `purge`, on the platform `local` only, also removes the registry's data.
 
     On AWS the data is removed in any case. Returns the exit status.
     """
     if emulate:
-        return _end_emulation(name, yes=yes, options=options)
+        return _end_emulation(name, yes=yes, options=options, verbose=verbose)
     stack = open_stack(name, missing_ok=True)
     if purge and stack.config.platform != "local":
         raise CommandError(
@@ -219,7 +323,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     if stack.config.platform == "local":
         purging.remember(stack)
     consent = ["--yes", "--skip-preview"] if yes else []
-    status = _run(stack, "destroy", [*consent, *options])
+    status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
     if status:
         return status
     stack.project.remove_contexts(stack.name)
@@ -230,7 +334,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     return 0
 
 
-def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
+def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: bool) -> int:
     """Destroy an emulated stack's resources, then remove its account with everything that is left.
 
     A protected stack cannot be destroyed. If it is emulated, only its account is removed.
@@ -252,7 +356,8 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
     if stack.exists() and not stack.config.is_protected:
         if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
             options = [*options, "--refresh"]
-        status = _run(stack, "destroy", [*(["--yes", "--skip-preview"] if yes else []), *options])
+        consent = ["--yes", "--skip-preview"] if yes else []
+        status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
         if status:
             return status
     elif not yes:

@@ -248,11 +248,11 @@ def test_the_reason_is_reported_when_new_hosts_cannot_come_up(aws: EmulatedStack
         ):
             silent_host = aws.slip("up")
     assert failed.status == 1, str(failed)
-    assert "slipway: cloud-init failed on web-3" in failed.output, str(failed)
+    assert "error: cloud-init failed on web-3" in failed.output, str(failed)
     assert "Unable to locate package no-such-package" in failed.output, str(failed)
     assert silent_host.status == 1, str(silent_host)
-    error = silent_host.output.partition("(web-4-boot):")[2]
-    assert re.search(rf"\s+error: .*failed attempts.*{SHORT_SSH_TIMEOUT} s", error), str(silent_host)
+    error = rf"error: host web-4: its first boot failed: .*failed attempts.*{SHORT_SSH_TIMEOUT} s"
+    assert re.search(error, silent_host.output), str(silent_host)
     assert "Traceback" not in limited.output + failed.output + silent_host.output
 
     changed(aws.slip("up"))

@@ -34,7 +34,7 @@ def test_every_mistake_is_reported_and_nothing_is_touched(stack: Stack, command:
     containers, resources = stack.traces(), stack.resources()
     with stack.configured(_mistakes):
         result = stack.slip(command)
-    assert result.status == 1, str(result)
+    assert result.status == 3, str(result)
     for path in PATHS:
         assert path in result.output, f"{path} is not in:\n{result.output}"
     assert "nothing was touched" in result.output
@@ -51,7 +51,7 @@ def test_a_port_that_another_program_holds_is_named(stack: Stack, listener: Call
 
     with stack.configured(move_registry):
         result = stack.slip("preview")
-    assert result.status == 1, str(result)
+    assert result.status == 3, str(result)
     assert f"127.0.0.1:{port}" in result.output
     assert "holds that port" in result.output
 

@@ -32,6 +32,13 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(new_one_host: Stack) -> 
     assert purged.status == 0, str(purged)
     assert one_host.traces() == {"container": [], "network": [], "volume": []}
     assert one_host.clone.git("status", "--porcelain") == ""
+    kept = [
+        path
+        for path in (one_host.clone.root / ".slipway/state").rglob("*")
+        if f"/{one_host.name}" in str(path)
+    ]
+    assert [path for path in kept if path.is_file()] == [], "it leaves copies of the state"
+    assert "have been deleted, but the history" not in purged.output
 
 
 def test_down_without_a_yes_asks_and_removes_nothing(stack: Stack) -> None:

@@ -108,6 +108,22 @@ def test_bad_version_fails_the_update_and_no_request(stack: Stack, fault: Fault)
     assert fault.logged in failed.output, str(failed)
     assert "the previous version continues to serve" in failed.output, str(failed)
     assert "Traceback" not in failed.output, str(failed)
+    # The last lines: the reason, what each host serves, and the next step.
+    reason, serving, step = (
+        failed.output.rindex(text) for text in ("error: web on web-1", "Serving now:", "Correct ")
+    )
+    assert reason < serving < step
+    assert failed.output.count("\n", reason) <= 40
+    assert (
+        len(
+            re.findall(
+                r"^  web on web-\d  as before: image [0-9a-f]{12}, since ", failed.output[serving:], re.M
+            )
+        )
+        == 2
+    )
+    assert failed.output.endswith(f"then run `./slip up -s {stack.name}` again.\n")
+    assert "BEGIN CERTIFICATE" not in failed.output
     assert failed.seconds < LONG, str(failed)
 
     # The error names a remedy, and the bad version works on nothing.

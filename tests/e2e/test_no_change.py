@@ -56,6 +56,9 @@ def test_second_up_changes_nothing(stack: Stack) -> None:
     result = stack.up("--expect-no-changes")
     assert result.changes == {}, str(result)
     assert len(result.steps) > 40, "the engine looked at hardly any resource"
+    first, *services = result.output.splitlines()
+    assert first.startswith("✓ nothing to change: "), result.output
+    assert [line.split()[3:] for line in services] == [[url, "healthy"] for url in stack.urls()]
 
 
 def test_preview_that_looks_at_what_is_there_finds_no_change(stack: Stack) -> None:

@@ -109,19 +109,15 @@ def test_the_readme_shows_the_end_of_up(capsys: pytest.CaptureFixture[str]) -> N
     from cli import outputs
     from cli.stack.config import StackConfig
 
-    state = {
-        "serviceUrls": {"web": ["http://127.0.0.1:8081/", "http://127.0.0.1:8082/"]},
-        "registryPublicAddress": "127.0.0.1:5000",
-    }
-    resources = [{"urn": "urn", "type": "pulumi:pulumi:Stack", "outputs": state}]
+    state = {"registryPublicAddress": "127.0.0.1:5000"}
+    answers = [(f"web on web-{number}", f"http://127.0.0.1:808{number}/", "healthy") for number in (1, 2)]
     stack: Any = SimpleNamespace(
         name="local",
         option="",
         edited_file=Path("Pulumi.local.yaml"),
         config=StackConfig.read(ROOT / "cli/stack/local-stack.yaml", "slipway"),
-        deployment=lambda: {"resources": resources},
     )
-    outputs.summary(stack)
+    outputs.summary(stack, state, answers)
     # A terminal has frames in place of the colons.
     without_frames = re.compile(r"[─:\s]")
     printed = without_frames.sub("", capsys.readouterr().out)
@@ -148,11 +144,16 @@ def test_the_mistakes_read_as_the_page_shows_them() -> None:
 
 def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:
     script = (ROOT / "components/scripts/switch.sh").read_text()
-    shown = re.findall(r"^slipway: (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(shown) == 3
-    for line in shown:
-        message = line.removeprefix("web on web-1: it crashed with exit code 1, ")
-        assert f'{message}"' in script, line
+    shown = re.search(
+        r"^error: web on web-1: it crashed with exit code 1, (.+)\n  (.+)\n  (.+)\n  \| (?:.|\n)+?^(Correct .+)$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert shown
+    *messages, remedy = shown.groups()
+    for message in messages:
+        assert f'{message}"' in script
+    assert remedy == "Correct the app or its settings, then run `./slip up` again."
 
 
 @cache

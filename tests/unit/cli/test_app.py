@@ -1,6 +1,9 @@
 """The command line: help, options, exit statuses, and modules that it must not import."""
 
+import json
 import os
+import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from cli import app as command_line
 from cli import console
 from cli.errors import CommandError
 from cli.update import updates
+from cli.version import VERSION
 
 ROOT = Path(command_line.__file__).parent.parent
 
@@ -146,6 +150,7 @@ def test_a_parsed_up_asks_for_the_same_as_the_everyday_one(asked: Asked) -> None
         ),
         (["--", "--refresh", "--message", "a b"], ("--refresh", "--message", "a b")),
         (["--diff", "--", "-v", "3"], ("--diff", "-v", "3")),
+        (["--", "--target=x", "-m", "-y"], ("--target=x", "-m", "-y")),
     ],
 )
 def test_options_reach_pulumi(arguments: list[str], expected: tuple[str, ...], asked: Asked) -> None:
@@ -153,8 +158,61 @@ def test_options_reach_pulumi(arguments: list[str], expected: tuple[str, ...], a
         assert CliRunner().invoke(command_line.app, [name, *arguments]).exit_code == 0
     assert asked == [
         ((updates.Update(options=expected),), {}),
-        (("local", expected), {"emulate": False}),
+        (("local", expected), {"emulate": False, "verbose": False}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "web"], "error: `up` takes no argument 'web'\n'web' is a service"),
+        (["up", "dev"], "Did you mean `./slip up -s dev`?"),
+        (["preview", "prd"], "Did you mean `./slip preview -s prod`?"),
+        (["down", "staging", "--yes"], "Stacks here: dev, local, prod."),
+        (["up", "-s", "dev", "web", "--", "--debug"], "error: `up` takes no argument 'web'"),
+        (["up", "--", "web"], "error: 'web' after -- is no option of Pulumi"),
+        (["up", "--", "--message", "text", "web"], "error: 'web' after -- is no option of Pulumi"),
+        (["up", "--", "https://example.com/template"], "is no option of Pulumi"),
+        (["up", "--", "-"], "error: '-' after -- is no option of Pulumi"),
+        (["up", "--", "--stack", "prod"], "Use slip's own option: -s STACK"),
+        (["preview", "--", "--stack=prod"], "Use slip's own option: -s STACK"),
+        (["up", "--", "--debug", "--cwd", "/"], "error: --cwd cannot be passed on to Pulumi"),
+        (["down", "--", "-y"], "Use slip's own option: --yes"),
+        (["up", "--", "--show-secrets"], "`./slip output --show-secrets`"),
+    ],
+)
+def test_only_options_after_the_separator_go_to_pulumi(
+    arguments: list[str],
+    said: str,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Pulumi would take a word for a template, and fetch it from the internet."""
+    monkeypatch.setattr(sys, "argv", ["slip", *arguments])
+    assert command.main() == 2
+    assert said in capsys.readouterr().err
+    assert asked == []
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"]])
+def test_the_version_is_told_at_once(arguments: list[str]) -> None:
+    result = slip(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.fullmatch(r"slipway \d+\.\d+\.\d+(\+[\w.]+)?\n", result.stdout)
+
+
+def test_the_versions_are_told_without_any_tool(tmp_path: Path) -> None:
+    result = slip("version", "--json", SLIPWAY_CACHE=str(tmp_path), PATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["slipway"] == VERSION
+    assert found["pulumi"].startswith("not installed")
+    assert "(not installed)" in found["pulumi-docker"]
+    assert (found["docker (client)"], found["docker (engine)"]) == ("not installed", "does not answer")
+    assert found["python"] == platform.python_version()
+    plain = slip("version", SLIPWAY_CACHE=str(tmp_path), PATH=str(tmp_path))
+    assert plain.stdout.startswith("slipway")
 
 
 def test_down_gets_its_own_options(asked: Asked) -> None:
@@ -163,7 +221,18 @@ def test_down_gets_its_own_options(asked: Asked) -> None:
         command_line.app, ["down", "-s", "dev", "-y", "--purge", "--emulate", "--", "--debug"]
     )
     assert result.exit_code == 5
-    assert asked == [(("dev",), {"yes": True, "purge": True, "options": ("--debug",), "emulate": True})]
+    assert asked == [
+        (
+            ("dev",),
+            {
+                "yes": True,
+                "purge": True,
+                "options": ("--debug",),
+                "emulate": True,
+                "verbose": False,
+            },
+        )
+    ]
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "1.5", "²"])

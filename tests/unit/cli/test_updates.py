@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +26,7 @@ from cli.stack.stack import LOCAL_STACK, Stack
 from cli.update import diagnosis, lost_state, ownership, updates
 from cli.update import purge as purging
 from cli.update.updates import Update
+from tests.unit.cli.screen import recordings
 from well_known import state_id
 
 LOCAL = "config: {slipway:platform: {kind: local}, slipway:hosts: {web-1: {roles: [app]}}}\n"
@@ -32,7 +36,14 @@ PROTECTED = "config: {slipway:protect: true}\n"
 CLI = """#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$1" in
-up|destroy|preview) cat "$MARKER" > "$SEEN" 2>/dev/null; exit "$STATUS" ;;
+up|destroy|preview)
+    cat "$MARKER" > "$SEEN" 2>/dev/null
+    events=${*#*--event-log }
+    events=${events%% *}
+    cat "$EVENTS" > "$events" 2>/dev/null
+    [ ! -t 0 ] || echo terminal >> "$CALLS"
+    echo "$STDERR" >&2
+    exit "$STATUS" ;;
 esac
 [ "$1 $2" != "stack rm" ] || rm "$STATE"
 """
@@ -78,6 +89,8 @@ class Clone:
             "SEEN": str(root / "seen"),
             "STATE": str(self.state_file),
             "STATUS": "0",
+            "STDERR": "",
+            "EVENTS": str(root / "events"),
         }
         pulumi = PulumiCommand(executable, root, self.variables)
         self.stack = Stack(project, "local", Backend(f"file://{root}/state"), pulumi)
@@ -91,8 +104,17 @@ class Clone:
 
     @property
     def calls(self) -> list[str]:
+        """The calls, without the options that every one of them has."""
         path = self.root / "calls"
-        return path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [
+            re.sub(r" --suppress-outputs| --event-log \S+| --non-interactive --color never", "", line)
+            for line in lines
+        ]
+
+    def happens(self, name: str) -> None:
+        """Let the CLI write the events of a recorded run."""
+        shutil.copy(recordings.FOLDER / f"{name}.jsonl", self.root / "events")
 
     @property
     def marker_during_update(self) -> dict[str, Any]:
@@ -122,12 +144,12 @@ def test_a_local_stack_is_updated_without_a_question(clone: Clone) -> None:
     ("config", "update", "expected"),
     [
         (LOCAL, Update(), "--yes --skip-preview"),
-        (LOCAL, Update(preview=True), ""),
-        (LOCAL, Update(preview=True, yes=True), "--yes"),
-        (ELSEWHERE, Update(), ""),
-        (ELSEWHERE, Update(yes=True), "--yes"),
+        (LOCAL, Update(preview=True, verbose=True), ""),
+        (LOCAL, Update(preview=True, yes=True, options=("--diff",)), "--yes --diff"),
+        (ELSEWHERE, Update(verbose=True), ""),
+        (ELSEWHERE, Update(yes=True, verbose=True), "--yes"),
         (ELSEWHERE, Update(yes=True, preview=False), "--yes --skip-preview"),
-        (PROTECTED, Update(), ""),
+        (PROTECTED, Update(verbose=True), ""),
         (
             LOCAL,
             Update(options=("--refresh", "--parallel", "4")),
@@ -139,6 +161,127 @@ def test_what_pulumi_is_told(clone: Clone, config: str, update: Update, expected
     clone.configure(config)
     assert updates.up(update) == 0
     assert clone.calls == [f"up --stack local {expected}".rstrip()]
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("config", "update", "answer", "expected"),
+    [
+        (PROTECTED, Update(), "y", ["preview", "up --yes --skip-preview"]),
+        (PROTECTED, Update(), "n", ["preview"]),
+        (ELSEWHERE, Update(yes=True), "", ["preview", "up --yes --skip-preview"]),
+        (
+            LOCAL,
+            Update(preview=True, options=("--refresh",)),
+            "y",
+            ["preview --refresh", "up --yes --skip-preview --refresh"],
+        ),
+    ],
+)
+def test_a_plan_comes_before_the_question(
+    clone: Clone,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: str,
+    update: Update,
+    answer: str,
+    expected: list[str],
+) -> None:
+    clone.configure(config)
+    clone.happens("change-preview")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    if answer == "n":
+        with pytest.raises(CommandError, match="nothing was changed"):
+            updates.up(update)
+    else:
+        assert updates.up(update) == 0
+    assert clone.calls == [
+        call.replace(" ", " --stack local ", 1) if " " in call else f"{call} --stack local"
+        for call in expected
+    ]
+    shown = capsys.readouterr()
+    assert "web: new image, rolled over web-1, web-2; nobody notices" in shown.out
+    assert ("Update the stack local? [y/N]" in shown.err) == bool(answer)
+
+
+def test_pulumi_has_no_terminal_unless_its_display_is_wanted(clone: Clone) -> None:
+    def calls() -> str:
+        return (clone.root / "calls").read_text()
+
+    updates.up(Update())
+    assert "--suppress-outputs" in calls()
+    assert "--non-interactive --color never" in calls()
+    (clone.root / "calls").unlink()
+    updates.up(Update(verbose=True))
+    updates.preview("local", ("--diff",))
+    assert calls().count("--suppress-outputs") == 2
+    assert "--non-interactive" not in calls()
+
+
+def test_the_outputs_and_pulumis_tree_are_not_printed(
+    clone: Clone, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = clone.root / "pulumi"
+    script.write_text(script.read_text().replace("up|destroy|preview)", "up|destroy|preview)\n    echo PEM"))
+    clone.happens("change")
+    assert updates.up(Update()) == 0
+    shown = capfd.readouterr()
+    assert "PEM" not in shown.out + shown.err
+    assert "✓ web on web-1       new version healthy after " in shown.err
+    assert "✓ 3 changed, 4 replaced, 72 unchanged (" in shown.out
+
+
+def test_no_change_is_one_line(clone: Clone, capfd: pytest.CaptureFixture[str]) -> None:
+    clone.happens("no-change")
+    assert updates.up(Update()) == 0
+    shown = capfd.readouterr()
+    assert re.fullmatch(r"✓ nothing to change: 79 resources are as configured \([\d.]+ s\)\n", shown.out)
+    assert shown.err == ""
+
+
+LOCKED = (
+    "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the "
+    "lock file with `pulumi cancel`.\n  file:///x.json: created by ann@box (pid 7) at 2026-01-02T03:04:05Z"
+)
+
+
+@pytest.mark.parametrize(
+    ("events", "stderr", "status", "last"),
+    [
+        ("unhealthy", "", 1, "Correct the app or its settings, then run `./slip up` again."),
+        ("failed-build", "", 1, "Correct the Dockerfile or the app, then run `./slip up` again."),
+        ("mistake", "", 3, "Correct Pulumi.local.yaml, then run `./slip up` again."),
+        (
+            "",
+            LOCKED,
+            3,
+            "If it no longer runs, `./slip up` on box removes its lock.",
+        ),
+        ("change", "error: no changes were expected but changes occurred", 1, "`./slip preview` says what."),
+        ("", "error: no way", 3, "Run the same command with --verbose to see all that Pulumi says."),
+    ],
+)
+def test_a_failed_up_ends_with_the_next_step(
+    clone: Clone, capfd: pytest.CaptureFixture[str], events: str, stderr: str, status: int, last: str
+) -> None:
+    if events:
+        clone.happens(events)
+    clone.variables.update(STATUS="255", STDERR=stderr)
+    assert updates.up(Update()) == status
+    shown = capfd.readouterr()
+    assert shown.err.splitlines()[-1].endswith(last)
+    assert "update failed" not in shown.err
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize("status", ["0", "255"])
+def test_the_event_log_of_a_user_is_written_too(clone: Clone, tmp_path: Path, status: str) -> None:
+    clone.happens("change")
+    clone.variables["STATUS"] = status
+    path = tmp_path / "mine"
+    updates.up(Update(options=("--event-log", str(path))))
+    assert path.read_bytes() == (clone.root / "events").read_bytes()
+    assert len(list(tmp_path.glob("*.events"))) == 0
 
 
 @pytest.mark.parametrize("config", [ELSEWHERE, PROTECTED])
@@ -289,8 +432,12 @@ def test_down_asks_on_a_terminal(clone: Clone, monkeypatch: pytest.MonkeyPatch) 
         updates.down("local", yes=False, purge=False, options=())
     assert clone.calls == []
     monkeypatch.setattr(console, "is_interactive", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     updates.down("local", yes=False, purge=False, options=("--parallel", "1"))
-    assert clone.calls == ["destroy --stack local --parallel 1"]
+    assert clone.calls == [
+        "destroy --stack local --preview-only --parallel 1",
+        "destroy --stack local --yes --skip-preview --parallel 1",
+    ]
 
 
 def test_down_without_a_stack_has_nothing_to_do(clone: Clone, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,7 +561,7 @@ def test_purge_removes_what_it_announced(
     assert engine.removed == ALL
     assert [call.split(" --non")[0] for call in clone.calls] == [
         "destroy --stack local --yes --skip-preview",
-        "stack rm --stack local --yes --preserve-config",
+        "stack rm --stack local --yes --preserve-config --remove-backups",
     ]
     assert clone.stack.config_file.exists()  # it is not the one that `up` makes
     said = capsys.readouterr().err
@@ -699,6 +846,37 @@ def test_a_request_to_end_reaches_pulumi_as_an_interrupt(
     rest, _ = process.communicate(timeout=10)
     assert rest == "orderly\n"
     assert process.returncode == 8
+
+
+@pytest.mark.parametrize(
+    "script", ["echo ready; exec sleep 30", "echo ready; trap '' INT; sleep 1; exit 255"]
+)
+def test_an_interrupt_is_one_however_the_cli_ends(
+    attached: Callable[[str], subprocess.Popen[str]], script: str
+) -> None:
+    """A CLI that has just started is killed by it."""
+    process = attached(script)
+    lines = [process.stdout.readline() for _ in range(2)]  # type: ignore[union-attr]
+    assert "ready\n" in lines
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 8
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+@pytest.mark.parametrize("command", ["up", "preview", "down"])
+def test_an_interrupt_that_only_pulumi_sees_is_one_too(clone: Clone, command: str, verbose: bool) -> None:
+    """Pulumi's own display reads the key from the terminal, so no signal comes."""
+    message = {"message": "update canceled\n", "severity": "error"}
+    (clone.root / "events").write_text(json.dumps({"diagnosticEvent": message}) + "\n")
+    clone.variables["STATUS"] = "255"
+    if command == "up":
+        status = updates.up(Update(verbose=verbose))
+    elif command == "preview":
+        status = updates.preview("local", (), verbose=verbose)
+    else:
+        status = updates.down("local", yes=True, purge=False, options=(), verbose=verbose)
+    assert status == 130
 
 
 def test_an_interrupt_from_the_terminal_is_left_to_pulumi(

@@ -1,0 +1,102 @@
+"""Every sentence about a preview, and its totals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cli.screen.events import Step
+from cli.screen.plan.changes import REMOVE, WORDS, Change, Changes, Sentence, details
+from cli.screen.plan.hosts import about_hosts, about_proxies
+from cli.screen.plan.registry import about_certificates, about_registry
+from cli.screen.plan.services import about_services
+from cli.screen.subjects import Part
+
+SMALL = (
+    Part.KEY,
+    Part.CONNECTION,
+    Part.MARKER,
+    Part.VOLUME,
+    Part.NETWORK,
+    Part.PULL,
+    Part.HOST_IMAGE,
+    Part.HOST_BOOT,
+    Part.HOST_IMAGES,
+    Part.HOST_ADDRESS,
+)
+"""Parts that no one outside notices. They are told by number and name."""
+FEW = 2
+"""How many small things of a kind are named."""
+
+_TOTALS = (
+    ("make", ("create", "import")),
+    ("change", ("update",)),
+    ("replace", ("replace",)),
+    ("remove", ("delete",)),
+)
+
+
+def sentences(steps: Sequence[Step]) -> list[Sentence]:
+    """What happens to whom. Equal things that happen to several are one sentence."""
+    found = Changes(steps)
+    return [
+        *about_hosts(found),
+        *about_registry(found),
+        *about_certificates(found),
+        *about_proxies(found),
+        *about_services(found),
+        *_about_the_rest(found),
+    ]
+
+
+def _about_the_rest(found: Changes) -> list[Sentence]:
+    """What no sentence was about: small things by number and name, and unknown ones by type and name."""
+    rest = found.rest
+    told = []
+    copies = [change for change in rest if change.subject.part is Part.MIRROR]
+    for change in copies:
+        text = "copied into the registry" if change.verb != REMOVE else "no longer copied"
+        told.append(Sentence(f"copy of {change.subject.of}", f"{text}; nobody notices"))
+    for part, about in ((Part.FIREWALL, "firewall"), (Part.SNAPSHOTS, "snapshots")):
+        mine = [change for change in rest if change.subject.part is part]
+        told += [Sentence(about, text) for text in _listed(mine)]
+    for verb, word in WORDS.items():
+        small = [change for change in rest if change.subject.part in SMALL and change.verb == verb]
+        if small:
+            told.append(Sentence(f"also {word}", _counted(small)))
+    known = {Part.MIRROR, Part.FIREWALL, Part.SNAPSHOTS, *SMALL}
+    others = [change for change in rest if change.subject.part not in known]
+    told += [
+        Sentence(f"{change.step.type} {change.step.name}", f"{WORDS[change.verb]}{details(change)}")
+        for change in others
+    ]
+    found.tell(rest)
+    return told
+
+
+def totals(counts: Mapping[str, int]) -> str:
+    """How many resources a preview makes, changes, replaces, removes and leaves."""
+    parts = [
+        f"{number} to {verb}" for verb, names in _TOTALS if (number := sum(counts.get(n, 0) for n in names))
+    ]
+    same = counts.get("same", 0)
+    if not parts:
+        return f"Nothing would change: {same} resources are as configured."
+    rest = f"; {same} stay as they are" if same else ""
+    return f"{', '.join(parts)}{rest}."
+
+
+def _listed(changes: Iterable[Change]) -> list[str]:
+    """`made: a, b` for each verb."""
+    by_verb: dict[str, list[str]] = {}
+    for change in changes:
+        by_verb.setdefault(change.verb, []).append(change.step.name)
+    return [f"{WORDS[verb]}: {', '.join(names)}" for verb, names in by_verb.items()]
+
+
+def _counted(changes: Iterable[Change]) -> str:
+    """Small things by name or, where there are many of a kind, by number: `16 keys, network slipway-local`."""
+    by_part: dict[Part, list[str]] = {}
+    for change in changes:
+        by_part.setdefault(change.subject.part, []).append(change.step.name)
+    return ", ".join(
+        f"{len(names)} {part.value}s" if len(names) > FEW else f"{part.value} {', '.join(names)}"
+        for part, names in by_part.items()
+    )

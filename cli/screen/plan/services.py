@@ -1,0 +1,92 @@
+"""The sentences about services and their images."""
+
+from collections.abc import Collection, Iterable
+
+from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Sentence, hosts_of
+from cli.screen.subjects import Part
+
+SETTINGS = {
+    "envs": "environment",
+    "uploads": "secrets",
+    "memory": "memory",
+    "labels": "labels",
+    "ulimits": "limits",
+    "networksAdvanced": "network",
+    "logOpts": "logging",
+    "logDriver": "logging",
+    "stopTimeout": "stop timeout",
+    "healthcheck": "health check",
+    "ports": "ports",
+}
+"""Inputs of a container, as the configuration speaks of them."""
+
+
+def about_services(found: Changes) -> list[Sentence]:
+    """What happens to each service."""
+    names = dict.fromkeys(
+        [c.step.parent_name for c in found.of(Part.IMAGE)]
+        + [c.subject.of for c in found.of(Part.CONTAINER, Part.SWITCH, Part.PULL)]
+    )
+    told = []
+    for name in names:
+        told += _about_service(found, name)
+    return told
+
+
+def _about_service(found: Changes, name: str) -> list[Sentence]:
+    images = [c for c in found.of(Part.IMAGE) if c.step.parent_name == name]
+    mine = [c for c in found.of(Part.CONTAINER, Part.SWITCH, Part.PULL) if c.subject.of == name]
+    found.tell([*images, *mine])
+    containers = [c for c in mine if c.subject.part is Part.CONTAINER]
+    by_verb: dict[str, list[Change]] = {}
+    for change in containers:
+        machine = found.hosts.get(change.subject.host)
+        with_host = bool(machine and machine.verb == REPLACE)
+        verb = MAKE if change.verb == REPLACE and with_host else change.verb
+        by_verb.setdefault(verb, []).append(change)
+    stays = [about for about in found.unchanged if about.part is Part.CONTAINER and about.of == name]
+    is_new = bool(by_verb.get(MAKE)) and not (stays or by_verb.keys() - {MAKE})
+    texts = []
+    rolled = by_verb.get(REPLACE, [])
+    if made := by_verb.get(MAKE):
+        first = any(image.verb == MAKE for image in images)
+        image = "image built and pushed, " if first else "new image, " if images else ""
+        texts.append(f"{image}started on {hosts_of(made)}" if is_new else f"started on {hosts_of(made)}")
+    if rolled:
+        texts.append(f"{_why(rolled, images)}, rolled over {hosts_of(rolled)}; nobody notices")
+    if changed := by_verb.get(CHANGE):
+        what = _words(set().union(*(c.step.changed for c in changed)))
+        texts.append(f"changed in place on {hosts_of(changed)} ({what}); nobody notices")
+    if removed := by_verb.get(REMOVE):
+        end = "" if stays or rolled or made else "; its URLs no longer answer"
+        texts.append(f"removed from {hosts_of(removed)}{end}")
+    if not texts and images:
+        texts.append(
+            f"image {' and '.join(c.subject.of for c in images)}: {_image_text(images)}; nobody notices"
+        )
+    switched = [c for c in mine if c.subject.part is Part.SWITCH]
+    if not containers and switched:
+        texts.append(
+            f"checked and routed again on {hosts_of(switched)}, for changed settings; nobody notices"
+        )
+    pulled = [c for c in mine if c.subject.part is Part.PULL]
+    if not containers and not switched and pulled:
+        texts.append(f"image pulled again on {hosts_of(pulled)}; nobody notices")
+    return [Sentence(name, text) for text in texts]
+
+
+def _why(rolled: Collection[Change], images: Collection[Change]) -> str:
+    """Why containers are replaced: a new image, or settings."""
+    inputs = set().union(*(change.step.changed | change.step.replacing for change in rolled))
+    settings = inputs - {"image"}
+    if images or "image" in inputs or not inputs:
+        return f"new image and settings ({_words(settings)})" if settings else "new image"
+    return f"new settings ({_words(settings)})"
+
+
+def _words(inputs: Iterable[str]) -> str:
+    return ", ".join(sorted({SETTINGS.get(name, name) for name in inputs})) or "settings"
+
+
+def _image_text(images: Collection[Change]) -> str:
+    return "removed" if all(c.verb == REMOVE for c in images) else "built and pushed"

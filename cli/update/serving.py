@@ -1,0 +1,108 @@
+"""What serves now, asked of the stack's hosts: for the end of a failed update, and of a successful one."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cli.errors import CommandError
+from cli.running.place import Place, places
+from cli.stack import deployment
+from cli.stack.stack import Stack
+
+if TYPE_CHECKING:
+    from cli.running.host_report import HostReport
+
+PATIENCE = 2.0
+"""Seconds that a service has to answer at the end of an update, which was healthy a moment ago."""
+
+
+def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Each service on each of its hosts: who, what shows a page of it, and what its health path answers there.
+
+    Args:
+        outputs: the stack's; no secret is needed.
+
+    """
+    asked = places(outputs)
+    if not asked:
+        return []
+    # Slow to import; an update imports it in the background (`warm_up`).
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
+        said = pool.map(lambda place: _answer(place, outputs), asked)
+        return [
+            (f"{place.service} on {place.host}" if place.host else place.service, place.link, answer)
+            for place, answer in zip(asked, said, strict=True)
+        ]
+
+
+def _answer(place: Place, outputs: Mapping[str, Any]) -> str:
+    import http.client
+    from urllib.parse import urlsplit
+
+    from cli.running.http import connection_to, exchange
+
+    path = str((outputs.get("serviceHealthPaths") or {}).get(place.service) or "/")
+    parts = urlsplit(f"//{place.address}")
+    connection = connection_to(parts.hostname or "", parts.port, None)
+    connection.timeout = PATIENCE
+    try:
+        status = exchange(connection, path, {"Host": place.domain} if place.domain else {}).status
+    except TimeoutError:
+        return f"no answer on {path} within {PATIENCE:g} s"
+    except ConnectionRefusedError:
+        return "refuses the connection"
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer on {path}: {str(getattr(error, 'strerror', None) or error).lower()}"
+    finally:
+        connection.close()
+    return "healthy" if 200 <= status < 300 else f"HTTP {status} on {path}"
+
+
+def warm_up() -> None:
+    """Import what `answers` needs, while the command waits for something else."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: F401 - the imports are the point
+
+    from cli.running import http  # noqa: F401
+
+
+def report(stack: Stack, switched: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What each host serves, as the host itself says it: who, and what. Empty if the stack has no hosts yet.
+
+    Args:
+        stack: the stack.
+        switched: services and hosts that the update switched to a new container.
+
+    """
+    try:
+        outputs = stack.outputs() if deployment.stack_outputs(stack.deployment()).get("hosts") else {}
+    except (CommandError, ValueError):
+        return []  # the reason of the failure matters more
+    if not outputs.get("hosts") or not outputs.get("sshPrivateKey"):
+        return []
+    from cli.running import fleet
+
+    wanted = outputs.get("serviceHosts") or {}
+    hosts = sorted({host for names in wanted.values() for host in names} & outputs["hosts"].keys())
+    reports = fleet.ask(outputs, hosts)
+    return [
+        (f"{service} on {host}", _serves(service, reports[host], is_new=(service, host) in switched))
+        for service, names in wanted.items()
+        for host in names
+        if host in reports
+    ]
+
+
+def _serves(service: str, found: "HostReport", *, is_new: bool) -> str:
+    if not found.answers:
+        return f"unknown: {found.silence}"
+    if not found.knows_services:
+        return "unknown: its Docker Engine or its proxy does not answer"
+    serving = found.services.get(service)
+    if serving is None:
+        return "nothing serves"
+    version = "the new version" if is_new else "as before"
+    image = f"image {serving.digest[7:19]}" if serving.digest else "its image has no digest"
+    since = f", since {serving.since.astimezone():%Y-%m-%d %H:%M:%S}" if serving.since else ""
+    health = f", {serving.health}" if serving.health else ""
+    return f"{version}: {image}{since}{health}"
