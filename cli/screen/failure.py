@@ -8,6 +8,8 @@ from cli.screen.events import Step
 from cli.screen.record import STACK_TYPE, Record
 from cli.screen.subjects import Part, Subject, subject
 
+MENDS = "to mend it: "
+"""What switch.sh puts before a remedy. It is said last."""
 LINES = 20
 """How many lines of a failed operation's output are shown."""
 OWN_LINES = 30
@@ -124,10 +126,14 @@ def _of_resource(message: str, step: Step, record: Record, names: Names) -> Reas
     output = [line for line in printed if line.strip()]
     if first := next((line for line in output if _is_own(line)), ""):
         # The script has said it all: whom, why, what serves now, and its container's last lines.
-        rest = [line for line in output if line != first]
+        mends = next(
+            (_plain(line).removeprefix(MENDS) for line in output if _plain(line).startswith(MENDS)), ""
+        )
+        rest = [line for line in output if line != first and not _plain(line).startswith(MENDS)]
         shown = [_plain(line) if _is_own(line) else _quoted(line) for line in rest[-OWN_LINES:]]
         lines = [_plain(first), *(f"  {line}" for line in shown)]
-        return Reason("\n".join(lines), _remedy(about, why, names, is_push), host=about.host)
+        remedy = f"To mend it: {mends.rstrip('.')}. Then {names.again}." if mends else ""
+        return Reason("\n".join(lines), remedy or _remedy(about, why, names, is_push), host=about.host)
     if about.part is Part.IMAGE and not output:
         output = list(record.output.get(step.urn) or record.status.get(step.urn) or ())
     lines = [

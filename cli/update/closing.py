@@ -27,7 +27,8 @@ def say_what_runs(stack: Stack, run: Run) -> None:
     record = run.record
     shown = deployment.stack_outputs(stack.deployment())
     services = serving.answers(shown)
-    if record.is_first or not record.counts:
+    new_hosts = any(subject(step).part is Part.HOST for step in record.done if step.operation == "create")
+    if record.is_first or new_hosts or not record.counts:
         outputs.summary(stack, shown, services)
         return
     console.result(f"✓ {_changed(record)} ({duration(run.seconds)})")

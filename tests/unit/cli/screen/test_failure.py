@@ -104,6 +104,13 @@ def test_the_reason_of_a_resource(failing: Step, text: str, expected: tuple[str,
     assert failed(failing, text) == [expected]
 
 
+def test_the_remedy_of_a_script_is_the_last_line() -> None:
+    printed = "slipway: web on web-1: why\nslipway: to mend it: listen on 0.0.0.0\nslipway: old one serves\n  | log\n"
+    ((text, remedy),) = failed(SETUP, f'Process exited with status 6: running "x":\n{printed}')
+    assert text == "web on web-1: why\n  old one serves\n  | log"
+    assert remedy == "To mend it: listen on 0.0.0.0. Then run `./slip up -s dev` again."
+
+
 @pytest.mark.parametrize(
     ("printed", "expected"),
     [
