@@ -49,8 +49,10 @@ def open_stack(
         refuse_confusion(name, os.environ)
     emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
     # Commands create one after the other: two would make different passwords, and read what the other one is writing.
-    turn = in_turn(project.marker(name.rpartition("/")[2]).with_suffix(".creation"))
-    with turn if create else contextlib.nullcontext():
+    short = name.rpartition("/")[2]
+    is_configured = name == LOCAL or project.config_file(short).exists()
+    turn = in_turn(project.marker(short).with_suffix(".creation"))
+    with turn if create and is_configured else contextlib.nullcontext():
         _configuration(project, name, create=create)
         if emulation:
             name = _emulated(emulation, create=create)
