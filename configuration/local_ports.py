@@ -16,7 +16,7 @@ import engine_socket
 from configuration.problems import Location, Problem, path_of
 from configuration.settings import StackSettings
 from engine_socket import EngineUnreachable
-from well_known import PROJECT_LABEL, STACK_LABEL
+from well_known import HOST_LABEL, PROJECT_LABEL, STACK_LABEL
 
 ADDRESS = "127.0.0.1"
 LISTENING = "0A"
@@ -40,14 +40,32 @@ def occupied(settings: StackSettings, project: str, stack: str) -> list[Problem]
     if not held:
         return []
     containers = _containers(endpoint.removeprefix("unix://"))
+    own = {
+        port: host
+        for host, ports in _own_ports(containers, project, stack)
+        for port in ports
+        # Pulumi makes new hosts before it removes others.
+        if port not in _ports_of(settings, host)
+    }
     return [
-        Problem(
-            where,
-            f"{what} needs {ADDRESS}:{port}, but {holder} holds that port",
-            f"Stop it, or set {_remedy(where)}.",
-        )
-        for port, what, where in held
-        if (holder := _holder(containers, port, project, stack)) is not None
+        *(
+            Problem(
+                where,
+                f"{what} needs {ADDRESS}:{port}, which the stack's own host {own[port]} holds until it is gone",
+                f"Set {path_of(where)} to a number that no host of the stack has had, or keep the host's name.",
+            )
+            for port, what, where in held
+            if port in own
+        ),
+        *(
+            Problem(
+                where,
+                f"{what} needs {ADDRESS}:{port}, but {holder} holds that port",
+                f"Stop it, or set {_remedy(where)}.",
+            )
+            for port, what, where in held
+            if (holder := _holder(containers, port, project, stack)) is not None
+        ),
     ]
 
 
@@ -74,6 +92,24 @@ def _wanted(settings: StackSettings) -> Iterator[tuple[int, str, Location]]:
         yield settings.registry_port, "the registry", ("registry", "port")
     if settings.registry.metrics_port:
         yield settings.registry.metrics_port, "the registry's metrics", ("registry", "metricsPort")
+
+
+def _ports_of(settings: StackSettings, host: str) -> set[int]:
+    """The ports that a host publishes by the settings: its own, and those of the registry."""
+    if host not in settings.hosts:
+        return set()
+    return {port for port, _, where in _wanted(settings) if where[1] == host or where[0] == "registry"}
+
+
+def _own_ports(containers: list[dict[str, Any]], project: str, stack: str) -> Iterator[tuple[str, set[int]]]:
+    """The running hosts of the stack, each with the ports that it holds."""
+    for found in containers:
+        labels = found.get("Labels") or {}
+        if (labels.get(PROJECT_LABEL), labels.get(STACK_LABEL)) == (project, stack) and HOST_LABEL in labels:
+            yield (
+                labels[HOST_LABEL],
+                {port["PublicPort"] for port in found.get("Ports") or () if "PublicPort" in port},
+            )
 
 
 def _remedy(where: Location) -> str:

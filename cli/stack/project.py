@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.errors import CommandError
+from well_known import STAGED_CONTEXTS_PATH
 
 EMULATED = "-emulated"
 """The suffix of an emulated stack's name after the real stack's name."""
@@ -57,6 +58,12 @@ class Project:
     def config_file(self, stack: str) -> Path:
         """The stack's configuration."""
         return self.root / f"Pulumi.{stack}.yaml"
+
+    def remove_contexts(self, stack: str) -> None:
+        """Remove the copies of build contexts that the program made for a stack."""
+        import shutil  # needed at the end of a stack only
+
+        shutil.rmtree(self.root / STAGED_CONTEXTS_PATH / stack.rpartition("/")[2], ignore_errors=True)
 
     def marker(self, stack: str) -> Path:
         """The file that exists while an update of the stack runs."""

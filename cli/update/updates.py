@@ -9,7 +9,7 @@ from cli.errors import CommandError
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, diagnosis, recovery, renewal
+from cli.update import clock, diagnosis, full_disk, recovery, renewal
 from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
@@ -114,6 +114,11 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
+    if command == "destroy":
+        from cli.update import grace
+
+        if grace.removes_all(options):
+            grace.end_services(stack)
     watch = diagnosis.Watch(stack)
     begun = time.monotonic()
     arguments = [command, "--stack", stack.name, *options]
@@ -133,6 +138,8 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         and bool(status or watch.found_silence())
         and diagnosis.report(stack.deployment(), stack.option)
     )
+    if command == "up" and status not in (0, CANCELLED) and not silent:
+        full_disk.report(stack)
     if status < 0:
         console.warn(
             f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
@@ -182,6 +189,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     status = _run(stack, "destroy", [*consent, *options])
     if status:
         return status
+    stack.project.remove_contexts(stack.name)
     if purge:
         purging.purge(stack, announced)
     elif stack.config.platform == "local":
@@ -220,5 +228,6 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
             remedy="Pass --yes to remove it.",
         )
     emulation.end()
+    stack.project.remove_contexts(stack.name)
     console.say(f"Removed the emulation of {emulation.source}: hosts, volumes and account.")
     return 0

@@ -11,6 +11,7 @@
 #   REGISTRY_HOST_ADDRESS                    address of its host; goes to /etc/hosts if it is an IP address
 #   INSECURE_REGISTRY                        the same host:port if the registry speaks plain HTTP, else empty
 #   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
+#   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 
@@ -36,6 +37,24 @@ wait_for_validity() {
     fail 5 "the clock of the machine that runs ./slip is $ahead seconds ahead of this host's ($(date -u '+%F %T') UTC)," \
       "and the certificates that it made are not valid here yet: correct the wrong clock, then run ./slip up again"
   sleep "$ahead"
+}
+
+# The engine reads /etc/resolv.conf at each build, so it needs no restart.
+name_resolvers() {
+  [ -n "$RESOLVERS" ] || return 0
+  put /usr/local/lib/slipway/resolvers 0755 <<<"$RESOLVERS_SCRIPT"
+  put /etc/systemd/system/slipway-resolvers.service 0644 <<UNIT
+[Unit]
+Before=docker.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/lib/slipway/resolvers $RESOLVERS
+[Install]
+WantedBy=multi-user.target
+UNIT
+  systemctl daemon-reload
+  systemctl enable -q slipway-resolvers.service
+  systemctl restart slipway-resolvers.service
 }
 
 install_engine() {
@@ -260,6 +279,7 @@ main() {
   fi
   rm -f "$unread"
   trust_registry
+  name_resolvers
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine

@@ -136,6 +136,20 @@ class TestOccupied:
         engine.containers = [container(1), container(port, slipway_project="slipway", slipway_stack="local")]
         assert occupied(stack_with_registry_on(port), "slipway", "local") == []
 
+    def test_a_host_of_the_stack_that_goes_holds_its_ports_until_then(self, engine: Engine) -> None:
+        stack = stack_with_registry_on(free_port())
+        own = {"slipway_project": "slipway", "slipway_stack": "local"}
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", port := stack.local_ports("box").ssh))
+            server.listen()
+            engine.containers = [container(port, **own, slipway_host="box")]
+            assert occupied(stack, "slipway", "local") == []
+            engine.containers = [container(port, **own, slipway_host="old-name")]
+            (line,) = lines(occupied(stack, "slipway", "local"))
+        assert line.startswith(f"slipway:hosts.box.slot: SSH of box needs 127.0.0.1:{port}, ")
+        assert "the stack's own host old-name holds" in line
+        assert line.endswith("or keep the host's name.")
+
     def test_another_stacks_port_is_one(self, engine: Engine, listener: socket.socket) -> None:
         port = port_of(listener)
         engine.containers = [container(port, "slipway-test-box", slipway_stack="test")]
