@@ -55,10 +55,12 @@ def open_stack(
     creates = create or create_stack
     emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
     # Commands create one after the other: two would make different passwords, and read what the other one is writing.
-    turn = in_turn(project.marker(name.rpartition("/")[2]).with_suffix(".creation"))
-    with turn if creates else contextlib.nullcontext():
+    short = name.rpartition("/")[2]
+    is_configured = name == LOCAL or project.config_file(short).exists()
+    turn = in_turn(project.marker(short).with_suffix(".creation"))
+    with turn if creates and is_configured else contextlib.nullcontext():
         _configuration(project, name, create=creates)
-        config_file.check(project, name.rpartition("/")[2], changes=create or edits)
+        config_file.check(project, short, changes=create or edits)
         if emulation:
             name = _emulated(emulation, create=create)
         config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)

@@ -6,6 +6,7 @@ The registry answers a push then with HTTP 500, and Docker shows no more of it.
 from pathlib import PurePosixPath
 
 from cli import console
+from cli.errors import CommandError
 from cli.running import fleet
 from cli.running.disk import Disk, registry_hosts
 from cli.running.host_report import HostReport
@@ -19,7 +20,10 @@ ROOM_BYTES, ROOM_SHARE = 256 * 10**6, 0.001
 
 def report(stack: Stack) -> bool:
     """Say that the registry's disk has no room left, if that is so. Returns whether it is."""
-    outputs = stack.outputs()
+    try:
+        outputs = stack.outputs()
+    except (CommandError, ValueError):
+        return False  # the update's own failure is what to read
     hosts = registry_hosts(outputs) if "hosts" in outputs else []
     for host, found in fleet.ask(outputs, hosts).items() if hosts else ():
         disk = registry_disk(found)

@@ -60,7 +60,7 @@ def _release(stack: Stack, marker: Marker | None) -> None:
     """
     is_file = stack.backend.directory is not None
     locks = stack.locks()
-    if not is_file and marker and marker.pulumi:  # a CLI has been started; asking takes a second
+    if not is_file and marker:  # asking takes a second
         locks = remote_lock.locks(stack)
     for lock in locks:
         _refuse_foreign(stack, lock, marker)

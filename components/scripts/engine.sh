@@ -32,6 +32,17 @@ name_registry() {
   renamed=true
 }
 
+# Waits until the certificate is valid by this host's clock, or says that the operator's clock is ahead.
+wait_for_validity() {
+  local ahead
+  ahead=$(($(date -d "$VALID_FROM" +%s) - $(date +%s)))
+  [ "$ahead" -gt 0 ] || return 0
+  [ "$ahead" -le 60 ] ||
+    fail 5 "the clock of the machine that runs ./slip is $ahead seconds ahead of this host's ($(date -u '+%F %T') UTC)," \
+      "and the certificates that it made are not valid here yet: correct the wrong clock, then run ./slip up again"
+  sleep "$ahead"
+}
+
 # The engine reads /etc/resolv.conf at each build, so it needs no restart.
 name_resolvers() {
   [ -n "$RESOLVERS" ] || return 0
@@ -48,17 +59,6 @@ UNIT
   systemctl daemon-reload
   systemctl enable -q slipway-resolvers.service
   systemctl restart slipway-resolvers.service
-}
-
-# Waits until the certificate is valid by this host's clock, or says that the operator's clock is ahead.
-wait_for_validity() {
-  local ahead
-  ahead=$(($(date -d "$VALID_FROM" +%s) - $(date +%s)))
-  [ "$ahead" -gt 0 ] || return 0
-  [ "$ahead" -le 60 ] ||
-    fail 5 "the clock of the machine that runs ./slip is $ahead seconds ahead of this host's ($(date -u '+%F %T') UTC)," \
-      "and the certificates that it made are not valid here yet: correct the wrong clock, then run ./slip up again"
-  sleep "$ahead"
 }
 
 install_engine() {

@@ -368,7 +368,7 @@ def test_a_marker_that_was_cut_short_counts_as_killed(tmp_path: Path, content: s
     stack.project.marker("local").parent.mkdir(parents=True)
     stack.project.marker("local").write_text(content)
     recovery.recover(stack)
-    assert asked(stack) == ["stack export"]
+    assert asked(stack) == ["stack", "stack export"]
     assert not stack.project.marker("local").exists()
 
 

@@ -360,7 +360,8 @@ def test_another_backend_is_asked_for_certificates_only_after_a_failure(
     monkeypatch.setattr(Stack, "deployment", lambda _: {"resources": resources})
     clone.configure(ELSEWHERE)
     updates.up(Update(yes=True))
-    assert clone.calls == ["up --stack local --yes", f"up --stack local --yes {REPLACE}"][:calls]
+    ups = [call for call in clone.calls if call.startswith("up ")]
+    assert ups == ["up --stack local --yes", f"up --stack local --yes {REPLACE}"][:calls]
 
 
 @pytest.mark.parametrize(("status", "expected"), [("0", 0), ("1", 1), ("4", 1), ("255", 1), ("8", 130)])

@@ -36,6 +36,12 @@ class Machine:
             timeout=30,
         )
 
+    def installed(self, script: str) -> Path:
+        """A script as hosts have it in a file."""
+        path = self.root / script
+        path.write_text(scripts.text(script))
+        return path
+
     @property
     def called(self) -> list[str]:
         return (self.root / "called").read_text().splitlines()
