@@ -22,7 +22,8 @@ from cli.stack import processes
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulated_config import emulated_config
-from cli.stack.project import EMULATED, Project, write_private
+from cli.stack.project import Project, write_private
+from well_known import EMULATED
 
 MARK = "SLIPWAY_EMULATED"
 """The variable with the real stack's name, in a shell that was prepared for its emulation (`slip env`)."""

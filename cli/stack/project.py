@@ -6,9 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cli.errors import CommandError
-
-EMULATED = "-emulated"
-"""The suffix of an emulated stack's name after the real stack's name."""
+from well_known import EMULATED
 
 
 @dataclass(frozen=True)

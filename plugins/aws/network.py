@@ -169,7 +169,7 @@ def _create_subnet(work: Work) -> str:
 
 def _settle_subnet(work: Work) -> None:
     work.until(f"subnet {work.id} is available", lambda: (_subnet(work) or {}).get("State") == "available")
-    if work.changed or work.new["mapPublicIpOnLaunch"]:
+    if work.has_changed("mapPublicIpOnLaunch") or (work.is_new and work.new["mapPublicIpOnLaunch"]):
         wanted = {"Value": bool(work.new["mapPublicIpOnLaunch"])}
         work("modify_subnet_attribute", SubnetId=work.id, MapPublicIpOnLaunch=wanted)
 
