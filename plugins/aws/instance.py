@@ -24,6 +24,7 @@ from plugins.aws.volume import wait_for_modification
 from plugins.bridge.schema import Attribute, Schema, State
 from plugins.protocol.messages import Failure
 
+VOLUME_TYPES = ("standard", "io1", "io2", "gp2", "sc1", "st1", "gp3")
 _METADATA = {
     "httpEndpoint": "HttpEndpoint",
     "httpProtocolIpv6": "HttpProtocolIpv6",
@@ -54,7 +55,6 @@ def _create(work: Work) -> str:
         "DisableApiStop": new["disableApiStop"],
         "DisableApiTermination": new["disableApiTermination"],
         "EbsOptimized": new["ebsOptimized"],
-        "IamInstanceProfile": {"Name": new["iamInstanceProfile"]} if new["iamInstanceProfile"] else None,
         "InstanceInitiatedShutdownBehavior": new["instanceInitiatedShutdownBehavior"],
         "MetadataOptions": _metadata_parameters(new["metadataOptions"]) or None,
         "Monitoring": {"Enabled": True} if new["monitoring"] else None,
@@ -398,7 +398,7 @@ INSTANCE = Kind(
             "ebsOptimized": forced("boolean", computed=True),
             "forceDestroy": Attribute("boolean", default=False),
             "getPasswordData": Attribute("boolean", supported=False),
-            "iamInstanceProfile": forced(computed=True),
+            "iamInstanceProfile": Attribute(computed=True, supported=False),
             "instanceInitiatedShutdownBehavior": Attribute(computed=True, choices=("stop", "terminate")),
             "instanceState": output(),
             "instanceType": Attribute(computed=True),
@@ -408,7 +408,7 @@ INSTANCE = Kind(
                 {
                     "httpEndpoint": Attribute(computed=True, choices=("enabled", "disabled")),
                     "httpProtocolIpv6": Attribute(computed=True, choices=("enabled", "disabled")),
-                    "httpPutResponseHopLimit": Attribute("integer", computed=True, minimum=1),
+                    "httpPutResponseHopLimit": Attribute("integer", computed=True, minimum=1, maximum=64),
                     "httpTokens": Attribute(computed=True, choices=("optional", "required")),
                     "instanceMetadataTags": Attribute(computed=True, choices=("enabled", "disabled")),
                 },
@@ -434,7 +434,7 @@ INSTANCE = Kind(
                     "throughput": Attribute("integer", computed=True),
                     "volumeId": output(),
                     "volumeSize": Attribute("integer", computed=True),
-                    "volumeType": Attribute(computed=True),
+                    "volumeType": Attribute(computed=True, choices=VOLUME_TYPES),
                 },
                 single=True,
                 computed=True,
@@ -442,7 +442,7 @@ INSTANCE = Kind(
             "sourceDestCheck": Attribute("boolean", default=True),
             "subnetId": forced(computed=True),
             "tenancy": forced(computed=True),
-            "userData": Attribute(),
+            "userData": Attribute(maximum=16384),
             "userDataBase64": Attribute(computed=True),
             "userDataReplaceOnChange": Attribute("boolean", default=False),
             "volumeTags": Attribute("map", supported=False),

@@ -18,6 +18,8 @@ forced = partial(Attribute, force_new=True)
 output = partial(Attribute, computed=True, output=True)
 """A property that only AWS decides."""
 
+ARN_PATTERN = r"arn:aws[\w-]*:[\w-]+:[\w-]*:\w*:.+"
+"""What the official plugin accepts as an ARN, but for its account number."""
 ARN: dict[str, Attribute] = {"arn": output()}
 REGION: dict[str, Attribute] = {"region": forced(computed=True)}
 TAGS: dict[str, Attribute] = {

@@ -188,6 +188,7 @@ class Aws(Provider):
         kind = _kind(request.type)
         state = from_pulumi(request.properties, kind.schema.attributes)
         work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
+        self._made.pop(request.id, None)
         try:
             seconds = request.timeout or _BUSY_SECONDS
             self._retry(lambda: kind.delete(work), kind.busy, seconds, request.urn)
