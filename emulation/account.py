@@ -89,9 +89,7 @@ class Account:
     def snapshots(self) -> dict[str, str]:
         """The account's snapshots by id, and the volume that each was made of."""
         return {
-            snapshot: volume
-            for ec2 in self._regions()
-            for snapshot, volume in desired.snapshots(ec2).items()
+            snapshot: volume for ec2 in self._regions() for snapshot, volume in desired.snapshots(ec2).items()
         }
 
     def networks(self) -> set[str]:

@@ -21,7 +21,11 @@ def answer(request: Request) -> Response | None:
         return None
     asked = json.loads(request.get_data(cache=True))
     code = asked.get("QuotaCode", "")
-    if target.rpartition(".")[2] != "GetServiceQuota" or asked.get("ServiceCode") != "ec2" or code not in QUOTAS:
+    if (
+        target.rpartition(".")[2] != "GetServiceQuota"
+        or asked.get("ServiceCode") != "ec2"
+        or code not in QUOTAS
+    ):
         return _json(
             {"__type": "NoSuchResourceException", "Message": f"The quota {code} does not exist."}, 400
         )

@@ -178,7 +178,7 @@ class Cloud:
         return self._account
 
     def partition(self, region: str = "") -> str:
-        """Return the partition of `region`, the second part of its ARNs: `aws`, `aws-cn`, `aws-us-gov` or `aws-eusc`."""
+        """Return the partition of `region`, the second part of its ARNs, such as `aws-us-gov`."""
         start = (region or self.region).split("-", 2)[:2]
         found = {"cn": "aws-cn", "eusc": "aws-eusc"}.get(start[0])
         return found or ("aws-us-gov" if start == ["us", "gov"] else "aws")

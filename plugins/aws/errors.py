@@ -45,8 +45,8 @@ _REMEDIES = {
 """Remedies for some of AWS's error codes. The messages of most codes name the remedy themselves."""
 
 _BY_WORDS = {
-    "not eligible for Free Tier": "an account on AWS's free plan runs few types, such as t3.small and t4g.small: choose "
-    "one of them, or end the free plan",
+    "not eligible for Free Tier": "an account on AWS's free plan runs few types, such as t3.small and t4g.small: "
+    "choose one of them, or end the free plan",
 }
 """Remedies for errors whose code says little, by a part of the message."""
 
@@ -84,7 +84,9 @@ def _refused(response: dict[str, Any], name: str, operation: str) -> Refused:
     request = response.get("ResponseMetadata", {}).get("RequestId")
     if request:
         text += f" (request {request})"
-    remedy = _REMEDIES.get(code) or next((found for words, found in _BY_WORDS.items() if words in message), "")
+    remedy = _REMEDIES.get(code) or next(
+        (found for words, found in _BY_WORDS.items() if words in message), ""
+    )
     if remedy:
         text += f". {remedy[0].upper()}{remedy[1:]}"
     return Refused(text, code)

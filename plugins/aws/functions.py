@@ -393,9 +393,7 @@ def get_instances(query: Query) -> Properties:
 
 def get_instance(query: Query) -> Properties:
     """ec2.getInstance: the properties of an instance that Slipway uses."""
-    found = query.listed(
-        "describe_instances", "Reservations", InstanceIds=[query.given["instanceId"]]
-    )
+    found = query.listed("describe_instances", "Reservations", InstanceIds=[query.given["instanceId"]])
     instance = _only([each for reservation in found for each in reservation["Instances"]], "instance")
     return {
         "ami": instance["ImageId"],

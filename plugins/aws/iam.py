@@ -129,7 +129,9 @@ def _observe_attachment(work: Work) -> State | None:
 ROLE_POLICY_ATTACHMENT = Kind(
     pulumi_type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     service="iam",
-    schema=Schema(attributes={"policyArn": forced(required=True, pattern=ARN_PATTERN), "role": forced(required=True)}),
+    schema=Schema(
+        attributes={"policyArn": forced(required=True, pattern=ARN_PATTERN), "role": forced(required=True)}
+    ),
     create=_attach,
     observe=_observe_attachment,
     delete=lambda work: work(

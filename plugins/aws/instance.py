@@ -180,8 +180,8 @@ def _observe(work: Work) -> State | None:
 def _credits(state: State) -> dict[str, str] | None:
     """What the instance does without CPU credits, in EC2's form. EC2 refuses it for types without credits."""
     given = state.get("creditSpecification")
-    credits = given[0].get("cpuCredits") if isinstance(given, list) and given else None
-    return {"CpuCredits": credits} if credits and _has_credits(str(state["instanceType"])) else None
+    wanted = given[0].get("cpuCredits") if isinstance(given, list) and given else None
+    return {"CpuCredits": wanted} if wanted and _has_credits(str(state["instanceType"])) else None
 
 
 def _has_credits(instance_type: str) -> bool:
@@ -268,10 +268,10 @@ def _update(work: Work) -> None:
             InstanceId=work.id,
             **_metadata_parameters(new["metadataOptions"]),
         )
-    if work.has_changed("creditSpecification") and (credits := _credits(new)):
+    if work.has_changed("creditSpecification") and (wanted := _credits(new)):
         work(
             "modify_instance_credit_specification",
-            InstanceCreditSpecifications=[{"InstanceId": work.id, **credits}],
+            InstanceCreditSpecifications=[{"InstanceId": work.id, **wanted}],
         )
     if work.has_changed("monitoring"):
         work("monitor_instances" if new["monitoring"] else "unmonitor_instances", InstanceIds=[work.id])
@@ -365,7 +365,9 @@ def _schema_for(schema: Schema, olds: State, news: State, cloud: Cloud | None) -
 def _architectures(cloud: Cloud, instance_type: str) -> set[str]:
     """Return the architectures of an instance type; none if EC2 does not know the type."""
     try:
-        found = cloud.call("ec2", "describe_instance_types", {"InstanceTypes": [instance_type]})["InstanceTypes"]
+        found = cloud.call("ec2", "describe_instance_types", {"InstanceTypes": [instance_type]})[
+            "InstanceTypes"
+        ]
     except Refused as refused:
         if refused.code in ("InvalidInstanceType", "InvalidParameterValue"):
             return set()

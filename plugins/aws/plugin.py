@@ -283,7 +283,6 @@ class Aws(Provider):
                 raise Failure("the update was cancelled")
             pause = min(pause * 1.5, 5.0)
 
-
     def _is_new(self, refused: Refused) -> bool:
         """Say whether AWS does not know a resource yet that this process has just created: not all its servers do."""
         if not any(mark in refused.code for mark in _UNKNOWN):

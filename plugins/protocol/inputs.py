@@ -81,7 +81,9 @@ def _too_large(path: str, value: Any, field: Field) -> CheckFailure | None:
         return None
     if isinstance(value, str) and len(value) > field.maximum:
         # Not the text itself, which may be long or secret.
-        return CheckFailure(path, f"{path} has to have {field.maximum} characters or fewer; it has {len(value)}")
+        return CheckFailure(
+            path, f"{path} has to have {field.maximum} characters or fewer; it has {len(value)}"
+        )
     if isinstance(value, (int, float)) and value > field.maximum:
         return CheckFailure(path, f"{path} has to be {field.maximum} or less; it is {value}")
     return None

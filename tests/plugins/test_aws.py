@@ -437,16 +437,16 @@ def test_credits_are_set_and_changed_in_place(
     driver: Driver, network: dict[str, str], image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[str, Any]] = []
-    call, credits = Cloud.call, {"now": "standard"}
+    call, state = Cloud.call, {"credits": "standard"}
 
     def with_credits(cloud: Cloud, service: str, operation: str, parameters: Any = None, *rest: Any) -> Any:
         if operation == "run_instances":
             given.append((operation, parameters["CreditSpecification"]))
         if operation == "modify_instance_credit_specification":
-            credits["now"] = parameters["InstanceCreditSpecifications"][0]["CpuCredits"]
+            state["credits"] = parameters["InstanceCreditSpecifications"][0]["CpuCredits"]
             return {}
         if operation == "describe_instance_credit_specifications":
-            return {"InstanceCreditSpecifications": [{"CpuCredits": credits["now"]}]}
+            return {"InstanceCreditSpecifications": [{"CpuCredits": state["credits"]}]}
         return call(cloud, service, operation, parameters, *rest)
 
     monkeypatch.setattr(Cloud, "call", with_credits)
@@ -746,9 +746,7 @@ def test_an_instance_that_does_not_come_up_stays_in_the_state(
 # Functions
 
 
-def test_functions_look_things_up(
-    driver: Driver, network: dict[str, str], image: str, url: str
-) -> None:
+def test_functions_look_things_up(driver: Driver, network: dict[str, str], image: str, url: str) -> None:
     zones = driver.invoke("aws:index/getAvailabilityZones:getAvailabilityZones", state="available")
     assert zones["names"] == [f"{REGION}{letter}" for letter in "abc"]
     assert driver.invoke("aws:ec2/getSubnet:getSubnet", id=network["subnet"])["vpcId"] == network["vpc"]

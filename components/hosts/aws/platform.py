@@ -77,6 +77,7 @@ class AwsPlatform(pulumi.ComponentResource):
         # All queries come first, so that a mistake ends the update before anything is made.
         images, zone_id, self._volume = self._images(), self._zone_id(), self._data_volume()
         self._check_quotas(args.known_hosts)
+        self._warn_of_copies()
         vpc_id, places, network = self._places()
         firewall = SecurityGroups(
             "firewall",
@@ -205,7 +206,7 @@ class AwsPlatform(pulumi.ComponentResource):
             )
 
     def _data_volume(self) -> VolumeFacts | None:
-        """The existing volume that keeps the images, if the settings name one. Checks the snapshot, if they name one."""
+        """The existing volume of the images, if the settings name one. Checks the snapshot, if they name one."""
         registry = self._settings.registry
         if registry.data_snapshot:
             size = self._catalogue.snapshot_size(registry.data_snapshot)
@@ -235,6 +236,16 @@ class AwsPlatform(pulumi.ComponentResource):
         if wrong := problems(demands, self._region):
             raise pulumi.RunError("\n".join(wrong))
 
+    def _warn_of_copies(self) -> None:
+        """Warn of copies of third-party images that have one architecture only."""
+        settings, host = self._settings, self._settings.copying_host
+        distribution = settings.distribution(host)
+        if settings.registry.mirror and not distribution.skopeo:
+            pulumi.log.warn(
+                f"slipway:registry.mirror: {host} runs {distribution.name}, which has no skopeo, so the copies are for "
+                f"linux/{settings.architecture(host)} only. Give {host} another distribution to copy all architectures."
+            )
+
     def _zone_id(self) -> str | None:
         """The id of the stack's Route 53 zone, if it has one."""
         zone, connect = self._settings.platform.zone, self._settings.platform.connect
@@ -260,8 +271,8 @@ def _in_zone(volume: VolumeFacts, zone: pulumi.Input[str], host: str) -> pulumi.
     def checked(zone: str) -> str:
         if volume.zone != zone:
             raise pulumi.RunError(
-                f"slipway:registry.dataVolume = {volume.id}: it is in {volume.zone}, and {host} in {zone}. Make a volume "
-                f"in {zone} from a snapshot of it, or move {host} by slipway:hosts.{host}.subnet."
+                f"slipway:registry.dataVolume = {volume.id}: it is in {volume.zone}, and {host} in {zone}. Make a "
+                f"volume in {zone} from a snapshot of it, or move {host} by slipway:hosts.{host}.subnet."
             )
         return volume.id
 

@@ -24,7 +24,9 @@ VCPUS = Quota(
 )
 """Running On-Demand Standard instances (types A, C, D, H, I, M, R, T and Z)."""
 ADDRESSES = Quota(
-    "L-0263D0A3", "Elastic IPs", "choose fewer hosts (slipway:hosts), or set slipway:platform.connect to private"
+    "L-0263D0A3",
+    "Elastic IPs",
+    "choose fewer hosts (slipway:hosts), or set slipway:platform.connect to private",
 )
 """EC2-VPC Elastic IPs."""
 

@@ -9,12 +9,12 @@ import yaml
 
 from components.hosts.aws.catalogue import SubnetFacts, check_placement, zones_for
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
-from components.hosts.aws.network import subnet_cidrs
-from components.hosts.aws.registry_volume import refuse_shrinking
 from components.hosts.aws.names import NameRule, resource_name
+from components.hosts.aws.network import subnet_cidrs
 from components.hosts.aws.quotas import ADDRESSES, VCPUS, Demand, problems, standard_vcpus
+from components.hosts.aws.registry_volume import refuse_shrinking
 from components.hosts.aws.snapshots import PLAN_NAME, ROLE_NAME, VAULT_NAME
-from configuration.aws import DISTRIBUTIONS, architecture_of, has_cpu_credits, partition_of
+from configuration.aws import architecture_of, has_cpu_credits, partition_of
 from configuration.load import validate
 from configuration.problems import SettingsError
 from tests.unit.components.test_program import text_outside_secrets
@@ -283,13 +283,13 @@ class TestMachines:
         assert f"./slip up -s test -- --replace '\"'\"'{urn}" in script
 
     @pytest.mark.parametrize(
-        ("instance_type", "credits"), [("t3.small", {"cpuCredits": "standard"}), ("m7i.large", None)]
+        ("instance_type", "expected"), [("t3.small", {"cpuCredits": "standard"}), ("m7i.large", None)]
     )
     def test_credits_are_for_the_types_that_have_them(
-        self, instance_type: str, credits: dict[str, str] | None
+        self, instance_type: str, expected: dict[str, str] | None
     ) -> None:
         program = run_stack("dev", {"cpuCredits": "standard", "instanceType": instance_type})
-        assert program.named("box", "Instance").inputs.get("creditSpecification") == credits
+        assert program.named("box", "Instance").inputs.get("creditSpecification") == expected
         assert "creditSpecification" not in run_stack("dev").named("box", "Instance").inputs
 
     @pytest.mark.parametrize(
@@ -462,7 +462,9 @@ class TestUserData:
         assert data["ssh_pwauth"] is False
 
     def test_the_first_boot_needs_no_network(self) -> None:
-        assert not {"packages", "package_update", "runcmd", "bootcmd", "write_files", "apt"} & self.of().keys()
+        assert (
+            not {"packages", "package_update", "runcmd", "bootcmd", "write_files", "apt"} & self.of().keys()
+        )
 
     def test_the_locale_is_a_text_as_cloud_inits_schema_asks(self) -> None:
         assert self.of()["locale"] == "false"
@@ -493,7 +495,9 @@ class TestData:
 
     def test_a_snapshot_that_is_larger_than_the_volume_is_refused(self) -> None:
         registry = {"users": ["deploy"], "dataSnapshot": "snap-0123456789abcdef0", "dataSize": 10}
-        with pytest.raises(pulumi.RunError, match=r"dataSize = 10: the snapshot snap-\w+ is of a volume of 15 GiB"):
+        with pytest.raises(
+            pulumi.RunError, match=r"dataSize = 10: the snapshot snap-\w+ is of a volume of 15 GiB"
+        ):
             run_stack("dev", registry=registry)
 
     def test_an_existing_volume_is_used_and_not_made(self) -> None:
@@ -573,7 +577,7 @@ class TestQuotas:
         )
 
     def test_a_stack_without_new_hosts_is_not_asked(self) -> None:
-        before = {"hosts": {host: {} for host in HOSTS["prod"]}}
+        before: dict[str, Any] = {"hosts": {host: {} for host in HOSTS["prod"]}}
         CALLS.clear()
         run_program("prod", configuration_of("prod"), before)
         assert not [token for token, _ in CALLS if "Quota" in token or "Eips" in token]
@@ -668,7 +672,8 @@ def test_a_network_is_divided_into_quarters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instance_type", "has"), [("t2.micro", True), ("t4g.small", True), ("trn1.2xlarge", False), ("m7i.large", False)]
+    ("instance_type", "has"),
+    [("t2.micro", True), ("t4g.small", True), ("trn1.2xlarge", False), ("m7i.large", False)],
 )
 def test_types_with_cpu_credits(instance_type: str, has: bool) -> None:
     assert has_cpu_credits(instance_type) is has

@@ -217,9 +217,7 @@ INSTALL = {
 
 
 class TestWaitForBoot:
-    def run(
-        self, machine: Machine, status: int, install: str = "true"
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, machine: Machine, status: int, install: str = "true") -> subprocess.CompletedProcess[str]:
         machine.command(
             "cloud-init", f'[ "$*" = "status --wait" ] && exit {status}; echo "detail: words of it"'
         )
@@ -284,14 +282,17 @@ class TestInstallEngine:
     def tools(self, machine: Machine) -> None:
         """Only these of this machine's commands: it may have apt-get, dnf and Docker itself."""
         (machine.root / "tools").mkdir()
-        for name in "bash sed awk head xargs mktemp cat chmod cmp rm mv mkdir dirname install touch echo".split():
+        names = ("bash", "sed", "awk", "head", "xargs", "mktemp", "cat", "chmod", "cmp", "rm", "mv", "mkdir")
+        for name in (*names, "dirname", "install", "touch", "echo"):
             (machine.root / "tools" / name).symlink_to(shutil.which(name) or "")
 
     def debian(self, machine: Machine, installed: str = "", update: str = "", install: str = "") -> None:
         self.tools(machine)
         machine.command("dpkg-query", f'case " {installed} " in *" ${{!#}} "*) printf installed ;; esac')
         machine.command("apt-mark")
-        machine.command("apt-get", f'case " $* " in *" update "*) {update or ":"} ;; *) {install or ":"} ;; esac')
+        machine.command(
+            "apt-get", f'case " $* " in *" update "*) {update or ":"} ;; *) {install or ":"} ;; esac'
+        )
         (machine.root / "etc").mkdir()
         (machine.root / "etc/os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
 
@@ -309,7 +310,10 @@ class TestInstallEngine:
         assert "-o DPkg::Lock::Timeout=" in install
         assert "-o APT::Update::Error-Mode=any update" in update
         assert install.endswith("install -y --no-install-recommends docker.io")
-        assert machine.calls("systemctl") == ["systemctl enable -q docker.service", "systemctl start docker.service"]
+        assert machine.calls("systemctl") == [
+            "systemctl enable -q docker.service",
+            "systemctl start docker.service",
+        ]
 
     def test_what_is_there_is_left_alone(self, machine: Machine) -> None:
         self.debian(machine, "iptables docker.io")
@@ -358,7 +362,10 @@ class TestInstallEngine:
         machine.command("apt-cache", 'echo " docker-ce | 5:29.1.0-1~debian.12~bookworm | https://x"')
         result = self.run(machine, ENGINE_VERSION="28.5.2")
         assert result.returncode == 5
-        assert "slipway:platform.engineVersion = 28.5.2: Docker's repository has no such version" in result.stderr
+        assert (
+            "slipway:platform.engineVersion = 28.5.2: Docker's repository has no such version"
+            in result.stderr
+        )
         assert "choose one of: 29.1.0" in result.stderr
 
     def test_another_version_than_the_given_one_is_told(self, machine: Machine) -> None:
@@ -367,7 +374,9 @@ class TestInstallEngine:
         result = self.run(machine, ENGINE_VERSION="28.5.2")
         assert result.returncode == 5
         assert "slipway:platform.engineVersion = 28.5.2: web-1 has Docker Engine 28.5.1" in result.stderr
-        assert "set it to 28.5.1, or replace the machine: ./slip up -s dev -- --replace 'urn'" in result.stderr
+        assert (
+            "set it to 28.5.1, or replace the machine: ./slip up -s dev -- --replace 'urn'" in result.stderr
+        )
 
     def test_amazon_linux_gets_its_packages_and_its_engine_is_started(self, machine: Machine) -> None:
         self.tools(machine)
@@ -376,7 +385,10 @@ class TestInstallEngine:
         result = self.run(machine, PACKAGES="docker iptables-nft xfsprogs")
         assert result.returncode == 0, result.stderr
         assert machine.calls("dnf") == ["dnf install -q -y docker xfsprogs"]
-        assert machine.calls("systemctl") == ["systemctl enable -q docker.service", "systemctl start docker.service"]
+        assert machine.calls("systemctl") == [
+            "systemctl enable -q docker.service",
+            "systemctl start docker.service",
+        ]
         again = self.run(machine, PACKAGES="docker iptables-nft")
         assert again.returncode == 0
         assert len(machine.calls("dnf")) == 1

@@ -240,13 +240,12 @@ def test_a_group_that_is_in_use_is_not_deleted() -> None:
         run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SecurityGroupIds=[app])
         permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": app}]}
         ec2.authorize_security_group_ingress(GroupId=registry, IpPermissions=[permission])
-        for step in (
-            lambda: ec2.terminate_instances(InstanceIds=[run["Instances"][0]["InstanceId"]]),
-            lambda: ec2.revoke_security_group_ingress(GroupId=registry, IpPermissions=[permission]),
-        ):
-            with pytest.raises(ClientError, match="DependencyViolation"):
-                ec2.delete_security_group(GroupId=app)
-            step()
+        with pytest.raises(ClientError, match="DependencyViolation"):
+            ec2.delete_security_group(GroupId=app)
+        ec2.terminate_instances(InstanceIds=[run["Instances"][0]["InstanceId"]])
+        with pytest.raises(ClientError, match="DependencyViolation"):
+            ec2.delete_security_group(GroupId=app)
+        ec2.revoke_security_group_ingress(GroupId=registry, IpPermissions=[permission])
         ec2.delete_security_group(GroupId=app)
 
 
