@@ -16,6 +16,8 @@ from components.host import Host
 SCRIPTS = Path(__file__).parent / "scripts"
 LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
+PARTS = {"switch.sh": ("routes.sh", "unhealthy.sh")}
+"""Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {
     # Its output is unknown in a preview that changes its text; then every image and container depending on it is, too.
     "mirror.sh",
@@ -31,7 +33,7 @@ def assignments(values: Mapping[str, str]) -> str:
 
 
 def text(name: str) -> str:
-    """The text of a script as hosts get it: for a shell script, after the library's functions.
+    """The text of a script as hosts get it: for a shell script, after the library's functions and its own.
 
     Lines that are comments are left out, so that another comment changes no host. Within a here-document or a quoted
     text such a line would be lost, too; a unit test checks that no script has one there.
@@ -46,8 +48,8 @@ def text(name: str) -> str:
     content = _COMMENT.sub("", content)
     if not name.endswith(".sh"):
         return header + content
-    library = _COMMENT.sub("", (SCRIPTS / LIBRARY).read_text())
-    return f"#!/usr/bin/env bash\n{header}{library}{content}"
+    ahead = [_COMMENT.sub("", (SCRIPTS / part).read_text()) for part in (LIBRARY, *PARTS.get(name, ()))]
+    return "".join(["#!/usr/bin/env bash\n", header, *ahead, content])
 
 
 def with_values(name: str, values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:

@@ -9,15 +9,13 @@ import pulumi_command as command
 import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
+from components.host import Host
 from components.images.image import AppImage
 from components.proxy import Proxy, ProxyArgs
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
-
-PROCESSES = 4096
-"""Limit of processes of a service's user. The plugin cannot set Docker's limit for a container (`--pids-limit`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,8 @@ class ServiceArgs:
     """Limit for a new container to become healthy."""
     drain_timeout_seconds: int
     """Limit for requests that the old container still serves."""
+    stop_grace_seconds: int
+    """How long a container may take to end after SIGTERM."""
     memory_mib: int
     """Memory limit of a container."""
     domain: str | None = None
@@ -55,11 +55,15 @@ class Service(pulumi.ComponentResource):
     old version continues to serve.
     """
 
+    switches: dict[str, pulumi.Resource]
+    """The command that switches the traffic on each host, by the host's name."""
+
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
         image, markers = args.image, args.markers
         deployed = [markers.deployed(name, image.references, image)] if markers else []
         previous: list[pulumi.Resource] = []
+        self.switches: dict[str, pulumi.Resource] = {}
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
             pulled = docker.RemoteImage(
@@ -76,6 +80,7 @@ class Service(pulumi.ComponentResource):
                     markers.served(name, image.references, switch, self)
                 markers.serving(name, engine.host.name, image.references, switch, self)
             previous = [switch]
+            self.switches[engine.host.name] = switch
         self.register_outputs({})
 
     def _switch(
@@ -92,11 +97,13 @@ class Service(pulumi.ComponentResource):
             f"{name}-{host.name}",
             image=image.image_id,
             restart="unless-stopped",
+            # The switch starts it. An update that ends before the switch leaves no second version that works.
+            start=False,
+            must_run=False,
             memory=args.memory_mib,
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
-            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=PROCESSES, hard=PROCESSES)],
             envs=[f"{key}={value}" for key, value in sorted(args.environment.items())],
             uploads=[
                 docker.ContainerUploadArgs(
@@ -127,6 +134,7 @@ class Service(pulumi.ComponentResource):
             args.health_path,
             args.health_timeout_seconds,
             args.drain_timeout_seconds,
+            args.stop_grace_seconds,
             *([args.domain] if args.domain else []),
         ]
         return command.remote.Command(
@@ -157,8 +165,8 @@ def make_services(
     proxies = {
         name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
     }
-    for name, service in settings.services.items():
-        Service(
+    services = {
+        name: Service(
             name,
             ServiceArgs(
                 image=images[name],
@@ -167,6 +175,7 @@ def make_services(
                 health_path=service.health,
                 health_timeout_seconds=service.health_timeout,
                 drain_timeout_seconds=service.drain_timeout,
+                stop_grace_seconds=service.stop_grace,
                 memory_mib=service.memory,
                 domain=service.domain,
                 environment=service.env,
@@ -174,3 +183,32 @@ def make_services(
                 markers=registry.markers,
             ),
         )
+        for name, service in settings.services.items()
+    }
+    for host, proxy in proxies.items():
+        _routes(settings, engines[host].host, proxy, services)
+
+
+def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping[str, Service]) -> None:
+    """Takes the routes of former domains out of a host's proxy, once all its services have switched.
+
+    A switch leaves them: another service may be about to get the domain, without a request in between that is lost.
+    """
+    here = {
+        name: service
+        for name, service in settings.services.items()
+        if host.name in settings.service_hosts(name)
+    }
+    keys = sorted(f"@{service.domain or ''}" for service in here.values())
+    command.remote.Command(
+        f"{host.name}-routes",
+        connection=host.ssh,
+        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys])),
+        add_previous_output_in_env=False,
+        opts=host.on_host(
+            pulumi.ResourceOptions(
+                parent=proxy,
+                depends_on=[*proxy.ready, *(services[name].switches[host.name] for name in here)],
+            )
+        ),
+    )

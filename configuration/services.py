@@ -87,6 +87,10 @@ class ServiceSettings(Settings):
     """Seconds in which the old container has to finish its requests, 1 to 3600. Default: 30, as in
     Kamal."""
 
+    stop_grace: Seconds = 10
+    """Seconds that a container has to end after SIGTERM, 1 to 3600; then it is killed. Default: 10, as in
+    Docker."""
+
     hosts: (
         Annotated[
             tuple[str, ...],

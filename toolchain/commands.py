@@ -1,14 +1,17 @@
 """Runs other programs. Their output goes to a log in the cache, and an error has its last lines."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 import child_environment
+import parent_death
 from toolchain import cache
 from toolchain.errors import ToolError
 
@@ -45,7 +48,7 @@ def run(
         keep_open: file descriptors that the program inherits, such as the cache's lock.
         timeout: seconds after which the program is stopped.
         patience: seconds after which the program is stopped if it has printed nothing. Its output goes only to the log.
-        interruptible: whether `cancel` stops the program or lets it finish.
+        interruptible: whether the program is stopped by `cancel` and ends with this process, or may finish.
         child: its name in `child_environment`; by default the program's.
 
     Raises:
@@ -57,7 +60,8 @@ def run(
     with path.open("wb") as file:
         stdout = subprocess.PIPE if patience is None else file
         environment = {**child_environment.of(child or Path(arguments[0]).name), **(variables or {})}
-        process = _start(arguments, failure, directory, environment, stdout, file, keep_open)
+        prepare = parent_death.ends_with_parent() if interruptible else None
+        process = _start(arguments, failure, directory, environment, stdout, file, keep_open, prepare)
         if not interruptible:
             with _guard:
                 _running.discard(process)
@@ -85,6 +89,24 @@ def begin() -> None:
     _cancelled.clear()
 
 
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has started ends, too."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a handler
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def cancel() -> None:
     """Stop every program that `run` started, and start no other until `begin`."""
     _cancelled.set()
@@ -102,6 +124,7 @@ def _start(
     stdout: IO[bytes] | int,
     log: IO[bytes],
     keep_open: Iterable[int],
+    prepare: Callable[[], None] | None,
 ) -> "subprocess.Popen[bytes]":
     with _guard:
         if _cancelled.is_set():
@@ -117,6 +140,7 @@ def _start(
                 pass_fds=tuple(keep_open),
                 # Its own process group: a signal to it stops its compilers, too, and Ctrl-C stops it by `cancel` only.
                 start_new_session=True,
+                preexec_fn=prepare,  # noqa: PLW1509 - it makes two system calls
             )
         except OSError as error:
             raise ToolError(f"{failure}: {_name(arguments)} cannot be started: {error.strerror}") from None

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from engine_socket import EngineUnreachable
-from toolchain import cache, docker_engine, docker_socket, images, language_host, plugins, pulumi_cli
+from toolchain import (
+    cache,
+    commands,
+    docker_engine,
+    docker_socket,
+    images,
+    language_host,
+    plugins,
+    pulumi_cli,
+)
 from toolchain.errors import ToolError
 from toolchain.report import Report
 
@@ -46,7 +55,7 @@ def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = 
 
     Raises:
         ToolError: something is missing and cannot be installed; one sentence with the remedy.
-        KeyboardInterrupt: the user stopped it, and all running steps with it.
+        KeyboardInterrupt: the user or a signal stopped it, and all running steps with it.
     """
     environment = _ready(needs)
     if environment:
@@ -62,7 +71,7 @@ def prepare(report: "Report | Console | None" = None, needs: Collection[Need] = 
             f"… waiting for another run{process}, or a build that it left, which prepares this machine"
         )
 
-    with cache.lock("toolchain", waiting) as lock:
+    with commands.ended_by_signals(), cache.lock("toolchain", waiting) as lock:
         cache.sweep()
         # Twice: if the stand-ins' sources change meanwhile, they must be installed again.
         for _ in range(2):

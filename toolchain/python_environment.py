@@ -6,6 +6,7 @@ Usage: python -m toolchain.python_environment ENVIRONMENT REQUIREMENTS CONSTRAIN
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import child_environment
+import parent_death
 from toolchain import cache
+from toolchain.commands import ended_by_signals
 from toolchain.errors import ToolError
 
 STAMP = "complete"
@@ -61,21 +64,38 @@ def _require_venv() -> None:
     environment = {**child_environment.of("apt-get"), "DEBIAN_FRONTEND": "noninteractive"}
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     failure = f"{sys.executable} has no `ensurepip`, and `{remedy}` failed"
+    apt: list[str | Path] = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
     try:
-        _run(["apt-get", "install", "-qq", version], failure, environment)
+        _run([*apt, "install", "-qq", version], failure, environment)
     except ToolError:
-        _run(["apt-get", "update", "-qq"], failure, environment)
-        _run(["apt-get", "install", "-qq", version], failure, environment)
+        _run([*apt, "update", "-qq"], failure, environment)
+        _run([*apt, "install", "-qq", version], failure, environment)
 
 
-def _run(arguments: list[str | Path], failure: str, environment: dict[str, str] | None = None) -> None:
-    # Without PYTHONPATH and PYTHONHOME: the caller's own packages must not look installed here.
-    variables = child_environment.of("pip") if environment is None else environment
-    result = subprocess.run(
-        arguments, capture_output=True, text=True, errors="replace", env=variables, check=False
+def _run(arguments: list[str | Path], failure: str, apt: dict[str, str] | None = None) -> None:
+    """Run a program to its end. With the environment of `apt`, which must not be interrupted, in any case."""
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        # Without PYTHONPATH and PYTHONHOME: the caller's own packages must not look installed here.
+        env=child_environment.of("pip") if apt is None else apt,
+        # Its own process group: Ctrl-C ends it below, with what it has started.
+        start_new_session=True,
+        preexec_fn=parent_death.ends_with_parent() if apt is None else None,  # noqa: PLW1509 - two system calls
     )
-    if result.returncode != 0:
-        lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+    try:
+        output, _ = process.communicate()
+    except KeyboardInterrupt:
+        if apt is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+        raise
+    if process.returncode != 0:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")] or lines[-3:]
         raise ToolError(f"{failure}: {' / '.join(errors[:3])}")
 
@@ -117,8 +137,11 @@ def _progress(title: str, detail: str) -> Iterator[None]:
 def main() -> int:
     """Make the environment that the command line names. Returns the exit status: `slip`'s for "could not start"."""
     environment, requirements, constraints = map(Path, sys.argv[1:])
+    # A signal ends the shell script that runs this, which passes nothing on.
+    parent_death.end_with_parent()
     try:
-        make(environment, requirements, constraints)
+        with ended_by_signals():
+            make(environment, requirements, constraints)
     except ToolError as error:
         print(f"slip: {error}", file=sys.stderr)
         return 3

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from cli.stack.deployment import Deployment
+from cli.stack.processes import local_time
 from cli.stack.project import Project
 
 
@@ -24,6 +25,21 @@ class Lock:
     """The command's process id, on the machine `host`."""
     host: str
     since: datetime
+    user: str = ""
+    """The name of the command's user."""
+    path: Path | None = None
+    """Its file; None for a backend whose files this machine does not see."""
+
+    def __str__(self) -> str:
+        """Who, where and since when."""
+        who = f" of {self.user}" if self.user else ""
+        return f"process {self.pid}{who} on {self.host}, since {local_time(self.since)}"
+
+    def release(self) -> None:
+        """Remove this lock and no other, which `pulumi cancel` would remove, too."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            self.path.with_name(f"{self.path.name}.attrs").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -123,10 +139,20 @@ class Backend:
             try:
                 content = json.loads(path.read_text())
                 found.append(
-                    Lock(int(content["pid"]), str(content["hostname"]), _moment(str(content["timestamp"])))
+                    Lock(
+                        int(content["pid"]),
+                        str(content["hostname"]),
+                        moment(str(content["timestamp"])),
+                        str(content.get("username") or ""),
+                        path,
+                    )
                 )
             except FileNotFoundError:
                 continue  # released meanwhile
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # A killed write leaves an empty file, by which nobody can tell whose it is.
+                written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                found.append(Lock(0, "", written, "", path))
         return found
 
 
@@ -141,6 +167,6 @@ def _backend_in(project_file: Path) -> str:
     return str((backend or {}).get("url") or "")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """A time in Go's format, which has up to nine decimals; Python reads at most six."""
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))

@@ -8,7 +8,7 @@ from typing import Protocol
 from cli.errors import CommandError
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
-from cli.stack.project import Project, write_private
+from cli.stack.project import Project, write_private_once
 from cli.stack.pulumi_command import PulumiCommand, search_path
 
 
@@ -90,7 +90,7 @@ def passphrase_file(
         )
     import secrets  # needed once for each clone
 
-    write_private(path, secrets.token_urlsafe(32))
+    write_private_once(path, secrets.token_urlsafe(32))
     return path
 
 

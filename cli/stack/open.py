@@ -1,5 +1,6 @@
 """Opens a stack for a command: prepares the toolchain, the emulation, the configuration and the backend."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from cli.stack import environment, passwords
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.emulation import Emulation, refuse_confusion
+from cli.stack.file_lock import in_turn
 from cli.stack.project import Project
 from cli.stack.stack import LOCAL, LOCAL_STACK, Stack
 
@@ -45,11 +47,14 @@ def open_stack(
         )
     if not emulate:
         refuse_confusion(name, os.environ)
-    _configuration(project, name, create=create)
     emulation = Emulation(project, name.rpartition("/")[2]) if emulate else None
-    if emulation:
-        name = _emulated(emulation, create=create)
-    config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
+    # Commands create one after the other: two would make different passwords, and read what the other one is writing.
+    turn = in_turn(project.marker(name.rpartition("/")[2]).with_suffix(".creation"))
+    with turn if create else contextlib.nullcontext():
+        _configuration(project, name, create=create)
+        if emulation:
+            name = _emulated(emulation, create=create)
+        config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
     hosts_are_here = emulate or config.platform == "local"
     toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)
     backend = emulation.backend if emulation else Backend.of(project, os.environ)
@@ -60,16 +65,15 @@ def open_stack(
     added = {**environment.variables(toolchain, project, backend, config), **emulated}
     pulumi = environment.pulumi_command(toolchain, project, added)
     stack = Stack(project, name, backend, pulumi, added, emulation.source if emulation else "")
-    if not missing_ok and not stack.exists():
-        if not create:
-            raise CommandError(
-                f"the stack '{name}' does not exist yet", f"`./slip up{stack.option}` makes it."
-            )
-        stack.create()
     if create:
-        passwords.make_missing_passwords(stack, config)
-        if emulation:
-            passwords.make_missing_secrets(stack)
+        with in_turn(project.marker(stack.short_name).with_suffix(".creation")):
+            if not missing_ok and not stack.exists():
+                stack.create()
+            passwords.make_missing_passwords(stack, stack.config)
+            if emulation:
+                passwords.make_missing_secrets(stack)
+    elif not missing_ok and not stack.exists():
+        raise CommandError(f"the stack '{name}' does not exist yet", f"`./slip up{stack.option}` makes it.")
     return stack
 
 

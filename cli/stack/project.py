@@ -1,5 +1,7 @@
 """The clone that the command works in, and the files that it keeps there outside git."""
 
+import contextlib
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,9 +63,21 @@ class Project:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read. The file is replaced atomically."""
+    _written(path, text).replace(path)
+
+
+def write_private_once(path: Path, text: str) -> None:
+    """Write such a file, unless it exists: of several processes, the first one writes it."""
+    temporary = _written(path, text)
+    with contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+    temporary.unlink()
+
+
+def _written(path: Path, text: str) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     temporary.unlink(missing_ok=True)
     temporary.touch(mode=0o600)
     temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    return temporary

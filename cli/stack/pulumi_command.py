@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import parent_death
 from cli.errors import CommandError
 
 CANCELLED = 8
@@ -56,8 +57,9 @@ class PulumiCommand:
         """Run a command with the user's terminal, wait for its end, and return its exit status.
 
         An interrupt reaches the CLI from the terminal. SIGTERM and SIGHUP are passed on as an interrupt, after which
-        the CLI finishes the operations that it has begun. If the CLI fails after one of these signals, the status is
-        CANCELLED. If it was killed, the status is the signal's number, negative.
+        the CLI finishes the operations that it has begun; so it does if this process is killed.
+        If the CLI fails after one of these signals, the status is CANCELLED. If it was killed, the status is the
+        signal's number, negative.
 
         Args:
             arguments: the command's arguments.
@@ -78,7 +80,10 @@ class PulumiCommand:
         }
         try:
             process = subprocess.Popen(
-                [str(self.executable), *arguments], cwd=self.directory, env=dict(self.variables)
+                [str(self.executable), *arguments],
+                cwd=self.directory,
+                env=dict(self.variables),
+                preexec_fn=parent_death.ends_with_parent(signal.SIGINT),  # noqa: PLW1509 - no thread runs yet
             )
             started(process.pid)
             status = process.wait()

@@ -1,43 +1,43 @@
 """Cleans up after a killed update, so that the next one needs no manual unlocking.
 
 A killed update leaves up to three things: its marker, the backend's lock, and pending operations in the state, which
-had begun and not ended.
+had begun and not ended. Only what this clone's own update has left is cleaned up: the lock of another update is left to
+whoever runs it.
 """
 
 import socket
 import time
-from datetime import datetime
 
 from cli import console
 from cli.errors import CommandError
 from cli.stack import deployment, processes
 from cli.stack.backend import Lock
 from cli.stack.stack import Stack
-from cli.update.marker import Marker, unmark
+from cli.update import remote_lock
+from cli.update.marker import Marker, hold, unmark
 
 PLUGINS_PATIENCE = 10.0
 """Seconds that a killed CLI's plugins have to end."""
 
+LOCK_SECONDS = 10.0
+"""Seconds after an update's start in which a lock that it found was taken."""
+
 
 def recover(stack: Stack) -> bool:
-    """Clean up after a killed update. Returns whether the next update needs `--refresh`.
+    """Keep other updates out, and clean up after a killed one. Returns whether the next update needs `--refresh`.
 
     With a file backend this also detects a killed plain `pulumi up`; with another backend, only the marker counts. If
     no update was killed, this reads two files.
 
     Raises:
-        CommandError: another update runs, or another machine holds the lock.
+        CommandError: another update runs, or another machine or clone holds the lock.
 
     """
+    hold(stack)
     marker = Marker.read(stack)
     if marker:
         _wait_for_orphan(stack, marker)
-    locks = stack.locks()
-    for lock in locks:
-        _refuse_live(stack, lock)
-    if locks or (marker and stack.backend.directory is None):
-        console.say(f"The last update of {stack.name} was killed: releasing its lock.")
-        stack.pulumi.attempt("cancel", "--stack", stack.name, "--yes")
+    _release(stack, marker)
     # Without a state file, reading the state takes a third of a second, so only do it after a killed update.
     look = marker or stack.backend.directory is not None
     pending = deployment.pending_operations(stack.deployment()) if look else []
@@ -51,18 +51,92 @@ def recover(stack: Stack) -> bool:
     return refresh
 
 
+def _release(stack: Stack, marker: Marker | None) -> None:
+    """Release the lock of this clone's killed update.
+
+    Raises:
+        CommandError: another update holds a lock.
+
+    """
+    is_file = stack.backend.directory is not None
+    locks = stack.locks()
+    if not is_file and marker and marker.pulumi:  # a CLI has been started; asking takes a second
+        locks = remote_lock.locks(stack)
+    for lock in locks:
+        _refuse_foreign(stack, lock, marker)
+    if not locks:
+        return
+    console.say(f"The last update of {stack.name} was killed: releasing its lock.")
+    if is_file:
+        for lock in locks:
+            lock.release()
+    else:
+        stack.pulumi.read("cancel", "--stack", stack.name, "--yes")
+
+
+def explain_lock(stack: Stack, seconds: float) -> None:
+    """After an update that failed: if another one kept it out, say whose that is.
+
+    Args:
+        stack: the stack.
+        seconds: how long the update took.
+
+    Raises:
+        CommandError: another update holds the lock.
+
+    """
+    if seconds < LOCK_SECONDS:
+        for lock in stack.locks():
+            raise _foreign(stack, lock)
+
+
+def _refuse_foreign(stack: Stack, lock: Lock, marker: Marker | None) -> None:
+    """Refuse to go on unless a lock is of this clone's own update, which was killed."""
+    if lock.host == socket.gethostname():
+        is_marked = bool(marker and (marker.pulumi, marker.host) == (lock.pid, lock.host))
+        if is_marked and marker and not marker.is_of_this_start:
+            return  # the machine has been restarted since
+        start = marker.pulumi_start if is_marked and marker else 0
+        if processes.is_running(lock.pid, "pulumi", start=start, recorded=lock.since):
+            raise CommandError(
+                f"another update of the stack '{stack.name}' runs: {lock}",
+                "Wait until it ends, or interrupt it in its terminal.",
+            )
+        # Of a shared backend, other clones and other machines of this name may have killed updates, too.
+        if is_marked or stack.backend.is_own:
+            return
+    raise _foreign(stack, lock)
+
+
+def _foreign(stack: Stack, lock: Lock) -> CommandError:
+    return CommandError(
+        f"the stack '{stack.name}' is locked by another update: {lock}",
+        f'Wait until it ends. If none runs there any more: eval "$(./slip env{stack.option})" && '
+        f"pulumi cancel -s {stack.name} --yes",
+    )
+
+
 def _wait_for_orphan(stack: Stack, marker: Marker) -> None:
-    """Refuse while the marked update runs. If only `slip` was killed, wait until its Pulumi CLI has ended."""
-    if marker.host != socket.gethostname():
-        return  # written on another machine, or before a rename: its process ids mean nothing here
-    if processes.is_running(marker.slip, "-m cli"):
-        raise _busy(stack, marker.slip, marker.since)
-    if processes.is_running(marker.pulumi, "pulumi"):
+    """If only `slip` was killed, wait until its Pulumi CLI has ended."""
+    if not marker.is_of_this_start:
+        return  # written on another machine, or before a rename or a restart: its process ids mean nothing here
+    if processes.is_running(marker.slip, "-m cli", recorded=marker.since):
+        # A version without the lock runs it.
+        raise CommandError(
+            f"another update of the stack '{stack.name}' runs: process {marker.slip}, "
+            f"since {processes.local_time(marker.since)}",
+            "Wait until it ends, or interrupt it in its terminal.",
+        )
+
+    def runs() -> bool:
+        return processes.is_running(marker.pulumi, "pulumi", start=marker.pulumi_start, recorded=marker.since)
+
+    if runs():
         console.say(
             f"The Pulumi CLI of a killed update of {stack.name} still runs (process {marker.pulumi}): "
             "waiting for its end."
         )
-        while processes.is_running(marker.pulumi, "pulumi"):
+        while runs():
             time.sleep(0.2)
 
 
@@ -81,20 +155,3 @@ def _wait_for_plugins(stack: Stack) -> None:
         ):
             return
         time.sleep(0.1)
-
-
-def _refuse_live(stack: Stack, lock: Lock) -> None:
-    if lock.host != socket.gethostname():
-        raise CommandError(
-            f"the stack '{stack.name}' was locked on the machine {lock.host} at {lock.since:%Y-%m-%d %H:%M} UTC",
-            f'If no update runs there: eval "$(./slip env{stack.option})" && pulumi cancel -s {stack.name}',
-        )
-    if processes.is_running(lock.pid, "pulumi"):
-        raise _busy(stack, lock.pid, lock.since)
-
-
-def _busy(stack: Stack, pid: int, since: datetime) -> CommandError:
-    return CommandError(
-        f"another update of the stack '{stack.name}' runs: process {pid}, since {since.astimezone():%H:%M:%S}",
-        "Wait until it ends, or interrupt it in its terminal.",
-    )

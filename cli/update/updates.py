@@ -1,5 +1,6 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
 from cli.update import diagnosis, recovery
-from cli.update.marker import mark, unmark
+from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
 """The exit status after an interrupt, as shells have it."""
@@ -75,12 +76,14 @@ def _consent(stack: Stack, update: Update) -> list[str]:
 def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
     """Show what `up` would change. Returns the exit status."""
     stack = open_stack(name, create=True, works_on_hosts=True, emulate=emulate)
+    warn_of_running(stack)
     return _run(stack, "preview", options)
 
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
     watch = diagnosis.Watch(stack)
+    begun = time.monotonic()
     arguments = [command, "--stack", stack.name, *options]
     if command == "preview":
         status = stack.pulumi.attach(arguments)
@@ -89,6 +92,8 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         status = stack.pulumi.attach(arguments, lambda pid: mark(stack, command, pid))
         if status >= 0:
             unmark(stack)
+        if status > 0:
+            recovery.explain_lock(stack, time.monotonic() - begun)
     # A successful update may have replaced a silent host, so ask again now. While a host is silent, an update that
     # changed nothing is no success.
     silent = (

@@ -4,7 +4,7 @@ import http.client
 import ssl
 from dataclasses import replace
 
-from cli.running import disk
+from cli.running import disk, fleet
 from cli.running.http import ClientCertificate, Response, get
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from cli.running.stack import Failed, RunningStack
@@ -107,14 +107,17 @@ def serves_metrics(_: RunningStack, url: str) -> str:
 
 
 def has_room(running: RunningStack, host: str) -> str:
-    """The disk with the registry's data is not full. A registry on a full disk refuses pushes."""
-    found = disk.of_registry(running.outputs, host)
-    seen = f"{found.free_share:.0%} free, {size(found.free)}"
-    if found.free_inodes_share < disk.WARNING_SHARE:
-        seen += f"; {found.free_inodes_share:.0%} of its inodes"
-    if found.is_full:
+    """No file system of a host is full. A registry on a full disk refuses pushes, and an engine refuses pulls."""
+    report = fleet.ask(running.outputs, [host])[host]
+    if not report.answers or not report.disks:
+        raise Failed(report.silence or "the host does not say how full its disks are")
+    fullest = min(report.disks, key=lambda one: min(one.free_share, one.free_inodes_share))
+    seen = f"{fullest.path}: {fullest.free_share:.0%} free, {size(fullest.free)}"
+    if fullest.free_inodes_share < disk.WARNING_SHARE:
+        seen += f"; {fullest.free_inodes_share:.0%} of its inodes"
+    if fullest.is_full:
         raise Failed(f"full: {seen}")
-    return Warned(f"filling up: {seen}") if found.is_filling_up else seen
+    return Warned(f"filling up: {seen}") if fullest.is_filling_up else seen
 
 
 def _seen(response: Response) -> str:

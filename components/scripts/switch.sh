@@ -2,122 +2,253 @@
 # Switches a service's traffic on this host to a new container, once that container is healthy.
 # The old container serves until then; it continues to serve if the new one does not become healthy.
 #
-#   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT [DOMAIN]   timeouts in seconds
-#   switch --remove SERVICE
+#   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [DOMAIN]   times in seconds
+#   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
+#   switch --only KEY…        does so with all routes but these (routes.sh says what a key is)
+#   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
+#   switch --stop             ends the containers of all services
 #   switch --serving          prints the images that serve, HOST:PORT/REPOSITORY@DIGEST, a line each
+#
+# routes.sh and unhealthy.sh come ahead of it.
+# shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
-proxy=slipway-proxy
+# Processes and threads of a container. A limit of a user (`nproc`) would count all containers with that user together.
+processes=4096
 
-in_proxy() { docker exec "$proxy" kamal-proxy "$@"; }
-
-# The proxy's present routes: a table of service, host, path, target, … The proxy may still be starting, so this retries.
-answers=false
-for _ in $(seq 100); do
-  listing=$(in_proxy list 2>/dev/null) && answers=true && break
-  sleep 0.1
-done
-
-# Each service of the listing, and the container of its target. Cells may be blank, and may have colours.
-targets() {
-  awk '
-    { gsub(/\033\[[0-9;]*m/, "") }
-    match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
-      split(substr($0, RSTART, RLENGTH), target, ":")
-      print $1, target[1]
-    }' <<<"$listing"
+remove() {
+  local key file container
+  # Without a proxy there is nothing to take out of it.
+  look_around 10 || true
+  for key in $(keys "$1"); do drop "$key"; done
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file"
+    [ "$(service_of "$container")" != "$1" ] || rm -f "$file"
+  done
+  end_all "$(containers_of "$1")"
 }
 
-if [ "$1" = --remove ]; then
-  # Already gone: fine.
-  in_proxy remove "$2" 2>/dev/null || true
-  exit 0
-fi
+only() {
+  local key
+  restore
+  for key in $(keys); do
+    case " $* " in *" $key "*) ;; *) drop "$key" ;; esac
+  done
+}
 
-if [ "$1" = --serving ]; then
-  $answers || fail 6 "the proxy does not answer"
-  status=0
-  while read -r service container; do
+restore_all() {
+  local file container
+  look_around 1 || true
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file"
+    ! exists "$container" || is_running "$container" || docker start "$container" >/dev/null || true
+  done
+  restore
+}
+
+serving() {
+  local key container id images status=0
+  look_around 100 || fail 6 "the proxy does not answer"
+  while read -r _ key container _; do
+    [ -n "$key" ] || continue
     images=
-    if id=$(docker inspect "$container" --format '{{.Image}}'); then
+    if id=$(docker container inspect "$container" --format '{{.Image}}'); then
       images=$(docker image inspect "$id" --format '{{range .RepoDigests}}{{println .}}{{end}}') || true
     fi
     if [ -n "$images" ]; then
       echo "$images"
     else
-      echo "slipway: $service is served by $container, whose image has no digest here" >&2
+      echo "slipway: $container serves ${key#@}, and its image has no digest here" >&2
       status=6
     fi
-  done < <(targets)
-  exit $status
-fi
+  done <<<"$routes"
+  return $status
+}
 
-service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 domain=${7:-}
-old=$(targets | awk -v service="$service" '$1 == service && !found++ { print $2 }')
+# look: the new container's state. The address is last, since a stopped container has none.
+look() {
+  local format='{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{.State.Pid}} {{
+    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+  read -r status exit_code restarts out_of_memory pid address <<<"$(docker container inspect "$container" --format "$format")"
+}
 
-# stop REASON: ends the roll-out.
-stop() {
-  local logs
-  logs=$(docker logs --tail 20 "$container" 2>&1 | sed 's/^/  | /')
-  echo "slipway: $service on $(hostname): $1"
-  if [ -n "$old" ]; then
-    echo "slipway: the previous version continues to serve"
+# still_serving: what serves without the new container.
+still_serving() {
+  local key name own=
+  for key in $(keys "$service"); do
+    is_running "$(target_of "$key")" || continue
+    own="$own ${key#@}"
+    if [ "$key" = "@$domain" ]; then
+      echo "the previous version continues to serve"
+      return
+    fi
+  done
+  name=$(target_of "@$domain")
+  if is_running "$name"; then
+    echo "the service $(service_of "$name") continues to serve ${domain:-what no other service serves}"
+  elif [ -n "$own" ]; then
+    echo "the previous version continues to serve:$own"
+  elif [ -n "$name" ]; then
+    echo "the previous version, container $name, does not run, so nothing serves"
   else
-    echo "slipway: there is no previous version, so nothing serves yet"
+    echo "there is no previous version, so nothing serves yet"
   fi
+}
+
+# give_up REASON [REMEDY]: ends the roll-out. The new container is stopped, so that it works on nothing. It stays until
+# the next switch, for its log.
+give_up() {
+  local logs
+  logs=$(last_words "$container") || true
+  end "$container" "$stop_grace"
+  look_around 10 || true
+  echo "slipway: $service on $(hostname): $1"
+  [ -z "${2:-}" ] || echo "slipway: to mend it: $2"
+  echo "slipway: $(still_serving)"
   echo "slipway: the container's last log lines:"
   echo "${logs:-  (it logged nothing)}"
   exit 6
 } >&2
 
-# The address is last, since a container that is not running has none.
-look() {
-  local format='{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{
-    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
-  read -r status exit_code restarts out_of_memory address <<<"$(docker inspect "$container" --format "$format")"
+# remove_leftovers: what failed and killed roll-outs of the service left.
+remove_leftovers() {
+  local name serves
+  serves=$(keys "$service")
+  for name in $(containers_of "$service"); do
+    if [ "$name" = "$container" ] || has_route "$name"; then continue; fi
+    # Without a route, one of those that run may be the previous version.
+    if [ -n "$serves" ] || ! is_running "$name"; then
+      end "$name" "$stop_grace"
+      docker rm -f "$name" >/dev/null 2>&1 || true
+      containers=$(awk -v name="$name" '$1 != name' <<<"$containers")
+    fi
+  done
+}
+
+# start: starts the new container, which Pulumi only makes: a killed update leaves none that works beside the old one.
+start() {
+  local message
+  docker update --pids-limit "$processes" "$container" >/dev/null ||
+    echo "slipway: $(hostname) cannot limit the processes of $container" >&2
+  look
+  first_restarts=$restarts
+  if [ "$status" != running ] && ! message=$(docker start "$container" 2>&1 >/dev/null); then
+    give_up "it cannot be started: $message"
+  fi
+}
+
+crashed() {
+  # A restarted container no longer reports its exit code; read it between exit and restart. `docker wait` may report
+  # the restart's.
+  for _ in $(seq 50); do
+    [ "$status" = running ] || break
+    sleep 0.05
+    look
+  done
+  [ "$status" != running ] || exit_code=unknown
+  if [ "$out_of_memory" = true ]; then
+    give_up "it crashed with exit code $exit_code, out of memory, before it was healthy" \
+      "set slipway:services.$service.memory to more MiB, or let it use less"
+  elif [ "$exit_code" = 0 ]; then
+    give_up "it ended with exit code 0, before it was healthy" \
+      "let the container's first process stay in the foreground for as long as the service runs"
+  fi
+  give_up "it crashed with exit code $exit_code, before it was healthy"
+}
+
+unhealthy() {
+  local why remedy='' setting="slipway:services.$service" lasted="for $health_timeout s"
+  case "$curl_status" in
+    0)
+      why="its health check $path answered HTTP $answer $lasted"
+      case "$answer" in
+        3??)
+          why="$why, a redirect to $redirect"
+          remedy="let $path itself answer with 2xx, or set $setting.health to a path that does"
+          ;;
+        404) remedy="set $setting.health to a path that answers with 2xx" ;;
+        400 | 403 | 421)
+          [ -n "$domain" ] || remedy="if it answers only for its own name, set $setting.domain to that name"
+          ;;
+      esac
+      ;;
+    7)
+      { read -r why && read -r remedy; } < <(why_refused "$pid" "$port" "$service" "$health_timeout")
+      why="it refused the connection on port $port $lasted: $why"
+      ;;
+    28)
+      why="its health check $path timed out, $lasted: it takes more than 5 s"
+      remedy="let $path answer within 5 s"
+      ;;
+    *)
+      why="its health check $path got no HTTP answer $lasted (curl exit status $curl_status)"
+      remedy="let it answer plain HTTP on port $port"
+      ;;
+  esac
+  give_up "$why" "$remedy"
 }
 
 # The proxy could wait too, but it cannot tell a crash from a slow start.
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
-deadline=$(($(now) + health_timeout * 1000000))
-answer=
-while :; do
-  look
-  if [ "$status" != running ] || [ "$restarts" -gt 0 ]; then
-    # A restarted container no longer reports its exit code; read it between exit and restart. `docker wait` may report
-    # the restart's.
-    for _ in $(seq 50); do
-      [ "$status" = running ] || break
-      sleep 0.05
-      look
-    done
-    [ "$status" != running ] || exit_code=unknown
-    why="it crashed with exit code $exit_code"
-    [ "$out_of_memory" != true ] || why="$why, out of memory"
-    stop "$why, before it was healthy"
-  fi
-  # curl prints 000 if there is no answer; its exit status says why.
-  curl_status=0
-  answer=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
-  case "$answer" in 2??) break ;; esac
-  if [ "$(now)" -ge "$deadline" ]; then
-    case "$curl_status" in
-      0) stop "its health check $path answered HTTP $answer for $health_timeout s" ;;
-      7) stop "it refused the connection on port $port for $health_timeout s" ;;
-      28) stop "its health check $path timed out, for $health_timeout s" ;;
-      *) stop "its health check $path got no HTTP answer for $health_timeout s (curl exit status $curl_status)" ;;
-    esac
-  fi
-  sleep 0.1
-done
+wait_until_healthy() {
+  local deadline=$(($(now) + health_timeout * 1000000)) result
+  while :; do
+    look
+    if [ "$status" != running ] || [ "$restarts" != "$first_restarts" ]; then crashed; fi
+    # The path goes as it is written. curl prints 000 if there is no answer; its exit status says why.
+    curl_status=0
+    result=$(curl -g --path-as-is -s -o /dev/null -w '%{http_code} %{redirect_url}' --max-time 5 \
+      ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
+    read -r answer redirect <<<"$result" || true
+    case "$answer" in 2??) return ;; esac
+    [ "$(now)" -lt "$deadline" ] || unhealthy
+    sleep 0.1
+  done
+}
 
-in_proxy deploy "$service" --target "$container:$port" ${domain:+--host "$domain"} \
-  --health-check-path "$path" \
-  --deploy-timeout "${health_timeout}s" --drain-timeout "${drain_timeout}s" >&2 ||
-  stop "the proxy did not take it"
+roll_out() {
+  service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 stop_grace=$7 domain=${8:-}
+  local key=@$domain old name other check
+  restore
+  remove_leftovers
+  start
+  wait_until_healthy
 
-# A killed run may have left a container that is not in the state. The old container stays: Pulumi removes it, and its
-# logs can be read until then.
-docker ps -a --filter "label=slipway.service=$service" --format '{{.Names}}' | while read -r name; do
-  [ "$name" = "$container" ] || [ "$name" = "$old" ] || docker rm -f "$name" >/dev/null
-done
+  check=(--health-check-path "$path" ${domain:+--health-check-host "$domain"})
+  if ! [[ $path =~ ^(/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?)$ ]]; then
+    # The proxy would escape a query, and shorten a path with dots.
+    vouch "$container" || { look && crashed; }
+    check=("${vouched[@]}")
+  fi
+  old=$(target_of "$key")
+  deploy "$key" "$container" "$port" "${check[@]}" \
+    --deploy-timeout "${health_timeout}s" --drain-timeout "${drain_timeout}s" ||
+    give_up "the proxy did not take it; its reason is above"
+  end_vouching
+  record "$key" "$container" "$port" "$drain_timeout" "$stop_grace"
+
+  # The previous version ends now. Pulumi removes it, and its log can be read until then.
+  for name in $(containers_of "$service"); do
+    if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
+  done
+  # A service that gave its domain to this one, and has another one by now, needs its old container no more.
+  other=$(service_of "$old")
+  if [ -n "$other" ] && [ "$other" != "$service" ] && ! has_route "$old" && [ -n "$(keys "$other")" ]; then
+    end "$old" "$stop_grace"
+  fi
+}
+
+main() {
+  case "$1" in
+    --remove) remove "$2" ;;
+    --only) only "${@:2}" ;;
+    --restore) restore_all ;;
+    --stop) end_all "$(docker ps --filter "label=$label" --format '{{.Names}}')" ;;
+    --serving) serving ;;
+    *) roll_out "$@" ;;
+  esac
+}
+
+main "$@"

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import pytest
 
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
+from cli.stack.backend import Backend
 from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.open import open_stack
 from cli.stack.passwords import make_missing_passwords
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from cli.update import forget, recovery
+from cli.update import forget, recovery, remote_lock
 from cli.update.marker import Marker
 from tests.support.waiting import PATIENCE, eventually
 
@@ -236,9 +238,10 @@ def slip(stack: Stack, *arguments: str, **variables: str) -> subprocess.Popen[st
     """`slip up` on this stack, in a process of its own."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from cli.stack.project import Project; from cli.update import updates\n"
+        "from cli.errors import CommandError; from cli.stack.project import Project; from cli.update import updates\n"
         "Project.here = classmethod(lambda cls: cls(Path(sys.argv[1])))\n"
-        "sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))"
+        "try: sys.exit(updates.up(updates.Update(yes=True, preview=False, options=tuple(sys.argv[2:]))))\n"
+        "except CommandError as error: print(error.message, error.remedy); sys.exit(error.status)"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code, str(stack.project.root), *arguments],
@@ -276,19 +279,58 @@ def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: s
             first.wait(PATIENCE)
         second = slip(stack, "--config", "slipway:held=false")
         assert second.stdout
-        output = ""
-        if killed == "slip":
-            for line in second.stdout:
-                output += line
-                if "waiting for its end" in line:
-                    break
-            (root / "released").touch()
-        output += second.communicate(timeout=PATIENCE)[0]
+        output = second.communicate(timeout=PATIENCE)[0]
         assert second.returncode == 0, output
     finally:
         (root / "released").touch()
     assert stack.locks() == []
     assert not stack.project.marker("local").exists()
     assert stack.outputs()["answer"] == 42
-    assert ("waiting for its end" in output) == (killed == "slip")
     first.communicate(timeout=PATIENCE)
+
+
+def test_one_of_many_updates_at_once_goes_on(without_hosts: Stack) -> None:
+    """The others say whose it is, and neither disturb it nor remove its marker."""
+    stack = without_hosts
+    root = stack.project.root
+    started = [slip(stack, "--config", "slipway:held=true") for _ in range(8)]
+    try:
+        eventually(
+            "seven are refused",
+            lambda: (root / "begun").exists() and sum(process.poll() is not None for process in started) == 7,
+        )
+        (winner,) = (process for process in started if process.poll() is None)
+        for process in started:
+            if process is not winner:
+                output = process.communicate()[0]
+                assert process.returncode == 3, output
+                assert (
+                    f"another update of the stack 'local' runs: `./slip`, process {winner.pid} of " in output
+                )
+        assert Marker.read(stack)
+    finally:
+        (root / "released").touch()
+    output = winner.communicate(timeout=PATIENCE)[0]
+    assert winner.returncode == 0, output
+    assert stack.locks() == []
+    assert stack.outputs()["answer"] == 42
+
+
+def test_an_update_of_another_clone_is_respected(stack: Stack) -> None:
+    """Its lock, which is in a backend that both share; and so that Pulumi says whose it is, as for a bucket."""
+    assert stack.backend.directory
+    shared = replace(stack, backend=Backend(stack.backend.url))
+    assert remote_lock.locks(shared) == []
+    folder = stack.backend.directory / ".pulumi/locks/organization/slipway/local"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"pid": 4711, "username": "bob", "hostname": "elsewhere", "timestamp": "2026-01-02T03:04:05Z"}
+    (folder / "a.json").write_text(json.dumps(content))
+    (found,) = remote_lock.locks(shared)
+    assert replace(found, path=folder / "a.json") == shared.locks()[0]
+    update = slip(stack)
+    output = update.communicate(timeout=PATIENCE)[0]
+    assert update.returncode == 3, output
+    assert "locked by another update: process 4711 of bob on elsewhere, since 2026-01-02" in output
+    remedy = output[output.index("eval") :].split("--yes")[0].replace("\n", " ")
+    assert remedy.endswith("pulumi cancel -s local ")
+    assert len(stack.locks()) == 1

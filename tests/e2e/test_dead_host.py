@@ -7,7 +7,7 @@ from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
 
-ON_WEB_1 = re.compile(r"::web-1-(setup|docker|images)$|::web-1-proxy-|::web-web-1(-image|-switch)?$")
+ON_WEB_1 = re.compile(r"::web-1-(setup|docker|images|routes)$|::web-1-proxy-|::web-web-1(-image|-switch)?$")
 ON_YARD = re.compile(
     r"::yard-(setup|docker|images)$|::registry-(settings|image|container|answers)$|::web(-base)?-image$"
 )

@@ -7,16 +7,10 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from plugins.docker.endpoint import Endpoint, Material, candidates, tls_context
 from plugins.docker.engine import Account, Engine, registry_of
@@ -25,6 +19,7 @@ from plugins.protocol.messages import CheckRequest, ConfigureRequest, CreateRequ
 from plugins.protocol.properties import UNKNOWN, Secret
 from tests.plugins.docker_engine import Listener, configured
 from tests.plugins.replay import answer, differences, recorded
+from tests.support.authority import Authority
 
 
 @pytest.mark.parametrize("name", ["context", "sshOpts"])
@@ -95,50 +90,6 @@ def test_the_registry_of_an_image(image: str, registry: str) -> None:
 
 
 # Mutual TLS
-
-
-class Authority:
-    """A certificate authority for one test."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-        self.pem = self._sign(self._name, self._key, authority=True)
-
-    def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool) -> str:
-        now = datetime.now(UTC)
-        addresses = [x509.IPAddress(ip_address("127.0.0.1"))]
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        )
-        if authority:
-            usage = dict.fromkeys(
-                (
-                    *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
-                    *("key_agreement", "crl_sign", "encipher_only", "decipher_only"),
-                ),
-                False,
-            )
-            builder = builder.add_extension(x509.KeyUsage(key_cert_sign=True, **usage), critical=True)
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-    def leaf(self) -> tuple[str, str]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-        return self._sign(name, key, authority=False), pem.decode()
 
 
 class TlsFront:

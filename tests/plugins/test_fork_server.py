@@ -15,6 +15,7 @@ import pytest
 
 from plugins.start import fork_server
 from plugins.start.client import address, peer
+from tests.support.waiting import PATIENCE
 
 MAIN = Path(fork_server.__file__).with_name("main.py")
 OUR_OWN = """
@@ -93,7 +94,7 @@ def _has_fork_server(cli: int) -> bool:
 
 
 def _eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -107,7 +108,7 @@ def _line(process: Started) -> str:
 def _answers(port: str) -> bool:
     channel = grpc.insecure_channel(f"127.0.0.1:{port}")
     with contextlib.closing(channel):
-        grpc.channel_ready_future(channel).result(timeout=10)
+        grpc.channel_ready_future(channel).result(timeout=PATIENCE)
         return True
 
 
@@ -129,7 +130,7 @@ def test_the_first_plugin_is_forked_if_the_fork_server_is_ready(start: Start) ->
     ready = start(str(MAIN), "fork-server", str(os.getpid()))
     _eventually(lambda: _has_fork_server(os.getpid()))
     late = start(str(MAIN), "fork-server", str(os.getpid()))
-    assert late.wait(timeout=5) == 0, "the CLI has a fork server already"
+    assert late.wait(timeout=PATIENCE) == 0, "the CLI has a fork server already"
     first = start(str(MAIN), "docker", "127.0.0.1:1")
     assert _answers(_line(first))
     assert not _imported_grpc(first), "it serves itself"
@@ -156,7 +157,7 @@ def test_without_the_fork_server_every_plugin_starts_by_itself(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLIPWAY_FORK_SERVER", "off")
-    assert start(str(MAIN), "fork-server", str(os.getpid())).wait(timeout=5) == 0, "it is switched off"
+    assert start(str(MAIN), "fork-server", str(os.getpid())).wait(timeout=PATIENCE) == 0, "it is switched off"
     for name in ("tls", "docker"):
         plugin = start(str(MAIN), name, "127.0.0.1:1")
         assert _answers(_line(plugin))
@@ -182,7 +183,7 @@ def test_an_interrupt_ends_one_plugin_and_no_other(
     first, second, third = (start(str(MAIN), "tls", "127.0.0.1:1") for _ in range(3))
     ports = [_line(first), _line(second), _line(third)]
     interrupt(second.pid, signal.SIGINT)
-    assert second.wait(timeout=5) == 0
+    assert second.wait(timeout=PATIENCE) == 0
     assert _answers(ports[0])
     assert _answers(ports[2])
     with pytest.raises(grpc.FutureTimeoutError):
@@ -214,7 +215,7 @@ def test_the_fork_server_closes_the_first_plugins_streams(start: Start) -> None:
     _line(first)
     os.killpg(first.pid, signal.SIGKILL)
     # Returns only when no process holds the pipes.
-    assert first.communicate(timeout=5) == ("", "")
+    assert first.communicate(timeout=PATIENCE) == ("", "")
 
 
 def test_a_forked_plugin_has_what_it_was_started_with(start: Start, tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ def test_a_forked_plugin_that_fails_says_so(start: Start, tmp_path: Path) -> Non
     first = start(str(script), "one")
     _line(first)
     second = start(str(script), "raises")
-    assert "RuntimeError: as asked" in second.communicate(timeout=5)[1]
+    assert "RuntimeError: as asked" in second.communicate(timeout=PATIENCE)[1]
 
 
 def test_a_plugin_starts_by_itself_if_the_fork_server_does_not_answer(start: Start, tmp_path: Path) -> None:

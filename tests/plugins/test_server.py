@@ -44,6 +44,7 @@ from plugins.protocol.properties import (
     encode_properties,
 )
 from plugins.protocol.provider import Provider
+from tests.support.waiting import PATIENCE
 
 MAIN = Path(server.__file__).parents[1] / "start/main.py"
 
@@ -276,13 +277,13 @@ def test_a_plugin_starts_greets_and_ends(name: str, version: str) -> None:
             assert stub.GetPluginInfo(empty_pb2.Empty(), wait_for_ready=True).version == version
     finally:
         process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=5) == ("", "")
+    assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 0
 
 
 def test_an_unknown_plugin_is_refused() -> None:
     process = start_plugin("azure", "127.0.0.1:1")
-    assert "aws|command|docker|tls" in process.communicate(timeout=5)[1]
+    assert "aws|command|docker|tls" in process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
 
 
@@ -316,7 +317,7 @@ def runs(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

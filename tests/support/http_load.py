@@ -21,7 +21,8 @@ would slow the update down."""
 class Load:
     """A closed loop of clients on each URL, for as long as the block runs."""
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, domain: str = "") -> None:
+        self._domain = domain
         self.requests: Counter[str] = Counter()
         """The number of requests, by URL."""
         self.failures: list[str] = []
@@ -63,9 +64,10 @@ class Load:
     def _client(self, url: str, keep_alive: bool) -> None:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+        headers = _headers(self._domain) | ({} if keep_alive else {"Connection": "close"})
         while not self._ended.is_set():
             try:
-                connection.request("GET", "/", headers={} if keep_alive else {"Connection": "close"})
+                connection.request("GET", "/", headers=headers)
                 answer = connection.getresponse()
                 body = answer.read().decode(errors="replace")
                 failure = "" if answer.status == http.client.OK else f"HTTP {answer.status}: {body[:100]}"
@@ -83,15 +85,19 @@ class Load:
         connection.close()
 
 
-def greeting(url: str) -> str:
+def greeting(url: str, domain: str = "") -> str:
     """What a service answers now, without the container's name; fails if the status is not 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
     try:
-        connection.request("GET", "/")
+        connection.request("GET", "/", headers=_headers(domain))
         answer = connection.getresponse()
         body = answer.read().decode(errors="replace")
     finally:
         connection.close()
     assert answer.status == http.client.OK, f"{url}: HTTP {answer.status} {body}"
     return body.partition(", from ")[0]
+
+
+def _headers(domain: str) -> dict[str, str]:
+    return {"Host": domain} if domain else {}

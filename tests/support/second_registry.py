@@ -4,16 +4,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
 
 import bcrypt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.support.authority import Authority
 from tests.support.docker_command import docker
 from tests.support.registry import Registry
 from tests.support.waiting import eventually
@@ -79,11 +75,12 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
     _remove()
     docker("network", "create", "--subnet", SUBNET, "--gateway", GATEWAY, NAME)
     address = f"{GATEWAY}:{PORT}"
-    ca, certificate, key = _certificates(GATEWAY)
+    authority = Authority("the second registry")
+    certificate, key = authority.leaf(GATEWAY, timedelta(days=2))
     password = secrets.token_urlsafe(12)
     files = {
         "config.yml": CONFIG.replace("ADDRESS", address),
-        "ca.crt": ca,
+        "ca.crt": authority.pem,
         "tls.crt": certificate,
         "tls.key": key,
         "htpasswd": f"{ACCOUNT}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}\n",
@@ -96,42 +93,9 @@ def second_registry(folder: Path) -> Iterator[SecondRegistry]:
         *("run", "--detach", "--name", NAME, "--network", "host", "--env", "OTEL_TRACES_EXPORTER=none"),
         *("--volume", f"{folder}:/etc/distribution:ro", IMAGE),
     )
-    found = SecondRegistry(address, ca, password, folder)
+    found = SecondRegistry(address, authority.pem, password, folder)
     try:
         eventually("the second registry answers", found.registry.answers)
         yield found
     finally:
         _remove()
-
-
-def _certificates(address: str) -> tuple[str, str, str]:
-    """An authority, a certificate that it signed, and that certificate's key, PEM."""
-    now = datetime.now(UTC)
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA of the second registry")])
-
-    def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, *extensions: x509.ExtensionType) -> str:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(authority)
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=2))
-        )
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        return builder.sign(authority_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-
-    return (
-        signed(authority, authority_key.public_key(), x509.BasicConstraints(ca=True, path_length=0)),
-        signed(
-            x509.Name([]),
-            key.public_key(),
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]),
-        ),
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-    )

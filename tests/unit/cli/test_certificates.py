@@ -1,44 +1,29 @@
 """What `slip verify` prints about certificates: those in the outputs, and those that servers present."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import load_pem_x509_certificate
 
 from cli.running import certificates
 from cli.running.stack import Failed, RunningStack
 from cli.stack.config import StackConfig
 from components.engine import still_valid
 from configuration.certificates import CertificateSettings
-from tests.unit.cli.servers import Authority, engine, outputs, server_context, serving
+from tests.support.authority import HOUR, Authority
+from tests.unit.cli.servers import engine, outputs, server_context, serving
 
-HOUR = timedelta(hours=1)
-"""How long the tests' authority and its certificates are valid."""
+AGES = timedelta(days=365_250)
+"""The tests' authority ends before this."""
+
+MOMENT = timedelta(minutes=1)
+"""A certificate lasts this much longer than its test says, since the test takes time."""
 
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
     return Authority("the stack's")
-
-
-def certificate(lasts: timedelta) -> x509.Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "one")])
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1000))
-        .not_valid_after(now + lasts + timedelta(minutes=1))
-        .sign(key, hashes.SHA256())
-    )
 
 
 @pytest.mark.parametrize(
@@ -56,12 +41,13 @@ def certificate(lasts: timedelta) -> x509.Certificate:
 def test_a_certificates_time_is_told_in_days_and_in_hours_where_they_are_few(
     lasts: timedelta, said: str
 ) -> None:
-    assert certificates.validity(certificate(lasts)).startswith(said)
+    certificate, _ = Authority().leaf(lasts=lasts + MOMENT)
+    assert certificates.validity(load_pem_x509_certificate(certificate.encode())).startswith(said)
 
 
 @pytest.mark.parametrize(("lasts", "valid"), [(HOUR, True), (-HOUR, False)])
 def test_a_preview_uses_a_certificate_before_only_while_it_lasts(lasts: timedelta, valid: bool) -> None:
-    pem = certificate(lasts).public_bytes(serialization.Encoding.PEM).decode()
+    pem, _ = Authority().leaf(lasts=lasts + MOMENT)
     assert still_valid(pem + "another") == valid
 
 
@@ -85,7 +71,7 @@ def test_an_authority_is_replaced_by_its_next_generation(
     stack = outputs(authority)
     assert certificates.inspect(RunningStack.of(stack), subject).endswith("UTC")
     with pytest.raises(Failed, match=f"raise slipway:certificates.{remedy}eneration by one"):
-        certificates.inspect(RunningStack.of(stack, 2 * HOUR), subject)
+        certificates.inspect(RunningStack.of(stack, AGES), subject)
 
 
 def test_a_ca_rotation_is_mentioned(authority: Authority) -> None:
@@ -102,7 +88,7 @@ def test_a_stack_without_an_authority_of_its_own_for_the_registry_has_one_less(a
 
 
 def test_an_operator_whose_certificate_has_ended_is_told_so(authority: Authority) -> None:
-    ended = certificate(timedelta(days=-30)).public_bytes(serialization.Encoding.PEM).decode()
+    ended, _ = Authority().leaf(lasts=timedelta(days=-30) + MOMENT)
     stack = outputs(authority, engineClientCertificate=ended)
     with pytest.raises(Failed, match="expired 29 days ago"):
         certificates.inspect(RunningStack.of(stack), "operator")

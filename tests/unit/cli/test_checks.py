@@ -19,7 +19,8 @@ from cli.verify import registry as registry_checks
 from cli.verify import service as service_checks
 from cli.verify.checks import CHECKS, Check
 from cli.verify.verify import verify
-from tests.unit.cli.servers import PASSWORD, Authority, engine, outputs, server_context, serving
+from tests.support.authority import Authority
+from tests.unit.cli.servers import PASSWORD, engine, outputs, server_context, serving
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from cli.running.stack import RunningStack
 from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from tests.unit.cli.servers import PASSWORD, Authority, api_of, outputs, server_context, serving
+from tests.support.authority import Authority
+from tests.unit.cli.servers import PASSWORD, api_of, outputs, server_context, serving
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -11,13 +11,13 @@ import pytest
 from cli.errors import CommandError
 from cli.registry import prune
 from cli.registry.prune import parse
-from cli.running import disk, ssh
+from cli.running import fleet, ssh
 from cli.running.disk import Disk
+from cli.running.host_report import HostReport
 from cli.running.ssh import CommandResult
 from cli.running.stack import Failed, RunningStack
 from cli.verify.checks import CHECKS
 from cli.verify.registry import Warned
-from well_known import REGISTRY_DATA_PATH
 
 PLAN = (
     "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"
@@ -171,20 +171,6 @@ def test_an_external_registry_is_not_touched() -> None:
         prune.ask({"hosts": {"web-1": {"roles": ["app"]}}}, "", "now")
 
 
-def test_the_disk_is_looked_at_where_the_data_is() -> None:
-    assert disk.COMMAND.endswith(f" {REGISTRY_DATA_PATH}")
-
-
-def test_what_df_says_is_understood() -> None:
-    head = "     Used     Avail   Inodes   IFree\n"
-    assert disk.parse(f"{head}30 70 1000 900\n") == Disk(30, 70, 0.9)
-    # A file system without a limit of inodes, such as btrfs.
-    assert disk.parse(f"{head}30 70 0 0\n") == Disk(30, 70, 1.0)
-    assert disk.parse(f"{head}30 70 - -\n") == Disk(30, 70, 1.0)
-    with pytest.raises((ValueError, IndexError)):
-        disk.parse("df: /var/lib/slipway/registry: No such file or directory\n")
-
-
 @pytest.mark.parametrize(
     ("used", "free", "inodes", "verdict"),
     [
@@ -202,8 +188,9 @@ def test_what_df_says_is_understood() -> None:
 def test_a_disk_is_told_of_before_it_is_full(
     used: int, free: int, inodes: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    total = 10**6
-    _saying(monkeypatch, CommandResult(0, f"Used Avail\n{used} {free} {total} {int(inodes * total)}\n", ""))
+    roomy = Disk("/", 10 * GB, 90 * GB, 1.0)
+    report = HostReport("yard", disks=(roomy, Disk("/var", used, free, inodes), roomy))
+    monkeypatch.setattr(fleet, "ask", lambda outputs, hosts: {"yard": report})
     (check,) = (check for check in CHECKS if "disk" in check.title)
     running = RunningStack(OUTPUTS)
     assert check.subjects(running) == ["yard"]
@@ -228,6 +215,6 @@ def test_a_host_that_does_not_answer_is_named() -> None:
     # In a thread of its own, as `verify` does it: it leaves none an event loop, which Pulumi's mocks want here.
     with (
         ThreadPoolExecutor() as pool,
-        pytest.raises(CommandError, match=r"yard does not answer SSH at 127\.0\.0\.1:1"),
+        pytest.raises(CommandError, match=r"yard does not answer: SSH at 127\.0\.0\.1:1"),
     ):
         pool.submit(ssh.run, outputs, "yard", "true").result()

@@ -5,9 +5,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from cli.stack.backend import Backend
 from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.project import Project
 from cli.stack.stack import Stack
-from cli.update import pending_operations, recovery
+from cli.update import marker, pending_operations, recovery
 from cli.update.marker import Marker, mark, unmark
 
 CONTAINER, NETWORK = CONTAINER_TYPE, NETWORK_TYPE
@@ -30,8 +32,9 @@ SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb442
 class FakePulumi:
     """Answers `stack export`, and records all calls."""
 
-    def __init__(self, deployment: dict[str, Any]) -> None:
+    def __init__(self, deployment: dict[str, Any], said: str = "") -> None:
         self.deployment = deployment
+        self.said = said
         self.asked: list[tuple[str, ...]] = []
         self.imported: dict[str, Any] | None = None
 
@@ -39,23 +42,27 @@ class FakePulumi:
         self.asked.append(arguments)
         if arguments[:2] == ("stack", "import"):
             self.imported = json.loads(stdin or "")
+        if arguments[0] == "stack" and arguments[1] == "--stack":
+            return self.said
         return json.dumps({"version": 3, "deployment": self.deployment})
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         self.asked.append(arguments)
-        return subprocess.CompletedProcess(arguments, 0, "", "")
+        return subprocess.CompletedProcess(arguments, 255, "", self.said)
 
 
-def make_stack(root: Path, deployment: dict[str, Any] | None = None, *, url: str | None = None) -> Stack:
-    """A stack in a file backend (or in the one at `url`), with this state."""
+def make_stack(
+    root: Path, deployment: dict[str, Any] | None = None, *, url: str | None = None, said: str = ""
+) -> Stack:
+    """A stack in the clone's own file backend (or in the one at `url`), with this state."""
     (root / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
-    backend = Backend(url or f"file://{root}/state")
+    backend = Backend(url or f"file://{root}/state", is_own=url is None)
     deployment = deployment or {}
     if backend.directory:
         folder = backend.directory / ".pulumi" / "stacks" / "slipway"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "local.json").write_text(json.dumps({"version": 3, "checkpoint": {"latest": deployment}}))
-    return Stack(Project(root), "local", backend, FakePulumi(deployment))  # type: ignore[arg-type]
+    return Stack(Project(root), "local", backend, FakePulumi(deployment, said))  # type: ignore[arg-type]
 
 
 def asked(stack: Stack) -> list[str]:
@@ -64,18 +71,36 @@ def asked(stack: Stack) -> list[str]:
     return [" ".join(word for word in command[:2] if not word.startswith("-")) for command in commands]
 
 
-def lock(stack: Stack, pid: int, host: str | None = None) -> None:
+def lock_folder(stack: Stack) -> Path:
     assert stack.backend.directory
-    folder = stack.backend.directory / ".pulumi" / "locks" / "organization" / "slipway" / "local"
-    folder.mkdir(parents=True)
+    return stack.backend.directory / ".pulumi" / "locks" / "organization" / "slipway" / "local"
+
+
+def lock(stack: Stack, pid: int, host: str | None = None, *, since: datetime | None = None) -> None:
+    folder = lock_folder(stack)
+    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "pid": pid,
         "username": "u",
         "hostname": host or socket.gethostname(),
-        "timestamp": "2026-01-02T03:04:05.678901234Z",
+        "timestamp": since.isoformat() if since else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.678901234Z",
     }
-    (folder / "1-2-3.json").write_text(json.dumps(content))
-    (folder / "1-2-3.json.attrs").write_text("{}")  # the backend keeps one beside each file
+    (folder / f"{pid}.json").write_text(json.dumps(content))
+    (folder / f"{pid}.json.attrs").write_text("{}")  # the backend keeps one beside each file
+
+
+def mark_as(stack: Stack, slip: int, pulumi: int, **more: Any) -> None:
+    """The marker of an update on this machine."""
+    Marker(slip, pulumi, socket.gethostname(), processes.now().isoformat(), "up", **more).write(stack)
+
+
+@pytest.fixture(autouse=True)
+def _locks_of_one_test() -> Iterator[None]:
+    """A process holds the locks that it has taken until it ends."""
+    yield
+    for taken in marker._locks.values():
+        taken.release()
+    marker._locks.clear()
 
 
 def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
@@ -85,38 +110,221 @@ def test_without_leftovers_no_command_runs(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_a_dead_process_is_released(tmp_path: Path, dead_pid: int) -> None:
+    """Only its own file goes: `pulumi cancel` would remove a lock that another update has taken meanwhile, too."""
     stack = make_stack(tmp_path)
     lock(stack, dead_pid)
     assert recovery.recover(stack) is False
-    assert asked(stack) == ["cancel"]
+    assert list(lock_folder(stack).iterdir()) == []
+    assert asked(stack) == []
 
 
 def test_a_lock_of_a_live_update_is_respected(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     stack = make_stack(tmp_path)
     lock(stack, sleeper.pid)
     with pytest.raises(
-        CommandError, match=f"another update of the stack 'local' runs: process {sleeper.pid}"
-    ):
+        CommandError,
+        match=rf"another update of the stack 'local' runs: process {sleeper.pid} of u on \S+, since 20\d\d",
+    ) as raised:
         recovery.recover(stack)
-    assert asked(stack) == []
+    assert raised.value.status == 3
+    assert len(stack.locks()) == 1
 
 
-def test_a_lock_whose_number_is_another_programs_now_is_released(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_lock_whose_number_is_another_programs_now_is_released(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], marked: bool
+) -> None:
+    """Of another program; or of another Pulumi CLI, which started after the lock was taken."""
     stack = make_stack(tmp_path)
     lock(stack, 1)  # process 1 is not Pulumi
+    lock(stack, sleeper.pid, since=datetime.now(UTC) - timedelta(hours=1))
+    if marked:
+        mark_as(stack, 1, sleeper.pid, boot=processes.boot(), pulumi_start=1)
     recovery.recover(stack)
-    assert asked(stack) == ["cancel"]
+    assert stack.locks() == []
 
 
-def test_a_lock_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
+def test_a_lock_from_before_the_machines_restart_is_released(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """Although a Pulumi CLI has its process id now, and the clock says that it is older than the lock."""
     stack = make_stack(tmp_path)
-    lock(stack, 1, host="elsewhere")
+    lock(stack, sleeper.pid, since=datetime.now(UTC) + timedelta(hours=1))
+    mark_as(stack, sleeper.pid, sleeper.pid, boot="another start")
+    recovery.recover(stack)
+    assert stack.locks() == []
+
+
+def test_a_lock_is_not_taken_for_stale_because_a_clock_was_adjusted(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    stack = make_stack(tmp_path)
+    lock(stack, sleeper.pid, since=datetime.now(UTC) - timedelta(hours=1))
+    start = processes.start_of(sleeper.pid)
+    mark_as(stack, 1, sleeper.pid, boot=processes.boot(), pulumi_start=start)
+    threading.Timer(0.5, sleeper.kill).start()
+    begun = time.monotonic()
+    recovery.recover(stack)
+    assert time.monotonic() - begun > 0.4
+
+
+@pytest.mark.parametrize("host", ["elsewhere", None])
+def test_a_lock_of_another_clone_is_left_to_a_person(tmp_path: Path, dead_pid: int, host: str | None) -> None:
+    """A shared backend: the lock of a machine elsewhere, or of one with the same name, or of another clone here."""
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    mine.mkdir()
+    theirs.mkdir()
+    stack = make_stack(mine, url=f"file://{tmp_path}/shared")
+    mark_as(stack, dead_pid, dead_pid)
+    lock(stack, dead_pid)
+    lock(stack, 4194304, host)
+    name = host or socket.gethostname()
     with pytest.raises(
-        CommandError, match="locked on the machine elsewhere at 2026-01-02 03:04 UTC"
+        CommandError, match=f"locked by another update: process 4194304 of u on {name}, since 20"
     ) as raised:
         recovery.recover(stack)
     assert "pulumi cancel -s local" in raised.value.remedy
+    assert raised.value.status == 3
+    assert len(stack.locks()) == 2
     assert asked(stack) == []
+
+
+def test_ones_own_lock_in_a_shared_backend_is_released(tmp_path: Path, dead_pid: int) -> None:
+    stack = make_stack(tmp_path, url=f"file://{tmp_path}/shared")
+    lock(stack, dead_pid)
+    mark_as(stack, dead_pid, dead_pid)
+    recovery.recover(stack)
+    assert stack.locks() == []
+    assert not stack.project.marker("local").exists()
+
+
+def test_a_lock_that_says_nothing_is_nobodys_own(tmp_path: Path, dead_pid: int) -> None:
+    stack = make_stack(tmp_path, url=f"file://{tmp_path}/shared")
+    lock(stack, dead_pid)
+    mark_as(stack, dead_pid, dead_pid)
+    (lock_folder(stack) / "other.json").write_text("")
+    with pytest.raises(CommandError, match="locked by another update"):
+        recovery.recover(stack)
+
+
+LOCKED = """error: the stack is currently locked by 2 lock(s). Either wait for the other process(es) to end or delete it
+  s3://bucket/.pulumi/locks/x/1.json: created by ann@{host} (pid {pid}) at 2026-01-02T03:04:05Z
+"""
+FOREIGN = (
+    "  s3://bucket/.pulumi/locks/x/2.json: created by bob@elsewhere (pid 17) at 2026-01-02T03:04:06+01:00\n"
+)
+
+
+def test_ones_own_lock_in_a_bucket_is_released(tmp_path: Path, dead_pid: int) -> None:
+    said = LOCKED.format(host=socket.gethostname(), pid=dead_pid)
+    stack = make_stack(tmp_path, url="s3://bucket", said=said)
+    mark_as(stack, dead_pid, dead_pid)
+    recovery.recover(stack)
+    assert asked(stack) == ["stack rename", "cancel", "stack export"]
+
+
+def test_another_lock_in_a_bucket_is_left_to_a_person(tmp_path: Path, dead_pid: int) -> None:
+    said = LOCKED.format(host=socket.gethostname(), pid=dead_pid) + FOREIGN
+    stack = make_stack(tmp_path, state(operation("creating", CONTAINER)), url="s3://bucket", said=said)
+    mark_as(stack, dead_pid, dead_pid)
+    with pytest.raises(CommandError, match="process 17 of bob on elsewhere, since 2026-01-02"):
+        recovery.recover(stack)
+    assert asked(stack) == ["stack rename"]
+    assert stack.project.marker("local").exists()
+
+
+def test_a_bucket_that_does_not_say_is_left_alone(tmp_path: Path, dead_pid: int) -> None:
+    stack = make_stack(tmp_path, url="gs://bucket", said="error: no credentials")
+    mark_as(stack, dead_pid, dead_pid)
+    with pytest.raises(CommandError, match="no credentials"):
+        recovery.recover(stack)
+    assert asked(stack) == ["stack rename"]
+
+
+def test_an_update_that_runs_in_pulumi_cloud_is_left_alone(tmp_path: Path, dead_pid: int) -> None:
+    said = (
+        "Current stack is local:\n    Owner: team\n"
+        "    Update in progress:\n\tStarted: 1 minute ago\n\tRequested By: bob\n"
+    )
+    stack = make_stack(
+        tmp_path, state(operation("creating", CONTAINER)), url="https://example.org", said=said
+    )
+    mark_as(stack, dead_pid, dead_pid)
+    with pytest.raises(CommandError, match="requested by bob, started 1 minute ago"):
+        recovery.recover(stack)
+    assert len(asked(stack)) == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_only_one_of_many_updates_at_once_goes_on(tmp_path: Path, shared: bool) -> None:
+    """In one clone, or in many clones with one backend."""
+    code = (
+        "import sys, time, pathlib; from cli.stack.backend import Backend; from cli.stack.project import Project\n"
+        "from cli.stack.stack import Stack; from cli.update import marker; from cli.errors import CommandError\n"
+        "project = Project(pathlib.Path(sys.argv[2])); stack = Stack(project, 'local', Backend(sys.argv[3]), None)\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try: marker.hold(stack)\n"
+        "except CommandError as error: print(error.message); sys.exit(error.status)\n"
+        "marker.mark(stack, 'up'); sys.stdin.readline(); marker.unmark(stack)"
+    )
+    (tmp_path / "shared").mkdir()
+    url = f"file://{tmp_path}/shared" if shared else "https://example.org"
+    running = []
+    for number in range(8):
+        root = tmp_path / (f"clone {number}" if shared else "clone")
+        root.mkdir(exist_ok=True)
+        (root / "Pulumi.yaml").write_text("name: slipway\n")
+        running.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, "up", str(root), url],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in running:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    losers: list[subprocess.Popen[str]] = []
+    deadline = time.monotonic() + 20
+    while len(losers) < 7 and time.monotonic() < deadline:
+        losers = [process for process in running if process.poll() is not None]
+        time.sleep(0.02)
+    (winner,) = (process for process in running if process.poll() is None)
+    assert [process.returncode for process in losers] == [3] * 7
+    for process in losers:
+        assert process.stdout
+        said = process.stdout.read()
+        assert f"another update of the stack 'local' runs: `./slip up`, process {winner.pid} of " in said
+    folder = tmp_path / (f"clone {running.index(winner)}" if shared else "clone")
+    assert (folder / ".slipway/running/local.json").exists()  # no loser has removed it
+    winner.communicate("end\n")
+    assert winner.returncode == 0
+    for process in losers:
+        assert process.stdin
+        process.stdin.close()
+
+
+def test_a_killed_updates_lock_is_free(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    stack = make_stack(tmp_path)
+    code = (
+        "import sys, time, pathlib; from cli.stack.file_lock import FileLock\n"
+        "FileLock(pathlib.Path(sys.argv[1])).take('x')\n"
+        "print(1, flush=True); time.sleep(60)"
+    )
+    path = stack.project.marker("local").with_suffix(".lock")
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    with pytest.raises(CommandError, match=f"process {process.pid} of"):
+        recovery.recover(stack)
+    process.kill()
+    process.communicate()
+    assert recovery.recover(stack) is False
 
 
 def test_a_running_command_is_respected_before_it_has_a_lock(
@@ -145,9 +353,9 @@ def test_a_marker_is_private_and_holds_who_runs(tmp_path: Path) -> None:
     stack = make_stack(tmp_path)
     mark(stack, "up", 4711)
     path = stack.project.marker("local")
-    marker = Marker.read(stack)
-    assert marker
-    assert (marker.slip, marker.pulumi, marker.command) == (os.getpid(), 4711, "up")
+    written = Marker.read(stack)
+    assert written
+    assert (written.slip, written.pulumi, written.command) == (os.getpid(), 4711, "up")
     assert path.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / ".slipway").stat().st_mode & 0o777 == 0o700
     unmark(stack)
@@ -160,7 +368,7 @@ def test_a_marker_that_was_cut_short_counts_as_killed(tmp_path: Path, content: s
     stack.project.marker("local").parent.mkdir(parents=True)
     stack.project.marker("local").write_text(content)
     recovery.recover(stack)
-    assert asked(stack) == ["cancel", "stack export"]
+    assert asked(stack) == ["stack export"]
     assert not stack.project.marker("local").exists()
 
 
@@ -168,9 +376,9 @@ def test_another_backend_is_only_asked_after_a_kill(tmp_path: Path, dead_pid: in
     stack = make_stack(tmp_path, url="https://example.org")
     recovery.recover(stack)
     assert asked(stack) == []
-    Marker(dead_pid, dead_pid, socket.gethostname(), processes.now().isoformat(), "up").write(stack)
+    mark_as(stack, dead_pid, dead_pid)
     recovery.recover(stack)
-    assert asked(stack) == ["cancel", "stack export"]
+    assert asked(stack) == ["stack", "stack export"]
 
 
 def operation(kind: str, resource_type: str, **inputs: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 
 from cli.running.http import Response
 from cli.running.registry_api import INDEX_TYPES, MANIFEST_TYPES, RegistryApi, RegistryEndpoint, next_page
-from tests.unit.cli.servers import PASSWORD, Authority, api_of, server_context, serving
+from tests.support.authority import Authority
+from tests.unit.cli.servers import PASSWORD, api_of, server_context, serving
 
 CATALOGUE = "/v2/_catalog?n=100"
 

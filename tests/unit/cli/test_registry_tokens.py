@@ -13,7 +13,8 @@ from cli.running.http import Response, tls_context
 from cli.running.registry_tokens import token
 from cli.running.stack import Failed, RunningStack
 from cli.verify import registry as checks
-from tests.unit.cli.servers import PASSWORD, Authority, api_of, outputs, server_context, serving
+from tests.support.authority import Authority
+from tests.unit.cli.servers import PASSWORD, api_of, outputs, server_context, serving
 
 DIGEST = "sha256:" + "0" * 64
 

@@ -3,13 +3,13 @@
 import shutil
 import subprocess
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from components import script as scripts
 from components.script import assignments
+from tests.unit.components.machine import Machine
 
 DATA = "/srv/data"
 ENGINE_VALUES = (
@@ -17,48 +17,6 @@ ENGINE_VALUES = (
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
 )
 """The values of engine.sh."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A folder in place of a machine: its files, its commands, and a list of the commands called."""
-
-    root: Path
-
-    def command(self, name: str, body: str = "") -> None:
-        path = self.root / "bin" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.root}/called"\n{body}\n')
-        path.chmod(0o755)
-
-    def run(self, script: str, values: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a script as hosts get it, with this folder in place of `/`."""
-        text = scripts.text(script).replace("patience=120", "patience=1")
-        for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
-            (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
-            text = text.replace(folder, f"{self.root}{folder}")
-        return subprocess.run(
-            ["/bin/bash", "-s", *arguments],
-            input=assignments(values) + text,
-            env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    def installed(self, script: str) -> Path:
-        """A script as hosts have it in a file."""
-        path = self.root / script
-        path.write_text(scripts.text(script))
-        return path
-
-    @property
-    def called(self) -> list[str]:
-        return (self.root / "called").read_text().splitlines()
-
-    def calls(self, name: str) -> list[str]:
-        return [line for line in self.called if line.startswith(f"{name} ")]
 
 
 @pytest.fixture
@@ -478,106 +436,3 @@ class TestHeldNames:
             watcher.join()
         assert len(set(seen)) > 1, "nothing was seen to change"
         assert [text for text in seen if self.OWN + "172.19.0.3 web-1 # slipway\n" not in text] == []
-
-
-class TestSwitch:
-    ARGUMENTS = "web new 8080 /up 1 1"
-
-    def switch(self, machine: Machine, *states: str) -> subprocess.CompletedProcess[str]:
-        """Switches to a container that is in these states, one after another; the last one lasts."""
-        for number, state in enumerate(states):
-            (machine.root / f"state-{number}").write_text(state)
-        machine.command("curl", "exit 7")
-        machine.command(
-            "docker",
-            f"""case $1 in
-            inspect)
-              number=$(cat {machine.root}/asked 2>/dev/null || echo 0)
-              echo $((number + 1 < {len(states)} ? number + 1 : number)) >{machine.root}/asked
-              cat {machine.root}/state-$number ;;
-            logs) echo last words ;;
-            exec) ;;
-            *) exit 9 ;;
-            esac""",
-        )
-        return subprocess.run(
-            ["/bin/bash", machine.installed("switch.sh"), *self.ARGUMENTS.split()],
-            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    @pytest.mark.parametrize(
-        ("states", "reason"),
-        [
-            (["exited 3 0 false"], "it crashed with exit code 3, before"),
-            (["running 0 0 false 10.0.0.2", "restarting 3 1 false"], "it crashed with exit code 3, before"),
-            (
-                ["running 0 1 false 10.0.0.2", "running 0 2 false 10.0.0.2", "restarting 137 3 true"],
-                "it crashed with exit code 137, out of memory, before",
-            ),
-            (["running 0 1 false 10.0.0.2"], "it crashed with exit code unknown, before"),
-            (["running 0 0 false 10.0.0.2"], "it refused the connection on port 8080 for 1 s"),
-        ],
-        ids=["ended", "between two tries", "running again", "running for good", "not listening"],
-    )
-    def test_the_reason_of_a_failure_is_shown(self, machine: Machine, states: list[str], reason: str) -> None:
-        result = self.switch(machine, *states)
-        assert result.returncode == 6, result.stderr
-        assert reason in result.stderr
-        assert "  | last words" in result.stderr
-        assert not [call for call in machine.calls("docker") if " deploy " in call]
-
-    LISTING = (
-        "Service  Host       Path  Target         State    TLS\n"
-        "\033[1mapi\033[0m      shop.test  /     \033[33mapi-1a:8080\033[0m    running  no\n"
-        "web                 /     web-2b:8080    running  no\n"
-    )
-
-    def serving(self, machine: Machine, listing: str, images: str) -> subprocess.CompletedProcess[str]:
-        """The result of `switch --serving` with this listing and these images; an image has its container's name."""
-        (machine.root / "listing").write_text(listing)
-        (machine.root / "images").write_text(images)
-        machine.command("sleep", "exit 0")
-        machine.command(
-            "docker",
-            f"""case $1 in
-            exec) cat {machine.root}/listing; [ -s {machine.root}/listing ] ;;
-            inspect) grep -q "^$2 " {machine.root}/images || {{ echo "no such object: $2" >&2; exit 1; }}; echo $2 ;;
-            image) sed -n "s/^$3 //p" {machine.root}/images; echo ;;
-            *) exit 9 ;;
-            esac""",
-        )
-        return subprocess.run(
-            ["/bin/bash", machine.installed("switch.sh"), "--serving"],
-            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    def test_the_serving_images_are_those_of_the_proxys_targets(self, machine: Machine) -> None:
-        images = (
-            "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
-        )
-        result = self.serving(machine, self.LISTING, images)
-        assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.split() == ["yard:5000/api@sha256:1", "yard:5000/web@sha256:3"]
-
-    @pytest.mark.parametrize(
-        "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
-    )
-    def test_a_target_without_a_known_image_is_an_error(self, machine: Machine, images: str) -> None:
-        result = self.serving(machine, self.LISTING, images)
-        assert result.returncode == 6
-        assert "api is served by api-1a, whose image has no digest here" in result.stderr
-        # The others count nevertheless.
-        assert result.stdout.split() == ["yard:5000/web@sha256:3"]
-
-    def test_a_proxy_that_does_not_answer_is_an_error(self, machine: Machine) -> None:
-        result = self.serving(machine, "", "")
-        assert result.returncode == 6
-        assert "the proxy does not answer" in result.stderr

@@ -3,16 +3,11 @@
 import os
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from components.build_context import content_tag, files
 from components.images.base_images import base_images
@@ -20,6 +15,7 @@ from configuration.files import LIMIT, UnfitFile, certificates, read, read_text
 from configuration.load import validate
 from configuration.problems import SettingsError
 from configuration.settings import StackSettings
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
@@ -186,7 +182,7 @@ def test_a_path_that_no_file_can_have(field: str, path: str, wrong: str, project
 class TestAuthority:
     @pytest.fixture
     def pem(self) -> str:
-        return certificate()[0]
+        return Authority().pem
 
     @staticmethod
     def found(project: Path, authority: str) -> list[str]:
@@ -221,7 +217,7 @@ class TestAuthority:
 
     @pytest.mark.parametrize("as_file", [True, False])
     def test_a_private_key_is_refused_and_not_shown(self, as_file: bool, project: Path) -> None:
-        pem, key = certificate()
+        pem, key = (made := Authority()).pem, made.key
         (project / "ca.crt").write_text(pem + key)
         (found,) = self.found(project, "ca.crt" if as_file else pem + key)
         assert "certificateAuthority" in found
@@ -273,20 +269,6 @@ def authority(value: str, project: Path) -> str:
     settings = StackSettings.model_validate({"registry": {"external": external}})
     assert settings.registry.external
     return settings.registry.external.authority(project)
-
-
-def certificate() -> tuple[str, str]:
-    """An authority's certificate and its key, PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pem.decode(), private.decode()
 
 
 def test_an_exactly_large_enough_file_is_read(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def clone(tmp_path: Path) -> Path:
     """A clone with the files that the launcher uses. Its `cli` prints its arguments."""
     root = tmp_path / "a clone"
     (root / "cli").mkdir(parents=True)
-    for path in (versions.REPOSITORY / "slip", *versions.REPOSITORY.glob("*.txt")):
+    modules = (versions.REPOSITORY / name for name in ("child_environment.py", "parent_death.py"))
+    for path in (versions.REPOSITORY / "slip", *modules, *versions.REPOSITORY.glob("*.txt")):
         shutil.copy(path, root)
     shutil.copytree(
         versions.REPOSITORY / "toolchain",
@@ -172,7 +173,6 @@ def test_an_environment_that_cannot_be_made_is_an_error_of_status_3(
     slip: Slip, clone: Path, tmp_path: Path
 ) -> None:
     (clone / "requirements.txt").write_text("no-such-package==1\n")
-    shutil.copy(versions.REPOSITORY / "child_environment.py", clone)
     result = slip("up", SLIPWAY_PYTHON=sys.executable, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
     assert result.returncode == 3
     assert result.stderr.startswith("slip: the Python packages cannot be installed: ")

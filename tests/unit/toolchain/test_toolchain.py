@@ -20,6 +20,7 @@ import well_known
 from dev import lint
 from engine_socket import EngineUnreachable
 from plugins import install
+from tests.support.waiting import PATIENCE, eventually
 from toolchain import (
     apt,
     cache,
@@ -134,8 +135,8 @@ def test_run_returns_the_output_and_logs_it(scratch_cache: Path) -> None:
     [
         (["sh", "-c", "echo no room >&2; exit 3"], {}, "the thing cannot be made: sh -c said: no room"),
         (["/no/such/program"], {}, "program cannot be started: No such file or directory"),
-        (["sleep", "9"], {"timeout": 0.2}, "sleep 9 did not finish within 0 s"),
-        (["sleep", "9"], {"patience": 0.2}, "sleep 9 did not finish within 0 s"),
+        (["sleep", "3600"], {"timeout": 0.2}, "sleep 3600 did not finish within 0 s"),
+        (["sleep", "3600"], {"patience": 0.2}, "sleep 3600 did not finish within 0 s"),
     ],
 )
 def test_a_failing_program_is_one_sentence(arguments: list[str], options: dict[str, Any], said: str) -> None:
@@ -146,7 +147,7 @@ def test_a_failing_program_is_one_sentence(arguments: list[str], options: dict[s
 
 
 def test_patience_is_for_the_first_word_only() -> None:
-    commands.run(["sh", "-c", "echo at work; sleep 0.6"], log="x", failure="-", patience=0.2)
+    commands.run(["sh", "-c", "echo at work; sleep 3"], log="x", failure="-", patience=2)
 
 
 def _runs(process_id: int) -> bool:
@@ -160,7 +161,7 @@ def _runs(process_id: int) -> bool:
 
 def test_cancel_stops_the_program_and_its_children(tmp_path: Path) -> None:
     child = tmp_path / "child"
-    script = f"sleep 60 & echo $! > {child}; wait"
+    script = f"sleep 3600 & echo $! > {child}; wait"
     caught: list[BaseException] = []
 
     def work() -> None:
@@ -174,9 +175,9 @@ def test_cancel_stops_the_program_and_its_children(tmp_path: Path) -> None:
     while not (child.exists() and child.read_text().strip()):
         time.sleep(0.01)
     commands.cancel()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert len(caught) == 1
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while _runs(int(child.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -230,7 +231,7 @@ def test_with_a_terminal_the_lines_that_stay_are_the_same() -> None:
     stream = io.StringIO()
     report = Report(Console(file=stream, force_terminal=True, width=100))
     with report.step("Pulumi CLI", "building it"), report.step("Proxy image", "pulling it"):
-        time.sleep(0.15)
+        eventually("both steps are shown", lambda: "pulling it" in stream.getvalue())
     text = stream.getvalue()
     assert "building it" in text
     assert text.index("Proxy image") < text.rindex("Pulumi CLI")
@@ -333,7 +334,7 @@ def test_the_language_host_can_have_a_launcher_that_starts_the_fork_server(tmp_p
     assert not called.exists()
     fake_program(home, "fork-server", f'echo not heard; echo "$1" >{called}.new; mv {called}.new {called}')
     assert said(PULUMI_HOME=str(home)) == "the host, one two words\n"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not called.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert called.read_text() == f"{os.getpid()}\n", "it is the fork server of what started the host"

@@ -1,0 +1,63 @@
+"""Asks the hosts of a stack what they run and serve: all at once, each over one SSH connection."""
+
+import asyncio
+import shlex
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.running import ssh
+from cli.running.host_report import HostReport, parse
+
+SCRIPT = Path(__file__).parent / "scripts/report.sh"
+CONNECT_PATIENCE = 8.0
+"""Seconds until a host must have let us in: it is named as silent within ten."""
+PATIENCE = 14.0
+"""Seconds until a host must have said everything. Its engine and its containers have 5 s for each answer."""
+
+
+def ask(
+    outputs: Mapping[str, Any],
+    hosts: Iterable[str] | None = None,
+    *,
+    answered: Callable[[HostReport], None] = lambda _: None,
+) -> dict[str, HostReport]:
+    """What each host runs and serves, by the host's name. A host that gives no answer has a report, too.
+
+    Args:
+        outputs: the stack's, with their secrets.
+        hosts: the hosts to ask; by default all of them.
+        answered: called with each report as it comes.
+
+    """
+    names = sorted(outputs["hosts"]) if hosts is None else list(hosts)
+    stdin = f"CHECKS={shlex.quote(_checks(outputs))}\n{SCRIPT.read_text()}"
+
+    async def ask_one(host: str) -> HostReport:
+        report = await _ask(outputs, host, stdin)
+        answered(report)
+        return report
+
+    async def ask_all() -> list[HostReport]:
+        return await asyncio.gather(*(ask_one(host) for host in names))
+
+    return {report.host: report for report in asyncio.run(ask_all())}
+
+
+async def _ask(outputs: Mapping[str, Any], host: str, stdin: str) -> HostReport:
+    asked = time.time()
+    try:
+        result = await ssh.execute(outputs, host, "bash -s", PATIENCE, CONNECT_PATIENCE, stdin)
+        return parse(host, result.stdout, asked=asked, answered=time.time())
+    except ssh.Unreachable as error:
+        return HostReport(host, silence=str(error))
+    except (ValueError, LookupError) as error:
+        return HostReport(host, silence=f"it says nothing that makes sense: {error}")
+
+
+def _checks(outputs: Mapping[str, Any]) -> str:
+    """A line for each service: name, health path, domain."""
+    domains = outputs.get("serviceDomains") or {}
+    paths = outputs.get("serviceHealthPaths") or {}
+    return "\n".join("\t".join([name, path, domains.get(name, "")]) for name, path in sorted(paths.items()))

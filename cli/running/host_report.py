@@ -1,0 +1,225 @@
+"""What a host says about itself: the lines of scripts/report.sh as data. Pure functions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cli.running.disk import Disk
+from well_known import PROXY_CONTAINER
+
+ACTIVE = "active"
+"""systemd's word for a unit that runs."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One of the stack's containers on a host, running or not."""
+
+    name: str
+    role: str
+    """`proxy` or `registry`; empty for an app's container."""
+    service: str
+    """The service's name; empty for Slipway's own containers."""
+    status: str
+    """In Docker's words: `running`, `exited`, `restarting`, `paused`, …"""
+    exit_code: int
+    """Of its last run."""
+    out_of_memory: bool
+    """Whether the kernel ended it, because it reached its memory limit."""
+    restarts: int
+    """How often the engine has restarted it by itself."""
+    created: datetime | None
+    started: datetime | None
+    """None for a container that never started."""
+    images: tuple[str, ...]
+    """Its image by digest, `host:port/repository@sha256:…`. Several names where several repositories have it; none if
+    the image came from no registry."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What the proxy of a host serves for one service."""
+
+    service: str
+    container: str
+    images: tuple[str, ...]
+    """As in `Container`; none if the container is gone."""
+    since: datetime | None
+    """When its container was made, in a roll-out."""
+    health: str
+    """What its health path answered just now, such as `HTTP 200 on /up`; empty if no health path is known."""
+    healthy: bool | None
+    """Whether that is a status of 2xx; None if no health path is known."""
+
+    @property
+    def digest(self) -> str:
+        """The image's digest; empty if it has none. The one from the service's own repository, where there are more."""
+        own = [name for name in self.images if name.partition("@")[0].rpartition("/")[2] == self.service]
+        return (own or [*self.images, ""])[0].partition("@")[2]
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Every digest of the image."""
+        return frozenset(name.partition("@")[2] for name in self.images)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """The timer on the registry's host that removes images, and its last run since the host started."""
+
+    is_scheduled: bool
+    result: str
+    """In systemd's words: `success`, `exit-code`, `timeout`, …"""
+    ended: str
+    """When the last run ended, as the host says it; empty if there was none."""
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What a host runs and serves."""
+
+    host: str
+    silence: str = ""
+    """Why the host gave no answer, such as `SSH at 127.0.0.1:2201 refuses connections`; empty if it answered. Of a host
+    that gave no answer nothing else is known."""
+    clock_difference: float = 0.0
+    """Seconds by which its clock is ahead of the operator's; negative if it is behind. 0 within the answer's time."""
+    disks: tuple[Disk, ...] = ()
+    engine_unit: str = ""
+    """The engine's state in systemd's words; `ACTIVE` if it runs."""
+    engine_version: str = ""
+    """Empty if the engine is stopped, or gives no answer."""
+    open_engine: tuple[str, ...] = ()
+    """The engine's own warnings about an API without mutual TLS."""
+    containers: tuple[Container, ...] = ()
+    proxy_answers: bool = False
+    services: dict[str, Serving] = field(default_factory=dict)
+    """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
+    retention: Retention | None = None
+    """None without a retention rule, and on hosts without the registry."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the host answered at all."""
+        return not self.silence
+
+    @property
+    def engine_answers(self) -> bool:
+        """Whether its engine answered."""
+        return bool(self.engine_version)
+
+    @property
+    def knows_services(self) -> bool:
+        """Whether `services` is what the host serves. Otherwise its engine or its proxy gave no answer."""
+        return self.engine_answers and self.proxy_answers
+
+    def container(self, name: str) -> Container | None:
+        """One of the stack's containers by name."""
+        return next((container for container in self.containers if container.name == name), None)
+
+    @property
+    def proxy(self) -> Container | None:
+        """The proxy's container; None if there is none, or if the engine gave no answer."""
+        return self.container(PROXY_CONTAINER)
+
+
+def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
+    """The report in the lines of scripts/report.sh.
+
+    Args:
+        host: the host's name.
+        text: the script's output.
+        asked: the operator's clock before the script began, in seconds since 1970.
+        answered: the operator's clock after it ended. Without a difference the host's clock is between the two.
+
+    Raises:
+        ValueError: the text is not whole.
+
+    """
+    rows = [line.split("\t") for line in text.splitlines()]
+    if ["end"] not in rows:
+        raise ValueError("the answer is not whole")
+
+    def of(kind: str) -> list[list[str]]:
+        return [row[1:] for row in rows if row[0] == kind]
+
+    images = {row[0]: tuple(row[1:]) for row in of("image")}
+    containers = tuple(_container(row, images) for row in of("container"))
+    health = {row[0]: row[1:] for row in of("health")}
+    versions = [row[0] for row in of("engine")]
+    return HostReport(
+        host=host,
+        clock_difference=_difference(float(of("clock")[0][0]), asked, answered),
+        disks=tuple(sorted((_disk(*row) for row in of("disk")), key=lambda disk: disk.path)),
+        engine_unit=_first(of("unit")),
+        # The engine answers if it also lists its containers.
+        engine_version=versions[0] if versions and of("listed") else "",
+        open_engine=tuple(row[0] for row in of("open")),
+        containers=containers,
+        proxy_answers=bool(of("proxy")),
+        services={row[0]: _serving(row, containers, health) for row in of("route")},
+        retention=next((Retention(row[0] == ACTIVE, row[1], row[2]) for row in of("retention")), None),
+    )
+
+
+def _first(rows: list[list[str]]) -> str:
+    return next((field for row in rows for field in row), "")
+
+
+def _difference(clock: float, asked: float, answered: float) -> float:
+    if clock < asked:
+        return clock - asked
+    return max(0.0, clock - answered)
+
+
+def _disk(path: str, used: str, free: str, inodes: str, free_inodes: str) -> Disk:
+    numbers = [0 if word == "-" else int(word) for word in (used, free, inodes, free_inodes)]
+    share = numbers[3] / numbers[2] if numbers[2] else 1.0
+    return Disk(path, numbers[0], numbers[1], share)
+
+
+def _container(row: list[str], images: dict[str, tuple[str, ...]]) -> Container:
+    name, _, image, role, service, status, code, killed, restarts, created, started, *_ = row
+    return Container(
+        name=name.removeprefix("/"),
+        role=role,
+        service=service,
+        status=status,
+        exit_code=int(code),
+        out_of_memory=killed == "true",
+        restarts=int(restarts),
+        created=moment(created),
+        started=moment(started),
+        images=images.get(image, ()),
+    )
+
+
+def moment(text: str) -> datetime | None:
+    """A time as Docker writes it: RFC 3339 with nanoseconds; the year 1 for "never"."""
+    try:
+        found = datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00" if "." in text else text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.year > 1 else None
+
+
+def _serving(row: list[str], containers: Iterable[Container], health: dict[str, list[str]]) -> Serving:
+    service, name = row[:2]
+    container = next((one for one in containers if one.name == name), None)
+    answer = health.get(service)
+    return Serving(
+        service=service,
+        container=name,
+        images=container.images if container else (),
+        since=container.created if container else None,
+        health=_health(*answer) if answer else "",
+        healthy=answer[0].startswith("2") if answer else None,
+    )
+
+
+def _health(answer: str, curl_status: str, path: str) -> str:
+    """The answer of a health path, from curl's `http_code` and exit status."""
+    if curl_status == "0":
+        return f"HTTP {answer} on {path}"
+    problem = {"7": "refuses the connection", "28": "times out"}.get(curl_status, "gives no HTTP answer")
+    return f"{path} {problem}"

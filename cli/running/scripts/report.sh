@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Prints what this host runs and serves: lines of fields that are separated by tabs. It changes nothing.
+#
+# cli/running/fleet.py sends it on standard input at each question, so a new version of it changes no host.
+# cli/running/host_report.py reads the lines.
+#
+# Value: CHECKS, a line for each service: its name, its health path and, if it has one, its domain, separated by tabs
+set -uo pipefail
+export LC_ALL=C
+
+: "${CHECKS?}"
+proxy=slipway-proxy
+# Seconds for one answer of the engine or of a container.
+limit=5
+
+say() {
+  local IFS=$'\t'
+  printf '%s\n' "$*"
+}
+
+engine() { timeout "$limit" docker "$@" 2>/dev/null; }
+
+# Every file system that an engine, a container's log, the registry or a command over SSH writes to.
+disks() {
+  local path paths=()
+  for path in / /etc /run /tmp /usr/local /var /var/log /var/lib/docker /var/lib/containerd /var/lib/slipway/registry; do
+    [ ! -d "$path" ] || paths+=("$path")
+  done
+  timeout "$limit" df -B1 --output=used,avail,itotal,iavail,target "${paths[@]}" 2>/dev/null |
+    tail -n +2 | sort -u | while read -r used free inodes free_inodes path; do
+    say disk "$path" "$used" "$free" "$inodes" "$free_inodes"
+  done
+}
+
+# The last run of the timer that removes images, on the registry's host.
+retention() {
+  local unit=slipway-retention
+  [ -e "/etc/systemd/system/$unit.service" ] || return 0
+  say retention "$(systemctl is-active "$unit.timer")" "$(systemctl show -P Result "$unit.service")" \
+    "$(systemctl show -P ExecMainExitTimestamp "$unit.service")"
+}
+
+# The engine warns about an API that anyone may use.
+about_engine() {
+  local info warning
+  info=$(engine info --format '{{.ServerVersion}}{{range .Warnings}}{{println}}{{.}}{{end}}') || return
+  say engine "${info%%$'\n'*}"
+  grep -o 'API is accessible on .*' <<<"$info" | while read -r warning; do say open "$warning"; done
+}
+
+containers() {
+  local format='{{.Name}}	{{.Id}}	{{.Image}}	{{index .Config.Labels "slipway.role"}}	{{
+    index .Config.Labels "slipway.service"}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
+    .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{
+    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+  xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
+}
+
+# The proxy's routes: service, container and port. Cells of the listing may be blank, and may have colours.
+routes() {
+  awk '
+    { gsub(/\033\[[0-9;]*m/, "") }
+    match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
+      split(substr($0, RSTART, RLENGTH), target, ":")
+      print $1 "\t" target[1] "\t" target[2]
+    }'
+}
+
+# The proxy may just be starting.
+ask_proxy() {
+  engine exec "$proxy" kamal-proxy list || { sleep 0.5 && engine exec "$proxy" kamal-proxy list; }
+}
+
+# healthy SERVICE ADDRESS PORT: asks a container for its health as a roll-out does, without the proxy.
+healthy() {
+  local name path domain answer status=0
+  while IFS=$'\t' read -r name path domain; do
+    [ "$name" = "$1" ] || continue
+    # -g: brackets of a query are no pattern.
+    answer=$(curl -g -s -o /dev/null -w '%{http_code}' --max-time "$limit" ${domain:+-H "Host: $domain"} \
+      "http://$2:$3$path") || status=$?
+    say health "$1" "$answer" "$status" "$path"
+  done <<<"$CHECKS"
+}
+
+# What the containers of a stack are, from which images, and which of them serve.
+about_containers() {
+  local ids listed line listing service container port
+  ids=$(engine ps -aq --no-trunc --filter label=slipway.stack) || return
+  listed=$(containers <<<"$ids")
+  while IFS= read -r line; do [ -z "$line" ] || say container "$line"; done <<<"$listed"
+  cut -sf 3 <<<"$listed" | sort -u | xargs -r timeout "$limit" \
+    docker image inspect --format 'image	{{.Id}}{{range .RepoDigests}}	{{.}}{{end}}' 2>/dev/null
+  say listed
+  grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
+  say proxy
+  while IFS=$'\t' read -r service container port; do
+    say route "$service" "$container" "$port"
+    healthy "$service" "$(awk -F '\t' -v name="/$container" '$1 == name { print $NF }' <<<"$listed")" "$port" &
+  done < <(routes <<<"$listing")
+}
+
+main() {
+  local state
+  say clock "$EPOCHREALTIME"
+  state=$(systemctl is-active docker.service)
+  say unit "$state"
+  disks
+  retention
+  # An engine that is stopped would be started by the first question, through its socket.
+  if [ "$state" = active ]; then
+    about_engine &
+    about_containers
+    wait
+  fi
+  say end
+}
+
+main </dev/null

@@ -1,0 +1,208 @@
+"""What a host runs and serves: scripts/report.sh with stand-ins for its commands, and its lines as data."""
+
+import shlex
+import subprocess
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cli.running.fleet import SCRIPT
+from cli.running.host_report import HostReport, moment, parse
+
+OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
+PROXY_LIST = """\
+\x1b[1mService  Host      Path  Target                State    TLS\x1b[0m
+web      *         /     web-web-1-1a2b:8080   running  no
+api      api.test  /     api-web-1-3c4d:9000   running  no
+"""
+MADE = "2026-01-02T03:04:05.123456789Z"
+CONTAINERS = [
+    # name, id, image, role, service, status, exit code, OOM, restarts, created, started, finished, address
+    "/slipway-proxy p1 sha256:p proxy - running 0 false 0 MADE 2026-01-02T03:04:06Z - 172.18.0.2",
+    "/web-web-1-1a2b w1 sha256:a - web running 0 false 2 MADE 2026-01-02T04:00:00Z - 172.18.0.3",
+    "/web-web-1-bad w2 sha256:b - web exited 137 true 0 2026-01-03T00:00:00Z 0001-01-01T00:00:00Z - -",
+    "/api-web-1-3c4d a1 sha256:c - api running 0 false 0 2026-01-02T03:04:05Z 2026-01-02T03:04:06Z - 172.18.0.4",
+]
+IMAGES = [
+    f"image sha256:a yard:5000/web@{OLD}",
+    f"image sha256:c yard:5000/other@{NEW} yard:5000/api@{OLD}",
+    "image sha256:p",
+]
+
+
+class Machine:
+    """A folder with stand-ins for the commands of a host."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.command("systemctl", 'case "$1" in is-active) echo active ;; esac')
+        self.command("df", "echo head; echo 30 70 1000 900 /; echo 1 2 - - /run; echo 30 70 1000 900 /")
+        self.command("curl", 'case "$*" in *172.18.0.3:8080/up*) printf 200 ;; *) printf 000; exit 7 ;; esac')
+        self.docker()
+
+    def command(self, name: str, body: str) -> None:
+        path = self.root / name
+        path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.root}/called"\n{body}\n')
+        path.chmod(0o755)
+
+    def docker(self, *, info: str = "echo 28.5.2", listing: str | None = PROXY_LIST) -> None:
+        (self.root / "containers").write_text(
+            "".join(_tabbed(line) for line in CONTAINERS).replace("MADE", MADE)
+        )
+        (self.root / "images").write_text("".join(_tabbed(line) for line in IMAGES))
+        (self.root / "listing").write_text(listing or "")
+        self.command(
+            "docker",
+            f"""case "$1 $2" in
+              info*) {info} ;;
+              ps*) printf 'p1\\nw1\\n' ;;
+              inspect*) cat {self.root}/containers ;;
+              "image inspect") cat {self.root}/images ;;
+              exec*) {f"cat {self.root}/listing" if listing is not None else "exit 1"} ;;
+            esac""",
+        )
+
+    def report(self, checks: str = "web\t/up\t\napi\t/health\tapi.test") -> HostReport:
+        asked = time.time()
+        result = subprocess.run(
+            ["/bin/bash", "-s"],
+            input=f"CHECKS={shlex.quote(checks)}\n{SCRIPT.read_text()}",
+            env={"PATH": f"{self.root}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert result.stderr == ""
+        return parse("web-1", result.stdout, asked=asked, answered=time.time())
+
+    def calls(self, name: str) -> list[str]:
+        return [line for line in (self.root / "called").read_text().splitlines() if line.startswith(name)]
+
+
+def _tabbed(line: str) -> str:
+    return "\t".join("" if word == "-" else word for word in line.split(" ")) + "\n"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_host_says_what_its_proxy_serves(machine: Machine) -> None:
+    report = machine.report()
+    assert report.answers
+    assert report.knows_services
+    assert report.engine_version == "28.5.2"
+    assert report.open_engine == ()
+    web, api = report.services["web"], report.services["api"]
+    assert (web.container, web.digest, web.healthy, web.health) == (
+        "web-web-1-1a2b",
+        OLD,
+        True,
+        "HTTP 200 on /up",
+    )
+    assert web.since == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
+    # Of several names of an image, the service's own counts.
+    assert api.digest == OLD
+    assert api.digests == {OLD, NEW}
+    assert (api.healthy, api.health) == (False, "/health refuses the connection")
+    assert [disk.path for disk in report.disks] == ["/", "/run"]
+    assert report.disks[0].free_inodes_share == 0.9
+    assert report.retention is None
+    assert abs(report.clock_difference) < 1
+
+
+def test_the_health_check_is_that_of_a_roll_out(machine: Machine) -> None:
+    machine.report()
+    (asked,) = (call for call in machine.calls("curl") if "172.18.0.4" in call)
+    assert "-H Host: api.test http://172.18.0.4:9000/health" in asked
+
+
+def test_containers_that_do_not_serve_are_listed_too(machine: Machine) -> None:
+    report = machine.report()
+    bad = report.container("web-web-1-bad")
+    assert bad is not None
+    assert (bad.status, bad.exit_code, bad.out_of_memory, bad.started, bad.images) == (
+        "exited",
+        137,
+        True,
+        None,
+        (),
+    )
+    web = report.container("web-web-1-1a2b")
+    assert web is not None
+    assert (web.restarts, web.service, web.role) == (2, "web", "")
+    assert report.proxy is not None
+    assert report.proxy.role == "proxy"
+
+
+def test_a_stopped_engine_is_not_asked(machine: Machine) -> None:
+    # Its socket would start it.
+    machine.command("systemctl", 'case "$1" in is-active) echo inactive; exit 3 ;; esac')
+    report = machine.report()
+    assert report.answers
+    assert (report.engine_unit, report.engine_answers, report.knows_services) == ("inactive", False, False)
+    assert not machine.calls("docker")
+    assert report.disks
+
+
+def test_an_engine_that_hangs_is_told_from_one_that_is_stopped(machine: Machine) -> None:
+    machine.command("docker", "exit 124")
+    report = machine.report()
+    assert (report.engine_unit, report.engine_answers) == ("active", False)
+
+
+def test_a_proxy_that_does_not_answer_leaves_the_services_unknown(machine: Machine) -> None:
+    machine.docker(listing=None)
+    report = machine.report()
+    assert (report.engine_answers, report.proxy_answers, report.knows_services) == (True, False, False)
+    assert report.services == {}
+    # A proxy without routes is another thing: it serves nothing.
+    machine.docker(listing="Service Host\n")
+    report = machine.report()
+    assert (report.knows_services, report.services) == (True, {})
+
+
+def test_an_open_engine_is_reported_in_its_own_words(machine: Machine) -> None:
+    warning = "[DEPRECATION NOTICE]: API is accessible on http://0.0.0.0:2375 without encryption."
+    machine.docker(info=f'echo 28.5.2; echo "{warning}"; echo "  Access to the remote API is root access"')
+    assert machine.report().open_engine == ("API is accessible on http://0.0.0.0:2375 without encryption.",)
+
+
+def test_an_answer_that_is_cut_off_is_none() -> None:
+    with pytest.raises(ValueError, match="not whole"):
+        parse("web-1", "clock\t1.5\nunit\tactive\n", asked=1, answered=2)
+
+
+@pytest.mark.parametrize(
+    ("clock", "difference"), [(99.0, -1.0), (100.0, 0.0), (104.0, 0.0), (105.0, 0.0), (705.0, 600.0)]
+)
+def test_a_clock_differs_by_what_the_answer_cannot_explain(clock: float, difference: float) -> None:
+    text = f"clock\t{clock}\nunit\tactive\nend\n"
+    assert parse("web-1", text, asked=100, answered=105).clock_difference == difference
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2026-01-02T03:04:05.123456789Z", datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)),
+        ("2026-01-02T03:04:05.1Z", datetime(2026, 1, 2, 3, 4, 5, 100000, tzinfo=UTC)),
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+    ],
+)
+def test_docker_writes_times_in_several_ways(text: str, found: datetime | None) -> None:
+    assert moment(text) == found
+
+
+def test_the_last_run_of_the_timer_is_read() -> None:
+    text = "clock\t1\nunit\tactive\nretention\tactive\texit-code\tFri 2026-01-02 03:04:05 UTC\nend\n"
+    retention = parse("yard", text, asked=1, answered=1).retention
+    assert retention is not None
+    assert (retention.is_scheduled, retention.result) == (True, "exit-code")
+    assert replace(retention, result="success").ended == "Fri 2026-01-02 03:04:05 UTC"
