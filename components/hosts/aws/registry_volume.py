@@ -59,8 +59,8 @@ class RegistryVolume(pulumi.ComponentResource):
                 parent=self,
                 protect=args.protect,
                 retain_on_delete=args.protect,
-                # EC2 refuses to attach it to a host in another zone. An empty new volume would lose the images. One made
-                # from a snapshot is made in the zone of the host.
+                # EC2 refuses to attach it to a host in another zone. An empty new volume would lose the images. A volume
+                # made from a snapshot is made in the zone of the host.
                 ignore_changes=["availabilityZone"],
                 hooks=pulumi.ResourceHookBinding(before_update=[_never_smaller()]),
             ),
