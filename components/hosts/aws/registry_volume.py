@@ -59,7 +59,7 @@ class RegistryVolume(pulumi.ComponentResource):
                 parent=self,
                 protect=args.protect,
                 retain_on_delete=args.protect,
-                # EC2 refuses to attach it to a host in another zone. An empty new volume would lose the images. A volume
+                # EC2 refuses to attach it to a host in another zone. An empty volume would lose the images. One that is
                 # made from a snapshot is made in the zone of the host.
                 ignore_changes=["availabilityZone"],
                 hooks=pulumi.ResourceHookBinding(before_update=[_never_smaller()]),
