@@ -80,7 +80,11 @@ def remote_command(
         undone_with: ids of resources that cannot go before the script has undone its work: if one of them is replaced,
             the script first runs with the argument `undo`, with its earlier values. None if there is nothing to undo.
     """
-    private = pulumi.ResourceOptions(additional_secret_outputs=["stdout", "stderr"])
+    private = pulumi.ResourceOptions(
+        additional_secret_outputs=["stdout", "stderr"],
+        # The whole list, too: that is what Pulumi takes to be unknown when it looks for what goes before such a resource.
+        replace_on_changes=["triggers"] if undone_with else None,
+    )
     return command.remote.Command(
         name,
         connection=host.ssh,
