@@ -523,6 +523,8 @@ class TestData:
         assert mount.inputs["triggers"] == ["registry-data-attachment-id"]
         assert mount.inputs["delete"] == "sudo -n bash -s undo"
         assert mount.request.deleteBeforeReplace
+        # tests/plugins/test_aws_with_pulumi.py shows what that does.
+        assert "triggers" in mount.request.replaceOnChanges
         assert not mount.request.retainOnDelete
         # With its machine it goes without a command: the machine may be down.
         assert mount.request.deletedWith.endswith("-boot")
