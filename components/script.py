@@ -82,7 +82,7 @@ def remote_command(
     """
     private = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout", "stderr"],
-        # The whole list, too: that is what Pulumi takes to be unknown when it looks for what goes before such a resource.
+        # The whole list, too: Pulumi takes it to be unknown when it looks for what has to go before such a resource.
         replace_on_changes=["triggers"] if undone_with else None,
     )
     return command.remote.Command(
