@@ -28,7 +28,7 @@ settings = configuration.load()
 authorities = make_authorities(settings)
 
 # Machines that answer SSH with a known host key, on whichever platform.
-hosts = make_hosts(settings)
+hosts = make_hosts(settings, authorities)
 
 # The stack's own registry or an external one: its address, its CA, its accounts.
 access = registry_access(settings, hosts, authorities)

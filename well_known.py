@@ -49,6 +49,10 @@ SERVED_LABEL = "slipway.served"
 PROXY_CONTAINER = "slipway-proxy"
 REGISTRY_CONTAINER = "slipway-registry"
 
+# Stacks.
+EMULATED = "-emulated"
+"""What the name of a stack that runs in an emulated AWS account has after the real stack's name."""
+
 # Accounts of the registry.
 HOSTS_ACCOUNT = "hosts"
 """The account by which the stack's own hosts push and pull. People have others."""
@@ -62,8 +66,6 @@ WAIT_SCRIPT_PATH = f"{SCRIPTS_PATH}/wait-for-registry"
 """scripts/wait-for-registry.sh, on every host."""
 RETENTION_SCRIPT_PATH = f"{SCRIPTS_PATH}/retention"
 """scripts/retention.sh, on the registry's host."""
-INSTALL_SCRIPT_PATH = f"{SCRIPTS_PATH}/install-engine"
-"""scripts/install-engine.sh, on an AWS host whose engine's version is pinned."""
 REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
 """Where a registry's host keeps the registry's configuration, accounts and certificate: readable by root only."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"

@@ -5,7 +5,7 @@ So no value is in a process list, and a command that fails prints only the scrip
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
@@ -19,13 +19,10 @@ LIBRARY = "lib.sh"
 PARTS = {"switch.sh": ("routes.sh", "unhealthy.sh")}
 """Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {
-    # It is in a machine's user data, and other user data replaces the machine.
-    "install-engine.sh",
     # Its output is unknown in a preview that changes its text; then every image and container depending on it is, too.
     "mirror.sh",
 }
-"""Scripts whose comments are kept: any change of their text would replace machines or make image digests unknown in a
-preview."""
+"""Scripts whose comments are kept: any change of their text would make image digests unknown in a preview."""
 
 _COMMENT = re.compile(r"^[ \t]*#.*\n", re.MULTILINE)
 
@@ -62,17 +59,38 @@ def with_values(name: str, values: Mapping[str, pulumi.Input[str]]) -> pulumi.Ou
 
 
 def remote_command(
-    name: str, host: Host, script: str, values: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
+    name: str,
+    host: Host,
+    script: str,
+    values: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+    *,
+    undone_with: Sequence[pulumi.Input[str]] = (),
 ) -> command.remote.Command:
     """Runs a script on a host as root; again whenever the script or one of its values changes.
 
     Its output is neither shown nor plain in the state, since it may contain the values.
+
+    Args:
+        name: the resource's name.
+        host: the host.
+        script: the script's file name.
+        values: the script's values, by name.
+        opts: the resource's options.
+        undone_with: ids of resources that cannot go before the script has undone its work: if one of them is replaced,
+            the script first runs with the argument `undo`, with its earlier values. None if there is nothing to undo.
     """
-    private = pulumi.ResourceOptions(additional_secret_outputs=["stdout", "stderr"])
+    private = pulumi.ResourceOptions(
+        additional_secret_outputs=["stdout", "stderr"],
+        # The whole list, too: Pulumi takes it to be unknown when it looks for what has to go before such a resource.
+        replace_on_changes=["triggers"] if undone_with else None,
+    )
     return command.remote.Command(
         name,
         connection=host.ssh,
         create=host.as_root("bash -s"),
+        delete=host.as_root("bash -s undo") if undone_with else None,
+        triggers=list(undone_with) or None,
         stdin=with_values(script, values),
         logging=command.remote.Logging.NONE,
         add_previous_output_in_env=False,

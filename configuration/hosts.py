@@ -65,8 +65,8 @@ class HostSettings(Settings):
     """Linux distribution of the host. A change replaces the host. Default: `platform.distribution`."""
 
     engine_version: OnAws[Version | None] = None
-    """Version of the Docker Engine on the host. A change replaces the host: set it host by host, and the
-    other hosts serve meanwhile. Default: `platform.engineVersion`."""
+    """Version of the Docker Engine on the host, not with Amazon Linux. A change replaces the host: set it host
+    by host, and the other hosts serve meanwhile. Default: `platform.engineVersion`."""
 
     subnet: OnAws[Annotated[int, Within(1, 16, "the number of a subnet")] | None] = None
     """Number of the network's subnet that the host is in, 1 to 16. Default: the number at the end of the

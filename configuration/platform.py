@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
+from configuration.aws import CpuCredits
 from configuration.base import OnAws, OnLocal, PlatformKind, Settings
 from configuration.constraints import Within, distinct
 from configuration.networks import AddressPools, ClosedNetworks, Network
 from configuration.types import DomainName, Gibibytes, InstanceType, Region, SubnetId, Url, Version
 
-DistributionName = Literal["debian-12", "ubuntu-24.04", "amazon-linux-2023"]
+DistributionName = Literal["debian-12", "debian-13", "ubuntu-24.04", "amazon-linux-2023"]
 
 
 DEFAULT_CIDR = "10.83.0.0/22"
@@ -80,9 +81,14 @@ class PlatformSettings(Settings):
     """GiB of the root volume of the hosts that name no size themselves, 1 to 16384. It holds the system,
     images and containers. Default: 20."""
 
+    cpu_credits: OnAws[CpuCredits | None] = None
+    """What hosts of the types T2, T3, T3a and T4g do when they have spent their CPU credits: `standard`
+    slows them down, `unlimited` goes on and costs extra. Other types have no credits. Default: AWS's own,
+    `unlimited` for all but T2."""
+
     engine_version: OnAws[Version | None] = None
-    """Version of the Docker Engine, such as `28.5.2`, from Docker's repository or Amazon Linux's own. A
-    change replaces all hosts at once; to change one host at a time, use `hosts.HOST.engineVersion`.
+    """Version of the Docker Engine, such as `28.5.2`, from Docker's repository. Amazon Linux has one version
+    only. A change replaces all hosts at once; to change one host at a time, use `hosts.HOST.engineVersion`.
     Default: the distribution's own package."""
 
     ssh_timeout: OnAws[Annotated[int, Within(30, 3600, "a time in seconds", "seconds")]] = 600

@@ -18,8 +18,10 @@ from configuration.types import (
     RegistryServer,
     RegistryUser,
     RepositoryPath,
+    SnapshotId,
     StackPath,
     TaggedImage,
+    VolumeId,
 )
 from well_known import HOSTS_ACCOUNT
 
@@ -148,6 +150,15 @@ class RegistrySettings(Settings):
     data_size: OnAws[Annotated[Gibibytes, Field(examples=[50])]] = 20
     """GiB of the volume that keeps the images, 1 to 16384. It grows in place and never shrinks. Default:
     20."""
+
+    data_snapshot: OnAws[Annotated[SnapshotId, Field(examples=["snap-0123456789abcdef0"])] | None] = None
+    """EBS snapshot, such as a recovery point of AWS Backup, that brings the images back: the volume is
+    replaced by one made from it. Leave it set: another one makes another volume. Default: none."""
+
+    data_volume: OnAws[Annotated[VolumeId, Field(examples=["vol-0123456789abcdef0"])] | None] = None
+    """Existing EBS volume that keeps the images instead of one of the stack's own: in the zone of the
+    registry's host, with a file system of a Slipway registry (XFS) or blank. Slipway never deletes it.
+    Default: a volume of the stack's own."""
 
     snapshot_days: OnAws[Annotated[int, Within(0, 3650, "a number of days", "days")]] = 7
     """Days for which the daily snapshots of that volume are kept, 0 to 3650; 0 makes no snapshots. Default:

@@ -205,6 +205,22 @@ SubnetId = Annotated[
         "Write one such as subnet-0123456789abcdef0.",
     ),
 ]
+SnapshotId = Annotated[
+    StrictStr,
+    Matching(
+        r"snap-([0-9a-f]{8}|[0-9a-f]{17})",
+        "not a snapshot's id",
+        "Write one such as snap-0123456789abcdef0: `aws ec2 describe-snapshots --owner-ids self` lists them.",
+    ),
+]
+VolumeId = Annotated[
+    StrictStr,
+    Matching(
+        r"vol-([0-9a-f]{8}|[0-9a-f]{17})",
+        "not a volume's id",
+        "Write one such as vol-0123456789abcdef0: `aws ec2 describe-volumes` lists them.",
+    ),
+]
 Version = Annotated[
     StrictStr,
     Matching(r"[0-9]+\.[0-9]+\.[0-9]+", "not a version", "Write all three numbers, such as 28.5.2."),

@@ -66,7 +66,7 @@ def main() -> int:
     reconciler = Reconciler(account, directory, settings.stack, settings.image)
     from emulation.api import Api
 
-    server.app = Api(account, reconciler, key, over.set)
+    server.app = Api(account, reconciler, key, directory / "actions", over.set)
     try:
         # After a restart of this machine the containers are stopped and the loop devices are gone.
         reconciler.reconcile()

@@ -82,9 +82,15 @@ class Account:
         """The account's instances, running or stopped."""
         return list(itertools.chain.from_iterable(desired.machines(ec2) for ec2 in self._regions()))
 
-    def volumes(self) -> dict[str, int]:
-        """The account's volumes by id, and their size in GiB."""
-        return {volume: size for ec2 in self._regions() for volume, size in desired.volumes(ec2).items()}
+    def volumes(self) -> dict[str, str]:
+        """The account's volumes by id, and the snapshot that each was made from, empty if it was made blank."""
+        return {volume: source for ec2 in self._regions() for volume, source in desired.volumes(ec2).items()}
+
+    def snapshots(self) -> dict[str, str]:
+        """The account's snapshots by id, and the volume that each was made of."""
+        return {
+            snapshot: volume for ec2 in self._regions() for snapshot, volume in desired.snapshots(ec2).items()
+        }
 
     def networks(self) -> set[str]:
         """The ids of the account's VPCs."""

@@ -6,13 +6,15 @@ import json
 import threading
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from emulation import selections
+from emulation import quotas, selections
 from emulation.account import Account
+from emulation.actions import Actions
 from emulation.errors import Refused, failed
 from emulation.faults import Fault, Faults
 from emulation.reconciler import Reconciler
@@ -28,13 +30,24 @@ CONTROL = "/slipway/"
 class Api:
     """A WSGI application."""
 
-    def __init__(self, account: Account, reconciler: Reconciler, key: str, end: Callable[[], None]) -> None:
-        """Answer requests that are signed with the access key `key`. A request to end calls `end`."""
+    def __init__(
+        self, account: Account, reconciler: Reconciler, key: str, actions: Path, end: Callable[[], None]
+    ) -> None:
+        """Answer requests.
+
+        Args:
+            account: the account in moto.
+            reconciler: brings this machine to the account's state.
+            key: the access key by which requests have to be signed.
+            actions: the file that lists the actions that were asked for.
+            end: what a request to end calls.
+        """
         self._account = account
         self._reconciler = reconciler
         self._key = key
         self._end = end
         self._faults = Faults()
+        self._actions = Actions(actions)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._changing = threading.Lock()
 
@@ -46,6 +59,7 @@ class Api:
 
     def _answer(self, request: Request) -> Response:
         call = Call.of(request)
+        self._actions.note(call.service, call.action)
         if call.key != self._key:
             # Only the account's owner has the key: who can make instances is root on this machine.
             return refusal(call, _unknown_key(call), 401 if call.service == "ec2" else 403)
@@ -64,7 +78,6 @@ class Api:
             return refusal(call, failed(f"{type(error).__name__}: {error}"))
 
     def _change(self, request: Request, call: Call) -> Response:
-        _refuse_what_is_not_emulated(call)
         if call.action == "DetachVolume":
             self._reconciler.refuse_detaching(call.values["VolumeId"])
         before = {machine.instance for machine in self._account.machines()}
@@ -92,7 +105,7 @@ class Api:
         self._reconciler.reconcile()
 
     def _ask_moto(self, request: Request) -> Response:
-        if response := selections.answer(request, self._account.selections):
+        if response := selections.answer(request, self._account.selections) or quotas.answer(request):
             return response
         # The body was read already, so moto gets a copy.
         body = request.get_data(cache=True)
@@ -141,8 +154,3 @@ def _unknown_key(call: Call) -> Refused:
 def _listed(call: Call, name: str) -> list[str]:
     """The values of `Name.1`, `Name.2` and so on."""
     return [value for key, value in call.values.items() if key.rpartition(".")[0] == name]
-
-
-def _refuse_what_is_not_emulated(call: Call) -> None:
-    if call.action == "CreateVolume" and call.values.get("SnapshotId"):
-        raise Refused("UnsupportedOperation", "the emulation cannot make a volume from a snapshot")

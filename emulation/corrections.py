@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 
 def correct() -> None:
@@ -12,6 +12,7 @@ def correct() -> None:
     _keep_elastic_addresses()
     _protect_instances()
     _forget_backup_plans()
+    _keep_groups_in_use()
 
 
 def _describe_rules_by_group() -> None:
@@ -85,3 +86,37 @@ def _forget_backup_plans() -> None:
         return answer
 
     BackupBackend.delete_backup_plan = delete_plan  # type: ignore[assignment,method-assign]
+
+
+def _keep_groups_in_use() -> None:
+    """EC2 deletes no security group that an instance has or that another group's rule names; moto deletes any."""
+    from moto.ec2.exceptions import DependencyViolationError
+    from moto.ec2.models.security_groups import SecurityGroupBackend
+
+    delete = SecurityGroupBackend._delete_security_group
+
+    def delete_group(backend: Any, vpc_id: str | None, group_id: str) -> None:
+        if group_id in _groups_in_use(backend):
+            raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        delete(backend, vpc_id, group_id)
+
+    SecurityGroupBackend._delete_security_group = delete_group  # type: ignore[assignment,method-assign]
+
+
+def _groups_in_use(backend: Any) -> set[str]:
+    of_instances = {
+        group.id
+        for reservation in backend.reservations.values()
+        for instance in reservation.instances
+        if instance.state != "terminated"
+        for interface in instance.nics.values()
+        for group in interface.group_set
+    }
+    in_rules = {
+        rule.source_group.get("GroupId")
+        for groups in backend.groups.values()
+        for group in groups.values()
+        for rule in (*group.ingress_rules, *group.egress_rules)
+        if rule.source_group.get("GroupId") != group.id
+    }
+    return of_instances | in_rules

@@ -73,9 +73,16 @@ def machines(ec2: Any) -> Iterator[Machine]:
                 yield _machine(ec2, instance)
 
 
-def volumes(ec2: Any) -> dict[str, int]:
-    """The volumes of one region by id, and their size in GiB."""
-    return {volume.id: int(volume.size) for volume in list(ec2.volumes.values())}
+def volumes(ec2: Any) -> dict[str, str]:
+    """The volumes of one region by id, and the snapshot that each was made from, empty if it was made blank."""
+    return {volume.id: volume.snapshot_id or "" for volume in list(ec2.volumes.values())}
+
+
+def snapshots(ec2: Any) -> dict[str, str]:
+    """The snapshots of one region by id, and the volume that each was made of. Those of machine images are left out."""
+    return {
+        snapshot.id: snapshot.volume.id for snapshot in list(ec2.snapshots.values()) if not snapshot.from_ami
+    }
 
 
 def _machine(ec2: Any, instance: Any) -> Machine:

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Disks:
         node = Path(device).stat()
         return Device(device, os.major(node.st_rdev), os.minor(node.st_rdev))
 
-    def remove_except(self, volumes: Collection[str]) -> None:
-        """Remove the devices and files of all volumes but these."""
+    def remove_except(self, volumes: Collection[str], snapshots: Collection[str]) -> None:
+        """Remove the devices and files of all volumes and snapshots but these."""
         if not any(self._directory.iterdir()):
             return
         devices = self._devices()
@@ -68,6 +68,37 @@ class Disks:
                 if path in devices:
                     _losetup("--detach", devices[path])
                 path.unlink()
+        for path in self._directory.glob("snap-*"):
+            if path.name not in snapshots:
+                path.unlink()
+
+    def copy(self, snapshots: Mapping[str, str], volumes: Mapping[str, str]) -> None:
+        """Fill new snapshots from their volumes, and new volumes from their snapshots.
+
+        Args:
+            snapshots: each snapshot, and its volume.
+            volumes: each volume, and the snapshot that it was made from, empty if it was made blank.
+        """
+        for snapshot, volume in snapshots.items():
+            if self._file(volume).exists() and not self._file(snapshot).exists():
+                # What the instance's file system still has in memory. A running system is snapshot like that on EC2,
+                # too: what it writes meanwhile is in the snapshot or not.
+                os.sync()
+                self._copy(volume, snapshot)
+        for volume, snapshot in volumes.items():
+            if snapshot and self._file(snapshot).exists() and not self._file(volume).exists():
+                self._copy(snapshot, volume)
+
+    def _copy(self, source: str, target: str) -> None:
+        new = self._directory / f"{target}.new"
+        command = ["cp", "--sparse=always", "--reflink=auto", str(self._file(source)), str(new)]
+        result = subprocess.run(
+            command, env=child_environment.of("cp"), capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            new.unlink(missing_ok=True)
+            raise failed(f"{target} cannot be copied from {source}: {result.stderr.strip()}")
+        new.replace(self._file(target))
 
     def release(self) -> None:
         """Detach every device; the files stay."""

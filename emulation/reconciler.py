@@ -33,7 +33,9 @@ class Reconciler:
             if container.instance not in desired:
                 self._remove(container)
         self._machines.remove_seeds_except(desired.keys())
-        self._disks.remove_except(self._account.volumes().keys())
+        volumes, snapshots = self._account.volumes(), self._account.snapshots()
+        self._disks.remove_except(volumes.keys(), snapshots.keys())
+        self._disks.copy(snapshots, volumes)
         self._machines.remove_networks_except(self._account.networks())
         for machine in desired.values():
             self._settle(machine, found.get(machine.instance))
@@ -107,5 +109,5 @@ class Reconciler:
         self._machines.remove_seeds_except(())
         self._machines.remove_disks()
         self._machines.remove_networks_except(set())
-        self._disks.remove_except(())
+        self._disks.remove_except((), ())
         self._forwarder.update({})

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
+from emulation.actions import by_path
 from emulation.errors import Refused
 
 READING = re.compile(r"(Describe|Get|List|Lookup|Search)")
@@ -25,7 +26,7 @@ class Call:
     key: str
     """The access key's id."""
     action: str
-    """From the form or the target header; empty for services that use paths instead."""
+    """From the form, the target header or the path; empty if the service has no such action."""
     values: dict[str, str]
     """The form's fields."""
     method: str
@@ -39,7 +40,8 @@ class Call:
         body = request.get_data(cache=True).decode(errors="replace") if form else ""
         values = {name: found[-1] for name, found in parse_qs(body, keep_blank_values=True).items()}
         target = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        return cls(service, key, values.get("Action", target), values, request.method)
+        action = values.get("Action") or target or by_path(service, request.method, request.path)
+        return cls(service, key, action, values, request.method)
 
     @property
     def reads(self) -> bool:

@@ -2,6 +2,10 @@
 # Mounts the registry's volume: finds it by its id, formats it only if it is blank, grows it to the volume's size.
 # Docker Engine does not start without the volume, so that the registry never writes to the root disk instead.
 #
+#   bash -s [undo]
+#
+# With `undo` it stops what uses the volume and unmounts it, so that another host, or another volume, can take its place.
+#
 # Values:
 #   VOLUME      id of the volume: vol-…
 #   SIZE        its size, GiB
@@ -75,16 +79,61 @@ UNIT
 
 install_units() {
   local name changed=false
-  name=$(systemd-escape --path --suffix=mount "$DATA_PATH")
+  name=$(unit_name)
   put "/etc/systemd/system/$name" 0644 < <(mount_unit "$1")
   put /etc/systemd/system/docker.service.d/slipway-data.conf 0644 < <(printf '[Unit]\nRequiresMountsFor=%s\n' "$DATA_PATH")
   if $changed; then systemctl daemon-reload; fi
   systemctl enable -q "$name"
 }
 
+# users: the containers that have a folder of the volume.
+users() { docker ps -aq --filter "volume=$DATA_PATH" 2>/dev/null || true; }
+
+# Their restart policy goes first: nothing may start them on the empty folder.
+stop_users() {
+  local container
+  for container in $(users); do
+    docker update --restart=no "$container" >/dev/null
+    docker stop -t 10 "$container" >/dev/null
+  done
+}
+
+start_users() {
+  local container
+  for container in $(users); do
+    [ "$(docker inspect --format '{{ .HostConfig.RestartPolicy.Name }}' "$container")" = no ] || continue
+    docker update --restart=always "$container" >/dev/null
+    docker start "$container" >/dev/null
+  done
+}
+
+unit_name() { systemd-escape --path --suffix=mount "$DATA_PATH"; }
+
+undo() {
+  local name
+  name=$(unit_name)
+  stop_users
+  # It removes images, on the volume itself.
+  systemctl stop slipway-retention.service 2>/dev/null || true
+  for _ in $(seq 20); do
+    mountpoint -q "$DATA_PATH" || break
+    umount "$DATA_PATH" 2>/dev/null || sleep 0.5
+  done
+  ! mountpoint -q "$DATA_PATH" ||
+    fail 7 "the volume $VOLUME cannot be unmounted on $(hostname), since it is in use:" \
+      "$(fuser -vm "$DATA_PATH" 2>&1 || true)"
+  systemctl disable -q "$name" 2>/dev/null || true
+  rm -f "/etc/systemd/system/$name" /etc/systemd/system/docker.service.d/slipway-data.conf
+  systemctl daemon-reload
+}
+
 main() {
   local type uuid status=0
   lock data
+  if [ "${1:-}" = undo ]; then
+    undo
+    return
+  fi
   wait_for_device
   # blkid reads the disk itself. Exit status 2 means that the disk is blank: only then it is formatted.
   type=$(blkid -p -o value -s TYPE "$dev") || status=$?
@@ -104,6 +153,7 @@ main() {
     [ -z "$(ls -A "$DATA_PATH")" ] || refuse "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     install_units "$uuid"
     mount -o noatime "$dev" "$DATA_PATH"
+    start_users
   else
     install_units "$uuid"
   fi
@@ -113,4 +163,4 @@ main() {
   tell_made
 }
 
-main </dev/null
+main "$@" </dev/null

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Waits until this machine has booted: cloud-init has installed the packages, and Docker Engine runs.
+# Waits until this machine has booted, and installs Docker Engine. It runs again at any time.
 #
 # Values:
-#   MACHINE_ID  an id of this machine: a new machine is waited for again
-#   KIND        its instance type: a machine that gets another type boots again
+#   MACHINE_ID      an id of this machine: a new machine is waited for again
+#   KIND            its instance type: a machine that gets another type boots again
+#   INSTALL_SCRIPT  text of install-engine.sh, which has further values
 set -euo pipefail
 
-: "${MACHINE_ID:?}" "${KIND:?}"
+: "${MACHINE_ID:?}" "${KIND:?}" "${INSTALL_SCRIPT:?}" "${REPLACE:?}"
 
 log=/var/log/cloud-init-output.log
 
@@ -17,39 +18,26 @@ report() {
   {
     cloud-init status --long 2>/dev/null || true
     grep -hE ' - [^ ]+\[(ERROR|CRITICAL|WARNING)\]' /var/log/cloud-init.log 2>/dev/null | tail -n 10 || true
-    # Errors of packages are far from the end of the log, which is about keys.
-    grep -hE '^(E|Err|Error):' "$log" 2>/dev/null | tail -n 5 || true
     tail -n 15 "$log" 2>/dev/null || true
   } | sed 's/^/  | /'
 }
 
 main() {
-  local status=0
+  local status=0 reported=
   command -v cloud-init >/dev/null ||
     fail 4 "this machine's image has no cloud-init, which sets up hosts: choose another image"
   cloud-init status --wait >/dev/null 2>&1 || status=$?
-  case $status in
-    0) ;;
-    2)
-      echo "slipway: cloud-init finished, but calls this boot degraded"
-      report
-      ;;
-    *)
-      {
-        echo "slipway: cloud-init failed on $(hostname), so the host is not set up"
-        report
-        echo "slipway: correct the cause and run './slip up' again: it keeps this machine, unless the correction changes" \
-          "the user data; then it makes a new one"
-      } >&2
-      exit 5
-      ;;
-  esac
-  if ! command -v dockerd >/dev/null; then
-    {
-      echo "slipway: cloud-init says that it is done on $(hostname), but there is no Docker Engine"
-      report
-    } >&2
-    exit 5
+  if [ "$status" != 0 ]; then
+    # This machine answers with its own host key, so cloud-init has done what nothing else can do.
+    reported=$(report)
+    echo "slipway: cloud-init calls this boot degraded or failed"
+    echo "$reported"
+  fi
+  if ! PACKAGES=$PACKAGES ENGINE_VERSION=$ENGINE_VERSION SETTING=$SETTING REPLACE=$REPLACE \
+    bash -c "$INSTALL_SCRIPT"; then
+    [ -z "$reported" ] || echo "$reported" >&2
+    fail 5 "$(hostname) is not set up: run './slip up' again once the cause is gone, which keeps this machine" \
+      "a new machine in its place: $REPLACE"
   fi
   # After a reboot the engine may still be starting. If it does not start, the host's set-up command says why.
   for _ in $(seq 60); do

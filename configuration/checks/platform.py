@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from configuration.address_pools import overlapping
+from configuration.aws import DISTRIBUTIONS, partition_of
 from configuration.base import Settings, platform_of
 from configuration.checks.context import Check, Checks
 from configuration.platform import OWN_SUBNETS
@@ -46,7 +47,7 @@ def _marked(model: Settings, location: Location, kind: str) -> Iterator[Problem]
 def aws(checks: Checks) -> Iterator[Problem]:
     """On AWS the required settings are set, and AWS can do what the others ask for."""
     if checks.is_valid("platform", "kind") and checks.settings.platform.kind == "aws":
-        for check in (_required, _admins, _network, _subnets, _architectures, _zone, _shared_hosts):
+        for check in _ON_AWS:
             yield from check(checks)
 
 
@@ -201,6 +202,67 @@ def _types_known(checks: Checks) -> bool:
     )
 
 
+def _distributions(checks: Checks) -> Iterator[Problem]:
+    """Each host's distribution has images in the region, and the engine's version that is asked for."""
+    settings = checks.settings
+    region, told = settings.platform.region, set[Location]()
+    for name, host in settings.hosts.items():
+        if not checks.is_valid("hosts", name) or not checks.is_valid("platform"):
+            continue
+        distribution = settings.distribution(name)
+        where: Location = ("hosts", name) if host.distribution else ("platform",)
+        partition = partition_of(region or "")
+        if partition not in distribution.partitions and (*where, "distribution") not in told:
+            told.add((*where, "distribution"))
+            fitting = [each.name for each in DISTRIBUTIONS.values() if partition in each.partitions]
+            yield Problem(
+                (*where, "distribution"),
+                f"it has no images in {region}, which is in AWS's partition {partition}",
+                f"Set it to {' or '.join(fitting)}.",
+                distribution.name,
+            )
+        version = settings.engine_version(name)
+        place: Location = ("hosts", name) if host.engine_version else ("platform",)
+        if version and not distribution.engine_versions and (*place, "engineVersion") not in told:
+            told.add((*place, "engineVersion"))
+            yield Problem(
+                (*place, "engineVersion"),
+                f"{name} runs {distribution.name}, which has one version of Docker Engine only, and updates it itself",
+                f"Leave it out, or set slipway:hosts.{name}.distribution to another one.",
+                version,
+            )
+
+
+def _data_volume(checks: Checks) -> Iterator[Problem]:
+    """Where the images are kept is said once."""
+    registry = checks.settings.registry
+    if not checks.is_valid("registry"):
+        return
+    volume, snapshot = registry.data_volume, registry.data_snapshot
+    for key, value in (("dataVolume", volume), ("dataSnapshot", snapshot)):
+        if value and registry.external:
+            yield Problem(
+                ("registry", key),
+                "an external registry keeps no images on a volume of this stack's",
+                "Leave it out, or leave out slipway:registry.external.",
+                value,
+            )
+    if volume and snapshot:
+        yield Problem(
+            ("registry", "dataSnapshot"),
+            "slipway:registry.dataVolume names a volume that exists already",
+            "Set only one of them.",
+            snapshot,
+        )
+    if volume and "data_size" in registry.model_fields_set:
+        yield Problem(
+            ("registry", "dataSize"),
+            f"{volume} has its own size, since it is not Slipway's",
+            "Leave it out. A larger size of the volume is taken up by the next `./slip up`.",
+            registry.data_size,
+        )
+
+
 def _zone(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     zone, domain = settings.platform.zone, settings.registry.domain
@@ -237,3 +299,16 @@ def _shared_hosts(checks: Checks) -> Iterator[Problem]:
                 f"{first} and {second} share port 80 of {words(shared)}, but allow different networks",
                 "Allow the same networks for both, or give each service hosts of its own.",
             )
+
+
+_ON_AWS: tuple[Check, ...] = (
+    _required,
+    _admins,
+    _network,
+    _subnets,
+    _architectures,
+    _distributions,
+    _data_volume,
+    _zone,
+    _shared_hosts,
+)

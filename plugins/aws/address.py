@@ -25,15 +25,18 @@ def _observe_address(work: Work) -> State | None:
         "networkBorderGroup": address.get("NetworkBorderGroup"),
         "networkInterface": address.get("NetworkInterfaceId") or "",
         "privateIp": address.get("PrivateIpAddress"),
-        "publicDns": _public_name(address["PublicIp"], work.region),
+        "publicDns": _public_name(work, address["PublicIp"]),
         "publicIp": address["PublicIp"],
         "publicIpv4Pool": address.get("PublicIpv4Pool"),
     }
 
 
-def _public_name(address: str, region: str) -> str:
-    where = "compute-1" if region == "us-east-1" else f"{region}.compute"
-    return f"ec2-{address.replace('.', '-')}.{where}.amazonaws.com"
+def _public_name(work: Work, address: str) -> str:
+    where = "compute-1" if work.region == "us-east-1" else f"{work.region}.compute"
+    domain = {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(
+        work.cloud.partition(work.region), "amazonaws.com"
+    )
+    return f"ec2-{address.replace('.', '-')}.{where}.{domain}"
 
 
 EIP = Kind(

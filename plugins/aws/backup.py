@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plugins.aws.errors import Refused
-from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, output
+from plugins.aws.kind import ARN, ARN_PATTERN, REGION, TAGS, Kind, Work, forced, output
 from plugins.bridge.schema import Attribute, Schema, State
 
 
@@ -83,7 +83,7 @@ VAULT = Kind(
             **(ARN | REGION | TAGS),
             "forceDestroy": Attribute("boolean", default=False),
             "kmsKeyArn": forced(computed=True),
-            "name": forced(computed=True),
+            "name": forced(computed=True, maximum=50, pattern="[a-zA-Z0-9_-]{2,}"),
             "recoveryPoints": output("integer"),
         },
     ),
@@ -178,11 +178,11 @@ PLAN = Kind(
                         single=True,
                     ),
                     "recoveryPointTags": Attribute("map"),
-                    "ruleName": Attribute(required=True),
+                    "ruleName": Attribute(required=True, maximum=50, pattern="[0-9A-Za-z_.-]+"),
                     "schedule": Attribute(),
                     "scheduleExpressionTimezone": Attribute(default=_DEFAULTS["scheduleExpressionTimezone"]),
                     "startWindow": Attribute("integer", default=_DEFAULTS["startWindow"]),
-                    "targetVaultName": Attribute(required=True),
+                    "targetVaultName": Attribute(required=True, maximum=50, pattern="[0-9A-Za-z_-]{2,}"),
                 },
                 required=True,
                 terraform_name="rule",
@@ -247,8 +247,8 @@ SELECTION = Kind(
         name_limit=50,
         attributes={
             **REGION,
-            "iamRoleArn": forced(required=True),
-            "name": forced(computed=True),
+            "iamRoleArn": forced(required=True, pattern=ARN_PATTERN),
+            "name": forced(computed=True, maximum=50, pattern="[0-9A-Za-z_.-]+"),
             "notResources": forced("set", computed=True),
             "planId": forced(required=True),
             "resources": forced("set", computed=True),

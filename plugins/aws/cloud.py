@@ -178,9 +178,10 @@ class Cloud:
         return self._account
 
     def partition(self, region: str = "") -> str:
-        """Return the first part of the ARNs of `region`: `aws`, `aws-cn` or `aws-us-gov`."""
+        """Return the partition of `region`, the second part of its ARNs, such as `aws-us-gov`."""
         start = (region or self.region).split("-", 2)[:2]
-        return {"cn": "aws-cn"}.get(start[0], "aws-us-gov" if start == ["us", "gov"] else "aws")
+        found = {"cn": "aws-cn", "eusc": "aws-eusc"}.get(start[0])
+        return found or ("aws-us-gov" if start == ["us", "gov"] else "aws")
 
     def arn(self, service: str, resource: str, region: str = "", account: str = "") -> str:
         """Return the ARN of `resource`, e.g. `vpc/vpc-1`, in `account` (empty: this one)."""

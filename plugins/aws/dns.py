@@ -91,6 +91,11 @@ def _delete(work: Work) -> None:
         _change(work, "DELETE", record)
 
 
+RECORD_TYPES = (
+    *("SOA", "A", "TXT", "NS", "CNAME", "MX", "NAPTR", "PTR", "SRV", "SPF", "AAAA", "CAA", "DS"),
+    *("TLSA", "SSHFP", "SVCB", "HTTPS"),
+)
+
 RECORD = Kind(
     pulumi_type="aws:route53/record:Record",
     service="route53",
@@ -103,8 +108,8 @@ RECORD = Kind(
             "name": forced(required=True, same=_same_name),
             "records": Attribute("set"),
             "ttl": Attribute("integer"),
-            "type": forced(required=True),
-            "zoneId": forced(required=True),
+            "type": forced(required=True, choices=RECORD_TYPES),
+            "zoneId": forced(required=True, pattern=".+"),
         },
     ),
     create=_create,

@@ -10,6 +10,7 @@ NAMES = {
     "ec2": "EC2",
     "iam": "IAM",
     "route53": "Route 53",
+    "servicequotas": "Service Quotas",
     "ssm": "Systems Manager",
     "sts": "STS",
 }
@@ -42,6 +43,12 @@ _REMEDIES = {
     "OptInRequired": "the account has to opt in to this service or image first",
 }
 """Remedies for some of AWS's error codes. The messages of most codes name the remedy themselves."""
+
+_BY_WORDS = {
+    "not eligible for Free Tier": "an account on AWS's free plan runs few types, such as t3.small and t4g.small: "
+    "choose one of them, or end the free plan",
+}
+"""Remedies for errors whose code says little, by a part of the message."""
 
 
 class Refused(Failure):
@@ -77,8 +84,11 @@ def _refused(response: dict[str, Any], name: str, operation: str) -> Refused:
     request = response.get("ResponseMetadata", {}).get("RequestId")
     if request:
         text += f" (request {request})"
-    if code in _REMEDIES:
-        text += f". {_REMEDIES[code][0].upper()}{_REMEDIES[code][1:]}"
+    remedy = _REMEDIES.get(code) or next(
+        (found for words, found in _BY_WORDS.items() if words in message), ""
+    )
+    if remedy:
+        text += f". {remedy[0].upper()}{remedy[1:]}"
     return Refused(text, code)
 
 

@@ -259,7 +259,7 @@ def get_zone(query: Query) -> Properties:
     if wanted:
         zone = query.cloud.call("route53", "get_hosted_zone", {"Id": wanted})["HostedZone"]
     else:
-        listed = query.cloud.call("route53", "list_hosted_zones_by_name", {"DNSName": name})["HostedZones"]
+        listed = _zones(query)
         fitting = [
             each
             for each in listed
@@ -286,9 +286,141 @@ def get_zone(query: Query) -> Properties:
     }
 
 
+def _zones(query: Query) -> list[dict[str, Any]]:
+    """All hosted zones of the account. The official plugin asks for all of them, too, and needs no more than that."""
+    zones: list[dict[str, Any]] = []
+    asked: dict[str, Any] = {}
+    while True:
+        answer = query.cloud.call("route53", "list_hosted_zones", asked)
+        zones += answer["HostedZones"]
+        if not answer.get("IsTruncated"):
+            return zones
+        asked = {"Marker": answer["NextMarker"]}
+
+
 def _name_servers(query: Query, zone: str) -> list[str]:
     answer = query.cloud.call("route53", "get_hosted_zone", {"Id": zone})
     return list((answer.get("DelegationSet") or {}).get("NameServers") or [])
+
+
+def get_volume(query: Query) -> Properties:
+    """ebs.getVolume: the volume that matches the filters."""
+    volume = _only(query.listed("describe_volumes", "Volumes", Filters=query.filters()), "volume")
+    created = volume.get("CreateTime")
+    return {
+        "arn": query.cloud.arn("ec2", f"volume/{volume['VolumeId']}", query.region),
+        "availabilityZone": volume["AvailabilityZone"],
+        "createTime": created.strftime("%Y-%m-%dT%H:%M:%SZ") if created else None,
+        "encrypted": bool(volume.get("Encrypted")),
+        "id": volume["VolumeId"],
+        "iops": volume.get("Iops") or 0,
+        "kmsKeyId": volume.get("KmsKeyId") or "",
+        "multiAttachEnabled": bool(volume.get("MultiAttachEnabled")),
+        "region": query.region,
+        "size": volume["Size"],
+        "snapshotId": volume.get("SnapshotId") or "",
+        "tags": _tags(volume),
+        "throughput": volume.get("Throughput") or 0,
+        "volumeId": volume["VolumeId"],
+        "volumeType": volume.get("VolumeType"),
+    }
+
+
+def get_snapshot(query: Query) -> Properties:
+    """ebs.getSnapshot: the snapshot that has the id, or matches the filters."""
+    found = query.listed(
+        "describe_snapshots",
+        "Snapshots",
+        SnapshotIds=query.given.get("snapshotIds"),
+        OwnerIds=query.given.get("owners"),
+        Filters=query.filters(),
+    )
+    snapshot = _only(found, "snapshot")
+    return {
+        "arn": f"arn:{query.cloud.partition(query.region)}:ec2:{query.region}::snapshot/{snapshot['SnapshotId']}",
+        "description": snapshot.get("Description") or "",
+        "encrypted": bool(snapshot.get("Encrypted")),
+        "id": snapshot["SnapshotId"],
+        "kmsKeyId": snapshot.get("KmsKeyId") or "",
+        "ownerId": snapshot.get("OwnerId"),
+        "region": query.region,
+        "snapshotId": snapshot["SnapshotId"],
+        "state": snapshot.get("State"),
+        "storageTier": snapshot.get("StorageTier") or "",
+        "tags": _tags(snapshot),
+        "volumeId": snapshot.get("VolumeId"),
+        "volumeSize": snapshot.get("VolumeSize"),
+    }
+
+
+def get_eips(query: Query) -> Properties:
+    """ec2.getEips: the Elastic IPs that match the filters."""
+    found = query.cloud.call("ec2", "describe_addresses", {"Filters": query.filters()}, query.region)
+    addresses = [each for each in found["Addresses"] if each.get("Domain") == "vpc"]
+    return {
+        "allocationIds": [each["AllocationId"] for each in addresses],
+        "id": query.region,
+        "publicIps": [each["PublicIp"] for each in addresses],
+        "region": query.region,
+        "tags": query.given.get("tags") or {},
+    }
+
+
+def get_instances(query: Query) -> Properties:
+    """ec2.getInstances: the running instances that match the filters."""
+    states = query.given.get("instanceStateNames") or ["running"]
+    tags = tag_list(query.given.get("instanceTags"))
+    filters = [
+        *(query.filters() or []),
+        {"Name": "instance-state-name", "Values": states},
+        *({"Name": f"tag:{tag['Key']}", "Values": [tag["Value"]]} for tag in tags),
+    ]
+    found = [
+        instance
+        for reservation in query.listed("describe_instances", "Reservations", Filters=filters)
+        for instance in reservation["Instances"]
+    ]
+    return {
+        "id": query.region,
+        "ids": [instance["InstanceId"] for instance in found],
+        "instanceStateNames": states,
+        "instanceTags": query.given.get("instanceTags") or {},
+        "privateIps": [each["PrivateIpAddress"] for each in found if each.get("PrivateIpAddress")],
+        "publicIps": [each["PublicIpAddress"] for each in found if each.get("PublicIpAddress")],
+        "region": query.region,
+    }
+
+
+def get_instance(query: Query) -> Properties:
+    """ec2.getInstance: the properties of an instance that Slipway uses."""
+    found = query.listed("describe_instances", "Reservations", InstanceIds=[query.given["instanceId"]])
+    instance = _only([each for reservation in found for each in reservation["Instances"]], "instance")
+    return {
+        "ami": instance["ImageId"],
+        "id": instance["InstanceId"],
+        "instanceId": instance["InstanceId"],
+        "instanceState": instance["State"]["Name"],
+        "instanceType": instance["InstanceType"],
+        "region": query.region,
+        "tags": _tags(instance),
+    }
+
+
+def get_quota(query: Query) -> Properties:
+    """servicequotas.getServiceQuota: one quota, by its code."""
+    asked = {"ServiceCode": query.given["serviceCode"], "QuotaCode": query.given["quotaCode"]}
+    quota = query.cloud.call("servicequotas", "get_service_quota", asked, query.region)["Quota"]
+    return {
+        "adjustable": bool(quota.get("Adjustable")),
+        "globalQuota": bool(quota.get("GlobalQuota")),
+        "id": quota.get("QuotaArn") or quota["QuotaCode"],
+        "quotaCode": quota["QuotaCode"],
+        "quotaName": quota.get("QuotaName"),
+        "region": query.region,
+        "serviceCode": quota["ServiceCode"],
+        "serviceName": quota.get("ServiceName"),
+        "value": quota["Value"],
+    }
 
 
 class Function(NamedTuple):
@@ -302,8 +434,15 @@ class Function(NamedTuple):
 _EC2 = ("filters", "tags", "region")
 
 FUNCTIONS = {
+    "aws:ebs/getSnapshot:getSnapshot": Function(get_snapshot, (*_EC2, "owners", "snapshotIds")),
+    "aws:ebs/getVolume:getVolume": Function(get_volume, _EC2),
     "aws:ec2/getAmi:getAmi": Function(
         get_ami, ("filters", "owners", "mostRecent", "executableUsers", "includeDeprecated", "region")
+    ),
+    "aws:ec2/getEips:getEips": Function(get_eips, _EC2),
+    "aws:ec2/getInstance:getInstance": Function(get_instance, ("instanceId", "region"), ("instanceId",)),
+    "aws:ec2/getInstances:getInstances": Function(
+        get_instances, ("filters", "instanceStateNames", "instanceTags", "region")
     ),
     "aws:ec2/getInstanceType:getInstanceType": Function(
         get_instance_type, ("instanceType", "region"), ("instanceType",)
@@ -320,6 +459,9 @@ FUNCTIONS = {
         get_zones, ("filters", "state", "allAvailabilityZones", "excludeNames", "excludeZoneIds", "region")
     ),
     "aws:route53/getZone:getZone": Function(get_zone, ("name", "zoneId", "privateZone")),
+    "aws:servicequotas/getServiceQuota:getServiceQuota": Function(
+        get_quota, ("serviceCode", "quotaCode", "region"), ("serviceCode", "quotaCode")
+    ),
     "aws:ssm/getParameter:getParameter": Function(
         get_parameter, ("name", "withDecryption", "region"), ("name",)
     ),

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from plugins.aws.kind import ARN, TAGS, Kind, Work, forced, output, tag_list, tags_of
+from plugins.aws.kind import ARN, ARN_PATTERN, TAGS, Kind, Work, forced, output, tag_list, tags_of
+from plugins.aws.limits import json_text
 from plugins.bridge.schema import Attribute, Schema, State
 
 
@@ -92,12 +93,12 @@ ROLE = Kind(
         name_limit=64,
         attributes={
             **(ARN | TAGS),
-            "assumeRolePolicy": Attribute(required=True, same=same_json),
+            "assumeRolePolicy": Attribute(required=True, same=same_json, wrong=json_text),
             "createDate": output(),
-            "description": Attribute(),
+            "description": Attribute(maximum=1000),
             "forceDetachPolicies": Attribute("boolean", default=False),
-            "maxSessionDuration": Attribute("integer", default=3600, minimum=3600),
-            "name": forced(computed=True),
+            "maxSessionDuration": Attribute("integer", default=3600, minimum=3600, maximum=43200),
+            "name": forced(computed=True, maximum=64, pattern=r"[\w+=,.@-]*"),
             "namePrefix": output(),
             "path": forced(default="/"),
             "permissionsBoundary": Attribute(),
@@ -128,7 +129,9 @@ def _observe_attachment(work: Work) -> State | None:
 ROLE_POLICY_ATTACHMENT = Kind(
     pulumi_type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     service="iam",
-    schema=Schema(attributes={"policyArn": forced(required=True), "role": forced(required=True)}),
+    schema=Schema(
+        attributes={"policyArn": forced(required=True, pattern=ARN_PATTERN), "role": forced(required=True)}
+    ),
     create=_attach,
     observe=_observe_attachment,
     delete=lambda work: work(

@@ -1,8 +1,11 @@
 """Hosts: ec2.Instance."""
 
 import base64
+import re
 from typing import Any
 
+from plugins.aws.cloud import Cloud
+from plugins.aws.errors import Refused
 from plugins.aws.kind import (
     ARN,
     REGION,
@@ -21,6 +24,7 @@ from plugins.aws.volume import wait_for_modification
 from plugins.bridge.schema import Attribute, Schema, State
 from plugins.protocol.messages import Failure
 
+VOLUME_TYPES = ("standard", "io1", "io2", "gp2", "sc1", "st1", "gp3")
 _METADATA = {
     "httpEndpoint": "HttpEndpoint",
     "httpProtocolIpv6": "HttpProtocolIpv6",
@@ -47,10 +51,10 @@ def _create(work: Work) -> str:
         "MinCount": 1,
         "MaxCount": 1,
         "BlockDeviceMappings": _root_mapping(work),
+        "CreditSpecification": _credits(new),
         "DisableApiStop": new["disableApiStop"],
         "DisableApiTermination": new["disableApiTermination"],
         "EbsOptimized": new["ebsOptimized"],
-        "IamInstanceProfile": {"Name": new["iamInstanceProfile"]} if new["iamInstanceProfile"] else None,
         "InstanceInitiatedShutdownBehavior": new["instanceInitiatedShutdownBehavior"],
         "MetadataOptions": _metadata_parameters(new["metadataOptions"]) or None,
         "Monitoring": {"Enabled": True} if new["monitoring"] else None,
@@ -138,10 +142,6 @@ def _observe(work: Work) -> State | None:
     interfaces = instance.get("NetworkInterfaces") or [{}]
     interface = min(interfaces, key=lambda each: (each.get("Attachment") or {}).get("DeviceIndex", 0))
     placement = instance.get("Placement") or {}
-    public = work.new.get("associatePublicIpAddress")
-    if not isinstance(public, bool):
-        # An Elastic IP that was associated later must not replace the instance.
-        public = bool(interface.get("Association"))
     # Both are the same, but moto shows only the interface's groups.
     groups = instance.get("SecurityGroups") or interface.get("Groups") or []
     profile = (instance.get("IamInstanceProfile") or {}).get("Arn", "")
@@ -150,8 +150,10 @@ def _observe(work: Work) -> State | None:
         **_observe_user_data(work),
         "ami": instance["ImageId"],
         "arn": work.arn(f"instance/{work.id}", instance["OwnerId"]),
-        "associatePublicIpAddress": public,
+        # As in the official plugin, an Elastic IP that was associated later counts, too.
+        "associatePublicIpAddress": bool(interface.get("Association")),
         "availabilityZone": placement.get("AvailabilityZone"),
+        "creditSpecification": _observe_credits(work, instance),
         "disableApiStop": _attribute(work, "disableApiStop"),
         "disableApiTermination": _attribute(work, "disableApiTermination"),
         "ebsOptimized": bool(instance.get("EbsOptimized")),
@@ -173,6 +175,26 @@ def _observe(work: Work) -> State | None:
         "tenancy": placement.get("Tenancy") or "default",
         "vpcSecurityGroupIds": sorted(each["GroupId"] for each in groups),
     }
+
+
+def _credits(state: State) -> dict[str, str] | None:
+    """What the instance does without CPU credits, in EC2's form. EC2 refuses it for types without credits."""
+    given = state.get("creditSpecification")
+    wanted = given[0].get("cpuCredits") if isinstance(given, list) and given else None
+    return {"CpuCredits": wanted} if wanted and _has_credits(str(state["instanceType"])) else None
+
+
+def _has_credits(instance_type: str) -> bool:
+    return re.match(r"t[0-9]", instance_type) is not None
+
+
+def _observe_credits(work: Work, instance: dict[str, Any]) -> list[State]:
+    if not work.new.get("creditSpecification") or not _has_credits(instance["InstanceType"]):
+        return []
+    found = work.one(
+        "describe_instance_credit_specifications", "InstanceCreditSpecifications", InstanceIds=[work.id]
+    )
+    return [{"cpuCredits": (found or {}).get("CpuCredits")}]
 
 
 def _attribute(work: Work, name: str) -> Any:
@@ -245,6 +267,11 @@ def _update(work: Work) -> None:
             "modify_instance_metadata_options",
             InstanceId=work.id,
             **_metadata_parameters(new["metadataOptions"]),
+        )
+    if work.has_changed("creditSpecification") and (wanted := _credits(new)):
+        work(
+            "modify_instance_credit_specification",
+            InstanceCreditSpecifications=[{"InstanceId": work.id, **wanted}],
         )
     if work.has_changed("monitoring"):
         work("monitor_instances" if new["monitoring"] else "unmonitor_instances", InstanceIds=[work.id])
@@ -319,14 +346,37 @@ def _removed(work: Work) -> None:
     work.until(f"instance {work.id} is terminated", lambda: state_of(work, work.id) in ("terminated", ""))
 
 
-def _schema_for(schema: Schema, news: State) -> Schema:
-    """Return the schema; changed user data replace the instance if the program sets `userDataReplaceOnChange`."""
-    if not news.get("userDataReplaceOnChange"):
-        return schema
-    replacing = {
-        name: schema.attributes[name]._replace(force_new=True) for name in ("userData", "userDataBase64")
+def _schema_for(schema: Schema, olds: State, news: State, cloud: Cloud | None) -> Schema:
+    """Return the schema: what replaces the instance depends on its inputs.
+
+    Changed user data do if the program sets `userDataReplaceOnChange`. A changed instance type does if the image of the
+    instance does not run on it.
+    """
+    replacing = ["userData", "userDataBase64"] if news.get("userDataReplaceOnChange") else []
+    before, after = olds.get("instanceType"), news.get("instanceType")
+    if isinstance(before, str) and isinstance(after, str) and before != after and cloud:
+        old, new = _architectures(cloud, before), _architectures(cloud, after)
+        if old and new and not old & new:
+            replacing.append("instanceType")
+    forced_too = {name: schema.attributes[name]._replace(force_new=True) for name in replacing}
+    return schema._replace(attributes={**schema.attributes, **forced_too}) if replacing else schema
+
+
+def _architectures(cloud: Cloud, instance_type: str) -> set[str]:
+    """Return the architectures of an instance type; none if EC2 does not know the type."""
+    try:
+        found = cloud.call("ec2", "describe_instance_types", {"InstanceTypes": [instance_type]})[
+            "InstanceTypes"
+        ]
+    except Refused as refused:
+        if refused.code in ("InvalidInstanceType", "InvalidParameterValue"):
+            return set()
+        raise
+    return {
+        architecture
+        for each in found
+        for architecture in (each.get("ProcessorInfo") or {}).get("SupportedArchitectures") or []
     }
-    return schema._replace(attributes={**schema.attributes, **replacing})
 
 
 INSTANCE = Kind(
@@ -339,12 +389,18 @@ INSTANCE = Kind(
             "ami": forced(computed=True),
             "associatePublicIpAddress": forced("boolean", computed=True),
             "availabilityZone": forced(computed=True),
+            "creditSpecification": Attribute(
+                "list",
+                {"cpuCredits": Attribute(choices=("standard", "unlimited"))},
+                single=True,
+                computed=True,
+            ),
             "disableApiStop": Attribute("boolean", computed=True),
             "disableApiTermination": Attribute("boolean", computed=True),
             "ebsOptimized": forced("boolean", computed=True),
             "forceDestroy": Attribute("boolean", default=False),
             "getPasswordData": Attribute("boolean", supported=False),
-            "iamInstanceProfile": forced(computed=True),
+            "iamInstanceProfile": Attribute(computed=True, supported=False),
             "instanceInitiatedShutdownBehavior": Attribute(computed=True, choices=("stop", "terminate")),
             "instanceState": output(),
             "instanceType": Attribute(computed=True),
@@ -354,7 +410,7 @@ INSTANCE = Kind(
                 {
                     "httpEndpoint": Attribute(computed=True, choices=("enabled", "disabled")),
                     "httpProtocolIpv6": Attribute(computed=True, choices=("enabled", "disabled")),
-                    "httpPutResponseHopLimit": Attribute("integer", computed=True, minimum=1),
+                    "httpPutResponseHopLimit": Attribute("integer", computed=True, minimum=1, maximum=64),
                     "httpTokens": Attribute(computed=True, choices=("optional", "required")),
                     "instanceMetadataTags": Attribute(computed=True, choices=("enabled", "disabled")),
                 },
@@ -380,7 +436,7 @@ INSTANCE = Kind(
                     "throughput": Attribute("integer", computed=True),
                     "volumeId": output(),
                     "volumeSize": Attribute("integer", computed=True),
-                    "volumeType": Attribute(computed=True),
+                    "volumeType": Attribute(computed=True, choices=VOLUME_TYPES),
                 },
                 single=True,
                 computed=True,
@@ -388,7 +444,7 @@ INSTANCE = Kind(
             "sourceDestCheck": Attribute("boolean", default=True),
             "subnetId": forced(computed=True),
             "tenancy": forced(computed=True),
-            "userData": Attribute(),
+            "userData": Attribute(maximum=16384),
             "userDataBase64": Attribute(computed=True),
             "userDataReplaceOnChange": Attribute("boolean", default=False),
             "volumeTags": Attribute("map", supported=False),

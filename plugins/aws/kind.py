@@ -18,6 +18,8 @@ forced = partial(Attribute, force_new=True)
 output = partial(Attribute, computed=True, output=True)
 """A property that only AWS decides."""
 
+ARN_PATTERN = r"arn:aws[\w-]*:[\w-]+:[\w-]*:\w*:.+"
+"""What the official plugin accepts as an ARN, but for its account number."""
 ARN: dict[str, Attribute] = {"arn": output()}
 REGION: dict[str, Attribute] = {"region": forced(computed=True)}
 TAGS: dict[str, Attribute] = {
@@ -126,7 +128,7 @@ def nothing(work: Work) -> None:
     """Do nothing: the default of `settle`, `update` and `removed`."""
 
 
-def same_schema(schema: Schema, news: State) -> Schema:
+def same_schema(schema: Schema, olds: State, news: State, cloud: Cloud | None) -> Schema:
     """Return the schema: the default of `schema_for`."""
     return schema
 
@@ -157,8 +159,9 @@ class Kind:
     """Error codes of a deletion that is tried again, because a dependent resource is still being removed."""
     early: tuple[str, ...] = ()
     """Error codes of a creation that is tried again, because AWS does not show a new dependency everywhere yet."""
-    schema_for: Callable[[Schema, State], Schema] = same_schema
-    """Return the schema for these inputs, for types in which one property decides what another one's change does."""
+    schema_for: Callable[[Schema, State, State, Cloud | None], Schema] = same_schema
+    """Return the schema for a resource's state and new inputs, if these decide what a change does. The cloud is None as
+    long as the provider is not configured."""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
+from plugins.aws.limits import ipv4_network
 from plugins.bridge.schema import Attribute, Schema, State
 
 
@@ -82,7 +83,7 @@ VPC = Kind(
         version="1",
         attributes={
             **(ARN | REGION | TAGS),
-            "cidrBlock": forced(computed=True),
+            "cidrBlock": forced(computed=True, wrong=ipv4_network(16, 28)),
             "enableDnsHostnames": Attribute("boolean", computed=True),
             "enableDnsSupport": Attribute("boolean", default=True),
             "enableNetworkAddressUsageMetrics": Attribute("boolean", computed=True),
@@ -169,7 +170,7 @@ def _create_subnet(work: Work) -> str:
 
 def _settle_subnet(work: Work) -> None:
     work.until(f"subnet {work.id} is available", lambda: (_subnet(work) or {}).get("State") == "available")
-    if work.changed or work.new["mapPublicIpOnLaunch"]:
+    if work.has_changed("mapPublicIpOnLaunch") or (work.is_new and work.new["mapPublicIpOnLaunch"]):
         wanted = {"Value": bool(work.new["mapPublicIpOnLaunch"])}
         work("modify_subnet_attribute", SubnetId=work.id, MapPublicIpOnLaunch=wanted)
 
@@ -201,7 +202,7 @@ SUBNET = Kind(
             **(ARN | REGION | TAGS),
             "availabilityZone": forced(computed=True),
             "availabilityZoneId": forced(computed=True),
-            "cidrBlock": forced(computed=True),
+            "cidrBlock": forced(computed=True, wrong=ipv4_network()),
             "mapPublicIpOnLaunch": Attribute("boolean", default=False),
             "ownerId": output(),
             "vpcId": forced(required=True),

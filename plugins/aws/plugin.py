@@ -55,6 +55,8 @@ _SEEN_SECONDS = 60.0
 """How long AWS may not show a new resource: its answers are only eventually consistent."""
 _EARLY_SECONDS = 120.0
 """How long AWS may not know a dependency of a new resource, for the same reason."""
+_UNKNOWN = ("NotFound", "NoSuchEntity", "ResourceNotFoundException")
+"""Parts of AWS's error codes for something that it does not know."""
 _BUSY_SECONDS = 300.0
 """How long another resource may still use a resource that is being deleted."""
 
@@ -68,6 +70,8 @@ class Aws(Provider):
     def __init__(self) -> None:
         super().__init__()
         self._cloud: Cloud | None = None
+        self._made: dict[str, float] = {}
+        """The ids of the resources that this process created, with the moment until which AWS may not know them."""
         self._default_tags: dict[str, str] = {}
 
     def check_config(self, request: CheckRequest) -> CheckResponse:
@@ -114,7 +118,7 @@ class Aws(Provider):
 
     def diff(self, request: DiffRequest) -> DiffResponse:
         """Compare a resource's state with its new inputs."""
-        return compare(request, self._schema(request.type, request.news))
+        return compare(request, self._schema(request.type, request.news, request.olds))
 
     def create(self, request: CreateRequest) -> CreateResponse:
         """Create a resource; in a preview, predict its state."""
@@ -124,8 +128,9 @@ class Aws(Provider):
             return CreateResponse("", write_preview(planned, schema, timeout=request.timeout))
         work = self._work(kind, _known(planned), "create", timeout=request.timeout)
         work.id = self._retry(lambda: kind.create(work), kind.early, _EARLY_SECONDS, request.urn)
+        self._made[work.id] = time.monotonic() + _EARLY_SECONDS
         try:
-            kind.settle(work)
+            self._retry(lambda: kind.settle(work), (), _EARLY_SECONDS, request.urn)
             observed = self._seen(work)
         except Failure as failure:
             # The resource exists, so it must be in the state: the next update completes it, or a destroy removes it.
@@ -183,6 +188,7 @@ class Aws(Provider):
         kind = _kind(request.type)
         state = from_pulumi(request.properties, kind.schema.attributes)
         work = self._work(kind, state, "delete", request.id, timeout=request.timeout)
+        self._made.pop(request.id, None)
         try:
             seconds = request.timeout or _BUSY_SECONDS
             self._retry(lambda: kind.delete(work), kind.busy, seconds, request.urn)
@@ -202,9 +208,9 @@ class Aws(Provider):
             raise Failure("the aws provider is not configured: its settings are not known yet")
         return self._cloud
 
-    def _schema(self, token: str, news: Properties) -> Schema:
+    def _schema(self, token: str, news: Properties, olds: Properties | None = None) -> Schema:
         kind = _kind(token)
-        return kind.schema_for(kind.schema, news)
+        return kind.schema_for(kind.schema, olds or {}, news, self._cloud)
 
     def _with_region(self, state: State) -> State:
         """Return `state` with the provider's region, if the program does not give one."""
@@ -269,12 +275,20 @@ class Aws(Provider):
             try:
                 return act()
             except Refused as refused:
-                if not _matches(refused, passing) or time.monotonic() + pause > end:
+                passes = _matches(refused, passing) or self._is_new(refused)
+                if not passes or time.monotonic() + pause > end:
                     raise
                 self.engine.log("info", f"trying again: {refused}", urn, ephemeral=True)
             if self.cancelled.wait(pause):
                 raise Failure("the update was cancelled")
             pause = min(pause * 1.5, 5.0)
+
+    def _is_new(self, refused: Refused) -> bool:
+        """Say whether AWS does not know a resource yet that this process has just created: not all its servers do."""
+        if not any(mark in refused.code for mark in _UNKNOWN):
+            return False
+        now = time.monotonic()
+        return any(made in str(refused) and now < until for made, until in list(self._made.items()))
 
 
 def _kind(token: str) -> Kind:

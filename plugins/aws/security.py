@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tag_list, tags_of
+from plugins.aws.limits import ipv4_network, ipv6_network
 from plugins.bridge.schema import Attribute, Attributes, Schema, State
 from plugins.protocol.messages import Failure
 
@@ -125,7 +126,7 @@ SECURITY_GROUP = Kind(
         name_limit=255,
         attributes={
             **(ARN | REGION | TAGS),
-            "description": forced(default="Managed by Pulumi"),
+            "description": forced(default="Managed by Pulumi", maximum=255),
             # Rules are resources of their own. Inline rules are refused as inputs, but the state shows existing rules.
             "egress": output("set", _RULES),
             "ingress": output("set", _RULES),
@@ -230,16 +231,16 @@ def _rule_kind(way: str) -> Kind:
         schema=Schema(
             attributes={
                 **(ARN | REGION | TAGS),
-                "cidrIpv4": Attribute(),
-                "cidrIpv6": Attribute(),
+                "cidrIpv4": Attribute(wrong=ipv4_network()),
+                "cidrIpv6": Attribute(wrong=ipv6_network),
                 "description": Attribute(),
-                "fromPort": Attribute("integer"),
+                "fromPort": Attribute("integer", minimum=-1, maximum=65535),
                 "ipProtocol": Attribute(required=True),
                 "prefixListId": Attribute(),
                 "referencedSecurityGroupId": Attribute(),
                 "securityGroupId": forced(required=True),
                 "securityGroupRuleId": output(),
-                "toPort": Attribute("integer"),
+                "toPort": Attribute("integer", minimum=-1, maximum=65535),
             },
         ),
         create=partial(_create_rule, way=way),
@@ -300,7 +301,7 @@ KEY_PAIR = Kind(
         attributes={
             **(ARN | REGION | TAGS),
             "fingerprint": output(),
-            "keyName": forced(computed=True),
+            "keyName": forced(computed=True, maximum=255),
             "keyNamePrefix": output(),
             "keyPairId": output(),
             "keyType": output(),

@@ -4,7 +4,7 @@ import zlib
 from typing import Any
 
 from plugins.aws.errors import Refused
-from plugins.aws.kind import ARN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
+from plugins.aws.kind import ARN, ARN_PATTERN, REGION, TAGS, Kind, Work, forced, minutes, output, tags_of
 from plugins.aws.running import instance_of, stop, wait_until_running
 from plugins.bridge.schema import Attribute, Schema, State
 from plugins.protocol.messages import Failure
@@ -131,11 +131,11 @@ VOLUME = Kind(
             "encrypted": forced("boolean", computed=True),
             "finalSnapshot": Attribute("boolean", supported=False),
             "iops": Attribute("integer", computed=True),
-            "kmsKeyId": forced(computed=True),
+            "kmsKeyId": forced(computed=True, pattern=ARN_PATTERN),
             "multiAttachEnabled": forced("boolean"),
             "size": Attribute("integer", computed=True, minimum=1),
             "snapshotId": forced(computed=True),
-            "throughput": Attribute("integer", computed=True),
+            "throughput": Attribute("integer", computed=True, minimum=125, maximum=1000),
             "type": Attribute(computed=True),
         },
     ),

@@ -43,6 +43,12 @@ class Attribute(NamedTuple):
     """The name in Terraform, if it is not the name here in snake case."""
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
+    """Of a number; of a text, the most characters."""
+    pattern: str = ""
+    """A regular expression that the whole text matches."""
+    wrong: Callable[[Any], str | None] | None = None
+    """What is wrong with a value that all other limits allow; None if nothing is."""
     supported: bool = True
     """Whether this stand-in supports it. An unsupported property is refused as an input, but is part of the state."""
     same: Callable[[Any, Any], bool] | None = None
@@ -117,6 +123,9 @@ def _field(attribute: Attribute) -> Field:
         choices=attribute.choices,
         items=items,
         minimum=attribute.minimum,
+        maximum=attribute.maximum,
+        pattern=attribute.pattern,
+        wrong=attribute.wrong,
     )
 
 

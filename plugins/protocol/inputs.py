@@ -1,6 +1,7 @@
 """Which inputs a resource takes, and the messages for bad ones."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from plugins.protocol.messages import CheckFailure, CheckRequest
@@ -32,6 +33,12 @@ class Field(NamedTuple):
     fields: "Mapping[str, Field] | None" = None
     """The fields of an object; with None any names are allowed, and each value must be as `items` says."""
     minimum: int | None = None
+    maximum: int | None = None
+    """Of a number; of a text, the most characters."""
+    pattern: str = ""
+    """A regular expression that the whole text matches."""
+    wrong: Callable[[Any], str | None] | None = None
+    """What is wrong with a value that all other limits allow; None if nothing is."""
 
 
 def validate(request: CheckRequest, fields: Mapping[str, Field], resource: str) -> list[CheckFailure]:
@@ -55,12 +62,31 @@ def _check(path: str, value: Any, field: Field) -> list[CheckFailure]:
         return [CheckFailure(path, f"{path} has to be one of {allowed}; it is {value!r}")]
     if field.minimum is not None and isinstance(value, (int, float)) and value < field.minimum:
         return [CheckFailure(path, f"{path} has to be {field.minimum} or more; it is {value}")]
+    if failure := _too_large(path, value, field):
+        return [failure]
+    if field.pattern and isinstance(value, str) and not re.fullmatch(field.pattern, value, re.DOTALL):
+        return [CheckFailure(path, f"{path} has to match {field.pattern}; it is {value!r}")]
+    if field.wrong and (reason := field.wrong(value)):
+        return [CheckFailure(path, f"{path} {reason}")]
     if isinstance(value, list) and field.items:
         items = [_check(f"{path}[{index}]", item, field.items) for index, item in enumerate(value)]
         return [failure for failures in items for failure in failures]
     if isinstance(value, dict):
         return _check_object(path, value, field)
     return []
+
+
+def _too_large(path: str, value: Any, field: Field) -> CheckFailure | None:
+    if field.maximum is None:
+        return None
+    if isinstance(value, str) and len(value) > field.maximum:
+        # Not the text itself, which may be long or secret.
+        return CheckFailure(
+            path, f"{path} has to have {field.maximum} characters or fewer; it has {len(value)}"
+        )
+    if isinstance(value, (int, float)) and value > field.maximum:
+        return CheckFailure(path, f"{path} has to be {field.maximum} or less; it is {value}")
+    return None
 
 
 def _check_object(path: str, value: dict[str, Any], field: Field) -> list[CheckFailure]:

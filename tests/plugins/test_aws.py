@@ -410,6 +410,120 @@ def test_an_instance_runs_again_where_ec2_refuses_its_change(
     driver.delete(made)
 
 
+def test_another_architecture_replaces_an_instance(
+    driver: Driver, network: dict[str, str], image: str
+) -> None:
+    made = driver.create(INSTANCE, host(network, image))
+    assert changes(driver, made, instanceType="t3.medium") == {"instanceType": "UPDATE"}
+    assert changes(driver, made, instanceType="t4g.small") == {"instanceType": "UPDATE_REPLACE"}
+    # EC2 tells about a type that it does not know when it is asked to change to it.
+    assert changes(driver, made, instanceType="t99.small") == {"instanceType": "UPDATE"}
+    driver.delete(made)
+
+
+def test_an_elastic_ip_shows_after_a_refresh(driver: Driver, network: dict[str, str], image: str) -> None:
+    """As in the official plugin: a program that would not be surprised has to ignore the property."""
+    made = driver.create(INSTANCE, {**host(network, image), "associatePublicIpAddress": False})
+    address = driver.create(EIP, {"domain": "vpc"})
+    association = driver.create(EIP_ASSOCIATION, {"instanceId": made.id, "allocationId": address.id})
+    refreshed = driver.refresh(made)
+    assert refreshed is not None
+    assert refreshed.outputs["associatePublicIpAddress"] is True
+    for each in (association, address, made):
+        driver.delete(each)
+
+
+def test_credits_are_set_and_changed_in_place(
+    driver: Driver, network: dict[str, str], image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, Any]] = []
+    call, state = Cloud.call, {"credits": "standard"}
+
+    def with_credits(cloud: Cloud, service: str, operation: str, parameters: Any = None, *rest: Any) -> Any:
+        if operation == "run_instances":
+            given.append((operation, parameters["CreditSpecification"]))
+        if operation == "modify_instance_credit_specification":
+            state["credits"] = parameters["InstanceCreditSpecifications"][0]["CpuCredits"]
+            return {}
+        if operation == "describe_instance_credit_specifications":
+            return {"InstanceCreditSpecifications": [{"CpuCredits": state["credits"]}]}
+        return call(cloud, service, operation, parameters, *rest)
+
+    monkeypatch.setattr(Cloud, "call", with_credits)
+    news = {**host(network, image), "creditSpecification": {"cpuCredits": "standard"}}
+    made = driver.create(INSTANCE, news)
+    assert given == [("run_instances", {"CpuCredits": "standard"})]
+    other = {**news, "creditSpecification": {"cpuCredits": "unlimited"}}
+    assert changes(driver, made, **other) == {"creditSpecification.cpuCredits": "UPDATE"}
+    updated = driver.update(made, other)
+    assert updated.outputs["creditSpecification"] == {"cpuCredits": "unlimited"}
+    assert driver.drift(updated).changes is False
+    driver.delete(updated)
+
+
+def test_a_resource_that_aws_does_not_know_yet_is_asked_for_again(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    """EC2 tells its servers about a new VPC within seconds. One that it has never had is an error at once."""
+    monkeypatch.setattr(driver.plugin, "engine", messages)
+    vpc = driver.create(VPC, {"cidrBlock": "10.6.0.0/16"})
+    call, refusals = Cloud.call, {"create_subnet": 2, "attach_internet_gateway": 1}
+
+    def late(cloud: Cloud, service: str, operation: str, *rest: Any) -> dict[str, Any]:
+        if refusals.get(operation):
+            refusals[operation] -= 1
+            raise Refused(f"EC2 refused it: the vpc ID '{vpc.id}' does not exist", "InvalidVpcID.NotFound")
+        return call(cloud, service, operation, *rest)
+
+    monkeypatch.setattr(Cloud, "call", late)
+    subnet = driver.create(SUBNET, {"vpcId": vpc.id, "cidrBlock": "10.6.1.0/24"})
+    gateway = driver.create(GATEWAY, {"vpcId": vpc.id})
+    assert refusals == {"create_subnet": 0, "attach_internet_gateway": 0}
+    assert len(messages.lines) == 3
+    with pytest.raises(Failure, match=r"InvalidVpcID\.NotFound"):
+        driver.create(SUBNET, {"vpcId": "vpc-0", "cidrBlock": "10.6.2.0/24"})
+    assert len(messages.lines) == 3, "no second attempt"
+    for each in (gateway, subnet, vpc):
+        driver.delete(each)
+
+
+def test_a_subnet_is_not_modified_without_a_reason(
+    driver: Driver, network: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = driver.create(SUBNET, {"vpcId": network["vpc"], "cidrBlock": "10.9.3.0/24"})
+    asked: list[str] = []
+    call = Cloud.call
+
+    def noting(cloud: Cloud, service: str, operation: str, *rest: Any) -> dict[str, Any]:
+        asked.append(operation)
+        return call(cloud, service, operation, *rest)
+
+    monkeypatch.setattr(Cloud, "call", noting)
+    updated = driver.update(made, {**given_to(made), "tags": {"Name": "other"}})
+    assert "modify_subnet_attribute" not in asked
+    driver.update(updated, {**given_to(updated), "mapPublicIpOnLaunch": True})
+    assert "modify_subnet_attribute" in asked
+    driver.delete(made)
+
+
+def test_a_volume_is_made_from_a_snapshot(driver: Driver, ec2: Any) -> None:
+    made = driver.create(VOLUME, {"availabilityZone": f"{REGION}a", "size": 10, "type": "gp3"})
+    snapshot = ec2.create_snapshot(VolumeId=made.id)["SnapshotId"]
+    assert changes(driver, made, snapshotId=snapshot)["snapshotId"].endswith("_REPLACE")
+    restored = driver.create(VOLUME, {**given_to(made), "snapshotId": snapshot})
+    assert ec2.describe_volumes(VolumeIds=[restored.id])["Volumes"][0]["SnapshotId"] == snapshot
+    # The setting may be taken out again.
+    assert driver.diff(restored, given_to(made)).changes is False
+    found = driver.invoke("aws:ebs/getSnapshot:getSnapshot", snapshotIds=[snapshot])
+    assert (found["volumeId"], found["volumeSize"]) == (made.id, 10)
+    by_id = [{"name": "volume-id", "values": [restored.id]}]
+    shown = driver.invoke("aws:ebs/getVolume:getVolume", filters=by_id)
+    assert (shown["availabilityZone"], shown["size"]) == (f"{REGION}a", 10)
+    assert shown["arn"].endswith(f":volume/{restored.id}")
+    for each in (restored, made):
+        driver.delete(each)
+
+
 def test_a_deletion_is_tried_again_while_the_resource_is_in_use(
     driver: Driver, network: dict[str, str], ec2: Any, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
@@ -632,7 +746,7 @@ def test_an_instance_that_does_not_come_up_stays_in_the_state(
 # Functions
 
 
-def test_functions_look_things_up(driver: Driver, network: dict[str, str], url: str) -> None:
+def test_functions_look_things_up(driver: Driver, network: dict[str, str], image: str, url: str) -> None:
     zones = driver.invoke("aws:index/getAvailabilityZones:getAvailabilityZones", state="available")
     assert zones["names"] == [f"{REGION}{letter}" for letter in "abc"]
     assert driver.invoke("aws:ec2/getSubnet:getSubnet", id=network["subnet"])["vpcId"] == network["vpc"]
@@ -650,6 +764,17 @@ def test_functions_look_things_up(driver: Driver, network: dict[str, str], url: 
     client(url, "ssm").put_parameter(Name="/image", Value="ami-1", Type="String")
     parameter = driver.invoke("aws:ssm/getParameter:getParameter", name="/image")
     assert (parameter["value"], parameter["insecureValue"]) == ("ami-1", "ami-1")
+    made = driver.create(INSTANCE, host(network, image))
+    address = driver.create(EIP, {"domain": "vpc", "tags": {"of": "this test"}})
+    assert made.id in driver.invoke("aws:ec2/getInstances:getInstances")["ids"]
+    tags = {"slipway:stack": "another"}
+    assert driver.invoke("aws:ec2/getInstances:getInstances", instanceTags=tags)["ids"] == []
+    shown = driver.invoke("aws:ec2/getInstance:getInstance", instanceId=made.id)
+    assert shown["instanceType"] == "t3.small"
+    eips = driver.invoke("aws:ec2/getEips:getEips", tags={"of": "this test"})
+    assert eips["allocationIds"] == [address.id]
+    for each in (address, made):
+        driver.delete(each)
     zone = client(url, "route53").create_hosted_zone(Name="example.com", CallerReference="f")["HostedZone"]
     found = driver.invoke("aws:route53/getZone:getZone", name="example.com", privateZone=False)
     assert (found["zoneId"], found["name"]) == (zone["Id"].rpartition("/")[2], "example.com")

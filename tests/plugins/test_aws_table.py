@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -38,6 +39,7 @@ DEV: dict[str, Any] = {
         "snapshotDays": 7,
         "allowedCidrs": ["84.17.0.0/24"],
         "domain": "images.example.org",
+        "dataSnapshot": "snap-0123456789abcdef0",
     },
     "protect": True,
 }
@@ -48,7 +50,9 @@ TRIED = {
         "endpoint": "http://127.0.0.1:5000",
         "connect": "private",
         "network": {"subnets": list(SUBNETS)[:2]},
+        "cpuCredits": "standard",
     },
+    "registry": {"dataVolume": "vol-0123456789abcdef0"},
 }
 
 
@@ -77,7 +81,8 @@ def bare(hint: Any) -> Any:
         if origin is pulumi.Output:
             hint = arguments[0]
             continue
-        if origin is not typing.Union:
+        # typing may return the one for the other, from its cache.
+        if origin not in (typing.Union, types.UnionType):
             return hint
         kept = [
             each

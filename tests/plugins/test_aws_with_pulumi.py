@@ -70,6 +70,22 @@ pulumi.export("tags", vpc.tags_all)
 """
 
 
+MOUNT = """
+import pulumi_command as command
+
+command.local.Command(
+    "mount",
+    create="echo mount >>log",
+    delete="echo undo >>log",
+    triggers=[attachment.id],
+    opts=pulumi.ResourceOptions(
+        depends_on=[attachment], delete_before_replace=True, replace_on_changes=["triggers"]
+    ),
+)
+"""
+"""The options by which a host gives its volume back before it is detached (components/script.py)."""
+
+
 class Done(NamedTuple):
     """How a command ended."""
 
@@ -199,6 +215,30 @@ def _made(ec2: Any) -> dict[str, set[str]]:
         },
         "volumes": {each["VolumeId"] for each in ec2.describe_volumes()["Volumes"]},
     }
+
+
+def test_a_volume_is_given_back_before_it_is_detached(project: Project) -> None:
+    program = project.directory / "__main__.py"
+    program.write_text(
+        PROGRAM.replace("aws.ec2.VolumeAttachment(", "attachment = aws.ec2.VolumeAttachment(") + MOUNT
+    )
+    ec2 = client(project.url, "ec2")
+    try:
+        project.update("up")
+        snapshot = ec2.create_snapshot(VolumeId=project.outputs()["volume"])["SnapshotId"]
+        program.write_text(program.read_text().replace('"data", ', f'"data", snapshot_id="{snapshot}", '))
+        done = project.pulumi("up", "--yes", "--skip-preview", "--json", "--stack", "test")
+        events = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")]
+        steps = [
+            (step["metadata"]["op"], step["metadata"]["urn"].rpartition("::")[2])
+            for event in events
+            if (step := event.get("resourcePreEvent"))
+        ]
+        assert steps.index(("delete-replaced", "mount")) < steps.index(("delete-replaced", "attachment"))
+        assert (project.directory / "log").read_text().split() == ["mount", "undo", "mount"]
+    finally:
+        project.update("destroy")
+        program.write_text(PROGRAM)
 
 
 def test_without_credentials_there_is_one_error(project: Project) -> None:

@@ -81,6 +81,11 @@ class EmulatedStack(Stack):
         ]
         return dict(found)
 
+    def urn(self, host: str) -> str:
+        """The URN of a host's instance."""
+        types = "slipway:hosts:AwsPlatform$slipway:hosts:AwsHost$aws:ec2/instance:Instance"
+        return f"urn:pulumi:{self.emulated_name}::slipway::{types}::{host}"
+
     def data_volume(self) -> dict[str, Any]:
         """EC2's description of the registry's volume."""
         names = [{"Name": "tag:Name", "Values": [f"slipway-{self.emulated_name}-images"]}]

@@ -61,7 +61,9 @@ class Stack:
 
     def start_slip(self, command: str, *options: str) -> Command:
         """Start a command of `./slip` on this stack."""
-        log = ("--", "--event-log", "{events}") if command in {"up", "preview", "down"} else ()
+        log: tuple[str, ...] = ()
+        if command in {"up", "preview", "down"}:
+            log = ("--event-log", "{events}") if "--" in options else ("--", "--event-log", "{events}")
         return self.clone.start("./slip", command, "--stack", self.name, *options, *log)
 
     def slip(self, command: str, *options: str, seconds: float = PATIENCE) -> Result:

@@ -3,7 +3,7 @@
 import json
 import runpy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,22 @@ OFFERED = {
 """The zones that offer each instance type."""
 
 
+@dataclass
+class Account:
+    """What the AWS account has beside the stack, and what it may have."""
+
+    quotas: dict[str, float] = field(default_factory=lambda: {"L-1216C47A": 32.0, "L-0263D0A3": 5.0})
+    """By code."""
+    own_addresses: int = 0
+    """Elastic IPs, and instances, that an earlier update of the stack made."""
+    other_addresses: int = 0
+    other_instances: dict[str, str] = field(default_factory=dict)
+    """The types of other instances, by id."""
+
+
+ACCOUNT = Account()
+
+
 def aws_answer(token: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The result of a function of the AWS provider."""
     filters = {one["name"]: one["values"] for one in asked.get("filters", ())}
@@ -166,6 +182,23 @@ def aws_answer(token: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         case "getSubnet":
             vpc, zone = SUBNETS[asked["id"]]
             return {"id": asked["id"], "vpcId": vpc, "availabilityZone": zone}
+        case "getServiceQuota":
+            return {"value": ACCOUNT.quotas[asked["quotaCode"]]}
+        case "getEips":
+            addresses = ACCOUNT.own_addresses + (0 if asked.get("tags") else ACCOUNT.other_addresses)
+            return {"allocationIds": [f"eipalloc-{number}" for number in range(addresses)]}
+        case "getInstances":
+            own = [f"i-own-{host}" for host in range(ACCOUNT.own_addresses)]
+            return {"ids": own if asked.get("instanceTags") else [*own, *ACCOUNT.other_instances]}
+        case "getInstance":
+            return {"instanceType": ACCOUNT.other_instances[asked["instanceId"]]}
+        case "getInstanceType":
+            return {"defaultVcpus": 4 if asked["instanceType"].endswith("xlarge") else 2}
+        case "getVolume":
+            (volume,) = filters["volume-id"]
+            return {"id": volume, "arn": f"arn of {volume}", "availabilityZone": ZONES[0], "size": 30}
+        case "getSnapshot":
+            return {"volumeSize": 15}
         case "getZone":
             return {"zoneId": f"zone of {asked['name']}"}
     raise AssertionError(f"the program calls {token}")

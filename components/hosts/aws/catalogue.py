@@ -8,6 +8,7 @@ from typing import TypeVar
 import pulumi
 import pulumi_aws as aws
 
+from components.hosts.aws.quotas import Quota
 from configuration.aws import Architecture, Distribution
 from configuration.problems import words
 
@@ -24,6 +25,16 @@ class SubnetFacts:
     id: str
     vpc: str
     zone: str
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """An existing volume."""
+
+    id: str
+    arn: str
+    zone: str
+    size_gib: int
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,76 @@ class Catalogue:
         )
         return SubnetFacts(identity, answer.vpc_id, answer.availability_zone)
 
+    def volume(self, identity: str) -> VolumeFacts:
+        """A volume, by its id."""
+        filters = [aws.ebs.GetVolumeFilterArgs(name="volume-id", values=[identity])]
+        answer = self._ask(
+            f"the volume {identity} (slipway:registry.dataVolume)",
+            lambda: aws.ebs.get_volume(filters=filters, opts=self.options),
+        )
+        return VolumeFacts(identity, answer.arn, answer.availability_zone, answer.size)
+
+    def snapshot_size(self, identity: str) -> int:
+        """The size of a snapshot's volume, GiB, by the snapshot's id."""
+        answer = self._ask(
+            f"the snapshot {identity} (slipway:registry.dataSnapshot)",
+            lambda: aws.ebs.get_snapshot(snapshot_ids=[identity], opts=self.options),
+        )
+        return answer.volume_size
+
+    def quota(self, quota: Quota) -> int | None:
+        """A quota of the account in this region; None if the credentials may not ask for it."""
+        try:
+            answer = aws.servicequotas.get_service_quota(
+                service_code="ec2", quota_code=quota.code, opts=self.options
+            )
+        except Exception as error:  # noqa: BLE001 - the SDK raises no more specific error
+            pulumi.log.warn(
+                f"the quota of {quota.what} ({quota.code}) was not checked: {_reason(error)}. Allow "
+                "servicequotas:GetServiceQuota to be told before an update fails."
+            )
+            return None
+        return int(answer.value)
+
+    def addresses_of_others(self, own: Mapping[str, str]) -> int:
+        """The number of Elastic IPs in this region, without those that have the tags `own`."""
+
+        def count(tags: Mapping[str, str] | None) -> int:
+            answer = self._ask("its Elastic IPs", lambda: aws.ec2.get_eips(tags=tags, opts=self.options))
+            return len(answer.allocation_ids)
+
+        return count(None) - count(own)
+
+    def types_of_others(self, own: Mapping[str, str]) -> dict[str, str]:
+        """The types of the instances that run in this region, by id, without those that have the tags `own`."""
+
+        def running(tags: Mapping[str, str] | None) -> set[str]:
+            answer = self._ask(
+                "its instances",
+                lambda: aws.ec2.get_instances(
+                    instance_tags=tags, instance_state_names=["pending", "running"], opts=self.options
+                ),
+            )
+            return set(answer.ids)
+
+        return {
+            instance: self._ask(
+                f"the instance {instance}",
+                lambda instance=instance: aws.ec2.get_instance(instance_id=instance, opts=self.options),  # type: ignore[misc]
+            ).instance_type
+            for instance in sorted(running(None) - running(own))
+        }
+
+    def vcpus(self, instance_types: Iterable[str]) -> dict[str, int]:
+        """The vCPUs of these instance types."""
+        return {
+            kind: self._ask(
+                f"the vCPUs of {kind}",
+                lambda kind=kind: aws.ec2.get_instance_type(instance_type=kind, opts=self.options),  # type: ignore[misc]
+            ).default_vcpus
+            for kind in sorted(set(instance_types))
+        }
+
     def hosted_zone(self, name: str, *, private: bool) -> str:
         """The id of a Route 53 zone."""
         kind = "private" if private else "public"
@@ -108,10 +189,13 @@ class Catalogue:
         try:
             return question()
         except Exception as error:  # noqa: BLE001 - the SDK raises no more specific error
-            reason = _EVERY_SAY.sub("", " ".join(str(error).split()))
             raise pulumi.RunError(
-                f"AWS was asked for {what} in {self.region}, and did not give it: {reason}"
+                f"AWS was asked for {what} in {self.region}, and did not give it: {_reason(error)}"
             ) from None
+
+
+def _reason(error: Exception) -> str:
+    return _EVERY_SAY.sub("", " ".join(str(error).split()))
 
 
 def zones_for(

@@ -11,11 +11,13 @@ import pulumi_tls as tls
 from components import script
 from components.host import Host
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
-from configuration.aws import Architecture, Distribution
-from well_known import REGISTRY_DATA_PATH
+from configuration.aws import Architecture, CpuCredits, Distribution
+from well_known import EMULATED, REGISTRY_DATA_PATH
 
 DEVICE = "/dev/sdf"
 """The device name of the data volume. NVMe devices get other names: see scripts/mount-data.sh."""
+UNMOUNT_TIMEOUT = "3m"
+"""Limit for a host to give its volume back. Pushes that run are cut off after ten seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class AwsHostArgs:
     """Its distribution."""
     engine_version: str | None
     """Its Docker Engine's version; None for the distribution's own."""
+    engine_setting: str
+    """The path of the setting with that version, for messages."""
     image: str
     """The machine image that a new machine starts from."""
     instance_type: str
@@ -43,9 +47,11 @@ class AwsHostArgs:
     security_groups: Sequence[pulumi.Input[str]]
     """Its security groups."""
     way_out: Sequence[pulumi.Resource]
-    """Routes and rules that must exist before it boots, since it installs packages at once."""
+    """Routes and rules that must exist before anything is installed on it."""
     public: bool
     """Whether it has a public address."""
+    cpu_credits: CpuCredits | None
+    """What it does without CPU credits; None if its type has none."""
     key_name: pulumi.Input[str]
     """The name of the key pair in EC2."""
     ssh_key: tls.PrivateKey
@@ -79,8 +85,11 @@ class AwsHost(pulumi.ComponentResource):
             subnet_id=args.subnet_id,
             vpc_security_group_ids=list(args.security_groups),
             key_name=args.key_name,
-            # It installs its engine before it gets its Elastic IP, which then replaces this address.
-            associate_public_ip_address=args.public,
+            # Its only public address is its Elastic IP: an address of EC2's own would change during its first minute.
+            associate_public_ip_address=False,
+            credit_specification=aws.ec2.InstanceCreditSpecificationArgs(cpu_credits=args.cpu_credits)
+            if args.cpu_credits
+            else None,
             user_data=_user_data(name, args, host_key),
             user_data_replace_on_change=True,
             disable_api_termination=args.protect,
@@ -104,8 +113,13 @@ class AwsHost(pulumi.ComponentResource):
                 protect=args.protect,
                 # The old machine holds the address and the data volume.
                 delete_before_replace=True,
-                # A newer image does not replace a machine; a machine that is replaced for another reason gets it.
-                ignore_changes=["ami"],
+                # None of these replaces a machine; a machine that is replaced for another reason gets them: a newer
+                # image, the user data of another version of Slipway. A refresh takes an Elastic IP for an address of
+                # EC2's own.
+                ignore_changes=["ami", "associatePublicIpAddress", "userData"],
+                # These do, since a machine gets them at its birth only. Pulumi does not act on the first trigger that a
+                # resource of an older version gets.
+                replacement_trigger=_birth(args, host_key),
             ),
         )
         address: pulumi.Output[str] = instance.private_ip
@@ -146,7 +160,15 @@ class AwsHost(pulumi.ComponentResource):
             f"{name}-boot",
             host,
             "wait-for-boot.sh",
-            {"MACHINE_ID": host.machine_id, "KIND": args.instance_type},
+            {
+                "MACHINE_ID": host.machine_id,
+                "KIND": args.instance_type,
+                "INSTALL_SCRIPT": script.text("install-engine.sh"),
+                "PACKAGES": " ".join(args.distribution.packages),
+                "ENGINE_VERSION": args.engine_version or "",
+                "SETTING": args.engine_setting,
+                "REPLACE": _replacement(instance),
+            },
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=reachable,
@@ -158,26 +180,59 @@ class AwsHost(pulumi.ComponentResource):
         self.host = dataclasses.replace(host, ready=[boot], deleted_with=boot)
         self.register_outputs({"address": address})
 
-    def mount(self, name: str, volume: aws.ebs.Volume, size_gib: int) -> None:
-        """Attach the registry's volume and mount it, before any other work on the host."""
+    def mount(self, name: str, volume_id: pulumi.Input[str], size_gib: int) -> None:
+        """Attach the registry's volume and mount it, before any other work on the host.
+
+        Args:
+            name: the first part of the resources' names.
+            volume_id: the volume.
+            size_gib: the size that it should have, GiB.
+        """
         host = self.host
         attachment = aws.ec2.VolumeAttachment(
             f"{name}-attachment",
             device_name=DEVICE,
             instance_id=self.instance.id,
-            volume_id=volume.id,
-            # Deleted with the machine, which unmounts the volume when it shuts down: a mounted volume must not be
-            # detached.
+            volume_id=volume_id,
+            # Deleted with the machine, which unmounts the volume when it shuts down. If the machine stays, the command
+            # below unmounts it first: EC2 does not detach a mounted volume.
             opts=host.on_host(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
         )
         mounted = script.remote_command(
             f"{name}-mount",
             host,
             "mount-data.sh",
-            {"VOLUME": volume.id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
-            pulumi.ResourceOptions(parent=self, depends_on=[*host.ready, attachment], retain_on_delete=True),
+            {"VOLUME": volume_id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*host.ready, attachment],
+                # The other way round it would unmount what it has just mounted.
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete=UNMOUNT_TIMEOUT),
+            ),
+            undone_with=[attachment.id],
         )
         self.host = dataclasses.replace(host, ready=[*host.ready, mounted])
+
+
+def _birth(args: AwsHostArgs, host_key: tls.PrivateKey) -> pulumi.Output[str]:
+    """What a machine gets at its birth only: another text replaces every machine of every stack."""
+    return pulumi.Output.concat(
+        f"distribution={args.distribution.name} engine={args.engine_version or ''} ",
+        f"address={'public' if args.public else 'private'} ",
+        "admin=",
+        args.ssh_key.public_key_openssh.apply(str.strip),
+        " host=",
+        host_key.public_key_openssh.apply(str.strip),
+    )
+
+
+def _replacement(instance: aws.ec2.Instance) -> pulumi.Output[str]:
+    """The command that makes a new machine in this one's place."""
+    stack = pulumi.get_stack()
+    source = stack.removesuffix(EMULATED)
+    options = f"-s {source} --emulate" if source != stack else f"-s {stack}"
+    return instance.urn.apply(lambda urn: f"./slip up {options} -- --replace '{urn}'")
 
 
 def _user_data(name: str, args: AwsHostArgs, host_key: tls.PrivateKey) -> pulumi.Output[str]:
@@ -191,8 +246,6 @@ def _user_data(name: str, args: AwsHostArgs, host_key: tls.PrivateKey) -> pulumi
             lambda known: cloud_config(
                 CloudConfigArgs(
                     name=name,
-                    distribution=args.distribution,
-                    engine_version=args.engine_version,
                     host_private_key=known["private"],
                     host_public_key=known["public"].strip(),
                     admin_public_key=known["admin"].strip(),

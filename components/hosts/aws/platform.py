@@ -1,6 +1,6 @@
 """The platform `aws`: from the settings to EC2 instances with their network, firewall, volume and records."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -8,14 +8,16 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from components.host import Host
-from components.hosts.aws.catalogue import Catalogue, check_placement, zones_for
+from components.hosts.aws.catalogue import Catalogue, VolumeFacts, check_placement, zones_for
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import AwsNetwork, AwsNetworkArgs
-from components.hosts.aws.provider import make_provider
+from components.hosts.aws.provider import make_provider, tags_of_stack
+from components.hosts.aws.quotas import ADDRESSES, VCPUS, Demand, problems, standard_vcpus
 from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
+from configuration.aws import has_cpu_credits
 from configuration.platform import DEFAULT_CIDR, OWN_SUBNETS
 from configuration.settings import StackSettings
 
@@ -23,9 +25,18 @@ RECORD_TTL = 60
 """Seconds that DNS servers cache an address: short, so that a replaced host is reached soon."""
 
 
-def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
-    """The stack's hosts, by name."""
-    return AwsPlatform("hosts", AwsPlatformArgs(settings=settings, ssh_key=ssh_key)).hosts
+def make_hosts(
+    settings: StackSettings, ssh_key: tls.PrivateKey, known_hosts: Collection[str]
+) -> dict[str, Host]:
+    """The stack's hosts, by name.
+
+    Args:
+        settings: the stack's.
+        ssh_key: the operator's key.
+        known_hosts: the hosts that the last successful update left.
+    """
+    arguments = AwsPlatformArgs(settings=settings, ssh_key=ssh_key, known_hosts=known_hosts)
+    return AwsPlatform("hosts", arguments).hosts
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class AwsPlatformArgs:
     """The stack's settings."""
     ssh_key: tls.PrivateKey
     """The operator's key."""
+    known_hosts: Collection[str] = ()
+    """The hosts that the last successful update left."""
 
 
 class AwsPlatform(pulumi.ComponentResource):
@@ -62,7 +75,9 @@ class AwsPlatform(pulumi.ComponentResource):
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
         # All queries come first, so that a mistake ends the update before anything is made.
-        images, zone_id = self._images(), self._zone_id()
+        images, zone_id, self._volume = self._images(), self._zone_id(), self._data_volume()
+        self._check_quotas(args.known_hosts)
+        self._warn_of_copies()
         vpc_id, places, network = self._places()
         firewall = SecurityGroups(
             "firewall",
@@ -87,6 +102,7 @@ class AwsPlatform(pulumi.ComponentResource):
                     roles=frozenset(its.roles),
                     distribution=settings.distribution(host),
                     engine_version=settings.engine_version(host),
+                    engine_setting=_engine_setting(settings, host),
                     image=images[host],
                     instance_type=settings.instance_type(host),
                     architecture=settings.architecture(host),
@@ -95,6 +111,9 @@ class AwsPlatform(pulumi.ComponentResource):
                     security_groups=[firewall.ids[group] for group in groups_of(settings, host)],
                     way_out=[*network, firewall],
                     public=settings.platform.connect == "public",
+                    cpu_credits=settings.platform.cpu_credits
+                    if has_cpu_credits(settings.instance_type(host))
+                    else None,
                     key_name=key.key_name,
                     ssh_key=args.ssh_key,
                     dns_names=_own_names(settings, host),
@@ -154,28 +173,77 @@ class AwsPlatform(pulumi.ComponentResource):
     def _add_registry_volume(self, name: str, host: AwsHost, places: Sequence[_Place]) -> None:
         """Give the registry's host its volume, with daily snapshots if configured."""
         settings, registry = self._settings, self._settings.registry
-        data = RegistryVolume(
-            "registry-data",
-            RegistryVolumeArgs(
-                label=f"{self._label}-images",
-                zone=places[settings.subnet(name, len(places))].zone,
-                size_gib=registry.data_size,
-                protect=settings.protect,
-            ),
-            self._inside,
-        )
-        host.mount("registry-data", data.volume, registry.data_size)
+        zone = places[settings.subnet(name, len(places))].zone
+        if self._volume:
+            volume_id = _in_zone(self._volume, zone, name)
+            volume_arn: pulumi.Input[str] = self._volume.arn
+            host.mount("registry-data", volume_id, self._volume.size_gib)
+        else:
+            own = RegistryVolume(
+                "registry-data",
+                RegistryVolumeArgs(
+                    label=f"{self._label}-images",
+                    zone=zone,
+                    size_gib=registry.data_size,
+                    snapshot=registry.data_snapshot,
+                    protect=settings.protect,
+                ),
+                self._inside,
+            ).volume
+            volume_arn = own.arn
+            host.mount("registry-data", own.id, registry.data_size)
         if registry.snapshot_days:
             Snapshots(
                 "registry-snapshots",
                 SnapshotsArgs(
                     label=f"{self._label}-images",
                     region=self._region,
-                    volume=data.volume,
+                    volume_arn=volume_arn,
                     days=registry.snapshot_days,
                     protect=settings.protect,
                 ),
                 self._inside,
+            )
+
+    def _data_volume(self) -> VolumeFacts | None:
+        """The existing volume of the images, if the settings name one. Checks the snapshot, if they name one."""
+        registry = self._settings.registry
+        if registry.data_snapshot:
+            size = self._catalogue.snapshot_size(registry.data_snapshot)
+            if size > registry.data_size:
+                raise pulumi.RunError(
+                    f"slipway:registry.dataSize = {registry.data_size}: the snapshot {registry.data_snapshot} is of a "
+                    f"volume of {size} GiB. Set {size} or more."
+                )
+        return self._catalogue.volume(registry.data_volume) if registry.data_volume else None
+
+    def _check_quotas(self, known: Collection[str]) -> None:
+        """Check that the account may have all hosts, if there are new ones: EC2 would refuse the last of them."""
+        settings = self._settings
+        if settings.hosts.keys() <= set(known):
+            return
+        own, demands = tags_of_stack(), []
+        if settings.platform.connect == "public" and (limit := self._catalogue.quota(ADDRESSES)) is not None:
+            others = self._catalogue.addresses_of_others(own)
+            demands.append(Demand(ADDRESSES, len(settings.hosts), others, limit))
+        if (limit := self._catalogue.quota(VCPUS)) is not None:
+            needed = {host: settings.instance_type(host) for host in settings.hosts}
+            running = self._catalogue.types_of_others(own)
+            vcpus = self._catalogue.vcpus([*needed.values(), *running.values()])
+            demands.append(
+                Demand(VCPUS, standard_vcpus(needed, vcpus), standard_vcpus(running, vcpus), limit)
+            )
+        if wrong := problems(demands, self._region):
+            raise pulumi.RunError("\n".join(wrong))
+
+    def _warn_of_copies(self) -> None:
+        """Warn of copies of third-party images that have one architecture only."""
+        settings, host = self._settings, self._settings.copying_host
+        distribution = settings.distribution(host)
+        if settings.registry.mirror and not distribution.skopeo:
+            pulumi.log.warn(
+                f"slipway:registry.mirror: {host} runs {distribution.name}, which has no skopeo, so the copies are for "
+                f"linux/{settings.architecture(host)} only. Give {host} another distribution to copy all architectures."
             )
 
     def _zone_id(self) -> str | None:
@@ -195,6 +263,26 @@ class AwsPlatform(pulumi.ComponentResource):
                 records=[self.hosts[host].address for host in its],
                 opts=pulumi.ResourceOptions(parent=self, provider=self._aws),
             )
+
+
+def _in_zone(volume: VolumeFacts, zone: pulumi.Input[str], host: str) -> pulumi.Output[str]:
+    """The volume's id, once its zone is known to be the host's: EC2 would refuse it after the old one is detached."""
+
+    def checked(zone: str) -> str:
+        if volume.zone != zone:
+            raise pulumi.RunError(
+                f"slipway:registry.dataVolume = {volume.id}: it is in {volume.zone}, and {host} in {zone}. Make a "
+                f"volume in {zone} from a snapshot of it, or move {host} by slipway:hosts.{host}.subnet."
+            )
+        return volume.id
+
+    return pulumi.Output.from_input(zone).apply(checked)
+
+
+def _engine_setting(settings: StackSettings, host: str) -> str:
+    """The path of the setting that decides over a host's engine version."""
+    own = settings.hosts[host].engine_version is not None
+    return f"slipway:hosts.{host}.engineVersion" if own else "slipway:platform.engineVersion"
 
 
 def _own_names(settings: StackSettings, host: str) -> list[str]:

@@ -6,6 +6,11 @@ import pulumi_aws as aws
 from configuration.settings import StackSettings
 
 
+def tags_of_stack() -> dict[str, str]:
+    """The tags of everything that the stack has in the account."""
+    return {"slipway:project": pulumi.get_project(), "slipway:stack": pulumi.get_stack()}
+
+
 def make_provider(settings: StackSettings, region: str, parent: pulumi.Resource) -> aws.Provider:
     """The explicit provider of all AWS resources. A default provider could have another region."""
     endpoint = settings.platform.endpoint
@@ -13,15 +18,14 @@ def make_provider(settings: StackSettings, region: str, parent: pulumi.Resource)
     return aws.Provider(
         "aws",
         region=region,
-        default_tags=aws.ProviderDefaultTagsArgs(
-            tags={"slipway:project": pulumi.get_project(), "slipway:stack": pulumi.get_stack()}
-        ),
+        default_tags=aws.ProviderDefaultTagsArgs(tags=tags_of_stack()),
         endpoints=[
             aws.ProviderEndpointArgs(
                 backup=endpoint,
                 ec2=endpoint,
                 iam=endpoint,
                 route53=endpoint,
+                servicequotas=endpoint,
                 ssm=endpoint,
                 sts=endpoint,
             )

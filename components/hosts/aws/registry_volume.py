@@ -31,6 +31,8 @@ class RegistryVolumeArgs:
     """The zone of the registry's host: a volume cannot leave its zone."""
     size_gib: int
     """Its size, GiB."""
+    snapshot: str | None
+    """The snapshot that a new volume is made from; None for a blank one. Another snapshot makes another volume."""
     protect: bool
     """Whether Pulumi refuses to delete it."""
 
@@ -49,6 +51,7 @@ class RegistryVolume(pulumi.ComponentResource):
             f"{name}-volume",
             availability_zone=args.zone,
             size=args.size_gib,
+            snapshot_id=args.snapshot,
             type="gp3",
             encrypted=True,
             tags={"Name": args.label},
@@ -56,7 +59,8 @@ class RegistryVolume(pulumi.ComponentResource):
                 parent=self,
                 protect=args.protect,
                 retain_on_delete=args.protect,
-                # EC2 refuses to attach it to a host in another zone. An empty new volume would lose the images.
+                # EC2 refuses to attach it to a host in another zone. An empty volume would lose the images. One that is
+                # made from a snapshot is made in the zone of the host.
                 ignore_changes=["availabilityZone"],
                 hooks=pulumi.ResourceHookBinding(before_update=[_never_smaller()]),
             ),

@@ -34,18 +34,26 @@ class SecurityGroups(pulumi.ComponentResource):
     ) -> None:
         super().__init__("slipway:hosts:SecurityGroups", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        of_group = pulumi.ResourceOptions(
+            parent=self,
+            # A new group first, then the instances move to it, then the old one goes: EC2 deletes no group in use, and
+            # until then its rules let the operator in. So a group has no name of its own choice; those of older
+            # versions of Slipway keep theirs.
+            delete_before_replace=False,
+            # EC2 changes neither in place. Another text in firewall.py must not make new groups.
+            ignore_changes=["name", "description"],
+        )
         self.ids = {}
         for group, description in args.groups.items():
             # EC2 adds a rule that allows all outgoing traffic; the plugin removes it.
             self.ids[group] = aws.ec2.SecurityGroup(
                 f"{name}-{group}",
-                name=f"{args.label}-{group}",
                 description=description,
                 vpc_id=args.vpc_id,
                 # Without it two groups that name each other in rules cannot be deleted.
                 revoke_rules_on_delete=True,
                 tags={"Name": f"{args.label}-{group}"},
-                opts=child,
+                opts=of_group,
             ).id
         for rule in args.rules:
             kind = (

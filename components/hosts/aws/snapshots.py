@@ -6,16 +6,19 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from components.hosts.aws.names import NameRule, resource_name
+from configuration.aws import partition_of
+
 SCHEDULE = "cron(0 3 * * ? *)"
 """The time of snapshots: daily at 3:00 UTC, when few people push."""
+ROLE_NAME = NameRule("A-Za-z0-9+=,.@_-", 64)
+"""Names of roles. Source: IAM's CreateRole."""
+VAULT_NAME = NameRule("A-Za-z0-9_-", 50)
+"""Names of backup vaults, which have no dots. Source: AWS Backup's CreateBackupVault."""
+PLAN_NAME = NameRule("A-Za-z0-9._-", 50)
+"""Names of backup plans and selections. Source: AWS Backup's BackupPlanInput and BackupSelection."""
 BACKUP_POLICY = "arn:{partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"
 """AWS's own policy that lets AWS Backup make snapshots."""
-
-
-def partition_of(region: str) -> str:
-    """The partition of a region: the second part of its ARNs."""
-    prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
-    return next((name for prefix, name in prefixes.items() if region.startswith(prefix)), "aws")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +29,8 @@ class SnapshotsArgs:
     """The first part of names."""
     region: str
     """The region, for names in IAM, which all regions share."""
-    volume: aws.ebs.Volume
-    """The volume."""
+    volume_arn: pulumi.Input[str]
+    """The volume's ARN."""
     days: int
     """Days to keep each snapshot."""
     protect: bool
@@ -53,7 +56,7 @@ class Snapshots(pulumi.ComponentResource):
         }
         role = aws.iam.Role(
             f"{name}-role",
-            name=f"{args.label}-{args.region}",
+            name=resource_name(f"{args.label}-{args.region}", ROLE_NAME),
             description="AWS Backup makes snapshots of the registry's volume",
             assume_role_policy=json.dumps(trust),
             tags=tags,
@@ -67,7 +70,7 @@ class Snapshots(pulumi.ComponentResource):
         )
         vault = aws.backup.Vault(
             f"{name}-vault",
-            name=args.label,
+            name=resource_name(args.label, VAULT_NAME),
             # Without it a vault that has snapshots cannot be deleted.
             force_destroy=not args.protect,
             tags=tags,
@@ -75,7 +78,7 @@ class Snapshots(pulumi.ComponentResource):
         )
         plan = aws.backup.Plan(
             f"{name}-plan",
-            name=args.label,
+            name=resource_name(args.label, PLAN_NAME),
             rules=[
                 aws.backup.PlanRuleArgs(
                     rule_name="daily",
@@ -89,10 +92,10 @@ class Snapshots(pulumi.ComponentResource):
         )
         aws.backup.Selection(
             f"{name}-selection",
-            name=args.label,
+            name=resource_name(args.label, PLAN_NAME),
             plan_id=plan.id,
             iam_role_arn=role.arn,
-            resources=[args.volume.arn],
+            resources=[args.volume_arn],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
         )
         self.register_outputs({})

@@ -20,14 +20,14 @@ class Machine:
         path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self.root}/called"\n{body}\n')
         path.chmod(0o755)
 
-    def run(self, script: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, values: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a script as hosts get it, with this folder in place of `/`."""
         text = scripts.text(script).replace("patience=120", "patience=1")
         for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
             (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
             text = text.replace(folder, f"{self.root}{folder}")
         return subprocess.run(
-            ["/bin/bash", "-s"],
+            ["/bin/bash", "-s", *arguments],
             input=assignments(values) + text,
             env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
             capture_output=True,

@@ -9,14 +9,17 @@ import yaml
 
 from components.hosts.aws.catalogue import SubnetFacts, check_placement, zones_for
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
+from components.hosts.aws.names import NameRule, resource_name
 from components.hosts.aws.network import subnet_cidrs
+from components.hosts.aws.quotas import ADDRESSES, VCPUS, Demand, problems, standard_vcpus
 from components.hosts.aws.registry_volume import refuse_shrinking
-from components.hosts.aws.snapshots import partition_of
-from configuration.aws import DISTRIBUTIONS, architecture_of
+from components.hosts.aws.snapshots import PLAN_NAME, ROLE_NAME, VAULT_NAME
+from configuration.aws import architecture_of, has_cpu_credits, partition_of
 from configuration.load import validate
 from configuration.problems import SettingsError
 from tests.unit.components.test_program import text_outside_secrets
-from tests.unit.program import PASSWORDS, ROOT, Program, Registered, Secret, run
+from tests.unit.program import CALLS, PASSWORDS, ROOT, Account, Program, Registered, Secret, run
+from tests.unit.program import run_stack as run_program
 
 ADMIN = "192.168.7.0/24"
 SECRETS = [*PASSWORDS.values(), "private key of", "openssh key of"]
@@ -153,7 +156,7 @@ class TestWhatThereIs:
     def test_an_endpoint_is_asked_for_everything(self) -> None:
         endpoint = "http://127.0.0.1:4566"
         provider = run_stack("dev", {"endpoint": endpoint}).named("aws", "providers:aws").inputs
-        services = {"backup", "ec2", "iam", "route53", "ssm", "sts"}
+        services = {"backup", "ec2", "iam", "route53", "servicequotas", "ssm", "sts"}
         assert json.loads(provider["endpoints"]) == [dict.fromkeys(services, endpoint)]
 
 
@@ -233,22 +236,67 @@ class TestSafety:
 
 
 class TestMachines:
-    def test_a_newer_image_replaces_no_machine(self, program: Program) -> None:
+    def test_a_newer_image_or_other_user_data_replace_no_machine(self, program: Program) -> None:
         for instance in program.of_type("instance:Instance"):
-            assert list(instance.request.ignoreChanges) == ["ami"]
+            assert list(instance.request.ignoreChanges) == ["ami", "associatePublicIpAddress", "userData"]
             assert instance.inputs["ami"] == "ami of debian-12-amd64-*"
-
-    def test_changed_user_data_replaces_the_machine_and_deletes_the_old_one_first(
-        self, program: Program
-    ) -> None:
-        for instance in program.of_type("instance:Instance"):
-            assert instance.inputs["userDataReplaceOnChange"] is True
+            assert instance.inputs["associatePublicIpAddress"] is False
             assert instance.request.deleteBeforeReplace
+
+    @pytest.mark.parametrize(
+        ("platform", "replaces"),
+        [
+            ({"distribution": "ubuntu-24.04"}, True),
+            ({"engineVersion": "28.5.2"}, True),
+            ({"connect": "private", "network": {"subnets": ["subnet-00000000000000001"]}}, True),
+            ({"instanceType": "t3.medium"}, False),
+            ({"sshTimeout": 900}, False),
+            ({"cpuCredits": "standard"}, False),
+        ],
+    )
+    def test_what_a_machine_gets_at_its_birth_only_replaces_it(
+        self, platform: dict[str, Any], replaces: bool
+    ) -> None:
+        def birth(program: Program) -> str:
+            trigger = program.named("box", "Instance").request.replacement_trigger
+            return str(trigger.string_value)
+
+        before = birth(run_stack("dev"))
+        assert "admin=ssh-ed25519 ssh-key host=ssh-ed25519 box-host-key" in before
+        assert (birth(run_stack("dev", platform)) != before) is replaces
+
+    def test_the_trigger_is_the_one_of_the_stacks_that_exist(self) -> None:
+        """Another text would replace every machine of every stack."""
+        trigger = run_stack("dev").named("box", "Instance").request.replacement_trigger.string_value
+        assert trigger == (
+            "distribution=debian-12 engine= address=public admin=ssh-ed25519 ssh-key "
+            "host=ssh-ed25519 box-host-key"
+        )
+
+    def test_everything_is_installed_over_ssh(self) -> None:
+        program = run_stack("dev", {"engineVersion": "28.5.2"})
+        script = program.named("box-boot").inputs["stdin"].value
+        assert "PACKAGES='docker.io iptables curl ca-certificates xfsprogs'\n" in script
+        assert "ENGINE_VERSION=28.5.2\n" in script
+        assert "SETTING=slipway:platform.engineVersion\n" in script
+        urn = program.named("box", "Instance").full_urn
+        assert f"./slip up -s test -- --replace '\"'\"'{urn}" in script
+
+    @pytest.mark.parametrize(
+        ("instance_type", "expected"), [("t3.small", {"cpuCredits": "standard"}), ("m7i.large", None)]
+    )
+    def test_credits_are_for_the_types_that_have_them(
+        self, instance_type: str, expected: dict[str, str] | None
+    ) -> None:
+        program = run_stack("dev", {"cpuCredits": "standard", "instanceType": instance_type})
+        assert program.named("box", "Instance").inputs.get("creditSpecification") == expected
+        assert "creditSpecification" not in run_stack("dev").named("box", "Instance").inputs
 
     @pytest.mark.parametrize(
         ("distribution", "instance_type", "image", "user"),
         [
             ("debian-12", "t4g.small", "debian-12-arm64-*", "admin"),
+            ("debian-13", "t3.small", "debian-13-amd64-*", "admin"),
             (
                 "ubuntu-24.04",
                 "t3.small",
@@ -276,7 +324,7 @@ class TestMachines:
         changed, before = run_stack("prod", hosts=hosts), run_stack("prod")
 
         def born_with(program: Program, host: str) -> Any:
-            return program.named(host, "Instance").inputs["userData"]
+            return program.named(host, "Instance").request.replacement_trigger.string_value
 
         assert born_with(changed, "web-1") != born_with(before, "web-1")
         assert born_with(changed, "web-2") == born_with(before, "web-2")
@@ -389,12 +437,10 @@ class TestRefusals:
 
 
 class TestUserData:
-    def of(self, version: str | None = None, distribution: str = "debian-12") -> dict[str, Any]:
+    def of(self) -> dict[str, Any]:
         text = cloud_config(
             CloudConfigArgs(
                 name="box",
-                distribution=DISTRIBUTIONS[distribution],
-                engine_version=version,
                 host_private_key="-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END",
                 host_public_key="ssh-ed25519 AAAA",
                 admin_public_key="ssh-ed25519 BBBB",
@@ -409,22 +455,163 @@ class TestUserData:
     def test_the_host_has_its_key_its_name_and_its_administrator(self) -> None:
         data = self.of()
         assert data["hostname"] == "box"
+        # Amazon Linux takes EC2's own name without it.
+        assert data["prefer_fqdn_over_hostname"] is False
         assert data["ssh_keys"]["ed25519_private"] == "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END"
         assert data["ssh_authorized_keys"] == ["ssh-ed25519 BBBB"]
         assert data["ssh_pwauth"] is False
 
-    def test_the_distributions_engine_is_a_package(self) -> None:
-        assert self.of()["packages"][0] == "docker.io"
-        assert self.of(distribution="amazon-linux-2023")["packages"][0] == "docker"
-        assert "runcmd" not in self.of()
+    def test_the_first_boot_needs_no_network(self) -> None:
+        assert (
+            not {"packages", "package_update", "runcmd", "bootcmd", "write_files", "apt"} & self.of().keys()
+        )
 
-    def test_a_version_is_installed_by_a_script(self) -> None:
-        data = self.of("28.5.2")
-        assert "docker.io" not in data["packages"]
-        assert data["runcmd"] == [["/usr/local/lib/slipway/install-engine", "28.5.2"]]
-        (script,) = data["write_files"]
-        assert script["path"] == data["runcmd"][0][0]
-        assert script["content"] == (ROOT / "components/scripts/install-engine.sh").read_text()
+    def test_the_locale_is_a_text_as_cloud_inits_schema_asks(self) -> None:
+        assert self.of()["locale"] == "false"
+
+
+class TestSecurityGroups:
+    def test_a_new_group_can_be_made_beside_the_old_one(self, program: Program) -> None:
+        groups = program.of_type("securityGroup:SecurityGroup")
+        assert groups
+        for group in groups:
+            assert "name" not in group.inputs
+            assert group.request.deleteBeforeReplaceDefined
+            assert not group.request.deleteBeforeReplace
+            # Those of an older version keep the name that they have.
+            assert list(group.request.ignoreChanges) == ["name", "description"]
+
+    def test_descriptions_are_ec2s(self, program: Program) -> None:
+        for group in program.of_type("securityGroup:SecurityGroup"):
+            assert len(group.inputs["description"]) <= 255
+
+
+class TestData:
+    def test_a_snapshot_makes_another_volume(self) -> None:
+        registry = {"users": ["deploy"], "dataSnapshot": "snap-0123456789abcdef0"}
+        program = run_stack("dev", registry=registry)
+        assert program.named("registry-data-volume").inputs["snapshotId"] == "snap-0123456789abcdef0"
+        assert "snapshotId" not in run_stack("dev").named("registry-data-volume").inputs
+
+    def test_a_snapshot_that_is_larger_than_the_volume_is_refused(self) -> None:
+        registry = {"users": ["deploy"], "dataSnapshot": "snap-0123456789abcdef0", "dataSize": 10}
+        with pytest.raises(
+            pulumi.RunError, match=r"dataSize = 10: the snapshot snap-\w+ is of a volume of 15 GiB"
+        ):
+            run_stack("dev", registry=registry)
+
+    def test_an_existing_volume_is_used_and_not_made(self) -> None:
+        registry = {"users": ["deploy"], "dataVolume": "vol-0123456789abcdef0"}
+        program = run_stack("dev", registry=registry)
+        assert not program.of_type("ebs/volume:Volume")
+        assert program.named("registry-data-attachment").inputs["volumeId"] == "vol-0123456789abcdef0"
+        script = program.named("registry-data-mount").inputs["stdin"].value
+        assert "VOLUME=vol-0123456789abcdef0\nSIZE=30\n" in script
+        selection = program.named("registry-snapshots-selection").inputs
+        assert selection["resources"] == ["arn of vol-0123456789abcdef0"]
+
+    def test_an_existing_volume_in_another_zone_is_refused(self) -> None:
+        hosts = {"box": {"roles": ["registry", "build", "app"], "subnet": 2}}
+        registry = {"users": ["deploy"], "dataVolume": "vol-0123456789abcdef0"}
+        with pytest.raises(
+            pulumi.RunError, match=r"dataVolume = vol-\w+: it is in eu-central-1a, and box in eu-central-1b"
+        ):
+            run_stack("dev", registry=registry, hosts=hosts)
+
+    def test_a_volume_is_unmounted_before_it_is_detached(self, program: Program) -> None:
+        mount = program.named("registry-data-mount")
+        assert mount.inputs["triggers"] == ["registry-data-attachment-id"]
+        assert mount.inputs["delete"] == "sudo -n bash -s undo"
+        assert mount.request.deleteBeforeReplace
+        # tests/plugins/test_aws_with_pulumi.py shows what that does.
+        assert "triggers" in mount.request.replaceOnChanges
+        assert not mount.request.retainOnDelete
+        # With its machine it goes without a command: the machine may be down.
+        assert mount.request.deletedWith.endswith("-boot")
+
+
+class TestQuotas:
+    def first_up(self) -> Program:
+        return run_program("test", configuration_of("prod"), {})
+
+    @pytest.fixture(autouse=True)
+    def _account(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.unit.program.ACCOUNT", Account())
+
+    def test_too_small_an_account_is_told_before_anything_is_made(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small = Account(
+            {"L-1216C47A": 5.0, "L-0263D0A3": 5.0}, other_addresses=2, other_instances={"i-1": "m5.xlarge"}
+        )
+        monkeypatch.setattr("tests.unit.program.ACCOUNT", small)
+        with pytest.raises(pulumi.RunError) as raised:
+            self.first_up()
+        addresses, vcpus = str(raised.value).splitlines()
+        assert addresses.startswith(
+            "slipway:hosts needs 4 Elastic IPs; the account has 5 in eu-central-1, and 2 are in use. Ask for more "
+            "(aws service-quotas request-service-quota-increase --region eu-central-1 --service-code ec2 "
+            "--quota-code L-0263D0A3 --desired-value 6)"
+        )
+        assert vcpus.startswith(
+            "slipway:hosts needs 8 vCPUs of running instances; the account has 5 in eu-central-1, and 4 are in use."
+        )
+
+    def test_what_an_update_before_has_made_counts_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        after_failure = Account({"L-1216C47A": 8.0, "L-0263D0A3": 5.0}, own_addresses=4)
+        monkeypatch.setattr("tests.unit.program.ACCOUNT", after_failure)
+        assert self.first_up().outputs["hosts"]
+
+    def test_an_account_that_may_not_ask_is_warned_and_not_stopped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        warnings: list[str] = []
+        monkeypatch.setattr("pulumi.log.warn", warnings.append)
+
+        def refuse(**_: Any) -> None:
+            raise RuntimeError("invoke of aws:x failed: invocation of aws:x returned an error: AccessDenied")
+
+        monkeypatch.setattr("pulumi_aws.servicequotas.get_service_quota", refuse)
+        assert self.first_up().outputs["hosts"]
+        assert warnings[0] == (
+            "the quota of Elastic IPs (L-0263D0A3) was not checked: AccessDenied. Allow "
+            "servicequotas:GetServiceQuota to be told before an update fails."
+        )
+
+    def test_a_stack_without_new_hosts_is_not_asked(self) -> None:
+        before: dict[str, Any] = {"hosts": {host: {} for host in HOSTS["prod"]}}
+        CALLS.clear()
+        run_program("prod", configuration_of("prod"), before)
+        assert not [token for token, _ in CALLS if "Quota" in token or "Eips" in token]
+
+    def test_only_standard_types_count(self) -> None:
+        types = {"a": "t3.small", "b": "g4dn.xlarge", "c": "c7g.large", "d": "inf2.xlarge", "e": "x2gd.large"}
+        vcpus = {"t3.small": 2, "g4dn.xlarge": 4, "c7g.large": 2, "inf2.xlarge": 4, "x2gd.large": 2}
+        assert standard_vcpus(types, vcpus) == 8
+
+    def test_a_quota_that_is_just_enough_suffices(self) -> None:
+        assert problems([Demand(VCPUS, 4, 1, 5), Demand(ADDRESSES, 5, 0, 5)], "r") == []
+        assert len(problems([Demand(VCPUS, 4, 2, 5), Demand(ADDRESSES, 6, 0, 5)], "r")) == 2
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "rule", "made"),
+        [
+            ("slipway-prod-images", VAULT_NAME, "slipway-prod-images"),
+            ("slipway-my.stack-images", VAULT_NAME, "slipway-my-stack-images-88b1d5e9"),
+            ("slipway-my.stack-images", PLAN_NAME, "slipway-my.stack-images"),
+            ("x" * 50, VAULT_NAME, "x" * 50),
+            ("slipway-prod-images-ap-southeast-1", ROLE_NAME, "slipway-prod-images-ap-southeast-1"),
+        ],
+    )
+    def test_a_name_stays_where_it_is_allowed(self, name: str, rule: NameRule, made: str) -> None:
+        assert resource_name(name, rule) == made
+
+    def test_long_names_stay_different(self) -> None:
+        first, second = (resource_name("x" * 60 + end, VAULT_NAME) for end in "ab")
+        assert first != second
+        assert len(first) == len(second) == 50
 
 
 def test_metrics_are_for_private_networks_and_app_hosts_only() -> None:
@@ -487,9 +674,18 @@ def test_a_network_is_divided_into_quarters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("instance_type", "has"),
+    [("t2.micro", True), ("t4g.small", True), ("trn1.2xlarge", False), ("m7i.large", False)],
+)
+def test_types_with_cpu_credits(instance_type: str, has: bool) -> None:
+    assert has_cpu_credits(instance_type) is has
+
+
+@pytest.mark.parametrize(
     ("region", "partition"),
     [
         ("eu-central-1", "aws"),
+        ("eusc-de-east-1", "aws-eusc"),
         ("cn-north-1", "aws-cn"),
         ("us-gov-west-1", "aws-us-gov"),
         ("us-east-1", "aws"),

@@ -1,6 +1,7 @@
 """Scripts of hosts, run with stand-ins for the commands that they call."""
 
 import re
+import shutil
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -118,53 +119,251 @@ class TestMountData:
         assert not machine.calls("mount")
 
 
+class TestUnmount:
+    """`undo` of mount-data.sh: another host, or another volume, takes the place of this one."""
+
+    def prepare(self, machine: Machine, *, busy: bool = False) -> None:
+        machine.command("docker", f'[ "$1" = ps ] && echo "registry"; touch "{machine.root}/asked"')
+        machine.command("mountpoint", f'[ -e "{machine.root}/mounted" ]')
+        machine.command("umount", "exit 1" if busy else f'rm -f "{machine.root}/mounted"')
+        machine.command("systemd-escape", "echo srv-data.mount")
+        for name in ("systemctl", "sleep"):
+            machine.command(name)
+        machine.command("fuser", "echo registry 123")
+        machine.command("hostname", "echo depot")
+        (machine.root / "mounted").touch()
+        units = machine.root / "etc/systemd/system"
+        (units / "docker.service.d").mkdir(parents=True)
+        (units / "srv-data.mount").touch()
+        (units / "docker.service.d/slipway-data.conf").touch()
+
+    def run(self, machine: Machine) -> subprocess.CompletedProcess[str]:
+        values = {"VOLUME": "vol-0123", "SIZE": "2", "DATA_PATH": f"{machine.root}{DATA}"}
+        return machine.run("mount-data.sh", values, "undo")
+
+    def test_what_uses_the_volume_stops_first_and_stays_down(self, machine: Machine) -> None:
+        self.prepare(machine)
+        result = self.run(machine)
+        assert result.returncode == 0, result.stderr
+        assert machine.calls("docker")[1:] == [
+            "docker update --restart=no registry",
+            "docker stop -t 10 registry",
+        ]
+        assert machine.called.index("docker stop -t 10 registry") < machine.called.index(
+            machine.calls("umount")[0]
+        )
+        units = machine.root / "etc/systemd/system"
+        # Without the volume Docker Engine must start on this host: it may have other roles.
+        assert [path.name for path in units.rglob("*") if path.is_file()] == []
+        assert "systemctl daemon-reload" in machine.called
+
+    def test_run_again_it_does_nothing(self, machine: Machine) -> None:
+        self.prepare(machine)
+        self.run(machine)
+        assert self.run(machine).returncode == 0
+        assert len(machine.calls("umount")) == 1
+
+    def test_a_volume_in_use_is_told_with_its_user(self, machine: Machine) -> None:
+        self.prepare(machine, busy=True)
+        result = self.run(machine)
+        assert result.returncode == 7
+        assert "vol-0123 cannot be unmounted on depot, since it is in use:" in result.stderr
+        assert "registry 123" in result.stderr
+        assert (machine.root / "etc/systemd/system/srv-data.mount").exists()
+
+
+INSTALL = {
+    "PACKAGES": "docker.io iptables",
+    "ENGINE_VERSION": "",
+    "SETTING": "slipway:platform.engineVersion",
+    "REPLACE": "./slip up -s dev -- --replace 'urn'",
+}
+"""The values of install-engine.sh."""
+
+
 class TestWaitForBoot:
-    def run(self, machine: Machine, status: int) -> subprocess.CompletedProcess[str]:
+    def run(self, machine: Machine, status: int, install: str = "true") -> subprocess.CompletedProcess[str]:
         machine.command(
             "cloud-init", f'[ "$*" = "status --wait" ] && exit {status}; echo "detail: words of it"'
         )
         for name in ("docker", "dockerd"):
             machine.command(name)
+        machine.command("hostname", "echo web-1")
         log = machine.root / "var/log/cloud-init.log"
-        log.parent.mkdir(parents=True)
-        log.write_text("x - util.py[WARNING]: Failed to install docker.io\nx - util.py[DEBUG]: nothing\n")
-        return machine.run("wait-for-boot.sh", {"MACHINE_ID": "i-1", "KIND": "t3.small"})
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("x - util.py[WARNING]: Failed to set the name\nx - util.py[DEBUG]: nothing\n")
+        values = {"MACHINE_ID": "i-1", "KIND": "t3.small", "INSTALL_SCRIPT": install, **INSTALL}
+        return machine.run("wait-for-boot.sh", values)
 
     def test_a_boot_that_went_well_says_nothing(self, machine: Machine) -> None:
         result = self.run(machine, 0)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
-    def test_a_degraded_boot_is_no_failure(self, machine: Machine) -> None:
-        result = self.run(machine, 2)
-        assert result.returncode == 0
-        assert "calls this boot degraded" in result.stdout
-        assert "[WARNING]: Failed to install docker.io" in result.stdout
+    def test_the_installation_gets_its_values(self, machine: Machine) -> None:
+        shown = 'echo "$PACKAGES/$ENGINE_VERSION/$SETTING/$REPLACE"'
+        assert self.run(machine, 0, shown).stdout == "/".join(INSTALL.values()) + "\n"
 
-    def test_a_failed_boot_shows_cloud_inits_own_words(self, machine: Machine) -> None:
-        result = self.run(machine, 1)
+    @pytest.mark.parametrize("status", [1, 2])
+    def test_a_failed_boot_is_no_failure_of_a_host_that_is_set_up(
+        self, machine: Machine, status: int
+    ) -> None:
+        """Its result stays until the next boot: without this, a host would fail for good."""
+        result = self.run(machine, status)
+        assert result.returncode == 0
+        assert "calls this boot degraded or failed" in result.stdout
+        assert "[WARNING]: Failed to set the name" in result.stdout
+
+    def test_a_failed_installation_can_be_tried_again(self, machine: Machine) -> None:
+        result = self.run(machine, 1, "echo 'E: no way out' >&2; exit 5")
         assert result.returncode == 5
-        assert "cloud-init failed" in result.stderr
-        assert "  | detail: words of it" in result.stderr
-        assert "  | x - util.py[WARNING]: Failed to install docker.io" in result.stderr
-        assert "[DEBUG]" not in result.stderr
+        lines = result.stderr.splitlines()
+        assert lines[0] == "E: no way out"
+        assert "  | detail: words of it" in lines
+        assert not [line for line in lines if "[DEBUG]" in line]
+        assert lines[-2:] == [
+            "slipway: web-1 is not set up: run './slip up' again once the cause is gone, which keeps this machine",
+            "slipway: a new machine in its place: ./slip up -s dev -- --replace 'urn'",
+        ]
+        assert self.run(machine, 1).returncode == 0
 
 
 class TestInstallEngine:
-    def test_the_version_that_is_there_is_left_alone(self, machine: Machine) -> None:
-        machine.command("dockerd", 'echo "Docker version 28.5.2, build abc"')
-        machine.command("apt-get", "exit 1")
-        text = scripts.text("install-engine.sh")
-        result = subprocess.run(
-            ["/bin/bash", "-s", "28.5.2"],
-            input=text,
-            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+    def run(self, machine: Machine, **values: str) -> subprocess.CompletedProcess[str]:
+        machine.command("systemctl")
+        machine.command("hostname", "echo web-1")
+        machine.command("sleep")
+        text = scripts.text("install-engine.sh").replace("patience=300", "patience=0")
+        for path in ("/etc/os-release", "/etc/apt/"):
+            text = text.replace(path, f"{machine.root}{path}")
+        return subprocess.run(
+            ["/bin/bash", "-c", text],
+            env={"PATH": f"{machine.root}/bin:{machine.root}/tools", **INSTALL, **values},
             capture_output=True,
             text=True,
             check=False,
             timeout=30,
         )
+
+    def tools(self, machine: Machine) -> None:
+        """Only these of this machine's commands: it may have apt-get, dnf and Docker itself."""
+        (machine.root / "tools").mkdir()
+        names = ("bash", "sed", "awk", "head", "xargs", "mktemp", "cat", "chmod", "cmp", "rm", "mv", "mkdir")
+        for name in (*names, "dirname", "install", "touch", "echo"):
+            (machine.root / "tools" / name).symlink_to(shutil.which(name) or "")
+
+    def debian(self, machine: Machine, installed: str = "", update: str = "", install: str = "") -> None:
+        self.tools(machine)
+        machine.command("dpkg-query", f'case " {installed} " in *" ${{!#}} "*) printf installed ;; esac')
+        machine.command("apt-mark")
+        machine.command(
+            "apt-get", f'case " $* " in *" update "*) {update or ":"} ;; *) {install or ":"} ;; esac'
+        )
+        (machine.root / "etc").mkdir()
+        (machine.root / "etc/os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+
+    def makes_engine(self, machine: Machine, version: str = "20.10.24+dfsg1") -> str:
+        """A command that makes `dockerd`, as the package does."""
+        path = machine.root / "bin/dockerd"
+        return f"printf '#!/bin/bash\\necho Docker version {version}, build 1\\n' >{path}; chmod 0755 {path}"
+
+    def test_missing_packages_are_installed_and_the_engine_is_started(self, machine: Machine) -> None:
+        self.debian(machine, "iptables", install=self.makes_engine(machine))
+        result = self.run(machine)
         assert result.returncode == 0, result.stderr
+        update, install = machine.calls("apt-get")
+        # Another program that installs is waited for; an unreachable source is an error.
+        assert "-o DPkg::Lock::Timeout=" in install
+        assert "-o APT::Update::Error-Mode=any update" in update
+        assert install.endswith("install -y --no-install-recommends docker.io")
+        assert machine.calls("systemctl") == [
+            "systemctl enable -q docker.service",
+            "systemctl start docker.service",
+        ]
+
+    def test_what_is_there_is_left_alone(self, machine: Machine) -> None:
+        self.debian(machine, "iptables docker.io")
+        machine.command("dockerd", 'echo "Docker version 20.10.24+dfsg1, build 1"')
+        assert self.run(machine).returncode == 0
         assert not machine.calls("apt-get")
+
+    def test_an_engine_of_another_package_counts(self, machine: Machine) -> None:
+        self.debian(machine, "iptables")
+        machine.command("dockerd", 'echo "Docker version 28.5.2, build 1"')
+        assert self.run(machine).returncode == 0
+        assert not machine.calls("apt-get")
+
+    def test_no_way_out_is_told_with_the_reason(self, machine: Machine) -> None:
+        self.debian(machine, update="echo 'Err: Temporary failure resolving' >&2; exit 100")
+        result = self.run(machine)
+        assert result.returncode == 5
+        assert "Err: Temporary failure resolving" in result.stderr
+        assert "slipway: web-1 cannot read the lists of its packages" in result.stderr
+
+    def test_a_package_that_does_not_exist_is_told(self, machine: Machine) -> None:
+        self.debian(machine, install="echo 'E: Unable to locate package docker.io' >&2; exit 100")
+        result = self.run(machine)
+        assert result.returncode == 5
+        assert "E: Unable to locate package docker.io" in result.stderr
+        assert "slipway: web-1 cannot install docker.io iptables" in result.stderr
+
+    def test_a_given_version_is_held(self, machine: Machine) -> None:
+        self.debian(machine, "iptables", install=self.makes_engine(machine, "28.5.2"))
+        machine.command("curl", f'touch "{machine.root}/etc/apt/keyrings/docker.asc"')
+        machine.command("dpkg", "echo amd64")
+        machine.command("apt-cache", 'echo " docker-ce | 5:28.5.2-1~debian.12~bookworm | https://x"')
+        result = self.run(machine, ENGINE_VERSION="28.5.2")
+        assert result.returncode == 0, result.stderr
+        assert "docker-ce=5:28.5.2-1~debian.12~bookworm" in machine.calls("apt-get")[-1]
+        assert machine.calls("apt-mark") == ["apt-mark hold docker-ce docker-ce-cli"]
+        source = (machine.root / "etc/apt/sources.list.d/docker.list").read_text()
+        assert source.endswith("https://download.docker.com/linux/debian bookworm stable\n")
+
+    def test_a_version_that_the_repository_lacks_is_told_with_those_that_it_has(
+        self, machine: Machine
+    ) -> None:
+        self.debian(machine, "iptables")
+        machine.command("curl", f'touch "{machine.root}/etc/apt/keyrings/docker.asc"')
+        machine.command("dpkg", "echo amd64")
+        machine.command("apt-cache", 'echo " docker-ce | 5:29.1.0-1~debian.12~bookworm | https://x"')
+        result = self.run(machine, ENGINE_VERSION="28.5.2")
+        assert result.returncode == 5
+        assert (
+            "slipway:platform.engineVersion = 28.5.2: Docker's repository has no such version"
+            in result.stderr
+        )
+        assert "choose one of: 29.1.0" in result.stderr
+
+    def test_another_version_than_the_given_one_is_told(self, machine: Machine) -> None:
+        self.debian(machine, "iptables")
+        machine.command("dockerd", 'echo "Docker version 28.5.1, build 1"')
+        result = self.run(machine, ENGINE_VERSION="28.5.2")
+        assert result.returncode == 5
+        assert "slipway:platform.engineVersion = 28.5.2: web-1 has Docker Engine 28.5.1" in result.stderr
+        assert (
+            "set it to 28.5.1, or replace the machine: ./slip up -s dev -- --replace 'urn'" in result.stderr
+        )
+
+    def test_amazon_linux_gets_its_packages_and_its_engine_is_started(self, machine: Machine) -> None:
+        self.tools(machine)
+        machine.command("rpm", 'case "$*" in *iptables-nft*) exit 0 ;; *) exit 1 ;; esac')
+        machine.command("dnf", self.makes_engine(machine, "25.0.14"))
+        result = self.run(machine, PACKAGES="docker iptables-nft xfsprogs")
+        assert result.returncode == 0, result.stderr
+        assert machine.calls("dnf") == ["dnf install -q -y docker xfsprogs"]
+        assert machine.calls("systemctl") == [
+            "systemctl enable -q docker.service",
+            "systemctl start docker.service",
+        ]
+        again = self.run(machine, PACKAGES="docker iptables-nft")
+        assert again.returncode == 0
+        assert len(machine.calls("dnf")) == 1
+
+    def test_a_system_without_either_is_told(self, machine: Machine) -> None:
+        self.tools(machine)
+        machine.command("rpm", "exit 1")
+        result = self.run(machine)
+        assert result.returncode == 5
+        assert "web-1 has neither apt-get nor dnf" in result.stderr
 
 
 class TestValidity:

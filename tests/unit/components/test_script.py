@@ -68,8 +68,6 @@ def test_bash_reads_the_whole_script_before_a_command_runs(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "digest"),
     [
-        # A change replaces every AWS host whose engine has a pinned version: the script is in its user data.
-        ("install-engine.sh", "be573c8eae40afd68e01968d6da622fd3e807d22f230cfdd55b5bf68179653ab"),
         # After a change a preview does not know the digests of the mirrored images, and shows every image and
         # container that depends on them as changed.
         ("mirror.sh", "7e0a314a0c7f08ae899342ad45655007ec9b289e9d414ac407d55fd78cce70a4"),

@@ -8,16 +8,21 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from emulation import images, ports, seed, selections
+from emulation import images, ports, quotas, seed, selections
+from emulation.actions import Actions
+from emulation.corrections import correct
 from emulation.desired import Machine, Opening, openings
-from emulation.disks import Device
+from emulation.disks import Device, Disks
 from emulation.errors import Refused
 from emulation.faults import Fault, Faults
 from emulation.ports import Forwarder, Route
@@ -175,6 +180,73 @@ def test_calls_are_read() -> None:
     assert call("backup", path="/backup-vaults/", method="GET").reads
     assert not call("backup", path="/backup-vaults/x", method="PUT").reads
     assert call("", {"Action": "RunInstances"}).key == ""
+    assert call("backup", path="/backup-vaults/x", method="PUT").action == "CreateBackupVault"
+    recovery = "/backup-vaults/x/recovery-points/arn%3Aaws"
+    assert call("backup", path=recovery, method="DELETE").action == "DeleteRecoveryPoint"
+    assert call("route53", path="/2013-04-01/hostedzone/Z1/rrset/").action == "ChangeResourceRecordSets"
+    assert call("route53", path="/2013-04-01/hostedzone", method="GET").action == "ListHostedZones"
+
+
+def test_actions_are_listed_once_and_over_restarts(tmp_path: Path) -> None:
+    path = tmp_path / "actions"
+    for _ in range(2):
+        actions = Actions(path)
+        for service, action in (("ec2", "RunInstances"), ("", "RunInstances"), ("ec2", "RunInstances")):
+            actions.note(service, action)
+    Actions(path).note("iam", "GetRole")
+    assert path.read_text() == "ec2:RunInstances\niam:GetRole\n"
+
+
+def test_ec2s_quotas_are_those_of_an_account() -> None:
+    def asked(code: str) -> dict[str, Any]:
+        builder = EnvironBuilder(
+            method="POST",
+            data=json.dumps({"ServiceCode": "ec2", "QuotaCode": code}),
+            headers=[("X-Amz-Target", "ServiceQuotasV20190624.GetServiceQuota")],
+        )
+        answer = quotas.answer(Request(builder.get_environ()))
+        assert answer is not None
+        return dict(json.loads(answer.get_data()))
+
+    assert asked("L-0263D0A3")["Quota"]["Value"] == 5.0
+    assert asked("L-1")["__type"] == "NoSuchResourceException"
+    assert quotas.answer(Request(EnvironBuilder(method="POST").get_environ())) is None
+
+
+def test_a_snapshot_keeps_what_a_volume_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disks = Disks(tmp_path)
+    monkeypatch.setattr(disks, "_devices", dict)
+    (tmp_path / "vol-1").write_bytes(b"before")
+    disks.copy({"snap-1": "vol-1"}, {"vol-1": ""})
+    (tmp_path / "vol-1").write_bytes(b"after")
+    disks.copy({"snap-1": "vol-1"}, {"vol-1": "", "vol-2": "snap-1"})
+    assert (tmp_path / "vol-2").read_bytes() == b"before"
+    disks.remove_except(["vol-2"], [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["vol-2"]
+
+
+def test_a_group_that_is_in_use_is_not_deleted() -> None:
+    from moto import mock_aws
+
+    correct()
+    with mock_aws():
+        ec2 = boto3.client("ec2", "eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        app, registry = (
+            ec2.create_security_group(GroupName=name, Description=name, VpcId=vpc)["GroupId"]
+            for name in ("app", "registry")
+        )
+        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        run = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SecurityGroupIds=[app])
+        permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": app}]}
+        ec2.authorize_security_group_ingress(GroupId=registry, IpPermissions=[permission])
+        with pytest.raises(ClientError, match="DependencyViolation"):
+            ec2.delete_security_group(GroupId=app)
+        ec2.terminate_instances(InstanceIds=[run["Instances"][0]["InstanceId"]])
+        with pytest.raises(ClientError, match="DependencyViolation"):
+            ec2.delete_security_group(GroupId=app)
+        ec2.revoke_security_group_ingress(GroupId=registry, IpPermissions=[permission])
+        ec2.delete_security_group(GroupId=app)
 
 
 @pytest.mark.parametrize(
