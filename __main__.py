@@ -46,7 +46,7 @@ mirror = make_mirror(settings, engines, registry)
 images = make_images(settings, engines, registry, mirror)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-make_services(settings, engines, images, registry)
+services = make_services(settings, engines, images, registry)
 
 # The stack's outputs, for people, for `slip` and for other projects.
-export(settings, hosts, authorities, access, engines, registry, images, mirror)
+export(settings, hosts, authorities, access, engines, registry, images, mirror, services)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fork_server, registry, report
+from bench import experiments, fork_server, registry, report, verify
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -25,6 +25,7 @@ class Experiment(StrEnum):
     FORK_SERVER = "fork-server"
     MEMORY = "memory"
     COLD = "cold"
+    VERIFY = "verify"
     REGISTRY = "registry"
     GROWTH = "growth"
 
@@ -82,6 +83,8 @@ def main(
                 experiments.memory(stack, results, runs, APP_HOSTS, say)
             if Experiment.COLD in chosen:
                 experiments.cold(stack, results, runs, APP_HOSTS, say)
+            if Experiment.VERIFY in chosen:
+                verify.verify(stack, results, runs, APP_HOSTS, say)
             if Experiment.REGISTRY in chosen:
                 registry.registry(stack, results, seconds, APP_HOSTS, say)
             if Experiment.GROWTH in chosen:

@@ -52,6 +52,7 @@ def run(
     folder: Path,
     environment: Mapping[str, str],
     started: Callable[[int], None] = lambda _: None,
+    expected: int = 0,
 ) -> float:
     """Run a command without a terminal. Returns the seconds that it took.
 
@@ -60,6 +61,7 @@ def run(
         folder: the working directory.
         environment: all environment variables.
         started: called once with the process id.
+        expected: the exit status that is no failure.
 
     Raises:
         BenchError: the command failed, and the text has the end of its output; or it took longer than `TIME_LIMIT`.
@@ -88,7 +90,7 @@ def run(
             if isinstance(error, subprocess.TimeoutExpired):
                 raise BenchError(f"{' '.join(arguments)} took longer than {TIME_LIMIT} s") from None
             raise
-        if status:
+        if status != expected:
             output.seek(0)
             said = output.read().decode(errors="replace")[-4000:]
             raise BenchError(f"{' '.join(arguments)} ended with status {status}:\n{said}")

@@ -261,8 +261,9 @@ def verify(
 ) -> None:
     """Check a running stack, and print a table.
 
-    Checks the registry's TLS and accounts, pulls by digest, access to the engines, the services' health, and how long
-    certificates are valid. The exit status is 1 if a check fails.
+    Asks each host what it runs and serves, and compares that with what the last update built. Checks engines, disks and
+    clocks, the registry's TLS, accounts and images, pulls by digest, the services' health, and certificates. Failures
+    come first, each with the command that mends it. The exit status is 1 if a check fails.
     """
     from cli.stack.open import open_stack
     from cli.verify.verify import run
@@ -272,14 +273,16 @@ def verify(
 
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
-    """List the registry's images, and where they run.
+    """List the registry's images, and which hosts serve them.
 
-    Prints tags, digests, platforms, sizes, ages and source revisions.
+    Prints tags, digests, platforms, sizes, ages and source revisions. Asks each host what it serves, and the registry
+    for every blob of what serves or is wanted. The exit status is 1 if anything of that is missing, or if a host does
+    not answer.
     """
     from cli.registry.images import run
     from cli.stack.open import open_stack
 
-    run(open_stack(stack, emulate=emulate), as_json=as_json)
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
 @_command(app, "logs")

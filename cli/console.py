@@ -4,6 +4,7 @@ Without a terminal, or with `NO_COLOR` set, everything is plain text, and Rich i
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -125,4 +126,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in [list(columns), *cells]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print(line.rstrip())
+    sys.stdout.flush()
+
+
+def width() -> int:
+    """Columns of the terminal; without one, wide enough for every line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+
+
+def lines(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
+    print(title)
+    for word, text in rows:
+        if word and is_rich(sys.stdout):
+            from rich.text import Text
+
+            style = {"ok": "green", "warning": "yellow", "FAILED": "bold red"}.get(word, "")
+            _console(sys.stdout).print(Text.assemble((f"{word:<8}", style), text), soft_wrap=True)
+        else:
+            print(f"{word:<8}{text}")
     sys.stdout.flush()

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cli import console
 from cli.errors import CommandError
+from cli.running import fleet, silence
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
 from well_known import ROLE_LABEL, SERVICE_LABEL
@@ -30,7 +32,7 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
         CommandError: the stack has no service or host of this name.
 
     """
-    running = RunningStack.of(stack.outputs())
+    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
     known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
     if what not in known:
         raise CommandError(
@@ -42,21 +44,53 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
         raise CommandError(
             f"the stack '{stack.name}' has no host '{host}'", f"Hosts: {', '.join(running.hosts)}.", status=2
         )
-    hosts = [host] if host else running.hosts
+    where = hosts_of(running, what)
+    if host is not None and host not in where:
+        raise CommandError(
+            f"{host} runs no {what}", f"{what} runs on {', '.join(where) or 'no host'}.", status=2
+        )
+    hosts = [host] if host else where
     failures: list[str] = []
     several = len(hosts) > 1
 
     def show(name: str) -> None:
+        found = False
         try:
             for source, line in lines(running, name, what, tail=tail, follow=follow):
+                found = True
                 write(f"{source.host} | {line}" if several else line)
         except Failed as failed:
-            failures.append(str(failed))
+            failures.append(_reason(running, name) or f"{failed}.")
+        else:
+            if not found:
+                console.say(f"{name}: no log lines of {what}.")
 
     in_parallel(show, hosts)
-    for failure in failures:
-        print(failure, file=sys.stderr)
+    for failure in sorted(failures):
+        console.warn(failure)
     return 1 if failures else 0
+
+
+def hosts_of(running: RunningStack, what: str) -> list[str]:
+    """The hosts that run a service, the registry or a proxy."""
+    if what in OWN:
+        return running.hosts_with("registry" if what == "registry" else "app")
+    # A stack that an older Slipway updated last does not say it.
+    return sorted({host for service, host in running.places if service == what}) or running.hosts_with("app")
+
+
+def _reason(running: RunningStack, host: str) -> str:
+    """Why a host's engine does not answer, and the remedy; empty if it answers by now."""
+    report = fleet.ask(running.outputs, [host])[host]
+    if not report.answers:
+        return f"{host} does not answer: {report.silence}.\n→ {silence.remedy(running, host)}"
+    if not report.engine_answers:
+        unit = report.engine_unit or "missing"
+        return (
+            f"the engine of {host} does not answer: docker.service is {unit}.\n"
+            f"→ ./slip repair {host}{running.option}"
+        )
+    return ""
 
 
 def _roles(running: RunningStack) -> set[str]:

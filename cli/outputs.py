@@ -6,6 +6,7 @@ from typing import Any
 
 from cli import console
 from cli.errors import CommandError
+from cli.running.place import places
 from cli.stack import deployment
 from cli.stack.stack import Stack
 
@@ -57,14 +58,19 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _on_one_line(links: list[str]) -> str:
+    """A service's links. A domain may lead to all hosts. Commands get a line each, so that they can be copied."""
+    several = list(dict.fromkeys(links))
+    return ("\n  " if " " in several[0] else "  ").join(several)
+
+
 def summary(stack: Stack) -> None:
     """Print the addresses, how to log in, and the next commands."""
     outputs = deployment.stack_outputs(stack.deployment())
-    urls = outputs.get("serviceUrls")
-    services = [
-        f"{name}: {'  '.join(str(url) for url in found)}"
-        for name, found in (urls.items() if isinstance(urls, dict) else ())
-    ]
+    links: dict[str, list[str]] = {}
+    for place in places(outputs):
+        links.setdefault(place.service, []).append(place.link)
+    services = [f"{name}: {_on_one_line(found)}" for name, found in links.items()]
     registry = outputs.get("registryPublicAddress") or outputs.get("registryAddress") or ""
     users = stack.config.users
     option = stack.option

@@ -52,3 +52,9 @@ def short_revision(revision: str) -> str:
     """A commit shortened to twelve digits; a suffix after a hyphen, such as `-dirty`, is kept."""
     commit, hyphen, rest = revision.partition("-")
     return f"{commit[:12]}{hyphen}{rest}"
+
+
+def short_digest(digest: str) -> str:
+    """A digest shortened to twelve hexadecimal digits: `sha256:0123456789ab`."""
+    algorithm, colon, digits = digest.partition(":")
+    return f"{algorithm}{colon}{digits[:12]}"

@@ -26,15 +26,37 @@ class HostOutputs(TypedDict):
 class StackOutputs(TypedDict):
     """A stack's outputs."""
 
-    serviceUrls: Annotated[dict[str, list[str]], "for each service, its URL on each host"]
+    serviceUrls: Annotated[
+        dict[str, list[str]],
+        "for each service, its URL on each host; for one with a domain, its URLs by that name, which must lead to the "
+        "hosts",
+    ]
+    serviceEndpoints: Annotated[
+        dict[str, list[str]],
+        "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`; the proxy knows a "
+        "service with a domain by the request's `Host`",
+    ]
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
     ]
     serviceDomains: Annotated[
-        dict[str, str], "for each service that has one, the name by which the proxy knows it"
+        dict[str, str],
+        "for each service that has one, the name by which the proxy knows it, since its last roll-out that succeeded",
     ]
-    serviceHealthPaths: Annotated[dict[str, str], "for each service, the path of its health check"]
-    images: Annotated[dict[str, str], "for each service, its image by digest"]
+    serviceHealthPaths: Annotated[
+        dict[str, str],
+        "for each service, the path of its health check, since its last roll-out that succeeded",
+    ]
+    images: Annotated[
+        dict[str, str],
+        "for each service, its image by digest, since its last roll-out that succeeded on all its hosts; a failed or "
+        "targeted `up` leaves it as it was",
+    ]
+    wantedImages: Annotated[
+        dict[str, str],
+        "for each service, the image by digest that the last `up` built; it differs from `images` while no roll-out of "
+        "it has succeeded",
+    ]
     mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
     registryAddress: Annotated[
         str, "`host:port` of the registry, as the hosts call it: the first part of image names"

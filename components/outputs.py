@@ -1,6 +1,7 @@
 """The stack's outputs: flat keys for people, for `slip` and for other projects' `StackReference`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
@@ -13,6 +14,8 @@ from components.images.image import AppImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
+from components.service import Service
+from components.stored_outputs import store
 from configuration.settings import StackSettings
 
 
@@ -25,12 +28,15 @@ def export(
     registry: AnyRegistry,
     images: Mapping[str, AppImage],
     mirror: Mirror | None,
+    services: Mapping[str, Service],
 ) -> None:
     """Export the stack's outputs. Secret values have keys of their own, so that all others stay readable.
 
+    What services run is known only after the roll-out, and it stays as it was if that fails. All other outputs are
+    stored before, so that a failed roll-out leaves none of them behind: a host may be new, or a password.
     `docs/outputs.md` lists the keys for people.
     """
-    outputs = {
+    outputs: dict[str, pulumi.Input[Any]] = {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
         **_registry(settings, access),
@@ -41,13 +47,52 @@ def export(
         "engineClientKey": authorities.operator.private_key_pem,
         # One key logs in to all hosts.
         "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
-        "images": {name: image.reference for name, image in images.items()},
+        "wantedImages": {name: image.reference for name, image in images.items()},
         "mirror": mirror.references if mirror else {},
         **_generations(authorities, access, engines, registry),
         **_services(settings, hosts),
     }
     for key, value in outputs.items():
         pulumi.export(key, value)
+    for key, value in _served(settings, services, authorities.previous_outputs, store(outputs)).items():
+        pulumi.export(key, value)
+
+
+def _served(
+    settings: StackSettings,
+    services: Mapping[str, Service],
+    before: Mapping[str, object],
+    stored: pulumi.Output[None],
+) -> dict[str, pulumi.Output[dict[str, str]]]:
+    """What services run, and how: known once the roll-out of each has succeeded, and all other outputs are stored."""
+    images = {name: service.image for name, service in services.items()}
+    rolled_out = pulumi.Output.all(stored, pulumi.Output.all(**images)).apply(lambda known: known[1])
+    paths = {name: service.health for name, service in settings.services.items()}
+    domains = {name: service.domain or "" for name, service in settings.services.items()}
+
+    def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
+        return rolled_out.apply(
+            lambda known: what_runs(known, known if wanted is None else wanted, before.get(key))
+        )
+
+    return {
+        "images": after_roll_out("images"),
+        "serviceDomains": after_roll_out("serviceDomains", domains),
+        "serviceHealthPaths": after_roll_out("serviceHealthPaths", paths),
+    }
+
+
+def what_runs(rolled_out: Mapping[str, str], wanted: Mapping[str, str], before: object) -> dict[str, str]:
+    """A property of the services as they run.
+
+    Args:
+        rolled_out: the image of each service; empty for one that a targeted update left out, on some hosts or on all.
+        wanted: the property that each service was to get; empty for a service without it.
+        before: the stack's previous output of this property. What was left out stays as it was.
+    """
+    old = before if isinstance(before, Mapping) else {}
+    found = {name: wanted[name] if image else old.get(name, "") for name, image in rolled_out.items()}
+    return {name: value for name, value in found.items() if value}
 
 
 def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, object]:
@@ -95,13 +140,15 @@ def _generations(
 def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, object]:
     return {
         "serviceUrls": {
-            name: [_url(hosts[host]) for host in settings.service_hosts(name)] for name in settings.services
+            name: _urls(service.domain, [hosts[host] for host in settings.service_hosts(name)])
+            for name, service in settings.services.items()
+        },
+        "serviceEndpoints": {
+            name: [pulumi.Output.concat(hosts[host].address, f":{hosts[host].http_port}") for host in on]
+            for name in settings.services
+            if (on := settings.service_hosts(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
-        "serviceDomains": {
-            name: service.domain for name, service in settings.services.items() if service.domain
-        },
-        "serviceHealthPaths": {name: service.health for name, service in settings.services.items()},
     }
 
 
@@ -123,6 +170,12 @@ def _host(host: Host) -> dict[str, object]:
     }
 
 
-def _url(host: Host) -> pulumi.Output[str]:
-    port = "" if host.http_port == 80 else f":{host.http_port}"
-    return pulumi.Output.concat("http://", host.address, port, "/")
+def _urls(domain: str | None, hosts: Sequence[Host]) -> list[pulumi.Output[str]]:
+    """A service's URL on each host; with a domain, each URL by that name once: other names lead elsewhere."""
+    if domain is None:
+        return [pulumi.Output.concat("http://", host.address, _port(host), "/") for host in hosts]
+    return [pulumi.Output.from_input(f"http://{domain}{port}/") for port in dict.fromkeys(map(_port, hosts))]
+
+
+def _port(host: Host) -> str:
+    return "" if host.http_port == 80 else f":{host.http_port}"

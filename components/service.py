@@ -55,6 +55,9 @@ class Service(pulumi.ComponentResource):
     old version continues to serve.
     """
 
+    image: pulumi.Output[str]
+    """The image that all its hosts serve, by digest. Known after the last host's switch; empty if a targeted update
+    left out some hosts."""
     switches: dict[str, pulumi.Resource]
     """The command that switches the traffic on each host, by the host's name."""
 
@@ -63,6 +66,7 @@ class Service(pulumi.ComponentResource):
         image, markers = args.image, args.markers
         deployed = [markers.deployed(name, image.references, image)] if markers else []
         previous: list[pulumi.Resource] = []
+        served: list[pulumi.Output[str]] = []
         self.switches: dict[str, pulumi.Resource] = {}
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
@@ -73,17 +77,23 @@ class Service(pulumi.ComponentResource):
                 opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
             )
             waits_for = [*proxy.ready, *previous, *deployed]
-            switch = self._switch(name, args, engine, proxy, pulled, waits_for)
+            container = self._container(name, args, engine, proxy, pulled, waits_for)
+            switch = self._switch(name, args, engine, container)
             if markers:
                 # The next host does not wait for these.
                 if not previous:
                     markers.served(name, image.references, switch, self)
                 markers.serving(name, engine.host.name, image.references, switch, self)
             previous = [switch]
+            served.append(_served(switch, container, pulled))
             self.switches[engine.host.name] = switch
+        # The same on every host, or none.
+        self.image = pulumi.Output.all(*served).apply(
+            lambda images: str(images[0]) if len(set(images)) == 1 else ""
+        )
         self.register_outputs({})
 
-    def _switch(
+    def _container(
         self,
         name: str,
         args: ServiceArgs,
@@ -91,10 +101,9 @@ class Service(pulumi.ComponentResource):
         proxy: Proxy,
         image: docker.RemoteImage,
         waits_for: list[pulumi.Resource],
-    ) -> command.remote.Command:
-        host = engine.host
-        container = docker.Container(
-            f"{name}-{host.name}",
+    ) -> docker.Container:
+        return docker.Container(
+            f"{name}-{engine.host.name}",
             image=image.image_id,
             restart="unless-stopped",
             # The switch starts it. An update that ends before the switch leaves no second version that works.
@@ -129,6 +138,11 @@ class Service(pulumi.ComponentResource):
                 )
             ),
         )
+
+    def _switch(
+        self, name: str, args: ServiceArgs, engine: DockerEngine, container: docker.Container
+    ) -> command.remote.Command:
+        host = engine.host
         arguments = [
             args.port,
             args.health_path,
@@ -155,13 +169,37 @@ class Service(pulumi.ComponentResource):
         )
 
 
+def _served(
+    switch: command.remote.Command, container: docker.Container, image: docker.RemoteImage
+) -> pulumi.Output[str]:
+    """The image that a host serves after the switch, by digest."""
+    properties = (switch.create, container.name, container.image, image.image_id, image.name)
+    return pulumi.Output.all(*properties).apply(lambda known: served_image(*known))
+
+
+def served_image(switch: str, container: str, container_image: str, pulled_image: str, reference: str) -> str:
+    """The image of the container that the last switch was to, by digest; empty if it was to another one.
+
+    A targeted update leaves out resources. They have the properties of an update before, so these need not belong
+    together.
+
+    Args:
+        switch: the command of the last switch.
+        container: the container's name.
+        container_image: the id of its image.
+        pulled_image: the id of the image that was pulled last.
+        reference: that image by digest.
+    """
+    return reference if container in switch.split() and container_image == pulled_image else ""
+
+
 def make_services(
     settings: StackSettings,
     engines: Mapping[str, DockerEngine],
     images: Mapping[str, AppImage],
     registry: AnyRegistry,
-) -> None:
-    """The proxy of each app host, and the services behind the proxies."""
+) -> dict[str, Service]:
+    """The services, by name, behind the proxy of each app host."""
     proxies = {
         name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
     }
@@ -187,6 +225,7 @@ def make_services(
     }
     for host, proxy in proxies.items():
         _routes(settings, engines[host].host, proxy, services)
+    return services
 
 
 def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping[str, Service]) -> None:

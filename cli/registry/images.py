@@ -1,4 +1,4 @@
-"""`slip images`: the images in the stack's registry, and where they run."""
+"""`slip images`: the images in the stack's registry, and which hosts serve them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +9,11 @@ from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running.registry_api import INDEX_TYPES, RegistryApi
+from cli.running import fleet, silence, stored_image
+from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
-from cli.text import age, first_tags, short_revision, size
+from cli.text import age, first_tags, short_digest, short_revision, size
 
 AT_ONCE = 8
 """How many requests run at the same time."""
@@ -37,26 +38,68 @@ class Image:
     """When it was built, RFC 3339, or empty. The newest build of its platforms."""
     revision: str
     """The source's commit, or empty."""
-    runs: tuple[str, ...] = ()
-    """Where it runs: `service on host`."""
+    serves: tuple[str, ...] = ()
+    """Which hosts serve it, as they say themselves: `service on host`."""
+    wanted: tuple[str, ...] = ()
+    """The services that are to run it, by the last update."""
+    missing: tuple[str, ...] = ()
+    """Of an image that serves or is wanted: the digests of its blobs that the registry does not have."""
 
 
-def run(stack: Stack, *, as_json: bool) -> None:
-    """Print the images in a stack's registry."""
-    running = RunningStack.of(stack.outputs())
+def run(stack: Stack, *, as_json: bool) -> int:
+    """Print the images in a stack's registry. Returns the exit status.
+
+    It is 1 if the registry lacks an image, or a part of one, that serves or is wanted; or if a host did not answer.
+    """
+    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
     try:
         endpoint = running.registry_endpoint
     except Failed as failed:
         raise CommandError(str(failed), f"`./slip up{stack.option}` makes passwords.") from failed
-    deployed = deployed_images(running)
+    running = replace(running, reports=fleet.ask(running.outputs, running.hosts_with("app")))
+    needed = needed_images(running)
     with RegistryApi(endpoint) as api:
         # An external registry may offer no catalogue, and other projects use it too: list the stack's repositories.
         repositories = own_repositories(running) if running.registry_mode == "external" else None
-        found = images(api, deployed, repositories)
+        found = images(api, needed, repositories)
+        if running.registry_mode != "external":
+            found = [with_missing_blobs(api, image) for image in found]
     show(stack.name, endpoint.address, found, as_json=as_json)
-    for repository, digest in sorted(deployed.keys() - {(image.repository, image.digest) for image in found}):
-        where = ", ".join(deployed[repository, digest])
-        console.warn(f"The registry does not have {repository}@{digest}, which runs as {where}.")
+    problems = missing_images(running, needed, found) + unknown_hosts(running)
+    for problem in problems:
+        console.warn(problem)
+    return 1 if problems else 0
+
+
+def missing_images(
+    running: RunningStack, needed: Mapping[tuple[str, str], "Need"], found: Sequence[Image]
+) -> list[str]:
+    """A message for each image that is needed, and that the registry does not have as a whole; then the remedy."""
+    problems = []
+    there = {(image.repository, image.digest): image for image in found}
+    for (repository, digest), need in sorted(needed.items()):
+        image, name = there.get((repository, digest)), f"{repository}@{short_digest(digest)}"
+        if image is None:
+            problems.append(f"The registry does not have {name}, which {need}.")
+        elif image.missing:
+            count = "a blob" if len(image.missing) == 1 else f"{len(image.missing)} blobs"
+            problems.append(f"The registry does not have {count} of {name}, which {need}.")
+    return [*problems, f"→ ./slip repair{running.option}"] if problems else []
+
+
+def unknown_hosts(running: RunningStack) -> list[str]:
+    """A message for each host that did not say what it serves, and the remedy."""
+    problems = []
+    for host, report in running.reports.items():
+        if why := report.serves_unknown:
+            remedy = (
+                f"./slip repair {host}{running.option}" if report.answers else silence.remedy(running, host)
+            )
+            problems += [
+                f"{host}: {why}. What it serves is unknown.",
+                *(f"→ {line}" for line in remedy.splitlines()),
+            ]
+    return problems
 
 
 def own_repositories(running: RunningStack) -> list[str]:
@@ -68,28 +111,57 @@ def own_repositories(running: RunningStack) -> list[str]:
     return sorted(services | {f"{name}-base" for name in services} | copies)
 
 
-def deployed_images(running: RunningStack) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Where each image runs, as `service on host`, by repository and digest."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+@dataclass(frozen=True)
+class Need:
+    """Who needs an image."""
+
+    serves: tuple[str, ...] = ()
+    """Hosts that serve it, as `service on host`."""
+    wanted: tuple[str, ...] = ()
+    """Services that are to run it, by the last update."""
+
+    def __str__(self) -> str:
+        """As the end of a sentence: `serves as web on web-1`."""
+        if self.serves:
+            return f"serves as {', '.join(self.serves)}"
+        return f"{', '.join(self.wanted)} is to run"
+
+
+def needed_images(running: RunningStack) -> dict[tuple[str, str], Need]:
+    """The images that hosts serve and services are to run, by repository and digest."""
+    found: dict[tuple[str, str], Need] = {}
+    for service, host in running.places:
+        report = running.reports.get(host)
+        serving = report.services.get(service) if report else None
+        if serving and serving.digest:
+            key = (running.repository(service), serving.digest)
+            need = found.get(key, Need())
+            found[key] = replace(need, serves=(*need.serves, f"{service} on {host}"))
     for service in running.services:
-        digest = str(running.outputs["images"][service]).partition("@")[2]
-        # A stack that an older Slipway updated last has no output `serviceHosts`; then only the service is shown.
-        hosts = running.outputs.get("serviceHosts", {}).get(service, ())
-        key = (running.repository(service), digest)
-        found[key] = (*found.get(key, ()), *([f"{service} on {host}" for host in hosts] or [service]))
+        if wanted := running.wanted(service).partition("@")[2]:
+            key = (running.repository(service), wanted)
+            need = found.get(key, Need())
+            found[key] = replace(need, wanted=(*need.wanted, service))
     return found
+
+
+def with_missing_blobs(api: RegistryApi, image: Image) -> Image:
+    """The image, with the blobs that the registry lacks if it serves or is wanted. Others may be incomplete."""
+    if not image.serves and not image.wanted:
+        return image
+    return replace(image, missing=stored_image.look(api, image.repository, image.digest).missing)
 
 
 def images(
     api: RegistryApi,
-    deployed: Mapping[tuple[str, str], tuple[str, ...]],
+    needed: Mapping[tuple[str, str], Need],
     repositories: Sequence[str] | None = None,
 ) -> list[Image]:
-    """Every tagged image, and the deployed images without a tag: by repository, the newest first.
+    """Every tagged image, and the needed images without a tag: by repository, the newest first.
 
     Args:
         api: the registry.
-        deployed: where an image runs, by repository and digest.
+        needed: who needs an image, by repository and digest.
         repositories: the repositories to list; by default the registry's whole catalogue.
 
     """
@@ -99,7 +171,7 @@ def images(
         tagged = [
             (repository, tag) for repository, names in zip(repositories, tags, strict=True) for tag in names
         ]
-        references = [*tagged, *deployed]
+        references = [*tagged, *needed]
         manifests = list(pool.map(lambda reference: api.manifest(*reference), references))
         found: dict[tuple[str, str], dict[str, Any]] = {}
         names: dict[tuple[str, str], list[str]] = {}
@@ -109,14 +181,15 @@ def images(
                 continue
             digest, manifest = answer
             found[repository, digest] = manifest
-            if (repository, reference) not in deployed:
+            if (repository, reference) not in needed:
                 names.setdefault((repository, digest), []).append(reference)
         described = pool.map(lambda key: describe(api, key[0], key[1], found[key]), found)
         complete = [
             replace(
                 image,
                 tags=tuple(sorted(names.get((image.repository, image.digest), ()))),
-                runs=deployed.get((image.repository, image.digest), ()),
+                serves=needed.get((image.repository, image.digest), Need()).serves,
+                wanted=needed.get((image.repository, image.digest), Need()).wanted,
             )
             for image in described
         ]
@@ -127,7 +200,7 @@ def images(
 def describe(api: RegistryApi, repository: str, digest: str, manifest: Mapping[str, Any]) -> Image:
     """An image, from its manifest; for an index, from the manifests of all its platforms."""
     children = [manifest]
-    if manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest:
+    if stored_image.is_index(manifest):
         answers = [
             api.manifest(repository, child["digest"])
             for child in manifest.get("manifests") or ()
@@ -191,18 +264,24 @@ def show(
     now = now or datetime.now(UTC)
     console.table(
         f"Images of {name} at {address}",
-        ("repository", "tags", "digest", "platforms", "size", "age", "revision", "runs"),
+        ("repository", "tags", "digest", "platforms", "size", "age", "revision", "serves"),
         [
             (
                 image.repository,
                 first_tags(image.tags),
-                image.digest[:19],
+                short_digest(image.digest),
                 ", ".join(image.platforms) or "-",
                 size(image.size),
                 age(image.created, now),
                 short_revision(image.revision),
-                ", ".join(image.runs),
+                _use(image),
             )
             for image in found
         ],
     )
+
+
+def _use(image: Image) -> str:
+    """The last column: where the image serves, or which service is to run it."""
+    waiting = [f"{service} is to run it" for service in image.wanted if not image.serves]
+    return ", ".join([*image.serves, *waiting])

@@ -4,25 +4,22 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import ssh
+from cli.running import fleet, ssh
 from cli.running.disk import registry_hosts
+from cli.running.host_report import HostReport
 from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
-from cli.text import age, first_tags, size
+from cli.text import age, first_tags, short_digest, size
 from well_known import SCRIPTS_PATH
 
 SCRIPT = f"{SCRIPTS_PATH}/retention"
 """Where registry.sh installs retention.sh."""
-
-SWITCH = f"{SCRIPTS_PATH}/switch"
-"""Where engine.sh installs switch.sh on every host."""
 
 REFERENCE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
 """An image without its registry: `repository@digest`."""
@@ -94,7 +91,7 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> None:
         CommandError: the stack has no retention rule, or the registry's host failed.
 
     """
-    outputs = RunningStack.of(stack.outputs()).outputs
+    outputs = RunningStack.of(stack.outputs(), option=stack.option).outputs
     served: list[str] = []
     if registry_hosts(outputs):
         images, problems = served_images(outputs)
@@ -112,22 +109,26 @@ def served_images(outputs: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """
     hosts = sorted(name for name, facts in outputs["hosts"].items() if "app" in facts["roles"])
     prefix = f"{outputs['registryAddress']}/"
-
-    def look(host: str) -> tuple[list[str], str]:
-        try:
-            result = ssh.run(outputs, host, f"{SWITCH} --serving")
-        except CommandError as error:
-            return [], str(error)
-        found = [line.removeprefix(prefix) for line in result.stdout.split() if line.startswith(prefix)]
-        problem = f"{host} does not report what it serves: {_problem(result)}" if result.status else ""
-        return [image for image in found if REFERENCE.fullmatch(image)], problem
-
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-        answers = list(pool.map(look, hosts))
-    images = sorted({image for found, _ in answers for image in found})
-    return images, [
-        f"{problem}. The images that its last update recorded stay." for _, problem in answers if problem
+    reports = fleet.ask(outputs, hosts)
+    served = {
+        name.removeprefix(prefix)
+        for report in reports.values()
+        for serving in report.services.values()
+        for name in serving.images
+        if name.startswith(prefix)
+    }
+    problems = [f"{host}: {why}" for host, report in reports.items() if (why := _unknown(report))]
+    return sorted(image for image in served if REFERENCE.fullmatch(image)), [
+        f"{problem}. The images that its last update recorded stay." for problem in problems
     ]
+
+
+def _unknown(report: HostReport) -> str:
+    """Why it is not wholly known what a host serves; empty if it is."""
+    lost = sorted(serving.service for serving in report.services.values() if not serving.images)
+    return report.serves_unknown or (
+        f"{', '.join(lost)} is served by an image without a digest" if lost else ""
+    )
 
 
 def ask(outputs: Mapping[str, Any], option: str, command: str, served: Sequence[str] = ()) -> Plan:
@@ -188,7 +189,7 @@ def show(name: str, plan: Plan, *, dry_run: bool, as_json: bool, now: datetime |
                 (
                     image.repository,
                     first_tags(image.tags),
-                    image.digest[:19],
+                    short_digest(image.digest),
                     size(image.size),
                     f"{age(image.pushed, now or datetime.now(UTC))} ago",
                 )

@@ -1,4 +1,4 @@
-"""How long the stack's certificates are valid: what `slip verify` prints for each, and when that is too short.
+"""How long the stack's certificates are valid: what `slip verify` prints for each, and when one fails.
 
 Importing this takes a tenth of a second.
 """
@@ -52,8 +52,16 @@ def remaining(certificate: x509.Certificate) -> timedelta:
     return certificate.not_valid_after_utc - datetime.now(UTC)
 
 
+def until_valid(certificate: x509.Certificate) -> timedelta:
+    """How long it takes until a certificate is valid; negative for one whose validity has begun."""
+    return certificate.not_valid_before_utc - datetime.now(UTC)
+
+
 def validity(certificate: x509.Certificate) -> str:
     """`364 days left, until 2027-11-21 10:00 UTC`."""
+    if until_valid(certificate) > timedelta():
+        begin = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return f"not yet valid: it begins in {_number(until_valid(certificate))}, {begin}"
     return f"{_span(remaining(certificate))}, until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
@@ -79,17 +87,19 @@ def inspect(running: RunningStack, subject: str) -> str:
         subject: one of `subjects`.
 
     Raises:
-        Failed: not as long as `running.minimum_validity`.
+        Failed: it is not valid yet, or not as long as `running.minimum_validity`.
         OSError: its server does not present it.
 
     """
     what, _, whose = subject.partition(" of ")
-    remedy = "`./slip up` renews it from slipway:certificates.earlyRenewalHours before its end"
+    remedy = f"./slip up{running.option}   # renews it in the last slipway:certificates.earlyRenewalHours"
     note = ""
     if what.endswith("CA"):
         kind = what.removesuffix(" CA")
         certificate, *previous = read(running.outputs[f"{kind}CaCertificate"])
-        remedy = f"raise slipway:certificates.{kind}CaGeneration by one, and run `./slip up` twice"
+        remedy = (
+            f"raise slipway:certificates.{kind}CaGeneration by one, then twice:\n./slip up{running.option}"
+        )
         if previous:
             note = f"; replaces the previous CA, which the next `./slip up` drops{_BEFORE_DROP.get(kind, '')}"
     elif what == "operator":
@@ -100,8 +110,8 @@ def inspect(running: RunningStack, subject: str) -> str:
         certificate = served(running.engine_target(whose), running.operator_certificate)
     else:
         certificate = served(running.registry_endpoint.target, running.client_certificate)
-    if remaining(certificate) < running.minimum_validity:
-        raise Failed(f"{validity(certificate)}; {remedy}")
+    if until_valid(certificate) > timedelta() or remaining(certificate) < running.minimum_validity:
+        raise Failed(validity(certificate), remedy)
     return validity(certificate) + note
 
 

@@ -17,6 +17,10 @@ ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 """The exceptions of a request to an engine."""
 
 
+CONNECT_PATIENCE = 6
+"""Seconds until an engine must have answered for the first time."""
+
+
 class _DirectClient(APIClient):
     """A client that ignores the environment's settings for proxies and certificate authorities.
 
@@ -50,18 +54,21 @@ def connected(
         one of ERRORS: the engine does not answer, or refuses the client.
 
     """
+    # The client asks for the version at once: an engine that does not answer is known before the first long request.
+    first = min(timeout, CONNECT_PATIENCE)
     with contextlib.ExitStack() as closing:
         if ca:
             ca_file, certificate_file, key_file = closing.enter_context(private_files(ca, certificate, key))
             tls = TLSConfig(
                 client_cert=(str(certificate_file), str(key_file)), ca_cert=str(ca_file), verify=True
             )
-            client = _DirectClient(base_url=address, timeout=timeout, tls=tls, version="auto")
+            client = _DirectClient(base_url=address, timeout=first, tls=tls, version="auto")
         elif address:
-            client = _DirectClient(base_url=address, timeout=timeout, version="auto")
+            client = _DirectClient(base_url=address, timeout=first, version="auto")
         else:
             # The address that the toolchain gives the plugins: DOCKER_HOST, or the docker command's context.
             variables = {**os.environ, "DOCKER_HOST": docker_socket.endpoint()}
-            client = _DirectClient(**kwargs_from_env(variables), timeout=timeout, version="auto")
+            client = _DirectClient(**kwargs_from_env(variables), timeout=first, version="auto")
         closing.callback(client.close)
+        client.timeout = timeout
         yield client

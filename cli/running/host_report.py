@@ -113,6 +113,15 @@ class HostReport:
         """Whether `services` is what the host serves. Otherwise its engine or its proxy gave no answer."""
         return self.engine_answers and self.proxy_answers
 
+    @property
+    def serves_unknown(self) -> str:
+        """Why it is unknown what the host serves, as a clause; empty if it is known."""
+        if not self.answers:
+            return f"it does not answer: {self.silence}"
+        if not self.engine_answers:
+            return f"its engine does not answer (docker.service is {self.engine_unit or 'missing'})"
+        return "" if self.proxy_answers else "its proxy does not answer"
+
     def container(self, name: str) -> Container | None:
         """One of the stack's containers by name."""
         return next((container for container in self.containers if container.name == name), None)
@@ -157,7 +166,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         open_engine=tuple(row[0] for row in of("open")),
         containers=containers,
         proxy_answers=bool(of("proxy")),
-        services={row[0]: _serving(row, containers, health) for row in of("route")},
+        services=_services([_serving(row, containers, health) for row in of("route")]),
         retention=next((Retention(row[0] == ACTIVE, row[1], row[2]) for row in of("retention")), None),
     )
 
@@ -201,6 +210,12 @@ def moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found.astimezone(UTC) if found.year > 1 else None
+
+
+def _services(routes: Iterable[Serving]) -> dict[str, Serving]:
+    """By service. Where a service has several routes, such as one of a former domain, the newest container counts."""
+    oldest_first = sorted(routes, key=lambda one: one.since.timestamp() if one.since else 0.0)
+    return {serving.service: serving for serving in oldest_first}
 
 
 def _serving(row: list[str], containers: Iterable[Container], health: dict[str, list[str]]) -> Serving:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from cli.errors import CommandError
 from cli.running.drift import Desired
+from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
+from cli.running.place import places
 from cli.running.registry_api import RegistryEndpoint
 
 if TYPE_CHECKING:
@@ -34,16 +36,19 @@ NEEDED = frozenset(
         "engineCaCertificate",
         "engineClientCertificate",
         "engineClientKey",
-        "images",
         "serviceUrls",
-        "serviceHealthPaths",
     }
 )
-"""The outputs of every running stack."""
+"""The outputs of every running stack, even if no roll-out of it has succeeded yet."""
 
 
 class Failed(Exception):
     """The running stack is not as it should be. The text says what was found instead."""
+
+    def __init__(self, found: str, remedy: str = "") -> None:
+        """Say what was found, and the command that mends it."""
+        super().__init__(found)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,24 @@ class RunningStack:
     outputs: Mapping[str, Any]
     minimum_validity: timedelta = timedelta()
     """How long each certificate must be valid at least, for `slip verify`."""
+    name: str = "local"
+    """The stack's name without an organization."""
+    option: str = ""
+    """The option that names the stack on the command line."""
+    reports: Mapping[str, HostReport] = field(default_factory=dict, repr=False)
+    """What each host said that it runs and serves, for `slip verify`."""
     desired: tuple[Desired, ...] = field(default=(), repr=False)
     """What the stack's resources have made on the hosts, for `slip verify`."""
 
     @classmethod
-    def of(cls, outputs: Mapping[str, Any], minimum_validity: timedelta = timedelta()) -> "RunningStack":
+    def of(
+        cls,
+        outputs: Mapping[str, Any],
+        minimum_validity: timedelta = timedelta(),
+        *,
+        name: str = "local",
+        option: str = "",
+    ) -> "RunningStack":
         """The stack with these outputs.
 
         Raises:
@@ -67,10 +85,10 @@ class RunningStack:
         if missing := sorted(NEEDED - outputs.keys()):
             raise CommandError(
                 f"the stack is not up, or only in part: it has no output {', '.join(missing)}",
-                "Run `./slip up` first.",
+                f"Run `./slip up{option}` first.",
                 status=1,
             )
-        return cls(outputs, minimum_validity)
+        return cls(outputs, minimum_validity, name, option)
 
     @property
     def registry_mode(self) -> str:
@@ -127,21 +145,36 @@ class RunningStack:
         """The names of the hosts."""
         return sorted(self.outputs["hosts"])
 
+    def hosts_with(self, role: str) -> list[str]:
+        """The names of the hosts with a role."""
+        return [name for name in self.hosts if role in self.outputs["hosts"][name].get("roles", ())]
+
     @property
     def services(self) -> list[str]:
         """The names of the services."""
-        return sorted(self.outputs["images"])
+        return sorted(self.outputs["serviceUrls"])
 
     @property
-    def service_urls(self) -> list[str]:
-        """Every service with each of its URLs, `web http://…`."""
-        urls = self.outputs["serviceUrls"]
-        return [f"{service} {url}" for service in sorted(urls) for url in urls[service]]
+    def places(self) -> list[tuple[str, str]]:
+        """Every service with each of its hosts, in the order of the roll-out."""
+        hosts = self.outputs.get("serviceHosts") or {}
+        return [(service, host) for service in self.services for host in hosts.get(service, ())]
+
+    def endpoint(self, service: str, host: str) -> str:
+        """Where the proxy of a host answers for a service: `http://address:port`."""
+        found = {(place.service, place.host): place.address for place in places(self.outputs)}
+        return f"http://{found[service, host]}"
+
+    def wanted(self, service: str) -> str:
+        """The image that a service is to run, `host:port/repository@sha256:…`; empty if none has been built yet."""
+        # A stack that an older Slipway updated last has only what it exported then.
+        images = self.outputs.get("wantedImages") or self.outputs.get("images") or {}
+        return str(images.get(service, ""))
 
     def repository(self, service: str) -> str:
         """The repository of a service's image: `web` of `yard:5000/web@sha256:…`."""
-        name = str(self.outputs["images"][service]).partition("@")[0].partition("/")[2]
-        return name.partition(":")[0]
+        name = self.wanted(service).partition("@")[0].partition("/")[2]
+        return name.partition(":")[0] or service
 
     def engine_target(self, host: str) -> tuple[str, int]:
         """Address and port of a host's engine."""

@@ -153,8 +153,11 @@ def run(stack: Stack, host: str, *, yes: bool) -> None:
     for urn in result.removed:
         console.say(f"  {deployment_label(urn)}")
     if not yes:
+        answers = _what_it_serves(stack, host)
+        if answers:
+            console.warn(answers)
         console.confirm(
-            f"Forget them, and replace {host} with the next `up`?",
+            f"Forget them{' all the same' if answers else ''}, and replace {host} with the next `up`?",
             remedy="Pass --yes to forget without confirmation.",
         )
     backup = back_up(stack, exported)
@@ -165,6 +168,24 @@ def run(stack: Stack, host: str, *, yes: bool) -> None:
         f"Next: `./slip up{stack.option}{refresh}` replaces {host} or, if it is no longer in the configuration, "
         "removes it."
     )
+
+
+def _what_it_serves(stack: Stack, host: str) -> str:
+    """A warning about a host that answers, with what it serves; empty for one that gives no answer."""
+    try:
+        outputs = stack.outputs()
+    except (CommandError, ValueError):
+        # It is about a question only; without a state that can be read, nothing could be forgotten.
+        return ""
+    if host not in (outputs.get("hosts") or {}):
+        return ""
+    from cli.running import fleet
+
+    report = fleet.ask(outputs, [host])[host]
+    if not report.answers:
+        return ""
+    services = ", ".join(sorted(report.services))
+    return f"{host} answers{f', and serves {services}' if services else ''}. It is not lost."
 
 
 def deployment_label(urn: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from cli.running.http import PATIENCE, Account, tls_context
 from cli.running.stack import Failed, RunningStack
-from cli.text import first_line
+from cli.text import first_line, short_digest
+from cli.verify.found import host_of
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -16,9 +17,9 @@ MISSING_TAG = "slipway-verify-missing"
 
 
 def pulls_by_digest(running: RunningStack, subject: str) -> str:
-    """A host pulls a service's image by its digest, over TLS that it trusts. The subject is `host service`."""
-    host, service = subject.split(" ", 1)
-    reference = str(running.outputs["images"][service])
+    """A host pulls a service's image by its digest, over TLS that it trusts. The subject is `service on host`."""
+    service, host = subject.rpartition(" on ")[0], host_of(subject)
+    reference = running.wanted(service)
     name, _, digest = reference.partition("@")
     if not digest.startswith("sha256:"):
         raise Failed(f"{reference} has no digest")
@@ -26,7 +27,7 @@ def pulls_by_digest(running: RunningStack, subject: str) -> str:
         lines = _pull(engine, name, digest, running.account)
     if problem := _problem(lines):
         raise Failed(problem)
-    return digest[:19]
+    return short_digest(digest)
 
 
 def misses_absent_image(running: RunningStack, host: str) -> str:
@@ -85,8 +86,14 @@ def _refusal(running: RunningStack, host: str, context: ssl.SSLContext) -> str:
                 response = connection.recv(1024)
         except ssl.SSLCertVerificationError as error:
             raise Failed(f"the engine's own certificate is not trusted: {error.verify_message}") from error
-        except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
-            return first_line(getattr(error, "reason", None) or str(error))
+        except ssl.SSLError as error:
+            # Any other error, such as that of a server that speaks plain HTTP, refuses nothing.
+            reason = first_line(error.reason or str(error))
+            if "ALERT" in reason or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+                return reason
+            raise Failed(f"it does not speak TLS: {reason}") from error
+        except (ConnectionResetError, BrokenPipeError) as error:
+            return first_line(str(error))
     if response:
         raise Failed(f"it answered: {first_line(response.decode(errors='replace'))}")
     return "connection closed"

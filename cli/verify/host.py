@@ -6,11 +6,11 @@ from cli.running.stack import Failed, RunningStack
 
 
 def is_as_made(running: RunningStack, host: str) -> str:
-    """Files, services, the engine's options, containers and routes of a host are as they were made."""
+    """Files, services, mounts and the engine's options of a host are as they were made."""
     parts = [part for part in running.desired if part.host == host]
     found = differences(parts)[host]
     if isinstance(found, Unreachable):
         raise Failed(f"it could not be compared: {found}")
     if found:
-        raise Failed(f"{'; '.join(item.text for item in found)}. `./slip repair {host}` mends it")
+        raise Failed("; ".join(item.text for item in found))
     return f"{sum(len(part.made) for part in parts)} things compared"

@@ -1,18 +1,15 @@
-"""The checks of `slip verify` on the registry: TLS, accounts, client certificates, images, metrics, disk."""
+"""The checks of `slip verify` on the registry: TLS, accounts, client certificates, images, metrics."""
 
 import http.client
 import ssl
 from dataclasses import replace
 
-from cli.running import disk, fleet
+from cli.running import stored_image
 from cli.running.http import ClientCertificate, Response, get
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from cli.running.stack import Failed, RunningStack
-from cli.text import first_line, size
-
-
-class Warned(str):
-    """What a check found that passes, but will fail soon, or is allowed for trying out only."""
+from cli.text import first_line, short_digest, size
+from cli.verify.found import Warned
 
 
 def _ask(endpoint: RegistryEndpoint) -> Response:
@@ -88,11 +85,47 @@ def catalogue_lists(running: RunningStack, service: str) -> str:
 def has_image(running: RunningStack, service: str) -> str:
     """The registry has a service's image by its digest. External registries need not offer a catalogue."""
     repository = running.repository(service)
-    digest = str(running.outputs["images"][service]).partition("@")[2]
+    digest = running.wanted(service).partition("@")[2]
     with RegistryApi(running.registry_endpoint) as api:
         if api.manifest(repository, digest) is None:
-            raise Failed(f"{repository}@{digest[:19]} is not there: HTTP 404")
-    return f"{repository}@{digest[:19]}"
+            raise Failed(f"{repository}@{short_digest(digest)} is not there: HTTP 404")
+    return f"{repository}@{short_digest(digest)}"
+
+
+def needed_images(running: RunningStack) -> list[str]:
+    """The images that services are to run, and those that hosts serve, as `repository@digest`: hosts may pull them."""
+    return sorted(_needed(running))
+
+
+def _needed(running: RunningStack) -> dict[str, str]:
+    """The full name of each, by its name with a short digest."""
+    served = {
+        name
+        for report in running.reports.values()
+        for serving in report.services.values()
+        for name in serving.images
+    }
+    wanted = {running.wanted(service) for service in running.services}
+    prefix = f"{running.outputs['registryAddress']}/"
+    # A host may still serve an image of a registry that the stack used before.
+    names = (name.removeprefix(prefix) for name in served | wanted if name.startswith(prefix))
+    return {
+        f"{repository}@{short_digest(digest)}": f"{repository}@{digest}"
+        for repository, _, digest in (name.partition("@") for name in names)
+    }
+
+
+def has_whole_image(running: RunningStack, subject: str) -> str:
+    """The registry has an image with its configuration and all its layers, each of the right size."""
+    repository, _, digest = _needed(running)[subject].partition("@")
+    with RegistryApi(running.registry_endpoint) as api:
+        image = stored_image.look(api, repository, digest)
+    if not image.has_manifest:
+        raise Failed("the registry does not have its manifest: HTTP 404")
+    if image.missing:
+        count = f"{len(image.missing)} of its {image.blobs} blobs"
+        raise Failed(f"the registry does not have {count}, such as {short_digest(image.missing[0])}")
+    return f"{image.blobs} blobs, {size(image.size)}"
 
 
 def serves_metrics(_: RunningStack, url: str) -> str:
@@ -104,20 +137,6 @@ def serves_metrics(_: RunningStack, url: str) -> str:
     if (health.status, health.body.strip()) != (http.client.OK, "{}"):
         raise Failed(f"health: {_seen(health)}")
     return "metrics, and health {}"
-
-
-def has_room(running: RunningStack, host: str) -> str:
-    """No file system of a host is full. A registry on a full disk refuses pushes, and an engine refuses pulls."""
-    report = fleet.ask(running.outputs, [host])[host]
-    if not report.answers or not report.disks:
-        raise Failed(report.silence or "the host does not say how full its disks are")
-    fullest = min(report.disks, key=lambda one: min(one.free_share, one.free_inodes_share))
-    seen = f"{fullest.path}: {fullest.free_share:.0%} free, {size(fullest.free)}"
-    if fullest.free_inodes_share < disk.WARNING_SHARE:
-        seen += f"; {fullest.free_inodes_share:.0%} of its inodes"
-    if fullest.is_full:
-        raise Failed(f"full: {seen}")
-    return Warned(f"filling up: {seen}") if fullest.is_filling_up else seen
 
 
 def _seen(response: Response) -> str:

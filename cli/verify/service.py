@@ -1,17 +1,80 @@
-"""The check of `slip verify` on the services."""
+"""The checks of `slip verify` on the services: each host serves the wanted image, and answers through its proxy.
 
+A subject is `service on host`, or a service.
+"""
+
+from datetime import UTC, datetime
+
+from cli.running.host_report import Serving
 from cli.running.http import get
 from cli.running.stack import Failed, RunningStack
-from cli.text import first_line
+from cli.text import age, first_line, short_digest
+from cli.verify.found import host_of
+
+
+def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
+    """A host's proxy serves a service by the image that the last `up` built for it, and that container is healthy."""
+    service, host = subject.rpartition(" on ")[0], host_of(subject)
+    serving = running.reports[host].services.get(service)
+    wanted = running.wanted(service).partition("@")[2]
+    if serving is None:
+        raise Failed("its proxy serves nothing by this name")
+    if not serving.digests:
+        raise Failed(f"it serves {serving.container}, whose image has no digest")
+    if wanted not in serving.digests:
+        raise Failed(
+            f"it serves {described(serving)}; the last update built {short_digest(wanted) or 'none'}"
+        )
+    if serving.healthy is False:
+        raise Failed(
+            f"it serves {described(serving)}, which is not healthy: {serving.health}",
+            f"./slip logs {service} --host {host}{running.option}",
+        )
+    return described(serving) + (f", {serving.health}" if serving.health else "")
+
+
+def described(serving: Serving) -> str:
+    """An image that serves, and since when: `sha256:0123456789ab since 5 min`."""
+    since = age(serving.since.isoformat(), datetime.now(UTC)) if serving.since else ""
+    return f"{short_digest(serving.digest)}{f' since {since}' if since else ''}"
+
+
+def on_several_hosts(running: RunningStack) -> list[str]:
+    """The services that several hosts serve, as far as the hosts say."""
+    return [service for service in running.services if len(_by_host(running, service)) > 1]
+
+
+def serves_one_version(running: RunningStack, service: str) -> str:
+    """All hosts of a service serve the same image."""
+    found = _by_host(running, service)
+    digests = sorted({serving.digest for serving in found.values()})
+    if len(digests) > 1:
+        versions = (
+            f"{short_digest(digest) or 'no digest'} on "
+            + ", ".join(host for host, serving in found.items() if serving.digest == digest)
+            for digest in digests
+        )
+        raise Failed(f"the hosts serve different versions: {'; '.join(versions)}")
+    return f"{short_digest(digests[0])} on {', '.join(found)}"
+
+
+def _by_host(running: RunningStack, service: str) -> dict[str, Serving]:
+    return {
+        host: running.reports[host].services[service]
+        for name, host in running.places
+        if name == service and host in running.reports and service in running.reports[host].services
+    }
 
 
 def answers_health(running: RunningStack, subject: str) -> str:
-    """A service answers its health path on one of its hosts, through the proxy. The subject is `service URL`."""
-    service, url = subject.split(" ", 1)
-    path = running.outputs["serviceHealthPaths"][service]
+    """A service answers its health path on one of its hosts, through the proxy."""
+    service, host = subject.rpartition(" on ")[0], host_of(subject)
+    path = (running.outputs.get("serviceHealthPaths") or {}).get(service)
+    if path is None:
+        raise Failed("no version of it has become healthy yet")
     # The proxy routes by the domain, wherever its DNS record points today.
-    domain = running.outputs.get("serviceDomains", {}).get(service, "")
-    response = get(url.rstrip("/") + path, host=domain)
+    domain = (running.outputs.get("serviceDomains") or {}).get(service, "")
+    response = get(running.endpoint(service, host) + path, host=domain)
     # As in the roll-out: every status of 2xx is healthy.
     if not 200 <= response.status < 300:
         raise Failed(f"HTTP {response.status} on {path}: {first_line(response.body)}")

@@ -15,8 +15,13 @@ class Authority:
         self.pem = self._ca.cert_pem.bytes().decode()
         self.key = self._ca.private_key_pem.bytes().decode()
 
-    def leaf(self, address: str = "127.0.0.1", lasts: timedelta = HOUR) -> tuple[str, str]:
-        """Certificate and key, PEM, for an address. `lasts` counts from now, and may have passed."""
-        made = self._ca.issue_cert(address, not_after=datetime.now(UTC) + lasts)
+    def leaf(
+        self, address: str = "127.0.0.1", lasts: timedelta = HOUR, begins: timedelta = -HOUR
+    ) -> tuple[str, str]:
+        """Certificate and key, PEM, for an address. Both times count from now. `lasts` may have passed."""
+        now = datetime.now(UTC)
+        # A certificate that has ended has begun before.
+        not_before = min(now + begins, now + lasts - HOUR) if lasts < begins else now + begins
+        made = self._ca.issue_cert(address, not_before=not_before, not_after=now + lasts)
         (certificate,) = made.cert_chain_pems
         return certificate.bytes().decode(), made.private_key_pem.bytes().decode()

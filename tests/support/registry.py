@@ -59,6 +59,11 @@ class Registry:
         """Whether it has the manifest of a tag or digest."""
         return self._ask("HEAD", f"/v2/{repository}/manifests/{reference}")[0] == http.client.OK
 
+    def layers(self, repository: str, digest: str) -> list[str]:
+        """The digests of an image's layers."""
+        manifest = json.loads(self._ask("GET", f"/v2/{repository}/manifests/{digest}")[2])
+        return [layer["digest"] for layer in manifest["layers"]]
+
     def images(self) -> set[tuple[str, str]]:
         """Every tagged image it has, each as its repository and digest."""
         found = set()

@@ -56,14 +56,18 @@ containers() {
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
 }
 
-# The proxy's routes: service, container and port. Cells of the listing may be blank, and may have colours.
+# routes LISTED: the proxy's routes: service, container, its address and its port. The proxy's own name of a route need not
+# be the service's, so the container's label counts. Cells of the listing may be blank, and may have colours.
 routes() {
-  awk '
+  awk -F '\t' '
+    FNR == NR { service[$1] = $5; address[$1] = $NF; next }
     { gsub(/\033\[[0-9;]*m/, "") }
     match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
       split(substr($0, RSTART, RLENGTH), target, ":")
-      print $1 "\t" target[1] "\t" target[2]
-    }'
+      split($0, cell, " ")
+      name = "/" target[1]
+      print (service[name] == "" ? cell[1] : service[name]) "\t" target[1] "\t" target[2] "\t" address[name]
+    }' <(printf '%s\n' "$1") -
 }
 
 # The proxy may just be starting.
@@ -85,7 +89,7 @@ healthy() {
 
 # What the containers of a stack are, from which images, and which of them serve.
 about_containers() {
-  local ids listed line listing service container port
+  local ids listed line listing service container port address
   ids=$(engine ps -aq --no-trunc --filter label=slipway.stack) || return
   listed=$(containers <<<"$ids")
   while IFS= read -r line; do [ -z "$line" ] || say container "$line"; done <<<"$listed"
@@ -94,10 +98,10 @@ about_containers() {
   say listed
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
-  while IFS=$'\t' read -r service container port; do
+  while IFS=$'\t' read -r service container port address; do
     say route "$service" "$container" "$port"
-    healthy "$service" "$(awk -F '\t' -v name="/$container" '$1 == name { print $NF }' <<<"$listed")" "$port" &
-  done < <(routes <<<"$listing")
+    healthy "$service" "$address" "$port" &
+  done < <(routes "$listed" <<<"$listing")
 }
 
 main() {

@@ -38,7 +38,7 @@ def serving(
         def do_HEAD(self) -> None:
             status, body, headers = answer(self)
             self.send_response(status)
-            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
 

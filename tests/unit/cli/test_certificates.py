@@ -55,8 +55,9 @@ def test_what_a_server_shows_counts_and_not_what_it_was_given(authority: Authori
     with serving(lambda _: (200, "", {}), server_context(authority, tmp_path)) as port:
         stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}")
         assert certificates.inspect(RunningStack.of(stack), "registry").startswith("0 hours left")
-        with pytest.raises(Failed, match="earlyRenewalHours"):
+        with pytest.raises(Failed, match="0 hours left") as caught:
             certificates.inspect(RunningStack.of(stack, 2 * HOUR), "registry")
+    assert "earlyRenewalHours" in caught.value.remedy
 
 
 def test_an_engine_shows_its_certificate_to_the_operator(authority: Authority, tmp_path: Path) -> None:
@@ -70,8 +71,9 @@ def test_an_authority_is_replaced_by_its_next_generation(
 ) -> None:
     stack = outputs(authority)
     assert certificates.inspect(RunningStack.of(stack), subject).endswith("UTC")
-    with pytest.raises(Failed, match=f"raise slipway:certificates.{remedy}eneration by one"):
+    with pytest.raises(Failed, match="days left") as caught:
         certificates.inspect(RunningStack.of(stack, AGES), subject)
+    assert f"raise slipway:certificates.{remedy}eneration by one" in caught.value.remedy
 
 
 def test_a_ca_rotation_is_mentioned(authority: Authority) -> None:
@@ -92,6 +94,20 @@ def test_an_operator_whose_certificate_has_ended_is_told_so(authority: Authority
     stack = outputs(authority, engineClientCertificate=ended)
     with pytest.raises(Failed, match="expired 29 days ago"):
         certificates.inspect(RunningStack.of(stack), "operator")
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"), [(timedelta(days=730, hours=1), "in 730 days"), (2 * HOUR, "in 1 hour")]
+)
+def test_a_certificate_of_a_wrong_clock_is_not_yet_valid(
+    begins: timedelta, said: str, authority: Authority
+) -> None:
+    pem, _ = Authority().leaf(lasts=timedelta(days=1000), begins=begins)
+    early = load_pem_x509_certificate(pem.encode())
+    assert certificates.validity(early).startswith(f"not yet valid: it begins {said}, ")
+    with pytest.raises(Failed, match="not yet valid") as caught:
+        certificates.inspect(RunningStack.of(outputs(authority, engineClientCertificate=pem)), "operator")
+    assert caught.value.remedy.startswith("./slip up ")
 
 
 def test_the_threshold_follows_the_settings() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandError
+from cli.running.host_report import HostReport
 from cli.running.http import get, private_files, tls_context
 from cli.running.stack import Failed, RunningStack
 from cli.verify import engine as engine_checks
@@ -198,8 +199,10 @@ def test_a_service_must_answer_with_a_status_of_2xx(
     with serving(answer) as port:
         url = f"http://127.0.0.1:{port}/"
         domains = {"web": domain} if domain else {}
-        (result,) = verify(outputs(authority, serviceUrls={"web": [url]}, serviceDomains=domains), HEALTH)
-    assert (result.passed, result.subject) == (passes, f"web {url}")
+        places = {"serviceUrls": {"web": [url]}, "serviceHosts": {"web": ["web-1"]}}
+        (result,) = verify(outputs(authority, **places, serviceDomains=domains), HEALTH)
+    assert (result.passed, result.subject) == (passes, "web on web-1")
+    assert result.remedy == ("" if passes else "./slip logs web --host web-1")
     assert result.detail.startswith(f"HTTP {status} on /up")
     assert asked == [("/up", domain or f"127.0.0.1:{port}")]
 
@@ -217,8 +220,9 @@ def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> 
 
         thread = threading.Thread(target=serve)
         thread.start()
-        urls = {"web": [f"http://127.0.0.1:{server.getsockname()[1]}"]}
-        (result,) = verify(outputs(authority, serviceUrls=urls), HEALTH)
+        endpoints = {"web": [f"127.0.0.1:{server.getsockname()[1]}"]}
+        places = {"serviceEndpoints": endpoints, "serviceHosts": {"web": ["web-1"]}}
+        (result,) = verify(outputs(authority, **places), HEALTH)
         thread.join()
     assert not result.passed
     assert "BadStatusLine" in result.detail
@@ -253,14 +257,14 @@ def pulling(
 
 def test_a_pull_is_by_digest_and_with_an_account(pulling: Callable[..., Any]) -> None:
     running, fake = pulling({"status": "Image is up to date"})
-    assert engine_checks.pulls_by_digest(running, "yard web").startswith("sha256:0")
+    assert engine_checks.pulls_by_digest(running, "web on yard").startswith("sha256:0")
     assert fake.pulled == [("yard:5000/web", f"sha256:{'0' * 64}", "alice")]
 
 
 def test_a_refused_pull_fails_with_the_engines_words(pulling: Callable[..., Any]) -> None:
     running, _ = pulling({"status": "Pulling"}, {"error": "x509: certificate signed by unknown authority"})
     with pytest.raises(Failed, match="unknown authority"):
-        engine_checks.pulls_by_digest(running, "yard web")
+        engine_checks.pulls_by_digest(running, "web on yard")
 
 
 @pytest.mark.parametrize(
@@ -283,9 +287,9 @@ def test_a_missing_image_must_be_missing(
             engine_checks.misses_absent_image(running, "yard")
 
 
-def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
-    """On a stack where nothing answers each one fails by itself, and no other."""
-    results = verify(outputs(authority))
+def test_where_nothing_answers_each_check_fails_by_itself(authority: Authority) -> None:
+    told = outputs(authority, serviceHosts={"web": ["yard"]})
+    results = verify(told)
     # The registry asks for no client certificates, which two checks are about, and does not speak plain HTTP.
     assert len({result.check for result in results}) == 11
     # The certificates in the outputs need no connection.
@@ -294,6 +298,20 @@ def test_every_check_of_the_issue_is_in_the_table(authority: Authority) -> None:
     shown = json.dumps([result.detail for result in results])
     assert PASSWORD not in shown
     assert "PRIVATE KEY" not in shown
+
+
+def test_a_host_without_an_answer_is_one_failure(authority: Authority) -> None:
+    """What needs it does not run, and has not passed."""
+    told = outputs(authority, serviceHosts={"web": ["yard"]}, platform="aws")
+    silent = {"yard": HostReport("yard", silence="SSH at 127.0.0.1:1 refuses connections")}
+    results = verify(told, reports=silent, option=" -s dev")
+    failed = [result for result in results if not result.passed and not result.skipped]
+    assert [(result.check, result.detail) for result in failed] == [
+        ("the host answers", "SSH at 127.0.0.1:1 refuses connections")
+    ]
+    assert failed[0].remedy.endswith("./slip forget yard -s dev && ./slip up -s dev")
+    assert sum(result.skipped for result in results) > 10
+    assert not any(result.passed for result in results if result.skipped)
 
 
 def test_a_stack_that_is_not_up_is_said_to_be_so() -> None:

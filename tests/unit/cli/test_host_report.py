@@ -16,7 +16,7 @@ OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
 PROXY_LIST = """\
 \x1b[1mService  Host      Path  Target                State    TLS\x1b[0m
 web      *         /     web-web-1-1a2b:8080   running  no
-api      api.test  /     api-web-1-3c4d:9000   running  no
+@api.test  api.test  /     api-web-1-3c4d:9000   running  no
 """
 MADE = "2026-01-02T03:04:05.123456789Z"
 CONTAINERS = [

@@ -14,7 +14,9 @@ import pytest
 
 from cli.errors import CommandError
 from cli.registry import images
-from cli.registry.images import Image
+from cli.registry.images import Image, Need
+from cli.running import fleet
+from cli.running.host_report import HostReport, Serving
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import RunningStack
 from cli.stack.backend import Backend
@@ -33,6 +35,7 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.blobs: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
         self.tags: dict[str, dict[str, str]] = {}
         self.absolute_links = False
         self.status = 200
@@ -47,10 +50,12 @@ class FakeRegistry:
 
     def image(self, *, layers: tuple[int, ...] = (1000,), **configuration: Any) -> dict[str, Any]:
         """Keep an image with layers of these sizes; returns its descriptor."""
+        config = {**self.put(configuration), "size": 100}
+        self.sizes |= {config["digest"]: 100, **{f"sha256:layer-{size}": size for size in layers}}
         return self.put(
             {
                 "mediaType": OCI_MANIFEST,
-                "config": {**self.put(configuration), "size": 100},
+                "config": config,
                 "layers": [{"digest": f"sha256:layer-{size}", "size": size} for size in layers],
             }
         )
@@ -72,6 +77,9 @@ class FakeRegistry:
         found = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/(.+)", parts.path)
         assert found
         digest = self.tags.get(found[1], {}).get(found[3], found[3])
+        if request.command == "HEAD":
+            known = digest in self.sizes
+            return (200, "", {"Content-Length": str(self.sizes[digest])}) if known else (404, "", {})
         if digest not in self.blobs:
             return 404, "{}", {}
         accepted = request.headers["Accept"]
@@ -135,7 +143,7 @@ def test_an_image_tells_what_it_is(registry: FakeRegistry, api: RegistryApi) -> 
         config={"Labels": {images.REVISION: "abc"}},
     )
     registry.tags = {"web": {"v1": descriptor["digest"]}}
-    assert images.images(api, {("web", descriptor["digest"]): ("web on web-1",)}) == [
+    assert images.images(api, {("web", descriptor["digest"]): Need(("web on web-1",), ("web",))}) == [
         Image(
             repository="web",
             digest=descriptor["digest"],
@@ -144,7 +152,8 @@ def test_an_image_tells_what_it_is(registry: FakeRegistry, api: RegistryApi) -> 
             size=3100,  # a layer that occurs twice is stored once
             created="2026-01-02T03:04:05.123456789Z",
             revision="abc",
-            runs=("web on web-1",),
+            serves=("web on web-1",),
+            wanted=("web",),
         )
     ]
 
@@ -172,11 +181,11 @@ def test_an_index_is_all_of_its_platforms(registry: FakeRegistry, api: RegistryA
     assert image.revision == "of-the-index"
 
 
-def test_an_image_that_runs_without_a_tag_is_there(registry: FakeRegistry, api: RegistryApi) -> None:
+def test_an_image_that_serves_without_a_tag_is_there(registry: FakeRegistry, api: RegistryApi) -> None:
     old, new = registry.image(created="2026-01-01T00:00:00Z"), registry.image(created="2026-01-02T00:00:00Z")
     registry.tags = {"web": {"latest": new["digest"]}}
-    found = images.images(api, {("web", old["digest"]): ("web on web-1",)})
-    assert [(image.digest, image.tags, image.runs) for image in found] == [
+    found = images.images(api, {("web", old["digest"]): Need(("web on web-1",))})
+    assert [(image.digest, image.tags, image.serves) for image in found] == [
         (new["digest"], ("latest",), ()),
         (old["digest"], (), ("web on web-1",)),
     ]
@@ -233,20 +242,37 @@ def test_what_is_no_registry_is_told_so(authority: Authority, tmp_path: Path, bo
             list(api.repositories())
 
 
-def test_what_runs_where_comes_from_the_outputs(authority: Authority) -> None:
-    one, two = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
+
+
+def _report(host: str, **services: str) -> HostReport:
+    """A host that serves these digests."""
+    return HostReport(
+        host,
+        engine_unit="active",
+        engine_version="28.5.2",
+        proxy_answers=True,
+        services={
+            name: Serving(name, f"{name}-1", (f"yard:5000/{name}@{digest}",), None, "HTTP 200 on /up", True)
+            for name, digest in services.items()
+        },
+    )
+
+
+def test_what_is_needed_comes_from_the_hosts_and_from_the_last_update(authority: Authority) -> None:
     told = outputs(
         authority,
-        images={
-            "web": f"yard:5000/web@{one}",
-            "shop": f"yard:5000/web@{one}",
-            "api": f"yard:5000/api:v1@{two}",
-        },
-        serviceHosts={"web": ["web-1", "web-2"], "shop": ["web-2"]},
+        images={"web": f"yard:5000/web@{ONE}", "api": f"yard:5000/api@{TWO}"},
+        wantedImages={"web": f"yard:5000/web@{THREE}", "api": f"yard:5000/api@{TWO}"},
+        serviceUrls={"web": [], "api": []},
+        serviceHosts={"web": ["web-1", "web-2"], "api": ["web-2", "web-3"]},
     )
-    assert images.deployed_images(RunningStack(told)) == {
-        ("web", one): ("shop on web-2", "web on web-1", "web on web-2"),
-        ("api", two): ("api",),
+    reports = {"web-1": _report("web-1", web=ONE), "web-2": _report("web-2", web=THREE, api=TWO)}
+    reports["web-3"] = HostReport("web-3", silence="SSH at 127.0.0.1:1 refuses connections")
+    assert images.needed_images(RunningStack(told, reports=reports)) == {
+        ("web", ONE): Need(("web on web-1",)),
+        ("web", THREE): Need(("web on web-2",), ("web",)),
+        ("api", TWO): Need(("api on web-2",), ("api",)),
     }
 
 
@@ -261,39 +287,56 @@ class FakePulumi:
 
 
 @pytest.fixture
-def run(api: RegistryApi, authority: Authority, tmp_path: Path) -> Callable[..., None]:
-    """Runs the command on a stack with this registry."""
+def run(
+    api: RegistryApi, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs the command on a stack with this registry, and with hosts that report this."""
 
-    def command(*, as_json: bool = False, **more: Any) -> None:
-        told = outputs(authority, registryPublicAddress=api.address, **more)
+    def command(*reports: HostReport, as_json: bool = False, **more: Any) -> int:
+        hosts = {report.host: {"roles": ["app"]} for report in reports}
+        told = outputs(authority, registryPublicAddress=api.address, platform="aws", **more) | {
+            "hosts": hosts
+        }
+        monkeypatch.setattr(fleet, "ask", lambda _, hosts: {one.host: one for one in reports})
         pulumi: Any = FakePulumi(told)
-        images.run(Stack(Project(tmp_path), "local", Backend("file:///state"), pulumi), as_json=as_json)
+        return images.run(
+            Stack(Project(tmp_path), "local", Backend("file:///state"), pulumi), as_json=as_json
+        )
 
     return command
 
 
-def test_the_table_has_what_runs(
-    registry: FakeRegistry, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+SERVICE_HOSTS = {"web": ["web-1", "web-2"]}
+
+
+def test_the_table_has_what_the_hosts_serve(
+    registry: FakeRegistry, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    digest = registry.image(os="linux", architecture="amd64", created="2020-01-01T00:00:00Z")["digest"]
-    registry.tags = {"web": {"v1": digest, "latest": digest}}
-    run(images={"web": f"yard:5000/web@{digest}"}, serviceHosts={"web": ["web-1", "web-2"]})
+    old, new = (
+        registry.image(layers=(size,), os="linux", created="2020-01-01T00:00:00Z")["digest"]
+        for size in (1, 2)
+    )
+    registry.tags = {"web": {"v1": old, "latest": old, "v2": new}}
+    reports = [_report(host, web=old) for host in SERVICE_HOSTS["web"]]
+    # The last roll-out failed: what it was to run is another image.
+    status = run(*reports, wantedImages={"web": f"yard:5000/web@{new}"}, serviceHosts=SERVICE_HOSTS)
     shown = capsys.readouterr()
-    header, row = shown.out.splitlines()
-    assert header.split() == ["repository", "tags", "digest", "platforms", "size", "age", "revision", "runs"]
-    assert row.startswith(f"web         latest, v1  {digest[:19]}  linux/amd64  1.1 kB  ")
-    assert row.endswith("web on web-1, web on web-2")
-    assert shown.err == ""
+    header, *rows = shown.out.splitlines()
+    assert header.split()[-1] == "serves"
+    by_digest = {f"{row.split()[0]}{row[row.index('sha256:') :][:19]}": row for row in rows}
+    assert by_digest[f"web{old[:19]}"].endswith("web on web-1, web on web-2")
+    assert by_digest[f"web{new[:19]}"].endswith("web is to run it")
+    assert (status, shown.err) == (0, "")
 
 
 def test_the_table_is_there_for_scripts(
-    registry: FakeRegistry, run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    registry: FakeRegistry, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = registry.image()["digest"]
     registry.tags = {"web": {"v1": digest}}
-    run(as_json=True, images={})
+    assert run(as_json=True, images={}) == 0
     (image,) = json.loads(capsys.readouterr().out)["images"]
-    assert (image["repository"], image["tags"], image["digest"], image["size"], image["runs"]) == (
+    assert (image["repository"], image["tags"], image["digest"], image["size"], image["serves"]) == (
         "web",
         ["v1"],
         digest,
@@ -302,15 +345,75 @@ def test_the_table_is_there_for_scripts(
     )
 
 
-def test_an_empty_registry_is_a_sentence(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+def test_what_serves_and_is_gone_fails(
+    registry: FakeRegistry, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(images={})
-    assert capsys.readouterr().out.endswith("has no images yet.\n")
+    registry.tags = {"web": {}}
+    assert (
+        run(
+            _report("web-1", web=ONE),
+            serviceHosts=SERVICE_HOSTS,
+            wantedImages={"web": f"yard:5000/web@{ONE}"},
+        )
+        == 1
+    )
+    said = capsys.readouterr().err
+    assert f"The registry does not have web@{ONE[:19]}, which serves as web on web-1." in said
+    assert said.endswith("→ ./slip repair\n")
 
 
-def test_an_image_that_runs_but_is_gone_is_a_warning(
-    run: Callable[..., None], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("sizes", "missing"), [({}, ["sha256:layer-1000"]), ({"sha256:layer-1000": 999}, ["sha256:layer-1000"])]
+)
+def test_a_blob_that_is_gone_or_cut_off_fails(
+    registry: FakeRegistry,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    sizes: dict[str, int],
+    missing: list[str],
 ) -> None:
-    run(images={"web": "yard:5000/web@sha256:gone"}, serviceHosts={"web": ["web-1"]})
-    assert "does not have web@sha256:gone, which runs as web on web-1" in capsys.readouterr().err
+    digest = registry.image()["digest"]
+    registry.tags = {"web": {"v1": digest}}
+    del registry.sizes["sha256:layer-1000"]
+    registry.sizes |= sizes
+    report = _report("web-1", web=digest)
+    assert run(report, serviceHosts=SERVICE_HOSTS, as_json=True, wantedImages={}, images={}) == 1
+    shown = capsys.readouterr()
+    assert [image["missing"] for image in json.loads(shown.out)["images"]] == [missing]
+    assert "does not have a blob of" in shown.err
+    assert run(report, serviceHosts={"web": ["other"]}, wantedImages={}, images={}) == 0  # nothing needs it
+
+
+@pytest.mark.parametrize(
+    ("report", "said", "remedy"),
+    [
+        (
+            HostReport("web-1", silence="SSH at 192.0.2.1:22 gives no answer within 8 s"),
+            "web-1: it does not answer: SSH at 192.0.2.1:22 gives no answer within 8 s.",
+            "→ ./slip forget web-1 && ./slip up",
+        ),
+        (
+            HostReport("web-1", engine_unit="inactive"),
+            "web-1: its engine does not answer (docker.service is inactive).",
+            "→ ./slip repair web-1",
+        ),
+        (
+            HostReport("web-1", engine_unit="active", engine_version="28"),
+            "web-1: its proxy does not answer.",
+            "→ ./slip repair web-1",
+        ),
+    ],
+)
+def test_a_host_that_does_not_say_what_it_serves_is_named(
+    report: HostReport,
+    said: str,
+    remedy: str,
+    registry: FakeRegistry,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry.tags = {"web": {"v1": registry.image()["digest"]}}
+    assert run(report, serviceHosts=SERVICE_HOSTS, wantedImages={}, images={}) == 1
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == f"{said} What it serves is unknown."
+    assert shown[-1] == remedy

@@ -8,6 +8,8 @@ import pytest
 
 from cli import logs
 from cli.errors import CommandError
+from cli.running import fleet
+from cli.running.host_report import HostReport
 from cli.running.stack import Failed, RunningStack
 
 
@@ -44,6 +46,7 @@ def container(number: int, label: str, *said: bytes, state: str = "running") -> 
 
 
 ENGINES: dict[str, FakeEngine] = {}
+REPORTS: dict[str, HostReport] = {}
 
 
 @pytest.fixture
@@ -55,15 +58,27 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield ENGINES[host]
 
     monkeypatch.setattr(RunningStack, "docker", engine)
-    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs: cls(outputs)))
+    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs, **more: cls(outputs, **more)))
     ENGINES.clear()
 
+    monkeypatch.setattr(fleet, "ask", lambda _, hosts: {host: REPORTS[host] for host in hosts})
+
     class Stack:
-        name = "local"
+        name = short_name = "local"
+        option = ""
 
         def outputs(self) -> dict[str, Any]:
-            hosts = {"yard": {"roles": ["registry", "build"]}, "web-1": {"roles": ["app"]}}
-            return {"hosts": hosts, "images": {"web": "yard:5000/web@sha256:1"}}
+            hosts = {
+                "yard": {"roles": ["registry", "build"]},
+                "web-1": {"roles": ["app"]},
+                "web-2": {"roles": ["app"]},
+            }
+            return {
+                "platform": "aws",
+                "hosts": hosts,
+                "serviceUrls": {"web": []},
+                "serviceHosts": {"web": ["web-1"]},
+            }
 
     return Stack()
 
@@ -75,10 +90,30 @@ def run(stack: Any, what: str, host: str | None = None, tail: str = "100", follo
 def test_lines_are_put_together_and_told_with_their_host(
     stack: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"first\nsec", b"ond\nla", b"st"))
-    ENGINES["web-1"] = FakeEngine(container(1, "slipway.service=web", b"not this\n"))
+    ENGINES["web-1"] = FakeEngine(container(1, "slipway.role=proxy", b"first\nsec", b"ond\nla", b"st"))
+    ENGINES["web-2"] = FakeEngine(container(1, "slipway.service=web", b"not this\n"))
+    assert run(stack, "proxy") == 0
+    said = capsys.readouterr()
+    assert said.out == "web-1 | first\nweb-1 | second\nweb-1 | last\n"
+    # Silence could also mean that there is nothing to say.
+    assert said.err == "web-2: no log lines of proxy.\n"
+
+
+def test_only_the_hosts_that_run_it_are_asked(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"here\n"))
     assert run(stack, "registry") == 0
-    assert capsys.readouterr().out == "yard | first\nyard | second\nyard | last\n"
+    assert capsys.readouterr().out == "here\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "host", "where"),
+    [("web", "yard", "web-1"), ("web", "web-2", "web-1"), ("registry", "web-1", "yard")],
+)
+def test_a_host_that_does_not_run_it_is_an_error(what: str, host: str, where: str, stack: Any) -> None:
+    with pytest.raises(CommandError, match=f"{host} runs no {what}") as caught:
+        run(stack, what, host)
+    assert caught.value.remedy == f"{what} runs on {where}."
+    assert caught.value.status == 2
 
 
 def test_of_one_host_the_lines_come_as_they_are_the_oldest_container_first(
@@ -101,18 +136,34 @@ def test_a_stopped_container_is_not_followed(stack: Any, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "alive\n"
 
 
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (
+            HostReport("web-1", silence="SSH at 192.0.2.1:22 refuses connections"),
+            "web-1 does not answer: SSH at 192.0.2.1:22 refuses connections.\n→ start the machine of web-1",
+        ),
+        (
+            HostReport("web-1", engine_unit="failed"),
+            "the engine of web-1 does not answer: docker.service is failed.\n→ ./slip repair web-1",
+        ),
+    ],
+)
 def test_a_silent_engine_is_reported_and_stops_no_other_host(
-    stack: Any, capsys: pytest.CaptureFixture[str]
+    report: HostReport, said: str, stack: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ENGINES["yard"] = FakeEngine(container(1, "slipway.role=registry", b"here\n"))
-    assert run(stack, "registry") == 1
-    said = capsys.readouterr()
-    assert said.out == "yard | here\n"
-    assert "the engine of web-1: no answer" in said.err
+    REPORTS["web-1"] = report
+    ENGINES["web-2"] = FakeEngine(container(1, "slipway.role=proxy", b"here\n"))
+    assert run(stack, "proxy") == 1
+    shown = capsys.readouterr()
+    assert shown.out == "web-2 | here\n"
+    assert shown.err.startswith(said)
 
 
 @pytest.mark.parametrize(("what", "host"), [("wbe", None), ("web", "web-9")])
 def test_a_name_that_is_none_is_told_with_those_that_are(stack: Any, what: str, host: str | None) -> None:
     with pytest.raises(CommandError) as caught:
         run(stack, what, host)
-    assert ("registry, proxy, web" in str(caught.value.remedy)) or ("web-1, yard" in str(caught.value.remedy))
+    assert ("registry, proxy, web" in str(caught.value.remedy)) or (
+        "web-1, web-2, yard" in str(caught.value.remedy)
+    )

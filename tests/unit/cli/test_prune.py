@@ -13,11 +13,11 @@ from cli.registry import prune
 from cli.registry.prune import parse
 from cli.running import fleet, ssh
 from cli.running.disk import Disk
-from cli.running.host_report import HostReport
+from cli.running.host_report import HostReport, Serving
 from cli.running.ssh import CommandResult
 from cli.running.stack import Failed, RunningStack
 from cli.verify.checks import CHECKS
-from cli.verify.registry import Warned
+from cli.verify.found import Warned
 
 PLAN = (
     "image\tweb\tsha256:aaaaaaaaaaaaaaaa\tv2,v1\t1700000000\t3000\n"
@@ -26,7 +26,13 @@ PLAN = (
     "remove\tweb/_manifests/tags/v1\n"
     "total\t7\t2\t3400\t90000\n"
 )
-OUTPUTS = {"hosts": {"web-1": {"roles": ["app"]}, "yard": {"roles": ["build", "registry"]}}}
+OUTPUTS = {
+    "platform": "aws",
+    "hosts": {
+        "web-1": {"roles": ["app"]},
+        "yard": {"roles": ["build", "registry"], "address": "192.0.2.1", "sshPort": 22, "sshUser": "admin"},
+    },
+}
 GB = 10**9
 
 
@@ -97,50 +103,57 @@ FLEET = {
 }
 
 
-def _fleet(monkeypatch: pytest.MonkeyPatch, **hosts: CommandResult | None) -> list[tuple[str, str]]:
-    """What each host says; None does not answer."""
-    asked: list[tuple[str, str]] = []
+def _fleet(monkeypatch: pytest.MonkeyPatch, *reports: HostReport) -> list[list[str]]:
+    """What the hosts report."""
+    asked: list[list[str]] = []
 
-    def run(outputs: Any, host: str, command: str, patience: float = 0) -> CommandResult:
-        asked.append((host, command))
-        said = hosts[host.replace("-", "_")]
-        if said is None:
-            raise CommandError(f"{host} does not answer SSH")
-        return said
+    def ask(_: Any, hosts: list[str]) -> dict[str, HostReport]:
+        asked.append(hosts)
+        return {report.host: report for report in reports}
 
-    monkeypatch.setattr(ssh, "run", run)
+    monkeypatch.setattr(fleet, "ask", ask)
     return asked
 
 
+def _serves(host: str, **images: str) -> HostReport:
+    services = {
+        name: Serving(name, f"{name}-1", tuple(filter(None, [image])), None, "", None)
+        for name, image in images.items()
+    }
+    return HostReport(host, engine_version="28", proxy_answers=True, services=services)
+
+
 def test_what_the_hosts_serve_is_handed_to_the_registrys_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    served = "yard:5000/team/web@sha256:aa\nelsewhere/web@sha256:cc\n"
+    said = _saying(monkeypatch, CommandResult(0, PLAN, ""))
     asked = _fleet(
         monkeypatch,
-        web_1=CommandResult(0, served, ""),
-        web_2=CommandResult(0, "yard:5000/api@sha256:bb\nyard:5000/$(x)@sha256:dd\n", ""),
-        web_3=CommandResult(0, served, ""),
-        yard=CommandResult(0, PLAN, ""),
+        _serves("web-1", web="yard:5000/team/web@sha256:aa", old="elsewhere/web@sha256:cc"),
+        _serves("web-2", api="yard:5000/api@sha256:bb", odd="yard:5000/$(x)@sha256:dd"),
+        _serves("web-3", web="yard:5000/team/web@sha256:aa"),
     )
     images, problems = prune.served_images(FLEET)
     assert (images, problems) == (["api@sha256:bb", "team/web@sha256:aa"], [])
-    assert sorted(asked) == [(f"web-{n}", "/usr/local/lib/slipway/switch --serving") for n in (1, 2, 3)]
+    assert asked == [["web-1", "web-2", "web-3"]]
     prune.ask(FLEET, "", "now", ["--complete", *images])
-    assert asked[-1][1].endswith("retention now --complete api@sha256:bb team/web@sha256:aa'")
+    assert said[-1][1].endswith("retention now --complete api@sha256:bb team/web@sha256:aa'")
 
 
 def test_a_host_that_does_not_say_what_it_serves_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _fleet(
         monkeypatch,
-        web_1=None,
-        web_2=CommandResult(6, "yard:5000/web@sha256:aa\n", "slipway: api is served by api-1\n"),
-        web_3=CommandResult(127, "", ""),
+        HostReport("web-1", silence="SSH at 127.0.0.1:1 refuses connections"),
+        _serves("web-2", web="yard:5000/web@sha256:aa", api=""),
+        HostReport("web-3", engine_unit="inactive"),
     )
     images, problems = prune.served_images(FLEET)
     assert images == ["web@sha256:aa"]
     assert problems == [
-        "web-1 does not answer SSH. The images that its last update recorded stay.",
-        "web-2 does not report what it serves: api is served by api-1. The images that its last update recorded stay.",
-        "web-3 does not report what it serves: exit status 127. The images that its last update recorded stay.",
+        f"{problem}. The images that its last update recorded stay."
+        for problem in (
+            "web-1: it does not answer: SSH at 127.0.0.1:1 refuses connections",
+            "web-2: api is served by an image without a digest",
+            "web-3: its engine does not answer (docker.service is inactive)",
+        )
     ]
 
 
@@ -185,14 +198,11 @@ def test_an_external_registry_is_not_touched() -> None:
         (10 * GB, 90 * GB, 0.01, "full"),
     ],
 )
-def test_a_disk_is_told_of_before_it_is_full(
-    used: int, free: int, inodes: float, verdict: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_is_told_of_before_it_is_full(used: int, free: int, inodes: float, verdict: str) -> None:
     roomy = Disk("/", 10 * GB, 90 * GB, 1.0)
     report = HostReport("yard", disks=(roomy, Disk("/var", used, free, inodes), roomy))
-    monkeypatch.setattr(fleet, "ask", lambda outputs, hosts: {"yard": report})
     (check,) = (check for check in CHECKS if "disk" in check.title)
-    running = RunningStack(OUTPUTS)
+    running = RunningStack(OUTPUTS, reports={"yard": report})
     assert check.subjects(running) == ["yard"]
     if verdict == "full":
         with pytest.raises(Failed, match="full"):

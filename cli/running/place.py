@@ -1,0 +1,60 @@
+"""Where a service answers: one of its hosts, from the stack's outputs. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Place:
+    """A service on one of its hosts."""
+
+    service: str
+    host: str
+    """The host's name; empty if an old stack's outputs do not say it."""
+    address: str
+    """`address:port` of the host's proxy."""
+    domain: str = ""
+    """The name by which the proxy knows the service; empty for all names that belong to no other service."""
+    is_local: bool = False
+    """Whether the stack is on the platform `local`: then no name server knows its domains."""
+
+    @property
+    def url(self) -> str:
+        """The URL of a page of this service, if the domain leads to the host."""
+        parts = urlsplit(f"//{self.address}")
+        port = "" if parts.port in {None, 80} else f":{parts.port}"
+        return f"http://{self.domain or self.address.rpartition(':')[0]}{port}/"
+
+    @property
+    def link(self) -> str:
+        """What shows a page of this service: its URL, or a command where no name server knows the domain."""
+        # Browsers and curl take every name that ends in .localhost for this machine (RFC 6761, section 6.3).
+        if not self.domain or not self.is_local or self.domain.endswith(".localhost"):
+            return self.url
+        parts = urlsplit(f"//{self.address}")
+        return f"curl --resolve {self.domain}:{parts.port or 80}:{parts.hostname} {self.url}"
+
+
+def places(outputs: Mapping[str, Any]) -> list[Place]:
+    """Every service on each of its hosts, in the order of the roll-out. No secret is needed."""
+    hosts, domains = outputs.get("serviceHosts") or {}, outputs.get("serviceDomains") or {}
+    is_local = outputs.get("platform") == "local"
+    found = []
+    for service, urls in (outputs.get("serviceUrls") or {}).items():
+        # A stack that an older Slipway updated last has the same addresses in its URLs.
+        addresses = (outputs.get("serviceEndpoints") or {}).get(service) or [
+            _address(str(url)) for url in urls
+        ]
+        names = hosts.get(service) or [""] * len(addresses)
+        found += [
+            Place(service, host, address, domains.get(service, ""), is_local)
+            for host, address in zip(names, addresses, strict=False)
+        ]
+    return found
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 80}"

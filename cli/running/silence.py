@@ -1,0 +1,32 @@
+"""The command that brings a host back that gives no answer."""
+
+from cli.running.stack import RunningStack
+from well_known import HOST_LABEL, STACK_LABEL
+
+_COMMANDS = {"paused": "unpause", "running": "restart", "restarting": "restart"}
+"""The `docker` command for a local host's container in each state; `start` for all others."""
+
+
+def remedy(running: RunningStack, host: str) -> str:
+    """The command for a host that gives no answer. The operator's engine knows why a local host gives none."""
+    lost = f"./slip forget {host}{running.option} && ./slip up{running.option}"
+    if running.outputs.get("platform") != "local":
+        return f"start the machine of {host}; if it is lost for good:\n{lost}"
+    container = _container(running, host)
+    if container is None:
+        return lost
+    name, state = container
+    return f"docker {_COMMANDS.get(state, 'start')} {name}"
+
+
+def _container(running: RunningStack, host: str) -> tuple[str, str] | None:
+    """Name and state of a local host's container; None if there is none."""
+    from cli.running.engine import ERRORS, connected
+
+    labels = [f"{STACK_LABEL}={running.name}", f"{HOST_LABEL}={host}"]
+    try:
+        with connected("", timeout=5) as engine:
+            found = engine.containers(all=True, filters={"label": labels})
+    except ERRORS:
+        found = []
+    return (found[0]["Names"][0].removeprefix("/"), found[0]["State"]) if found else None

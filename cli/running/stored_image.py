@@ -1,0 +1,61 @@
+"""Whether a registry has an image with all that it is made of."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from cli.running.registry_api import INDEX_TYPES, RegistryApi
+
+AT_ONCE = 4
+"""How many blobs of an image are asked for at the same time."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What a registry has of an image."""
+
+    has_manifest: bool
+    blobs: int = 0
+    """How many blobs its manifest names: its configuration and its layers."""
+    size: int = 0
+    """Bytes of these blobs."""
+    missing: tuple[str, ...] = ()
+    """The digests of those that the registry does not have, or that it has with another size."""
+
+
+def look(api: RegistryApi, repository: str, digest: str) -> StoredImage:
+    """Ask a registry for an image's manifest, and for the size of each of its blobs.
+
+    For an index, of each of its platforms that the registry has: it may have only some of them.
+
+    Raises:
+        CommandError: the registry does not answer, or answers with an error.
+
+    """
+    answer = api.manifest(repository, digest)
+    if answer is None:
+        return StoredImage(has_manifest=False)
+    manifests = [answer[1]]
+    if is_index(answer[1]):
+        children = [str(child["digest"]) for child in answer[1].get("manifests") or ()]
+        found = [api.manifest(repository, child) for child in children]
+        manifests = [child[1] for child in found if child]
+        if not manifests:
+            return StoredImage(has_manifest=True, blobs=len(children), missing=tuple(children))
+    blobs = {blob["digest"]: int(blob.get("size", 0)) for one in manifests for blob in _blobs(one)}
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        sizes = list(pool.map(lambda blob: api.blob_size(repository, blob), blobs))
+    missing = [name for (name, wanted), seen in zip(blobs.items(), sizes, strict=True) if seen != wanted]
+    return StoredImage(True, len(blobs), sum(blobs.values()), tuple(missing))
+
+
+def is_index(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest lists others."""
+    return manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest
+
+
+def _blobs(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The configuration and the layers of an image, without layers that are elsewhere by their own URLs."""
+    found = [manifest.get("config"), *(manifest.get("layers") or ())]
+    return [blob for blob in found if blob and not blob.get("urls")]
