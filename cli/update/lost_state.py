@@ -139,21 +139,3 @@ def _drop_secrets(stack: Stack) -> None:
         console.warn(
             f"{key} is lost. Set it again before the next `up`: `./slip secret set {name}{stack.option}`."
         )
-
-
-def tell_wrong_passphrase(stack: Stack) -> bool:
-    """Say so if the passphrase is not the one of the stack's secrets, and what to do. Returns whether it is not."""
-    if stack.config.has_secrets_provider:
-        return False
-    phrase = passphrase.current(stack.project, {**os.environ, **stack.added_variables})
-    wrong = [
-        salt
-        for salt in passphrase.salts(stack.config, stack.deployment())
-        if not passphrase.fits(phrase, salt)
-    ]
-    if wrong:
-        console.error(
-            f"the passphrase is not the one that encrypts the secrets of the stack '{stack.name}'",
-            passphrase.way_out(local=stack.config.platform == "local", option=stack.option),
-        )
-    return bool(wrong)

@@ -126,6 +126,13 @@ MACHINES = (
         REPAIR,
         engine=_its_host,
     ),
+    Check(
+        "the host is as it was set up",
+        host.is_as_made,
+        lambda running: sorted({part.host for part in running.desired}),
+        REPAIR,
+        host=_its_host,
+    ),
     Check("the clock is right", machine.clock_is_right, _asked_hosts, host=_its_host),
     Check("the disks have room", machine.has_room, _asked_hosts, host=_its_host),
     Check(
@@ -136,7 +143,7 @@ MACHINES = (
         host=_its_host,
     ),
 )
-"""The checks on what the hosts report about themselves. They run if the hosts were asked."""
+"""The checks on the hosts, mostly on what they report about themselves. Those run if the hosts were asked."""
 
 SERVICES = (
     Check("serves what is wanted", service.serves_what_is_wanted, _asked_places, UP, proxy=_its_host),
@@ -239,13 +246,6 @@ ENGINES = (
     ),
     Check(
         "engine refuses a foreign CA", engine.refuses_foreign_certificate, _hosts, REPAIR, engine=_its_host
-    ),
-    Check(
-        "the host is as it was set up",
-        host.is_as_made,
-        lambda running: sorted({part.host for part in running.desired}),
-        REPAIR,
-        host=_its_host,
     ),
 )
 """The checks on the engines, over the network."""

@@ -6,7 +6,7 @@ from cli.running.stack import Failed, RunningStack
 
 
 def is_as_made(running: RunningStack, host: str) -> str:
-    """Files, services, the engine's options, containers and routes of a host are as they were made."""
+    """Files, services, mounts and the engine's options of a host are as they were made."""
     parts = [part for part in running.desired if part.host == host]
     found = differences(parts)[host]
     if isinstance(found, Unreachable):

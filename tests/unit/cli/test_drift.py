@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from cli.running import drift
 from cli.running.drift import Desired, Job, Login
 from cli.running.ssh import CommandResult, Unreachable
+from cli.running.stack import Failed, RunningStack
 from cli.stack.desired import desired
 from cli.update import repair
+from cli.verify.host import is_as_made
 from components import script as scripts
 from components.script import assignments
 
@@ -212,6 +215,21 @@ def test_routes_are_looked_at(host: Host, route: str, expected: list[str]) -> No
     (host.root / "listing").write_text(LISTING)
     host.command("docker", f"cat {host.root}/listing")
     assert texts(Desired(LOGIN, "urn::switch", (f"route {route}",))) == expected
+
+
+def running(*parts: Desired) -> RunningStack:
+    return replace(RunningStack({}), desired=parts)
+
+
+def test_verify_tells_what_differs(host: Host) -> None:
+    part = set_up(host)
+    assert is_as_made(running(part), "web-1") == "4 things compared"
+    (host.root / "etc/script").unlink()
+    with pytest.raises(Failed, match=r"etc/script is missing$"):
+        is_as_made(running(part), "web-1")
+    host.silent = True
+    with pytest.raises(Failed, match="could not be compared: SSH refuses"):
+        is_as_made(running(part), "web-1")
 
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
