@@ -12,15 +12,6 @@ def remedy(running: RunningStack, host: str) -> str:
     lost = f"./slip forget {host}{running.option} && ./slip up{running.option}"
     if running.outputs.get("platform") != "local":
         return f"start the machine of {host}; if it is lost for good:\n{lost}"
-    container = _container(running, host)
-    if container is None:
-        return lost
-    name, state = container
-    return f"docker {_COMMANDS.get(state, 'start')} {name}"
-
-
-def _container(running: RunningStack, host: str) -> tuple[str, str] | None:
-    """Name and state of a local host's container; None if there is none."""
     from cli.running.engine import ERRORS, connected
 
     labels = [f"{STACK_LABEL}={running.name}", f"{HOST_LABEL}={host}"]
@@ -28,5 +19,8 @@ def _container(running: RunningStack, host: str) -> tuple[str, str] | None:
         with connected("", timeout=5) as engine:
             found = engine.containers(all=True, filters={"label": labels})
     except ERRORS:
-        found = []
-    return (found[0]["Names"][0].removeprefix("/"), found[0]["State"]) if found else None
+        return "systemctl start docker   # this machine's own Docker Engine does not answer"
+    if not found:
+        return lost
+    command = _COMMANDS.get(found[0]["State"], "start")
+    return f"docker {command} {found[0]['Names'][0].removeprefix('/')}"

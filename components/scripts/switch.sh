@@ -7,7 +7,6 @@
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is)
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --stop             ends the containers of all services
-#   switch --serving          prints the images that serve, HOST:PORT/REPOSITORY@DIGEST, a line each
 #
 # routes.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
@@ -52,25 +51,6 @@ restore_all() {
     ! exists "$container" || is_running "$container" || docker start "$container" >/dev/null || true
   done
   restore
-}
-
-serving() {
-  local key container id images status=0
-  look_around 100 || fail 6 "the proxy does not answer"
-  while read -r _ key container _; do
-    [ -n "$key" ] || continue
-    images=
-    if id=$(docker container inspect "$container" --format '{{.Image}}'); then
-      images=$(docker image inspect "$id" --format '{{range .RepoDigests}}{{println .}}{{end}}') || true
-    fi
-    if [ -n "$images" ]; then
-      echo "$images"
-    else
-      echo "slipway: $container serves ${key#@}, and its image has no digest here" >&2
-      status=6
-    fi
-  done <<<"$routes"
-  return $status
 }
 
 # look: the new container's state. The address is last, since a stopped container has none.
@@ -254,7 +234,6 @@ main() {
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
     --stop) stop_all ;;
-    --serving) serving ;;
     *) roll_out "$@" ;;
   esac
 }

@@ -24,11 +24,10 @@ def switch(
     states: tuple[str, ...] = ("running 0 0 false 4711 10.0.0.2",),
     routes: str | None = "",
     containers: str = "",
-    images: str = "",
     curl: str = "exit 7",
     proxy: str = "running",
 ) -> subprocess.CompletedProcess[str]:
-    """Run the script on a host with a proxy, containers and images.
+    """Run the script on a host with a proxy and containers.
 
     Args:
         machine: the host.
@@ -36,7 +35,6 @@ def switch(
         states: of the new container, one after another; the last one lasts.
         routes: the proxy's listing without its titles; None for a proxy that does not answer.
         containers: a line each: name, service, state.
-        images: a line each: the name of a container, and its image's digest.
         curl: what answers a health check.
         proxy: the state of the proxy's container; none if there is none.
 
@@ -46,7 +44,6 @@ def switch(
     titles = "Service  Host  Path  Target  State  TLS\n"
     (machine.root / "listing").write_text("" if routes is None else titles + routes)
     (machine.root / "containers").write_text(containers)
-    (machine.root / "images").write_text(images)
     machine.command("curl", curl)
     if routes is None:
         machine.command("sleep", "exit 0")
@@ -68,10 +65,8 @@ def switch(
         "container inspect slipway-proxy "*) echo {proxy}; [ -n "{proxy}" ] ;;
         "start slipway-proxy" | "unpause slipway-proxy") echo "{titles[:-1]}" >listing ;;
         "container inspect "*RestartCount*) next_state ;;
-        "container inspect "*.Image*) grep -q "^$3 " images || exit 1; echo $3 ;;
         "container inspect "*StopSignal*) echo "4711 " ;;
         "container inspect "*.State.Pid*) echo 4711 ;;
-        "image inspect "*) sed -n "s/^$3 //p" images; echo ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
         "rm -f "*) sed -i "/^$3 /d" containers ;;
         "update "* | "start "* | "stop "*) ;;
@@ -382,33 +377,3 @@ def test_a_process_that_never_gets_sigterm_is_not_waited_for(
     )
     switch(machine, "--remove", "web", containers="old web running\n")
     assert calls(machine) == [f"stop -t {grace} old"]
-
-
-class TestServing:
-    LISTING = (
-        "\033[1mapi\033[0m      shop.test  /     \033[33mapi-1a:8080\033[0m    running  no\n"
-        "web      *          /     web-2b:8080    running  no\n"
-    )
-
-    def test_the_images_are_those_of_the_proxys_targets(self, machine: Machine) -> None:
-        images = (
-            "api-1a yard:5000/api@sha256:1\nweb-1a yard:5000/web@sha256:2\nweb-2b yard:5000/web@sha256:3\n"
-        )
-        result = switch(machine, "--serving", routes=self.LISTING, images=images)
-        assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.split() == ["yard:5000/api@sha256:1", "yard:5000/web@sha256:3"]
-
-    @pytest.mark.parametrize(
-        "images", ["web-2b yard:5000/web@sha256:3\n", "api-1a \nweb-2b yard:5000/web@sha256:3\n"]
-    )
-    def test_a_target_without_a_known_image_is_an_error(self, machine: Machine, images: str) -> None:
-        result = switch(machine, "--serving", routes=self.LISTING, images=images)
-        assert result.returncode == 6
-        assert "api-1a serves shop.test, and its image has no digest here" in result.stderr
-        # The others count nevertheless.
-        assert result.stdout.split() == ["yard:5000/web@sha256:3"]
-
-    def test_a_proxy_that_does_not_answer_is_an_error(self, machine: Machine) -> None:
-        result = switch(machine, "--serving", routes=None)
-        assert result.returncode == 6
-        assert "the proxy does not answer" in result.stderr
