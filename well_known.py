@@ -1,6 +1,7 @@
 """Names, paths, labels and pinned images that all parts of Slipway share. Imports nothing of Slipway."""
 
 import hashlib
+from pathlib import Path
 
 # The stack's configuration.
 NAMESPACE = "slipway"
@@ -67,6 +68,9 @@ REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
 """Where a registry's host keeps the registry's configuration, accounts and certificate: readable by root only."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
 """Where a registry's host keeps the registry's data: every platform mounts a volume there."""
+
+STAGED_CONTEXTS_PATH = Path(".slipway/contexts")
+"""Where a clone keeps the copies of build contexts that images are built from, by stack and image; relative to it."""
 
 # Third-party images, with the versions that the toolchain builds where Docker Hub is out of reach.
 DEBIAN_VERSION = "12"

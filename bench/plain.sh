@@ -18,8 +18,6 @@ image=$REGISTRY/$service:$tag
 docker --context "$BUILD_HOST" build --tag "$image" \
   --build-arg BASE_IMAGE="$BASE_IMAGE" \
   --build-arg TITLE="$service" \
-  --build-arg REVISION="$(git -C "$CONTEXT" rev-parse HEAD)" \
-  --build-arg SOURCE="$(git -C "$CONTEXT" config remote.origin.url || true)" \
   "$CONTEXT"
 docker --context "$BUILD_HOST" push "$image"
 reference=$(docker --context "$BUILD_HOST" inspect --format '{{index .RepoDigests 0}}' "$image")

@@ -88,6 +88,8 @@ class DockerEngine(pulumi.ComponentResource):
                 "INSECURE_REGISTRY": access.address if access.insecure else "",
                 "CLIENT_CERTIFICATE": access.client.certificate_pem if access.client else "",
                 "CLIENT_KEY": access.client.private_key_pem if access.client else "",
+                "RESOLVERS": " ".join(host.resolvers),
+                "RESOLVERS_SCRIPT": script.text("resolvers.sh"),
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 # Left out if empty, so that the engines of most stacks have the same input as before.

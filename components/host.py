@@ -46,6 +46,8 @@ class Host:
     """An id that is different for each new machine."""
     private_ip: pulumi.Input[str] | None = None
     """Its private IP address, for ports that are not public; None if all its addresses are private."""
+    resolvers: Sequence[str] = ()
+    """Name servers for its builds, IPv4 addresses; none if the host knows its own."""
     deleted_with: pulumi.Resource | None = None
     """The host's set-up command, which Pulumi deletes before the machine; see `on_host`."""
     ready: Sequence[pulumi.Resource] = ()

@@ -23,6 +23,16 @@ class HostOutputs(TypedDict):
     enginePort: Annotated[int, "TCP port of its Docker Engine"]
 
 
+class RevisionOutputs(TypedDict):
+    """The commit of one tag."""
+
+    tag: Annotated[str, "the image's tag"]
+    revision: Annotated[
+        str,
+        "a commit with the image's content, with `-dirty` if the working tree differed; empty if git does not track it",
+    ]
+
+
 class StackOutputs(TypedDict):
     """A stack's outputs."""
 
@@ -35,6 +45,10 @@ class StackOutputs(TypedDict):
     ]
     serviceHealthPaths: Annotated[dict[str, str], "for each service, the path of its health check"]
     images: Annotated[dict[str, str], "for each service, its image by digest"]
+    revisions: Annotated[
+        dict[str, list[RevisionOutputs]],
+        "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
+    ]
     mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
     registryAddress: Annotated[
         str, "`host:port` of the registry, as the hosts call it: the first part of image names"

@@ -13,6 +13,7 @@ from components.images.image import AppImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
+from components.revisions import revisions
 from configuration.settings import StackSettings
 
 
@@ -42,6 +43,10 @@ def export(
         # One key logs in to all hosts.
         "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
         "images": {name: image.reference for name, image in images.items()},
+        "revisions": revisions(
+            authorities.previous_outputs,
+            {name: build for image in images.values() for name, build in image.tags.items()},
+        ),
         "mirror": mirror.references if mirror else {},
         **_generations(authorities, access, engines, registry),
         **_services(settings, hosts),

@@ -11,9 +11,11 @@ import pulumi_docker as docker
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
 from components.host import Host
 from components.images.image import AppImage
+from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
+from configuration.resource_names import container as container_name
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
 
@@ -67,7 +69,7 @@ class Service(pulumi.ComponentResource):
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
             pulled = docker.RemoteImage(
-                f"{name}-{engine.host.name}-image",
+                f"{container_name(name, engine.host.name)}-image",
                 name=image.reference,
                 keep_locally=True,
                 opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
@@ -94,7 +96,7 @@ class Service(pulumi.ComponentResource):
     ) -> command.remote.Command:
         host = engine.host
         container = docker.Container(
-            f"{name}-{host.name}",
+            container_name(name, host.name),
             image=image.image_id,
             restart="unless-stopped",
             # The switch starts it. An update that ends before the switch leaves no second version that works.
@@ -138,7 +140,7 @@ class Service(pulumi.ComponentResource):
             *([args.domain] if args.domain else []),
         ]
         return command.remote.Command(
-            f"{name}-{host.name}-switch",
+            f"{container_name(name, host.name)}-switch",
             connection=host.ssh,
             create=pulumi.Output.concat(
                 host.as_root(f"{SWITCH_SCRIPT_PATH} {name} "),
@@ -162,6 +164,7 @@ def make_services(
     registry: AnyRegistry,
 ) -> None:
     """The proxy of each app host, and the services behind the proxies."""
+    warn_of_volumes(settings)
     proxies = {
         name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
     }

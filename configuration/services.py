@@ -9,8 +9,8 @@ from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.networks import Network
 from configuration.types import DomainName, FilePath, Label, Port, Seconds, UrlPath, Value, Variable
 
-IMAGE_ARGUMENTS = ("TITLE", "REVISION", "SOURCE")
-"""Build arguments that every Dockerfile gets, for the image's OCI labels."""
+TITLE_ARGUMENT = "TITLE"
+"""Build argument that every Dockerfile gets, for the image's OCI label: the service's name."""
 
 BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
 """Build argument with the base image's reference, for the Dockerfile of the service's own image."""
@@ -39,9 +39,7 @@ class BaseImageSettings(Settings):
     context. Default: `Dockerfile`."""
 
     args: dict[
-        Annotated[
-            Variable, AfterValidator(reserved(dict.fromkeys(IMAGE_ARGUMENTS, "the build sets it itself")))
-        ],
+        Annotated[Variable, AfterValidator(reserved({TITLE_ARGUMENT: "the build sets it itself"}))],
         Value,
     ] = Field(default_factory=dict, examples=[{"BASE": "debian:12"}])
     """Build arguments. Do not put secrets here: the image's history shows them. Default: none."""

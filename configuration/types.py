@@ -132,7 +132,11 @@ DomainName = Annotated[
 UrlPath = Annotated[
     StrictStr,
     Matching(
-        r"/[!-\"$-~]*", "not the path of a URL", "Begin it with / and use no spaces, such as /up.", length=500
+        # RFC 3986, and the brackets that many servers read in a query.
+        r"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*(\?([A-Za-z0-9._~!$&'()*+,;=:@/?\[\]-]|%[0-9A-Fa-f]{2})*)?",
+        "not the path of a URL",
+        "Begin it with / and use no spaces, such as /up; write other characters as % and two hexadecimal digits.",
+        length=500,
     ),
 ]
 TaggedImage = Annotated[

@@ -24,6 +24,8 @@ class _Stage:
     """The image or stage after FROM, with its variables replaced."""
     sources: list[str] = field(default_factory=list)
     """What it copies or mounts from: images, or names or numbers of stages."""
+    volumes: list[str] = field(default_factory=list)
+    """The paths of its VOLUME instructions, as they are written."""
 
 
 def needed_images(
@@ -57,6 +59,28 @@ def needed_images(
             waiting += needed_stages
     images = dict.fromkeys(image for number in sorted(used) for image in used[number])
     return [image for image in images if image != "scratch"]
+
+
+def volumes(text: str, arguments: Mapping[str, str], platform: str) -> list[str]:
+    """The paths that a Dockerfile declares as volumes of its image: in the last stage, and in the stages below it.
+
+    Images from elsewhere may declare more. Variables in a path stay as they are written.
+
+    Args:
+        text: the Dockerfile.
+        arguments: the build's arguments.
+        platform: what the image is for, such as `linux/amd64`.
+
+    Raises:
+        InvalidDockerfile: BuildKit would not build it either.
+    """
+    stages = _stages(text, _platform_arguments(platform, platform), arguments)
+    found: list[str] = []
+    number: int | None = len(stages) - 1
+    while number is not None:
+        found += stages[number].volumes
+        number = _stage_named(stages[:number], stages[number].base, numbers=False)
+    return sorted(set(found))
 
 
 def _needs(stages: list[_Stage], number: int) -> tuple[list[int], list[str]]:
@@ -129,6 +153,8 @@ def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> l
                         length += len(value)
                         if length > LENGTH:
                             raise InvalidWord(f"the arguments have more than {LENGTH} characters")
+            elif instruction.name.upper() == "VOLUME" and stages:
+                stages[-1].volumes += instruction.words
             elif stages:
                 stages[-1].sources += _sources(instruction.name.upper(), instruction.flags)
         except InvalidWord as error:

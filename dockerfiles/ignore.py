@@ -6,7 +6,7 @@ Source: "dockerignore files" in Docker's build documentation, and the Go package
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,8 +144,11 @@ class Ignore:
                 return True
         return False
 
-    def walk(self, context: Path) -> Iterator[str]:
+    def walk(self, context: Path, never: Callable[[str, bool], bool] | None = None) -> Iterator[str]:
         """What the rules leave in the context: paths relative to it, folders among them, each before its content.
+
+        `never` gets each path, and whether the rules leave it out. If it returns true, neither the path nor what is
+        below it counts, whatever the rules say.
 
         Names that follow each other in a folder are in the order of their characters. Links are not followed. A folder
         that is ignored is entered only if an exception may match something in it and the user may read it.
@@ -162,6 +165,8 @@ class Ignore:
                 open_folders.pop()
                 continue
             path, is_folder, (ignored, matched) = entry
+            if never is not None and never(path, ignored):
+                continue
             if not ignored:
                 yield path
             if is_folder and (not ignored or self.may_hold_exceptions(path)):

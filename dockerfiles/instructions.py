@@ -44,7 +44,7 @@ class Instruction:
     flags: tuple[str, ...]
     """What begins with `--` directly behind the name, without quotes."""
     words: tuple[str, ...]
-    """Those of ARG and FROM, ARG's with their quotes; none for other instructions."""
+    """Those of ARG, FROM and VOLUME, ARG's with their quotes; none for other instructions."""
     line: int
     """The number of its first line, from 1."""
 
@@ -142,6 +142,8 @@ class _Lines:
             words = tuple(_BLANKS.split(rest))
         elif name.lower() == "arg":
             words = tuple(_words(rest, self.escape))
+        elif name.lower() == "volume" and rest:
+            words = tuple(json.loads(rest)) if _is_list(rest) else tuple(_BLANKS.split(rest))
         self._skip_heredocs(line, _takes_heredocs(name, rest, self.escape))
         return Instruction(name, flags, words, start)
 

@@ -5,6 +5,8 @@ Source: "Environment replacement" in Docker's Dockerfile reference, and BuildKit
 
 from collections.abc import Mapping
 
+from dockerfiles.cut import InvalidCut, replaced, without_prefix, without_suffix
+
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """White space by Go's `unicode.IsSpace`. Python counts some control characters, too."""
 
@@ -218,18 +220,27 @@ class _Reader:
                 raise InvalidWord(f"the variable {name} has no value")
             return value or ""
         if operator in {"#", "%"}:
-            return value or ""  # BuildKit cuts what matches `other`
+            longest = other.startswith(operator)
+            cut = without_prefix if operator == "#" else without_suffix
+            try:
+                return cut(value or "", other[1:] if longest else other, longest=longest)
+            except InvalidCut as error:
+                raise InvalidWord(f"${{{name}{written}: {error}") from None
         raise InvalidWord(f"${{{name}{written} is no expression")
 
     def _replaced(self, name: str) -> str:
-        """The value that `${NAME/pattern/replacement}` begins with: BuildKit replaces what matches the pattern."""
-        if self._peek() == "/":
+        """What `${NAME/pattern/replacement}` stands for, and `${NAME//pattern/replacement}`."""
+        everywhere = self._peek() == "/"
+        if everywhere:
             self._at += 1
         pattern = self._read_up_to("/", keep_escapes=True)
         replacement = self._read_up_to("}", keep_escapes=True)
         if self._variables is None:
             return f"${{{name}/{pattern}/{replacement}}}"
-        return self._value(name) or ""
+        try:
+            return replaced(self._value(name) or "", pattern, replacement, everywhere=everywhere)
+        except InvalidCut as error:
+            raise InvalidWord(f"${{{name}/: {error}") from None
 
     def _value(self, name: str) -> str | None:
         value = self._variables.get(name) if self._variables is not None else None

@@ -52,11 +52,30 @@ def run(stack: Stack, *, as_json: bool) -> None:
     with RegistryApi(endpoint) as api:
         # An external registry may offer no catalogue, and other projects use it too: list the stack's repositories.
         repositories = own_repositories(running) if running.registry_mode == "external" else None
-        found = images(api, deployed, repositories)
+        found = with_revisions(images(api, deployed, repositories), running)
     show(stack.name, endpoint.address, found, as_json=as_json)
     for repository, digest in sorted(deployed.keys() - {(image.repository, image.digest) for image in found}):
         where = ", ".join(deployed[repository, digest])
         console.warn(f"The registry does not have {repository}@{digest}, which runs as {where}.")
+
+
+def with_revisions(found: Sequence[Image], running: RunningStack) -> list[Image]:
+    """The images with the commits that the stack's outputs record. A label of the image itself has priority."""
+    revisions = running.outputs.get("revisions") or {}
+    recorded = {
+        (running.repository(service) + suffix, one["tag"]): one["revision"]
+        for service in running.services
+        for suffix in ("", "-base")
+        for one in revisions.get(service + suffix, ())
+    }
+    return [
+        replace(
+            image,
+            revision=image.revision
+            or next(filter(None, (recorded.get((image.repository, tag)) for tag in image.tags)), ""),
+        )
+        for image in found
+    ]
 
 
 def own_repositories(running: RunningStack) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli.errors import CommandError
 from stackfile.document import Document, UnreadableFile
-from well_known import EMULATED
+from well_known import EMULATED, STAGED_CONTEXTS_PATH
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Project:
     def config_file(self, stack: str) -> Path:
         """The stack's configuration."""
         return self.root / f"Pulumi.{stack}.yaml"
+
+    def remove_contexts(self, stack: str) -> None:
+        """Remove the copies of build contexts that the program made for a stack."""
+        import shutil  # needed at the end of a stack only
+
+        shutil.rmtree(self.root / STAGED_CONTEXTS_PATH / stack.rpartition("/")[2], ignore_errors=True)
 
     def marker(self, stack: str) -> Path:
         """The file that exists while an update of the stack runs."""

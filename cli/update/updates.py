@@ -10,7 +10,7 @@ from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import deletions, diagnosis, recovery
+from cli.update import deletions, diagnosis, full_disk, recovery
 from cli.update.marker import mark, unmark, warn_of_running
 
 INTERRUPTED = 130
@@ -89,6 +89,11 @@ def preview(name: str, options: Sequence[str], *, emulate: bool = False) -> int:
 
 def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
     """Run a Pulumi command on the stack, and report the hosts that do not answer. Returns the exit status."""
+    if command == "destroy":
+        from cli.update import grace
+
+        if grace.removes_all(options):
+            grace.end_services(stack)
     watch = diagnosis.Watch(stack)
     begun = time.monotonic()
     arguments = [command, "--stack", stack.name, *options]
@@ -108,6 +113,8 @@ def _run(stack: Stack, command: str, options: Sequence[str]) -> int:
         and bool(status or watch.found_silence())
         and diagnosis.report(stack.deployment(), stack.option)
     )
+    if command == "up" and status not in (0, CANCELLED) and not silent:
+        full_disk.report(stack)
     if status < 0:
         console.warn(
             f"Pulumi was killed (signal {-status}). The next `./slip up{stack.option}` cleans up after it."
@@ -157,6 +164,7 @@ def down(name: str, *, yes: bool, purge: bool, options: Sequence[str], emulate: 
     status = _run(stack, "destroy", [*consent, *options])
     if status:
         return status
+    stack.project.remove_contexts(stack.name)
     if purge:
         purging.purge(stack, announced)
     elif stack.config.platform == "local":
@@ -195,5 +203,6 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str]) -> int:
             remedy="Pass --yes to remove it.",
         )
     emulation.end()
+    stack.project.remove_contexts(stack.name)
     console.say(f"Removed the emulation of {emulation.source}: hosts, volumes and account.")
     return 0

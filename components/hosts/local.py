@@ -8,10 +8,10 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_tls as tls
 
-from components.build_context import content_tag
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
 from components.hosts.local_host import LocalHostArgs, engine_platform, make_host
+from components.staged_context import stage
 from configuration.settings import StackSettings
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")
@@ -41,12 +41,13 @@ class LocalPlatform(pulumi.ComponentResource):
         prefix = f"slipway-{pulumi.get_stack()}"
         engine = docker.Provider("operator-engine", opts=pulumi.ResourceOptions(parent=self))
         on_engine = pulumi.ResourceOptions(parent=self, provider=engine)
+        staged = stage(pulumi.get_stack(), "host-image", IMAGE_CONTEXT, IMAGE_CONTEXT / "Dockerfile", {})
         image = docker.Image(
             "host-image",
-            image_name=f"slipway/host:{content_tag(IMAGE_CONTEXT)}",
+            image_name=f"slipway/host:{staged.tag}",
             build=docker.DockerBuildArgs(
-                context=IMAGE_CONTEXT.as_posix(),
-                dockerfile=(IMAGE_CONTEXT / "Dockerfile").as_posix(),
+                context=staged.context.as_posix(),
+                dockerfile=staged.dockerfile.as_posix(),
                 platform=engine_platform(),
             ),
             skip_push=True,

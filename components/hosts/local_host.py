@@ -9,6 +9,7 @@ import pulumi_tls as tls
 
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
+from components.hosts.resolvers import resolvers
 from configuration.hosts import LocalPorts
 from well_known import REGISTRY_DATA_PATH
 
@@ -131,8 +132,9 @@ def make_host(
                 delete_before_replace=True,
                 protect=args.protect,
                 # The engine does not report `systempaths` back, so a refresh would replace the host; and it sets
-                # `memorySwap` itself for a container with a memory limit.
-                ignore_changes=["securityOpts", "memorySwap"],
+                # `memorySwap` itself for a container with a memory limit. A newer image is for new hosts only, as on
+                # AWS.
+                ignore_changes=["securityOpts", "memorySwap", "image"],
             ),
         ),
     )
@@ -152,6 +154,7 @@ def make_host(
         ip_addresses=[LOOPBACK],
         resource=container,
         machine_id=container.id,
+        resolvers=resolvers(),
     )
 
 

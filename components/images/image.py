@@ -8,13 +8,14 @@ from types import MappingProxyType
 import pulumi
 import pulumi_docker as docker
 
-from components.build_context import content_tag, source
 from components.engine import DockerEngine
 from components.images.first_images import images_below, images_below_step
 from components.registry.mirror import Mirror, tag_on
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
-from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
+from components.staged_context import StagedContext, stage, sweep
+from configuration.resource_names import base_image
+from configuration.services import BASE_IMAGE_ARGUMENT, TITLE_ARGUMENT, BaseImageSettings, BuildSettings
 from configuration.settings import StackSettings
 
 
@@ -46,18 +47,21 @@ class AppImage(pulumi.ComponentResource):
     """The image as the hosts pull it: `host:port/name@sha256:…`. Unknown in a preview that has to build."""
     references: list[pulumi.Output[str]]
     """The image and its own base image, by digest: the next build needs the base image again."""
+    tags: dict[str, tuple[pulumi.Input[str], Path]]
+    """The tag and the context of the image and of its own base image, by the name of their repository."""
 
     def __init__(self, name: str, args: AppImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AppImage", name, None, opts)
+        self.tags = {}
         base = args.build.base
         if base is None:
             self.reference = self._image(name, args, _Step.of(name, args.build, args.platform))
             self.references = [self.reference]
         else:
-            below = _Step.of(f"{name}-base", base, args.platform)
-            reference = self._image(f"{name}-base", args, below)
+            below = _Step.of(base_image(name), base, args.platform)
+            reference = self._image(base_image(name), args, below)
             # The reference of the base image is unknown before its push; its tag names the same content, and is known.
-            step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.tag})
+            step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.staged.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
             self.references = [self.reference, reference]
         self.register_outputs({"reference": self.reference})
@@ -70,7 +74,7 @@ class AppImage(pulumi.ComponentResource):
         arguments: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
     ) -> pulumi.Output[str]:
         repository = args.access.repository(name)
-        tag: pulumi.Input[str] = step.tag
+        tag: pulumi.Input[str] = step.staged.tag
         if args.mirror:
             # An app image also depends on the mirrored images below its own base image.
             below = (
@@ -79,13 +83,14 @@ class AppImage(pulumi.ComponentResource):
                 else images_below_step(step.build, args.platform)
             )
             if copies := args.mirror.below(below):
-                tag = tag_on(step.tag, copies)
+                tag = tag_on(step.staged.tag, copies)
+        self.tags[name] = (tag, Path(step.build.context))
         image = docker.Image(
             f"{name}-image",
             image_name=pulumi.Output.concat(repository, ":", tag),
             build=docker.DockerBuildArgs(
-                context=step.build.context,
-                dockerfile=step.build.dockerfile_path,
+                context=step.staged.context.as_posix(),
+                dockerfile=step.staged.dockerfile.as_posix(),
                 args={**step.arguments, **arguments},
                 platform=args.platform,
             ),
@@ -100,11 +105,11 @@ class AppImage(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class _Step:
-    """One build, its arguments and its tag."""
+    """One build, its arguments and its files."""
 
     build: BaseImageSettings
     arguments: dict[str, str]
-    tag: str
+    staged: StagedContext
 
     @classmethod
     def of(
@@ -114,11 +119,11 @@ class _Step:
         platform: str,
         below: Mapping[str, str] = MappingProxyType({}),
     ) -> "_Step":
-        """A tag must always name the same image, so it also follows the labels and the base image."""
-        origin = source(Path(build.context), Path.cwd())
-        arguments = {**build.args, "TITLE": name, "REVISION": origin.revision, "SOURCE": origin.url}
+        """A tag must always name the same image, so it also follows the title and the base image."""
+        arguments = {**build.args, TITLE_ARGUMENT: name}
         content = {**arguments, **below, "TARGETPLATFORM": platform}
-        return cls(build, arguments, content_tag(Path(build.context), Path(build.dockerfile_path), content))
+        staged = stage(pulumi.get_stack(), name, Path(build.context), Path(build.dockerfile_path), content)
+        return cls(build, arguments, staged)
 
 
 def make_images(
@@ -131,7 +136,7 @@ def make_images(
     if settings.build_host is None:
         return {}
     engine = engines[settings.build_host]
-    return {
+    images = {
         name: AppImage(
             name,
             AppImageArgs(
@@ -145,3 +150,5 @@ def make_images(
         )
         for name, service in settings.services.items()
     }
+    sweep(pulumi.get_stack())
+    return images

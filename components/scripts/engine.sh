@@ -12,6 +12,7 @@
 #   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
 #   ADDRESS_POOLS                            lines of daemon.json, each with a comma at its end; unset or empty for the
 #                                            engine's own pools
+#   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT                texts of switch.sh and wait-for-registry.sh
 set -euo pipefail
 
@@ -26,6 +27,24 @@ name_registry() {
   rest=$(grep -v '# slipway$' /etc/hosts || true)
   printf '%s\n' "$REGISTRY_HOST_ADDRESS $name # slipway" "$rest" >/etc/hosts
   renamed=true
+}
+
+# The engine reads /etc/resolv.conf at each build, so it needs no restart.
+name_resolvers() {
+  [ -n "$RESOLVERS" ] || return 0
+  put /usr/local/lib/slipway/resolvers 0755 <<<"$RESOLVERS_SCRIPT"
+  put /etc/systemd/system/slipway-resolvers.service 0644 <<UNIT
+[Unit]
+Before=docker.service
+[Service]
+Type=oneshot
+ExecStart=/usr/local/lib/slipway/resolvers $RESOLVERS
+[Install]
+WantedBy=multi-user.target
+UNIT
+  systemctl daemon-reload
+  systemctl enable -q slipway-resolvers.service
+  systemctl restart slipway-resolvers.service
 }
 
 install_engine() {
@@ -247,6 +266,7 @@ main() {
   fi
   rm -f "$unread"
   trust_registry
+  name_resolvers
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine

@@ -37,6 +37,12 @@ only() {
   done
 }
 
+stop_all() {
+  # It would start the containers again.
+  systemctl stop slipway-keep.service 2>/dev/null || true
+  end_all "$(docker ps --filter "label=$label" --format '{{.Names}}')"
+}
+
 restore_all() {
   local file container
   look_around 1 || true
@@ -229,6 +235,8 @@ roll_out() {
   end_vouching
   record "$key" "$container" "$port" "$drain_timeout" "$stop_grace"
 
+  # Other services may have switched meanwhile.
+  [ "$(keys | wc -l)" -le 1 ] || look_around 10 || true
   # The previous version ends now. Pulumi removes it, and its log can be read until then.
   for name in $(containers_of "$service"); do
     if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
@@ -245,7 +253,7 @@ main() {
     --remove) remove "$2" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
-    --stop) end_all "$(docker ps --filter "label=$label" --format '{{.Names}}')" ;;
+    --stop) stop_all ;;
     --serving) serving ;;
     *) roll_out "$@" ;;
   esac

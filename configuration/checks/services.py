@@ -6,7 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from configuration.checks.context import Check, Checks, grouped, roles_path
 from configuration.files import UnfitFile, ignore_file, read_text
+from configuration.private_files import is_private
 from configuration.problems import Location, Problem, path_of, suggestion, words
+from configuration.resource_names import AUTONAME_LENGTH, DNS_LABEL_LENGTH, base_image, container
 from configuration.services import BASE_IMAGE_ARGUMENT, BaseImageSettings, BuildSettings
 from dockerfiles.dockerfile import InvalidDockerfile, needed_images
 from dockerfiles.ignore import Ignore, InvalidPattern
@@ -73,7 +75,55 @@ def builds(checks: Checks) -> Iterator[Problem]:
             )
 
 
-CHECKS: tuple[Check, ...] = (hosts, domains, builds)
+def names(checks: Checks) -> Iterator[Problem]:
+    """What is named after a service, and after a service and a host, has a name of its own that resolves."""
+    settings = checks.settings
+    for name, service in settings.services.items():
+        if service.build.base and base_image(name) in settings.services:
+            yield Problem(
+                ("services", base_image(name)),
+                f"the base image of {name} has that name",
+                f"Give the service another name, or leave out {path_of(('services', name, 'build', 'base'))}.",
+            )
+    if checks.hosts_replaced:
+        return
+    pairs = [
+        (service, host)
+        for service in settings.services
+        if checks.is_valid("services", service, "hosts")
+        for host in settings.service_hosts(service)
+        if host in settings.hosts and checks.is_valid("hosts", host)
+    ]
+    for name, same in itertools.groupby(sorted(pairs, key=_container), key=_container):
+        group = list(same)
+        if len(group) > 1:
+            places = words(f"{service} on {host}" for service, host in group)
+            yield Problem(
+                ("services", group[-1][0]),
+                f"the containers of {places} would all be called {name}",
+                "Give one of these services or hosts another name.",
+            )
+    for name in settings.services:
+        longest = max((host for other, host in pairs if other == name), key=len, default="")
+        length = len(container(name, longest)) + AUTONAME_LENGTH
+        if longest and length > DNS_LABEL_LENGTH:
+            shorter = len(name) - (length - DNS_LABEL_LENGTH)
+            remedy = (
+                f"Use {shorter} characters at most for the service" if shorter > 0 else "Use shorter names"
+            )
+            yield Problem(
+                ("services", name),
+                f"its containers on {longest} would have a name of {length} characters, and no name of more than "
+                f"{DNS_LABEL_LENGTH} resolves",
+                f"{remedy}; Slipway adds the host's name, {AUTONAME_LENGTH} characters and a hyphen.",
+            )
+
+
+def _container(pair: tuple[str, str]) -> str:
+    return container(*pair)
+
+
+CHECKS: tuple[Check, ...] = (hosts, domains, names, builds)
 
 
 def _context(checks: Checks, location: Location, image: BaseImageSettings) -> Iterator[Problem]:
@@ -96,6 +146,13 @@ def _context(checks: Checks, location: Location, image: BaseImageSettings) -> It
             (*location, "context"),
             "not a directory" if exists else "no such directory",
             f"Write a directory with a {image.dockerfile}, relative to the project.",
+            image.context,
+        )
+    elif is_private(context, checks.directory):
+        yield Problem(
+            (*location, "context"),
+            "inside a folder that never goes into an image",
+            "Write a folder outside of .slipway, .pulumi and .git.",
             image.context,
         )
     elif dockerfile.is_absolute() or ".." in dockerfile.parts:

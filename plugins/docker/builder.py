@@ -11,6 +11,7 @@ from dockerfiles.dockerfile import InvalidDockerfile, needed_images
 from plugins.docker.context import archive, read, special_files
 from plugins.docker.engine import Account, Engine, EngineError, NotFoundError, engine_errors, registry_of
 from plugins.docker.progress import Progress, StreamError
+from plugins.docker.stream import StalledError, watched
 from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties
 
@@ -37,21 +38,29 @@ class Builder:
                     )
                 inside = archive(context, dockerfile, body)
                 body.seek(0)
-                with engine_errors():
-                    response = self._engine.client.post(
-                        f"{self._engine.client.base_url}/v{self._engine.client.api_version}/build",
+                client = self._engine.client
+                headers = {
+                    "Content-Type": "application/x-tar",
+                    "X-Registry-Config": self._registry_config(name),
+                }
+
+                def start() -> Iterator[Mapping[str, Any]]:
+                    response = client.post(
+                        f"{client.base_url}/v{client.api_version}/build",
                         params=as_query(settings, name, inside),
                         data=body,
-                        headers={
-                            "Content-Type": "application/x-tar",
-                            "X-Registry-Config": self._registry_config(name),
-                        },
+                        headers=headers,
                         stream=True,
                         timeout=None,
                     )
                     with response:
                         _require_success(response)
-                        data = self._progress.follow(_messages(response))
+                        yield from _messages(response)
+
+                with engine_errors():
+                    # A step may work for long without a word, so silence does not end a build.
+                    messages = watched(start, f"the build of {name}", self._progress.watch, end_seconds=None)
+                    data = self._progress.follow(messages)
         except StreamError as error:
             self._progress.show_output()
             raise Failure(f"error reading build output: {error}") from error
@@ -82,13 +91,20 @@ class Builder:
                 continue
             self._progress.status(f"Pulling {image}")
             try:
-                self._engine.pull(image, account, platform=settings.get("platform"))
+                self._engine.pull(
+                    image, account, platform=settings.get("platform"), watch=self._progress.watch
+                )
             except (EngineError, NotFoundError) as error:
                 raise Failure(f"error pulling base image {image}: {error}") from error
         for image in (settings.get("cacheFrom") or {}).get("images") or []:
             self._progress.status(f"Pulling cached image {image}")
             try:
-                self._engine.pull(image, self._account_for(image, name), platform=settings.get("platform"))
+                self._engine.pull(
+                    image,
+                    self._account_for(image, name),
+                    platform=settings.get("platform"),
+                    watch=self._progress.watch,
+                )
             except (EngineError, NotFoundError) as error:
                 self._progress.warn(f"Failed to pull cached image {image}: {error}")
 
@@ -109,14 +125,15 @@ class Builder:
         """Push the image `name` and return it as `repository@digest`; Failure if the push fails."""
         self._progress.status("Pushing Image to the registry")
         account = self._account_for(name, name)
+        client = self._engine.client
+
+        def start() -> Iterator[Mapping[str, Any]]:
+            yield from client.push(name, stream=True, decode=True, auth_config=account and account._asdict())
+
         try:
             with engine_errors():
-                data = self._progress.follow(
-                    self._engine.client.push(
-                        name, stream=True, decode=True, auth_config=account and account._asdict()
-                    )
-                )
-        except StreamError as error:
+                data = self._progress.follow(watched(start, f"the push of {name}", self._progress.watch))
+        except (StreamError, StalledError) as error:
             raise Failure(f"error reading push output: {error}") from error
         except (EngineError, NotFoundError) as error:
             raise Failure(str(error)) from error

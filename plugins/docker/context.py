@@ -122,8 +122,14 @@ def _add_entry(total: Any, name: str, mode: int, content: Any) -> None:
 
 
 def _link_target(link: Path) -> str:
-    """Return the final target of a link, relative to the working directory if link and target are relative."""
-    target = os.path.realpath(link, strict=True)
+    """Return the final target of a link, relative to the working directory if link and target are relative.
+
+    A link that leads nowhere, or in circles, counts by its text. The official plugin refuses it; Docker does not.
+    """
+    try:
+        target = os.path.realpath(link, strict=True)
+    except OSError:
+        return os.readlink(link)  # noqa: PTH115  # text
     if link.is_absolute() or os.path.isabs(os.readlink(link)):  # noqa: PTH115, PTH117  # text, not paths
         return target
     return os.path.relpath(target, os.path.realpath("."))

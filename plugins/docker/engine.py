@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plugins.docker.endpoint import Endpoint, candidates
+from plugins.docker.stream import StalledError, Watch, watched
 from plugins.protocol.messages import Failure
 from plugins.protocol.properties import Properties, plain
 
@@ -110,7 +111,7 @@ class Engine:
             return None
         return image
 
-    def image(self, name: str, *, platform: str | None = None) -> Properties:
+    def image(self, name: str, *, platform: str | None = None, watch: Watch | None = None) -> Properties:
         """Return the image `name`, and pull it first if the engine lacks it; EngineError if that fails."""
         if not name:
             raise EngineError("empty image name is not allowed")
@@ -118,7 +119,7 @@ class Engine:
         if found is not None:
             return found
         try:
-            self.pull(name, self.account_for(name), platform=platform)
+            self.pull(name, self.account_for(name), platform=platform, watch=watch)
         except (EngineError, NotFoundError) as error:
             raise EngineError(f"unable to pull image {name}: error pulling image {name}: {error}") from error
         found = self.local_image(name)
@@ -126,19 +127,28 @@ class Engine:
             raise EngineError(f"unable to find or pull image {name}")
         return found
 
-    def pull(self, name: str, account: Account | None, *, platform: str | None = None) -> None:
-        """Pull the image `name`; EngineError or NotFoundError if that fails."""
-        with engine_errors():
-            messages = self.client.pull(
+    def pull(
+        self, name: str, account: Account | None, *, platform: str | None = None, watch: Watch | None = None
+    ) -> None:
+        """Pull the image `name`; EngineError or NotFoundError if that fails, or makes no progress for long."""
+        client = self.client
+
+        def start() -> Iterator[Mapping[str, Any]]:
+            yield from client.pull(
                 name,
                 stream=True,
                 decode=True,
                 auth_config=account and account._asdict(),
                 platform=platform,
             )
-            for message in messages:
-                if "error" in message:
-                    raise EngineError(str(message["error"]))
+
+        with engine_errors():
+            try:
+                for message in watched(start, f"the pull of {name}", watch):
+                    if "error" in message:
+                        raise EngineError(str(message["error"]))
+            except StalledError as error:
+                raise EngineError(str(error)) from None
 
 
 def registry_of(image: str) -> str:

@@ -10,6 +10,7 @@ from plugins.bridge.schema import Schema, State
 from plugins.bridge.state import plan, to_pulumi, updated, write, write_preview
 from plugins.docker.container_schema import CONTAINER
 from plugins.docker.engine import Engine, EngineError
+from plugins.docker.stream import Watch
 from plugins.docker.tables import NETWORK, REMOTE_IMAGE, TAG, VOLUME
 from plugins.protocol.messages import (
     CheckFailure,
@@ -223,7 +224,14 @@ class Docker(Provider):
 
         if kind == "docker:index/tag:Tag":
             return Operations(remote_image.create_tag, remote_image.read_tag, _unchanged, _nothing)
-        return Operations(remote_image.create, remote_image.read, _unchanged, remote_image.delete)
+        return Operations(
+            lambda request, engine: remote_image.create(
+                request, engine, Watch(self.engine, request.urn, self.cancelled)
+            ),
+            remote_image.read,
+            _unchanged,
+            remote_image.delete,
+        )
 
 
 def _account_failures(accounts: str) -> list[CheckFailure]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from plugins.docker.stream import Watch
 from plugins.protocol.messages import Failure
 from plugins.protocol.provider import Engine as PulumiEngine
 
@@ -79,6 +80,12 @@ class Progress:
         self._last = ""
         self._next = 0.0
         self._output = ""
+        self._told_retry = False
+
+    @property
+    def watch(self) -> Watch:
+        """Who is told that a stream stalls."""
+        return Watch(self._engine, self._urn, self._cancelled)
 
     def status(self, text: str) -> None:
         """Show `text` as the resource's status."""
@@ -112,9 +119,19 @@ class Progress:
             elif "aux" in message:
                 data.append(message["aux"])
             else:
+                self._tell_retry(message.get("status", ""))
                 self._show(_text(message), often=bool(message.get("progressDetail")))
                 self._keep(message.get("stream", ""))
         return data
+
+    def _tell_retry(self, status: str) -> None:
+        """Tell once that the engine repeats a request. It does so for about a minute, and does not say why."""
+        if status.startswith("Retrying in ") and not self._told_retry:
+            self._told_retry = True
+            self.warn(
+                "the registry refused a layer, and the engine tries again for a minute. The registry's log has the "
+                "reason; its disk may be full."
+            )
 
     def _keep(self, output: str) -> None:
         """Keep the end of the build's output, which arrives in parts of lines."""

@@ -6,24 +6,25 @@ from typing import Any
 from plugins.bridge.schema import State
 from plugins.bridge.state import from_pulumi, plan, refresh, settle, write
 from plugins.docker.engine import Engine, EngineError, NotFoundError, engine_errors, failure
+from plugins.docker.stream import Watch
 from plugins.docker.tables import REMOTE_IMAGE, TAG
 from plugins.protocol.messages import CreateRequest, CreateResponse, DeleteRequest, ReadRequest
 from plugins.protocol.properties import Properties
 
 
-def create(request: CreateRequest, engine: Engine) -> CreateResponse:
+def create(request: CreateRequest, engine: Engine, watch: Watch | None = None) -> CreateResponse:
     """Pull an image, unless the engine already has an image of this name."""
     planned = plan(request.properties, REMOTE_IMAGE.attributes)
-    image = find(planned, engine)
+    image = find(planned, engine, watch)
     state = settle(planned, _observe(image, planned["name"]), REMOTE_IMAGE.attributes)
     resource_id = image["Id"] + planned["name"]
     return CreateResponse(resource_id, write(resource_id, state, REMOTE_IMAGE, timeout=request.timeout))
 
 
-def find(planned: State, engine: Engine) -> Properties:
+def find(planned: State, engine: Engine, watch: Watch | None = None) -> Properties:
     """Return the image of a RemoteImage, and pull it first if the engine lacks it."""
     try:
-        return engine.image(planned["name"], platform=planned["platform"])
+        return engine.image(planned["name"], platform=planned["platform"], watch=watch)
     except EngineError as error:
         raise failure(f"Unable to read Docker image into resource: {error}") from error
 

@@ -13,6 +13,11 @@ Severity = Literal["debug", "info", "warning", "error"]
 Change = Literal["ADD", "ADD_REPLACE", "DELETE", "DELETE_REPLACE", "UPDATE", "UPDATE_REPLACE"]
 
 
+def sendable(text: str) -> str:
+    """Return `text` as protocol buffers can hold it: names of files need not be UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class Failure(Exception):
     """The call failed. The user reads the text."""
 

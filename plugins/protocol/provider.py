@@ -56,6 +56,7 @@ from plugins.protocol.messages import (
     Unimplemented,
     UpdateRequest,
     UpdateResponse,
+    sendable,
 )
 
 CHANNEL_OPTIONS = (
@@ -89,6 +90,7 @@ class Engine:
 
         If the engine cannot take the message, the plugin goes on without it.
         """
+        message = sendable(message)
         if not self._address:
             print(f"{severity}: {message}", file=sys.stderr)
             return

@@ -25,6 +25,7 @@ from plugins.protocol.messages import (
     ReadRequest,
     Unimplemented,
     UpdateRequest,
+    sendable,
 )
 from plugins.protocol.properties import decode_properties, encode_properties
 from plugins.protocol.provider import Provider
@@ -208,7 +209,7 @@ def _failure(failure: CheckFailure) -> provider_pb2.CheckFailure:
     reason = failure.reason
     if failure.property and not re.search(rf"(?<!\w){re.escape(failure.property)}(?!\w)", reason):
         reason = f"{failure.property}: {reason}"
-    return provider_pb2.CheckFailure(reason=reason)
+    return provider_pb2.CheckFailure(reason=sendable(reason))
 
 
 def _check_response(checked: CheckResponse) -> provider_pb2.CheckResponse:
@@ -241,18 +242,20 @@ def _diff_response(difference: DiffResponse) -> provider_pb2.DiffResponse:
 def abort(context: grpc.ServicerContext, error: Exception, plugin: str) -> NoReturn:
     """End the call in `context` with `error`, in the form that the protocol defines."""
     if isinstance(error, Unimplemented):
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, sendable(str(error)))
     if isinstance(error, InitFailure):
         context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
-        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        context.abort(grpc.StatusCode.UNKNOWN, sendable(str(error)))
     if isinstance(error, Failure):
-        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        context.abort(grpc.StatusCode.UNKNOWN, sendable(str(error)))
     # A fault of the plugin: its trace goes to stderr, which the engine shows, and the call fails.
     where = traceback.extract_tb(error.__traceback__)[-1]
     file = where.filename.rpartition("/")[2]  # a start has no time to import pathlib
     traceback.print_exception(error)
     text = f"{type(error).__name__}: {error} ({file}:{where.lineno})"
-    context.abort(grpc.StatusCode.UNKNOWN, f"a fault of Slipway's stand-in for pulumi-{plugin}: {text}")
+    context.abort(
+        grpc.StatusCode.UNKNOWN, sendable(f"a fault of Slipway's stand-in for pulumi-{plugin}: {text}")
+    )
 
 
 def _details(error: InitFailure) -> bytes:
@@ -261,11 +264,13 @@ def _details(error: InitFailure) -> bytes:
     from pulumi.runtime.proto import status_pb2
 
     message = provider_pb2.ErrorResourceInitFailed(
-        id=error.id, properties=encode_properties(error.properties), reasons=error.reasons
+        id=error.id, properties=encode_properties(error.properties), reasons=map(sendable, error.reasons)
     )
     if error.inputs is not None:
         message.inputs.CopyFrom(encode_properties(error.inputs))
     detail = any_pb2.Any()
     detail.Pack(message)
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
+    status = status_pb2.Status(
+        code=grpc.StatusCode.UNKNOWN.value[0], message=sendable(str(error)), details=[detail]
+    )
     return bytes(status.SerializeToString())

@@ -19,12 +19,13 @@ def _service(greets: str, **settings_: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def domains(one_host: Stack) -> Stack:
-    """Two services with a domain each, of which one is healthy only by its own name and path."""
-    own = {"GREETING": "blog", "HEALTHY_PATH": HEALTH, "NAME": "blog.test"}
+    """Two services with a domain each, of which each answers only for its own name, and one only its own path."""
+    web = {"GREETING": "web", "NAME": "web.test"}
+    blog = {"GREETING": "blog", "NAME": "blog.test", "HEALTHY_PATH": HEALTH}
     _configure(
         one_host,
-        web=_service("web", domain="web.test"),
-        blog=_service("blog", domain="blog.test", health=HEALTH, env=own),
+        web=_service("web", domain="web.test", env=web),
+        blog=_service("blog", domain="blog.test", health=HEALTH, env=blog),
     )
     one_host.up()
     return one_host

@@ -143,6 +143,18 @@ def test_names_and_targets_of_links_need_not_be_utf_8(context: Path) -> None:
     assert b"\xff" in body.getvalue()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "/nowhere/at/all", "link", "sub/../nowhere"])
+def test_a_link_that_leads_nowhere_is_sent_as_it_is(target: str, context: Path) -> None:
+    before = digest(context, context / "Dockerfile")
+    (context / "link").symlink_to(target)
+    assert digest(context, context / "Dockerfile") != before
+    body = io.BytesIO()
+    archive(context, context / "Dockerfile", body)
+    body.seek(0)
+    with tarfile.open(fileobj=body) as tar:
+        assert tar.getmember("link").linkname == target
+
+
 def test_a_dockerfiles_name_is_no_pattern(context: Path) -> None:
     (context / "Docker[file").write_text("FROM scratch\n")
     (context / ".dockerignore").write_text("*\n")
@@ -207,7 +219,9 @@ class Registry:
     def local_image(self, name: str) -> dict[str, Any] | None:
         return {} if name == "r:5000/present" else None
 
-    def pull(self, name: str, account: Account | None, *, platform: str | None = None) -> None:
+    def pull(
+        self, name: str, account: Account | None, *, platform: str | None = None, watch: object = None
+    ) -> None:
         self.pulled.append((name, account))
 
 

@@ -75,6 +75,9 @@ class Sample(Provider):
     def create(self, request: CreateRequest) -> CreateResponse:
         if request.name == "fault":
             return CreateResponse("1", {"size": 1 / len(request.properties)})
+        if request.name == "strange":
+            self.engine.log("warning", "look at \udcff", request.urn)
+            raise Failure("\udcff cannot be read")
         if request.name == "broken":
             raise InitFailure("7", {"a": Secret("b")}, ["it is ill", "really"])
         if request.name == "slow":
@@ -201,6 +204,14 @@ def test_a_fault_of_the_plugin_is_reported_as_one(stub: Stub) -> None:
     assert error.code() == grpc.StatusCode.UNKNOWN
     assert "a fault of Slipway's stand-in for pulumi-sample: ZeroDivisionError" in error.details()
     assert "test_server.py" in error.details()
+
+
+def test_a_name_that_is_not_utf_8_may_be_in_an_error(stub: Stub, engine: tuple[str, EngineService]) -> None:
+    address, service = engine
+    stub.Attach(plugin_pb2.PluginAttach(address=address))
+    error = failed(lambda: stub.Create(provider_pb2.CreateRequest(name="strange")))
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNKNOWN, "\\udcff cannot be read")
+    assert [message.message for message in service.messages] == ["look at \\udcff"]
 
 
 def test_a_resource_that_does_not_work_is_kept(stub: Stub) -> None:

@@ -314,3 +314,31 @@ def test_an_image_that_runs_but_is_gone_is_a_warning(
 ) -> None:
     run(images={"web": "yard:5000/web@sha256:gone"}, serviceHosts={"web": ["web-1"]})
     assert "does not have web@sha256:gone, which runs as web on web-1" in capsys.readouterr().err
+
+
+def test_commits_come_from_the_image_or_from_the_outputs() -> None:
+    def image(repository: str, *tags: str, revision: str = "") -> Image:
+        return Image(repository, f"sha256:{tags}", tags, (), 1, "", revision)
+
+    outputs = {
+        "images": {"web": "yard:5000/web@sha256:1"},
+        "registryAddress": "yard:5000",
+        "revisions": {
+            "web": [{"tag": "b", "revision": "2"}, {"tag": "a", "revision": "1"}],
+            "web-base": [{"tag": "a", "revision": "3"}],
+        },
+        "serviceUrls": {"web": []},
+    }
+    listed = [
+        image("web", "a"),
+        image("web", "x", "b"),
+        image("web", "c"),
+        image("web", "a", revision="own"),
+        image("web-base", "a"),
+        image("other", "a"),
+    ]
+    found = images.with_revisions(listed, RunningStack(outputs))
+    assert [one.revision for one in found] == ["1", "2", "", "own", "3", ""]
+    # A stack that an older version updated last has no such output.
+    del outputs["revisions"]
+    assert images.with_revisions(listed[:1], RunningStack(outputs)) == listed[:1]

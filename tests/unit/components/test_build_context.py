@@ -1,14 +1,13 @@
-"""Content tags of build contexts, and their source in git."""
+"""Content tags of build contexts."""
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
 import pytest
 
-from components.build_context import content_tag, files, source
+from components.build_context import content_tag, files
 from components.images.base_images import base_images
 
 
@@ -34,6 +33,7 @@ CHANGES = {
     "a file's name": lambda c: (c / "server.py").rename(c / "main.py"),
     "a link": lambda c: (c / "link").symlink_to("server.py"),
     "the Dockerfile, though ignored": lambda c: (c / "Dockerfile").write_text("FROM scratch\n"),
+    "an empty folder": lambda c: (c / "empty").mkdir(),
     "a log below the root": lambda c: (c / "lib" / "x.log").write_text("x"),
 }
 UNSEEN = {
@@ -41,7 +41,9 @@ UNSEEN = {
     "an ignored folder anywhere": lambda c: (
         (c / "lib" / "cache").mkdir() or (c / "lib" / "cache" / "x").write_text("x")
     ),
-    "an empty folder": lambda c: (c / "empty").mkdir(),
+    "a folder of ignored files only": lambda c: (
+        (c / "logs").mkdir() or (c / "logs" / "cache").mkdir() or (c / "logs" / "cache" / "x").touch()
+    ),
     "a group's right to write": lambda c: (c / "server.py").chmod(0o664),
 }
 
@@ -118,17 +120,17 @@ def refuse(monkeypatch: pytest.MonkeyPatch, of: object, function: str, name: str
     """Let a function refuse a name. The tests may run as root, who reads every file."""
     real = getattr(of, function)
 
-    def refused(path: object, *rest: object) -> object:
+    def refused(path: object, *rest: object, **more: object) -> object:
         if str(path).endswith(f"/{name}"):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *rest)
+        return real(path, *rest, **more)
 
     monkeypatch.setattr(of, function, refused)
 
 
 @pytest.mark.parametrize(
     ("of", "function", "name", "what"),
-    [(os, "scandir", "lib", "the folder 'lib'"), (Path, "read_bytes", "a.txt", "'lib/a.txt'")],
+    [(os, "scandir", "lib", "the folder 'lib'"), (os, "open", "a.txt", "'lib/a.txt'")],
     ids=["a folder", "a file"],
 )
 def test_what_cannot_be_read_is_named_with_a_remedy(
@@ -140,47 +142,6 @@ def test_what_cannot_be_read_is_named_with_a_remedy(
     with (context / ".dockerignore").open("a") as file:
         file.write("lib\n!**/*.py\n")
     content_tag(context)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def test_the_revision_is_the_last_commit_that_touched_the_context(tmp_path: Path) -> None:
-    app = tmp_path / "app"
-    app.mkdir()
-    (app / "server.py").write_text("1")
-    git(tmp_path, "init", "-q")
-    assert source(app, tmp_path).revision == ""
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "app")
-    first = git(tmp_path, "rev-parse", "HEAD")
-    (tmp_path / "elsewhere").write_text("1")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-qm", "elsewhere")
-    assert source(app, tmp_path).revision == first
-    (app / "server.py").write_text("2")
-    assert source(app, tmp_path).revision == f"{first}-dirty"
-
-
-@pytest.mark.parametrize(
-    ("remote", "url"),
-    [
-        ("https://example.com/a/b.git", "https://example.com/a/b.git"),
-        ("https://user:token@example.com/a/b.git", "https://example.com/a/b.git"),
-        ("git@example.com:a/b.git", "git@example.com:a/b.git"),
-    ],
-)
-def test_the_source_has_no_credentials(remote: str, url: str, tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "remote", "add", "origin", remote)
-    assert source(tmp_path, tmp_path).url == url
-
-
-def test_outside_git_there_is_no_source(tmp_path: Path) -> None:
-    assert source(tmp_path, tmp_path) == type(source(tmp_path, tmp_path))(revision="", url="")
 
 
 def test_the_images_of_a_dockerfile_in_a_context(tmp_path: Path) -> None:

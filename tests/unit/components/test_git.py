@@ -1,4 +1,4 @@
-"""git and a build context that is a stranger's: nothing in it is run, and its labels are the project's own."""
+"""git and a build context that is a stranger's: nothing in it is run, and its revision is the project's own."""
 
 import os
 import shutil
@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.build_context import Source, source
-
-PROJECT_URL = "https://example.com/project.git"
+from components.revisions import revision_of
 
 CONFIG = """[core]
     repositoryformatversion = 0
@@ -62,7 +60,6 @@ class Trap:
         (self.context / "server.py").write_text("1")
         (self.context / "link").symlink_to("server.py")
         git(self.project, "init", "-q")
-        git(self.project, "remote", "add", "origin", PROJECT_URL)
         git(self.project, "add", ".")
         git(self.project, "commit", "-qm", "app")
         self.revision = self._sign()
@@ -182,8 +179,8 @@ def test_nothing_in_a_context_is_run(attack: Callable[[Trap], None], key: str, t
         for path in trap.project.rglob("config"):
             if path != trap.project / ".git/config":
                 path.write_text(only(key, path.read_text()))
-    source(Path("app"), Path.cwd())
-    source(trap.context, trap.project)
+    revision_of(Path("app"), Path.cwd())
+    revision_of(trap.context, trap.project)
     assert not trap.sprung.exists()
 
 
@@ -199,38 +196,38 @@ def only(key: str, config: str) -> str:
 
 def test_plain_files_that_look_like_a_repository_are_files(trap: Trap) -> None:
     bare(trap)
-    assert source(trap.context, trap.project) == Source(f"{trap.revision}-dirty", PROJECT_URL)
+    assert revision_of(trap.context, trap.project) == f"{trap.revision}-dirty"
 
 
 @pytest.mark.parametrize("attack", [nested_directory, nested_file])
-def test_a_context_in_a_repository_of_its_own_has_no_source(
+def test_a_context_in_a_repository_of_its_own_has_no_revision(
     attack: Callable[[Trap], None], trap: Trap
 ) -> None:
     attack(trap)
-    assert source(trap.context, trap.project) == Source("", "")
+    assert revision_of(trap.context, trap.project) == ""
     below = trap.context / "below"
     below.mkdir()
-    assert source(below, trap.project) == Source("", "")
+    assert revision_of(below, trap.project) == ""
 
 
-def test_a_context_outside_the_projects_repository_has_no_source(trap: Trap) -> None:
+def test_a_context_outside_the_projects_repository_has_no_revision(trap: Trap) -> None:
     elsewhere = trap.project.parent / "elsewhere"
     elsewhere.mkdir()
     trap.lay(elsewhere, trap.project)
     link = trap.project / "linked"
     link.symlink_to(elsewhere)
     for context in (elsewhere, link, Path("../elsewhere"), trap.project / ".git"):
-        assert source(context, trap.project) == Source("", "")
+        assert revision_of(context, trap.project) == ""
     assert not trap.sprung.exists()
 
 
 def test_a_submodules_commit_counts_and_its_files_do_not(trap: Trap) -> None:
     nested_below(trap)
     head = git(trap.project, "rev-parse", "HEAD")
-    assert source(trap.context, trap.project).revision == head
+    assert revision_of(trap.context, trap.project) == head
     (trap.context / "lib/.git/config").write_text("")
     git(trap.context / "lib", "commit", "-qam", "more")
-    assert source(trap.context, trap.project).revision == f"{head}-dirty"
+    assert revision_of(trap.context, trap.project) == f"{head}-dirty"
 
 
 def test_a_project_below_the_top_of_its_repository(trap: Trap) -> None:
@@ -238,8 +235,8 @@ def test_a_project_below_the_top_of_its_repository(trap: Trap) -> None:
     bare(trap)
     inner = trap.context / "image"
     inner.mkdir()
-    assert source(inner, trap.context) == Source("", PROJECT_URL)
-    assert source(trap.context, trap.context).revision == f"{trap.revision}-dirty"
+    assert revision_of(inner, trap.context) == ""
+    assert revision_of(trap.context, trap.context) == f"{trap.revision}-dirty"
     assert not trap.sprung.exists()
 
 
@@ -247,8 +244,8 @@ def test_a_name_with_wildcards_is_a_name(trap: Trap) -> None:
     context = trap.project / "a[p]p"
     context.mkdir()
     (context / "x").write_text("1")
-    assert source(context, trap.project) == Source("", PROJECT_URL)
-    assert source(trap.context, trap.project).revision == trap.revision
+    assert revision_of(context, trap.project) == ""
+    assert revision_of(trap.context, trap.project) == trap.revision
 
 
 def test_a_filter_of_the_operators_own_is_run_without_their_passwords(
@@ -260,7 +257,7 @@ def test_a_filter_of_the_operators_own_is_run_without_their_passwords(
     (trap.context / ".gitattributes").write_text("server.py filter=own\n")
     git(trap.project, "config", "filter.own.clean", str(trap.program))
     (trap.context / "server.py").write_text("2")
-    assert source(trap.context, trap.project).revision == f"{trap.revision}-dirty"
+    assert revision_of(trap.context, trap.project) == f"{trap.revision}-dirty"
     given = trap.sprung.read_text()
     assert "HOME" in given
     assert not [word for word in ("PULUMI", "AWS", "a-secret") if word in given]
@@ -269,7 +266,7 @@ def test_a_filter_of_the_operators_own_is_run_without_their_passwords(
 def test_the_environment_of_a_hook_does_not_change_the_repository(
     trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = source(trap.context, trap.project)
+    expected = revision_of(trap.context, trap.project)
     other = trap.project.parent / "other"
     other.mkdir()
     git(other, "init", "-q")
@@ -277,8 +274,8 @@ def test_the_environment_of_a_hook_does_not_change_the_repository(
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index.lock"))
     monkeypatch.setenv("GIT_CONFIG_PARAMETERS", f"'core.fsmonitor'='{trap.program}'")
-    assert expected == Source(trap.revision, PROJECT_URL)
-    assert source(trap.context, trap.project) == expected
+    assert expected == trap.revision
+    assert revision_of(trap.context, trap.project) == expected
     assert not trap.sprung.exists()
 
 
@@ -286,5 +283,5 @@ def test_git_writes_nothing(trap: Trap) -> None:
     index = trap.project / ".git/index"
     os.utime(trap.context / "server.py", (1, 1))  # git would note that it has looked at it again
     before = index.read_bytes()
-    source(trap.context, trap.project)
+    revision_of(trap.context, trap.project)
     assert index.read_bytes() == before

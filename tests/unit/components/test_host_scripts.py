@@ -14,6 +14,7 @@ DATA = "/srv/data"
 ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT"),
+    *("RESOLVERS", "RESOLVERS_SCRIPT"),
 )
 """The values of engine.sh."""
 
@@ -237,3 +238,30 @@ class TestHeldNames:
             watcher.join()
         assert len(set(seen)) > 1, "nothing was seen to change"
         assert [text for text in seen if self.OWN + "172.19.0.3 web-1 # slipway\n" not in text] == []
+
+
+class TestResolvers:
+    """resolvers.sh"""
+
+    def run(self, machine: Machine, text: str, *addresses: str) -> str:
+        file = machine.root / "resolv.conf"
+        file.write_text(text)
+        inode = file.stat().st_ino
+        script = machine.installed("resolvers.sh")
+        environment = {"PATH": "/usr/bin:/bin", "RESOLV_CONF": str(file)}
+        subprocess.run(["/bin/bash", str(script), *addresses], env=environment, check=True, timeout=30)
+        assert file.stat().st_ino == inode, "the file is a mount"
+        return file.read_text()
+
+    def test_the_operators_servers_follow_dockers_own(self, machine: Machine) -> None:
+        text = self.run(machine, "nameserver 127.0.0.11\noptions ndots:0\n", "10.0.0.2", "10.0.0.3")
+        assert text == "nameserver 127.0.0.11\nnameserver 10.0.0.2\nnameserver 10.0.0.3\noptions ndots:0\n"
+        assert self.run(machine, text, "10.0.0.2", "10.0.0.3") == text
+
+    def test_servers_of_another_network_go(self, machine: Machine) -> None:
+        text = self.run(machine, "search lan\nnameserver 127.0.0.11\nnameserver 10.0.0.2\n", "192.168.1.1")
+        assert text == "nameserver 127.0.0.11\nnameserver 192.168.1.1\nsearch lan\n"
+
+    def test_a_host_that_knows_its_own_is_left_alone(self, machine: Machine) -> None:
+        text = "nameserver 172.31.0.2\n"
+        assert self.run(machine, text, "10.0.0.2") == text

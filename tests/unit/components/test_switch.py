@@ -26,6 +26,7 @@ def switch(
     containers: str = "",
     images: str = "",
     curl: str = "exit 7",
+    proxy: str = "running",
 ) -> subprocess.CompletedProcess[str]:
     """Run the script on a host with a proxy, containers and images.
 
@@ -37,6 +38,7 @@ def switch(
         containers: a line each: name, service, state.
         images: a line each: the name of a container, and its image's digest.
         curl: what answers a health check.
+        proxy: the state of the proxy's container; none if there is none.
 
     """
     for number, state in enumerate(states):
@@ -59,15 +61,20 @@ def switch(
         case "$*" in
         "ps "*) cat containers ;;
         "exec slipway-proxy kamal-proxy list") cat listing; [ -s listing ] ;;
+        "exec slipway-proxy kamal-proxy deploy "*)
+          sed -i "/^$5 /d" listing
+          echo "$5 $([ "$8" = --host ] && echo "$9" || echo "*") / $7 running no" >>listing ;;
         "exec slipway-proxy "*) ;;
-        "container inspect slipway-proxy "*) echo running ;;
+        "container inspect slipway-proxy "*) echo {proxy}; [ -n "{proxy}" ] ;;
+        "start slipway-proxy" | "unpause slipway-proxy") echo "{titles[:-1]}" >listing ;;
         "container inspect "*RestartCount*) next_state ;;
         "container inspect "*.Image*) grep -q "^$3 " images || exit 1; echo $3 ;;
         "container inspect "*StopSignal*) echo "4711 " ;;
         "container inspect "*.State.Pid*) echo 4711 ;;
         "image inspect "*) sed -n "s/^$3 //p" images; echo ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
-        "update "* | "start "* | "stop "* | "rm "*) ;;
+        "rm -f "*) sed -i "/^$3 /d" containers ;;
+        "update "* | "start "* | "stop "*) ;;
         *) exit 9 ;;
         esac""",
     )
@@ -341,6 +348,21 @@ class TestRoutes:
         routes = "web a.test / shop-1:80 running no\n"
         assert switch(machine, "--remove", "web", routes=routes, containers=containers).returncode == 0
         assert calls(machine) == ["stop -t 10 web-1"]
+
+    @pytest.mark.parametrize(
+        ("proxy", "mended"), [("exited", "start"), ("created", "start"), ("paused", "unpause")]
+    )
+    def test_a_proxy_that_does_not_run_is_started(self, machine: Machine, proxy: str, mended: str) -> None:
+        result = switch(machine, "--restore", routes=None, proxy=proxy)
+        assert result.returncode == 0, result.stderr
+        assert calls(machine, "start", "unpause") == [f"{mended} slipway-proxy"]
+
+    def test_a_proxy_that_was_removed_is_made_again_by_pulumi(self, machine: Machine) -> None:
+        result = switch(machine, routes=None, proxy="")
+        assert result.returncode == 6
+        assert "has no proxy: the container slipway-proxy was removed" in result.stderr
+        assert "`./slip up --refresh` makes it again" in result.stderr
+        assert calls(machine) == []
 
     def test_a_service_can_be_removed_without_a_proxy(self, machine: Machine) -> None:
         result = switch(machine, "--remove", "web", routes=None, containers="web-1 web running\n")

@@ -41,9 +41,9 @@ MISTAKES: list[dict[str, Any]] = yaml.safe_load(
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with two build contexts, and one directory without a Dockerfile."""
+    """A directory with two build contexts, and directories that are none."""
     directory = tmp_path_factory.mktemp("project")
-    for context in ("app", "app/base", "docs"):
+    for context in ("app", "app/base", "docs", ".git"):
         (directory / context).mkdir()
     for context in ("app", "app/base"):
         (directory / context / "Dockerfile").write_text("FROM scratch\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockerfiles.dockerfile import InvalidDockerfile, needed_images
+from dockerfiles.dockerfile import InvalidDockerfile, needed_images, volumes
 
 CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
     "an image": ("FROM debian:12\n", {}, ["debian:12"]),
@@ -101,3 +101,19 @@ def test_a_number_of_thousands_of_digits_is_no_stage() -> None:
 def test_arguments_that_grow_are_refused(text: str) -> None:
     with pytest.raises(InvalidDockerfile, match="have more than 1048576 characters"):
         needed_images(text, {}, "linux/amd64")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FROM debian:12\nRUN true", []),
+        ("FROM debian:12\nVOLUME /data", ["/data"]),
+        ('FROM debian:12\nvolume ["/data", "/with blank"]', ["/data", "/with blank"]),
+        ("FROM debian:12\nVOLUME /b /a\nVOLUME /a", ["/a", "/b"]),
+        ("FROM debian:12 AS one\nVOLUME /one\nFROM debian:12 AS two\nVOLUME /two\nFROM one", ["/one"]),
+        ("ARG BELOW=one\nFROM debian:12 AS one\nVOLUME $DATA\nFROM ${BELOW}\nCOPY . .", ["$DATA"]),
+        ("FROM debian:12\nRUN <<EOF\nVOLUME /no\nEOF", []),
+    ],
+)
+def test_the_volumes_of_the_image_are_found(text: str, expected: list[str]) -> None:
+    assert volumes(text, {}, "linux/amd64") == expected

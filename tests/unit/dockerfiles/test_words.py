@@ -35,3 +35,55 @@ def test_variables_may_be_nested_up_to_a_limit() -> None:
 def test_an_expression_that_buildkit_refuses(word: str) -> None:
     with pytest.raises(InvalidWord):
         expand(word, {"A": "va"})
+
+
+@pytest.mark.parametrize(
+    ("word", "expanded"),
+    [
+        # The examples of Docker's Dockerfile reference.
+        ("${S#f*b}", "arbaz"),
+        ("${S##f*b}", "az"),
+        ("${T%b*}", "foobar"),
+        ("${T%%b*}", "foo"),
+        ("${U/ba/fo}", "forbaz"),
+        ("${U//ba/fo}", "forfoz"),
+        ("${S#x}", "foobarbaz"),
+        ("${S#}", "foobarbaz"),
+        ("${S#???}", "barbaz"),
+        ("${S%*}", "foobarbaz"),
+        ("${S%%*}", ""),
+        ("${V#v}-slim", "1.2.3-slim"),
+        ("${V%.*}", "v1.2"),
+        ("${V%%.*}", "v1"),
+        ("${V/./}", "v12.3"),
+        ("${V//./-}", "v1-2-3"),
+        ("${P#*\\/}", "b/c"),
+        ("${P##*\\/}", "c"),
+        ("${P//\\//-}", "a-b-c"),
+        ("${B#\\*}", "x"),
+        ("${U//*/y}", "y"),
+        ("${NONE#x}${NONE/x/y}", ""),
+        ("debian:${R#*:}", "debian:12"),
+    ],
+)
+def test_values_are_cut_as_buildkit_does(word: str, expanded: str) -> None:
+    values = {
+        "S": "foobarbaz",
+        "T": "foobarbaz",
+        "U": "barbaz",
+        "V": "v1.2.3",
+        "P": "a/b/c",
+        "B": "*x",
+        "R": "x:12",
+    }
+    assert expand(word, values) == expanded
+
+
+@pytest.mark.parametrize("word", ["${A#\\x}", "${L#x}", "${L/x/y}"])
+def test_a_cut_that_is_refused(word: str) -> None:
+    with pytest.raises(InvalidWord):
+        expand(word, {"A": "va", "L": "x" * 1001})
+
+
+def test_a_hostile_pattern_takes_no_time() -> None:
+    assert expand("${A%%" + "*a" * 40 + "b}", {"A": "a" * 1000}) == "a" * 1000
