@@ -80,27 +80,4 @@ def registry_port(checks: Checks) -> Iterator[Problem]:
                 )
 
 
-def container_names(checks: Checks) -> Iterator[Problem]:
-    """No two containers of services have one name: that is the service's name, a hyphen, and the host's."""
-    settings = checks.settings
-    if checks.hosts_replaced or not checks.roles_known:
-        return
-    pairs = [
-        (service, host)
-        for service in settings.services
-        if checks.is_valid("services", service, "hosts")
-        for host in settings.service_hosts(service)
-    ]
-    for name, group in grouped(
-        [f"{service} {host}" for service, host in pairs], lambda pair: pair.replace(" ", "-")
-    ):
-        if len(set(group)) > 1:
-            (first, second), (service, host) = (pair.split(" ") for pair in (group[0], group[-1]))
-            yield Problem(
-                ("services", service),
-                f"its containers on {host} would have the name of those of {first} on {second}, {name}",
-                "Give the service or the host another name.",
-            )
-
-
-CHECKS: tuple[Check, ...] = (roles, slots, registry_port, container_names)
+CHECKS: tuple[Check, ...] = (roles, slots, registry_port)
