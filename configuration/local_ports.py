@@ -9,7 +9,6 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +36,37 @@ def occupied(settings: StackSettings, project: str, stack: str) -> list[Problem]
     endpoint = os.environ.get("DOCKER_HOST", "")
     if endpoint and not endpoint.startswith("unix://"):
         return []  # the engine publishes its ports on another machine
-    held = [wanted for wanted in _wanted(settings) if is_held(wanted.port)]
+    held = [(port, what, where) for port, what, where in _wanted(settings) if is_held(port)]
     if not held:
         return []
     containers = _containers(endpoint.removeprefix("unix://"))
-    found: dict[tuple[Location, bool], Problem] = {}
-    for wanted in held:
-        holder = _holder(containers, wanted, project, stack)
-        if holder is None:
-            continue
-        wrong = f"{wanted.what} needs {ADDRESS}:{wanted.port}, but {holder.what} holds that port"
-        if holder.is_own:
-            # One message for the three ports of a slot.
-            wrong += ", and the update would free it too late"
-            found.setdefault(
-                (wanted.where, True), Problem(wanted.where, wrong, _remedy_of_own(settings, wanted))
+    own = {
+        port: host
+        for host, ports in _own_ports(containers, project, stack)
+        for port in ports
+        # Pulumi makes new hosts before it removes others.
+        if port not in _ports_of(settings, host)
+    }
+    return [
+        *(
+            Problem(
+                where,
+                f"{what} needs {ADDRESS}:{port}, which the stack's own host {own[port]} holds until it is gone",
+                f"Set {path_of(where)} to a number that no host of the stack has had, or keep the host's name.",
             )
-        else:
-            remedy = f"Stop it, or set {_remedy(wanted.where)}."
-            found[(*wanted.where, wanted.port), False] = Problem(wanted.where, wrong, remedy)
-    return list(found.values())
+            for port, what, where in held
+            if port in own
+        ),
+        *(
+            Problem(
+                where,
+                f"{what} needs {ADDRESS}:{port}, but {holder} holds that port",
+                f"Stop it, or set {_remedy(where)}.",
+            )
+            for port, what, where in held
+            if (holder := _holder(containers, port, project, stack)) is not None
+        ),
+    ]
 
 
 def is_held(port: int) -> bool:
@@ -74,81 +84,49 @@ def is_held(port: int) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A port that a host is to publish on 127.0.0.1."""
-
-    port: int
-    what: str
-    """What listens there, in words."""
-    where: Location
-    """The setting that decides the port."""
-    host: str
-
-
-@dataclass(frozen=True)
-class _Holder:
-    """What holds a port."""
-
-    what: str
-    is_own: bool = False
-    """Whether it is another host of the same stack, of which no update can be sure that it goes first."""
-
-
-def _wanted(settings: StackSettings) -> Iterator[_Wanted]:
+def _wanted(settings: StackSettings) -> Iterator[tuple[int, str, Location]]:
     for host in settings.hosts:
         for port, what in settings.published_ports(host).items():
-            yield _Wanted(port, f"{what} of {host}", ("hosts", host, "slot"), host)
-    if registry := settings.registry_host:
-        yield _Wanted(settings.registry_port, "the registry", ("registry", "port"), registry)
-        if settings.registry.metrics_port:
-            where: Location = ("registry", "metricsPort")
-            yield _Wanted(settings.registry.metrics_port, "the registry's metrics", where, registry)
+            yield port, f"{what} of {host}", ("hosts", host, "slot")
+    if settings.registry_host:
+        yield settings.registry_port, "the registry", ("registry", "port")
+    if settings.registry.metrics_port:
+        yield settings.registry.metrics_port, "the registry's metrics", ("registry", "metricsPort")
 
 
-def _remedy_of_own(settings: StackSettings, wanted: _Wanted) -> str:
-    """A free slot; or another port of the registry."""
-    if wanted.where[0] != "hosts":
-        return f"Set {path_of(wanted.where)} to another number."
-    taken = {settings.slot(host) for host in settings.hosts}
-    free = next(
-        (
-            slot
-            for slot in range(100)
-            if slot not in taken
-            and not any(
-                is_held(port + slot - settings.slot(wanted.host))
-                for port in settings.published_ports(wanted.host)
+def _ports_of(settings: StackSettings, host: str) -> set[int]:
+    """The ports that a host publishes by the settings: its own, and those of the registry."""
+    if host not in settings.hosts:
+        return set()
+    return {port for port, _, where in _wanted(settings) if where[1] == host or where[0] == "registry"}
+
+
+def _own_ports(containers: list[dict[str, Any]], project: str, stack: str) -> Iterator[tuple[str, set[int]]]:
+    """The running hosts of the stack, each with the ports that it holds."""
+    for found in containers:
+        labels = found.get("Labels") or {}
+        if (labels.get(PROJECT_LABEL), labels.get(STACK_LABEL)) == (project, stack) and HOST_LABEL in labels:
+            yield (
+                labels[HOST_LABEL],
+                {port["PublicPort"] for port in found.get("Ports") or () if "PublicPort" in port},
             )
-        ),
-        99,
-    )
-    where = path_of(wanted.where)
-    return f"Set {where} to a free number, such as {free}; or first free the port, in an update of its own."
 
 
 def _remedy(where: Location) -> str:
     return f"{path_of(where)} or slipway:platform.portOffset to another number"
 
 
-def _holder(containers: list[dict[str, Any]], wanted: _Wanted, project: str, stack: str) -> _Holder | None:
-    """What holds the port; None if it is the host itself."""
+def _holder(containers: list[dict[str, Any]], port: int, project: str, stack: str) -> str | None:
+    """What holds the port, in words; None if it is the stack itself."""
     for container in containers:
-        if any(published.get("PublicPort") == wanted.port for published in container.get("Ports") or ()):
+        if any(published.get("PublicPort") == port for published in container.get("Ports") or ()):
             found = container.get("Labels") or {}
             label = found.get(STACK_LABEL)
-            name = str((container.get("Names") or ["/?"])[0]).removeprefix("/")
             if (found.get(PROJECT_LABEL), label) == (project, stack):
-                # Hosts of older versions have no label with their name.
-                host = found.get(HOST_LABEL) or name.removeprefix(f"slipway-{stack}-")
-                return (
-                    None
-                    if host in (wanted.host, name)
-                    else _Holder(f"the stack's own host {host}", is_own=True)
-                )
-            text = f"the container {name}" + (f" of the stack {label}" if label else "") + _of(found, project)
-            return _Holder(text)
-    return _Holder(_program(wanted.port) or "another program")
+                return None
+            name = str((container.get("Names") or ["/?"])[0]).removeprefix("/")
+            return f"the container {name}" + (f" of the stack {label}" if label else "") + _of(found, project)
+    return _program(port) or "another program"
 
 
 def _of(found: dict[str, str], project: str) -> str:

@@ -4,14 +4,18 @@ Compares the configuration with the state, which takes milliseconds: a preview w
 update that deletes nothing.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from cli import console
 from cli.errors import CommandError
 from cli.stack import deployment
 from cli.stack.deployment import CONTAINER_TYPE, Deployment, Resource
+from cli.stack.project import write_private
 from cli.stack.stack import Stack
 from cli.stack.wanted import Wanted, wanted
 from stackfile.mistakes import has_other_sources
@@ -48,12 +52,32 @@ def ask(stack: Stack, options: Sequence[str], *, pulumi_asks: bool) -> None:
     config = stack.config
     # What is not in the stack's file is not missed.
     want = None if has_other_sources(config.content, stack.project.file.content) else wanted(config)
-    state = stack.deployment() if want else {}
-    if want is None or not state:
+    if want is None or (stack.backend.directory is None and (pulumi_asks or _is_recorded(stack, want))):
         return
-    found = [deletion for deletion in deletions(want, state) if _is_targeted(deletion, options)]
-    if not found:
-        return
+    found = [deletion for deletion in deletions(want, stack.deployment()) if _is_targeted(deletion, options)]
+    if found:
+        _ask(stack, found, pulumi_asks=pulumi_asks)
+    if stack.backend.directory is None:
+        write_private(_record(stack), _tag(want))
+
+
+def _record(stack: Stack) -> Path:
+    """A file with what was wanted last. It saves reading the state of a remote backend in each update."""
+    return stack.project.private / "wanted" / stack.key
+
+
+def _is_recorded(stack: Stack, want: Wanted) -> bool:
+    record = _record(stack)
+    return record.is_file() and record.read_text() == _tag(want)
+
+
+def _tag(want: Wanted) -> str:
+    content = {**asdict(want), "hosts": {name: sorted(roles) for name, roles in want.hosts.items()}}
+    content["ports"] = {name: sorted(ports) for name, ports in want.ports.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _ask(stack: Stack, found: Sequence[Deletion], *, pulumi_asks: bool) -> None:
     listed = "".join(f"\n  {deletion.text}" for deletion in found)
     file = stack.edited_file.name
     if pulumi_asks:

@@ -23,7 +23,7 @@ PAGES = [
     *DOCS,
 ]
 IN_CLONE = re.compile(
-    r"`((?:app|bench|cli|components|configuration|dev|dockerfiles|docs|emulation|examples|plugins|tests|toolchain)/[\w./*-]*"
+    r"`((?:app|bench|cli|components|configuration|dev|dockerfiles|docs|emulation|examples|plugins|stackfile|tests|toolchain)/[\w./*-]*"
     r"|[\w.-]+\.(?:py|toml|txt|ya?ml)|\.ci/\w+)`"
 )
 """A path in the clone, as the pages write one."""
@@ -127,19 +127,15 @@ def test_the_readme_shows_the_end_of_up(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_mistakes_read_as_the_page_shows_them() -> None:
     from configuration.load import validate
     from configuration.problems import SettingsError
+    from configuration.stack_file import with_line
+    from stackfile.document import Document
 
     service = {"build": {"context": "app/base"}, "port": 80000, "health": "up"}
     with pytest.raises(SettingsError) as caught:
         validate({"services": {"web": service}, "passwords": {"hosts": "p" * 16}}, ROOT)
-    shown = [f"  {problem}\n" for problem in caught.value.problems]
-    # Here there is no file, so there are no lines of it.
-    page = re.sub(
-        r" \((?:Pulumi\.local\.yaml, line \d+|…)\)$",
-        "",
-        (ROOT / "docs/configuration.md").read_text(),
-        flags=re.M,
-    )
-    assert "nothing was touched:\n" + "".join(shown) + "```" in page
+    written = Document.parse(b"config:\n  slipway:services:\n    web:\n      port: 80000\n      health: up\n")
+    shown = [f"  {with_line(problem, written, 'local')}\n" for problem in caught.value.problems]
+    assert "nothing was touched:\n" + "".join(shown) + "```" in (ROOT / "docs/configuration.md").read_text()
 
 
 def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:

@@ -2,6 +2,9 @@
 
 import ipaddress
 import json
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,3 +83,22 @@ def test_what_is_chosen_clashes_with_nothing(known: list[Any]) -> None:
     if not found:
         free = not any(pool.overlaps(network) for pool in FIRST for network in known)
         assert free or len(known) > 1, "one network leaves room for a pool"
+
+
+@pytest.mark.parametrize("named", [["172.28.0.0/16"], []])
+def test_the_hosts_script_writes_them(named: list[str]) -> None:
+    script = (Path(__file__).parents[3] / "components/scripts/engine.sh").read_text(encoding="utf-8")
+    start = script.index("daemon_json() {")
+    function = script[start : script.index("\nJSON\n}\n", start) + len("\nJSON\n}\n")]
+    lines = daemon_settings([ipaddress.ip_network(text) for text in named])
+    given = f"ADDRESS_POOLS={shlex.quote(lines)}\n" if named else ""
+    text = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\nINSECURE_REGISTRY=\n{given}{function}daemon_json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert json.loads(text).get("bip") == ("172.28.0.1/24" if named else None)
+    assert text.startswith("{\n" + lines + '  "insecure-registries": [],\n  "live-restore": true,\n'), (
+        "as it was without pools"
+    )

@@ -136,29 +136,19 @@ class TestOccupied:
         engine.containers = [container(1), container(port, slipway_project="slipway", slipway_stack="local")]
         assert occupied(stack_with_registry_on(port), "slipway", "local") == []
 
-    @pytest.mark.parametrize("name", [{"slipway_host": "web-1"}, {}])
-    def test_the_port_of_another_host_of_the_stack_is_one(
-        self, engine: Engine, listener: socket.socket, name: dict[str, str]
-    ) -> None:
-        """A host that is renamed, with its slot, would be made before the old one is gone."""
-        port = port_of(listener)
-        own = {"slipway_project": "slipway", "slipway_stack": "local", **name}
-        engine.containers = [container(port, "slipway-local-web-1", **own)]
-        (line,) = lines(occupied(stack_with_registry_on(port), "slipway", "local"))
-        assert "the stack's own host web-1 holds that port" in line
-        assert line.endswith("Set slipway:registry.port to another number.")
-
-    def test_one_message_tells_of_the_three_ports_of_a_slot(
-        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_host_of_the_stack_that_goes_holds_its_ports_until_then(self, engine: Engine) -> None:
         stack = stack_with_registry_on(free_port())
-        published = stack.published_ports("box")
-        monkeypatch.setattr("configuration.local_ports.is_held", lambda port: port in published)
-        labels = {"slipway_project": "slipway", "slipway_stack": "local", "slipway_host": "old"}
-        engine.containers = [container(port, "slipway-local-old", **labels) for port in published]
-        (line,) = lines(occupied(stack, "slipway", "local"))
-        assert line.startswith("slipway:hosts.box.slot: SSH of box needs 127.0.0.1:")
-        assert "Set slipway:hosts.box.slot to a free number, such as 1;" in line
+        own = {"slipway_project": "slipway", "slipway_stack": "local"}
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", port := stack.local_ports("box").ssh))
+            server.listen()
+            engine.containers = [container(port, **own, slipway_host="box")]
+            assert occupied(stack, "slipway", "local") == []
+            engine.containers = [container(port, **own, slipway_host="old-name")]
+            (line,) = lines(occupied(stack, "slipway", "local"))
+        assert line.startswith(f"slipway:hosts.box.slot: SSH of box needs 127.0.0.1:{port}, ")
+        assert "the stack's own host old-name holds" in line
+        assert line.endswith("or keep the host's name.")
 
     def test_another_stacks_port_is_one(self, engine: Engine, listener: socket.socket) -> None:
         port = port_of(listener)
