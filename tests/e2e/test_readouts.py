@@ -10,6 +10,7 @@ from tests.support.command import Result
 from tests.support.docker_command import docker
 from tests.support.http_load import greeting
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 BLOBS = "/var/lib/slipway/registry/docker/registry/v2/blobs"
 HEALTHY = 'status, body = "200 OK", "ok\\n"'
@@ -170,6 +171,8 @@ def test_a_stopped_host_is_told_how_to_start(stack: Stack) -> None:
     finally:
         docker("start", container)
     _is_one_line(result, "web-2", f"docker start {container}")
+    # It boots: the next test would find its engine stopped.
+    eventually("all checks pass", lambda: stack.slip("verify").status == 0)
 
 
 def test_a_stopped_engine_is_told_from_a_stopped_host(stack: Stack) -> None:
