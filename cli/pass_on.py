@@ -2,14 +2,15 @@
 
 import difflib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from typer.core import TyperCommand
 
 from cli.errors import CommandError
-from cli.stack.config import StackConfig
-from cli.stack.project import Project
-from cli.stack.stack import LOCAL, LOCAL_STACK
+
+if TYPE_CHECKING:
+    from cli.stack.project import Project
 
 SEPARATOR = "--"
 
@@ -114,6 +115,10 @@ def check(options: Sequence[str]) -> None:
 
 
 def _stray(word: str, command: str) -> CommandError:
+    # Slow to import, and only for this message.
+    from cli.stack.project import Project
+    from cli.stack.stack import LOCAL
+
     project = Project.here()
     stacks = sorted({LOCAL, *project.stacks})
     option = f"./slip {command} -s "
@@ -132,8 +137,11 @@ def _stray(word: str, command: str) -> CommandError:
     return CommandError(f"`{command}` takes no argument '{word}'", remedy, status=2)
 
 
-def _services(project: Project, stack: str) -> list[str]:
+def _services(project: "Project", stack: str) -> list[str]:
     """The names of a stack's services."""
+    from cli.stack.config import StackConfig
+    from cli.stack.stack import LOCAL, LOCAL_STACK
+
     path = project.config_file(stack)
     # The first `up` writes the stack `local`'s file.
     file = path if path.exists() or stack != LOCAL else LOCAL_STACK

@@ -248,7 +248,7 @@ class TestInstallEngine:
         """Only these of this machine's commands: it may have apt-get, dnf and Docker itself."""
         (machine.root / "tools").mkdir()
         names = ("bash", "sed", "awk", "head", "xargs", "mktemp", "cat", "chmod", "cmp", "rm", "mv", "mkdir")
-        for name in (*names, "dirname", "install", "touch", "echo"):
+        for name in (*names, "dirname", "install", "touch", "echo", "stat", "sha256sum", "cut"):
             (machine.root / "tools" / name).symlink_to(shutil.which(name) or "")
 
     def debian(self, machine: Machine, installed: str = "", update: str = "", install: str = "") -> None:
