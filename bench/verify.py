@@ -2,6 +2,7 @@
 
 import subprocess
 
+import child_environment
 from bench.experiments import Results, Say
 from bench.measure import BenchError, run
 from bench.stack import NAME, Stack
@@ -38,6 +39,12 @@ def verify(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) 
 
 
 def _docker(*arguments: str) -> None:
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["docker", *arguments],
+        env=child_environment.of("docker"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         raise BenchError(f"docker {' '.join(arguments)}: {result.stderr.strip()}")
