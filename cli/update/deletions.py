@@ -7,7 +7,7 @@ update that deletes nothing.
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,30 +35,37 @@ class Deletion:
     """Its resources, which `--target` may leave out."""
 
 
-def ask(stack: Stack, options: Sequence[str], *, pulumi_asks: bool) -> None:
-    """Name what the update deletes, and ask for it. Silent if that is nothing.
+def ask(
+    stack: Stack, options: Sequence[str], *, pulumi_asks: bool, preview: Callable[[], int] = lambda: 0
+) -> int:
+    """Name what the update deletes, and ask for it. Silent if that is nothing. Returns 0, or the status to end with.
 
     Args:
         stack: the stack.
         options: Pulumi's options.
         pulumi_asks: whether Pulumi asks before the update, so that a second question is none too many.
+        preview: says what the update does, before the question. Returns a status: a configuration with mistakes
+            deletes nothing.
 
     Raises:
         CommandError: the answer was no, or there is nobody to answer.
 
     """
     if stack.emulates:
-        return  # nothing of it is real
+        return 0  # nothing of it is real
     config = stack.config
     # What is not in the stack's file is not missed.
     want = None if has_other_sources(config.content, stack.project.file.content) else wanted(config)
     if want is None or (stack.backend.directory is None and (pulumi_asks or _is_recorded(stack, want))):
-        return
+        return 0
     found = [deletion for deletion in deletions(want, stack.deployment()) if _is_targeted(deletion, options)]
     if found:
+        if not pulumi_asks and (status := preview()):
+            return status
         _ask(stack, found, pulumi_asks=pulumi_asks)
     if stack.backend.directory is None:
         write_private(_record(stack), _tag(want))
+    return 0
 
 
 def _record(stack: Stack) -> Path:

@@ -49,7 +49,15 @@ def up(update: Update) -> int:
         options.append("--refresh")
     consent = _consent(stack, update)
     if not update.yes:
-        deletions.ask(stack, options, pulumi_asks="--yes" not in consent)
+        # Only an update that deletes something pays for this preview.
+        status = deletions.ask(
+            stack,
+            options,
+            pulumi_asks="--yes" not in consent,
+            preview=lambda: _preview(stack, "up", options, warned=set()),
+        )
+        if status:
+            return status
     is_local = stack.config.platform == "local"
     if is_local or stack.emulates:
         clock.refuse_other_clock()
