@@ -206,7 +206,13 @@ def _remedy(about: Subject, why: str, names: Names, is_push: bool) -> str:
 
 def without_hosts(found: Sequence[Reason], hosts: Collection[str]) -> list[Reason]:
     """The reasons, without those that only follow from hosts that do not answer."""
-    consequences = ("failed to connect to any docker daemon", "dial tcp", "failed attempts", "i/o timeout")
+    consequences = (
+        "failed to connect to any docker daemon",
+        "No Docker Engine answers",
+        "dial tcp",
+        "failed attempts",
+        "i/o timeout",
+    )
     return [
         reason
         for reason in found
