@@ -71,7 +71,7 @@ def _served(
 ) -> dict[str, pulumi.Output[dict[str, str]]]:
     """What services run, and how: known once the roll-out of each has succeeded, and all other outputs are stored."""
     images = {name: service.image for name, service in services.items()}
-    rolled_out = pulumi.Output.all(stored, pulumi.Output.all(**images)).apply(lambda known: known[1])
+    rolled_out = pulumi.Output.all(stored, pulumi.Output.from_input(dict(images))).apply(lambda known: known[1])
     paths = {name: service.health for name, service in settings.services.items()}
     domains = {name: service.domain or "" for name, service in settings.services.items()}
 
@@ -102,7 +102,7 @@ def what_runs(rolled_out: Mapping[str, str], wanted: Mapping[str, str], before: 
 
 def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, object]:
     host = access.own.host if access.own else None
-    passwords: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**access.passwords))
+    passwords: pulumi.Output[object] = pulumi.Output.secret(dict(access.passwords))
     client_keys: pulumi.Output[dict[str, pulumi.Output[str]]] = pulumi.Output.secret(
         {name: client.private_key_pem for name, client in access.clients.items()}
     )

@@ -33,7 +33,7 @@ FOUND = {
         "/etc/slipway/registry/config.yml has the mode 644, not 600",
     },
     "web-1": {
-        "/etc/docker/certs.d/yard:5000/ca.crt is missing",
+        "/etc/docker/certs.d/yard:5300/ca.crt is missing",
         "/usr/local/lib/slipway/switch is missing",
         "/etc/docker/tls/key.pem belongs to 1000:0, not to 0:0 (uid:gid)",
     },

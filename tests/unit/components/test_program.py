@@ -323,6 +323,11 @@ EXTERNAL = {
 }
 
 
+def test_a_stack_without_services_runs_nothing() -> None:
+    outputs = run(json.dumps({"services": {}})).outputs
+    assert (outputs["images"], outputs["serviceHosts"]) == ({}, {})
+
+
 def test_someone_elses_registry_takes_the_place_of_our_own() -> None:
     program = run(json.dumps(EXTERNAL))
     assert not [r for r in program.resources.values() if r.request.name.startswith("registry-c")]
