@@ -132,6 +132,7 @@ MACHINES = (
         lambda running: sorted({part.host for part in running.desired}),
         REPAIR,
         host=_its_host,
+        engine=_its_host,
     ),
     Check("the clock is right", machine.clock_is_right, _asked_hosts, host=_its_host),
     Check("the disks have room", machine.has_room, _asked_hosts, host=_its_host),

@@ -196,12 +196,19 @@ def test_a_stopped_engine_is_told_from_a_stopped_host(stack: Stack) -> None:
 
 
 def test_a_stopped_proxy_fails(stack: Stack) -> None:
+    # That service would start it again.
+    stack.on_host("web-2", "systemctl", "stop", "slipway-keep")
     stack.on_host("web-2", "docker", "stop", "slipway-proxy")
     try:
         checks, images = _verify(stack), stack.slip("images")
     finally:
         stack.on_host("web-2", "docker", "start", "slipway-proxy")
-    assert _failed(checks) == {("the container runs", "proxy on web-2"), ("answers its health path", BOTH[1])}
+        stack.on_host("web-2", "systemctl", "start", "slipway-keep")
+    assert _failed(checks) == {
+        ("the container runs", "proxy on web-2"),
+        ("answers its health path", BOTH[1]),
+        ("the host is as it was set up", "web-2"),
+    }
     assert "its last exit code is" in checks["the container runs", "proxy on web-2"]["detail"]
     assert images.status == 1
     assert "web-2: its proxy does not answer. What it serves is unknown." in images.output

@@ -51,6 +51,8 @@ def test_a_stopped_app_fails_its_check_and_the_command(stack: Stack) -> None:
         ("the container runs", "web on web-2"),
         ("serves what is wanted", "web on web-2"),
         ("answers its health path", "web on web-2"),
+        # The service that would start it again was stopped, too.
+        ("the host is as it was set up", "web-2"),
     }
     stack.up("--refresh")
     assert _verify(stack, 0)["passed"]
