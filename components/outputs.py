@@ -71,7 +71,9 @@ def _served(
 ) -> dict[str, pulumi.Output[dict[str, str]]]:
     """What services run, and how: known once the roll-out of each has succeeded, and all other outputs are stored."""
     images = {name: service.image for name, service in services.items()}
-    rolled_out = pulumi.Output.all(stored, pulumi.Output.from_input(dict(images))).apply(lambda known: known[1])
+    rolled_out = pulumi.Output.all(stored, pulumi.Output.from_input(dict(images))).apply(
+        lambda known: known[1]
+    )
     paths = {name: service.health for name, service in settings.services.items()}
     domains = {name: service.domain or "" for name, service in settings.services.items()}
 

@@ -13,10 +13,10 @@ ANSWER = 60.0
 
 
 def eventually(what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Wait until a condition holds; errors of the network count as "not yet"."""
+    """Wait until a condition holds; errors of the network and failed assertions count as "not yet"."""
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AssertionError):
             if holds():
                 return
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
