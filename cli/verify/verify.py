@@ -111,7 +111,7 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     state = stack.export(show_secrets=True)["deployment"]
     outputs = deployment.outputs_with_secrets(state)
     RunningStack.of(outputs, name=stack.short_name, option=stack.option)
-    with _naming_the_silent(sorted(outputs["hosts"])) as answered:
+    with _naming_the_silent(sorted(outputs["hosts"]), aloud=not as_json) as answered:
         reports = fleet.ask(outputs, answered=answered.append)
     results = verify(
         outputs,
@@ -127,8 +127,11 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
 
 
 @contextmanager
-def _naming_the_silent(hosts: Sequence[str]) -> Iterator[list[HostReport]]:
-    """Say which hosts have not answered, if that takes long. Yields the list for the answers."""
+def _naming_the_silent(hosts: Sequence[str], *, aloud: bool) -> Iterator[list[HostReport]]:
+    """Say which hosts have not answered, if that takes long. Yields the list for the answers.
+
+    A program that reads the results needs no such line, so it is not `aloud` then.
+    """
     answered: list[HostReport] = []
 
     def say() -> None:
@@ -137,7 +140,8 @@ def _naming_the_silent(hosts: Sequence[str]) -> Iterator[list[HostReport]]:
 
     timer = threading.Timer(SILENT, say)
     timer.daemon = True
-    timer.start()
+    if aloud:
+        timer.start()
     try:
         yield answered
     finally:
