@@ -75,8 +75,8 @@ class PulumiCommand:
 
         An interrupt reaches the CLI from the terminal. SIGTERM and SIGHUP are passed on as an interrupt, after which
         the CLI finishes the operations that it has begun; so it does if this process is killed.
-        If the CLI fails after one of these signals, the status is CANCELLED. If it was killed, the status is the
-        signal's number, negative.
+        After one of these signals the status is CANCELLED, also if the CLI had nothing left to do: a script must not
+        go on. If it was killed, the status is the signal's number, negative.
 
         Args:
             arguments: the command's arguments.
@@ -115,7 +115,7 @@ class PulumiCommand:
             started(process.pid)
             status = process.wait()
             # An interrupt kills a CLI that has just started.
-            return CANCELLED if received and (status > 0 or status == -signal.SIGINT) else status
+            return CANCELLED if received and (status >= 0 or status == -signal.SIGINT) else status
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
