@@ -24,7 +24,7 @@ def _slip(stack: Stack, *arguments: str, columns: int = 80) -> Iterator[Terminal
         (("up", "--refresh"), "… "),
         (("preview",), "… "),
         (("down",), "[y/N]"),
-        (("logs", "proxy", "--follow"), "slipway-proxy"),
+        (("logs", "proxy", "--follow"), "web-1 | "),
         (("verify",), "\n"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
