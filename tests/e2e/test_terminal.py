@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.support.docker_command import docker
 from tests.support.stack import Stack
 from tests.support.terminal import CTRL_C, Terminal, terminal
 
@@ -25,7 +26,6 @@ def _slip(stack: Stack, *arguments: str, columns: int = 80) -> Iterator[Terminal
         (("preview",), "… "),
         (("down",), "[y/N]"),
         (("logs", "proxy", "--follow"), "web-1 | "),
-        (("verify",), "\n"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -39,6 +39,19 @@ def test_an_interrupt_ends_every_command_with_130(
         assert status == 130, opened.output
         assert "Traceback" not in opened.output
     assert stack.app_containers("web-1"), "the interrupt removed something"
+
+
+def test_an_interrupt_ends_a_verify_that_waits_for_a_host(stack: Stack) -> None:
+    docker("pause", stack.container("web-1"))
+    try:
+        with _slip(stack, "verify") as opened:
+            opened.wait_for("Waiting for web-1")
+            opened.press(CTRL_C)
+            status = opened.wait()
+    finally:
+        docker("unpause", stack.container("web-1"))
+    assert status == 130, opened.output
+    assert "Traceback" not in opened.output
 
 
 def test_an_update_without_a_change_fits_sixty_columns(stack: Stack) -> None:
