@@ -213,11 +213,4 @@ def without_hosts(found: Sequence[Reason], hosts: Collection[str]) -> list[Reaso
         "failed attempts",
         "i/o timeout",
     )
-    return [
-        reason
-        for reason in found
-        if not (
-            (reason.host and reason.host in hosts)
-            or (hosts and any(text in reason.text for text in consequences))
-        )
-    ]
+    return [reason for reason in found if not (hosts and any(text in reason.text for text in consequences))]

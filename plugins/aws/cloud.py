@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from plugins.aws.errors import NAMES, Refused, explained
+from plugins.aws.errors import BOTO_NAMES, NAMES, Refused, explained
 from plugins.protocol.messages import CheckFailure, Failure
 from plugins.protocol.properties import Properties, plain
 
@@ -314,7 +314,7 @@ def _client(session: Any, given: Settings, service: str, region: str) -> Any:
     from botocore.config import Config
 
     return session.client(
-        service,
+        BOTO_NAMES.get(service, service),
         region_name=region,
         endpoint_url=given.endpoints.get(service),
         verify=given.verify,

@@ -16,6 +16,9 @@ NAMES = {
 }
 """The services' names for messages."""
 
+BOTO_NAMES = {"servicequotas": "service-quotas"}
+"""boto3's names of services for which the provider has other names."""
+
 _NEW_CREDENTIALS = "log in again (`aws sso login`), or renew what AWS_PROFILE or the environment holds"
 _CREDENTIALS = (
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with `aws sso login`; "

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from plugins.aws import cloud
+from plugins.aws.errors import BOTO_NAMES, NAMES
 from plugins.aws.plugin import Aws
 from plugins.protocol.messages import CheckRequest, ConfigureRequest, CreateRequest, Failure
 from plugins.protocol.properties import Secret
@@ -249,3 +251,8 @@ def test_waiting_ends_with_the_update(url: str) -> None:
         plugin._connected().until("it is there", lambda: False, 60.0)
     with pytest.raises(Failure, match="it is there: not within 0 s"):
         plugin._connected().until("it is there", lambda: False, 0.0)
+
+
+def test_boto3_knows_every_service() -> None:
+    known = boto3.Session().get_available_services()
+    assert {BOTO_NAMES.get(service, service) for service in NAMES} <= {*known}
