@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.support.waiting import PATIENCE
 
 CTRL_C = b"\x03"
-_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
@@ -42,11 +42,12 @@ class Terminal:
 
     @property
     def output(self) -> str:
-        """What is printed so far, without the codes for colours and for the cursor."""
+        """What is printed so far, without the codes for colours. What overwrites a line has a line of its own."""
         with contextlib.suppress(OSError):  # no output yet, or the command has ended
             while part := os.read(self._master, 65536):
                 self._output += part
-        return _CODES.sub("", self._output.decode(errors="replace"))
+        text = _CODES.sub("", self._output.decode(errors="replace"))
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def press(self, keys: bytes) -> None:
         """Press keys."""
