@@ -184,7 +184,7 @@ def test_a_lost_passphrase_is_told_with_the_way_out(stack: Stack, content: str |
         open_stack("local", project=stack.project)
     assert "`./slip down --without-state`" in raised.value.remedy
     # The state is encrypted, too, so a new passphrase is no way out without the configuration either.
-    stack.config_file.write_text("config: {}\n")
+    stack.config_file.write_text("config: {'slipway:hosts': {box: {roles: [registry, build, app]}}}\n")
     with pytest.raises(CommandError, match="encrypted with a passphrase"):
         open_stack("local", create=True, project=stack.project)
 

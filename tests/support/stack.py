@@ -109,9 +109,13 @@ class Stack:
         return Registry.of(self.outputs())
 
     def urls(self, service: str = "web") -> list[str]:
-        """The URLs of a service, in the order of its roll-out."""
-        found: list[str] = self.outputs()["serviceUrls"][service]
-        return found
+        """The URLs of a service's hosts, in the order of its roll-out. No name server knows its domain."""
+        outputs = self.outputs()
+        # Stacks of an older version have no such output.
+        endpoints = outputs.get("serviceEndpoints")
+        return (
+            [f"http://{one}/" for one in endpoints[service]] if endpoints else outputs["serviceUrls"][service]
+        )
 
     def container(self, host: str) -> str:
         """The name of the container that is a host."""
