@@ -1,8 +1,13 @@
 """`python -m cli`: what `./slip` runs."""
 
+import contextlib
 import io
 import os
 import sys
+from typing import NoReturn
+
+INTERRUPTED = 130
+"""The exit status after an interrupt, as shells have it."""
 
 
 def _up(stack: str | None = None) -> int:
@@ -40,7 +45,7 @@ def main() -> int:
         console.error(error.message, error.remedy)
         return error.status
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of standard output has gone. Python would fail once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,5 +63,19 @@ def main() -> int:
     return 0
 
 
+def _end(status: object) -> NoReturn:
+    """End the process with an exit status."""
+    if status == INTERRUPTED:
+        # A thread that still prints holds the lock of standard output, and Python would abort when it closes that.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(INTERRUPTED)
+    sys.exit(status)  # type: ignore[arg-type]  # what a SystemExit has
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status: object = main()
+    except SystemExit as ended:
+        status = ended.code
+    _end(status)
