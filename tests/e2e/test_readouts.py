@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.command import Result
-from tests.support.docker_command import docker
+from tests.support.docker_command import docker, paused
 from tests.support.http_load import greeting
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
@@ -144,14 +144,11 @@ def _is_one_line(result: Result, host: str, command: str) -> None:
 
 def test_a_paused_host_is_named_soon(stack: Stack) -> None:
     container = stack.container("web-1")
-    docker("pause", container)
-    try:
+    with paused(container):
         started = time.monotonic()
         result = stack.slip("verify")
         seconds = time.monotonic() - started
         logs, images = stack.slip("logs", "web"), stack.slip("images")
-    finally:
-        docker("unpause", container)
     assert seconds < HANG
     for told in (result, logs, images):
         _is_one_line(told, "web-1", f"docker unpause {container}")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.docker_command import docker
+from tests.support.docker_command import paused
 from tests.support.stack import Stack
 from tests.support.terminal import CTRL_C, Terminal, terminal
 
@@ -42,14 +42,10 @@ def test_an_interrupt_ends_every_command_with_130(
 
 
 def test_an_interrupt_ends_a_verify_that_waits_for_a_host(stack: Stack) -> None:
-    docker("pause", stack.container("web-1"))
-    try:
-        with _slip(stack, "verify") as opened:
-            opened.wait_for("Waiting for web-1")
-            opened.press(CTRL_C)
-            status = opened.wait()
-    finally:
-        docker("unpause", stack.container("web-1"))
+    with paused(stack.container("web-1")), _slip(stack, "verify") as opened:
+        opened.wait_for("Waiting for web-1")
+        opened.press(CTRL_C)
+        status = opened.wait()
     assert status == 130, opened.output
     assert "Traceback" not in opened.output
 
