@@ -6,8 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130
-"""The exit status after an interrupt, as shells have it."""
+from cli.errors import INTERRUPTED, CommandError
 
 
 def _up(stack: str | None = None) -> int:
@@ -21,8 +20,6 @@ def _up(stack: str | None = None) -> int:
 
 def main() -> int:
     """Run the command line. Returns the exit status."""
-    from cli.errors import CommandError
-
     for stream in (sys.stdout, sys.stderr):
         # A language without the signs of our tables must not end the command.
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,7 @@
-"""The error that ends a command."""
+"""The error that ends a command, and the status of an interrupted one."""
+
+INTERRUPTED = 130
+"""The exit status after an interrupt, as shells have it."""
 
 
 class CommandError(Exception):

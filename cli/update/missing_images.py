@@ -11,6 +11,7 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running import drift
+from cli.running.disk import registry_hosts
 from cli.running.drift import Desired, Job, Login
 from cli.running.registry_api import RegistryApi
 from cli.running.ssh import Unreachable
@@ -173,7 +174,7 @@ def _blobs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _remove_damaged(running: RunningStack, digests: set[str]) -> None:
     """Remove blobs of another size from the registry's disk: it skips an upload of what it has already."""
-    hosts = [name for name, host in running.outputs["hosts"].items() if "registry" in host.get("roles", ())]
+    hosts = registry_hosts(running.outputs)
     if not digests or not hosts:
         return
     facts = running.outputs["hosts"][hosts[0]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from cli import console
-from cli.errors import CommandError
+from cli.errors import INTERRUPTED, CommandError
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
@@ -17,8 +17,6 @@ from cli.update.run import run, shows_itself
 
 CONSENT = ("--yes", "-y", "--skip-preview", "-f")
 """Options by which Pulumi does not preview, and does not ask."""
-INTERRUPTED = 130
-"""The exit status after an interrupt, as shells have it."""
 
 
 @dataclass(frozen=True)
