@@ -3,7 +3,7 @@
 Bringing a stack up takes most of the time, so tests share two: one of three hosts, as a new user gets it, and one of a
 single host. A test leaves a shared stack up and well; after a failed test the next one repairs it.
 
-Tests of different stacks can run beside each other: `--numprocesses 2 --dist loadgroup`.
+Tests of different stacks run beside each other; `--dist loadgroup` keeps those of one stack in one process.
 """
 
 import contextlib
