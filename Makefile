@@ -29,7 +29,11 @@ test-plugins: ## Compare the stand-in plugins with recordings of the official pl
 
 .PHONY: test-e2e
 test-e2e: ## Bring stacks up on this machine, break them, and take them down
-	$(python) -m pytest tests/e2e --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(python) -m pytest tests/e2e -m "not soak" --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: tools ## Kill many roll-outs and roll out many versions, under load (an hour)
+	$(python) -m pytest tests/e2e -m soak --capture=no $(PYTEST_ARGS)
 
 .PHONY: pins
 pins: ## Record the program's resources again, after an intended change
