@@ -6,6 +6,7 @@ SHELL := /bin/bash
 # `slip` makes these environments on first use. `=`, not `:=`: only the targets that use one make it.
 python = $(or $(shell SLIPWAY_DEV=1 ./slip --python),$(error no Python environment, see the message above))
 docs_python = $(or $(shell SLIPWAY_DEV=docs ./slip --python),$(error no Python environment, see the message above))
+supply_python = $(or $(shell SLIPWAY_DEV=supply ./slip --python),$(error no Python environment, see the message above))
 PYTEST_ARGS ?=
 
 .PHONY: help
@@ -43,6 +44,10 @@ pins: ## Record the program's resources again, after an intended change
 reference: ## Write the configuration's schema and the generated pages again
 	$(python) -m configuration.reference
 	$(python) -m dev.reference_pages
+
+.PHONY: lock
+lock: ## Pin what the requirements bring in, with hashes; UPGRADE=1 takes the newest versions
+	$(supply_python) -m dev.lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: lint
 lint: ## Check formatting, style, types, imports, dead code, shell scripts and workflows

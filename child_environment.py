@@ -9,6 +9,7 @@ change what Slipway asks of it:
 | git | `BASIC`, `GIT`; not GIT_DIR, GIT_INDEX_FILE and others that git sets for a hook, which may run `slip` |
 | apt, debootstrap | `BASIC`, `NETWORK`, `APT_CONFIG` |
 | pip | `BASIC`, `NETWORK`, `NETRC`, `PIP_*` |
+| uv, pip-audit | `BASIC`, `NETWORK`, `NETRC`, `UV_*` or `PIP_*` |
 | go | `BASIC`, `NETWORK`, `NETRC`, `GO` |
 | the Pulumi CLI while it, or a plugin, is installed | `BASIC`, `NETWORK`, `GITHUB_TOKEN`, `PULUMI_PLUGIN_*` |
 | dockerd, the emulation of AWS | `BASIC`, `NETWORK`, `DOCKER_*`, `SLIPWAY_*` |
@@ -73,6 +74,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "debootstrap": (*BASIC, *NETWORK),
     # NETRC is the file with the accounts of a company's package index or module proxy.
     "pip": (*BASIC, *NETWORK, "NETRC", "PIP_*"),
+    "pip-audit": (*BASIC, *NETWORK, "NETRC", "PIP_*"),
+    "uv": (*BASIC, *NETWORK, "NETRC", "UV_*"),
     "go": (*BASIC, *NETWORK, "NETRC", *GO),
     "pulumi": _INSTALLER,
     "docker-images": (*BASIC, *NETWORK, "DOCKER_CONFIG"),

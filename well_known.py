@@ -85,6 +85,23 @@ PROXY_VERSION = "0.9.2"
 PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY_VERSION}"
 """kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
 
+IMAGE_DIGESTS = {
+    DEBIAN_IMAGE: "sha256:9344f8b8992482f80cba753f323adeaf17690076c095ccff6cc9536be98185dc",
+    REGISTRY_IMAGE: "sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33",
+    PROXY_IMAGE: "sha256:826a6f66c6ba26ac26197ac8755804403c9bb617b90cfac25c7972154c5328ab",
+}
+"""What these images are pulled as: the digests of their indexes at Docker Hub, August 2026.
+
+Whoever can move a tag there cannot change what hosts run. Images that the toolchain builds have other digests: what is
+on an engine under one of the names above is taken as it is.
+"""
+
+
+def by_digest(image: str) -> str:
+    """The name to pull an image by: with its digest instead of its tag, if the digest is known; else as it is."""
+    digest = IMAGE_DIGESTS.get(image)
+    return f"{image.rpartition(':')[0]}@{digest}" if digest else image
+
 
 def state_id(public_key: str) -> str:
     """The id of a stack's state, from the public key that the stack makes once and keeps: 16 hexadecimal digits.

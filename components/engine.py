@@ -16,6 +16,7 @@ from components.registry_access import RegistryAccess
 from configuration.address_pools import daemon_settings
 from configuration.networks import IPNetwork
 from configuration.settings import StackSettings
+from well_known import IMAGE_DIGESTS, by_digest
 
 SETUP_TIMEOUT = "10m"
 """Limit for a machine to answer SSH and for its engine to start."""
@@ -143,6 +144,7 @@ class DockerEngine(pulumi.ComponentResource):
                     "CLIENT_KEY": authorities.operator.private_key_pem,
                     "IMAGES": "\n".join(args.images),
                     "OPTIONAL_IMAGES": "\n".join(args.optional_images),
+                    "BY_DIGEST": "\n".join(f"{image} {by_digest(image)}" for image in IMAGE_DIGESTS),
                 },
             ),
             logging=command.local.Logging.NONE,

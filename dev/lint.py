@@ -8,7 +8,7 @@ from pathlib import Path
 
 import child_environment
 from dev import actionlint
-from toolchain import cache, versions
+from toolchain import cache, locks, versions
 from toolchain.errors import ToolError
 from toolchain.report import Report, duration
 
@@ -49,9 +49,12 @@ def main() -> int:
         ("vulture", [program / "vulture"], python),
         ("shellcheck", [program / "shellcheck", "--severity=style"], scripts),
         ("actionlint", [checker, f"-shellcheck={program / 'shellcheck'}", "-pyflakes="], workflows),
+        # Offline, it asks GitHub nothing: whether a commit is still the tag that its comment names.
+        ("zizmor", [program / "zizmor", "--offline", "--no-progress", "--quiet"], workflows),
     ]
     with cache.lock(f"mypy/{types.name}", _say_waiting):
         failed = [name for name, command, files in checks if not _passes(name, command, files)]
+    failed += [] if _locks_are_current(sources) else ["locks"]
     if failed:
         print(f"lint: {', '.join(failed)} failed", file=sys.stderr)
     return 1 if failed else 0
@@ -81,6 +84,20 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
         print(result.stdout, end="")
     print(f"{'✓' if passes else '✗'} {name:<14} {duration(time.monotonic() - started)}", flush=True)
     return passes
+
+
+def _locks_are_current(sources: Sequence[Path]) -> bool:
+    required = [
+        path for path in sources if path.match("requirements*.txt") and path.parent.name != locks.FOLDER
+    ]
+    stale = [str(path) for path in required if not locks.is_current(versions.REPOSITORY / path)]
+    if not required or stale:
+        print(
+            f"✗ locks: not made from {', '.join(stale) or 'any requirements'} as they are now; run `make lock`"
+        )
+        return False
+    print(f"✓ {'locks':<14} {len(required)} files", flush=True)
+    return True
 
 
 def _sources() -> list[Path]:

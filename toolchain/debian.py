@@ -12,6 +12,9 @@ from toolchain import apt, cache, commands, versions
 from toolchain.errors import ToolError
 from well_known import DEBIAN_IMAGE
 
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+"""The keys of Debian's archive, of the package debian-archive-keyring. On Ubuntu, debootstrap goes on without them."""
+
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 """The directory of certificate authorities that this machine's administrator added."""
 
@@ -36,6 +39,16 @@ def build(target: Path, lock: int) -> None:
         )
     if not shutil.which("debootstrap"):
         apt.install("debootstrap", failure=f"{DEBIAN_IMAGE} cannot be made without debootstrap")
+    if not KEYRING.is_file():
+        apt.install(
+            "debian-archive-keyring",
+            failure=f"{DEBIAN_IMAGE} cannot be made without the keys of Debian's archive",
+        )
+    if not KEYRING.is_file():
+        raise ToolError(
+            f"{DEBIAN_IMAGE} cannot be made: {KEYRING}, which has the keys of Debian's archive, is missing; "
+            "reinstall the package debian-archive-keyring"
+        )
     codename = versions.DEBIAN_CODENAME
     sources = apt.debian_sources(codename)
     mirror = [source.address for source in sources if source.suite == codename][:1]
@@ -47,7 +60,10 @@ def build(target: Path, lock: int) -> None:
         dpkg.mkdir(parents=True)
         (dpkg / "50slipway").write_text("force-unsafe-io\n")
         commands.run(
-            ["debootstrap", "--variant=minbase", "--include=ca-certificates", codename, tree, *mirror],
+            [
+                *("debootstrap", "--variant=minbase", "--include=ca-certificates"),
+                *("--force-check-gpg", f"--keyring={KEYRING}", codename, tree, *mirror),
+            ],
             log="debootstrap",
             failure=f"{DEBIAN_IMAGE} cannot be made",
             variables={"DEBIAN_FRONTEND": "noninteractive"},

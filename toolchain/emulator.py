@@ -7,13 +7,12 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import cache, commands, docker_socket, python_environment
+from toolchain import cache, commands, docker_socket, locks, python_environment
 from toolchain.errors import ToolError
 from toolchain.report import Report
 from toolchain.versions import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements-emulation.txt"
-CONSTRAINTS = REPOSITORY / "constraints.txt"
 HOST_CONTEXT = REPOSITORY / "components/hosts/local_image"
 INSTANCE_CONTEXT = REPOSITORY / "emulation/machine_image"
 
@@ -61,11 +60,11 @@ def prepare(report: Report) -> Emulator:
 def _python() -> Path:
     if importlib.util.find_spec("moto"):
         return Path(sys.executable)  # the development environment
-    content = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
+    content = REQUIREMENTS.read_bytes() + locks.path(REQUIREMENTS).read_bytes()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = cache.root() / "environments" / f"emulation-{zlib.crc32(content)}-{version}"
     if not (environment / python_environment.STAMP).exists():
-        python_environment.make(environment, REQUIREMENTS, CONSTRAINTS)
+        python_environment.make(environment, REQUIREMENTS)
     return environment / "bin" / "python"
 
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from toolchain import cache, commands, debian, docker_socket, go
 from toolchain.errors import ToolError
 from toolchain.report import Report
-from well_known import DEBIAN_IMAGE, PROXY_IMAGE, PROXY_VERSION, REGISTRY_IMAGE, REGISTRY_VERSION
+from well_known import (
+    DEBIAN_IMAGE,
+    PROXY_IMAGE,
+    PROXY_VERSION,
+    REGISTRY_IMAGE,
+    REGISTRY_VERSION,
+    by_digest,
+)
 
 PULL_PATIENCE = 20.0
 """Seconds to wait for the registry's first answer. Closed networks often drop the request."""
@@ -78,13 +85,20 @@ def _pull(image: Image) -> bool:
         return False
     try:
         commands.run(
-            ["docker", "pull", image.name],
+            ["docker", "pull", by_digest(image.name)],
             log=f"pull-{image.archive.stem}",
             failure=f"{image.name} cannot be pulled",
             environment=docker_socket.command_environment(),
             timeout=PULL_TIMEOUT,
             patience=PULL_PATIENCE,
         )
+        if by_digest(image.name) != image.name:
+            commands.run(
+                ["docker", "tag", by_digest(image.name), image.name],
+                log=f"tag-{image.archive.stem}",
+                failure=f"{image.name} was pulled, but the engine cannot name it",
+                environment=docker_socket.command_environment(),
+            )
     except ToolError:
         _closed.set()
         return False

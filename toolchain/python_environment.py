@@ -1,6 +1,6 @@
 """Makes the Python environment. `slip` runs it with the system's Python, so it uses the standard library only.
 
-Usage: python -m toolchain.python_environment ENVIRONMENT REQUIREMENTS CONSTRAINTS
+Usage: python -m toolchain.python_environment ENVIRONMENT REQUIREMENTS
 """
 
 import importlib.util
@@ -17,22 +17,25 @@ from pathlib import Path
 
 import child_environment
 import parent_death
-from toolchain import cache
+from toolchain import cache, locks
 from toolchain.commands import ended_by_signals
 from toolchain.errors import ToolError
 
 STAMP = "complete"
 """The file that marks a complete environment. `slip` looks for it."""
+MAKES_LOCKS = "requirements-supply.txt"
+"""The requirements of `make lock`, which has to work while the locks are stale."""
 
 
-def make(environment: Path, requirements: Path, constraints: Path) -> None:
-    """Make `environment` with the packages of `requirements`, at the versions of `constraints`.
+def make(environment: Path, requirements: Path) -> None:
+    """Make `environment` with the packages of `requirements`, each file of them with a hash of the lock.
 
     An environment contains its own path, so it is made in place. One without the stamp was interrupted and is made
     again; pip has a cache of its downloads.
 
     Raises:
-        ToolError: Python's `venv` is incomplete, or a package cannot be installed.
+        ToolError: Python's `venv` is incomplete, the lock is not of these requirements, or a package cannot be
+            installed.
     """
     with cache.lock(f"environments/{environment.name}", _say_waiting):
         if (environment / STAMP).exists() and (environment / "bin" / "python").exists():
@@ -41,6 +44,7 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
             f"Python {sys.version_info[0]}.{sys.version_info[1]}",
             f"installing the packages of {requirements.name}",
         ):
+            _require_lock(requirements)
             _require_venv()
             shutil.rmtree(environment, ignore_errors=True)
             _run([sys.executable, "-m", "venv", environment], "the Python environment cannot be made")
@@ -48,10 +52,19 @@ def make(environment: Path, requirements: Path, constraints: Path) -> None:
             pip: list[str | Path] = [
                 *(environment / "bin" / "python", "-m", "pip", "install"),
                 *("--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"),
-                *("--requirement", requirements, "--constraint", constraints),
+                *("--require-hashes", "--requirement", locks.path(requirements)),
             ]
             _run(pip, "the Python packages cannot be installed")
             (environment / STAMP).touch()
+
+
+def _require_lock(requirements: Path) -> None:
+    if requirements.name != MAKES_LOCKS and not locks.is_current(requirements):
+        lock = locks.path(requirements)
+        raise ToolError(
+            f"{requirements.name} was changed, and {lock.parent.name}/{lock.name} has the packages of before; "
+            "run `make lock`, which writes it again"
+        )
 
 
 def _require_venv() -> None:
@@ -136,12 +149,12 @@ def _progress(title: str, detail: str) -> Iterator[None]:
 
 def main() -> int:
     """Make the environment that the command line names. Returns the exit status: `slip`'s for "could not start"."""
-    environment, requirements, constraints = map(Path, sys.argv[1:])
+    environment, requirements = map(Path, sys.argv[1:])
     # A signal ends the shell script that runs this, which passes nothing on.
     parent_death.end_with_parent()
     try:
         with ended_by_signals():
-            make(environment, requirements, constraints)
+            make(environment, requirements)
     except ToolError as error:
         print(f"slip: {error}", file=sys.stderr)
         return 3

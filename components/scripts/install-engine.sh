@@ -8,6 +8,7 @@
 #   SETTING REPLACE  the setting of that version, and the command that replaces this machine
 #
 # A given version comes from Docker's own repository on Debian and Ubuntu (https://docs.docker.com/engine/install/).
+# The key that signs it is known by its fingerprint.
 set -euo pipefail
 
 : "${PACKAGES:?}" "${ENGINE_VERSION?}" "${SETTING:?}" "${REPLACE:?}"
@@ -60,6 +61,27 @@ install_packages() {
 
 engine_version() { dockerd --version 2>/dev/null | sed -n 's/^Docker version \([^,]*\).*/\1/p'; }
 
+# The fingerprint of "Docker Release (CE deb)", for Debian and Ubuntu.
+docker_key=9DC858229FC7DD38854AE2D88D81803C0EBFCD88
+
+# docker_keyring FILE: puts Docker's key into the file. apt trusts every key in it, so it must have no other.
+docker_keyring() {
+  local folder found
+  command -v gpg >/dev/null || apt install -y --no-install-recommends gpg ||
+    fail 5 "$(hostname) cannot install gpg, which checks the key of Docker's repository; above is apt's reason"
+  folder=$(mktemp -d)
+  curl -fsSL --retry 5 --retry-all-errors -o "$folder/key" "https://download.docker.com/linux/$where/gpg" ||
+    fail 5 "$(hostname) cannot get the key of Docker's repository from download.docker.com"
+  found=$(gpg --homedir "$folder" --no-options --batch --show-keys --with-colons "$folder/key" 2>/dev/null |
+    awk -F: '$1 == "pub" { of_key = 1 } $1 == "fpr" && of_key { print $10; of_key = 0 }' | xargs)
+  [ "$found" = "$docker_key" ] ||
+    fail 5 "the key that download.docker.com gave to $(hostname) is not Docker's: ${found:-no key}, not $docker_key" \
+      "find out who answers for download.docker.com there; nothing was installed"
+  # apt reads it as a user of its own.
+  install -D -m 0644 "$folder/key" "$1"
+  rm -rf "$folder"
+}
+
 from_docker() {
   local where codename version
   command -v apt-get >/dev/null ||
@@ -68,10 +90,7 @@ from_docker() {
   where=$(. /etc/os-release && echo "$ID")
   # shellcheck source=/dev/null
   codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-  install -d -m 0755 /etc/apt/keyrings
-  curl -fsSL --retry 5 --retry-all-errors -o /etc/apt/keyrings/docker.asc "https://download.docker.com/linux/$where/gpg"
-  # apt reads both as a user of its own.
-  chmod 0644 /etc/apt/keyrings/docker.asc
+  docker_keyring /etc/apt/keyrings/docker.asc
   put /etc/apt/sources.list.d/docker.list 0644 <<<"deb [arch=$(dpkg --print-architecture) \
 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/$where $codename stable"
   update_lists

@@ -7,6 +7,7 @@
 #   ENGINE_CA CLIENT_CERTIFICATE CLIENT_KEY  the CA to trust, and the client certificate to show (PEM)
 #   IMAGES                                   image names, a line each
 #   OPTIONAL_IMAGES                          likewise, but loaded only if this machine's engine has them
+#   BY_DIGEST                                lines with an image name, and the name with a digest that it is pulled by
 set -euo pipefail
 
 : "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES?}" "${OPTIONAL_IMAGES?}"
@@ -19,6 +20,14 @@ is_here() {
   here=$(docker image inspect --format '{{.Architecture}}' "$1" 2>/dev/null) || return 1
   architecture=${architecture:-$(on_host version --format '{{.Server.Arch}}')}
   [ "$here" = "$architecture" ]
+}
+
+# pull IMAGE: has the host pull it; by its digest if that is known, so that the tag's owner cannot change what comes.
+pull() {
+  local named
+  named=$(awk -v image="$1" '$1 == image { print $2 }' <<<"${BY_DIGEST:-}")
+  on_host pull -q "${named:-$1}" >/dev/null || return 1
+  [ -z "$named" ] || on_host tag "$named" "$1"
 }
 
 main() {
@@ -37,7 +46,7 @@ main() {
     on_host image inspect "$image" >/dev/null 2>&1 && continue
     if is_here "$image"; then
       here+=("$image")
-    elif ! on_host pull -q "$image" >/dev/null; then
+    elif ! pull "$image"; then
       missing+=("$image")
     fi
   done <<<"$IMAGES"

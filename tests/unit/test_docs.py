@@ -218,3 +218,11 @@ def test_the_page_that_an_error_names_has_what_it_says() -> None:
 
     page, heading = re.findall(r'(docs/\S+\.md), under "([^"]+)"', BY_HAND)[0]
     assert f"\n## {heading}\n" in (ROOT / page).read_text()
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/security.md").read_text()))
+    sources = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
+    known = {name for text in sources for name in re.findall(r"^ *def (test_\w+)\(", text, re.MULTILINE)}
+    assert named, "the page names no test"
+    assert sorted(named - known) == []

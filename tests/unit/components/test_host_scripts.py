@@ -20,6 +20,8 @@ ENGINE_VALUES = (
     *("VALID_FROM", "RESOLVERS", "RESOLVERS_SCRIPT"),
 )
 """The values of engine.sh."""
+DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+"""As https://docs.docker.com/engine/install/ gives it."""
 
 
 @pytest.fixture
@@ -227,6 +229,36 @@ class TestWaitForBoot:
         assert self.run(machine, 1).returncode == 0
 
 
+class TestLoadImages:
+    VALUES = {
+        "ENDPOINT": "tcp://web-1:2376",
+        **dict.fromkeys(("ENGINE_CA", "CLIENT_CERTIFICATE", "CLIENT_KEY"), "x"),
+        "IMAGES": "registry:3\nnginx:1",
+        "OPTIONAL_IMAGES": "",
+        "BY_DIGEST": "registry:3 registry@sha256:12\ndebian:12 debian@sha256:34",
+    }
+
+    def test_a_host_pulls_known_images_by_digest(self, machine: Machine) -> None:
+        machine.command("docker", 'case " $* " in *" inspect "*) exit 1 ;; esac')
+        result = machine.run("load-images.sh", self.VALUES)
+        assert result.returncode == 0, result.stderr
+        done = [call.split("tcp://web-1:2376 ")[1] for call in machine.called if " inspect " not in call]
+        assert done == [
+            *("pull -q registry@sha256:12", "tag registry@sha256:12 registry:3"),
+            "pull -q nginx:1",
+        ]
+
+    def test_an_image_that_this_machine_built_goes_to_the_host_as_it_is(self, machine: Machine) -> None:
+        machine.command(
+            "docker",
+            'case " $* " in *" -H "*" inspect "*) exit 1 ;; *" inspect "*|*" version "*) echo amd64 ;; esac',
+        )
+        result = machine.run("load-images.sh", self.VALUES)
+        assert result.returncode == 0, result.stderr
+        assert not [call for call in machine.called if " pull " in call]
+        assert "docker save registry:3 nginx:1" in machine.called
+
+
 class TestInstallEngine:
     def run(self, machine: Machine, **values: str) -> subprocess.CompletedProcess[str]:
         machine.command("systemctl")
@@ -260,6 +292,19 @@ class TestInstallEngine:
         )
         (machine.root / "etc").mkdir()
         (machine.root / "etc/os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+
+    def docker_key(self, machine: Machine, *fingerprints: str) -> None:
+        """Has gpg find these keys, in its own words (2.2.40); each has a subkey."""
+        machine.command("curl", 'while [ "$1" != -o ]; do shift; done; echo a key >"$2"')
+        lines = "".join(
+            f"pub:-:4096:1:{key[-16:]}:1487792064:::-:::scESCA::::::23::0:\nfpr:::::::::{key}:\n"
+            f"uid:-::::1487792064::8AC9::Docker Release (CE deb) <docker@docker.com>::::::::::0:\n"
+            f"sub:-:4096:1:7EA0A9C3F273FCD8:1487792064::::::s::::::23:\n"
+            "fpr:::::::::D3306A018370199E527AE7997EA0A9C3F273FCD8:\n"
+            for key in fingerprints
+        )
+        (machine.root / "keys").write_text(lines)
+        machine.command("gpg", f'cat "{machine.root}/keys"')
 
     def makes_engine(self, machine: Machine, version: str = "20.10.24+dfsg1") -> str:
         """A command that makes `dockerd`, as the package does."""
@@ -308,7 +353,7 @@ class TestInstallEngine:
 
     def test_a_given_version_is_held(self, machine: Machine) -> None:
         self.debian(machine, "iptables", install=self.makes_engine(machine, "28.5.2"))
-        machine.command("curl", f'touch "{machine.root}/etc/apt/keyrings/docker.asc"')
+        self.docker_key(machine, DOCKER_KEY)
         machine.command("dpkg", "echo amd64")
         machine.command("apt-cache", 'echo " docker-ce | 5:28.5.2-1~debian.12~bookworm | https://x"')
         result = self.run(machine, ENGINE_VERSION="28.5.2")
@@ -322,7 +367,7 @@ class TestInstallEngine:
         self, machine: Machine
     ) -> None:
         self.debian(machine, "iptables")
-        machine.command("curl", f'touch "{machine.root}/etc/apt/keyrings/docker.asc"')
+        self.docker_key(machine, DOCKER_KEY)
         machine.command("dpkg", "echo amd64")
         machine.command("apt-cache", 'echo " docker-ce | 5:29.1.0-1~debian.12~bookworm | https://x"')
         result = self.run(machine, ENGINE_VERSION="28.5.2")
@@ -332,6 +377,20 @@ class TestInstallEngine:
             in result.stderr
         )
         assert "choose one of: 29.1.0" in result.stderr
+
+    @pytest.mark.parametrize("found", [[], ["A" * 40], [DOCKER_KEY, "A" * 40], ["A" * 40, DOCKER_KEY]])
+    def test_another_key_of_dockers_repository_installs_nothing(
+        self, machine: Machine, found: list[str]
+    ) -> None:
+        self.debian(machine, "iptables")
+        self.docker_key(machine, *found)
+        machine.command("dpkg", "echo amd64")
+        result = self.run(machine, ENGINE_VERSION="28.5.2")
+        assert result.returncode == 5
+        said = f"is not Docker's: {' '.join(found) or 'no key'}, not {DOCKER_KEY}"
+        assert f"slipway: the key that download.docker.com gave to web-1 {said}" in result.stderr
+        assert not (machine.root / "etc/apt/keyrings/docker.asc").exists()
+        assert not machine.calls("apt-get")
 
     def test_another_version_than_the_given_one_is_told(self, machine: Machine) -> None:
         self.debian(machine, "iptables")

@@ -1,6 +1,7 @@
 """Untrusted files: what Slipway reads of them, and what its messages show of them."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -303,6 +304,21 @@ def test_no_workflow_runs_a_strangers_change_with_secrets(path: Path) -> None:
         ]
         assert checkouts
         assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_and_leave_no_token(path: Path) -> None:
+    """A tag of an action can be moved to another commit by whoever owns it."""
+    text = path.read_text(encoding="utf-8")
+    used = re.findall(r"uses: (.*)", text)
+    assert used
+    assert [
+        line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+    ] == []
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    checkouts = [step for step in steps if "checkout" in step.get("uses", "")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
 def test_the_workflows_are_all_looked_at() -> None:

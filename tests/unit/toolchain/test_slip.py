@@ -1,15 +1,17 @@
 """The launcher `slip`, in an environment that a test prepared or with the tests' Python."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from toolchain import cache, python_environment, versions
+from toolchain import cache, locks, python_environment, versions
 from toolchain.errors import ToolError
 
 
@@ -29,6 +31,7 @@ def clone(tmp_path: Path) -> Path:
     modules = (versions.REPOSITORY / name for name in ("child_environment.py", "parent_death.py"))
     for path in (versions.REPOSITORY / "slip", *modules, *versions.REPOSITORY.glob("*.txt")):
         shutil.copy(path, root)
+    shutil.copytree(versions.REPOSITORY / locks.FOLDER, root / locks.FOLDER)
     shutil.copytree(
         versions.REPOSITORY / "toolchain",
         root / "toolchain",
@@ -78,6 +81,15 @@ def prepare_environment(slip: Slip, tmp_path: Path, **variables: str) -> Path:
     return environment
 
 
+def locked(requirements: Path, asked: str, hashed: str = "0" * 64) -> Path:
+    """Write requirements of one package at most, and their lock."""
+    requirements.write_text(f"{asked}\n")
+    lock = locks.path(requirements)
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(locks.header(requirements) + (f"{asked} --hash=sha256:{hashed}\n" if asked else ""))
+    return requirements
+
+
 @pytest.fixture
 def spy(tmp_path: Path) -> None:
     """A Python that writes down which environment it should make, and fails."""
@@ -113,7 +125,7 @@ def test_a_changed_pin_asks_for_another_environment(slip: Slip, clone: Path, tmp
     first = prepare_environment(slip, tmp_path)
     development = prepare_environment(slip, tmp_path, SLIPWAY_DEV="1")
     documentation = prepare_environment(slip, tmp_path, SLIPWAY_DEV="docs")
-    with (clone / "constraints.txt").open("a") as file:
+    with (clone / "locks/requirements.txt").open("a") as file:
         file.write("one-more==1\n")
     assert len({first, development, documentation, prepare_environment(slip, tmp_path)}) == 4
 
@@ -172,7 +184,7 @@ def test_without_a_place_for_the_cache_it_says_so_in_one_line(slip: Slip) -> Non
 def test_an_environment_that_cannot_be_made_is_an_error_of_status_3(
     slip: Slip, clone: Path, tmp_path: Path
 ) -> None:
-    (clone / "requirements.txt").write_text("no-such-package==1\n")
+    locked(clone / "requirements.txt", "no-such-package==1")
     result = slip("up", SLIPWAY_PYTHON=sys.executable, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
     assert result.returncode == 3
     assert result.stderr.startswith("slip: the Python packages cannot be installed: ")
@@ -185,31 +197,64 @@ def test_a_package_that_cannot_be_installed_is_one_sentence_and_no_environment(
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("no-such-package==1\n")
+    requirements = locked(tmp_path / "requirements.txt", "no-such-package==1")
     environment = cache.root() / "environments" / "test"
     with pytest.raises(
         ToolError, match=r"^the Python packages cannot be installed: .*no-such-package"
     ) as caught:
-        python_environment.make(environment, requirements, requirements)
+        python_environment.make(environment, requirements)
     assert "\n" not in str(caught.value)
     assert not (environment / "complete").exists()
+
+
+def test_a_file_that_is_not_the_locks_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if an index, or the way to it, had put another file in the package's place."""
+    monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    wheel = tmp_path / "hello-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("hello.py", "")
+        archive.writestr("hello-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: hello\nVersion: 1\n")
+        archive.writestr(
+            "hello-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("hello-1.dist-info/RECORD", "")
+    environment = cache.root() / "environments" / "test"
+    requirements = locked(tmp_path / "requirements.txt", "hello==1")
+    with pytest.raises(ToolError, match=r"cannot be installed: .*DO NOT MATCH THE HASHES"):
+        python_environment.make(environment, requirements)
+    locked(requirements, "hello==1", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    python_environment.make(environment, requirements)
+    assert list(environment.glob("lib/*/site-packages/hello.py"))
+
+
+def test_changed_requirements_ask_for_a_new_lock(slip: Slip, clone: Path) -> None:
+    with (clone / "requirements.txt").open("a") as file:
+        file.write("one-more==1\n")
+    result = slip("up", SLIPWAY_PYTHON=sys.executable)
+    assert result.returncode == 3
+    assert result.stderr == (
+        "slip: requirements.txt was changed, and locks/requirements.txt has the packages of before; "
+        "run `make lock`, which writes it again\n"
+    )
 
 
 def test_an_interrupted_environment_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SLIPWAY_CACHE", str(tmp_path / "cache"))
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("")
+    requirements = locked(tmp_path / "requirements.txt", "")
     environment = cache.root() / "environments" / "test"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin" / "half").write_text("")
-    python_environment.make(environment, requirements, requirements)
+    python_environment.make(environment, requirements)
     assert (environment / "complete").exists()
     assert not (environment / "bin" / "half").exists()
     assert capsys.readouterr().err.count("\n") == 1
-    python_environment.make(environment, requirements, requirements)
+    python_environment.make(environment, requirements)
     assert capsys.readouterr().err == ""
 
 

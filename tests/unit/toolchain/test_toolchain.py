@@ -30,6 +30,7 @@ from toolchain import (
     environment,
     go,
     language_host,
+    locks,
     plugins,
     pulumi_cli,
     versions,
@@ -246,18 +247,45 @@ def test_go_modules_pin_the_versions_of_the_images_and_tools() -> None:
     assert go.pinned("actionlint", "github.com/rhysd/actionlint") == versions.ACTIONLINT
 
 
-def test_every_package_is_pinned_and_constrained() -> None:
-    lines = [
-        line.partition("#")[0].strip()
-        for path in versions.REPOSITORY.glob("requirements*.txt")
-        for line in path.read_text().splitlines()
-    ]
-    required = [line for line in lines if line and not line.startswith("-r ")]
-    normal = [
-        line.lower().replace("-", "_")
-        for line in (versions.REPOSITORY / "constraints.txt").read_text().splitlines()
-    ]
-    assert [line for line in required if line.lower().replace("-", "_") not in normal] == []
+REQUIREMENTS = sorted(versions.REPOSITORY.glob("requirements*.txt"))
+
+
+@pytest.mark.parametrize("requirements", REQUIREMENTS, ids=lambda path: path.name)
+def test_every_required_package_is_pinned_and_locked(requirements: Path) -> None:
+    lines = [line.partition("#")[0].strip() for line in requirements.read_text().splitlines()]
+    required = {line for line in lines if line and not line.startswith("-r ")}
+    locked = re.findall(
+        r"^([\w.-]+==[\w.]+)(?: ;[^\n\\]+)? \\\n(?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+",
+        locks.path(requirements).read_text(),
+        re.MULTILINE,
+    )
+    # Every line is a package, a hash or a comment.
+    assert len(locked) == len(re.findall(r"^[^#\s]", locks.path(requirements).read_text(), re.MULTILINE))
+    assert {line.lower().replace("_", "-") for line in required} <= set(locked)
+
+
+def test_the_environments_have_the_same_versions() -> None:
+    versions_of: dict[str, set[str]] = {}
+    for requirements in REQUIREMENTS:
+        for name, version in re.findall(
+            r"^([\w.-]+)==(\S+)", locks.path(requirements).read_text(), re.MULTILINE
+        ):
+            versions_of.setdefault(name, set()).add(version)
+    # An older Python 3.11 has an older version of this one.
+    assert {name for name, found in versions_of.items() if len(found) > 1} == {"pymdown-extensions"}
+
+
+def test_a_lock_is_stale_once_what_its_requirements_ask_for_changes(tmp_path: Path) -> None:
+    included, requirements = tmp_path / "requirements.txt", tmp_path / "requirements-dev.txt"
+    included.write_text("one==1\ntwo==2\n")
+    requirements.write_text("-r requirements.txt\nthree==3\n")
+    assert not locks.is_current(requirements)
+    locks.path(requirements).parent.mkdir()
+    locks.path(requirements).write_text(locks.header(requirements))
+    included.write_text("# A comment.\ntwo==2  # another\n\none==1\n")
+    assert locks.is_current(requirements)
+    included.write_text("one==1\ntwo==2.1\n")
+    assert not locks.is_current(requirements)
 
 
 def test_the_plugins_versions_are_their_sdks() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import well_known
 from toolchain import (
     cache,
     commands,
+    debian,
     docker_engine,
     docker_socket,
     downloads,
@@ -209,6 +212,54 @@ def test_an_image_is_pulled_where_that_is_possible(machine: Machine, lock: int) 
     images.prepare(machine.report, image("a:1", built), lock)
     assert machine.called() == ["docker pull a:1"]
     assert built == []
+
+
+def test_a_known_image_is_pulled_by_its_digest_and_gets_its_usual_name(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(well_known.IMAGE_DIGESTS, "b/c:2", "sha256:1234")
+    machine.program("docker", "echo pulled")
+    built: list[str] = []
+    images.prepare(machine.report, image("b/c:2", built), lock)
+    assert machine.called() == ["docker pull b/c@sha256:1234", "docker tag b/c@sha256:1234 b/c:2"]
+    assert built == []
+
+
+def test_a_digest_that_cannot_be_pulled_is_built_under_the_usual_name(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(well_known.IMAGE_DIGESTS, "a:1", "sha256:1234")
+    machine.program("docker", '[ "$1" = import ]')
+    built: list[str] = []
+    images.prepare(machine.report, image("a:1", built), lock)
+    assert built == ["a:1"]
+    archive = cache.root() / "images/a-1.tar"
+    assert machine.called()[1:] == [f"docker import --change USER x {archive} a:1"]
+
+
+def test_every_image_of_the_toolchain_has_a_digest() -> None:
+    assert {image.name for image in images.IMAGES} == set(well_known.IMAGE_DIGESTS)
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in well_known.IMAGE_DIGESTS.values())
+
+
+def test_debian_is_made_with_the_keys_of_its_archive_only(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(debian.apt, "allowed", lambda: True)
+    monkeypatch.setattr(debian.apt, "debian_sources", lambda _: [])
+    asked: list[str] = []
+    monkeypatch.setattr(debian.apt, "install", lambda *names, failure: asked.extend(names))
+    monkeypatch.setattr(debian, "KEYRING", tmp_path / "keys.gpg")
+    machine.program("debootstrap", "exit 1")
+    target = cache.root() / "images" / "debian.tar"
+    with pytest.raises(ToolError, match=r"keys\.gpg, which has the keys of Debian's archive, is missing"):
+        debian.build(target, lock)
+    assert asked == ["debian-archive-keyring"]
+    assert machine.called() == []
+    (tmp_path / "keys.gpg").touch()
+    with pytest.raises(ToolError, match="cannot be made: debootstrap"):
+        debian.build(target, lock)
+    assert f"--force-check-gpg --keyring={tmp_path}/keys.gpg" in machine.called()[0]
 
 
 def test_a_registry_that_refuses_is_asked_once(machine: Machine, lock: int) -> None:
