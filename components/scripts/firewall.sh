@@ -42,10 +42,11 @@ rules() {
     ! $ipv6 || echo "-A $chain -p ipv6-icmp -j RETURN"
   done
   shift 2
-  if $ipv6; then
-    echo "-A SLIPWAY-OTHERS -d $metadata_ipv6 -j $refusal"
-  else
-    echo "-A SLIPWAY-OTHERS -d $metadata -j $refusal"
+  # Some clouds have it answer from the machine itself.
+  for chain in SLIPWAY-HOST SLIPWAY-OTHERS; do
+    if $ipv6; then echo "-A $chain -d $metadata_ipv6 -j $refusal"; else echo "-A $chain -d $metadata -j $refusal"; fi
+  done
+  if ! $ipv6; then
     for host in "$@"; do
       [ -n "${host#*=}" ] || continue
       open SLIPWAY-OTHERS "${host%=*}" "${host#*=}"
