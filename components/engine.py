@@ -93,6 +93,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "CLIENT_KEY": access.client.private_key_pem if access.client else "",
                 "FIREWALL": args.firewall,
                 "FIREWALL_SCRIPT": script.text("firewall.sh"),
+                "APART_SCRIPT": script.text("apart.sh"),
                 "RESOLVERS": " ".join(host.resolvers),
                 "RESOLVERS_SCRIPT": script.text("resolvers.sh"),
                 "SWITCH_SCRIPT": script.text("switch.sh"),

@@ -14,6 +14,7 @@
 #   ADDRESS_POOLS                            lines of daemon.json, each with a comma at its end; unset or empty for the
 #                                            engine's own pools
 #   FIREWALL FIREWALL_SCRIPT                 arguments and text of firewall.sh
+#   APART_SCRIPT                             text of apart.sh
 #   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
 #
@@ -182,6 +183,30 @@ UNIT
       "$iptables" -w -S 2>/dev/null | grep -E '^-A (SLIPWAY-|(INPUT|DOCKER-USER) -j SLIPWAY-|FORWARD -j DOCKER-USER$)'
     )
   done
+}
+
+# Installs apart.sh as a service that runs while the engine does.
+keep_apart() {
+  local changed=false
+  put /usr/local/lib/slipway/apart 0755 <<<"$APART_SCRIPT"
+  put /etc/systemd/system/slipway-apart.service 0644 <<'UNIT'
+[Unit]
+Description=Keeps the services of Slipway apart
+After=docker.service
+PartOf=docker.service
+
+[Service]
+ExecStart=/usr/local/lib/slipway/apart
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=docker.service
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled slipway-apart.service
+  if $changed; then systemctl restart slipway-apart.service; else systemctl start slipway-apart.service; fi
+  made+=("unit slipway-apart.service")
 }
 
 # Installs keep.sh as a service that runs while the engine does.
@@ -385,6 +410,7 @@ main() {
     "$(systemctl cat docker.service | sed -n 's/^# //p' | tr '\n' ' ')"
   made+=("unit docker.service" "engine $(command_line)")
   keep_containers
+  keep_apart
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

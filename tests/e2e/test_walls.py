@@ -61,7 +61,13 @@ def services(stack: Stack) -> list[str]:
 def metadata(stack: Stack, host: str) -> Iterator[None]:
     """A metadata service that the host itself reaches."""
     unit = "slipway-test-metadata"
-    answer = ("systemd-socket-activate", "--accept", "--inetd", f"--listen={METADATA}:{METADATA_PORT}", "echo")
+    answer = (
+        "systemd-socket-activate",
+        "--accept",
+        "--inetd",
+        f"--listen={METADATA}:{METADATA_PORT}",
+        "echo",
+    )
     stack.on_host(host, "ip", "address", "add", f"{METADATA}/32", "dev", "lo")
     stack.on_host(host, "systemd-run", "--quiet", "--collect", f"--unit={unit}", *answer)
     probe = ("timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{METADATA}/{METADATA_PORT}")
@@ -99,9 +105,9 @@ def test_a_container_reaches_no_host(stack: Stack) -> None:
     url = stack.urls()[0]
     docker("restart", stack.container("web-1"))
     eventually("the service is back", lambda: bool(greeting(url)))
-    assert reached_from(stack, "web-1", app, [*closed(stack, gateway(stack, "web-1", app)), *allowed]) == names(
-        services(stack)
-    )
+    assert reached_from(
+        stack, "web-1", app, [*closed(stack, gateway(stack, "web-1", app)), *allowed]
+    ) == names(services(stack))
 
 
 def test_a_build_step_reaches_no_host(stack: Stack) -> None:
@@ -127,6 +133,28 @@ def test_a_build_step_reaches_no_host(stack: Stack) -> None:
     assert found == names(services(stack))
 
 
+def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
+    (app,) = stack.app_containers("web-1")
+    form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}} {{.Config.Image}}"
+    network, image = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+    server = ("python3", "-c", "import socket, time; s = socket.create_server(('', 8080)); time.sleep(600)")
+    name = "slipway-test-neighbour"
+    try:
+        stack.on_host(
+            "web-1", *("docker", "run", "--detach", "--name", name, "--network", network, image), *server
+        )
+        form = "{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        _, address = stack.on_host("web-1", "docker", "inspect", name, "--format", form).split()
+        proxy = stack.on_host("web-1", "docker", "inspect", "slipway-proxy", "--format", form).split()
+        probe = ("timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/8080")
+        inside = ("nsenter", f"--net=/proc/{proxy[0]}/ns/net")
+        eventually("the proxy reaches it", lambda: not stack.on_host("web-1", *inside, *probe))
+        targets = [f"neighbour {address} 8080", f"proxy {proxy[1]} 80"]
+        assert reached_from(stack, "web-1", app, targets) == ["proxy"]
+    finally:
+        docker("exec", stack.container("web-1"), "docker", "rm", "--force", name, check=False)
+
+
 def test_root_in_a_container_has_few_rights(stack: Stack) -> None:
     (app,) = stack.app_containers("web-1")
     attacks = {
@@ -140,7 +168,9 @@ def test_root_in_a_container_has_few_rights(stack: Stack) -> None:
         "trace": "python3 -c 'import ctypes, os; os._exit(ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0 and 0 or 1)'",
     }
     script = "\n".join(
-        f"if {attack} 2>/dev/null; then echo {name}; fi" for name, attack in attacks.items() if name != "trace"
+        f"if {attack} 2>/dev/null; then echo {name}; fi"
+        for name, attack in attacks.items()
+        if name != "trace"
     )
     done = stack.on_host("web-1", "docker", "exec", "--user", "0", app, "sh", "-c", script).split()
     assert done == []
@@ -152,7 +182,9 @@ def test_root_in_a_container_has_few_rights(stack: Stack) -> None:
     for host, container in (("web-1", app), ("web-1", "slipway-proxy"), ("yard", "slipway-registry")):
         limit = stack.on_host(host, "docker", "inspect", container, "--format", "{{.HostConfig.PidsLimit}}")
         assert limit.strip() == "4096", container
-    rights = stack.on_host("yard", "docker", "inspect", "slipway-registry", "--format", "{{.HostConfig.CapDrop}}")
+    rights = stack.on_host(
+        "yard", "docker", "inspect", "slipway-registry", "--format", "{{.HostConfig.CapDrop}}"
+    )
     assert rights.strip() == "[ALL]"
 
 
