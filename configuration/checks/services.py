@@ -83,7 +83,7 @@ def files(checks: Checks) -> Iterator[Problem]:
                 ("services", name, "readOnly"),
                 "the service has secrets, which Docker writes among the container's own files",
                 "Leave it out, or leave out secrets.",
-                "true",
+                value=True,
             )
 
 

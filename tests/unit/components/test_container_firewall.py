@@ -81,7 +81,8 @@ def test_a_machine_whose_own_network_is_a_bridge_stays_reachable(machine: Machin
 
 
 def test_a_kernel_that_cannot_refuse_drops(machine: Machine) -> None:
-    keep = f'text=$(cat); case "$text" in *REJECT*) exit 1 ;; esac; echo "$text" >"{machine.root}/iptables-restore.rules"'
+    kept = machine.root / "iptables-restore.rules"
+    keep = f'text=$(cat); case "$text" in *REJECT*) exit 1 ;; esac; echo "$text" >"{kept}"'
     machine.command("iptables-restore", keep)
     assert run(machine, "=").returncode == 0
     assert rules(machine)[-2:] == ["-A SLIPWAY-HOST -j DROP", "COMMIT"]
@@ -98,7 +99,10 @@ sshd() {
   echo "sshd $*" >>"$root/called"
   case "$*" in
     -T) echo "port 22"; tr 'A-Z' 'a-z' <"$ssh_settings" ;;
-    "-t -f"*) if grep -n PerSource "$3" | sed 's,^\\([0-9]*\\):\\(.*\\),'"$3"': line \\1: Bad configuration option: \\2,' | grep . >&2; then return 255; fi ;;
+    "-t -f"*)
+      sed -n "/PerSource/=" "$3" | sed "s,.*,$3: line &: Bad configuration option," >&2
+      ! grep -q PerSource "$3" || return 255
+      ;;
     -t) ! [ -e "$root/invalid" ] || { echo "line 3 is wrong" >&2; return 255; } ;;
   esac
 }
