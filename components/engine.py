@@ -8,7 +8,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import script
+from components import firewall, script
 from components.authorities import Authorities
 from components.certificates import Certificate, CertificateArgs
 from components.host import Host
@@ -39,6 +39,8 @@ class DockerEngineArgs:
     """The engine CA, and the client certificate that this program shows to the engine."""
     access: RegistryAccess
     """The registry to trust."""
+    firewall: pulumi.Input[str]
+    """Arguments of the host's firewall.sh."""
     images: Sequence[str]
     """Images to load first: the host pulls them, or gets them from the operator's engine."""
     address_pools: Sequence[IPNetwork] = ()
@@ -90,6 +92,9 @@ class DockerEngine(pulumi.ComponentResource):
                 "INSECURE_REGISTRY": access.address if access.insecure else "",
                 "CLIENT_CERTIFICATE": access.client.certificate_pem if access.client else "",
                 "CLIENT_KEY": access.client.private_key_pem if access.client else "",
+                "FIREWALL": args.firewall,
+                "FIREWALL_SCRIPT": script.text("firewall.sh"),
+                "APART_SCRIPT": script.text("apart.sh"),
                 "RESOLVERS": " ".join(host.resolvers),
                 "RESOLVERS_SCRIPT": script.text("resolvers.sh"),
                 "SWITCH_SCRIPT": script.text("switch.sh"),
@@ -193,6 +198,7 @@ def make_engines(
                 host=host,
                 authorities=authorities,
                 access=access,
+                firewall=firewall.arguments(settings, hosts, name),
                 images=first_images[name],
                 address_pools=settings.address_pools,
                 optional_images=originals if name == settings.copying_host else [],

@@ -44,6 +44,8 @@ class Host:
     """The machine itself. What runs on the host is deleted and replaced with it."""
     machine_id: pulumi.Input[str]
     """An id that is different for each new machine."""
+    seen_by_containers: pulumi.Input[str]
+    """Where the other hosts' containers would reach it: its private IP address, or the IPv4 network of all hosts."""
     private_ip: pulumi.Input[str] | None = None
     """Its private IP address, for ports that are not public; None if all its addresses are private."""
     resolvers: Sequence[str] = ()

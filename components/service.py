@@ -40,6 +40,10 @@ class ServiceArgs:
     """How long a container may take to end after SIGTERM."""
     memory_mib: int
     """Memory limit of a container."""
+    capabilities: Sequence[str]
+    """Linux capabilities of its processes, without `CAP_`."""
+    read_only: bool = False
+    """Whether its own files cannot be changed, but for a /tmp in memory."""
     domain: str | None = None
     """The domain that the proxy routes to it; None for all requests that match no other service."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +116,13 @@ class Service(pulumi.ComponentResource):
             start=False,
             must_run=False,
             memory=args.memory_mib,
+            capabilities=docker.ContainerCapabilitiesArgs(
+                drops=["ALL"],
+                # The engine reports names with the prefix.
+                adds=[f"CAP_{capability}" for capability in sorted(args.capabilities)],
+            ),
+            read_only=args.read_only or None,
+            tmpfs={"/tmp": ""} if args.read_only else None,  # noqa: S108
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
@@ -218,6 +229,8 @@ def make_services(
                 drain_timeout_seconds=service.drain_timeout,
                 stop_grace_seconds=service.stop_grace,
                 memory_mib=service.memory,
+                capabilities=service.capabilities,
+                read_only=service.read_only,
                 domain=service.domain,
                 environment=service.env,
                 secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},

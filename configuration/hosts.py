@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from configuration.base import OnAws, OnLocal, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.platform import DistributionName
-from configuration.types import Gibibytes, InstanceType, Label, Version
+from configuration.types import Gibibytes, InstanceType, Label, Port, Version
 from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER
 
 Role = Literal["registry", "build", "app"]
@@ -54,6 +54,11 @@ class HostSettings(Settings):
     ] = None
     """MiB of memory that the host may use, 256 to 1048576. systemd, sshd and the Docker Engine alone take
     about 150. Default: no limit."""
+
+    open_to_containers: Annotated[tuple[Port, ...], AfterValidator(distinct), Field(examples=[[5432]])] = ()
+    """TCP ports of the host itself that the containers and build steps of all hosts may reach, 1 to 65535: for a
+    database that you installed there, say. Ports 80 and 443 are open to them in any case, all others are not.
+    Default: none."""
 
     type: OnAws[InstanceType | None] = None
     """EC2 instance type of the host. Default: `platform.instanceType`."""

@@ -65,6 +65,35 @@ class BuildSettings(BaseImageSettings):
     """Platform that the image is built for. Default: the hosts' platform."""
 
 
+Capability = Literal[
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "KILL",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+    "SYS_NICE",
+    "SYS_PTRACE",
+    "SYS_RESOURCE",
+]
+"""A part of root's rights in Linux (capabilities(7)). The others would give the host away."""
+
+CAPABILITIES: tuple[Capability, ...] = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"),
+)
+"""What images that start as root commonly need: to give files to another user, and to become that user."""
+
+
 class ServiceSettings(Settings):
     """One web service: its image, and how containers of it run on the app hosts."""
 
@@ -127,3 +156,15 @@ class ServiceSettings(Settings):
 
     memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB", "MiB")] = 512
     """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""
+
+    capabilities: Annotated[
+        tuple[Capability, ...], AfterValidator(distinct), Field(examples=[["NET_BIND_SERVICE"]])
+    ] = CAPABILITIES
+    """Linux capabilities that root has in the containers: parts of root's rights, named as in capabilities(7)
+    without `CAP_`. Docker's own list has NET_RAW, MKNOD, SYS_CHROOT, SETFCAP, SETPCAP, FSETID and AUDIT_WRITE,
+    too; an image that needs one of them gets it here. `[]` for none, which is enough for an image with a `USER`.
+    Default: CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID and SETUID."""
+
+    read_only: bool = False
+    """Whether the containers' own files cannot be changed, but for a /tmp in memory. It cannot be combined with
+    `secrets`, which Docker writes among these files. Default: false."""

@@ -1,6 +1,7 @@
 """One host of the platform `local`: a container that boots systemd, sshd and Docker Engine."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -143,6 +144,7 @@ def make_host(
         roles=args.roles,
         address=LOOPBACK,
         private_address=name,
+        seen_by_containers=network.ipam_configs.apply(ipv4_network),
         ssh_port=args.ports.ssh,
         ssh_user="root",
         ssh_private_key=pulumi.Output.secret(args.ssh_key.private_key_openssh),
@@ -156,6 +158,12 @@ def make_host(
         machine_id=container.id,
         resolvers=resolvers(),
     )
+
+
+def ipv4_network(configs: Sequence[docker.outputs.NetworkIpamConfig] | None) -> str:
+    """The IPv4 subnet of a network; empty if it has none."""
+    subnets = (config.subnet or "" for config in configs or ())
+    return next((subnet for subnet in subnets if "." in subnet), "")
 
 
 def _upload(file: str, content: pulumi.Input[str]) -> docker.ContainerUploadArgs:

@@ -150,6 +150,8 @@ class Registry(pulumi.ComponentResource):
             envs=["OTEL_TRACES_EXPORTER=none"],
             read_only=True,
             memory=MEMORY_MIB,
+            # Its files are root's, and it is root.
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,

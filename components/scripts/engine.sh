@@ -13,8 +13,12 @@
 #   CLIENT_CERTIFICATE CLIENT_KEY            this host's client certificate for the registry (PEM), or empty
 #   ADDRESS_POOLS                            lines of daemon.json, each with a comma at its end; unset or empty for the
 #                                            engine's own pools
+#   FIREWALL FIREWALL_SCRIPT                 arguments and text of firewall.sh
+#   APART_SCRIPT                             text of apart.sh
 #   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
+#
+# ssh-server.sh comes ahead of it.
 set -euo pipefail
 
 : "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}" "${VALID_FROM:?}"
@@ -146,6 +150,63 @@ trust_registry() {
   else
     absent "$certificates/client.cert" "$certificates/client.key"
   fi
+}
+
+# Installs firewall.sh, ahead of the engine's next start, and closes the host to the containers that run by now.
+close_to_containers() {
+  local changed=false unit=slipway-firewall.service
+  put /usr/local/lib/slipway/firewall 0755 <<<"$FIREWALL_SCRIPT"
+  put "/etc/systemd/system/$unit" 0644 <<UNIT
+[Unit]
+Description=Closes the hosts of Slipway to containers and build steps
+Before=docker.service
+PartOf=docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/lib/slipway/firewall $FIREWALL
+
+[Install]
+WantedBy=docker.service
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled "$unit"
+  systemctl restart "$unit" ||
+    fail 4 "$(hostname) cannot set up its firewall (iptables), which keeps containers away from the stack's hosts" \
+      "$(journalctl -u "$unit" -n 5 --no-pager -o cat | tr '\n' ' ')"
+  made+=("unit $unit")
+  local iptables rule
+  for iptables in iptables ip6tables; do
+    # As the kernel has them.
+    while read -r rule; do made+=("rule $iptables $rule"); done < <(
+      "$iptables" -w -S 2>/dev/null | grep -E '^-A (SLIPWAY-|(INPUT|DOCKER-USER) -j SLIPWAY-|FORWARD -j DOCKER-USER$)'
+    )
+  done
+}
+
+# Installs apart.sh as a service that runs while the engine does.
+keep_apart() {
+  local changed=false
+  put /usr/local/lib/slipway/apart 0755 <<<"$APART_SCRIPT"
+  put /etc/systemd/system/slipway-apart.service 0644 <<'UNIT'
+[Unit]
+Description=Keeps the services of Slipway apart
+After=docker.service
+PartOf=docker.service
+
+[Service]
+ExecStart=/usr/local/lib/slipway/apart
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=docker.service
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled slipway-apart.service
+  if $changed; then systemctl restart slipway-apart.service; else systemctl start slipway-apart.service; fi
+  made+=("unit slipway-apart.service")
 }
 
 # Installs keep.sh as a service that runs while the engine does.
@@ -339,6 +400,8 @@ main() {
   rm -f "$unread"
   trust_registry
   name_resolvers
+  close_to_containers
+  harden_ssh
   folder /usr/local/lib/slipway 0755
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
@@ -347,6 +410,7 @@ main() {
     "$(systemctl cat docker.service | sed -n 's/^# //p' | tr '\n' ' ')"
   made+=("unit docker.service" "engine $(command_line)")
   keep_containers
+  keep_apart
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

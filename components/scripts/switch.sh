@@ -86,12 +86,18 @@ still_serving() {
 # give_up REASON [REMEDY]: ends the roll-out. The new container is stopped, so that it works on nothing. It stays until
 # the next switch, for its log.
 give_up() {
-  local logs
+  local logs remedy=${2:-}
   logs=$(last_words "$container") || true
+  case "$remedy$1$logs" in
+    *[Oo]'peration not permitted'*)
+      remedy="if it needs a part of root's rights, name it in slipway:services.$service.capabilities"
+      ;;
+    *'ead-only file system'*) remedy="let it write to /tmp only, or leave out slipway:services.$service.readOnly" ;;
+  esac
   end "$container" "$stop_grace"
   look_around 10 || true
   echo "slipway: $service on $(hostname): $1"
-  [ -z "${2:-}" ] || echo "slipway: to mend it: $2"
+  [ -z "$remedy" ] || echo "slipway: to mend it: $remedy"
   echo "slipway: $(still_serving)"
   echo "slipway: the container's last log lines:"
   echo "${logs:-  (it logged nothing)}"
@@ -116,7 +122,7 @@ remove_leftovers() {
 # start: starts the new container, which Pulumi only makes: a killed update leaves none that works beside the old one.
 start() {
   local message
-  docker update --pids-limit "$processes" "$container" >/dev/null ||
+  docker update --pids-limit "$processes" "$container" "$proxy" >/dev/null ||
     echo "slipway: $(hostname) cannot limit the processes of $container" >&2
   look
   first_restarts=$restarts

@@ -18,6 +18,8 @@ esac
 for _ in $(seq 150); do
   # Without an account the registry answers 401: that is enough here.
   if "${ask[@]}" -s; then
+    # Pulumi's plugin cannot set it: processes and threads of the container, as many as switch.sh gives a service.
+    docker update --pids-limit 4096 slipway-registry >/dev/null 2>&1 || true
     exit 0
   fi
   sleep 0.2

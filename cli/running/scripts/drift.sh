@@ -49,6 +49,22 @@ unit() {
   [ "$state" = enabled ] || differs "$1 is ${state:-missing}, so it does not start with the machine"
 }
 
+# rule IPTABLES RULE: rules are asked for once.
+declare -A rules
+rule() {
+  rules[$1]=${rules[$1]:-$("$1" -w -S 2>/dev/null || echo none)}
+  grep -qxF -e "${*:2}" <<<"${rules[$1]}" || differs "the firewall ($1) lacks the rule ${*:2}"
+}
+
+# sshd SETTING VALUE: settings are asked for once.
+ssh_settings=
+sshd_() {
+  ssh_settings=${ssh_settings:-$(sshd -T 2>/dev/null || echo none)}
+  local now
+  now=$(sed -n "s/^$1 //p" <<<"$ssh_settings")
+  [ "$now" = "${*:2}" ] || differs "the SSH server has $1 ${now:-unset}, not ${*:2}"
+}
+
 # engine COMMAND LINE: how dockerd should have been started. Whether it wants certificates is tried out.
 engine() {
   local process scheme
@@ -94,7 +110,8 @@ main() {
     # shellcheck disable=SC2086 # the details are words
     case $kind in
       mount) mount_ $rest ;;
-      file | folder | absent | line | unit | engine | container | route) "$kind" $rest ;;
+      sshd) sshd_ $rest ;;
+      file | folder | absent | line | rule | unit | engine | container | route) "$kind" $rest ;;
     esac
   done <<<"$EXPECTED"
 }

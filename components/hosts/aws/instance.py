@@ -143,6 +143,7 @@ class AwsHost(pulumi.ComponentResource):
             address=address,
             private_address=instance.private_ip,
             private_ip=instance.private_ip,
+            seen_by_containers=instance.private_ip,
             ssh_port=22,
             ssh_user=args.distribution.login,
             ssh_private_key=pulumi.Output.secret(args.ssh_key.private_key_openssh),

@@ -1,0 +1,296 @@
+"""What an attacker in a container, in a build step, on the network and on a web host does not reach."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import asyncssh
+import pytest
+
+from configuration.services import CAPABILITIES
+from tests.support.docker_command import docker
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
+
+METADATA = "169.254.169.254"
+"""Where clouds tell a machine about itself."""
+METADATA_PORT = 8169
+"""Port 80 is the proxy's, at every address of the host."""
+TRY = r"""
+while read -r what address port; do
+  if timeout 3 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null; then echo "$what"; fi
+done
+"""
+"""Prints what of its input, lines `WHAT ADDRESS PORT`, can be reached by TCP."""
+IDLE = 230
+"""Connections with which an attacker kept the operator out."""
+
+
+def address_of(stack: Stack, host: str) -> str:
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return docker("inspect", stack.container(host), "--format", form).strip()
+
+
+def gateway(stack: Stack, host: str, container: str) -> str:
+    form = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}"
+    return stack.on_host(host, "docker", "inspect", container, "--format", form).strip()
+
+
+def closed(stack: Stack, bridge: str) -> list[str]:
+    """What is closed to containers and build steps of web-1, whose bridge has this address there."""
+    own, yard, other = (address_of(stack, host) for host in ("web-1", "yard", "web-2"))
+    return [
+        *(f"SSH-of-{name} {address} 22" for name, address in (("bridge", bridge), ("web-1", own))),
+        *(f"engine-of-{name} {address} 2376" for name, address in (("bridge", bridge), ("web-1", own))),
+        *(f"SSH-of-{name} {address} 22" for name, address in (("yard", yard), ("web-2", other))),
+        *(f"engine-of-{name} {address} 2376" for name, address in (("yard", yard), ("web-2", other))),
+        f"registry-of-yard {yard} {stack.outputs()['registryAddress'].rpartition(':')[2]}",
+        f"metadata {METADATA} {METADATA_PORT}",
+    ]
+
+
+def services(stack: Stack) -> list[str]:
+    """What stays open: the services, as everyone reaches them."""
+    return [f"service-on-{host} {address_of(stack, host)} 80" for host in ("web-1", "web-2")]
+
+
+@contextlib.contextmanager
+def metadata(stack: Stack, host: str) -> Iterator[None]:
+    """A metadata service that the host itself reaches."""
+    unit = "slipway-test-metadata"
+    answer = (
+        "systemd-socket-activate",
+        "--accept",
+        "--inetd",
+        f"--listen={METADATA}:{METADATA_PORT}",
+        "echo",
+    )
+    stack.on_host(host, "ip", "address", "add", f"{METADATA}/32", "dev", "lo")
+    stack.on_host(host, "systemd-run", "--quiet", "--collect", f"--unit={unit}", *answer)
+    probe = ("timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{METADATA}/{METADATA_PORT}")
+    try:
+        eventually("the metadata service answers its host", lambda: not stack.on_host(host, *probe))
+        yield
+    finally:
+        stack.on_host(host, "systemctl", "stop", unit)
+        stack.on_host(host, "ip", "address", "del", f"{METADATA}/32", "dev", "lo")
+
+
+def reached_from(stack: Stack, host: str, container: str, targets: list[str]) -> list[str]:
+    """What root in a container reaches of the targets."""
+    text = "\n".join(targets)
+    script = f"docker exec --interactive --user 0 {container} bash -c '{TRY}' <<'END'\n{text}\nEND"
+    return stack.on_host(host, "bash", "-c", script).split()
+
+
+def names(targets: list[str]) -> list[str]:
+    return [target.split()[0] for target in targets]
+
+
+def test_a_container_reaches_no_host(stack: Stack) -> None:
+    (app,) = stack.app_containers("web-1")
+    behind = closed(stack, gateway(stack, "web-1", app))
+    allowed = services(stack)
+    with metadata(stack, "web-1"):
+        assert reached_from(stack, "web-1", app, [*behind, *allowed]) == names(allowed)
+        # The rules are there again after the engine's restart, and after the machine's.
+        with Load(stack.urls()[1]) as load:
+            stack.on_host("web-1", "systemctl", "restart", "docker.service")
+            assert reached_from(stack, "web-1", app, [*behind, *allowed]) == names(allowed)
+        load.check()
+    url = stack.urls()[0]
+    docker("restart", stack.container("web-1"))
+    eventually("the service is back", lambda: bool(greeting(url)))
+    assert reached_from(
+        stack, "web-1", app, [*closed(stack, gateway(stack, "web-1", app)), *allowed]
+    ) == names(services(stack))
+
+
+def test_a_build_step_reaches_no_host(stack: Stack) -> None:
+    bridge = stack.on_host(
+        "yard", "docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
+    ).strip()
+    targets = [f"SSH-of-bridge {bridge} 22", f"engine-of-bridge {bridge} 2376"]
+    targets += [target for target in closed(stack, bridge) if "bridge" not in target]
+    text = "\\n".join([*targets, *services(stack)])
+    attempt = "; ".join(line.strip() for line in TRY.strip().splitlines()).replace("do; ", "do ")
+    steps = f"FROM debian:12\nRUN printf '{text}\\n' >/targets\nRUN bash -c '{attempt}' </targets >/reached\n"
+    script = """
+        set -euo pipefail
+        folder=$(mktemp -d) && cd "$folder"
+        cat >Dockerfile
+        DOCKER_BUILDKIT=1 docker build --quiet --no-cache --tag attack . >/dev/null
+        docker run --rm --network none attack cat /reached
+        docker image rm --force attack >/dev/null
+        rm -r "$folder"
+    """
+    with metadata(stack, "yard"):
+        found = stack.on_host("yard", "bash", "-c", f"({script}) <<'END'\n{steps}END").split()
+    assert found == names(services(stack))
+
+
+def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
+    (app,) = stack.app_containers("web-1")
+    form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}} {{.Config.Image}}"
+    network, image = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+    server = ("python3", "-c", "import socket, time; s = socket.create_server(('', 8080)); time.sleep(600)")
+    name = "slipway-test-neighbour"
+    try:
+        stack.on_host(
+            "web-1", *("docker", "run", "--detach", "--name", name, "--network", network, image), *server
+        )
+        form = "{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        _, address = stack.on_host("web-1", "docker", "inspect", name, "--format", form).split()
+        proxy = stack.on_host("web-1", "docker", "inspect", "slipway-proxy", "--format", form).split()
+        probe = ("timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/8080")
+        inside = ("nsenter", f"--net=/proc/{proxy[0]}/ns/net")
+        eventually("the proxy reaches it", lambda: not stack.on_host("web-1", *inside, *probe))
+        targets = [f"neighbour {address} 8080", f"proxy {proxy[1]} 80"]
+        assert reached_from(stack, "web-1", app, targets) == ["proxy"]
+    finally:
+        docker("exec", stack.container("web-1"), "docker", "rm", "--force", name, check=False)
+
+
+RIGHTS = {
+    "raw": "perl -MSocket -e 'socket(S, AF_INET, SOCK_RAW, 1) or exit 1'",
+    "packet": "perl -e 'socket(S, 17, 3, 768) or exit 1'",
+    "mount": "mount -t tmpfs none /mnt",
+    "device": "mknod /tmp/disk b 254 0",
+    "chroot": "chroot / true",
+    "namespace": "unshare --user --map-root-user true",
+    "kernel": "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    "memory": "dd if=/proc/kcore bs=1 count=1 status=none",
+}
+"""What root in a container would use to get out of it, by what it is."""
+
+
+def test_root_in_a_container_has_few_rights(one_host: Stack) -> None:
+    one_host.up()
+    (app,) = one_host.app_containers("box")
+    script = "\n".join(
+        f"if ( {attack} ) 2>/dev/null; then echo {name}; fi" for name, attack in RIGHTS.items()
+    )
+    done = one_host.on_host("box", "docker", "exec", "--user", "0", app, "sh", "-c", script).split()
+    assert done == []
+    status = one_host.on_host("box", "docker", "exec", app, "cat", "/proc/1/status")
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert bin(int(facts["CapBnd"], 16)).count("1") == len(CAPABILITIES)
+    assert facts["NoNewPrivs"] == "1"
+    # A fork bomb ends there, in Slipway's own containers as well.
+    for container in (app, "slipway-proxy", "slipway-registry"):
+        limit = one_host.on_host(
+            "box", "docker", "inspect", container, "--format", "{{.HostConfig.PidsLimit}}"
+        )
+        assert limit.strip() == "4096", container
+    rights = one_host.on_host(
+        "box", "docker", "inspect", "slipway-registry", "--format", "{{.HostConfig.CapDrop}}"
+    )
+    assert rights.strip() == "[ALL]"
+
+
+def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
+    def read_only(settings: dict[str, Any]) -> None:
+        settings["services"]["web"] |= {"readOnly": True, "capabilities": []}
+
+    with one_host.configured(read_only):
+        one_host.up()
+        (app,) = one_host.app_containers("box")
+        inside = ("docker", "exec", app, "sh", "-c")
+        assert (
+            one_host.on_host("box", *inside, "touch /etc/x 2>/dev/null || echo refused").strip() == "refused"
+        )
+        assert one_host.on_host("box", *inside, "touch /tmp/x && echo written").strip() == "written"
+        assert one_host.on_host("box", *inside, "grep CapBnd /proc/1/status").split()[1] == "0" * 16
+        preview = one_host.slip("preview", "--refresh", "--expect-no-changes")
+        assert preview.status == 0, str(preview)
+    one_host.up()
+
+
+def test_rules_that_were_removed_are_found_and_made_again(stack: Stack) -> None:
+    stack.on_host("web-1", "iptables", "-w", "-F", "SLIPWAY-HOST")
+    stack.on_host("web-1", "iptables", "-w", "-D", "INPUT", "-j", "SLIPWAY-INPUT")
+    stack.on_host("web-2", "sh", "-c", "echo AllowTcpForwarding yes >/etc/ssh/sshd_config.d/00-more.conf")
+    stack.on_host("web-2", "rm", "/etc/ssh/sshd_config.d/00-slipway.conf")
+    preview = stack.slip("preview", "--refresh", "--expect-no-changes")
+    assert preview.status == 1, str(preview)
+    assert "web-1: the firewall (iptables) lacks the rule -A INPUT -j SLIPWAY-INPUT" in preview.output
+    assert "web-2: the SSH server has allowtcpforwarding yes, not no" in preview.output
+    stack.on_host("web-2", "rm", "/etc/ssh/sshd_config.d/00-more.conf")
+    repair = stack.slip("repair")
+    assert repair.status == 0, str(repair)
+    assert "web-1: the firewall (iptables) lacks the rule -A INPUT -j SLIPWAY-INPUT" in repair.output
+    verified = stack.slip("verify")
+    assert verified.status == 0, str(verified)
+
+
+def connected(stack: Stack, host: str, use: Callable[[Any], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+    """What a logged-in SSH connection to a host is used for."""
+    outputs = stack.outputs()
+    facts = outputs["hosts"][host]
+    key = asyncssh.import_private_key(outputs["sshPrivateKey"])
+
+    async def run() -> Any:
+        async with asyncssh.connect(
+            facts["address"],
+            int(facts["sshPort"]),
+            username=facts["sshUser"],
+            client_keys=[key],
+            known_hosts=None,
+            config=[],
+            **options,
+        ) as connection:
+            return await use(connection)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        {"kex_algs": ["diffie-hellman-group14-sha256", "ecdh-sha2-nistp256"]},
+        {"encryption_algs": ["aes256-ctr", "aes128-ctr"]},
+    ],
+)
+def test_ssh_refuses_old_algorithms(stack: Stack, old: dict[str, list[str]]) -> None:
+    with pytest.raises(asyncssh.KeyExchangeFailed):
+        connected(stack, "web-1", lambda connection: connection.run("true"), **old)
+
+
+def test_ssh_forwards_nothing(stack: Stack) -> None:
+    async def forward(connection: Any) -> None:
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.open_connection("127.0.0.1", 2376)
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.open_unix_connection("/run/docker.sock")
+        with pytest.raises(asyncssh.ChannelListenError):
+            await connection.start_server(lambda *_: None, "127.0.0.1", 0)
+
+    connected(stack, "web-1", forward)
+
+
+def test_idle_connections_do_not_keep_the_operator_out(stack: Stack) -> None:
+    facts = stack.outputs()["hosts"]["web-1"]
+    with contextlib.ExitStack() as held:
+        for _ in range(IDLE):
+            held.enter_context(socket.create_connection((facts["address"], int(facts["sshPort"]))))
+        verified = stack.slip("verify")
+        assert verified.status == 0, str(verified)
+
+
+def test_root_on_a_web_host_reaches_no_other_engine(stack: Stack) -> None:
+    keys = "--cert /etc/docker/tls/cert.pem --key /etc/docker/tls/key.pem --cacert /etc/docker/tls/ca.pem"
+    script = f"""
+        for host in yard web-2; do
+          for keys in '' '{keys}'; do
+            ! curl -sfk --max-time 5 -o /dev/null $keys "https://$host:2376/version" || echo "engine of $host"
+          done
+        done
+        for file in /root/.docker/config.json /root/.ssh/id_ed25519 /etc/docker/tls/ca-key.pem; do
+          ! test -e "$file" || echo "$file"
+        done
+        find /root/.ssh -type f ! -name authorized_keys
+    """
+    assert stack.on_host("web-1", "bash", "-c", script) == ""
