@@ -403,7 +403,8 @@ def test_builds_start_from_the_mirrored_images(program: Program) -> None:
     assert not mirrored.named("mirror-debian-12").request.replace_with
     reference = mirrored.outputs["mirror"]["debian:12"]
     assert reference == "yard:5000/mirror/debian@sha256:mirror-debian-12"
-    assert f"IMAGES='{reference} debian:12'" in mirrored.named("yard-mirror").inputs["stdin"].value
+    line = "yard:5000/mirror/debian 12 docker.io/library/debian debian:12 sha256:mirror-debian-12"
+    assert f"COPIES='{line}'" in mirrored.named("yard-mirror").inputs["stdin"].value
     for image in ("web-image", "web-base-image"):
         after = {urn.rpartition("::")[2] for urn in mirrored.named(image).request.dependencies}
         assert "yard-mirror" in after
