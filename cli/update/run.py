@@ -5,11 +5,12 @@ CLI writes in any case, so both kinds of run end in the same way.
 """
 
 import os
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from cli.errors import CommandError
@@ -75,6 +76,18 @@ def run(
 
     """
     own, path = _without_event_log(options)
+    pids: list[int] = []
+
+    def noted(pid: int) -> None:
+        pids.append(pid)
+        started(pid)
+
+    def stop() -> None:
+        # What it has begun on other hosts it ends as after Ctrl-C.
+        if pids:
+            with suppress(ProcessLookupError):
+                os.kill(pids[0], signal.SIGINT)
+
     record, screen = Record(), StatusLine()
     progress = Progress(screen.show if narrate and quiet else lambda *_: None, warned)
     arguments = [command, "--stack", stack.name, "--suppress-outputs", *own]
@@ -83,14 +96,14 @@ def run(
         ended = threading.Event()
         follower = threading.Thread(
             target=_follow,
-            args=(Log(events), record, progress, screen if quiet else None, ended),
+            args=(Log(events), record, progress, screen if quiet else None, ended, stop),
             daemon=True,
         )
         follower.start()
         try:
             status = stack.pulumi.attach(
                 arguments,
-                started,
+                noted,
                 events=events,
                 errors=errors if quiet else None,
                 interrupted=lambda: _say_interrupted(screen) if quiet else None,
@@ -101,7 +114,7 @@ def run(
             screen.close()
         errors.seek(0)
         stderr = errors.read().decode(errors="replace")
-    if status > 0 and record.is_cancelled:
+    if status > 0 and record.is_cancelled and not record.foreign_keys:
         # On a terminal, Pulumi's own display reads the key itself, so no signal comes.
         status = CANCELLED
     return Run(status, record, stderr, time.monotonic() - begun, quiet)
@@ -112,14 +125,26 @@ def _say_interrupted(screen: StatusLine) -> None:
 
 
 def _follow(
-    log: Log, record: Record, progress: Progress, screen: StatusLine | None, ended: threading.Event
+    log: Log,
+    record: Record,
+    progress: Progress,
+    screen: StatusLine | None,
+    ended: threading.Event,
+    stop: Callable[[], None],
 ) -> None:
-    """Take the events as they come, until the CLI has ended."""
-    is_last = False
+    """Take the events as they come, until the CLI has ended.
+
+    `stop` is called once if a host presents another SSH host key than the stack's: the plugin would dial for as long as
+    the resource may take, and no answer can be the right one any more.
+    """
+    is_last = is_stopped = False
     while True:
         for event in log.read():
             record.take(event)
             progress.take(event)
+        if record.foreign_keys and not is_stopped:
+            is_stopped = True
+            stop()
         if is_last:
             return
         if screen and screen.is_live:
