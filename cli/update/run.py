@@ -5,6 +5,7 @@ CLI writes in any case, so both kinds of run end in the same way.
 """
 
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -12,7 +13,10 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from cli import console
 from cli.errors import CommandError
 from cli.screen.events import Log
 from cli.screen.progress import Progress
@@ -32,6 +36,10 @@ SHOWS_ITSELF = frozenset(
     }
 )
 """Options of Pulumi that ask for its own display."""
+
+
+LOGS = ("-v", "--verbose", "--logflow")
+"""Options of Pulumi that make it write a log of its own, with every secret in it."""
 
 
 def shows_itself(options: Sequence[str]) -> bool:
@@ -92,6 +100,7 @@ def run(
     progress = Progress(screen.show if narrate and quiet else lambda *_: None, warned)
     arguments = [command, "--stack", stack.name, "--suppress-outputs", *own]
     begun = time.monotonic()
+    log_folder = _log_folder(stack, own)
     with _event_log(path) as events, tempfile.TemporaryFile() as errors:
         ended = threading.Event()
         follower = threading.Thread(
@@ -107,17 +116,46 @@ def run(
                 events=events,
                 errors=errors if quiet else None,
                 interrupted=lambda: _say_interrupted(screen) if quiet else None,
+                log_folder=log_folder,
             )
         finally:
             ended.set()
             follower.join()
             screen.close()
+            if log_folder:
+                _tell_of_log(log_folder)
         errors.seek(0)
         stderr = errors.read().decode(errors="replace")
     if status > 0 and record.is_cancelled and not record.foreign_keys:
         # On a terminal, Pulumi's own display reads the key itself, so no signal comes.
         status = CANCELLED
     return Run(status, record, stderr, time.monotonic() - begun, quiet)
+
+
+def _log_folder(stack: Stack, options: Sequence[str]) -> Path | None:
+    """A new private folder for Pulumi's own log, if the options ask for one; else None."""
+    wants_log = any(
+        # Pulumi takes the number in the same word, too: -v9.
+        option.split("=", 1)[0] in LOGS or re.fullmatch(r"-v\d+", option)
+        for option in options
+    )
+    if not wants_log:
+        return None
+    logs = stack.project.private / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    logs.chmod(0o700)
+    return Path(tempfile.mkdtemp(prefix=f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-", dir=logs))
+
+
+def _tell_of_log(folder: Path) -> None:
+    """Say where Pulumi's log is, and what is in it; a run that wrote none, with --logtostderr, leaves no folder."""
+    with suppress(OSError):
+        folder.rmdir()
+        return
+    console.warn(
+        f"Pulumi's log in {folder} has the stack's keys and passwords in clear text. "
+        "Only you can read it. Remove it once you have read it, and send it to nobody."
+    )
 
 
 def _say_interrupted(screen: StatusLine) -> None:

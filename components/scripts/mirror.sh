@@ -76,7 +76,9 @@ main() {
   if [ "${1:-}" = keep ]; then return; fi
   exec 9>/run/slipway-mirror.lock
   flock 9
-  folder=$(mktemp -d)
+  # In memory. What a run left that was killed is nobody's, as only one run has the lock.
+  rm -rf /run/slipway-login-mirror.*
+  folder=$(mktemp -d /run/slipway-login-mirror.XXXXXX)
   trap 'rm -rf "$folder"' EXIT
   verify=true
   if $PLAIN; then verify=false; fi

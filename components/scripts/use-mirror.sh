@@ -58,7 +58,9 @@ make_again() {
 main() {
   local repository tag source name digest message
   lock mirror
-  folder=$(mktemp -d)
+  # In memory. What a run left that was killed is nobody's, as only one run has the lock.
+  rm -rf /run/slipway-login-mirror.*
+  folder=$(mktemp -d /run/slipway-login-mirror.XXXXXX)
   trap 'rm -rf "$folder"' EXIT
   verify=true
   if $PLAIN; then verify=false; fi

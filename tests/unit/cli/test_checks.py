@@ -122,7 +122,7 @@ def test_a_copy_of_a_base_image_is_what_was_copied(
         checks = [check for check in CHECKS if check.look is registry_checks.keeps_copy]
         (result,) = verify(stack, checks)
     assert result.passed == (not problem)
-    assert problem in result.found
+    assert problem in result.detail
 
 
 @pytest.mark.parametrize("identity", [True, False])
