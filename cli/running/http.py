@@ -22,6 +22,10 @@ ClientCertificate = tuple[str, str]
 """A client certificate, with its intermediate certificates, and its private key: PEM."""
 
 
+LARGEST_BODY = 8 << 20
+"""Bytes of a response that are read: twice as much as distribution takes for a manifest. Who may push may send more."""
+
+
 @dataclass(frozen=True)
 class Response:
     """An HTTP response."""
@@ -81,10 +85,13 @@ def connection_to(host: str, port: int | None, tls: ssl.SSLContext | None) -> ht
 def exchange(
     connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], method: str = "GET"
 ) -> Response:
-    """Send a request over a connection and read the whole response."""
+    """Send a request over a connection and read the response: all of it, or `LARGEST_BODY`."""
     connection.request(method, path, headers=dict(headers))
     response = connection.getresponse()
-    body = response.read().decode(errors="replace")
+    body = response.read(LARGEST_BODY).decode(errors="replace")
+    if not response.isclosed():
+        # What follows is not the next response.
+        connection.close()
     return Response(response.status, body, dict(response.headers.items()))
 
 
@@ -129,6 +136,7 @@ def private_files(*contents: str) -> Iterator[tuple[Path, ...]]:
         with contextlib.ExitStack() as closing:
             descriptors = [os.memfd_create("slipway") for _ in contents]
             for descriptor, content in zip(descriptors, contents, strict=True):
+                os.fchmod(descriptor, 0o600)
                 closing.enter_context(open(descriptor, "wb", buffering=0)).write(content.encode())
             yield tuple(Path(f"/proc/self/fd/{descriptor}") for descriptor in descriptors)
         return

@@ -6,11 +6,10 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import drift
+from cli.running import drift, manifest
 from cli.running.disk import registry_hosts
 from cli.running.drift import Job, Login
 from cli.running.registry_api import RegistryApi
@@ -159,14 +158,14 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
         return Gap(image, f"its tag {image.tag} names {short_digest(tagged[0])}")
     lacking, damaged = 0, []
     # An index lists the manifests of its platforms.
-    for child in found[1].get("manifests") or ():
-        if gap := _gap(registry, replace(image, digest=child["digest"], copy=None)):
+    for child in manifest.children(found[1]):
+        if gap := _gap(registry, replace(image, digest=child.digest, copy=None)):
             return replace(gap, image=image)
-    for blob in _blobs(found[1]):
-        size = registry.blob_size(image.repository, blob["digest"])
+    for blob in manifest.blobs(found[1]):
+        size = registry.blob_size(image.repository, blob.digest)
         lacking += size is None
-        if size not in {None, blob["size"]}:
-            damaged.append(blob["digest"])
+        if size not in {None, blob.size}:
+            damaged.append(blob.digest)
     if not lacking and not damaged:
         return None
     texts = [
@@ -175,11 +174,6 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
         if number
     ]
     return Gap(image, " and ".join(texts), tuple(damaged))
-
-
-def _blobs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    blobs = [manifest.get("config"), *(manifest.get("layers") or ())]
-    return [blob for blob in blobs if blob and DIGEST.fullmatch(str(blob.get("digest")))]
 
 
 def _remove_damaged(running: RunningStack, digests: set[str]) -> None:

@@ -140,6 +140,7 @@ def _key_file(content: str) -> Iterator[str]:
     """
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         with open(os.memfd_create("slipway"), "w+") as memory:  # noqa: PTH123 - a descriptor
+            os.fchmod(memory.fileno(), 0o600)
             memory.write(content)
             memory.flush()
             yield f"/proc/self/fd/{memory.fileno()}"

@@ -54,7 +54,8 @@ def test_the_reason_names_both_keys_and_the_way_on(tmp_path: Path) -> None:
         "sshUser": "root",
         "sshHostKey": other.export_public_key().decode(),
     }
-    state = {"resources": [{"urn": "urn::stack", "type": "pulumi:pulumi:Stack", "outputs": {"hosts": {"web-1": facts}}}]}
+    outputs = {"hosts": {"web-1": facts}}
+    state = {"resources": [{"urn": "urn::stack", "type": "pulumi:pulumi:Stack", "outputs": outputs}]}
     stack: Any = SimpleNamespace(deployment=lambda: state, option=" -s dev")
     step = Step("update", URN, "urn:pulumi:local::slipway::slipway:index:Service::web")
     record = Record.of(

@@ -63,7 +63,8 @@ def test_a_process_that_is_ended_leaves_no_key(code: str, number: signal.Signals
         start_new_session=True,
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
     )
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     process.stdin.write("the-secret-key\n")
     process.stdin.flush()
     assert process.stdout.readline() == "held\n"
@@ -82,7 +83,8 @@ def test_the_files_can_be_read_again_and_again() -> None:
 def test_a_context_has_the_plugins_certificate() -> None:
     authority = Authority("the stack's")
     certificate, key = authority.leaf()
-    assert endpoint.tls_context(endpoint.Material(authority.pem, certificate, key))
+    context = endpoint.tls_context(endpoint.Material(authority.pem, certificate, key))
+    assert len(context.get_ca_certs()) == 1
 
 
 MOMENTS = {"at its first question": "image inspect", "at a pull": "pull", "while it loads": "load"}
