@@ -40,7 +40,7 @@ engines = make_engines(settings, hosts, authorities, access, first_images(settin
 registry = make_registry(settings, engines, authorities, access)
 
 # Copies of third-party base images in the registry, if the settings name any.
-mirror = make_mirror(settings, engines, registry)
+mirror = make_mirror(settings, engines, registry, authorities.previous_outputs)
 
 # Images of the services: built on the build host, pushed, used by digest.
 images = make_images(settings, engines, registry, mirror)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from cli.errors import CommandError
+from cli.text import clean, clean_cell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ def _console(stream: TextIO) -> "Console":
 
 
 def _print(text: str, stream: TextIO, style: str) -> None:
+    text = clean(text)
     if stream.isatty():
         text = "\n".join(wrapped(line) for line in text.split("\n"))
     if style and is_rich(stream):
@@ -99,6 +101,7 @@ def error(text: str, remedy: str = "") -> None:
 
 def result(text: str, *, bold: int = 0) -> None:
     """Print a line of the command's result; on a terminal, its first `bold` characters are bold."""
+    text = clean(text)
     if sys.stdout.isatty():
         text = wrapped(text)
     if bold and is_rich(sys.stdout):
@@ -117,14 +120,14 @@ def confirm(question: str, *, remedy: str) -> None:
         raise CommandError(
             "this needs a confirmation, and there is no terminal to ask for it", remedy, status=2
         )
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{clean(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("declined: nothing was changed", status=1)
 
 
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print a result as labelled lines: framed on a terminal, else `label: value`. Empty values are left out."""
-    shown = [(label, value) for label, value in rows if value]
+    shown = [(label, clean(value)) for label, value in rows if value]
     if sys.stdout.isatty():
         _framed(title, shown)
         return
@@ -161,7 +164,7 @@ def _framed(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a result as a table: framed on a terminal, else with columns two spaces apart."""
-    cells = [list(row) for row in rows]
+    cells = [[clean_cell(cell) for cell in row] for row in rows]
     if is_rich(sys.stdout):
         from rich.table import Table
         from rich.text import Text
@@ -189,7 +192,7 @@ def width() -> int:
 def lines(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
     print(title)
-    for word, text in rows:
+    for word, text in ((word, clean(text)) for word, text in rows):
         if word and is_rich(sys.stdout):
             from rich.text import Text
 

@@ -11,6 +11,7 @@ from cli.errors import CommandError
 from cli.running import fleet, silence
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
+from cli.text import clean_log_line
 from well_known import ROLE_LABEL, SERVICE_LABEL
 
 OWN = ("registry", "proxy")
@@ -124,8 +125,8 @@ def lines(
 
 
 def write(line: str) -> None:
-    """Print a line in one piece, whichever thread it comes from."""
-    sys.stdout.write(f"{line}\n")
+    """Print a line in one piece, whichever thread it comes from. A terminal shows its colours, and obeys nothing else."""
+    sys.stdout.write(f"{clean_log_line(line, colours=console.is_rich(sys.stdout))}\n")
     sys.stdout.flush()
 
 

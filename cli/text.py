@@ -1,5 +1,6 @@
 """How values read in a table or a sentence: sizes, ages, tags, revisions. Pure functions."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -8,6 +9,47 @@ TAGS_SHOWN = 3
 
 LINE_LENGTH = 100
 """Characters of a quoted line."""
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+"""Colours and other looks of text (ECMA-48, SGR)."""
+_HARMLESS_COLOUR = re.compile(
+    r"\x1b\[(?:(?:0?[0-79]|2[1-79]|[34][0-79]|9[0-7]|10[0-7]|[34]8;5;\d{1,3}|[34]8;2(?:;\d{1,3}){3})(?:;(?=\d)|(?=m)))*m"
+)
+"""Those but the one that hides text."""
+_LINE_END = re.compile(r"\r+(?=\n|\Z)")
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Characters that a terminal obeys, or that change the order of others, and halves of characters; not the newline and
+the tab."""
+
+
+def clean(text: str) -> str:
+    """A text from elsewhere, as it may reach a terminal: without colours, and control characters as `\\x1b`.
+
+    A terminal obeys control characters: they overwrite lines, set the window's title, or answer on standard input.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _LINE_END.sub("", _COLOUR.sub("", text))
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def clean_cell(text: str) -> str:
+    """The same for a cell of a table, which is one line."""
+    return clean(text).replace("\n", "\\n").replace("\t", " ")
+
+
+def clean_log_line(line: str, *, colours: bool) -> str:
+    """A line of a log, without what a terminal would obey; with its colours, if they are wanted. They end with it."""
+    if not colours or "\x1b" not in line:
+        return clean(line)
+    parts, end = [], 0
+    for found in _HARMLESS_COLOUR.finditer(line):
+        parts += [clean(line[end : found.start()]), found[0]]
+        end = found.end()
+    return f"{''.join(parts)}{clean(line[end:])}\x1b[0m"
 
 
 def first_line(text: str) -> str:
@@ -37,11 +79,11 @@ def age(created: str, now: datetime) -> str:
     """How long ago a time (RFC 3339) was, in its largest whole unit: `5 min`. Empty for an invalid time."""
     try:
         moment = datetime.fromisoformat(created)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = max(0, int((now - moment).total_seconds()))
+    except (ValueError, OverflowError):
         return ""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = max(0, int((now - moment).total_seconds()))
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -8,6 +8,9 @@ import pulumi_command as command
 
 DIAL_TIMEOUT_SECONDS = 15
 """Seconds for one attempt to connect: the plugin's own default."""
+DIAL_RETRIES = 20
+"""How many failed dials are repeated on a machine that has answered before. The plugin waits 0.1 s, then half as long
+again each time, up to 5 s: a minute in all, in which a machine has restarted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +64,18 @@ class Host:
 
     @property
     def ssh(self) -> command.remote.ConnectionArgs:
-        """The connection for remote commands. They retry until their timeout, since a machine may still be booting."""
+        """The connection for remote commands.
+
+        A machine's first command retries until its timeout, since the machine may still be booting.
+        """
+        is_first = self.deleted_with is None
         return command.remote.ConnectionArgs(
             host=self.address,
             port=self.ssh_port,
             user=self.ssh_user,
             private_key=self.ssh_private_key,
             host_key=self.ssh_host_key,
-            dial_error_limit=-1,
+            dial_error_limit=-1 if is_first else DIAL_RETRIES,
             per_dial_timeout=DIAL_TIMEOUT_SECONDS,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import fleet, silence, stored_image
+from cli.running import fleet, manifest, silence, stored_image
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
@@ -198,8 +198,8 @@ def images(
             # It was deleted after it was listed.
             if answer is None:
                 continue
-            digest, manifest = answer
-            found[repository, digest] = manifest
+            digest, document = answer
+            found[repository, digest] = document
             if (repository, reference) not in needed:
                 names.setdefault((repository, digest), []).append(reference)
         described = pool.map(lambda key: describe(api, key[0], key[1], found[key]), found)
@@ -216,53 +216,45 @@ def images(
     return sorted(newest_first, key=lambda image: image.repository)
 
 
-def describe(api: RegistryApi, repository: str, digest: str, manifest: Mapping[str, Any]) -> Image:
-    """An image, from its manifest; for an index, from the manifests of all its platforms."""
-    children = [manifest]
-    if stored_image.is_index(manifest):
+def describe(api: RegistryApi, repository: str, digest: str, document: Mapping[str, Any]) -> Image:
+    """An image, from its manifest; for an index, from the manifests of all its platforms.
+
+    Whoever may push chose all that they say. What makes no sense is left out.
+    """
+    children = [document]
+    if stored_image.is_index(document):
         answers = [
-            api.manifest(repository, child["digest"])
-            for child in manifest.get("manifests") or ()
-            if _is_image(child)
+            api.manifest(repository, child.digest)
+            for child in manifest.children(document)
+            if not child.is_attestation
         ]
         # A registry may have only some of an index's platforms.
         children = [answer[1] for answer in answers if answer]
     configurations = [
-        api.blob(repository, child["config"]["digest"]) for child in children if "config" in child
+        api.blob(repository, config.digest) for child in children if (config := manifest.config(child))
     ]
-    blobs = {
-        blob["digest"]: int(blob.get("size", 0))
-        for child in children
-        for blob in (child.get("config"), *(child.get("layers") or ()))
-        if blob
-    }
+    blobs = {blob.digest: blob.size for child in children for blob in manifest.blobs(child)}
     return Image(
         repository=repository,
         digest=digest,
         tags=(),
         platforms=tuple(sorted({_platform(one) for one in configurations} - {""})),
         size=sum(blobs.values()),
-        created=max((str(one.get("created") or "") for one in configurations), default=""),
-        revision=_first([manifest.get("annotations"), *(_labels(one) for one in configurations)]),
+        created=max((manifest.words(one.get("created")) for one in configurations), default=""),
+        revision=_first([document.get("annotations"), *(_labels(one) for one in configurations)]),
     )
 
 
-def _is_image(child: Mapping[str, Any]) -> bool:
-    """Whether an entry of an index is an image; builders also add attestations."""
-    annotations = child.get("annotations") or {}
-    return annotations.get("vnd.docker.reference.type") != "attestation-manifest"
+def _labels(configuration: Mapping[str, Any]) -> object:
+    return manifest.mapping(configuration.get("config")).get("Labels")
 
 
-def _labels(configuration: Mapping[str, Any]) -> Mapping[str, str] | None:
-    return (configuration.get("config") or {}).get("Labels")
-
-
-def _first(labels: Iterable[Mapping[str, str] | None]) -> str:
-    return next((one[REVISION] for one in labels if one and one.get(REVISION)), "")
+def _first(labels: Iterable[object]) -> str:
+    return next(filter(None, (manifest.words(manifest.mapping(one).get(REVISION)) for one in labels)), "")
 
 
 def _platform(configuration: Mapping[str, Any]) -> str:
-    parts = [str(configuration.get(key) or "") for key in ("os", "architecture", "variant")]
+    parts = [manifest.words(configuration.get(key)) for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
 
 

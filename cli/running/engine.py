@@ -10,6 +10,7 @@ from docker import APIClient
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
+from cli.running import leftover_keys
 from cli.running.http import private_files
 from toolchain import docker_config, docker_socket
 
@@ -56,6 +57,7 @@ def connected(
     """
     # The client asks for the version at once: an engine that does not answer is known before the first long request.
     first = min(timeout, CONNECT_PATIENCE)
+    leftover_keys.sweep()
     with contextlib.ExitStack() as closing:
         closing.enter_context(docker_config.usable())
         if ca:

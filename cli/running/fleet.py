@@ -51,7 +51,9 @@ async def _ask(outputs: Mapping[str, Any], host: str, stdin: str) -> HostReport:
         result = await ssh.execute(outputs, host, "bash -s", PATIENCE, CONNECT_PATIENCE, stdin)
         return parse(host, result.stdout, asked=asked, answered=time.time())
     except ssh.Unreachable as error:
-        return HostReport(host, silence=str(error))
+        return HostReport(
+            host, silence=str(error), has_foreign_key=isinstance(error, ssh.ForeignKey)
+        )
     except (ValueError, LookupError) as error:
         return HostReport(host, silence=f"it says nothing that makes sense: {error}")
 

@@ -82,6 +82,8 @@ class HostReport:
     silence: str = ""
     """Why the host gave no answer, such as `SSH at 127.0.0.1:2201 refuses connections`; empty if it answered. Of a host
     that gave no answer nothing else is known."""
+    has_foreign_key: bool = False
+    """Whether something with another host key answered in its place."""
     clock_difference: float = 0.0
     """Seconds by which its clock is ahead of the operator's; negative if it is behind. 0 within the answer's time."""
     disks: tuple[Disk, ...] = ()

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import ssl
 import tempfile
 from base64 import b64encode
@@ -19,6 +20,10 @@ Account = tuple[str, str]
 
 ClientCertificate = tuple[str, str]
 """A client certificate, with its intermediate certificates, and its private key: PEM."""
+
+
+LARGEST_BODY = 8 << 20
+"""Bytes of a response that are read: twice as much as distribution takes for a manifest. Who may push may send more."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,13 @@ def connection_to(host: str, port: int | None, tls: ssl.SSLContext | None) -> ht
 def exchange(
     connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], method: str = "GET"
 ) -> Response:
-    """Send a request over a connection and read the whole response."""
+    """Send a request over a connection and read the response: all of it, or `LARGEST_BODY`."""
     connection.request(method, path, headers=dict(headers))
     response = connection.getresponse()
-    body = response.read().decode(errors="replace")
+    body = response.read(LARGEST_BODY).decode(errors="replace")
+    if not response.isclosed():
+        # What follows is not the next response.
+        connection.close()
     return Response(response.status, body, dict(response.headers.items()))
 
 
@@ -119,10 +127,19 @@ def system_tls_context(ca: str = "") -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def private_files(*contents: str) -> Iterator[tuple[Path, ...]]:
-    """Temporary files with these contents, readable by their owner only, removed at the end of the block.
+    """Files with these contents for this process only, gone at the end of the block, or of the process.
 
-    TLS libraries read private keys from files only, and some read them again for each connection.
+    TLS libraries read private keys from files only, and some read them again for each connection. On Linux the files are
+    in memory and have no name, so a process that is killed leaves none. Elsewhere they are temporary files.
     """
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        with contextlib.ExitStack() as closing:
+            descriptors = [os.memfd_create("slipway") for _ in contents]
+            for descriptor, content in zip(descriptors, contents, strict=True):
+                os.fchmod(descriptor, 0o600)
+                closing.enter_context(open(descriptor, "wb", buffering=0)).write(content.encode())
+            yield tuple(Path(f"/proc/self/fd/{descriptor}") for descriptor in descriptors)
+        return
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:
         paths = tuple(Path(directory) / f"{index}.pem" for index in range(len(contents)))
         for path, content in zip(paths, contents, strict=True):

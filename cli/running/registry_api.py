@@ -130,14 +130,18 @@ class RegistryApi:
         return response.header("Docker-Content-Digest") or computed, self._json(response)
 
     def blob(self, repository: str, digest: str) -> dict[str, Any]:
-        """A blob that is JSON, such as an image's configuration; empty if the registry does not have it."""
+        """A blob that is JSON, such as an image's configuration; empty if it is not there, too large, or no JSON object.
+
+        Whoever may push may have pushed anything.
+        """
         response = self._get(f"/v2/{repository}/blobs/{digest}")
-        return self._json(response) if response else {}
+        return (_object(response) or {}) if response else {}
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """The size of a blob that a repository has, bytes; None if it does not have it."""
         response = self._get(f"/v2/{repository}/blobs/{digest}", method="HEAD")
-        return int(response.header("Content-Length") or 0) if response else None
+        length = response.header("Content-Length") if response else None
+        return int(length) if length and length.isascii() and length.isdecimal() else (0 if response else None)
 
     def ask(self, path: str, accept: str = "application/json", method: str = "GET") -> Response:
         """The registry's response to a request, whatever its status; with a token where the registry wants one.
@@ -222,17 +226,23 @@ class RegistryApi:
         return {"Authorization": self._tokens.get(scope) or basic_authorization(self._account)}
 
     def _json(self, response: Response) -> dict[str, Any]:
-        try:
-            content = json.loads(response.body)
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
+        content = _object(response)
+        if content is None:
             raise CommandError(
                 f"the server at {self.address} is not a registry: its response is not a JSON object",
                 "`./slip verify` shows what is wrong.",
                 status=1,
             )
         return content
+
+
+def _object(response: Response) -> dict[str, Any] | None:
+    """The JSON object in a response; None if it is none."""
+    try:
+        content = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def next_page(link: str, path: str) -> str:

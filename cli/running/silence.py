@@ -1,5 +1,6 @@
 """The command that brings a host back that gives no answer."""
 
+from cli.running.ssh import remedy_of_foreign_key
 from cli.running.stack import RunningStack
 from well_known import HOST_LABEL, STACK_LABEL
 
@@ -9,6 +10,9 @@ _COMMANDS = {"paused": "unpause", "running": "restart", "restarting": "restart"}
 
 def remedy(running: RunningStack, host: str) -> str:
     """The command for a host that gives no answer. The operator's engine knows why a local host gives none."""
+    report = running.reports.get(host)
+    if report and report.has_foreign_key:
+        return remedy_of_foreign_key(host, running.option)
     lost = f"./slip forget {host}{running.option} && ./slip up{running.option}"
     if running.outputs.get("platform") != "local":
         return f"start the machine of {host}; if it is lost for good:\n{lost}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,24 @@ CONNECT_PATIENCE = 15.0
 
 class Unreachable(Exception):
     """A host does not answer SSH. The text says how, without the host's name."""
+
+
+class ForeignKey(Unreachable):
+    """A machine with another host key than the stack's answers at a host's address. It got nothing from us."""
+
+
+def remedy_of_foreign_key(host: str, option: str) -> str:
+    """What to do about a host key that is not the stack's.
+
+    Args:
+        host: the host's name.
+        option: the option that names the stack on the command line, such as ` -s dev`.
+
+    """
+    return (
+        f"find out which machine answers there: nobody but {host} has the stack's key. If {host} was made anew by hand, "
+        f"or is lost:\n./slip forget {host}{option} && ./slip up{option}"
+    )
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ def run(
     """
     try:
         return asyncio.run(execute(outputs, host, command, patience, CONNECT_PATIENCE, stdin))
+    except ForeignKey as error:
+        raise CommandError(f"{host}: {error}", remedy_of_foreign_key(host, ""), status=1) from error
     except Unreachable as error:
         raise CommandError(
             f"{host} does not answer: {error}",
@@ -63,12 +84,14 @@ async def execute(
     """As `run`, as a coroutine, so that several hosts can be asked at once.
 
     Raises:
-        Unreachable: the host does not answer, presents an unknown host key, or the command takes too long.
+        ForeignKey: the host presents another host key than the stack's.
+        Unreachable: the host does not answer, or the command takes too long.
 
     """
     asyncssh = import_asyncssh()
     facts = outputs["hosts"][host]
     user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
+    pinned = asyncssh.import_public_key(facts["sshHostKey"])
     connected = False
     try:
         async with (
@@ -79,7 +102,9 @@ async def execute(
                 username=user,
                 client_keys=[asyncssh.import_private_key(outputs["sshPrivateKey"])],
                 # Only this host key is accepted: nothing is trusted on first use.
-                known_hosts=([asyncssh.import_public_key(facts["sshHostKey"])], [], []),
+                known_hosts=([pinned], [], []),
+                # Not its algorithms alone: a host that has only keys of other kinds then shows one of them.
+                server_host_key_algs=_algorithms(pinned),
                 config=None,
                 agent_path=None,
                 connect_timeout=connect_patience,
@@ -96,7 +121,10 @@ async def execute(
     except ConnectionRefusedError as error:
         raise Unreachable(f"{where} refuses connections") from error
     except asyncssh.HostKeyNotVerifiable as error:
-        raise Unreachable(f"{where} presents another host key than the stack's") from error
+        raise ForeignKey(
+            f"{where} presents another host key than the stack's: {pinned.get_fingerprint()} was expected, "
+            f"{await _presented(facts, connect_patience)} came"
+        ) from error
     except asyncssh.PermissionDenied as error:
         raise Unreachable(f"{where} refuses the stack's key for {user}") from error
     except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
@@ -107,3 +135,42 @@ async def execute(
         raise Unreachable(f"{where}: {str(error.strerror or error).lower()}") from error
     status = done.exit_status if done.exit_status is not None else -1
     return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""))
+
+
+async def fingerprints(facts: Mapping[str, Any], patience: float) -> tuple[str, str]:
+    """The fingerprints of a host's key: that of the stack, and that of what answers at its address.
+
+    Nobody is logged in for it.
+
+    Args:
+        facts: the host's, as the stack's outputs have them.
+        patience: seconds that the machine has to answer.
+
+    """
+    pinned = import_asyncssh().import_public_key(facts["sshHostKey"])
+    return pinned.get_fingerprint(), await _presented(facts, patience)
+
+
+async def _presented(facts: Mapping[str, Any], patience: float) -> str:
+    """The fingerprint of the host key that answers at a host's address; `another key` if it answers no more."""
+    asyncssh = import_asyncssh()
+    pinned = asyncssh.import_public_key(facts["sshHostKey"])
+    with suppress(OSError, TimeoutError, asyncssh.Error):
+        async with asyncio.timeout(patience):
+            key = await asyncssh.get_server_host_key(
+                facts["address"],
+                port=int(facts["sshPort"]),
+                server_host_key_algs=_algorithms(pinned),
+                config=None,
+            )
+            if key is not None:
+                return str(key.get_fingerprint())
+    return "another key"
+
+
+def _algorithms(pinned: Any) -> list[str]:
+    """The algorithms of host keys that are asked for: the pinned key's first, so that a host with it shows it."""
+    from asyncssh import public_key
+
+    others = public_key.get_default_public_key_algs()
+    return [algorithm.decode() for algorithm in dict.fromkeys([*pinned.sig_algorithms, *others])]

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from cli.running import manifest
 from cli.running.registry_api import INDEX_TYPES, RegistryApi
 
 AT_ONCE = 4
@@ -38,24 +39,22 @@ def look(api: RegistryApi, repository: str, digest: str) -> StoredImage:
         return StoredImage(has_manifest=False)
     manifests = [answer[1]]
     if is_index(answer[1]):
-        children = [str(child["digest"]) for child in answer[1].get("manifests") or ()]
+        children = [child.digest for child in manifest.children(answer[1])]
         found = [api.manifest(repository, child) for child in children]
         manifests = [child[1] for child in found if child]
         if not manifests:
-            return StoredImage(has_manifest=True, blobs=len(children), missing=tuple(children))
-    blobs = {blob["digest"]: int(blob.get("size", 0)) for one in manifests for blob in _blobs(one)}
+            return StoredImage(has_manifest=True, blobs=len(children), missing=tuple(children) or (digest,))
+    blobs = {blob.digest: blob.size for one in manifests for blob in manifest.blobs(one)}
+    if not blobs:
+        # It is no manifest: nothing of an image is there.
+        return StoredImage(has_manifest=True, blobs=1, missing=(digest,))
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         sizes = list(pool.map(lambda blob: api.blob_size(repository, blob), blobs))
     missing = [name for (name, wanted), seen in zip(blobs.items(), sizes, strict=True) if seen != wanted]
     return StoredImage(True, len(blobs), sum(blobs.values()), tuple(missing))
 
 
-def is_index(manifest: Mapping[str, Any]) -> bool:
+def is_index(document: Mapping[str, Any]) -> bool:
     """Whether a manifest lists others."""
-    return manifest.get("mediaType") in INDEX_TYPES or "manifests" in manifest
-
-
-def _blobs(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The configuration and the layers of an image, without layers that are elsewhere by their own URLs."""
-    found = [manifest.get("config"), *(manifest.get("layers") or ())]
-    return [blob for blob in found if blob and not blob.get("urls")]
+    kind = document.get("mediaType")
+    return (isinstance(kind, str) and kind in INDEX_TYPES) or "manifests" in document

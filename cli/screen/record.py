@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from cli.screen.events import Began, Done, Event, Failed, Message, Step, Summary
 
 STACK_TYPE = "pulumi:pulumi:Stack"
+FOREIGN_KEY = "ssh: host key mismatch"
+"""What the command plugin says of a host with another key. It dials again, as it does after every failure."""
 OUTPUT_LINES = 30
 """How many of a resource's last output lines are kept."""
 
@@ -28,6 +30,8 @@ class Record:
     """The last lines that a resource's operation printed for good, by URN."""
     status: dict[str, deque[str]] = field(default_factory=dict)
     """The last lines that a resource's operation said about its progress, by URN."""
+    foreign_keys: dict[str, None] = field(default_factory=dict)
+    """The resources whose host presents another SSH host key than the stack's, by URN."""
     crash: list[str] = field(default_factory=list)
     """What the program wrote to standard error: of its own accord it writes nothing there."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -45,6 +49,8 @@ class Record:
 
     def take(self, event: Event) -> None:
         """Note an event."""
+        if isinstance(event, Message) and FOREIGN_KEY in event.text:
+            self.foreign_keys[event.urn] = None
         match event:
             case Began(step):
                 self.steps.append(step)

@@ -5,6 +5,7 @@ import sys
 import threading
 
 from cli import console
+from cli.text import clean, clean_cell
 
 TITLE = 18
 """Columns of the first part of a line, as in the toolchain's report."""
@@ -24,7 +25,8 @@ class StatusLine:
 
     def show(self, mark: str, about: str, text: str) -> None:
         """Print a line."""
-        first, *more = text.splitlines() or [""]
+        about = clean_cell(about)
+        first, *more = clean(text).splitlines() or [""]
         if not self.is_live:
             lines = [f"{mark} {about:<{TITLE}} {first}", *(f"  {line}" for line in more)]
             print("\n".join(lines), file=sys.stderr, flush=True)
@@ -40,7 +42,7 @@ class StatusLine:
         """Change what is going on right now."""
         if self.is_live:
             columns = shutil.get_terminal_size().columns
-            line = f"… {text}"
+            line = f"… {clean_cell(text)}"
             line = line if len(line) < columns else f"{line[: columns - 2]}…"
             with self._guard:
                 if line != self._status:

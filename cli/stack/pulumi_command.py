@@ -70,6 +70,7 @@ class PulumiCommand:
         events: int | None = None,
         errors: IO[bytes] | None = None,
         interrupted: Callable[[], None] = lambda: None,
+        log_folder: Path | None = None,
     ) -> int:
         """Run a command with the user's terminal, wait for its end, and return its exit status.
 
@@ -84,6 +85,7 @@ class PulumiCommand:
             events: the descriptor of an open file for the engine's events.
             errors: gets the CLI's standard error. The CLI then has no terminal: it asks nothing and prints nothing.
             interrupted: called at the first of these signals.
+            log_folder: where the CLI writes its own log, which nobody else can read then.
 
         """
         received: list[int] = []
@@ -104,12 +106,18 @@ class PulumiCommand:
             process = subprocess.Popen(
                 [str(self.executable), *arguments, *_log_options(events), *(_QUIET if errors else ())],
                 cwd=self.directory,
-                env={**self.variables, **({} if events is None else _ALLOWS_EVENT_LOG)},
+                env={
+                    **self.variables,
+                    **({} if events is None else _ALLOWS_EVENT_LOG),
+                    # The logging library of the CLI and of plugins writes to the folder of temporary files.
+                    **({"TMPDIR": str(log_folder)} if log_folder else {}),
+                },
                 stdin=subprocess.DEVNULL if errors else None,
                 # Not a pipe: if this process is killed, the CLI must be able to go on.
                 stdout=subprocess.DEVNULL if errors else None,
                 stderr=errors,
                 pass_fds=() if events is None else (events,),
+                umask=0o077 if log_folder else -1,
                 preexec_fn=parent_death.ends_with_parent(signal.SIGINT),  # noqa: PLW1509 - no thread runs yet
             )
             started(process.pid)

@@ -85,7 +85,8 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
 
     """
     record = run.record
-    found = without_hosts(
+    foreign = foreign_keys(stack, record)
+    found = foreign or without_hosts(
         reasons(record, Names(command, stack.option, stack.edited_file.name)),
         [silence.host for silence in silent],
     )
@@ -107,6 +108,33 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
         console.warn(text)
     is_refused = bool(found) and all(reason.is_refusal for reason in found)
     return REFUSED if is_refused and not has_begun and not silent else FAILED
+
+
+def foreign_keys(stack: Stack, record: Record) -> list[Reason]:
+    """A reason for each host that presented another SSH host key than the stack's."""
+    hosts = {subject(record.by_urn[urn]).host for urn in record.foreign_keys if urn in record.by_urn}
+    if not record.foreign_keys:
+        return []
+    # Slow to import.
+    import asyncio
+
+    from cli.running import ssh
+
+    known = deployment.stack_outputs(stack.deployment()).get("hosts") or {}
+    found = []
+    for host in sorted(hosts):
+        keys, facts = "", known.get(host)
+        if facts:
+            expected, came = asyncio.run(ssh.fingerprints(facts, diagnosis.PATIENCE))
+            keys = f" at {facts['address']}:{int(facts['sshPort'])}: {expected} was expected, {came} came"
+        found.append(
+            Reason(
+                f"{host}: a machine with another SSH host key than the stack's answers{keys}. It was told nothing",
+                ssh.remedy_of_foreign_key(host, stack.option),
+                host=host,
+            )
+        )
+    return found or [Reason("a host presents another SSH host key than the stack's")]
 
 
 def _of_cli(stack: Stack, run: Run) -> list[Reason]:

@@ -4,21 +4,21 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import drift
+from cli.running import drift, manifest
 from cli.running.disk import registry_hosts
-from cli.running.drift import Desired, Job, Login
+from cli.running.drift import Job, Login
 from cli.running.registry_api import RegistryApi
 from cli.running.ssh import Unreachable
 from cli.running.stack import NEEDED, Failed, RunningStack
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.desired import command
+from cli.text import short_digest
 from well_known import REGISTRY_DATA_PATH
 
 IMAGE_TYPE = "docker:index/image:Image"
@@ -42,7 +42,7 @@ class Wanted:
     tag: str
     digest: str
     copy: Job | None = field(default=None, repr=False)
-    """For a copy of someone else's image: the command on the host that copies it."""
+    """For a copy of someone else's image: the command on the host that makes it again by its digest."""
 
     @property
     def repository(self) -> str:
@@ -74,14 +74,7 @@ class Pushed:
 def wanted(state: Deployment) -> Iterator[Wanted]:
     """The images in the state that were pushed to a registry, and that the next update would not push again."""
     hosts = {resource["urn"]: name for name, resource in deployment.hosts(state).items()}
-    copies = {
-        str(reference).partition("@")[2]: str(reference).partition("@")[0]
-        for reference in (deployment.stack_outputs(state).get("mirror") or {}).values()
-    }
-    for part, digest in _copying(state, copies):
-        yield Wanted(
-            part.urn, part.host, copies[digest], "", digest, Job(part.login, part.command, part.stdin)
-        )
+    yield from _copies(state)
     for resource in deployment.managed(state):
         if resource["type"] != IMAGE_TYPE or resource.get("delete"):
             continue
@@ -93,13 +86,23 @@ def wanted(state: Deployment) -> Iterator[Wanted]:
             yield Wanted(resource["urn"], host, name, tag, digest)
 
 
-def _copying(state: Deployment, digests: Collection[str]) -> Iterator[tuple[Desired, str]]:
-    """The commands that made these copies, each with the digest that it printed."""
-    for resource in deployment.managed(state):
-        if resource["type"] == deployment.REMOTE_COMMAND and not resource.get("delete"):
-            printed = str(deployment.plain((resource.get("outputs") or {}).get("stdout") or "")).strip()
-            if printed in digests and (part := command(state, resource)):
-                yield part, printed
+def _copies(state: Deployment) -> Iterator[Wanted]:
+    """The copies of someone else's images: their digests are in the outputs."""
+    copies = deployment.stack_outputs(state).get("mirror") or {}
+    commands = [
+        part
+        for resource in deployment.managed(state)
+        if copies and resource["type"] == deployment.REMOTE_COMMAND and not resource.get("delete")
+        if (part := command(state, resource))
+    ]
+    for image, reference in copies.items():
+        name, _, digest = str(reference).partition("@")
+        tag = str(image).partition("@")[0].rpartition(":")[2]
+        for part in commands:
+            # The one that pulls them: components/scripts/use-mirror.sh. That of an older version has no COPIES.
+            if "COPIES=" in part.stdin and f"{name} {tag} " in part.stdin and digest in part.stdin:
+                job = Job(part.login, f"{part.command} again", part.stdin)
+                yield Wanted(part.urn, part.host, name, tag, digest, job)
 
 
 def missing(state: Deployment) -> list[str]:
@@ -124,9 +127,12 @@ def push_again(state: Deployment) -> Pushed:
     for gap in gaps:
         problem = _push(running, gap.image)
         if problem:
-            failures.append(
-                f"{gap}. It could not be pushed again: {problem}. `./slip up -- --replace '{gap.image.urn}'` builds it."
+            anew = (
+                "`./slip up -- --replace '**::mirror-*'` copies what its source has now."
+                if gap.image.copy
+                else f"`./slip up -- --replace '{gap.image.urn}'` builds it."
             )
+            failures.append(f"{gap}. It could not be pushed again: {problem}. {anew}")
         else:
             console.say(f"Mended {gap}. It was pushed again.")
     return Pushed(tuple(failures))
@@ -147,16 +153,19 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
     found = registry.manifest(image.repository, image.digest)
     if found is None:
         return Gap(image, "its manifest is missing")
+    # People pull a copy by its tag, and whoever may push can move it.
+    if image.copy and (tagged := registry.manifest(image.repository, image.tag) or ("nothing",))[0] != image.digest:
+        return Gap(image, f"its tag {image.tag} names {short_digest(tagged[0])}")
     lacking, damaged = 0, []
     # An index lists the manifests of its platforms.
-    for child in found[1].get("manifests") or ():
-        if gap := _gap(registry, replace(image, digest=child["digest"])):
+    for child in manifest.children(found[1]):
+        if gap := _gap(registry, replace(image, digest=child.digest, copy=None)):
             return replace(gap, image=image)
-    for blob in _blobs(found[1]):
-        size = registry.blob_size(image.repository, blob["digest"])
+    for blob in manifest.blobs(found[1]):
+        size = registry.blob_size(image.repository, blob.digest)
         lacking += size is None
-        if size not in {None, blob["size"]}:
-            damaged.append(blob["digest"])
+        if size not in {None, blob.size}:
+            damaged.append(blob.digest)
     if not lacking and not damaged:
         return None
     texts = [
@@ -165,11 +174,6 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
         if number
     ]
     return Gap(image, " and ".join(texts), tuple(damaged))
-
-
-def _blobs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    blobs = [manifest.get("config"), *(manifest.get("layers") or ())]
-    return [blob for blob in blobs if blob and DIGEST.fullmatch(str(blob.get("digest")))]
 
 
 def _remove_damaged(running: RunningStack, digests: set[str]) -> None:
@@ -213,7 +217,7 @@ def _copy_again(running: RunningStack, image: Wanted, job: Job) -> str:
     if result.status:
         return (result.stderr.strip().splitlines() or [f"exit status {result.status}"])[-1]
     with RegistryApi(running.registry_endpoint) as registry:
-        return "its source has another version now" if _gap(registry, image) else ""
+        return str(_gap(registry, image) or "")
 
 
 def _push_from(running: RunningStack, host: str, image: Wanted) -> str | None:

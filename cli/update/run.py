@@ -5,13 +5,18 @@ CLI writes in any case, so both kinds of run end in the same way.
 """
 
 import os
+import re
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
+from cli import console
 from cli.errors import CommandError
 from cli.screen.events import Log
 from cli.screen.progress import Progress
@@ -31,6 +36,10 @@ SHOWS_ITSELF = frozenset(
     }
 )
 """Options of Pulumi that ask for its own display."""
+
+
+LOGS = ("-v", "--verbose", "--logflow")
+"""Options of Pulumi that make it write a log of its own, with every secret in it."""
 
 
 def shows_itself(options: Sequence[str]) -> bool:
@@ -75,36 +84,78 @@ def run(
 
     """
     own, path = _without_event_log(options)
+    pids: list[int] = []
+
+    def noted(pid: int) -> None:
+        pids.append(pid)
+        started(pid)
+
+    def stop() -> None:
+        # What it has begun on other hosts it ends as after Ctrl-C.
+        if pids:
+            with suppress(ProcessLookupError):
+                os.kill(pids[0], signal.SIGINT)
+
     record, screen = Record(), StatusLine()
     progress = Progress(screen.show if narrate and quiet else lambda *_: None, warned)
     arguments = [command, "--stack", stack.name, "--suppress-outputs", *own]
     begun = time.monotonic()
+    log_folder = _log_folder(stack, own)
     with _event_log(path) as events, tempfile.TemporaryFile() as errors:
         ended = threading.Event()
         follower = threading.Thread(
             target=_follow,
-            args=(Log(events), record, progress, screen if quiet else None, ended),
+            args=(Log(events), record, progress, screen if quiet else None, ended, stop),
             daemon=True,
         )
         follower.start()
         try:
             status = stack.pulumi.attach(
                 arguments,
-                started,
+                noted,
                 events=events,
                 errors=errors if quiet else None,
                 interrupted=lambda: _say_interrupted(screen) if quiet else None,
+                log_folder=log_folder,
             )
         finally:
             ended.set()
             follower.join()
             screen.close()
+            if log_folder:
+                _tell_of_log(log_folder)
         errors.seek(0)
         stderr = errors.read().decode(errors="replace")
-    if status > 0 and record.is_cancelled:
+    if status > 0 and record.is_cancelled and not record.foreign_keys:
         # On a terminal, Pulumi's own display reads the key itself, so no signal comes.
         status = CANCELLED
     return Run(status, record, stderr, time.monotonic() - begun, quiet)
+
+
+def _log_folder(stack: Stack, options: Sequence[str]) -> Path | None:
+    """A new private folder for Pulumi's own log, if the options ask for one; else None."""
+    wants_log = any(
+        # Pulumi takes the number in the same word, too: -v9.
+        option.split("=", 1)[0] in LOGS or re.fullmatch(r"-v\d+", option)
+        for option in options
+    )
+    if not wants_log:
+        return None
+    logs = stack.project.private / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    logs.chmod(0o700)
+    return Path(tempfile.mkdtemp(prefix=f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-", dir=logs))
+
+
+def _tell_of_log(folder: Path) -> None:
+    """Say where Pulumi's log is, and what is in it; a run that wrote none, with --logtostderr, leaves no folder."""
+    with suppress(OSError):
+        folder.rmdir()
+        return
+    console.warn(
+        f"Pulumi's log in {folder} has the stack's keys and passwords in clear text. "
+        "Only you can read it. Remove it once you have read it, and send it to nobody."
+    )
 
 
 def _say_interrupted(screen: StatusLine) -> None:
@@ -112,14 +163,26 @@ def _say_interrupted(screen: StatusLine) -> None:
 
 
 def _follow(
-    log: Log, record: Record, progress: Progress, screen: StatusLine | None, ended: threading.Event
+    log: Log,
+    record: Record,
+    progress: Progress,
+    screen: StatusLine | None,
+    ended: threading.Event,
+    stop: Callable[[], None],
 ) -> None:
-    """Take the events as they come, until the CLI has ended."""
-    is_last = False
+    """Take the events as they come, until the CLI has ended.
+
+    `stop` is called once if a host presents another SSH host key than the stack's: the plugin would dial for as long as
+    the resource may take, and no answer can be the right one any more.
+    """
+    is_last = is_stopped = False
     while True:
         for event in log.read():
             record.take(event)
             progress.take(event)
+        if record.foreign_keys and not is_stopped:
+            is_stopped = True
+            stop()
         if is_last:
             return
         if screen and screen.is_live:

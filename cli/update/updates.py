@@ -7,6 +7,7 @@ from types import ModuleType
 
 from cli import console
 from cli.errors import INTERRUPTED, CommandError
+from cli.running import leftover_keys
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
@@ -40,6 +41,7 @@ class Update:
 def up(update: Update) -> int:
     """Create or update what the configuration describes, and print the addresses. Returns the exit status."""
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
+    leftover_keys.sweep()
     options = [*update.options]
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")

@@ -228,6 +228,13 @@ REGISTRY = (
         "./slip repair{option}",
         host=_registry_host,
     ),
+    Check(
+        "the copy is the image that was copied",
+        registry.keeps_copy,
+        registry.copies,
+        "./slip repair{option}",
+        host=_registry_host,
+    ),
     Check("metrics and health answer", registry.serves_metrics, _metrics, REPAIR, host=_registry_host),
 )
 """The checks on the registry."""

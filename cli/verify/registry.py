@@ -141,3 +141,26 @@ def serves_metrics(_: RunningStack, url: str) -> str:
 
 def _seen(response: Response) -> str:
     return f"HTTP {response.status}: {first_line(response.body)}"
+
+
+def copies(running: RunningStack) -> list[str]:
+    """The base images that the registry keeps copies of, as they are configured."""
+    return sorted(running.outputs.get("mirror") or {})
+
+
+def keeps_copy(running: RunningStack, image: str) -> str:
+    """The tag of a base image's copy still names the image that was copied, by the digest in the state.
+
+    Builds use the digest. People pull the tag, and whoever may push can move it.
+    """
+    name, _, digest = str(running.outputs["mirror"][image]).partition("@")
+    repository, tag = name.partition("/")[2], image.partition("@")[0].rpartition(":")[2]
+    with RegistryApi(running.registry_endpoint) as api:
+        if api.manifest(repository, digest) is None:
+            raise Failed(f"{repository}@{short_digest(digest)} is not there: HTTP 404")
+        tagged = api.manifest(repository, tag)
+    if tagged is None:
+        raise Failed(f"{repository}:{tag} is not there: HTTP 404")
+    if tagged[0] != digest:
+        raise Failed(f"{repository}:{tag} is {short_digest(tagged[0])}, not {short_digest(digest)}: someone pushed it")
+    return f"{repository}:{tag} is {short_digest(digest)}"

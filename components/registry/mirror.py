@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_command as command
@@ -32,12 +33,15 @@ class MirrorArgs:
     """The registry that keeps the copies, and the account to push with."""
     ready: Sequence[pulumi.Resource]
     """What a push waits for."""
+    before: Mapping[str, str]
+    """The copies by digest, by image name, as the last successful update left them."""
 
 
 class Mirror(pulumi.ComponentResource):
     """Copies of images, each by its digest, which stays the same until the setting of that image changes.
 
-    A tag is resolved once, when its copy is made; then the digest is in the state.
+    A tag is resolved once, when its copy is made; then the digest is in the stack's outputs. The registry is never asked
+    what a copy's tag names, since whoever may push could have moved it.
     """
 
     references: dict[str, pulumi.Output[str]]
@@ -49,7 +53,13 @@ class Mirror(pulumi.ComponentResource):
         super().__init__("slipway:index:Mirror", name, None, opts)
         engine, host, access = args.engine, args.engine.host, args.access
         self.references, self._digests = {}, {}
-        login = {"REGISTRY": access.address, "ACCOUNT": access.username, "PASSWORD": access.password}
+        lines: list[pulumi.Output[str]] = []
+        login = {
+            "REGISTRY": access.address,
+            "PLAIN": str(access.insecure).lower(),
+            "ACCOUNT": access.username,
+            "PASSWORD": access.password,
+        }
         for image in args.images:
             parts = ImageName.of(image)
             repository = access.repository(parts.copy)
@@ -57,7 +67,7 @@ class Mirror(pulumi.ComponentResource):
                 f"{name}-{_slug(image)}",
                 connection=host.ssh,
                 create=host.as_root("bash -s"),
-                # An update for any other reason keeps the copy.
+                # An update for any other reason prints nothing, and keeps the copy.
                 update=host.as_root("bash -s keep"),
                 stdin=script.with_values(
                     "mirror.sh",
@@ -65,7 +75,6 @@ class Mirror(pulumi.ComponentResource):
                         "IMAGE": image,
                         "SOURCE": parts.source,
                         "COPY": f"{repository}:{parts.tag}",
-                        "PLAIN": str(access.insecure).lower(),
                         **login,
                     },
                 ),
@@ -82,20 +91,22 @@ class Mirror(pulumi.ComponentResource):
                 ),
             )
             # The input is secret; the output is a digest, which is not.
-            digest: pulumi.Output[str] = pulumi.Output.unsecret(copy.stdout).apply(str.strip)
+            digest: pulumi.Output[str] = pulumi.Output.unsecret(copy.stdout).apply(
+                partial(digest_of_copy, before=args.before.get(image, ""))
+            )
             self.references[image] = pulumi.Output.concat(repository, "@", digest)
             self._digests[parts.tagged] = digest
-        lines = pulumi.Output.all(
-            *(
-                pulumi.Output.concat(reference, " ", image.partition("@")[0])
-                for image, reference in self.references.items()
+            source = f"{parts.registry}/{parts.repository}"
+            lines.append(
+                pulumi.Output.concat(
+                    f"{repository} {parts.tag} {source} {image.partition('@')[0]} ", digest
+                )
             )
-        )
         use = script.remote_command(
             f"{host.name}-{name}",
             host,
             "use-mirror.sh",
-            {"IMAGES": lines.apply("\n".join), **login},
+            {"COPIES": pulumi.Output.all(*lines).apply("\n".join), **login},
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*engine.ready, *args.ready],
@@ -112,11 +123,15 @@ class Mirror(pulumi.ComponentResource):
 
 
 def make_mirror(
-    settings: StackSettings, engines: Mapping[str, DockerEngine], registry: AnyRegistry
+    settings: StackSettings,
+    engines: Mapping[str, DockerEngine],
+    registry: AnyRegistry,
+    previous_outputs: Mapping[str, object],
 ) -> Mirror | None:
     """The stack's mirror; None if the settings name no image for it."""
     if not settings.registry.mirror:
         return None
+    before = previous_outputs.get("mirror")
     mirror = Mirror(
         "mirror",
         MirrorArgs(
@@ -124,11 +139,22 @@ def make_mirror(
             engine=engines[settings.copying_host],
             access=registry.access,
             ready=registry.ready,
+            before=before if isinstance(before, Mapping) else {},
         ),
     )
     if registry.markers:
         registry.markers.deployed("mirror", list(mirror.references.values()), mirror)
     return mirror
+
+
+def digest_of_copy(printed: str, before: str) -> str:
+    """The digest of a copy.
+
+    Args:
+        printed: what the command printed that makes copies. It prints nothing when it is run again.
+        before: the copy by digest as the last successful update left it, or empty.
+    """
+    return printed.strip() or before.partition("@")[2]
 
 
 def tag_on(tag: str, digests: Sequence[pulumi.Output[str]]) -> pulumi.Output[str]:

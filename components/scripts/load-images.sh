@@ -12,7 +12,30 @@ set -euo pipefail
 
 : "${ENDPOINT:?}" "${ENGINE_CA:?}" "${CLIENT_CERTIFICATE:?}" "${CLIENT_KEY:?}" "${IMAGES?}" "${OPTIONAL_IMAGES?}"
 
-on_host() { DOCKER_CERT_PATH=$keys docker --tlsverify -H "$ENDPOINT" "$@"; }
+on_host() {
+  docker --tlsverify --tlscacert "${keys[0]}" --tlscert "${keys[1]}" --tlskey "${keys[2]}" -H "$ENDPOINT" "$@"
+}
+
+# hide: makes files of the CA, the certificate and the key for this process and its children. The name of each is gone
+# before it has any content, so a run that is killed leaves none. Where a descriptor cannot be opened anew, as on macOS,
+# they keep their names until this process ends.
+hide() {
+  local folder
+  folder=$(mktemp -d)
+  # shellcheck disable=SC2064 # now
+  trap "rm -rf '$folder'" EXIT
+  if [ -e /proc/self/fd/0 ]; then
+    exec 7>"$folder/ca" 8>"$folder/certificate" 9>"$folder/key"
+    rm -rf "$folder"
+    keys=(/proc/self/fd/7 /proc/self/fd/8 /proc/self/fd/9)
+  else
+    keys=("$folder/ca" "$folder/certificate" "$folder/key")
+    exec 7>"${keys[0]}" 8>"${keys[1]}" 9>"${keys[2]}"
+  fi
+  printf '%s' "$ENGINE_CA" >&7
+  printf '%s' "$CLIENT_CERTIFICATE" >&8
+  printf '%s' "$CLIENT_KEY" >&9
+}
 
 # is_here IMAGE: whether this machine's engine has the image for the host's architecture, which may differ from its own.
 is_here() {
@@ -35,11 +58,7 @@ main() {
   local image here=() missing=()
   command -v docker >/dev/null ||
     fail 4 "this machine has no docker command, which loads images into the hosts: install Docker's CLI"
-  keys=$(mktemp -d)
-  trap 'rm -rf "$keys"' EXIT
-  printf '%s' "$ENGINE_CA" >"$keys/ca.pem"
-  printf '%s' "$CLIENT_CERTIFICATE" >"$keys/cert.pem"
-  printf '%s' "$CLIENT_KEY" >"$keys/key.pem"
+  hide
 
   while IFS= read -r image; do
     [ -n "$image" ] || continue

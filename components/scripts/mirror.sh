@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Copies an image of others into the stack's registry, and prints the copy's digest.
-# Run anew it takes what the source has now; with `keep` it leaves a copy that is there as it is.
+# Run anew it takes what the source has now. With `keep` it does and prints nothing: the copy's digest is in the stack's
+# outputs, and what its tag names by now is not asked, since whoever may push could have moved it.
 #
 #   bash -s [keep]
 #
@@ -34,18 +35,6 @@ digest_of() {
   printf 'sha256:%s\n' "$(printf '%s' "${manifest%x}" | sha256sum | cut -d' ' -f1)"
 }
 
-# copied: the copy's digest, if it is there.
-copied() {
-  if command -v skopeo >/dev/null; then
-    digest_of --authfile "$folder/config.json" "--tls-verify=$verify" "$COPY" 2>/dev/null
-    return
-  fi
-  in_docker pull -q "$COPY" >/dev/null 2>&1 || return
-  docker image inspect "$COPY" --format '{{ range .RepoDigests }}{{ println . }}{{ end }}' | sed -n "s#^${COPY%:*}@##p" |
-    head -n 1
-  docker rmi "$COPY" >/dev/null
-}
-
 # It copies all platforms of an image at once, without an engine in between, which has one only.
 install_skopeo() {
   command -v skopeo >/dev/null && return
@@ -59,46 +48,47 @@ install_skopeo() {
   fi >&2
 }
 
+# from_source: prints the digest of what it has copied.
 from_source() {
   command -v skopeo >/dev/null || return
   # A source that we know no account for; and one that has to answer soon.
   digest_of --no-creds "$SOURCE" >/dev/null || return
   in_skopeo copy --all --preserve-digests --src-no-creds --dest-authfile "$folder/config.json" \
-    "--dest-tls-verify=$verify" "docker://$SOURCE" "docker://$COPY" >&2
+    "--dest-tls-verify=$verify" --digestfile "$folder/digest" "docker://$SOURCE" "docker://$COPY" >&2 || return
+  cat "$folder/digest"
 }
 
-# The engine has one platform of it: this machine's.
+# from_engine: the same with what the engine has, which is one platform of it: this machine's.
 from_engine() {
-  local name=$IMAGE
+  local name=$IMAGE pushed
   case $IMAGE in *@*) name=${IMAGE%%@*} name=${name%:*}@${IMAGE#*@} ;; esac
   # Without skopeo nobody has asked the source yet what it has now.
   command -v skopeo >/dev/null || timeout 600 docker pull -q "$name" >&2 || true
   docker image inspect "$name" >/dev/null 2>&1 || docker pull -q "$name" >&2 || return
   docker tag "$name" "$COPY"
-  in_docker push -q "$COPY" >&2
+  # What this push has sent, and not what the tag names afterwards.
+  pushed=$(in_docker push "$COPY" | sed -n 's/^.*: digest: \(sha256:[0-9a-f]\{64\}\) size: .*$/\1/p')
   docker rmi "$COPY" >/dev/null
+  [ "$pushed" ] && echo "$pushed"
 }
 
 main() {
+  if [ "${1:-}" = keep ]; then return; fi
   exec 9>/run/slipway-mirror.lock
   flock 9
-  folder=$(mktemp -d)
+  # In memory. What a run left that was killed is nobody's, as only one run has the lock.
+  rm -rf /run/slipway-login-mirror.*
+  folder=$(mktemp -d /run/slipway-login-mirror.XXXXXX)
   trap 'rm -rf "$folder"' EXIT
   verify=true
   if $PLAIN; then verify=false; fi
   printf '{"auths":{"%s":{"auth":"%s"}}}' "$REGISTRY" "$(printf '%s' "$ACCOUNT:$PASSWORD" | base64 -w0)" >"$folder/config.json"
   install_skopeo || echo "slipway: this host gets no skopeo, so $IMAGE is copied for its own platform only" >&2
-  if [ "${1:-}" = keep ] && copied; then return; fi
-  if ! from_source; then
-    echo "slipway: $SOURCE cannot be read, so what this host's engine has is taken" >&2
-    if ! from_engine; then
-      # Better what was copied before than nothing.
-      copied && return
-      echo "slipway:registry.mirror: $IMAGE can neither be read from its registry nor be had from an engine" >&2
-      exit 6
-    fi
-  fi
-  copied
+  if from_source; then return; fi
+  echo "slipway: $SOURCE cannot be read, so what this host's engine has is taken" >&2
+  if from_engine; then return; fi
+  echo "slipway:registry.mirror: $IMAGE can neither be read from its registry nor be had from an engine" >&2
+  exit 6
 }
 
 # Read whole before anything runs: whatever reads standard input would otherwise eat the rest of the script.

@@ -35,7 +35,10 @@ explain() {
 main() {
   local message
   # The password must not stay on the host: Pulumi sends it to the engine with each push and pull.
-  folder=$(mktemp -d)
+  # In memory. What a run left that was killed is nobody's, as only one run has the lock.
+  lock login
+  rm -rf /run/slipway-login.*
+  folder=$(mktemp -d /run/slipway-login.XXXXXX)
   trap 'rm -rf "$folder"' EXIT
   for attempt in 1 2 3; do
     if message=$(docker --config "$folder" login "$SERVER" --username "$ACCOUNT" --password-stdin 2>&1 <<<"$PASSWORD"); then

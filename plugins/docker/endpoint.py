@@ -1,11 +1,12 @@
 """A Docker Engine's address, a connection to it, and a ping; without the SDK, which is slow to import."""
 
+import contextlib
 import http.client
 import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -121,11 +122,8 @@ def tls_context(material: Material) -> ssl.SSLContext:
     """
     try:
         context = ssl.create_default_context(cadata=material.authority)
-        # The ssl module reads keys from files only. This file has mode 0600 and is removed at once.
-        with tempfile.NamedTemporaryFile("w", prefix="slipway-", dir=_memory()) as file:
-            file.write(f"{material.certificate}\n{material.key}\n")
-            file.flush()
-            context.load_cert_chain(file.name)
+        with _key_file(f"{material.certificate}\n{material.key}\n") as path:
+            context.load_cert_chain(path)
     except (ssl.SSLError, ValueError) as error:
         raise Failure(
             f"caMaterial, certMaterial and keyMaterial are not a valid TLS configuration: {error}"
@@ -134,6 +132,20 @@ def tls_context(material: Material) -> ssl.SSLContext:
     return context
 
 
-def _memory() -> str | None:
-    """Return a directory in memory, or None (the default for temporary files) if the machine has none."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # for a file of mode 0600
+@contextlib.contextmanager
+def _key_file(content: str) -> Iterator[str]:
+    """The path of a file with a key for this process only: the ssl module reads keys from files only.
+
+    On Linux it is in memory and has no name, so a plugin that is killed leaves none.
+    """
+    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        with open(os.memfd_create("slipway"), "w+") as memory:  # noqa: PTH123 - a descriptor
+            os.fchmod(memory.fileno(), 0o600)
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="slipway-") as file:  # of mode 0600
+        file.write(content)
+        file.flush()
+        yield file.name

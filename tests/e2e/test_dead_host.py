@@ -1,5 +1,6 @@
 """A host is gone for good: the commands name it and the remedy, and the other hosts go on serving."""
 
+import json
 import re
 from typing import Any
 
@@ -48,6 +49,36 @@ def test_dead_app_host_is_named_forgotten_and_made_anew(stack: Stack) -> None:
         assert greeting(first) == served
     load.check()
     assert not {"web-2", "yard", "web-web-2"} & result.changes.keys(), str(result)
+    assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_another_ssh_host_key_ends_an_update_at_once(stack: Stack) -> None:
+    key, restart = "/etc/ssh/ssh_host_ed25519_key", "systemctl restart ssh"
+    served = greeting(stack.urls()[0])
+
+    def with_more_time(settings: dict[str, Any]) -> None:
+        settings["services"]["web"]["drainTimeout"] = 7
+
+    stack.on_host(
+        "web-1",
+        *("sh", "-c", f"cp -a {key} {key}.pub /root/ && rm {key} && ssh-keygen -q -t ed25519 -N '' -f {key} && {restart}"),
+    )
+    came = stack.on_host("web-1", "ssh-keygen", "-lf", f"{key}.pub").split()[1]
+    try:
+        checks = json.loads(stack.slip("verify", "--json").output)["checks"]
+        (failed,) = [check for check in checks if not check["passed"] and not check["skipped"]]
+        assert failed["check"] == "the host answers"
+        assert f"was expected, {came} came" in failed["detail"]
+        with stack.configured(with_more_time):
+            result = stack.slip("up", "--yes")
+        assert result.status == 1, str(result)
+        assert f"was expected, {came} came" in result.output, str(result)
+        assert f"./slip forget web-1 -s {stack.name}" in result.output
+        assert "Interrupted" not in result.output
+    finally:
+        stack.on_host("web-1", "sh", "-c", f"mv /root/ssh_host_ed25519_key* /etc/ssh/ && {restart}")
+    stack.up()
+    assert greeting(stack.urls()[0]) == served
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
 
 

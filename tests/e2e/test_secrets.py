@@ -3,8 +3,11 @@
 They run last, so that they see the output of every other test's commands.
 """
 
+import contextlib
 import json
+import os
 import re
+import signal
 from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.e2e.conftest import FirstUp
+from tests.support.command import Command
 from tests.support.docker_command import docker
 from tests.support.stack import Stack
 
@@ -126,6 +130,56 @@ def test_containers_show_none(stack: Stack, secrets: dict[str, str]) -> None:
         assert inside
         assert _leaks(secrets, stack.on_host(host, "docker", "inspect", *inside)) == set()
         assert _leaks(secrets, docker("logs", stack.container(host))) == set()
+
+
+class Moments:
+    """What a command has reached, as its process shows it."""
+
+    @staticmethod
+    def begun(_: Command, __: int) -> bool:
+        return True
+
+    @staticmethod
+    def connected(_: Command, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return any("socket:" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+        return False
+
+    @staticmethod
+    def printing(command: Command, _: int) -> bool:
+        return bool(command.lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "moments"),
+    [
+        (("logs", "web", "--follow"), (Moments.begun, Moments.connected, Moments.printing)),
+        (("verify",), (Moments.connected,)),
+        (("images",), (Moments.connected,)),
+        (("up", "--yes"), (Moments.begun, Moments.connected)),
+    ],
+    ids=lambda value: value[0] if isinstance(value[0], str) else "",
+)
+def test_a_command_that_is_ended_leaves_none_in_a_file(
+    stack: Stack, secrets: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], moments: tuple[Any, ...]
+) -> None:
+    keys = {secret: what for secret, what in secrets.items() if "key" in what}
+    places = [tmp_path, Path("/dev/shm"), stack.clone.root / ".slipway"]
+    environment = {**stack.clone.environment, "TMPDIR": str(tmp_path)}
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
+        for moment in moments:
+            words = ("./slip", *arguments, "--stack", stack.name)
+            command = Command(words, stack.clone.root, environment, stack.clone.printed)
+            command.end_at(moment, number)
+            left = {
+                str(path): _leaks(keys, path.read_text(errors="replace"))
+                for place in places
+                for path in place.rglob("*")
+                if path.is_file()
+            }
+            assert not {path: what for path, what in left.items() if what}, (arguments, number, moment)
+    if arguments[0] == "up":
+        stack.up()
 
 
 def test_clone_keeps_them_where_only_its_owner_reads(stack: Stack, secrets: dict[str, str]) -> None:

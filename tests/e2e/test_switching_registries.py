@@ -1,6 +1,7 @@
 """The registry with plain HTTP, with copies of base images and with metrics; then someone else's in its place."""
 
 import gzip
+import http.client
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.command import Result
 from tests.support.docker_command import docker
+from tests.support.registry import Registry
 from tests.support.registry_client import Client
 from tests.support.second_registry import ACCOUNT, SecondRegistry, second_registry
 from tests.support.settings import METRICS_PORT
@@ -91,6 +93,40 @@ def test_plain_http_with_a_copy_of_the_base_image_and_metrics(modes: Modes) -> N
     assert '"GET /v2/web/manifests/' in log.output
     assert modes.stack.outputs()["registryPasswords"]["alice"] not in log.output
     assert modes.base_image() == modes.layer_of_copy()
+    modes.unchanged()
+
+
+def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
+    """A copy's tag is moved to another image, and then the copy itself is removed: builds go on with the same digest."""
+    before = modes.stack.outputs()
+    layer, copy = modes.layer_of_copy(), before["mirror"]
+    name, _, digest = copy[BASE].partition("@")
+    repository = name.partition("/")[2]
+
+    def failures() -> set[str]:
+        checks = json.loads(modes.stack.slip("verify", "--json").output)["checks"]
+        return {check["check"] for check in checks if not check["passed"]}
+
+    with Client.of(Registry.of(before)) as client:
+        poisoned = client.push(repository, "12").digest
+        assert failures() == {"the copy is the image that was copied"}
+        # Another password: every command that uses it runs again.
+        assert modes.run("account", "rotate", before["registryAccounts"][0]).status == 0
+        modes.stack.up()
+        assert modes.stack.outputs()["mirror"] == copy
+        assert modes.layer_of_copy() == layer
+        assert modes.base_image() == layer
+        mended = modes.run("repair")
+        assert mended.status == 0, str(mended)
+        assert f"its tag 12 names {poisoned[:19]}" in mended.output
+        assert not failures()
+    with Client.of(Registry.of(modes.stack.outputs())) as client:
+        client.need(http.client.ACCEPTED, "DELETE", f"/v2/{repository}/manifests/{digest}")
+        assert failures() == {"the copy is the image that was copied"}
+        mended = modes.run("repair")
+        assert mended.status == 0, str(mended)
+        assert client.pull(repository, "12") == client.pull(repository, digest) == digest
+    assert not failures()
     modes.unchanged()
 
 

@@ -139,6 +139,28 @@ class Command:
                 )
             time.sleep(0.02)
 
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed so far."""
+        return list(self._lines)
+
+    def end_at(self, moment: Callable[["Command", int], bool], number: signal.Signals) -> None:
+        """Send a signal to it and its terminal's group once it has come to a moment, and wait until all is over."""
+        deadline = time.monotonic() + PATIENCE
+        while self._process.poll() is None and not moment(self, self._process.pid):
+            assert time.monotonic() < deadline, f"{self._arguments} never came to {moment.__name__}"
+            time.sleep(0.01)
+        # The children's own sessions end with them.
+        started = _descendants(self._process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        self._process.wait(PATIENCE)
+        while any(Path(f"/proc/{pid}").exists() and _name(pid) for pid in started):
+            assert time.monotonic() < deadline, f"{self._arguments} left {started}"
+            time.sleep(0.05)
+        self._printed.append(self._output())
+        self._events.unlink(missing_ok=True)
+
     def kill_pulumi(self) -> None:
         """Kill the Pulumi CLI alone, if it runs. Its plugins and its program notice that and end by themselves."""
         for pid in _descendants(self._process.pid):

@@ -49,8 +49,8 @@ about_engine() {
 }
 
 containers() {
-  local format='{{.Name}}	{{.Id}}	{{.Image}}	{{index .Config.Labels "slipway.role"}}	{{
-    index .Config.Labels "slipway.service"}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
+  local format='{{.Name}}	{{.Id}}	{{.Image}}	{{js (index .Config.Labels "slipway.role")}}	{{
+    js (index .Config.Labels "slipway.service")}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
     .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{
     range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null

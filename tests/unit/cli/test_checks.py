@@ -97,6 +97,34 @@ def test_an_image_that_the_catalogue_lacks_fails(running: RunningStack) -> None:
         registry_checks.catalogue_lists(other, "web")
 
 
+@pytest.mark.parametrize(
+    ("tag", "problem"),
+    [
+        ("12", ""),
+        ("13", "debian:13 is sha256:eeeeeeeeeeee, not sha256:dddddddddddd: someone pushed it"),
+        ("14", "debian:14 is not there"),
+    ],
+)
+def test_a_copy_of_a_base_image_is_what_was_copied(
+    tag: str, problem: str, authority: Authority, tmp_path: Path
+) -> None:
+    digests = {name: f"sha256:{letter * 64}" for name, letter in (("12", "d"), ("13", "e"))}
+    copied = digests["12"]
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
+        reference = request.path.rpartition("/")[2]
+        digest = copied if reference == copied else digests.get(reference)
+        return (200, "{}", {"Docker-Content-Digest": digest}) if digest else (404, "", {})
+
+    with serving(answer, server_context(authority, tmp_path)) as port:
+        copies = {f"debian:{tag}": f"yard:5000/mirror/debian@{copied}"}
+        stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}", mirror=copies)
+        checks = [check for check in CHECKS if check.look is registry_checks.keeps_copy]
+        (result,) = verify(stack, checks)
+    assert result.passed == (not problem)
+    assert problem in result.detail
+
+
 @pytest.mark.parametrize("identity", [True, False])
 def test_a_registry_that_asks_for_certificates_is_shown_one(
     identity: bool, authority: Authority, tmp_path: Path

@@ -11,7 +11,8 @@ from typing import Any
 import asyncssh
 import pytest
 
-from cli.running import fleet
+from cli.errors import CommandError
+from cli.running import fleet, ssh
 from cli.running.host_report import HostReport
 from tests.plugins.ssh_server import SSHServer
 
@@ -54,6 +55,10 @@ def _listener(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.start()
         yield listening.getsockname()[1]
         thread.join()
+
+
+def _fingerprint(line: str) -> str:
+    return str(asyncssh.import_public_key(line).get_fingerprint())
 
 
 def _wait(ended: threading.Event) -> None:
@@ -103,8 +108,29 @@ def test_hosts_that_give_no_answer_are_named_all_at_once(
         "also-paused": f"SSH at 127.0.0.1:{silent} gives no answer within 1 s",
         "closing": f"SSH at 127.0.0.1:{closing} closes the connection",
         "off": "SSH at 127.0.0.1:1 refuses connections",
-        "stranger": f"SSH at 127.0.0.1:{server.port} presents another host key than the stack's",
+        "stranger": (
+            f"SSH at 127.0.0.1:{server.port} presents another host key than the stack's: "
+            f"{OTHER_KEY.get_fingerprint()} was expected, {_fingerprint(server.host_key)} came"
+        ),
     }
+    # Nobody else is taken for it.
+    assert [name for name, report in reports.items() if report.has_foreign_key] == ["stranger"]
+
+
+def test_a_host_key_of_another_kind_is_a_foreign_key_too(server: SSHServer) -> None:
+    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
+    line = other.export_public_key().decode()
+    report = _ask(_outputs(server, web={"sshPort": server.port, "sshHostKey": line}))["web"]
+    assert report.has_foreign_key
+    assert f"{other.get_fingerprint()} was expected, {_fingerprint(server.host_key)} came" in report.silence
+
+
+def test_a_foreign_key_has_a_remedy_of_its_own(server: SSHServer) -> None:
+    outputs = _outputs(server, web={"sshPort": server.port, "sshHostKey": OTHER_KEY.export_public_key().decode()})
+    with ThreadPoolExecutor() as pool, pytest.raises(CommandError) as raised:
+        pool.submit(ssh.run, outputs, "web", "true").result()
+    assert "presents another host key" in str(raised.value)
+    assert "./slip forget web && ./slip up" in raised.value.remedy
 
 
 def test_a_key_that_is_refused_is_said(server: SSHServer) -> None:

@@ -30,6 +30,11 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 Answer = tuple[int, str, dict[str, str]]
 
 
+def layer(size: int) -> str:
+    """The digest of a layer of this size."""
+    return f"sha256:{size:064x}"
+
+
 class FakeRegistry:
     """A registry in memory. Whatever it is asked, it wants the account; its lists have one name a page."""
 
@@ -51,12 +56,12 @@ class FakeRegistry:
     def image(self, *, layers: tuple[int, ...] = (1000,), **configuration: Any) -> dict[str, Any]:
         """Keep an image with layers of these sizes; returns its descriptor."""
         config = {**self.put(configuration), "size": 100}
-        self.sizes |= {config["digest"]: 100, **{f"sha256:layer-{size}": size for size in layers}}
+        self.sizes |= {config["digest"]: 100, **{layer(size): size for size in layers}}
         return self.put(
             {
                 "mediaType": OCI_MANIFEST,
                 "config": config,
-                "layers": [{"digest": f"sha256:layer-{size}", "size": size} for size in layers],
+                "layers": [{"digest": layer(size), "size": size} for size in layers],
             }
         )
 
@@ -363,7 +368,7 @@ def test_what_serves_and_is_gone_fails(
 
 
 @pytest.mark.parametrize(
-    ("sizes", "missing"), [({}, ["sha256:layer-1000"]), ({"sha256:layer-1000": 999}, ["sha256:layer-1000"])]
+    ("sizes", "missing"), [({}, [layer(1000)]), ({layer(1000): 999}, [layer(1000)])]
 )
 def test_a_blob_that_is_gone_or_cut_off_fails(
     registry: FakeRegistry,
@@ -374,7 +379,7 @@ def test_a_blob_that_is_gone_or_cut_off_fails(
 ) -> None:
     digest = registry.image()["digest"]
     registry.tags = {"web": {"v1": digest}}
-    del registry.sizes["sha256:layer-1000"]
+    del registry.sizes[layer(1000)]
     registry.sizes |= sizes
     report = _report("web-1", web=digest)
     assert run(report, serviceHosts=SERVICE_HOSTS, as_json=True, wantedImages={}, images={}) == 1
@@ -450,3 +455,92 @@ def test_commits_come_from_the_image_or_from_the_outputs() -> None:
 def test_an_empty_registry_is_a_sentence(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(images={}) == 0
     assert capsys.readouterr().out.endswith("has no images yet.\n")
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J\r\u202eevil\n./slip forget web-1\ud800"
+DEEP: Any = []
+for _ in range(500):
+    DEEP = [DEEP]
+HOSTILE_CONFIGURATIONS: dict[str, Any] = {
+    "escapes": {
+        "os": ESCAPE,
+        "architecture": ESCAPE,
+        "created": ESCAPE,
+        "config": {"Labels": {images.REVISION: ESCAPE}},
+    },
+    "other types": {"os": ["linux"], "architecture": 7, "created": {}, "config": {"Labels": ["a"]}},
+    "a label that is a list": {"config": {"Labels": {images.REVISION: ["abc"]}}},
+    "a config that is a list": {"config": [1]},
+    "before all times": {"created": "0001-01-01T00:00:00+23:59"},
+    "a long text": {"os": "x" * 1_000_000},
+    "deep": {"config": DEEP},
+}
+
+
+@pytest.mark.parametrize("configuration", HOSTILE_CONFIGURATIONS.values(), ids=HOSTILE_CONFIGURATIONS)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_words_of_an_image_reach_the_terminal_cleaned(
+    configuration: dict[str, Any],
+    as_json: bool,
+    registry: FakeRegistry,
+    api: RegistryApi,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry.tags = {
+        "hostile": {"v1": registry.image(**configuration)["digest"]},
+        "web": {"v1": registry.image(os="linux", architecture="amd64")["digest"]},
+    }
+    images.show("local", "yard:5000", images.images(api, {}), as_json=as_json)
+    printed = capsys.readouterr().out
+    printed.encode()
+    assert not set(printed) & set("\x1b\x07\r\u202e")
+    assert max(map(len, printed.splitlines())) < 1000
+    # The command goes on, for everybody else's images.
+    assert "linux/amd64" in printed
+    assert not [line for line in printed.splitlines() if line.startswith("./slip forget")]
+
+
+HOSTILE_DOCUMENTS: dict[str, str] = {
+    "no JSON": "<html>",
+    "a list": "[]",
+    "too deep": "[" * 100_000,
+    "not a number": '{"config": {"digest": "%s", "size": 1e999}, "layers": 5}' % layer(1),
+    "digests that lead elsewhere": json.dumps(
+        {"config": {"digest": "sha256:../../x", "size": 1}, "layers": [{"digest": "../../../etc", "size": -1}, 5]}
+    ),
+    "an index of nonsense": json.dumps({"manifests": [5, {}, {"digest": 7}, {"digest": "x", "annotations": 3}]}),
+    "too much": json.dumps({"config": {"x": "y" * (9 << 20)}}),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE_DOCUMENTS.values(), ids=HOSTILE_DOCUMENTS)
+def test_a_configuration_that_is_none_breaks_no_command(
+    text: str, registry: FakeRegistry, api: RegistryApi
+) -> None:
+    """Whoever may push may push any blob as an image's configuration."""
+    good, bad = registry.image(os="linux", architecture="amd64"), registry.image(os="linux")
+    config = json.loads(registry.blobs[bad["digest"]])["config"]["digest"]
+    registry.blobs[config] = text
+    registry.tags = {"hostile": {"v1": bad["digest"]}, "web": {"v1": good["digest"]}}
+    hostile, web = images.images(api, {})
+    assert (hostile.platforms, hostile.revision) == ((), "")
+    assert web.platforms == ("linux/amd64",)
+
+
+@pytest.mark.parametrize("name", [name for name, text in HOSTILE_DOCUMENTS.items() if text.startswith("{")])
+def test_a_manifest_of_nonsense_is_an_image_of_nothing(
+    name: str, registry: FakeRegistry, api: RegistryApi
+) -> None:
+    digest = f"sha256:{'a' * 64}"
+    registry.blobs[digest] = HOSTILE_DOCUMENTS[name]
+    registry.tags = {"hostile": {"v1": digest}, "web": {"v1": registry.image(os="linux")["digest"]}}
+    if name == "too much":
+        with pytest.raises(CommandError, match="its response is not a JSON object"):
+            images.images(api, {})
+        return
+    hostile, _ = images.images(api, {})
+    assert hostile.size <= 1
+    looked = images.stored_image.look(api, "hostile", digest)
+    assert looked.has_manifest
+    assert looked.missing, "nothing of an image is there"
+    assert not [path for path in registry.asked if ".." in path]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cli.running.drift import Job, Login
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from cli.update.missing_images import Wanted, _gap, wanted
 from tests.unit.cli.servers import serving
@@ -38,23 +39,19 @@ def test_the_wanted_images_are_those_that_were_pushed() -> None:
     assert found.repository == "web"
 
 
-def test_copies_of_base_images_are_wanted_too() -> None:
+def test_copies_of_base_images_are_wanted_by_the_digest_in_the_outputs() -> None:
     yard = resource(CONTAINER, "yard")
     connection = {"host": "127.0.0.1", "port": 2200, "user": "admin", "privateKey": "key", "hostKey": "line"}
+    copies = f"COPIES='yard:5000/mirror/debian 12 docker.io/library/debian debian:12 {DIGEST}'\nscript"
     commands = [
         resource(
             "command:remote:Command",
             name,
             deletedWith=yard["urn"],
-            inputs={
-                "connection": connection,
-                "create": "sudo -n bash -s",
-                "update": "bash -s keep",
-                "stdin": "copy …",
-            },
-            outputs={"stdout": f"{printed}\n"},
+            inputs={"connection": connection, "create": "sudo -n bash -s", "stdin": stdin},
+            outputs={"stdout": ""},
         )
-        for name, printed in (("mirror-debian-12", DIGEST), ("yard-setup", "Docker Engine 28"))
+        for name, stdin in (("mirror-debian-12", "COPY=…"), ("yard-mirror", copies), ("yard-setup", "…"))
     ]
     stack = {
         "urn": "urn:pulumi:local::slipway::pulumi:pulumi:Stack::slipway-local",
@@ -62,10 +59,15 @@ def test_copies_of_base_images_are_wanted_too() -> None:
         "outputs": {"mirror": {"debian:12": f"yard:5000/mirror/debian@{DIGEST}"}},
     }
     (found,) = wanted({"resources": [stack, yard, *commands]})
-    assert (found.urn, found.repository, found.digest) == (commands[0]["urn"], "mirror/debian", DIGEST)
+    assert (found.urn, found.repository, found.tag, found.digest) == (
+        commands[1]["urn"],
+        "mirror/debian",
+        "12",
+        DIGEST,
+    )
     assert found.copy
-    assert (found.copy.command, found.copy.stdin, found.copy.login.user) == ("bash -s", "copy …", "admin")
-    assert "copy …" not in repr(found)
+    assert (found.copy.command, found.copy.stdin, found.copy.login.user) == ("bash -s again", copies, "admin")
+    assert "script" not in repr(found)
 
 
 @contextmanager
@@ -76,7 +78,9 @@ def registry(blobs: dict[str, int], *, manifest: bool = True) -> Iterator[Regist
         _, _, digest = request.path.rpartition("/")
         if request.path == f"/v2/web/manifests/{INDEX}":
             return 200, json.dumps({"manifests": [{"digest": DIGEST}]}), {"Docker-Content-Digest": INDEX}
-        if request.path == f"/v2/web/manifests/{DIGEST}" and manifest:
+        if request.path == "/v2/web/manifests/moved":
+            return 200, json.dumps(MANIFEST), {"Docker-Content-Digest": INDEX}
+        if request.path in {f"/v2/web/manifests/{DIGEST}", "/v2/web/manifests/right"} and manifest:
             return 200, json.dumps(MANIFEST), {"Docker-Content-Digest": DIGEST}
         if request.command == "HEAD" and request.path.startswith("/v2/web/blobs/") and digest in blobs:
             return 200, "", {"Content-Length": str(blobs[digest])}
@@ -122,3 +126,16 @@ def test_an_index_has_the_images_of_its_platforms() -> None:
 def test_a_whole_image_lacks_nothing() -> None:
     with registry({CONFIG: 10, LAYER: 200}) as api:
         assert _gap(api, WEB) is None
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [("right", None), ("moved", f"its tag moved names sha256:{'d' * 12}"), ("gone", "its tag gone names nothing")],
+)
+def test_the_tag_of_a_copy_names_what_was_copied(tag: str, text: str | None) -> None:
+    login = Login("yard", "127.0.0.1", 22, "root", "key", "line")
+    copy = replace(WEB, tag=tag, copy=Job(login, "bash -s again"))
+    with registry({CONFIG: 10, LAYER: 200}) as api:
+        gap = _gap(api, copy)
+        assert _gap(api, replace(copy, copy=None)) is None
+    assert (gap and gap.text) == text

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.text import age, first_line, first_tags, short_revision, size
+from cli.text import age, clean, clean_log_line, first_line, first_tags, short_revision, size
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,39 @@ def test_revisions_are_short(revision: str, expected: str) -> None:
 )
 def test_a_quoted_line_is_short(text: str, expected: str) -> None:
     assert first_line(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("grüße, ✓\tand\nmore", "grüße, ✓\tand\nmore"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x1b[2J\x1b[H", "\\x1b[2J\\x1b[H"),
+        ("over\rwritten\r\n", "over\\rwritten\n"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\x9b2J", "\\x9b2J"),
+        ("\ud800", "\\ud800"),
+        ("\x00\x08\x7f", "\\x00\\x08\\x7f"),
+    ],
+)
+def test_a_terminal_obeys_nothing_that_comes_from_elsewhere(text: str, shown: str) -> None:
+    assert clean(text) == shown
+    assert clean(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("plain", "plain"),
+        ("\x1b[1;31mred\x1b[0m and \x1b[38;5;8mgrey", "\x1b[1;31mred\x1b[0m and \x1b[38;5;8mgrey\x1b[0m"),
+        # Hidden text.
+        ("\x1b[8mhidden", "hidden\x1b[0m"),
+        ("\x1b[31mred\x1b]52;c;Y29weQ==\x07", "\x1b[31mred\\x1b]52;c;Y29weQ==\\x07\x1b[0m"),
+        ("\x1b[6n", "\\x1b[6n\x1b[0m"),
+    ],
+)
+def test_a_log_line_keeps_its_colours_only(line: str, shown: str) -> None:
+    assert clean_log_line(line, colours=True) == shown
+    assert "\x1b" not in clean_log_line(line, colours=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.host import DIAL_RETRIES
 from components.registry_access import _mistake
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
 from well_known import state_id
@@ -152,11 +153,22 @@ def test_ssh_trusts_only_the_host_key_of_the_stack(program: Program) -> None:
         connection = program.named(f"{host}-setup", "remote:Command").inputs["connection"]
         known = connection.value if isinstance(connection, Secret) else connection
         assert known["hostKey"] == f"ssh-ed25519 {host}-host-key"
+        # A new machine may still be booting. Later it has answered already.
         assert known["dialErrorLimit"] == -1
         uploads = {
             u["file"]: u["content"] for u in program.named(host, "container:Container").inputs["uploads"]
         }
         assert uploads["/etc/ssh/ssh_host_ed25519_key"] == Secret(f"openssh key of {host}-host-key")
+
+
+def test_only_a_machines_first_command_waits_for_it_as_long_as_it_takes(program: Program) -> None:
+    limits = {
+        resource.request.name: (known.value if isinstance(known, Secret) else known)["dialErrorLimit"]
+        for resource in program.of_type("remote:Command")
+        for known in [resource.inputs["connection"]]
+    }
+    assert {name for name, limit in limits.items() if limit < 0} == {f"{host}-setup" for host in HOSTS}
+    assert set(limits.values()) == {-1, DIAL_RETRIES}
 
 
 def test_the_roll_out_goes_from_host_to_host(program: Program) -> None:
@@ -403,7 +415,8 @@ def test_builds_start_from_the_mirrored_images(program: Program) -> None:
     assert not mirrored.named("mirror-debian-12").request.replace_with
     reference = mirrored.outputs["mirror"]["debian:12"]
     assert reference == "yard:5000/mirror/debian@sha256:mirror-debian-12"
-    assert f"IMAGES='{reference} debian:12'" in mirrored.named("yard-mirror").inputs["stdin"].value
+    line = "yard:5000/mirror/debian 12 docker.io/library/debian debian:12 sha256:mirror-debian-12"
+    assert f"COPIES='{line}'" in mirrored.named("yard-mirror").inputs["stdin"].value
     for image in ("web-image", "web-base-image"):
         after = {urn.rpartition("::")[2] for urn in mirrored.named(image).request.dependencies}
         assert "yard-mirror" in after
