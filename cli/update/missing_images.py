@@ -5,12 +5,11 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import drift
+from cli.running import drift, stored_image
 from cli.running.disk import registry_hosts
 from cli.running.drift import Desired, Job, Login
 from cli.running.registry_api import RegistryApi
@@ -144,32 +143,15 @@ def _gaps(state: Deployment) -> list[Gap]:
 
 
 def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
-    found = registry.manifest(image.repository, image.digest)
-    if found is None:
+    found = stored_image.look(registry, image.repository, image.digest)
+    if not found.has_manifest:
         return Gap(image, "its manifest is missing")
-    lacking, damaged = 0, []
-    # An index lists the manifests of its platforms.
-    for child in found[1].get("manifests") or ():
-        if gap := _gap(registry, replace(image, digest=child["digest"])):
-            return replace(gap, image=image)
-    for blob in _blobs(found[1]):
-        size = registry.blob_size(image.repository, blob["digest"])
-        lacking += size is None
-        if size not in {None, blob["size"]}:
-            damaged.append(blob["digest"])
-    if not lacking and not damaged:
-        return None
     texts = [
         f"{number} {'blob is' if number == 1 else 'blobs are'} {what}"
-        for number, what in ((lacking, "missing"), (len(damaged), "damaged"))
+        for number, what in ((len(found.missing), "missing"), (len(found.damaged), "damaged"))
         if number
     ]
-    return Gap(image, " and ".join(texts), tuple(damaged))
-
-
-def _blobs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    blobs = [manifest.get("config"), *(manifest.get("layers") or ())]
-    return [blob for blob in blobs if blob and DIGEST.fullmatch(str(blob.get("digest")))]
+    return Gap(image, " and ".join(texts), found.damaged) if texts else None
 
 
 def _remove_damaged(running: RunningStack, digests: set[str]) -> None:

@@ -122,9 +122,9 @@ def has_whole_image(running: RunningStack, subject: str) -> str:
         image = stored_image.look(api, repository, digest)
     if not image.has_manifest:
         raise Failed("the registry does not have its manifest: HTTP 404")
-    if image.missing:
-        count = f"{len(image.missing)} of its {image.blobs} blobs"
-        raise Failed(f"the registry does not have {count}, such as {short_digest(image.missing[0])}")
+    if image.lacking:
+        count = f"{len(image.lacking)} of its {image.blobs} blobs"
+        raise Failed(f"the registry does not have {count}, such as {short_digest(image.lacking[0])}")
     return f"{image.blobs} blobs, {size(image.size)}"
 
 
