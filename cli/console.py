@@ -186,10 +186,15 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
 
 
-def lines(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
+def lines(title: str, content: Iterable[tuple[str, str]]) -> None:
+    """Print a title, and lines as `rows` does."""
     print(title)
-    for word, text in rows:
+    rows(content)
+
+
+def rows(content: Iterable[tuple[str, str]]) -> None:
+    """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
+    for word, text in content:
         if word and is_rich(sys.stdout):
             from rich.text import Text
 

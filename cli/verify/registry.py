@@ -7,7 +7,7 @@ from dataclasses import replace
 from cli.running import stored_image
 from cli.running.http import ClientCertificate, Response, get
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, foreign_certificate
 from cli.text import first_line, short_digest, size
 from cli.verify.found import Warned
 
@@ -59,7 +59,7 @@ def refuses_without_certificate(running: RunningStack, _: str) -> str:
 
 def refuses_foreign_certificate(running: RunningStack, _: str) -> str:
     """The registry refuses a client whose certificate comes from another authority."""
-    return _certificate_refusal(running, running.foreign_certificate)
+    return _certificate_refusal(running, foreign_certificate())
 
 
 def _certificate_refusal(running: RunningStack, certificate: ClientCertificate | None) -> str:
