@@ -106,17 +106,20 @@ def result(text: str, *, bold: int = 0) -> None:
     print(text, flush=True)
 
 
+def unconfirmed(what: str, remedy: str) -> CommandError:
+    """The error of a command that needs a confirmation, where there is no terminal. It has changed nothing."""
+    return CommandError(f"{what} needs a confirmation, and there is no terminal to ask for it", remedy)
+
+
 def confirm(question: str, *, remedy: str) -> None:
     """Ask a question, and return only after a yes.
 
     Raises:
-        CommandError: the answer was no (status 1), or there is no terminal (status 2).
+        CommandError: the answer was no (status 1), or there is no terminal (status 3).
 
     """
     if not is_interactive():
-        raise CommandError(
-            "this needs a confirmation, and there is no terminal to ask for it", remedy, status=2
-        )
+        raise unconfirmed("this", remedy)
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("declined: nothing was changed", status=1)

@@ -40,12 +40,12 @@ class Update:
 def up(update: Update) -> int:
     """Create or update what the configuration describes, and print the addresses. Returns the exit status."""
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
+    consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.
     recovered = [recovery.recover(stack), lost_hosts.recover(stack)]
     if any(recovered) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
-    consent = _consent(stack, update)
     if not update.yes:
         # Only an update that deletes something pays for this preview.
         status = deletions.ask(
@@ -116,10 +116,8 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     harmless = bool(stack.emulates) or (config.platform == "local" and not config.is_protected)
     yes = update.yes or (harmless and update.preview is None)
     if not yes and not console.is_interactive():
-        raise CommandError(
-            f"updating the stack '{stack.name}' needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to update without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            f"updating the stack '{stack.name}'", f"To update without one: `./slip up --yes{stack.option}`."
         )
     preview = update.preview if update.preview is not None else not harmless
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
@@ -326,10 +324,8 @@ def down(
             status=2,
         )
     if not yes and not console.is_interactive():
-        raise CommandError(
-            "removing running services needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to remove them without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            "removing running services", f"To remove them without one: `./slip down --yes{stack.option}`."
         )
     from cli.update import purge as purging
 
@@ -362,10 +358,8 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: boo
     A protected stack cannot be destroyed. If it is emulated, only its account is removed.
     """
     if not yes and not console.is_interactive():
-        raise CommandError(
-            "removing the emulated stack with its data needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to remove it without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            "removing the emulated stack with its data", "Pass --yes to remove it without one."
         )
     from cli.stack.emulation import Emulation
     from cli.stack.project import Project
