@@ -154,8 +154,6 @@ def of(child: str, environment: Mapping[str, str] | None = None) -> dict[str, st
 
 
 def _chosen(given: Mapping[str, str]) -> tuple[str, ...]:
-    if given.get("DOCKER_HOST", "").startswith("tcp://"):
-        return (*CHOSEN, "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY")
     if given.get("DOCKER_HOST", "").startswith("ssh://"):
         return (*CHOSEN, "SSH_AUTH_SOCK")
     return CHOSEN

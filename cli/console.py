@@ -109,17 +109,20 @@ def result(text: str, *, bold: int = 0) -> None:
     print(text, flush=True)
 
 
+def unconfirmed(what: str, remedy: str) -> CommandError:
+    """The error of a command that needs a confirmation, where there is no terminal. It has changed nothing."""
+    return CommandError(f"{what} needs a confirmation, and there is no terminal to ask for it", remedy)
+
+
 def confirm(question: str, *, remedy: str) -> None:
     """Ask a question, and return only after a yes.
 
     Raises:
-        CommandError: the answer was no (status 1), or there is no terminal (status 2).
+        CommandError: the answer was no (status 1), or there is no terminal (status 3).
 
     """
     if not is_interactive():
-        raise CommandError(
-            "this needs a confirmation, and there is no terminal to ask for it", remedy, status=2
-        )
+        raise unconfirmed("this", remedy)
     print(f"{clean(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("declined: nothing was changed", status=1)
@@ -189,10 +192,15 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
 
 
-def lines(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
+def lines(title: str, content: Iterable[tuple[str, str]]) -> None:
+    """Print a title, and lines as `rows` does."""
     print(title)
-    for word, text in ((word, clean(text)) for word, text in rows):
+    rows(content)
+
+
+def rows(content: Iterable[tuple[str, str]]) -> None:
+    """Print lines that begin with a word of at most 7 characters, which has a colour, or with none. None is broken."""
+    for word, text in ((word, clean(text)) for word, text in content):
         if word and is_rich(sys.stdout):
             from rich.text import Text
 

@@ -33,6 +33,13 @@ class RevisionOutputs(TypedDict):
     ]
 
 
+class RetentionOutputs(TypedDict, total=False):
+    """The rule by which the registry removes images."""
+
+    keep: Annotated[int, "number of images that stay in each repository"]
+    days: Annotated[int, "days for which an image stays after its last push"]
+
+
 class StackOutputs(TypedDict):
     """A stack's outputs."""
 
@@ -84,6 +91,9 @@ class StackOutputs(TypedDict):
     registryMode: Annotated[
         Literal["own", "insecure", "external"],
         "`own`: the stack's registry, behind TLS; `insecure`: the same over plain HTTP; `external`: someone else's",
+    ]
+    registryRetention: Annotated[
+        RetentionOutputs, "the rule of `registry.retention`; empty if the registry keeps all images"
     ]
     registryMetricsUrl: Annotated[
         str, "where the registry's metrics are; empty without `registry.metricsPort`"

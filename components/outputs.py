@@ -117,6 +117,7 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
         else access.address,
         "registryCaCertificate": "" if access.insecure else access.certificate_authority_pem,
         "registryMode": settings.registry_mode,
+        "registryRetention": _retention(settings) if host else {},
         "registryMetricsUrl": _metrics(settings, host) if host else "",
         "registryAccounts": list(settings.accounts),
         "registryPasswords": passwords,
@@ -125,6 +126,11 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
         },
         "registryClientKeys": client_keys,
     }
+
+
+def _retention(settings: StackSettings) -> dict[str, int]:
+    rule = settings.registry.retention
+    return {"keep": rule.keep, "days": rule.days} if rule else {}
 
 
 def _generations(

@@ -21,17 +21,33 @@ def endpoint() -> str:
     """The engine's address, chosen as the docker CLI does: DOCKER_HOST, else the context in use, else the default."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
-    directory = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    name = os.environ.get("DOCKER_CONTEXT")
     try:
-        name = name or json.loads((directory / "config.json").read_text()).get("currentContext")
-        if not name or name == "default":
+        if not (identifier := _context()):
             return DEFAULT
-        # The CLI keeps a context under the digest of its name.
-        context = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        context = _directory() / "contexts" / "meta" / identifier / "meta.json"
         return str(json.loads(context.read_text())["Endpoints"]["docker"]["Host"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return DEFAULT
+
+
+def wants_certificate() -> bool:
+    """Whether the docker CLI would show the engine at `endpoint` a client certificate."""
+    if not endpoint().startswith("tcp://"):
+        return False
+    if os.environ.get("DOCKER_HOST"):
+        return any(os.environ.get(name) for name in ("DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH"))
+    return any((_directory() / "contexts" / "tls" / _context() / "docker").glob("*.pem"))
+
+
+def _directory() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
+def _context() -> str:
+    """The docker CLI's context in use, as the digest of its name, under which it is kept; empty for the default."""
+    name = os.environ.get("DOCKER_CONTEXT")
+    name = name or json.loads((_directory() / "config.json").read_text()).get("currentContext")
+    return hashlib.sha256(name.encode()).hexdigest() if name and name != "default" else ""
 
 
 def command_environment() -> dict[str, str]:

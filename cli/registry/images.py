@@ -168,7 +168,7 @@ def with_missing_blobs(api: RegistryApi, image: Image) -> Image:
     """The image, with the blobs that the registry lacks if it serves or is wanted. Others may be incomplete."""
     if not image.runs and not image.wanted:
         return image
-    return replace(image, missing=stored_image.look(api, image.repository, image.digest).missing)
+    return replace(image, missing=stored_image.look(api, image.repository, image.digest).lacking)
 
 
 def images(

@@ -21,6 +21,12 @@ from well_known import SCRIPTS_PATH
 SCRIPT = f"{SCRIPTS_PATH}/retention"
 """Where registry.sh installs retention.sh."""
 
+SETTINGS = "/etc/slipway/retention"
+"""The installed rule (components/scripts/registry.sh)."""
+
+QUESTION_PATIENCE = 60.0
+"""Seconds until a host must have said what another rule would remove."""
+
 REFERENCE = re.compile(r"[a-z0-9][a-z0-9._/-]*@sha(256|512):[0-9a-f]+")
 """An image without its registry: `repository@digest`."""
 
@@ -166,6 +172,29 @@ def ask(outputs: Mapping[str, Any], option: str, command: str, served: Sequence[
             f"The whole output is in `journalctl -u slipway-retention` on {hosts[0]}.",
             status=1,
         )
+    return parse(result.stdout)
+
+
+def plan_by(outputs: Mapping[str, Any], keep: int, days: int) -> Plan:
+    """What another rule than the installed one would remove. Nothing is changed.
+
+    Args:
+        outputs: the stack's, with their secrets.
+        keep: how many images each repository keeps.
+        days: for how many days it keeps others.
+
+    Raises:
+        CommandError: the registry's host does not answer, or cannot say it.
+
+    """
+    (host,) = registry_hosts(outputs)
+    script = (
+        f'rule=$(mktemp) && trap \'rm -f "$rule"\' EXIT && cat {SETTINGS} >"$rule" && '
+        f"printf '\\nKEEP={keep:d}\\nDAYS={days:d}\\n' >>\"$rule\" && SLIPWAY_RETENTION=$rule {SCRIPT} plan"
+    )
+    result = ssh.run(outputs, host, f"bash -c {shlex.quote(script)}", QUESTION_PATIENCE)
+    if result.status:
+        raise CommandError(f"{host}: {_problem(result)}", status=1)
     return parse(result.stdout)
 
 

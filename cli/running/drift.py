@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.running import ssh
-from cli.running.ssh import CommandResult, Unreachable
+from cli.running.ssh import Command, CommandResult, Unreachable
 
 SCRIPT = Path(__file__).parent / "scripts/drift.sh"
 PATIENCE = 30.0
@@ -98,12 +98,11 @@ class Difference:
 
 def differences(desired: Sequence[Desired]) -> dict[str, list[Difference] | Unreachable]:
     """Compare all hosts at the same time. Returns what differs, or why a host could not be compared, by host."""
-    by_host = _by_host(desired)
-    answers = run_all([_job(parts) for parts in by_host.values()], PATIENCE)
-    return {
-        host: answer if isinstance(answer, Unreachable) else _differences(parts, answer)
-        for (host, parts), answer in zip(by_host.items(), answers, strict=True)
-    }
+    parts = by_host(desired)
+    questions = {host: comparison(of_host) for host, of_host in parts.items()}
+    jobs = [Job(parts[host][0].login, asked.text, asked.stdin) for host, asked in questions.items()]
+    answers = run_all(jobs, PATIENCE)
+    return {host: differing(parts[host], answer) for host, answer in zip(parts, answers, strict=True)}
 
 
 def run_all(jobs: Sequence[Job], patience: float) -> list[CommandResult | Unreachable]:
@@ -130,19 +129,26 @@ def run_all(jobs: Sequence[Job], patience: float) -> list[CommandResult | Unreac
     return asyncio.run(all_())
 
 
-def _by_host(desired: Iterable[Desired]) -> Mapping[str, list[Desired]]:
+def by_host(desired: Iterable[Desired]) -> Mapping[str, list[Desired]]:
+    """What was made on each host."""
     found: dict[str, list[Desired]] = {}
     for part in desired:
         found.setdefault(part.host, []).append(part)
     return found
 
 
-def _job(parts: Sequence[Desired]) -> Job:
+def comparison(parts: Sequence[Desired]) -> Command:
+    """The command that compares a host with what was made there."""
     expected = "\n".join(f"{number} {line}" for number, part in enumerate(parts) for line in part.made)
-    return Job(parts[0].login, "bash -s", f"EXPECTED={shlex.quote(expected)}\n{SCRIPT.read_text()}")
+    return Command("bash -s", f"EXPECTED={shlex.quote(expected)}\n{SCRIPT.read_text()}", PATIENCE)
 
 
-def _differences(parts: Sequence[Desired], answer: CommandResult) -> list[Difference] | Unreachable:
+def differing(
+    parts: Sequence[Desired], answer: CommandResult | Unreachable
+) -> list[Difference] | Unreachable:
+    """What `comparison` found on a host, or why it could not compare."""
+    if isinstance(answer, Unreachable):
+        return answer
     if answer.status:
         reason = (answer.stderr.strip().splitlines() or [f"exit status {answer.status}"])[-1]
         return Unreachable(f"the comparison with its set-up failed: {reason}")

@@ -3,17 +3,20 @@
 import asyncio
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cli.running import ssh
+from cli.running import drift, ssh
+from cli.running.drift import Desired
 from cli.running.host_report import HostReport, parse
+from cli.running.ssh import Command, Unreachable
 
 SCRIPT = Path(__file__).parent / "scripts/report.sh"
 CONNECT_PATIENCE = 8.0
 """Seconds until a host must have let us in: it is named as silent within ten."""
-PATIENCE = 14.0
+PATIENCE = 30.0
 """Seconds until a host must have said everything. Its engine and its containers have 5 s for each answer."""
 
 
@@ -21,6 +24,7 @@ def ask(
     outputs: Mapping[str, Any],
     hosts: Iterable[str] | None = None,
     *,
+    desired: Iterable[Desired] = (),
     answered: Callable[[HostReport], None] = lambda _: None,
 ) -> dict[str, HostReport]:
     """What each host runs and serves, by the host's name. A host that gives no answer has a report, too.
@@ -28,14 +32,16 @@ def ask(
     Args:
         outputs: the stack's, with their secrets.
         hosts: the hosts to ask; by default all of them.
+        desired: what was made on the hosts, to be compared over the same connection.
         answered: called with each report as it comes.
 
     """
     names = sorted(outputs["hosts"]) if hosts is None else list(hosts)
-    stdin = f"CHECKS={shlex.quote(_checks(outputs))}\n{SCRIPT.read_text()}"
+    question = Command("bash -s", f"CHECKS={shlex.quote(_checks(outputs))}\n{SCRIPT.read_text()}", PATIENCE)
+    made = drift.by_host(desired)
 
     async def ask_one(host: str) -> HostReport:
-        report = await _ask(outputs, host, stdin)
+        report = await _ask(outputs, host, question, made.get(host, []))
         answered(report)
         return report
 
@@ -45,17 +51,26 @@ def ask(
     return {report.host: report for report in asyncio.run(ask_all())}
 
 
-async def _ask(outputs: Mapping[str, Any], host: str, stdin: str) -> HostReport:
+async def _ask(
+    outputs: Mapping[str, Any], host: str, question: Command, made: Sequence[Desired]
+) -> HostReport:
+    commands = [question, *([drift.comparison(made)] if made else [])]
     asked = time.time()
     try:
-        result = await ssh.execute(outputs, host, "bash -s", PATIENCE, CONNECT_PATIENCE, stdin)
-        return parse(host, result.stdout, asked=asked, answered=time.time())
-    except ssh.Unreachable as error:
-        return HostReport(
-            host, silence=str(error), has_foreign_key=isinstance(error, ssh.ForeignKey)
-        )
+        result, *compared = await ssh.execute_all(outputs, host, commands, CONNECT_PATIENCE)
+        if isinstance(result, Unreachable):
+            raise result
+        report = parse(host, result.stdout, asked=asked, answered=result.ended)
+    except Unreachable as error:
+        return HostReport(host, silence=str(error), has_foreign_key=isinstance(error, ssh.ForeignKey))
     except (ValueError, LookupError) as error:
         return HostReport(host, silence=f"it says nothing that makes sense: {error}")
+    if not compared:
+        return report
+    found = drift.differing(made, compared[0])
+    if isinstance(found, Unreachable):
+        return replace(report, not_compared=str(found))
+    return replace(report, differences=tuple(found))
 
 
 def _checks(outputs: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cli.running.disk import Disk
+from cli.running.drift import Difference
 from well_known import PROXY_CONTAINER
 
 ACTIVE = "active"
@@ -99,6 +100,10 @@ class HostReport:
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
     retention: Retention | None = None
     """None without a retention rule, and on hosts without the registry."""
+    differences: tuple[Difference, ...] = ()
+    """What differs from what was made there, as far as it was asked for."""
+    not_compared: str = ""
+    """Why that could not be found out; empty if it was."""
 
     @property
     def answers(self) -> bool:

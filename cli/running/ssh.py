@@ -1,9 +1,10 @@
 """Commands on a stack's hosts, over SSH with the stack's key and each host's known key."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cli.errors import CommandError
@@ -43,6 +44,19 @@ class CommandResult:
     """The exit status; -1 for a command that a signal ended."""
     stdout: str
     stderr: str
+    ended: float = 0.0
+    """When it ended by the operator's clock, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that runs as root on a host."""
+
+    text: str
+    """For the host's shell; no secrets, as the host's process list shows it."""
+    stdin: str = field(default="", repr=False)
+    patience: float = 60.0
+    """Seconds that it may take."""
 
 
 def run(
@@ -88,15 +102,43 @@ async def execute(
         Unreachable: the host does not answer, or the command takes too long.
 
     """
+    asked = Command(command, stdin, patience)
+    (result,) = await execute_all(outputs, host, [asked], min(patience, connect_patience))
+    if isinstance(result, Unreachable):
+        raise result
+    return result
+
+
+async def execute_all(
+    outputs: Mapping[str, Any],
+    host: str,
+    commands: Sequence[Command],
+    connect_patience: float,
+) -> list[CommandResult | Unreachable]:
+    """Run commands at the same time over one connection. Returns the result of each, or why it has none.
+
+    Raises:
+        Unreachable: the host does not answer, or presents an unknown host key.
+
+    """
     asyncssh = import_asyncssh()
     facts = outputs["hosts"][host]
     user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
     pinned = asyncssh.import_public_key(facts["sshHostKey"])
-    connected = False
+
+    async def attempt(connection: Any, command: Command) -> CommandResult | Unreachable:
+        text = command.text if user == "root" else f"sudo -n {command.text}"
+        try:
+            async with asyncio.timeout(command.patience):
+                done = await connection.run(text, input=command.stdin)
+        except TimeoutError:
+            return Unreachable(f"the command takes longer than {command.patience:g} s")
+        status = done.exit_status if done.exit_status is not None else -1
+        return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""), time.time())
+
     try:
-        async with (
-            asyncio.timeout(patience),
-            asyncssh.connect(
+        async with asyncio.timeout(connect_patience):
+            connecting = await asyncssh.connect(
                 facts["address"],
                 port=int(facts["sshPort"]),
                 username=user,
@@ -108,16 +150,11 @@ async def execute(
                 config=None,
                 agent_path=None,
                 connect_timeout=connect_patience,
-            ) as connection,
-        ):
-            connected = True
-            done = await connection.run(command if user == "root" else f"sudo -n {command}", input=stdin)
+            )
+        async with connecting as connection:
+            return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
     except TimeoutError as error:
-        limit = patience if connected else min(patience, connect_patience)
-        problem = f"gives no answer within {limit:g} s"
-        raise Unreachable(
-            f"the command takes longer than {limit:g} s" if connected else f"{where} {problem}"
-        ) from error
+        raise Unreachable(f"{where} gives no answer within {connect_patience:g} s") from error
     except ConnectionRefusedError as error:
         raise Unreachable(f"{where} refuses connections") from error
     except asyncssh.HostKeyNotVerifiable as error:
@@ -133,8 +170,6 @@ async def execute(
         raise Unreachable(f"{where}: {error.reason}") from error
     except OSError as error:
         raise Unreachable(f"{where}: {str(error.strerror or error).lower()}") from error
-    status = done.exit_status if done.exit_status is not None else -1
-    return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""))
 
 
 async def fingerprints(facts: Mapping[str, Any], patience: float) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -204,11 +204,6 @@ class RunningStack:
         except ERRORS as error:
             raise Failed(f"the engine of {host}: {error}") from error
 
-    @cached_property
-    def foreign_certificate(self) -> ClientCertificate:
-        """A client certificate from an authority that nothing trusts."""
-        return make_foreign_certificate()
-
 
 def client_certificate_of(outputs: Mapping[str, Any], account: str) -> ClientCertificate | None:
     """An account's client certificate for the registry of the stack with these outputs; None where it has none."""
@@ -216,8 +211,9 @@ def client_certificate_of(outputs: Mapping[str, Any], account: str) -> ClientCer
     return (certificates[account], keys[account]) if account in certificates and account in keys else None
 
 
-def make_foreign_certificate() -> ClientCertificate:
-    """A new client certificate, signed by an authority whose key is thrown away."""
+@cache
+def foreign_certificate() -> ClientCertificate:
+    """A client certificate, signed by an authority that nothing trusts, and whose key is thrown away."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509

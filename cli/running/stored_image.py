@@ -18,17 +18,25 @@ class StoredImage:
 
     has_manifest: bool
     blobs: int = 0
-    """How many blobs its manifest names: its configuration and its layers."""
+    """How many blobs its manifest names: its configuration and its layers; for an index, also absent platforms."""
     size: int = 0
-    """Bytes of these blobs."""
+    """Bytes of its blobs."""
     missing: tuple[str, ...] = ()
-    """The digests of those that the registry does not have, or that it has with another size."""
+    """The digests of the blobs, and of an index's platforms, that the registry does not have."""
+    damaged: tuple[str, ...] = ()
+    """The digests of the blobs that the registry has with another size. It would not take them again."""
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The digests of all that cannot be pulled."""
+        return (*self.missing, *self.damaged)
 
 
 def look(api: RegistryApi, repository: str, digest: str) -> StoredImage:
     """Ask a registry for an image's manifest, and for the size of each of its blobs.
 
-    For an index, of each of its platforms that the registry has: it may have only some of them.
+    For an index, of each of its platforms. A registry takes an index only if it has all of them (distribution's
+    default), so a platform that is absent has been lost.
 
     Raises:
         CommandError: the registry does not answer, or answers with an error.
@@ -37,21 +45,27 @@ def look(api: RegistryApi, repository: str, digest: str) -> StoredImage:
     answer = api.manifest(repository, digest)
     if answer is None:
         return StoredImage(has_manifest=False)
-    manifests = [answer[1]]
+    manifests, absent = [answer[1]], []
     if is_index(answer[1]):
-        children = [child.digest for child in manifest.children(answer[1])]
-        found = [api.manifest(repository, child) for child in children]
-        manifests = [child[1] for child in found if child]
-        if not manifests:
-            return StoredImage(has_manifest=True, blobs=len(children), missing=tuple(children) or (digest,))
+        children = dict.fromkeys(child.digest for child in manifest.children(answer[1]))
+        found = {child: api.manifest(repository, child) for child in children}
+        manifests = [one[1] for one in found.values() if one]
+        absent = [child for child, one in found.items() if one is None]
     blobs = {blob.digest: blob.size for one in manifests for blob in manifest.blobs(one)}
-    if not blobs:
+    if not blobs and not absent:
         # It is no manifest: nothing of an image is there.
         return StoredImage(has_manifest=True, blobs=1, missing=(digest,))
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        sizes = list(pool.map(lambda blob: api.blob_size(repository, blob), blobs))
-    missing = [name for (name, wanted), seen in zip(blobs.items(), sizes, strict=True) if seen != wanted]
-    return StoredImage(True, len(blobs), sum(blobs.values()), tuple(missing))
+        sizes = dict(zip(blobs, pool.map(lambda blob: api.blob_size(repository, blob), blobs), strict=True))
+    missing = [name for name in blobs if sizes[name] is None]
+    damaged = [name for name, wanted in blobs.items() if sizes[name] not in {None, wanted}]
+    return StoredImage(
+        has_manifest=True,
+        blobs=len(blobs) + len(absent),
+        size=sum(blobs.values()),
+        missing=(*absent, *missing),
+        damaged=tuple(damaged),
+    )
 
 
 def is_index(document: Mapping[str, Any]) -> bool:

@@ -47,6 +47,26 @@ def prepare_toolchain(*, local_hosts: bool) -> Toolchain:
         raise CommandError(str(error)) from error
 
 
+def refuse_engine_with_certificates() -> None:
+    """Refuse an engine of the operator that wants client certificates, for hosts on this machine.
+
+    The docker plugin would show the operator's certificate to the hosts' engines, too.
+
+    Raises:
+        CommandError: the engine in use is such a one.
+
+    """
+    from toolchain import docker_socket
+
+    if docker_socket.wants_certificate():
+        raise CommandError(
+            f"the Docker Engine in use is {docker_socket.endpoint()}, with client certificates (DOCKER_CERT_PATH, "
+            "DOCKER_TLS_VERIFY, or a docker context): hosts cannot run on such an engine",
+            "Use the engine's socket on the machine itself: unset DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, "
+            "or set DOCKER_HOST=unix:///var/run/docker.sock.",
+        )
+
+
 def variables(
     toolchain: Toolchain,
     project: Project,

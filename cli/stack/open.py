@@ -65,6 +65,8 @@ def open_stack(
             name = _emulated(emulation, create=create)
         config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
     hosts_are_here = emulate or config.platform == "local"
+    if hosts_are_here:
+        environment.refuse_engine_with_certificates()
     toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)
     backend = emulation.backend if emulation else Backend.of(project, os.environ)
     # Start the emulation before reading the state: if the emulated account is lost, starting deletes the state.

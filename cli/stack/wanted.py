@@ -22,6 +22,12 @@ class Wanted:
     """On the platform `local`: the ports of 127.0.0.1 that each host publishes."""
     services: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The hosts of each service."""
+    retention: tuple[int, int] | None = None
+    """How many images the stack's own registry keeps in each repository, and for how many days; None for all."""
+
+
+KEEP, DAYS = 10, 30
+"""The defaults of `registry.retention`."""
 
 
 def wanted(config: StackConfig) -> Wanted | None:
@@ -52,7 +58,13 @@ def _wanted(config: StackConfig) -> Wanted:
         roles,
         ports,
         {name: tuple(service.get("hosts") or app_hosts) for name, service in services.items()},
+        None if external else _retention(registry),
     )
+
+
+def _retention(registry: dict[str, Any]) -> tuple[int, int] | None:
+    rule = registry.get("retention")
+    return None if rule is None else (int(rule.get("keep", KEEP)), int(rule.get("days", DAYS)))
 
 
 def _ports(

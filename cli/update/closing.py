@@ -12,6 +12,7 @@ from cli.stack import deployment, passphrase
 from cli.stack.pulumi_errors import last_error, trouble
 from cli.stack.stack import Stack
 from cli.update import diagnosis, serving
+from cli.update.aftermath import Aftermath
 from cli.update.diagnosis import Silence
 from cli.update.run import Run
 from toolchain.report import duration
@@ -73,7 +74,9 @@ def say_plan(stack: Stack, record: Record, *, is_last: bool) -> None:
         console.result(f"`./slip up{stack.option}` does this. With --diff, preview shows each property.")
 
 
-def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str, *, has_begun: bool) -> int:
+def say_failure(
+    stack: Stack, run: Run, silent: Sequence[Silence], command: str, *, serving_now: Aftermath | None = None
+) -> int:
     """After a failed run: the reasons, what serves now, the next steps. Returns the exit status.
 
     Args:
@@ -81,7 +84,7 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
         run: the run.
         silent: the hosts that do not answer.
         command: `up`, `preview` or `down`.
-        has_begun: whether it has begun to change something.
+        serving_now: what the hosts say; None if the run has not begun to change something.
 
     """
     record = run.record
@@ -97,8 +100,8 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
             console.say(text)
     for reason in found:
         console.error(reason.text)
-    if has_begun:
-        _say_what_serves(stack, record)
+    if serving_now:
+        _say_what_serves(serving_now, record)
     for step in dict.fromkeys(reason.remedy for reason in found if reason.remedy):
         console.say(step)
     for text in (
@@ -107,7 +110,7 @@ def say_failure(stack: Stack, run: Run, silent: Sequence[Silence], command: str,
     ):
         console.warn(text)
     is_refused = bool(found) and all(reason.is_refusal for reason in found)
-    return REFUSED if is_refused and not has_begun and not silent else FAILED
+    return REFUSED if is_refused and not serving_now and not silent else FAILED
 
 
 def foreign_keys(stack: Stack, record: Record) -> list[Reason]:
@@ -166,9 +169,11 @@ def _of_cli(stack: Stack, run: Run) -> list[Reason]:
     ]
 
 
-def _say_what_serves(stack: Stack, record: Record) -> None:
+def _say_what_serves(aftermath: Aftermath, record: Record) -> None:
     abouts = [subject(step) for step in record.done if step.is_change]
-    lines = serving.report(stack, {(about.of, about.host) for about in abouts if about.part is Part.SWITCH})
+    lines = serving.report(
+        aftermath, {(about.of, about.host) for about in abouts if about.part is Part.SWITCH}
+    )
     if not lines:
         return
     console.say("Serving now:")

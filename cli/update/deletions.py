@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cli import console
@@ -23,6 +23,10 @@ from stackfile.mistakes import has_other_sources
 REFUSED = 3
 SERVICE_COMPONENT = "slipway:index:Service"
 REGISTRY_COMPONENT = "slipway:index:Registry"
+SETTINGS_RESOURCE = "registry-settings"
+"""The resource that installs the rule of retention on the registry's host."""
+SHOWN = 5
+"""How many images a question names."""
 CLOUD_VOLUME = "aws:ebs/volume:Volume"
 
 
@@ -33,6 +37,8 @@ class Deletion:
     text: str
     urns: tuple[str, ...]
     """Its resources, which `--target` may leave out."""
+    rule: tuple[int, int] | None = None
+    """For images that another rule of retention no longer keeps: how many it keeps, and for how many days."""
 
 
 def ask(
@@ -59,6 +65,7 @@ def ask(
     if want is None or (stack.backend.directory is None and (pulumi_asks or _is_recorded(stack, want))):
         return 0
     found = [deletion for deletion in deletions(want, stack.deployment()) if _is_targeted(deletion, options)]
+    found = [named for one in found if (named := _with_images(stack, one))]
     if found:
         if not pulumi_asks and (status := preview()):
             return status
@@ -66,6 +73,32 @@ def ask(
     if stack.backend.directory is None:
         write_private(_record(stack), _tag(want))
     return 0
+
+
+def _with_images(stack: Stack, deletion: Deletion) -> Deletion | None:
+    """For a rule of retention: with the images that it would remove, as the registry's host says; None without any."""
+    if deletion.rule is None:
+        return deletion
+    from cli.registry import prune  # slow to import, and few updates change the rule
+    from cli.text import short_digest, size
+
+    try:
+        plan = prune.plan_by(stack.outputs(), *deletion.rule)
+    except (CommandError, LookupError, ValueError) as error:
+        return replace(deletion, text=f"{deletion.text}. The registry's host does not say which: {error}")
+    if not plan.images:
+        return None
+    names = [
+        f"{image.repository}@{short_digest(image.digest)}"
+        + (f" ({', '.join(image.tags)})" if image.tags else "")
+        for image in plan.images
+    ]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return replace(
+        deletion,
+        text=f"{deletion.text}. Now it would remove {len(names)} of {len(names) + plan.kept} images, "
+        f"{size(plan.freed)}: {', '.join(names[:SHOWN])}{more}",
+    )
 
 
 def _record(stack: Stack) -> Path:
@@ -118,6 +151,7 @@ def deletions(want: Wanted, state: Deployment) -> Iterator[Deletion]:
         yield Deletion(f"the host {name}, with its disk{on_it}", (hosts[name]["urn"],))
     yield from _replaced(want, {name: host for name, host in hosts.items() if name not in gone})
     yield from _registry(want, state, kind)
+    yield from _images(want, state)
     for service, places in services.items():
         # Those on hosts that go are named with the hosts.
         left = want.services.get(service, ())
@@ -176,6 +210,33 @@ def _registry(want: Wanted, state: Deployment, kind: str) -> Iterator[Deletion]:
     )
     data = "with the volume of its images" if volumes else "whose images stay on their volume"
     yield Deletion(f"the stack's own registry, {data}", (own[0]["urn"], *volumes))
+
+
+def _images(want: Wanted, state: Deployment) -> Iterator[Deletion]:
+    """Images that the stack's own registry keeps until now. A state of an older version does not say by which rule."""
+    before = deployment.stack_outputs(state).get("registryRetention")
+    owner = [
+        resource["urn"]
+        for resource in deployment.managed(state)
+        if deployment.name_of(resource["urn"]) == SETTINGS_RESOURCE
+    ]
+    if want.retention is None or not isinstance(before, dict) or not owner:
+        return
+    keep, days = want.retention
+    rule = f"{{keep: {keep}, days: {days}}}"
+    if not before:
+        yield Deletion(
+            f"images of the registry, which keeps all of them now: it removes each day what {rule} does not keep. "
+            f"`./slip prune --dry-run` names them once the update has made the rule",
+            tuple(owner),
+        )
+    elif keep < before["keep"] or days < before["days"]:
+        yield Deletion(
+            f"images of the registry, each day: it keeps by {rule}, and not by "
+            f"{{keep: {before['keep']:g}, days: {before['days']:g}}} any more",
+            tuple(owner),
+            want.retention,
+        )
 
 
 def _is_component(urn: str, kind: str) -> bool:

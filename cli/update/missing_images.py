@@ -4,12 +4,12 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import drift, manifest
+from cli.running import drift, stored_image
 from cli.running.disk import registry_hosts
 from cli.running.drift import Job, Login
 from cli.running.registry_api import RegistryApi
@@ -150,30 +150,18 @@ def _gaps(state: Deployment) -> list[Gap]:
 
 
 def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
-    found = registry.manifest(image.repository, image.digest)
-    if found is None:
+    found = stored_image.look(registry, image.repository, image.digest)
+    if not found.has_manifest:
         return Gap(image, "its manifest is missing")
     # People pull a copy by its tag, and whoever may push can move it.
     if image.copy and (tagged := registry.manifest(image.repository, image.tag) or ("nothing",))[0] != image.digest:
         return Gap(image, f"its tag {image.tag} names {short_digest(tagged[0])}")
-    lacking, damaged = 0, []
-    # An index lists the manifests of its platforms.
-    for child in manifest.children(found[1]):
-        if gap := _gap(registry, replace(image, digest=child.digest, copy=None)):
-            return replace(gap, image=image)
-    for blob in manifest.blobs(found[1]):
-        size = registry.blob_size(image.repository, blob.digest)
-        lacking += size is None
-        if size not in {None, blob.size}:
-            damaged.append(blob.digest)
-    if not lacking and not damaged:
-        return None
     texts = [
         f"{number} {'blob is' if number == 1 else 'blobs are'} {what}"
-        for number, what in ((lacking, "missing"), (len(damaged), "damaged"))
+        for number, what in ((len(found.missing), "missing"), (len(found.damaged), "damaged"))
         if number
     ]
-    return Gap(image, " and ".join(texts), tuple(damaged))
+    return Gap(image, " and ".join(texts), found.damaged) if texts else None
 
 
 def _remove_damaged(running: RunningStack, digests: set[str]) -> None:

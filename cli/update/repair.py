@@ -16,6 +16,7 @@ from cli.stack.deployment import REMOTE_COMMAND, Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
 from cli.update import diagnosis, marker, missing_images, recovery
+from cli.update.aftermath import Aftermath
 
 PATIENCE = 600.0
 """Seconds that a set-up script may take: as long as Pulumi gives it."""
@@ -100,12 +101,22 @@ def after_refresh(stack: Stack) -> None:
         console.warn(line)
 
 
-def found(stack: Stack) -> bool:
-    """Tell what differs on hosts that answer, and how to mend it. Returns whether something does."""
-    state = _state_with_secrets(stack)
-    answers = drift.differences(desired(state))
-    lines = [str(item) for answer in answers.values() if isinstance(answer, list) for item in answer]
-    lines += missing_images.missing(state)
+def found(stack: Stack, aftermath: Aftermath | None = None) -> bool:
+    """Tell what differs on hosts that answer, and how to mend it. Returns whether something does.
+
+    Args:
+        stack: the stack.
+        aftermath: what the hosts have said already, after a failed update.
+
+    """
+    state = aftermath.state if aftermath else _state_with_secrets(stack)
+    if aftermath and aftermath.reports:
+        different = [item for report in aftermath.reports.values() for item in report.differences]
+    else:
+        # Without outputs, the hosts are known from the state's connections only.
+        answers = drift.differences(desired(state))
+        different = [item for answer in answers.values() if isinstance(answer, list) for item in answer]
+    lines = [*map(str, different), *missing_images.missing(state)]
     for line in lines:
         console.warn(line)
     if lines:
@@ -115,13 +126,7 @@ def found(stack: Stack) -> bool:
 
 def _state_with_secrets(stack: Stack) -> Deployment:
     """The state; empty if it has no hosts, or cannot be read: then Pulumi's own error says why."""
-    try:
-        if not deployment.hosts(stack.deployment()):
-            return {}
-        state: Deployment = stack.export(show_secrets=True)["deployment"]
-    except (CommandError, ValueError):
-        return {}
-    return state
+    return Aftermath(stack).state
 
 
 def mend(parts: Sequence[Desired]) -> Outcome:

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import CommandError
 from cli.running.place import Place, places
-from cli.stack import deployment
-from cli.stack.stack import Stack
+from cli.update.aftermath import Aftermath
 
 if TYPE_CHECKING:
     from cli.running.host_report import HostReport
@@ -66,28 +64,18 @@ def warm_up() -> None:
     from cli.running import http  # noqa: F401
 
 
-def report(stack: Stack, switched: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+def report(aftermath: Aftermath, switched: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
     """What each host serves, as the host itself says it: who, and what. Empty if the stack has no hosts yet.
 
     Args:
-        stack: the stack.
+        aftermath: what the hosts say.
         switched: services and hosts that the update switched to a new container.
 
     """
-    try:
-        outputs = stack.outputs() if deployment.stack_outputs(stack.deployment()).get("hosts") else {}
-    except (CommandError, ValueError):
-        return []  # the reason of the failure matters more
-    if not outputs.get("hosts") or not outputs.get("sshPrivateKey"):
-        return []
-    from cli.running import fleet
-
-    wanted = outputs.get("serviceHosts") or {}
-    hosts = sorted({host for names in wanted.values() for host in names} & outputs["hosts"].keys())
-    reports = fleet.ask(outputs, hosts)
+    reports = aftermath.reports
     return [
         (f"{service} on {host}", _serves(service, reports[host], is_new=(service, host) in switched))
-        for service, names in wanted.items()
+        for service, names in (aftermath.outputs.get("serviceHosts") or {}).items()
         for host in names
         if host in reports
     ]

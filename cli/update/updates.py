@@ -1,7 +1,6 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -13,6 +12,7 @@ from cli.stack.open import open_stack
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
 from cli.update import clock, closing, deletions, diagnosis, lost_hosts, recovery, renewal
+from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.run import run, shows_itself
 
@@ -42,12 +42,12 @@ def up(update: Update) -> int:
     """Create or update what the configuration describes, and print the addresses. Returns the exit status."""
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     leftover_keys.sweep()
-    options = [*update.options]
-    if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
-        options.append("--refresh")
-    if lost_hosts.recover(stack) and not _mentions(options, "--refresh", "-r"):
-        options.append("--refresh")
     consent = _consent(stack, update)
+    options = [*update.options]
+    # Both, one after the other: the first may have removed what the second looks for.
+    recovered = [recovery.recover(stack), lost_hosts.recover(stack)]
+    if any(recovered) and not _mentions(options, "--refresh", "-r"):
+        options.append("--refresh")
     if not update.yes:
         # Only an update that deletes something pays for this preview.
         status = deletions.ask(
@@ -71,17 +71,20 @@ def up(update: Update) -> int:
         _repair().before_refresh(stack)
     elif lost_hosts.will_be_made(stack):
         _repair().before_new_hosts(stack)
-    status = _run_and_renew(stack, consent, options, verbose=update.verbose)
+    aftermath = Aftermath(stack)
+    status = _run_and_renew(stack, consent, options, aftermath, verbose=update.verbose)
     if status == 0 and refreshes:
         _repair().after_refresh(stack)
     elif status == 1:
-        _repair().found(stack)
+        _repair().found(stack, aftermath)
     if status == 0 and is_local:
         purging.mark_checked(stack)
     return status
 
 
-def _run_and_renew(stack: Stack, consent: list[str], options: list[str], *, verbose: bool) -> int:
+def _run_and_renew(
+    stack: Stack, consent: list[str], options: list[str], aftermath: Aftermath, *, verbose: bool
+) -> int:
     """Run `pulumi up`; make certificates that are not valid now anew. Returns the exit status.
 
     No engine answers a client that shows or expects such a certificate. So a refresh comes after the renewal. Without a
@@ -89,18 +92,20 @@ def _run_and_renew(stack: Stack, consent: list[str], options: list[str], *, verb
     """
     is_file = stack.backend.directory is not None
     if _mentions(options, "--target", "-t", "--replace", "--target-replace"):
-        return _run(stack, "up", [*consent, *options], verbose=verbose)
+        return _run(stack, "up", [*consent, *options], aftermath, verbose=verbose)
     certificates = renewal.invalid(stack.deployment()) if is_file else []
     if not certificates:
-        status = _run(stack, "up", [*consent, *options], verbose=verbose)
+        status = _run(stack, "up", [*consent, *options], aftermath, verbose=verbose)
         if is_file or status in {0, INTERRUPTED} or not (certificates := renewal.invalid(stack.deployment())):
             return status
     console.warn(
         f"These certificates are not valid now, and this update makes them anew:\n{renewal.description(certificates)}"
     )
     first = [option for option in options if option not in {"--refresh", "-r", "--expect-no-changes"}]
-    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)], verbose=verbose)
-    return status or (_run(stack, "up", [*consent, *options], verbose=verbose) if first != options else 0)
+    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)], aftermath, verbose=verbose)
+    return status or (
+        _run(stack, "up", [*consent, *options], aftermath, verbose=verbose) if first != options else 0
+    )
 
 
 def _consent(stack: Stack, update: Update) -> list[str]:
@@ -113,10 +118,8 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     harmless = bool(stack.emulates) or (config.platform == "local" and not config.is_protected)
     yes = update.yes or (harmless and update.preview is None)
     if not yes and not console.is_interactive():
-        raise CommandError(
-            f"updating the stack '{stack.name}' needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to update without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            f"updating the stack '{stack.name}'", f"To update without one: `./slip up --yes{stack.option}`."
         )
     preview = update.preview if update.preview is not None else not harmless
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
@@ -155,16 +158,24 @@ def _repair() -> ModuleType:
     return repair
 
 
-def _run(stack: Stack, command: str, options: Sequence[str], *, verbose: bool = False) -> int:
+def _run(
+    stack: Stack,
+    command: str,
+    options: Sequence[str],
+    aftermath: Aftermath | None = None,
+    *,
+    verbose: bool = False,
+) -> int:
     """Run a Pulumi command on the stack, and say how it ended. Returns the exit status.
 
-    Where Pulumi would preview and ask, this does: Pulumi without its display can do neither.
+    Where Pulumi would preview and ask, this does: Pulumi without its display can do neither. Who goes on after a
+    failure passes an `aftermath`, which has then asked the hosts already.
     """
     quiet = not (verbose or shows_itself(options))
     if command == "preview":
         return _preview(stack, command, options, quiet=quiet)
     if not quiet:
-        return _update(stack, command, options, quiet=False)
+        return _update(stack, command, options, aftermath, quiet=False)
     kept = [option for option in options if option not in CONSENT]
     warned: set[str] = set()
     if "--skip-preview" not in options:
@@ -174,7 +185,7 @@ def _run(stack: Stack, command: str, options: Sequence[str], *, verbose: bool = 
         if "--yes" not in options:
             question = f"Update the stack {stack.name}?" if command == "up" else "Remove all this?"
             console.confirm(question, remedy="Pass --yes.")
-    return _update(stack, command, ["--yes", "--skip-preview", *kept], warned=warned)
+    return _update(stack, command, ["--yes", "--skip-preview", *kept], aftermath, warned=warned)
 
 
 def _preview(
@@ -203,7 +214,7 @@ def _preview(
     if quiet and (done.status == 0 or done.record.changes):
         closing.say_plan(stack, done.record, is_last=warned is None)
     if done.status:
-        return closing.say_failure(stack, done, silent, _NAMES[command], has_begun=False)
+        return closing.say_failure(stack, done, silent, _NAMES[command])
     return _warn_of(stack, silent)
 
 
@@ -211,6 +222,7 @@ def _update(
     stack: Stack,
     command: str,
     options: Sequence[str],
+    aftermath: Aftermath | None = None,
     *,
     quiet: bool = True,
     warned: Collection[str] = (),
@@ -221,6 +233,7 @@ def _update(
         stack: the stack.
         command: Pulumi's command.
         options: Pulumi's options.
+        aftermath: what the hosts say if it fails.
         quiet: whether Pulumi's own display is off.
         warned: warnings that were shown before.
 
@@ -252,14 +265,15 @@ def _update(
         recovery.explain_lock(stack, done.seconds)
     silent = _silent(stack, done.status, watch)
     if done.status:
-        has_begun = bool(done.record.changes)
-        status = closing.say_failure(stack, done, silent, _NAMES[command], has_begun=has_begun)
+        after = aftermath or Aftermath(stack)
+        status = closing.say_failure(
+            stack, done, silent, _NAMES[command], serving_now=after if done.record.changes else None
+        )
         if command == "up" and done.record.failed and not silent:
             from cli.update import full_disk  # slow to import
 
-            # The registry's own error does not say it. Without outputs there is no registry yet.
-            with suppress(CommandError, ValueError):
-                full_disk.report(stack)
+            # The registry's own error does not say it.
+            full_disk.report(after, stack.option)
         return status
     if command == "up":
         closing.say_what_runs(stack, done)
@@ -312,10 +326,8 @@ def down(
             status=2,
         )
     if not yes and not console.is_interactive():
-        raise CommandError(
-            "removing running services needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to remove them without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            "removing running services", f"To remove them without one: `./slip down --yes{stack.option}`."
         )
     from cli.update import purge as purging
 
@@ -348,10 +360,8 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: boo
     A protected stack cannot be destroyed. If it is emulated, only its account is removed.
     """
     if not yes and not console.is_interactive():
-        raise CommandError(
-            "removing the emulated stack with its data needs a confirmation, and there is no terminal to ask for it",
-            "Pass --yes to remove it without confirmation.",
-            status=2,
+        raise console.unconfirmed(
+            "removing the emulated stack with its data", "Pass --yes to remove it without one."
         )
     from cli.stack.emulation import Emulation
     from cli.stack.project import Project

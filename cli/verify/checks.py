@@ -42,12 +42,21 @@ class Check:
     """The host whose engine it needs, in the same way."""
     proxy: Needs = _none
     """The host whose proxy it needs, in the same way."""
+    compares_hosts: bool = False
+    """Whether it needs what each host said about itself, and not only the hosts above."""
 
     def command(self, running: RunningStack, subject: str) -> str:
         """The remedy for a subject."""
         host = self.engine(running, subject) or self.host(running, subject) or host_of(subject)
         service = subject.rpartition(" on ")[0]
         return self.remedy.format(host=host, service=service, option=running.option)
+
+    def needs(self, running: RunningStack, subject: str) -> frozenset[str]:
+        """The hosts whose report it waits for, silent ones included."""
+        if self.compares_hosts:
+            return frozenset(running.outputs["hosts"])
+        found = {need(running, subject) for need in (self.host, self.engine, self.proxy)}
+        return frozenset(found & running.outputs["hosts"].keys())
 
     def runs(self, running: RunningStack, subject: str) -> bool:
         """Whether what it needs answers, as far as it is known."""
@@ -134,7 +143,7 @@ MACHINES = (
         host=_its_host,
         engine=_its_host,
     ),
-    Check("the clock is right", machine.clock_is_right, _asked_hosts, host=_its_host),
+    Check("the clock is right", machine.clock_is_right, _asked_hosts, host=_its_host, compares_hosts=True),
     Check("the disks have room", machine.has_room, _asked_hosts, host=_its_host),
     Check(
         "old images are removed",
@@ -148,7 +157,13 @@ MACHINES = (
 
 SERVICES = (
     Check("serves what is wanted", service.serves_what_is_wanted, _asked_places, UP, proxy=_its_host),
-    Check("all hosts serve one version", service.serves_one_version, service.on_several_hosts, UP),
+    Check(
+        "all hosts serve one version",
+        service.serves_one_version,
+        service.on_several_hosts,
+        UP,
+        compares_hosts=True,
+    ),
     Check(
         "answers its health path",
         service.answers_health,

@@ -5,7 +5,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from cli.running.http import PATIENCE, Account, tls_context
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, foreign_certificate
 from cli.text import first_line, short_digest
 from cli.verify.found import host_of
 
@@ -68,7 +68,7 @@ def refuses_without_certificate(running: RunningStack, host: str) -> str:
 
 def refuses_foreign_certificate(running: RunningStack, host: str) -> str:
     """The engine refuses a client whose certificate comes from another authority."""
-    context = tls_context(running.outputs["engineCaCertificate"], running.foreign_certificate)
+    context = tls_context(running.outputs["engineCaCertificate"], foreign_certificate())
     return _refusal(running, host, context)
 
 

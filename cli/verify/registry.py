@@ -7,7 +7,7 @@ from dataclasses import replace
 from cli.running import stored_image
 from cli.running.http import ClientCertificate, Response, get
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, foreign_certificate
 from cli.text import first_line, short_digest, size
 from cli.verify.found import Warned
 
@@ -59,7 +59,7 @@ def refuses_without_certificate(running: RunningStack, _: str) -> str:
 
 def refuses_foreign_certificate(running: RunningStack, _: str) -> str:
     """The registry refuses a client whose certificate comes from another authority."""
-    return _certificate_refusal(running, running.foreign_certificate)
+    return _certificate_refusal(running, foreign_certificate())
 
 
 def _certificate_refusal(running: RunningStack, certificate: ClientCertificate | None) -> str:
@@ -122,9 +122,9 @@ def has_whole_image(running: RunningStack, subject: str) -> str:
         image = stored_image.look(api, repository, digest)
     if not image.has_manifest:
         raise Failed("the registry does not have its manifest: HTTP 404")
-    if image.missing:
-        count = f"{len(image.missing)} of its {image.blobs} blobs"
-        raise Failed(f"the registry does not have {count}, such as {short_digest(image.missing[0])}")
+    if image.lacking:
+        count = f"{len(image.lacking)} of its {image.blobs} blobs"
+        raise Failed(f"the registry does not have {count}, such as {short_digest(image.lacking[0])}")
     return f"{image.blobs} blobs, {size(image.size)}"
 
 

@@ -6,6 +6,7 @@ table or, on a terminal that is too narrow for it, a block as well.
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from cli.verify.found import Result
 
@@ -18,6 +19,25 @@ def verdict(row: Result) -> str:
     if not row.passed:
         return "FAILED"
     return "warning" if row.warned else "ok"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table whose rows come one by one."""
+
+    checks: int
+    """Characters of the longest title of a check."""
+    subjects: int
+    """Characters of the longest subject that is known at first."""
+    width: int
+    """Columns of the terminal."""
+
+    def lines(self, row: Result) -> list[tuple[str, str]]:
+        """The lines of a row, as `lines` has them. A failure has no remedy yet: it comes once more in the end."""
+        text = f"{row.check:<{self.checks}}  {row.subject:<{self.subjects}}  {row.detail}".rstrip()
+        if row.passed and len(INDENT) + len(text) <= self.width:
+            return [(verdict(row), text)]
+        return list(_block(replace(row, remedy=""), self.width - len(INDENT)))
 
 
 def lines(rows: Sequence[Result], width: int) -> list[tuple[str, str]]:

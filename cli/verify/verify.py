@@ -1,99 +1,71 @@
-"""`slip verify`: asks all hosts, runs all checks at once, and prints a table of what they found."""
+"""`slip verify`: asks all hosts, runs the checks side by side, and prints a table of what they found."""
 
-import http.client
 import json
+import sys
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import Any
 
 from cli import console
-from cli.errors import CommandError
 from cli.running import fleet
-from cli.running.drift import Desired
 from cli.running.host_report import HostReport
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import RunningStack, foreign_certificate
 from cli.stack import deployment
+from cli.stack.deployment import Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
-from cli.text import first_line
 from cli.verify.checks import CHECKS, Check
-from cli.verify.found import Result, Warned
-from cli.verify.table import lines
+from cli.verify.found import Result
+from cli.verify.schedule import Schedule
+from cli.verify.table import Columns, lines
+from fast_start import import_asyncssh
 
+Ask = Callable[[Callable[[HostReport], None]], None]
+"""Asks the hosts, and passes on each report as it comes."""
 AT_ONCE = 16
 """How many checks run at the same time: they mostly wait for the network."""
 SILENT = 2.0
 """Seconds after which the hosts that have not answered yet are named."""
 
 
-def look(check: Check, running: RunningStack, subject: str) -> Result:
-    """Run one check. Whatever goes wrong fails this check only."""
-    if not check.runs(running, subject):
-        return Result(check.title, subject, False, "what it needs does not answer", skipped=True)
-    started = time.monotonic()
-    remedy = ""
-    try:
-        detail, passed = check.look(running, subject), True
-    except Failed as failed:
-        detail, passed, remedy = str(failed), False, failed.remedy
-    except CommandError as failed:
-        detail, passed = str(failed), False
-    except TimeoutError:
-        detail, passed = "no answer", False
-    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
-        detail, passed = (
-            first_line(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"),
-            False,
-        )
-    seconds = round(time.monotonic() - started, 3)
-    return Result(
-        check.title,
-        subject,
-        passed,
-        str(detail),
-        seconds,
-        isinstance(detail, Warned),
-        "" if passed else remedy or check.command(running, subject),
-    )
-
-
 def verify(
-    outputs: Mapping[str, Any],
+    running: RunningStack,
     checks: Iterable[Check] = CHECKS,
-    minimum_validity: timedelta = timedelta(),
-    reports: Mapping[str, HostReport] | None = None,
     *,
-    desired: Iterable[Desired] = (),
-    name: str = "local",
-    option: str = "",
+    reports: Mapping[str, HostReport] | None = None,
+    ask: Ask | None = None,
+    done: Callable[[Result], None] = lambda _: None,
 ) -> list[Result]:
-    """Run the checks on the stack with these outputs. The results are in the order of the checks.
+    """Run the checks on a stack. The results are in the order of the checks.
 
     Args:
-        outputs: the stack's.
+        running: the stack.
         checks: the checks to run.
-        minimum_validity: how long each certificate must be valid at least.
-        reports: what the hosts said about themselves. Without it, the checks on that do not run.
-        name: the stack's name without an organization.
-        option: the option that names the stack on the command line.
-        desired: what the stack's resources have made on the hosts.
-
-    Raises:
-        CommandError: the stack is not up.
+        reports: what the hosts said about themselves, if they have been asked.
+        ask: asks them, and passes on each report as it comes. Without both, the checks on reports do not run.
+        done: gets each result as it comes.
 
     """
-    running = RunningStack.of(outputs, minimum_validity, name=name, option=option)
-    running = replace(running, reports=reports or {}, desired=tuple(desired))
-    jobs = [(check, subject) for check in checks for subject in check.subjects(running)]
+    running = replace(running, reports=reports or {})
+    hosts = running.outputs["hosts"]
     # Made before the threads start: threads that import cryptography at the same time can deadlock.
-    _ = running.foreign_certificate
+    foreign_certificate()
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return list(pool.map(lambda job: look(job[0], running, job[1]), jobs))
+        schedule = Schedule(list(checks), pool, done)
+
+        def answered(report: HostReport) -> None:
+            nonlocal running
+            # Not in place: checks that run already look at it.
+            running = replace(running, reports={**running.reports, report.host: report})
+            schedule.go_on(running, running.reports)
+
+        if ask:
+            ask(answered)
+        schedule.go_on(running, hosts)
+        return schedule.results(running)
 
 
 def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
@@ -108,22 +80,66 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     """
     half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
     minimum_validity = half_of_renewal if days is None else timedelta(days=days)
-    state = stack.export(show_secrets=True)["deployment"]
-    outputs = deployment.outputs_with_secrets(state)
-    RunningStack.of(outputs, name=stack.short_name, option=stack.option)
-    with _naming_the_silent(sorted(outputs["hosts"]), aloud=not as_json) as answered:
-        reports = fleet.ask(outputs, answered=answered.append)
-    results = verify(
-        outputs,
-        minimum_validity=minimum_validity,
-        reports=reports,
-        # Other checks look at containers and routes.
-        desired=[part for part in desired(state) if part.is_set_up],
-        name=stack.short_name,
-        option=stack.option,
+    state = _state(stack)
+    running = RunningStack.of(
+        deployment.outputs_with_secrets(state), minimum_validity, name=stack.short_name, option=stack.option
     )
-    show(stack.name, results, as_json=as_json)
+    # Other checks look at containers and routes.
+    running = replace(running, desired=tuple(part for part in desired(state) if part.is_set_up))
+    rows = Rows(running) if not as_json and sys.stdout.isatty() else None
+
+    def ask(answered: Callable[[HostReport], None]) -> None:
+        with _naming_the_silent(running.hosts, aloud=not as_json) as seen:
+
+            def heard(report: HostReport) -> None:
+                seen.append(report)
+                answered(report)
+
+            fleet.ask(running.outputs, desired=running.desired, answered=heard)
+
+    if rows:
+        rows.begin(stack.name)
+    results = verify(running, ask=ask, done=rows.show if rows else lambda _: None)
+    show(stack.name, results, as_json=as_json, only_failures=rows is not None)
     return 0 if all(result.passed for result in results) else 1
+
+
+def _state(stack: Stack) -> Deployment:
+    """The state with its secrets. While the CLI reads it, this imports what the checks need, which takes as long."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        warming = pool.submit(_warm_up)
+        state: Deployment = stack.export(show_secrets=True)["deployment"]
+        warming.result()
+    return state
+
+
+def _warm_up() -> None:
+    """Import what is slow to import, one after the other."""
+    import_asyncssh()
+    import cli.running.engine  # noqa: F401 - the imports are the point
+
+    console.warm_up()
+    foreign_certificate()
+
+
+class Rows:
+    """The rows of the table on a terminal, as they come."""
+
+    def __init__(self, running: RunningStack) -> None:
+        """Choose the columns by what is known before the hosts have spoken."""
+        subjects = [subject for check in CHECKS for subject in check.subjects(running)]
+        self._columns = Columns(
+            max(len(check.title) for check in CHECKS), max(map(len, subjects), default=0), console.width()
+        )
+
+    def begin(self, name: str) -> None:
+        """Print the title."""
+        console.lines(f"Checks of {name}", ())
+
+    def show(self, result: Result) -> None:
+        """Print a row, unless its check did not run."""
+        if not result.skipped:
+            console.rows(self._columns.lines(result))
 
 
 @contextmanager
@@ -148,8 +164,16 @@ def _naming_the_silent(hosts: Sequence[str], *, aloud: bool) -> Iterator[list[Ho
         timer.cancel()
 
 
-def show(name: str, results: Sequence[Result], *, as_json: bool) -> None:
-    """Print the results as a table, the failures first, or as JSON."""
+def show(name: str, results: Sequence[Result], *, as_json: bool, only_failures: bool = False) -> None:
+    """Print the results as a table, the failures first, or as JSON.
+
+    Args:
+        name: the stack's name.
+        results: the results.
+        as_json: print JSON.
+        only_failures: whether what passed has been shown.
+
+    """
     failed = [result for result in results if not result.passed and not result.skipped]
     skipped = [result for result in results if result.skipped]
     passed = [result for result in results if result.passed]
@@ -161,7 +185,10 @@ def show(name: str, results: Sequence[Result], *, as_json: bool) -> None:
         }
         print(json.dumps(report, indent=2))
         return
-    console.lines(f"Checks of {name}", lines([*failed, *passed], console.width()))
+    if not only_failures:
+        console.lines(f"Checks of {name}", lines([*failed, *passed], console.width()))
+    elif failed:
+        console.lines("\nWhat failed, with the command that mends it:", lines(failed, console.width()))
     warned = sum(result.warned for result in results)
     if failed:
         more = f"; {len(skipped)} did not run, since they need what does not answer" if skipped else ""

@@ -44,7 +44,7 @@ def test_down_keeps_the_images_and_purge_leaves_nothing(new_one_host: Stack) -> 
 def test_down_without_a_yes_asks_and_removes_nothing(stack: Stack) -> None:
     before = stack.traces()
     result = stack.slip("down")
-    assert result.status == 2, str(result)
+    assert result.status == 3, str(result)
     assert "--yes" in result.output
     assert stack.traces() == before
 

@@ -330,7 +330,7 @@ def test_only_a_yes_is_a_yes(answer: str, agreed: bool, monkeypatch: pytest.Monk
 def test_without_a_terminal_there_is_no_question() -> None:
     with pytest.raises(CommandError, match="no terminal") as raised:
         console.confirm("Really?", remedy="Say --yes.")
-    assert (raised.value.status, raised.value.remedy) == (2, "Say --yes.")
+    assert (raised.value.status, raised.value.remedy) == (3, "Say --yes.")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from cli.verify import engine as engine_checks
 from cli.verify import registry as registry_checks
 from cli.verify import service as service_checks
 from cli.verify.checks import CHECKS, Check
+from cli.verify.found import Result
 from cli.verify.verify import verify
 from tests.support.authority import Authority
 from tests.unit.cli.servers import PASSWORD, engine, outputs, server_context, serving
@@ -70,9 +71,7 @@ def test_without_the_ca_it_is_an_x509_error(running: RunningStack) -> None:
 def test_a_registry_that_speaks_plain_http_is_no_x509_error(authority: Authority) -> None:
     with serving(registry([])) as port:
         plain = RunningStack.of(outputs(authority, registryPublicAddress=f"127.0.0.1:{port}"))
-        result = verify(
-            plain.outputs, [Check("x509", registry_checks.refuses_without_ca, lambda _: ["registry"])]
-        )
+        result = verify(plain, [Check("x509", registry_checks.refuses_without_ca, lambda _: ["registry"])])
     assert [item.passed for item in result] == [False]
 
 
@@ -137,7 +136,8 @@ def test_a_registry_that_asks_for_certificates_is_shown_one(
         results = {
             result.check: result
             for result in verify(
-                stack, [one for one in CHECKS if one.title.startswith(("/v2/", "the catalogue"))]
+                RunningStack.of(stack),
+                [one for one in CHECKS if one.title.startswith(("/v2/", "the catalogue"))],
             )
             if result.subject in ("registry", "web")
         }
@@ -228,7 +228,7 @@ def test_a_service_must_answer_with_a_status_of_2xx(
         url = f"http://127.0.0.1:{port}/"
         domains = {"web": domain} if domain else {}
         places = {"serviceUrls": {"web": [url]}, "serviceHosts": {"web": ["web-1"]}}
-        (result,) = verify(outputs(authority, **places, serviceDomains=domains), HEALTH)
+        (result,) = verify(RunningStack.of(outputs(authority, **places, serviceDomains=domains)), HEALTH)
     assert (result.passed, result.subject) == (passes, "web on web-1")
     assert result.remedy == ("" if passes else "./slip logs web --host web-1")
     assert result.detail.startswith(f"HTTP {status} on /up")
@@ -250,7 +250,7 @@ def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> 
         thread.start()
         endpoints = {"web": [f"127.0.0.1:{server.getsockname()[1]}"]}
         places = {"serviceEndpoints": endpoints, "serviceHosts": {"web": ["web-1"]}}
-        (result,) = verify(outputs(authority, **places), HEALTH)
+        (result,) = verify(RunningStack.of(outputs(authority, **places)), HEALTH)
         thread.join()
     assert not result.passed
     assert "BadStatusLine" in result.detail
@@ -317,7 +317,7 @@ def test_a_missing_image_must_be_missing(
 
 def test_where_nothing_answers_each_check_fails_by_itself(authority: Authority) -> None:
     told = outputs(authority, serviceHosts={"web": ["yard"]})
-    results = verify(told)
+    results = verify(RunningStack.of(told))
     # The registry asks for no client certificates, which two checks are about, and does not speak plain HTTP.
     assert len({result.check for result in results}) == 11
     # The certificates in the outputs need no connection.
@@ -332,7 +332,7 @@ def test_a_host_without_an_answer_is_one_failure(authority: Authority) -> None:
     """What needs it does not run, and has not passed."""
     told = outputs(authority, serviceHosts={"web": ["yard"]}, platform="aws")
     silent = {"yard": HostReport("yard", silence="SSH at 127.0.0.1:1 refuses connections")}
-    results = verify(told, reports=silent, option=" -s dev")
+    results = verify(RunningStack.of(told, option=" -s dev"), reports=silent)
     failed = [result for result in results if not result.passed and not result.skipped]
     assert [(result.check, result.detail) for result in failed] == [
         ("the host answers", "SSH at 127.0.0.1:1 refuses connections")
@@ -344,5 +344,56 @@ def test_a_host_without_an_answer_is_one_failure(authority: Authority) -> None:
 
 def test_a_stack_that_is_not_up_is_said_to_be_so() -> None:
     with pytest.raises(CommandError, match="the stack is not up") as raised:
-        verify({"registryAddress": "yard:5000"})
+        RunningStack.of({"registryAddress": "yard:5000"})
     assert raised.value.remedy == "Run `./slip up` first."
+
+
+def test_checks_begin_when_the_host_that_they_need_has_spoken(authority: Authority) -> None:
+    """A host that gives no answer delays only what needs it, and each result comes when it is there."""
+    facts = outputs(authority)["hosts"]["yard"]
+    told = outputs(authority, hosts={"paused": facts, "web-1": facts})
+    came: list[Result] = []
+    has_looked = threading.Event()
+
+    def ask(answered: Callable[[HostReport], None]) -> None:
+        answered(HostReport("web-1", engine_unit="active", engine_version="28.0"))
+        # Here the other host is waited for.
+        assert has_looked.wait(60)
+        answered(HostReport("paused", silence="SSH gives no answer"))
+
+    def look(_: RunningStack, host: str) -> str:
+        assert host == "web-1"
+        has_looked.set()
+        return "looked"
+
+    def compare(running: RunningStack, _: str) -> str:
+        return f"{len(running.reports)} hosts"
+
+    def on_hosts(running: RunningStack) -> list[str]:
+        return running.hosts
+
+    checks = [
+        Check("compares", compare, lambda _: ["all"], compares_hosts=True),
+        Check("looks", look, on_hosts, engine=lambda _, host: host),
+    ]
+    results = verify(RunningStack.of(told), checks, ask=ask, done=came.append)
+    assert [(row.check, row.subject, row.detail, row.skipped) for row in results] == [
+        ("compares", "all", "2 hosts", False),
+        ("looks", "paused", "what it needs does not answer", True),
+        ("looks", "web-1", "looked", False),
+    ]
+    assert came[0] == results[2]
+    assert sorted(came, key=results.index) == results
+
+
+def test_what_a_host_has_said_may_bring_more_checks(authority: Authority) -> None:
+    told = outputs(authority, serviceHosts={"web": ["yard"]})
+
+    def ask(answered: Callable[[HostReport], None]) -> None:
+        answered(HostReport("yard", engine_unit="active", engine_version="28.0"))
+
+    silent = verify(RunningStack.of(told), [check for check in CHECKS if check.title == "the engine runs"])
+    asked = verify(
+        RunningStack.of(told), [check for check in CHECKS if check.title == "the engine runs"], ask=ask
+    )
+    assert (silent, [row.detail for row in asked]) == ([], ["Docker Engine 28.0"])

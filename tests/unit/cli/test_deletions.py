@@ -10,6 +10,8 @@ import yaml
 
 from cli import console
 from cli.errors import CommandError
+from cli.running import ssh
+from cli.running.ssh import CommandResult
 from cli.stack.config import StackConfig
 from cli.stack.project import Project
 from cli.stack.stack import LOCAL_STACK
@@ -34,11 +36,13 @@ def state() -> dict[str, Any]:
         {
             "urn": urn("pulumi:pulumi:Stack", "slipway-local"),
             "type": "pulumi:pulumi:Stack",
-            "outputs": {"platform": "local"},
+            "outputs": {"platform": "local", "registryRetention": {"keep": 10, "days": 30}},
         },
         {"urn": urn("slipway:index:Registry", "registry"), "type": "slipway:index:Registry"},
         {"urn": urn("slipway:index:Service", "web"), "type": "slipway:index:Service"},
     ]
+    settings = urn("command:remote:Command", "registry-settings")
+    resources.append({"urn": settings, "type": "command:remote:Command", "custom": True, "id": "r"})
     for name, ports in PORTS.items():
         host = urn(HOST, name)
         published = [{"internal": 22, "external": port, "ip": "127.0.0.1"} for port in ports]
@@ -81,6 +85,8 @@ def test_nothing_is_named_where_nothing_goes() -> None:
     assert found(services={"web": {**WEB, "memory": 64}, "api": WEB}) == []
     assert found(hosts={**HOSTS, "web-3": {"roles": ["app"]}}) == []
     assert found(registry={"users": []}, protect=True) == []
+    assert found(registry={"retention": {}}) == []
+    assert found(registry={"retention": {"keep": 20, "days": 30}}) == []
 
 
 @pytest.mark.parametrize(
@@ -107,6 +113,16 @@ def test_nothing_is_named_where_nothing_goes() -> None:
             ],
         ),
         ({"registry": {"metricsPort": 5001}}, ["the host yard, which is replaced"]),
+        (
+            {"registry": {"retention": {"keep": 9}}},
+            [
+                "images of the registry, each day: it keeps by {keep: 9, days: 30}, and not by {keep: 10, days: 30}"
+            ],
+        ),
+        (
+            {"registry": {"retention": {"days": 0}}},
+            ["images of the registry, each day: it keeps by {keep: 10, days: 0}"],
+        ),
         ({"platform": {"portOffset": 100}}, [f"the host {name}, which is replaced" for name in PORTS]),
         (
             {
@@ -153,6 +169,8 @@ def test_what_the_program_refuses_is_left_to_it(hosts: object) -> None:
         {"hosts": {"a-7": {"roles": ["registry", "build", "app"], "slot": 3}}},
         {"hosts": {"a-7": {"roles": ["registry", "build", "app"], "slot": 0}, "b8": {"roles": ["app"]}}},
         {"registry": {"port": 5005, "metricsPort": 5006}},
+        {"registry": {"retention": {}}},
+        {"registry": {"retention": {"keep": 3}}},
         {"hosts": None},
         {"services": {"web": {**WEB, "hosts": ["web-2", "web-1"]}}},
     ],
@@ -166,6 +184,8 @@ def test_the_program_wants_the_same(changes: dict[str, Any]) -> None:
     want = wanted(StackConfig({"config": config}, "slipway"))
     assert want is not None
     assert want.hosts == {name: frozenset(host.roles) for name, host in settings.hosts.items()}
+    rule = settings.registry.retention
+    assert want.retention == (rule and (rule.keep, rule.days))
     assert want.services == {name: settings.service_hosts(name) for name in settings.services}
     for host in settings.hosts:
         ports = set(settings.published_ports(host))
@@ -227,3 +247,60 @@ def test_only_targets_are_deleted(
 
 def test_an_emulated_stack_is_not_asked_about(stack: Any) -> None:
     deletions.ask(dataclasses.replace(stack, emulates="dev"), [], pulumi_asks=False)
+
+
+PLAN = (
+    "image\tweb\tsha256:%s\tv1,old\t1700000000\t500\n" % ("a" * 64)
+    + "".join(f"image\tweb-base\tsha256:{number:064}\t\t1700000000\t500\n" for number in range(6))
+    + "total\t4\t7\t2000000\t9000000\n"
+)
+
+
+def test_a_new_rule_of_retention_names_what_it_removes(
+    stack: Any, monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    config = {**TEMPLATE, "slipway:registry": {"retention": {"keep": 3, "days": 0}}}
+    stack.config_file.write_text(yaml.safe_dump({"config": config}))
+    monkeypatch.setattr(console, "is_interactive", lambda: False)
+    monkeypatch.setattr(type(stack), "outputs", lambda _: {"hosts": {"yard": {"roles": ["registry"]}}})
+    asked: list[str] = []
+
+    def answer(_: object, host: str, command: str, *__: object) -> CommandResult:
+        asked.append(command)
+        return CommandResult(0, PLAN, "")
+
+    monkeypatch.setattr(ssh, "run", answer)
+    with pytest.raises(
+        CommandError, match=r"by \{keep: 3, days: 0\}, and not by \{keep: 10, days: 30\}"
+    ) as raised:
+        deletions.ask(stack, [], pulumi_asks=False)
+    assert raised.value.status == 3
+    assert (
+        "remove 7 of 11 images, 2.0 MB: web@sha256:aaaaaaaaaaaa (old, v1), web-base@" in raised.value.message
+    )
+    assert raised.value.message.endswith(" and 2 more")
+    assert "KEEP=3" in asked[0]
+    assert "DAYS=0" in asked[0]
+    # A rule that removes nothing now is no question.
+    monkeypatch.setattr(ssh, "run", lambda *_: CommandResult(0, "total\t4\t0\t0\t9000000\n", ""))
+    assert deletions.ask(stack, [], pulumi_asks=False) == 0
+    # One whose host does not answer is.
+    monkeypatch.setattr(ssh, "run", lambda *_: CommandResult(7, "", "slipway: out of order"))
+    with pytest.raises(CommandError, match="does not say which: yard: out of order"):
+        deletions.ask(stack, [], pulumi_asks=False)
+
+
+def test_a_first_rule_of_retention_is_asked_about() -> None:
+    config = {**TEMPLATE, "slipway:registry": {"retention": {"keep": 3}}}
+    want = wanted(StackConfig({"config": config}, "slipway"))
+    assert want is not None
+    before = state()
+    before["resources"][0]["outputs"]["registryRetention"] = {}
+    (deletion,) = deletions.deletions(want, before)
+    assert "which keeps all of them now" in deletion.text
+    # The state of an older version does not say it, and the template has no rule.
+    del before["resources"][0]["outputs"]["registryRetention"]
+    assert list(deletions.deletions(want, before)) == []
+    template = wanted(StackConfig({"config": TEMPLATE}, "slipway"))
+    assert template is not None
+    assert list(deletions.deletions(template, state())) == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cli.running.stack import make_foreign_certificate
+from cli.running.stack import foreign_certificate
 from cli.update import diagnosis
 from cli.update.diagnosis import Endpoint, Silence
 
@@ -49,7 +49,7 @@ def accepting(greeting: bytes | None) -> Iterator[int]:
 def tls(tmp_path: Path, *, wants_certificate: bool) -> Iterator[int]:
     """A port behind TLS."""
     files = (tmp_path / "certificate.pem", tmp_path / "key.pem")
-    for file, content in zip(files, make_foreign_certificate(), strict=True):
+    for file, content in zip(files, foreign_certificate(), strict=True):
         file.write_text(content)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)

@@ -15,6 +15,7 @@ import pytest
 
 from cli.running import drift
 from cli.running.drift import Desired, Job, Login
+from cli.running.host_report import HostReport
 from cli.running.ssh import CommandResult, Unreachable
 from cli.running.stack import Failed, RunningStack
 from cli.stack.desired import desired
@@ -217,19 +218,24 @@ def test_routes_are_looked_at(host: Host, route: str, expected: list[str]) -> No
     assert texts(Desired(LOGIN, "urn::switch", (f"route {route}",))) == expected
 
 
-def running(*parts: Desired) -> RunningStack:
-    return replace(RunningStack({}), desired=parts)
-
-
 def test_verify_tells_what_differs(host: Host) -> None:
     part = set_up(host)
-    assert is_as_made(running(part), "web-1") == "4 things compared"
+
+    def verified() -> str:
+        found = drift.differences([part])["web-1"]
+        if isinstance(found, Unreachable):
+            report = HostReport("web-1", not_compared=str(found))
+        else:
+            report = HostReport("web-1", differences=tuple(found))
+        return is_as_made(replace(RunningStack({}), desired=(part,), reports={"web-1": report}), "web-1")
+
+    assert verified() == "4 things compared"
     (host.root / "etc/script").unlink()
     with pytest.raises(Failed, match=r"etc/script is missing$"):
-        is_as_made(running(part), "web-1")
+        verified()
     host.silent = True
     with pytest.raises(Failed, match="could not be compared: SSH refuses"):
-        is_as_made(running(part), "web-1")
+        verified()
 
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}

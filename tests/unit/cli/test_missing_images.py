@@ -1,7 +1,7 @@
 """Images that the registry should have: which they are, and what it lacks of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -11,6 +11,7 @@ import pytest
 
 from cli.running.drift import Job, Login
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
+from cli.running.stored_image import look
 from cli.update.missing_images import Wanted, _gap, wanted
 from tests.unit.cli.servers import serving
 
@@ -71,13 +72,16 @@ def test_copies_of_base_images_are_wanted_by_the_digest_in_the_outputs() -> None
 
 
 @contextmanager
-def registry(blobs: dict[str, int], *, manifest: bool = True) -> Iterator[RegistryApi]:
-    """A registry with these blobs and sizes."""
+def registry(
+    blobs: dict[str, int], *, manifest: bool = True, platforms: Sequence[str] = (DIGEST,)
+) -> Iterator[RegistryApi]:
+    """A registry with these blobs and sizes, and an index of these platforms."""
 
     def answer(request: BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
         _, _, digest = request.path.rpartition("/")
         if request.path == f"/v2/web/manifests/{INDEX}":
-            return 200, json.dumps({"manifests": [{"digest": DIGEST}]}), {"Docker-Content-Digest": INDEX}
+            children = [{"digest": platform} for platform in platforms]
+            return 200, json.dumps({"manifests": children}), {"Docker-Content-Digest": INDEX}
         if request.path == "/v2/web/manifests/moved":
             return 200, json.dumps(MANIFEST), {"Docker-Content-Digest": INDEX}
         if request.path in {f"/v2/web/manifests/{DIGEST}", "/v2/web/manifests/right"} and manifest:
@@ -121,6 +125,23 @@ def test_an_index_has_the_images_of_its_platforms() -> None:
         gap = _gap(api, index)
     assert gap
     assert (gap.image, gap.text) == (index, "1 blob is missing")
+
+
+def test_a_platform_that_an_index_names_is_a_part_of_it() -> None:
+    index = replace(WEB, digest=INDEX)
+    with registry({CONFIG: 10, LAYER: 200}, platforms=(DIGEST, f"sha256:{'e' * 64}")) as api:
+        gap = _gap(api, index)
+        image = look(api, "web", INDEX)
+    assert gap
+    assert (gap.image, gap.text, gap.damaged) == (index, "1 blob is missing", ())
+    assert (image.blobs, image.missing, image.damaged) == (3, (f"sha256:{'e' * 64}",), ())
+
+
+def test_damaged_and_missing_blobs_are_told_apart() -> None:
+    with registry({LAYER: 100}) as api:
+        image = look(api, "web", DIGEST)
+    assert (image.missing, image.damaged) == ((CONFIG,), (LAYER,))
+    assert image.lacking == (CONFIG, LAYER)
 
 
 def test_a_whole_image_lacks_nothing() -> None:

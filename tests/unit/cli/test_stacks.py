@@ -146,3 +146,17 @@ def test_a_preview_of_a_complete_stack_uses_the_stack_itself(project: Project, c
     with drafted(stack) as draft:
         assert draft is stack
     assert not calls.exists()
+
+
+def test_hosts_on_an_engine_that_wants_a_certificate_are_refused(
+    project: Project, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The docker plugin would show the operator's certificate to the hosts' engines, too."""
+    monkeypatch.setenv("DOCKER_HOST", "tcp://docker:2376")
+    monkeypatch.setenv("DOCKER_CERT_PATH", "/certs/client")
+    with pytest.raises(
+        CommandError, match=r"the Docker Engine in use is tcp://docker:2376, with client"
+    ) as raised:
+        open_stack("local", create=True, project=project)
+    assert (raised.value.status, "DOCKER_HOST=unix://" in raised.value.remedy) == (3, True)
+    assert not calls.exists()

@@ -290,8 +290,17 @@ def test_other_stacks_need_a_yes_without_a_terminal(clone: Clone, config: str) -
     clone.configure(config)
     with pytest.raises(CommandError, match="no terminal") as raised:
         updates.up(Update())
-    assert raised.value.status == 2
+    assert (raised.value.status, raised.value.remedy) == (3, "To update without one: `./slip up --yes`.")
     assert clone.calls == []
+
+
+def test_skip_preview_needs_a_yes_before_anything_is_cleared_up(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.update.recovery.recover", lambda _: pytest.fail("it has cleared up"))
+    with pytest.raises(CommandError, match="no terminal") as raised:
+        updates.up(Update(preview=False))
+    assert raised.value.status == 3
 
 
 def test_an_update_is_marked_while_it_runs(clone: Clone) -> None:

@@ -12,7 +12,8 @@ from cli.running.host_report import Container, HostReport, Retention, Serving
 from cli.running.stack import Failed, RunningStack
 from cli.verify import engine, machine, service
 from cli.verify.found import Result, Warned
-from cli.verify.table import lines
+from cli.verify.table import Columns, lines
+from cli.verify.verify import show
 from tests.unit.cli.servers import serving as http_server
 from well_known import PROXY_CONTAINER, REGISTRY_DATA_PATH
 
@@ -258,3 +259,24 @@ def test_on_a_narrow_terminal_no_word_and_no_command_is_broken(width: int) -> No
 def test_on_a_wide_terminal_what_passed_is_a_table() -> None:
     found = lines([PASSED, replace(PASSED, check="a", subject="b", detail="c")], 200)
     assert found[1] == ("ok", f"a{' ' * 20}  b{' ' * 14}  c")
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_a_row_that_comes_alone_fits_the_columns(width: int) -> None:
+    columns = Columns(checks=25, subjects=20, width=width)
+    passed, failed = columns.lines(PASSED), columns.lines(FAILURE)
+    assert [word for word, _ in passed + failed if word] == ["ok", "FAILED"]
+    assert all(8 + len(text) <= width for _, text in passed + failed)
+    assert (len(passed) == 1) == (width == 200)
+    # Its remedy comes in the end, with all failures.
+    assert not any("docker exec" in text for _, text in failed)
+
+
+def test_what_has_been_shown_is_not_shown_again_but_for_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    show("local", [PASSED, FAILURE], as_json=False, only_failures=True)
+    shown = capsys.readouterr()
+    assert PASSED.check not in shown.out
+    assert f"→ {FAILURE.remedy}" in shown.out
+    assert shown.err == "1 of 2 checks failed.\n"
+    show("local", [PASSED], as_json=False, only_failures=True)
+    assert capsys.readouterr().out == ""

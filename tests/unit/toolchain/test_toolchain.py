@@ -1,5 +1,6 @@
 """The decisions of the toolchain, without network, compiler or engine."""
 
+import hashlib
 import io
 import json
 import os
@@ -485,6 +486,33 @@ def test_the_engine_is_where_the_docker_command_looks(
     assert docker_socket.endpoint() == "unix:///var/run/docker.sock"
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert docker_socket.endpoint() == "tcp://127.0.0.1:1"
+
+
+def test_an_engine_that_wants_a_certificate_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    # Variables that are left over from another engine mean nothing for the socket.
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    assert not docker_socket.wants_certificate()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")
+    assert docker_socket.wants_certificate()
+    monkeypatch.delenv("DOCKER_TLS_VERIFY")
+    assert not docker_socket.wants_certificate()
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    assert docker_socket.wants_certificate()
+    monkeypatch.delenv("DOCKER_CERT_PATH")
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "dind")
+    identifier = hashlib.sha256(b"dind").hexdigest()
+    (tmp_path / "contexts" / "meta" / identifier).mkdir(parents=True)
+    (tmp_path / "contexts" / "meta" / identifier / "meta.json").write_text(
+        json.dumps({"Endpoints": {"docker": {"Host": "tcp://docker:2376"}}})
+    )
+    assert not docker_socket.wants_certificate()
+    (tmp_path / "contexts" / "tls" / identifier / "docker").mkdir(parents=True)
+    (tmp_path / "contexts" / "tls" / identifier / "docker" / "cert.pem").write_text("")
+    assert docker_socket.wants_certificate()
 
 
 @pytest.fixture
