@@ -102,6 +102,11 @@ def after_refresh(stack: Stack) -> None:
 
 def found(stack: Stack) -> bool:
     """Tell what differs on hosts that answer, and how to mend it. Returns whether something does."""
+    return bool(differences(stack))
+
+
+def differences(stack: Stack) -> list[str]:
+    """What differs on hosts that answer, a line for each thing. Tells it, and how to mend it."""
     state = _state_with_secrets(stack)
     answers = drift.differences(desired(state))
     lines = [str(item) for answer in answers.values() if isinstance(answer, list) for item in answer]
@@ -110,7 +115,7 @@ def found(stack: Stack) -> bool:
         console.warn(line)
     if lines:
         console.warn(f"`./slip repair{stack.option}` mends {'it' if len(lines) == 1 else 'them'}.")
-    return bool(lines)
+    return lines
 
 
 def _state_with_secrets(stack: Stack) -> Deployment:
