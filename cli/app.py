@@ -183,16 +183,8 @@ def up(
         typer.Option(
             "--approved",
             metavar="HASH",
-            help="Update only if the plan of now has this hash, which `preview --save` tells. Implies --yes and "
-            "--refresh.",
-        ),
-    ] = "",
-    plan: Annotated[
-        str,
-        typer.Option(
-            "--plan",
-            metavar="FILE",
-            help="The approved plan, for the difference that a refusal shows. By default this clone's copy.",
+            help="Update only if the plan of now has this hash, which `preview --save` tells; or the file with the "
+            "plan. Implies --yes and --refresh.",
         ),
     ] = "",
 ) -> None:
@@ -207,8 +199,6 @@ def up(
     With --approved, the update previews first and compares plans: if the tree, the registry, the hosts or the
     configuration changed since the approval, it shows the difference, changes nothing, and the exit status is 3.
     """
-    if plan and not approved:
-        raise CommandError("--plan needs --approved HASH", "Pass the hash that was approved.", status=2)
     from cli.update.updates import Update
     from cli.update.updates import up as run
 
@@ -220,7 +210,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved, plan)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved)))
 
 
 @_command(app, "preview", **PULUMI_OPTIONS)

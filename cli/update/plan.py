@@ -282,6 +282,24 @@ def save(project: Project, plan: Plan, path: Path) -> None:
     write_private(project.private / "plans" / f"{plan.hash}.json", plan.text())
 
 
+def approved(project: Project, given: str) -> tuple[str, Plan | None]:
+    """The hash that was approved, and the plan if it is here.
+
+    Args:
+        project: the clone, which keeps the plans that it saved.
+        given: a hash, the beginning of one, or a file with a plan.
+
+    Raises:
+        CommandError: it is neither.
+
+    """
+    if given.endswith(".json") or Path(given).is_file():
+        plan = read(Path(given))
+        return plan.hash, plan
+    wanted = check_hash(given)
+    return wanted, saved(project, wanted)
+
+
 def check_hash(wanted: str) -> str:
     """A hash, or the beginning of one, as it was given.
 
@@ -292,19 +310,19 @@ def check_hash(wanted: str) -> str:
     text = wanted.strip().lower()
     if not SHORTEST <= len(text) <= 64 or set(text) - set("0123456789abcdef"):
         raise CommandError(
-            f"--approved {wanted}: not the hash of a plan",
+            f"--approved {wanted}: neither the hash of a plan nor a file",
             f"`./slip preview --save plan.json` tells it; at least {SHORTEST} of its digits are needed.",
             status=2,
         )
     return text
 
 
-def require(wanted: str, approved: Plan | None, now: Plan, option: str) -> None:
+def require(wanted: str, before: Plan | None, now: Plan, option: str) -> None:
     """Refuse an update whose plan is not the approved one.
 
     Args:
         wanted: the approved hash, or its beginning.
-        approved: the approved plan, if it is here.
+        before: the approved plan, if it is here.
         now: the plan of now.
         option: the option that names the stack on the command line.
 
@@ -314,17 +332,12 @@ def require(wanted: str, approved: Plan | None, now: Plan, option: str) -> None:
     """
     if now.hash.startswith(wanted):
         return
-    if approved is not None and not approved.hash.startswith(wanted):
-        raise CommandError(
-            f"the plan in the file has the hash {approved.hash}, and {wanted} was approved",
-            "Pass the file of the plan that was approved.",
-        )
-    if approved is None:
+    if before is None:
         shown = ["the approved plan is not in this clone, so this is all of the plan of now:"]
         shown += [f"{key.rpartition('::')[2]}: {_change(one)}" for key, one in now.changes.items()]
         shown += [f"changed by hand: {text}" for text in now.drift]
     else:
-        shown = difference(approved, now)
+        shown = difference(before, now)
     listed = "".join(f"\n  {line}" for line in shown)
     raise CommandError(
         f"the plan of now is not the approved one, and nothing was changed:{listed}",

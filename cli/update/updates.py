@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -44,9 +43,7 @@ class Update:
     verbose: bool = False
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
     approved: str = ""
-    """The hash of the plan that was approved, or its beginning; empty without one."""
-    plan: str = ""
-    """The file with the approved plan; empty to look for it among those that this clone saved."""
+    """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
 
 def up(update: Update) -> int:
@@ -107,8 +104,7 @@ def _approved(update: Update) -> tuple[int, Update]:
     """
     from cli.update import plan as plans
 
-    wanted = plans.check_hash(update.approved)
-    approved = plans.read(Path(update.plan)) if update.plan else plans.saved(Project.here(), wanted)
+    wanted, approved = plans.approved(Project.here(), update.approved)
     looked = look(update.stack, update.options, emulate=update.emulate, plans=True, tells=False)
     if looked.plan is None or looked.status:
         return looked.status or closing.FAILED, update

@@ -196,17 +196,13 @@ def test_without_the_approved_plan_all_of_the_plan_of_now_is_shown(root: Path) -
     assert "web-web-1: changed (`image`" in refused.value.message
 
 
-def test_a_file_with_another_plan_than_the_approved(root: Path) -> None:
-    with pytest.raises(CommandError, match="the plan in the file has the hash"):
-        require("0" * 64, plan(root), plan(root), "")
-
-
 def test_a_saved_plan_is_read_back(root: Path, tmp_path: Path) -> None:
     file, made = tmp_path / "plan.json", plan(root, differences=("x",), options=("--target", "y"))
     plans.save(Project(root), made, file)
     assert read(file) == made
-    assert plans.saved(Project(root), made.hash[:20]) == made
-    assert plans.saved(Project(root), "0" * 20) is None
+    assert plans.approved(Project(root), made.hash[:20]) == (made.hash[:20], made)
+    assert plans.approved(Project(root), "0" * 20) == ("0" * 20, None)
+    assert plans.approved(Project(root), str(file)) == (made.hash, made)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"hash": "x", "options": 1}'])
