@@ -170,9 +170,19 @@ def _configuration(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "secretsprovider", _digest(content["secretsprovider"])
 
 
+_OF_PLUGINS = frozenset({"__defaults", "contextDigest"})
+"""What plugins add to inputs, the official ones otherwise than the stand-ins."""
+
+
 def _inputs(step: Step, root: Path) -> str:
-    text = json.dumps(step.after, sort_keys=True, default=str)
+    text = json.dumps(_without(step.after, _OF_PLUGINS), sort_keys=True, default=str)
     return _digest(text.replace(str(root), "."))
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without(item, names) for key, item in value.items() if key not in names}
+    return [_without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _without_path(lines: Sequence[str], root: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The comment on a pull request: who notices, what happens to whom, and each resource that changes."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def comment(preview: Preview, limit: int = LIMITS["github"]) -> str:
     """
     shortest = ""
     for detail in range(5):
-        shortest = "\n".join(_lines(preview, detail)).strip() + "\n"
+        shortest = re.sub(r"\n{3,}", "\n\n", "\n".join(_lines(preview, detail)).strip() + "\n")
         if len(shortest.encode()) <= limit:
             return shortest
     end = "\n\n… The rest is too long for a comment; `./slip preview` shows it.\n"

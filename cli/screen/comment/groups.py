@@ -20,7 +20,9 @@ def grouped(changes: list[Change]) -> dict[tuple[str, str], list[Change]]:
     found: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         found.setdefault(_group(change), []).append(change)
-    return dict(sorted(found.items(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1])))
+    groups = sorted(found.items(), key=lambda item: (_ORDER.index(item[0][0]), item[0][1]))
+    # The engine's own order changes from run to run.
+    return {group: sorted(mine, key=lambda one: (one.step.name, one.step.urn)) for group, mine in groups}
 
 
 def _group(change: Change) -> tuple[str, str]:
@@ -31,7 +33,7 @@ def _group(change: Change) -> tuple[str, str]:
         return "service", change.step.parent_name or about.of
     if about.part in _OF_HOSTS:
         return "host", about.host
-    if about.part is Part.CONNECTION:
+    if about.part is Part.CONNECTION and change.step.name.endswith("-docker"):
         return "host", about.of
     if about.part in _OF_REGISTRY:
         return "registry", ""

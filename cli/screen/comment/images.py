@@ -36,7 +36,7 @@ class NewImage:
 def new_images(record: Record) -> list[NewImage]:
     """The images that a preview builds, without their commits."""
     old, new = _revisions(record)
-    found = []
+    found: list[NewImage] = []
     for change in changes(record.steps):
         if change.subject.part is not Part.IMAGE or change.verb == REMOVE:
             continue
@@ -53,7 +53,7 @@ def new_images(record: Record) -> list[NewImage]:
                 revision_before=known.get(before, ""),
             )
         )
-    return found
+    return sorted(found, key=lambda image: image.name)
 
 
 def pushed_images(record: Record) -> dict[str, str]:

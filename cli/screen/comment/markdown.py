@@ -34,9 +34,12 @@ def folded(title: str, lines: list[str]) -> list[str]:
 
 
 def _html(text: str) -> str:
-    """A text in HTML, where Markdown's characters are none."""
-    line = html.escape(_line(text, LONGEST))
-    return re.sub(r"[^\w\s.,;:()/&#…-]|_", lambda found: f"&#{ord(found[0])};", line)
+    """A text in HTML. What is no prose is code, in which the forges look for no mentions and no Markdown."""
+    line = _line(text, LONGEST)
+    if _PROSE.fullmatch(line) and not _RISKY.search(line):
+        return line
+    escaped = re.sub(r"[^\w\s.,;/&#…-]|_", lambda found: f"&#{ord(found[0])};", html.escape(line))
+    return f"<code>{escaped}</code>"
 
 
 def _line(text: str, longest: int) -> str:

@@ -16,6 +16,8 @@ _VALUES_HIDDEN = re.compile(
 _MOST = 8
 """How many entries of a property are named."""
 _MISSING = object()
+_HEXADECIMAL = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
+"""Digests and commits, of which the first digits tell enough."""
 
 
 def changed_properties(step: Step, *, values: bool = True) -> list[str]:
@@ -58,7 +60,7 @@ def _shown(value: Any) -> str:
         return "known after the update"
     if isinstance(value, bool):
         return code(str(value).lower())
-    text = str(value)
+    text = _HEXADECIMAL.sub(r"\1", str(value))
     # Pieces of files and keys say nothing in a line.
     return f"{len(text.splitlines())} lines" if "\n" in text.strip() else code(text)
 
