@@ -40,7 +40,7 @@ def test_foreign_text_is_one_code_span(text: str) -> None:
 def test_a_title_of_a_folded_part_stays_inside_it(text: str) -> None:
     first = folded(text, ["x"])[0]
     title = first.removeprefix("<details><summary>").removesuffix("</summary>")
-        title = title.removeprefix("<code>").removesuffix("</code>")
+    title = title.removeprefix("<code>").removesuffix("</code>")
     assert not set("<>`*_[]!|@~$") & set(title)
 
 
