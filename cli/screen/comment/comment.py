@@ -60,9 +60,12 @@ def comment(preview: Preview, limit: int = LIMITS["github"]) -> str:
     The detail goes first: values of properties, then their names, then the names of resources. Who notices, and the
     totals, always stay.
     """
+    record = preview.record
+    told = [*about_gone(record.gone), *sentences(record.steps)]
+    price = described_prices(record.steps, preview.region)
     shortest = ""
     for detail in range(5):
-        shortest = re.sub(r"\n{3,}", "\n\n", "\n".join(_lines(preview, detail)).strip() + "\n")
+        shortest = re.sub(r"\n{3,}", "\n\n", "\n".join(_lines(preview, told, price, detail)).strip() + "\n")
         if len(shortest.encode()) <= limit:
             return shortest
     end = "\n\n… The rest is too long for a comment; `./slip preview` shows it.\n"
@@ -71,9 +74,8 @@ def comment(preview: Preview, limit: int = LIMITS["github"]) -> str:
     return whole.rpartition("\n")[0] + end
 
 
-def _lines(preview: Preview, detail: int) -> Iterator[str]:
+def _lines(preview: Preview, told: Sequence[Sentence], price: Sequence[str], detail: int) -> Iterator[str]:
     record = preview.record
-    told = [*about_gone(record.gone), *sentences(record.steps)]
     yield marker(preview.project, preview.stack)
     yield f"## Preview of {code(preview.stack)}"
     yield ""
@@ -99,7 +101,7 @@ def _lines(preview: Preview, detail: int) -> Iterator[str]:
         yield ""
         for group, mine in grouped(every).items():
             yield from described_group(group, mine, values=detail == 0, rows=detail < 2)
-    if price := described_prices(record.steps, preview.region):
+    if price:
         yield ""
         yield "### Price"
         yield ""

@@ -32,7 +32,7 @@ def test_html_is_that_of_folded_parts_only(name: str) -> None:
     assert not re.search(r"@\w|https?://|!\[|\]\(", text)
 
 
-@pytest.mark.parametrize("hosts", [1, 40, 100, 400, 3000])
+@pytest.mark.parametrize("hosts", [1, 40, 200])
 @pytest.mark.parametrize("limit", [*set(LIMITS.values()), 20_000, 2_000])
 def test_a_comment_is_no_longer_than_its_forge_allows(hosts: int, limit: int) -> None:
     text = comment(many(hosts), limit)
