@@ -178,6 +178,15 @@ def up(
     parallel: Parallel = "",
     target: Target = None,
     emulate: Emulate = False,
+    approved: Annotated[
+        str,
+        typer.Option(
+            "--approved",
+            metavar="HASH",
+            help="Update only if the plan of now has this hash, which `preview --save` tells; or the file with the "
+            "plan. Implies --yes and --refresh.",
+        ),
+    ] = "",
 ) -> None:
     """Create or update hosts, registry, images, services.
 
@@ -186,6 +195,9 @@ def up(
     host and service. Emulated stacks and unprotected stacks on the platform local are updated without confirmation;
     other stacks show what will happen and ask, unless you pass --yes. An update that
     would remove or replace hosts, or remove services or the registry, names them and asks, on every platform.
+
+    With --approved, the update previews first and compares plans: if the tree, the registry, the hosts or the
+    configuration changed since the approval, it shows the difference, changes nothing, and the exit status is 3.
     """
     from cli.update.updates import Update
     from cli.update.updates import up as run
@@ -198,7 +210,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved)))
 
 
 @_command(app, "preview", **PULUMI_OPTIONS)
@@ -212,6 +224,31 @@ def preview(
     parallel: Parallel = "",
     target: Target = None,
     emulate: Emulate = False,
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Print Markdown for a comment on a pull request.")
+    ] = False,
+    post: Annotated[
+        bool,
+        typer.Option(
+            "--post",
+            help="Write that comment on GitHub, GitLab, Gitea or Forgejo, or update it there. Finds the pull request "
+            "in CI's environment, and the token in GITHUB_TOKEN, GITLAB_TOKEN, GITEA_TOKEN or FORGEJO_TOKEN.",
+        ),
+    ] = False,
+    pull_request: Annotated[
+        str,
+        typer.Option(
+            "--pull-request", metavar="URL", help="The address of the pull request for --post, outside CI."
+        ),
+    ] = "",
+    save: Annotated[
+        str,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Save the plan and its hash, for `up --approved HASH`. Refreshes the state first, as --refresh does.",
+        ),
+    ] = "",
 ) -> None:
     """Say what `up` would do to whom, and who notices.
 
@@ -219,6 +256,21 @@ def preview(
     the options after `--`.
     """
     from cli.update.updates import preview as run
+
+    wanted = None
+    if comment or post or pull_request or save:
+        from cli.update.pull_request import Wanted
+
+        if pull_request and not post:
+            raise CommandError("--pull-request needs --post", "Pass both.", status=2)
+        if diff or verbose:
+            shown = "--diff" if diff else "--verbose"
+            raise CommandError(
+                f"{shown} shows Pulumi's own display, and a comment or a plan is made from Slipway's",
+                f"Leave out {shown}.",
+                status=2,
+            )
+        wanted = Wanted(comment, post, pull_request, save)
 
     options = _options(
         context.args,
@@ -228,7 +280,7 @@ def preview(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(stack, options, emulate=emulate, verbose=verbose))
+    raise typer.Exit(run(stack, options, emulate=emulate, verbose=verbose, wanted=wanted))
 
 
 @_command(app, "down", **PULUMI_OPTIONS)

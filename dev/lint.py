@@ -18,7 +18,7 @@ def main() -> int:
     sources = _sources()
     scripts = [path for path in sources if _is_shell(path)]
     python = [path for path in sources if path.suffix == ".py"]
-    places = ((".github", "workflows"), ("examples",))
+    places = ((".github", "workflows"), ("examples",), ("examples", "gitea"))
     workflows = [path for path in sources if path.suffix == ".yml" and path.parent.parts[-2:] in places]
     program = Path(sys.executable).parent
     # mypy's cache is outside the clone, which may be new: reading the packages' types takes a minute. Each environment

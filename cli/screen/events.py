@@ -10,6 +10,13 @@ from typing import Any
 UNCHANGED = frozenset({"same", "refresh", "read", "read-discard", "read-replacement"})
 """Operations that leave everything as it is."""
 
+SECRET = "[secret]"  # noqa: S105 - what stands for one
+"""What the engine writes in place of a secret (`pkg/engine/events.go`)."""
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""What the engine writes in place of a value that is known after the update (`plugin.UnknownStringValue`)."""
+
+Properties = Mapping[str, Any]
+
 _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 """The engine's marks for colours, which the CLI replaces, and colours of a terminal."""
 
@@ -31,6 +38,12 @@ class Step:
     """Whether a refresh found that the resource no longer exists."""
     retained: bool = False
     """Whether a deletion leaves the real thing where it is."""
+    before: Properties = field(default_factory=dict, compare=False, repr=False)
+    """The inputs until now; a secret is `SECRET`."""
+    after: Properties = field(default_factory=dict, compare=False, repr=False)
+    """The inputs from now on; a secret is `SECRET`, and what is not known yet is `UNKNOWN`."""
+    outputs_before: Properties = field(default_factory=dict, compare=False, repr=False)
+    outputs_after: Properties = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -150,6 +163,10 @@ def _step(metadata: Mapping[str, Any]) -> Step:
         ),
         is_gone=operation == "refresh" and bool(old) and not new,
         retained=bool(old.get("retainOnDelete")),
+        before=old.get("inputs") or {},
+        after=new.get("inputs") or {},
+        outputs_before=old.get("outputs") or {},
+        outputs_after=new.get("outputs") or {},
     )
 
 

@@ -70,6 +70,20 @@ class StackConfig:
         return region if isinstance(region, str) else ""
 
     @property
+    def contexts(self) -> dict[str, str]:
+        """The build context of each service's image and of its base image, by the repository's name."""
+        found: dict[str, str] = {}
+        for service, settings in self._object("services").items():
+            build = settings.get("build") if isinstance(settings, dict) else None
+            step = build if isinstance(build, dict) else {"context": build}
+            base = step.get("base")
+            for name, one in ((service, step), (f"{service}-base", base)):
+                context = one.get("context") if isinstance(one, dict) else one
+                if isinstance(context, str):
+                    found[name] = context
+        return found
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The names of the hosts."""
         return tuple(str(name) for name in self._object("hosts"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cli import console, outputs
 from cli.screen.failure import Names, Reason, reasons, without_hosts
-from cli.screen.plan.sentences import sentences, totals
+from cli.screen.plan.sentences import about_gone, sentences, totals
 from cli.screen.record import Record
 from cli.screen.subjects import Part, subject
 from cli.stack import deployment, passphrase
@@ -65,9 +65,7 @@ def say_removed(run: Run) -> None:
 
 def say_plan(stack: Stack, record: Record, *, is_last: bool) -> None:
     """After a preview: what will happen to whom. `is_last`: no question follows."""
-    for step in record.gone:
-        console.result(f"{subject(step)}: gone, by hand ({step.type.rpartition(':')[2]} {step.name})")
-    for sentence in sentences(record.steps):
+    for sentence in [*about_gone(record.gone), *sentences(record.steps)]:
         console.result(f"{sentence.about}: {sentence.text}", bold=len(sentence.about) + 1)
     console.result(totals(record.counts))
     if record.changes and is_last:

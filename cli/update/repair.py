@@ -102,7 +102,12 @@ def after_refresh(stack: Stack) -> None:
 
 
 def found(stack: Stack, aftermath: Aftermath | None = None) -> bool:
-    """Tell what differs on hosts that answer, and how to mend it. Returns whether something does.
+    """Tell what differs on hosts that answer, and how to mend it. Returns whether something does."""
+    return bool(differences(stack, aftermath))
+
+
+def differences(stack: Stack, aftermath: Aftermath | None = None) -> list[str]:
+    """What differs on hosts that answer, a line for each thing. Tells it, and how to mend it.
 
     Args:
         stack: the stack.
@@ -121,7 +126,7 @@ def found(stack: Stack, aftermath: Aftermath | None = None) -> bool:
         console.warn(line)
     if lines:
         console.warn(f"`./slip repair{stack.option}` mends {'it' if len(lines) == 1 else 'them'}.")
-    return bool(lines)
+    return lines
 
 
 def _state_with_secrets(stack: Stack) -> Deployment:

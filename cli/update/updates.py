@@ -1,20 +1,28 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cli import console
 from cli.errors import INTERRUPTED, CommandError
 from cli.running import leftover_keys
+from cli.screen.record import Record
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
+from cli.stack.project import Project
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
 from cli.update import clock, closing, deletions, diagnosis, lost_hosts, recovery, renewal
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.run import run, shows_itself
+
+if TYPE_CHECKING:
+    from cli.update.plan import Plan
+    from cli.update.pull_request import Wanted
 
 CONSENT = ("--yes", "-y", "--skip-preview", "-f")
 """Options by which Pulumi does not preview, and does not ask."""
@@ -36,10 +44,16 @@ class Update:
     """Whether to update the stack's emulation on this machine."""
     verbose: bool = False
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
+    approved: str = ""
+    """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
 
 def up(update: Update) -> int:
     """Create or update what the configuration describes, and print the addresses. Returns the exit status."""
+    if update.approved:
+        status, update = _approved(update)
+        if status:
+            return status
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     leftover_keys.sweep()
     consent = _consent(stack, update)
@@ -80,6 +94,28 @@ def up(update: Update) -> int:
     if status == 0 and is_local:
         purging.mark_checked(stack)
     return status
+
+
+def _approved(update: Update) -> tuple[int, Update]:
+    """Compare the plan of now with the approved one, before anything is touched.
+
+    Returns 0, or the status to end with, and the update as it goes on: by what really exists, and without a question,
+    since the approval is the answer.
+
+    Raises:
+        CommandError: the plan of now is another one.
+
+    """
+    from cli.update import plan as plans
+
+    wanted, approved = plans.approved(Project.here(), update.approved)
+    looked = look(update.stack, update.options, emulate=update.emulate, plans=True, tells=False)
+    if looked.plan is None or looked.status:
+        return looked.status or closing.FAILED, update
+    plans.require(wanted, approved, looked.plan, looked.stack.option)
+    console.say(f"The plan of now is the approved one, {looked.plan.hash}.")
+    options = looked.options if looked.stack.exists() else update.options
+    return 0, replace(update, yes=True, preview=False, options=options)
 
 
 def _run_and_renew(
@@ -125,30 +161,112 @@ def _consent(stack: Stack, update: Update) -> list[str]:
     return [*(["--yes"] if yes else []), *([] if preview else ["--skip-preview"])]
 
 
-def preview(name: str, options: Sequence[str], *, emulate: bool = False, verbose: bool = False) -> int:
-    """Show what `up` would change. Returns the exit status."""
+def preview(
+    name: str,
+    options: Sequence[str],
+    *,
+    emulate: bool = False,
+    verbose: bool = False,
+    wanted: "Wanted | None" = None,
+) -> int:
+    """Show what `up` would change, and leave what a pull request wants of it. Returns the exit status."""
+    if wanted is None:
+        return look(name, options, emulate=emulate, verbose=verbose).status
+    from cli.update import pull_request
+
+    forge = pull_request.Forge(wanted)
+    try:
+        looked = look(name, options, emulate=emulate, plans=bool(wanted.save), tells=not wanted.is_comment)
+    except CommandError:
+        forge.say_failed(Project.here().name, name.rpartition("/")[2])
+        raise
+    stack = looked.stack
+    if looked.record is None:
+        forge.say_failed(stack.project.name, stack.short_name)
+        return looked.status
+    if wanted.is_comment:
+        plan = looked.plan
+        text = pull_request.comment_of(stack, looked.record, plan, looked.differences, forge.limit)
+        if wanted.comment:
+            console.result(text.rstrip("\n"))
+        forge.post(text)
+    if looked.plan:
+        pull_request.save(stack, looked.plan, wanted.save)
+    return looked.status
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a preview found."""
+
+    stack: Stack
+    status: int
+    """The exit status."""
+    record: Record | None = None
+    """What it said; None if it failed."""
+    differences: tuple[str, ...] = ()
+    """What differs on hosts and in the registry from what the last update made there; with `--refresh` only."""
+    options: tuple[str, ...] = ()
+    """Pulumi's options, as they were in force."""
+    plan: "Plan | None" = None
+
+
+def look(
+    name: str,
+    options: Sequence[str],
+    *,
+    emulate: bool = False,
+    verbose: bool = False,
+    plans: bool = False,
+    tells: bool = True,
+) -> Look:
+    """Preview a stack.
+
+    Args:
+        name: the stack's name.
+        options: Pulumi's options.
+        emulate: whether it is the stack's emulation.
+        verbose: whether Pulumi shows its own display.
+        plans: also make the plan, for which the state is refreshed: what changed by hand is a part of a plan.
+        tells: whether to say what would happen to whom.
+
+    """
     # An emulated stack's configuration is generated, so a preview may write it.
     stack = open_stack(
         name, create=emulate, edits=True, missing_ok=not emulate, works_on_hosts=True, emulate=emulate
     )
     warn_of_running(stack)
-    look = stack.backend.directory is not None and not _mentions(options, "--target", "-t")
-    certificates = renewal.invalid(stack.deployment()) if look else []
+    if plans and stack.exists() and not _mentions(options, "--refresh", "-r"):
+        options = ["--refresh", *options]
+    look_at = stack.backend.directory is not None and not _mentions(options, "--target", "-t")
+    certificates = renewal.invalid(stack.deployment()) if look_at else []
     if certificates and _mentions(options, "--refresh", "-r"):
         raise CommandError(
             "these certificates are not valid now, so no engine answers a refresh:\n"
             + renewal.description(certificates),
             f"`./slip up{stack.option}` makes them anew.",
         )
+    seen: list[Record] = []
     with drafted(stack) as draft:
-        status = _run(
+        status = _preview(
             draft,
             "preview",
             [*draft.config_option, *options, *renewal.options(certificates)],
-            verbose=verbose,
+            quiet=not (verbose or shows_itself(options)),
+            tells=tells,
+            seen=seen,
         )
-    differs = _mentions(options, "--refresh", "-r") and stack.exists() and _repair().found(stack)
-    return 1 if differs and not status and _mentions(options, "--expect-no-changes") else status
+    refreshed = _mentions(options, "--refresh", "-r") and stack.exists()
+    differences = tuple(_repair().differences(stack)) if refreshed else ()
+    if differences and not status and _mentions(options, "--expect-no-changes"):
+        status = 1
+    found = Look(stack, status, seen[0] if seen else None, differences, tuple(options))
+    if not (plans and found.record):
+        return found
+    from cli.update import pull_request
+
+    shaping = [option for option in options if option not in {"--expect-no-changes", "--refresh", "-r"}]
+    return replace(found, plan=pull_request.plan_of(stack, found.record, shaping, differences))
 
 
 def _repair() -> ModuleType:
@@ -172,8 +290,6 @@ def _run(
     failure passes an `aftermath`, which has then asked the hosts already.
     """
     quiet = not (verbose or shows_itself(options))
-    if command == "preview":
-        return _preview(stack, command, options, quiet=quiet)
     if not quiet:
         return _update(stack, command, options, aftermath, quiet=False)
     kept = [option for option in options if option not in CONSENT]
@@ -189,7 +305,14 @@ def _run(
 
 
 def _preview(
-    stack: Stack, command: str, options: Sequence[str], *, quiet: bool = True, warned: set[str] | None = None
+    stack: Stack,
+    command: str,
+    options: Sequence[str],
+    *,
+    quiet: bool = True,
+    warned: set[str] | None = None,
+    tells: bool = True,
+    seen: list[Record] | None = None,
 ) -> int:
     """Say what a command would do; `preview` alone says what `up` would do. Returns the exit status.
 
@@ -199,6 +322,8 @@ def _preview(
         options: Pulumi's options.
         quiet: whether Pulumi's own display is off.
         warned: gets the warnings that were shown; None if no command follows.
+        tells: whether to say what would happen to whom.
+        seen: gets the record of a preview that came to its end.
 
     """
     watch = diagnosis.Watch(stack)
@@ -211,7 +336,9 @@ def _preview(
         console.warn(warning.text)
         if warned is not None:
             warned.add(warning.text)
-    if quiet and (done.status == 0 or done.record.changes):
+    if seen is not None and done.record.counts:
+        seen.append(done.record)
+    if quiet and tells and (done.status == 0 or done.record.changes):
         closing.say_plan(stack, done.record, is_last=warned is None)
     if done.status:
         return closing.say_failure(stack, done, silent, _NAMES[command])
@@ -364,7 +491,6 @@ def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: boo
             "removing the emulated stack with its data", "Pass --yes to remove it without one."
         )
     from cli.stack.emulation import Emulation
-    from cli.stack.project import Project
 
     emulation = Emulation(Project.here(), name.rpartition("/")[2])
     if not emulation.exists:

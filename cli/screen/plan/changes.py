@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from cli.screen.events import Step
 from cli.screen.subjects import Part, Subject, subject
@@ -31,6 +32,30 @@ class Change:
     step: Step
 
 
+class Notice(IntEnum):
+    """What someone outside notices of a change; the worst last."""
+
+    NOBODY = 0
+    RESTART = 1
+    """Something restarts, or waits, for some seconds."""
+    FAILURES = 2
+    """Requests may fail, or an address no longer answers."""
+    HOST = 3
+    """A host is replaced or removed."""
+    LOSS = 4
+    """Data is lost."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What happens, and what someone notices of it."""
+
+    text: str
+    notice: Notice = Notice.NOBODY
+    seconds: int = 0
+    """How long a restart takes."""
+
+
 @dataclass(frozen=True)
 class Sentence:
     """What happens to whom."""
@@ -38,6 +63,9 @@ class Sentence:
     about: str
     """Whom: one name, or a kind and several names."""
     text: str
+    notice: Notice = Notice.NOBODY
+    seconds: int = 0
+    """How long a restart takes."""
 
 
 class Changes:
@@ -95,14 +123,19 @@ def changes(steps: Iterable[Step]) -> list[Change]:
     return list(found.values())
 
 
-def joined(one: str, many: str, texts: Mapping[str, str]) -> list[Sentence]:
-    """A sentence for each text, about all names that it is about."""
-    names: dict[str, list[str]] = {}
-    for name, text in texts.items():
-        names.setdefault(text, []).append(name)
+def joined(one: str, many: str, effects: Mapping[str, Effect]) -> list[Sentence]:
+    """A sentence for each effect, about all names that it is about."""
+    names: dict[Effect, list[str]] = {}
+    for name, effect in effects.items():
+        names.setdefault(effect, []).append(name)
     return [
-        Sentence(f"{one if len(about) == 1 else many} {', '.join(sorted(about))}", text)
-        for text, about in names.items()
+        Sentence(
+            f"{one if len(about) == 1 else many} {', '.join(sorted(about))}",
+            effect.text,
+            effect.notice,
+            effect.seconds,
+        )
+        for effect, about in names.items()
     ]
 
 

@@ -1,6 +1,18 @@
 """The sentences about hosts and their proxies."""
 
-from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, WORDS, Change, Changes, Sentence, joined
+from cli.screen.plan.changes import (
+    CHANGE,
+    MAKE,
+    REMOVE,
+    REPLACE,
+    WORDS,
+    Change,
+    Changes,
+    Effect,
+    Notice,
+    Sentence,
+    joined,
+)
 from cli.screen.subjects import Part
 
 STOPS_INSTANCE = frozenset({"instanceType", "userData", "userDataBase64", "ebsOptimized", "cpuOptions"})
@@ -9,7 +21,7 @@ STOPS_INSTANCE = frozenset({"instanceType", "userData", "userDataBase64", "ebsOp
 
 def about_hosts(found: Changes) -> list[Sentence]:
     """What happens to hosts, with what belongs to a host that is made or removed."""
-    texts: dict[str, str] = {}
+    texts: dict[str, Effect] = {}
     machines = found.hosts
     for host, change in machines.items():
         texts[host] = _machine(found, host, change)
@@ -18,16 +30,18 @@ def about_hosts(found: Changes) -> list[Sentence]:
         if host in texts:
             continue
         if change.verb == CHANGE and f"{host}'s engine" in found.renewed:
-            texts[host] = (
+            texts[host] = Effect(
                 "set up again, and its engine restarts; containers run on, and DNS look-ups inside them fail for "
-                "about a second"
+                "about a second",
+                Notice.RESTART,
+                1,
             )
         elif change.verb == CHANGE:
-            texts[host] = "set up again; containers run on, and nobody notices"
+            texts[host] = Effect("set up again; containers run on, and nobody notices")
         elif change.verb == REMOVE:
             continue  # with its machine, or with what stood for it in a state that someone edited
         else:
-            texts[host] = "set up again from the beginning, with what is on it"
+            texts[host] = Effect("set up again from the beginning, with what is on it", Notice.HOST)
     told = found.of(Part.HOST) + [c for c in found.of(Part.HOST_SETUP) if c.subject.host in texts]
     # What belongs to a machine that is made or removed goes with it.
     whole = {host for host, change in machines.items() if change.verb != CHANGE}
@@ -41,7 +55,7 @@ def about_hosts(found: Changes) -> list[Sentence]:
     return joined("host", "hosts", texts)
 
 
-def _machine(found: Changes, host: str, change: Change) -> str:
+def _machine(found: Changes, host: str, change: Change) -> Effect:
     services = sorted(
         {c.subject.of for c in found.of(Part.CONTAINER) if c.subject.host == host and c.verb != MAKE}
         | {about.of for about in found.unchanged if about.part is Part.CONTAINER and about.host == host}
@@ -50,11 +64,11 @@ def _machine(found: Changes, host: str, change: Change) -> str:
     on_it = ", ".join(services)
     match change.verb:
         case "make":
-            return "made"
+            return Effect("made")
         case "remove" if services:
-            return f"removed, with its containers; {on_it} no longer answers there"
+            return Effect(f"removed, with its containers; {on_it} no longer answers there", Notice.HOST)
         case "remove":
-            return "removed, with its containers"
+            return Effect("removed, with its containers", Notice.HOST)
         case "replace":
             why = f" (for: {', '.join(sorted(change.step.replacing))})" if change.step.replacing else ""
             effect = (
@@ -64,29 +78,35 @@ def _machine(found: Changes, host: str, change: Change) -> str:
                 if has_registry
                 else "what is on it starts anew"
             )
-            return f"made anew{why}; {effect}"
+            return Effect(f"made anew{why}; {effect}", Notice.HOST)
     stops = change.step.changed & STOPS_INSTANCE if "Instance" in change.step.type else frozenset()
     what = ", ".join(sorted(change.step.changed)) or "settings"
     if stops:
-        return f"stopped and started again (for: {what}); what is on it does not answer for about a minute"
-    return f"changed in place ({what}); nobody notices"
+        return Effect(
+            f"stopped and started again (for: {what}); what is on it does not answer for about a minute",
+            Notice.FAILURES,
+            60,
+        )
+    return Effect(f"changed in place ({what}); nobody notices")
 
 
 def about_proxies(found: Changes) -> list[Sentence]:
     """What happens to the proxies of hosts that stay."""
-    texts: dict[str, str] = {}
+    texts: dict[str, Effect] = {}
     proxies = [change for change in found.rest if change.subject.part is Part.PROXY]
     for change in proxies:
         host, kind = change.subject.host, change.subject.of
         if kind == "Container" and change.verb in {REPLACE, CHANGE}:
-            texts[host] = "restarted; services on that host do not answer for about a second"
-        elif kind == "Container":
-            texts[host] = WORDS[change.verb]
-        elif kind != "RemoteImage":
-            texts.setdefault(host, f"its {kind.lower()} is {WORDS[change.verb]}")
-        else:
-            texts.setdefault(
-                host, f"its image is {'pulled' if change.verb != REMOVE else 'dropped'}; nobody notices"
+            texts[host] = Effect(
+                "restarted; services on that host do not answer for about a second", Notice.RESTART, 1
             )
+        elif kind == "Container":
+            stops = change.verb == REMOVE
+            texts[host] = Effect(WORDS[change.verb], Notice.FAILURES if stops else Notice.NOBODY)
+        elif kind != "RemoteImage":
+            texts.setdefault(host, Effect(f"its {kind.lower()} is {WORDS[change.verb]}"))
+        else:
+            what = "pulled" if change.verb != REMOVE else "dropped"
+            texts.setdefault(host, Effect(f"its image is {what}; nobody notices"))
     found.tell(proxies)
     return joined("proxy on", "proxies on", texts)

@@ -8,6 +8,7 @@ from cli.screen.plan.changes import (
     WORDS,
     Change,
     Changes,
+    Notice,
     Sentence,
     details,
     hosts_of,
@@ -28,16 +29,22 @@ def about_registry(found: Changes) -> list[Sentence]:
     if MAKE in verbs:
         told.append(Sentence("registry", "made"))
     elif REMOVE in verbs:
-        told.append(Sentence("registry", "removed; pushes and pulls fail, containers run on"))
+        told.append(
+            Sentence("registry", "removed; pushes and pulls fail, containers run on", Notice.FAILURES)
+        )
     elif verbs or (renewed and settings):
         why = " with its new certificate" if renewed else ""
-        told.append(Sentence("registry", f"restarted{why}; pushes and pulls wait about a second"))
+        told.append(
+            Sentence("registry", f"restarted{why}; pushes and pulls wait about a second", Notice.RESTART, 1)
+        )
     elif any(change.verb == CHANGE for change in settings):
         told.append(
             Sentence(
                 "registry",
                 "settings put in place; nobody notices new accounts, and for other settings it restarts: "
                 "pushes and pulls wait about a second",
+                Notice.RESTART,
+                1,
             )
         )
     elif settings or found.of(Part.REGISTRY_ANSWERS):
@@ -45,7 +52,10 @@ def about_registry(found: Changes) -> list[Sentence]:
     if logins:
         verb = "log-in is removed" if logins[0].verb == REMOVE else "log-in is tried"
         told.append(Sentence("external registry", f"{verb} on {hosts_of(logins)}; nobody notices"))
-    return [*told, *(Sentence(_data_name(change), _data_text(change)) for change in data)]
+    return [
+        *told,
+        *(Sentence(_data_name(change), _data_text(change), _data_notice(change)) for change in data),
+    ]
 
 
 def about_certificates(found: Changes) -> list[Sentence]:
@@ -68,7 +78,7 @@ def about_certificates(found: Changes) -> list[Sentence]:
         REMOVE: "removed: no host trusts it any more",
     }
     told += [
-        Sentence(name, text)
+        Sentence(name, text, Notice.FAILURES if verb == REPLACE else Notice.NOBODY)
         for verb, text in texts.items()
         for name in sorted({change.subject.of for change in authorities if change.verb == verb})
     ]
@@ -77,6 +87,16 @@ def about_certificates(found: Changes) -> list[Sentence]:
 
 def _data_name(change: Change) -> str:
     return f"registry's data ({change.step.name})"
+
+
+def _data_notice(change: Change) -> Notice:
+    if change.verb not in {REMOVE, REPLACE}:
+        return Notice.NOBODY
+    if not change.step.type.endswith("Volume"):
+        return Notice.FAILURES  # the registry is without its data meanwhile
+    if change.step.retained:
+        return Notice.NOBODY if change.verb == REMOVE else Notice.FAILURES
+    return Notice.LOSS
 
 
 def _data_text(change: Change) -> str:

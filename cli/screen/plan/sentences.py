@@ -3,11 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from cli.screen.events import Step
-from cli.screen.plan.changes import REMOVE, WORDS, Change, Changes, Sentence, details
+from cli.screen.plan.changes import (
+    CHANGE,
+    MAKE,
+    REMOVE,
+    REPLACE,
+    WORDS,
+    Change,
+    Changes,
+    Notice,
+    Sentence,
+    details,
+)
 from cli.screen.plan.hosts import about_hosts, about_proxies
 from cli.screen.plan.registry import about_certificates, about_registry
 from cli.screen.plan.services import about_services
-from cli.screen.subjects import Part
+from cli.screen.subjects import Part, subject
 
 SMALL = (
     Part.KEY,
@@ -56,19 +67,81 @@ def _about_the_rest(found: Changes) -> list[Sentence]:
         told.append(Sentence(f"copy of {change.subject.of}", f"{text}; nobody notices"))
     for part, about in ((Part.FIREWALL, "firewall"), (Part.SNAPSHOTS, "snapshots")):
         mine = [change for change in rest if change.subject.part is part]
-        told += [Sentence(about, text) for text in _listed(mine)]
+        told += [Sentence(about, text, _of_rules(part, verb)) for verb, text in _listed(mine)]
     for verb, word in WORDS.items():
         small = [change for change in rest if change.subject.part in SMALL and change.verb == verb]
         if small:
-            told.append(Sentence(f"also {word}", _counted(small)))
+            told.append(
+                Sentence(f"also {word}", counted(small), max(_of_small(change, found) for change in small))
+            )
     known = {Part.MIRROR, Part.FIREWALL, Part.SNAPSHOTS, *SMALL}
     others = [change for change in rest if change.subject.part not in known]
     told += [
-        Sentence(f"{change.step.type} {change.step.name}", f"{WORDS[change.verb]}{details(change)}")
+        Sentence(
+            f"{change.step.type} {change.step.name}",
+            f"{WORDS[change.verb]}{details(change)}",
+            _of_unknown(change),
+        )
         for change in others
     ]
     found.tell(rest)
     return told
+
+
+def _of_rules(part: Part, verb: str) -> Notice:
+    """Who came in by a rule of the firewall that goes, comes in no longer."""
+    return Notice.FAILURES if part is Part.FIREWALL and verb != MAKE else Notice.NOBODY
+
+
+def _of_small(change: Change, found: Changes) -> Notice:
+    """Small things go unnoticed, but for what carries traffic or data of a host that stays."""
+    if change.verb not in {REMOVE, REPLACE}:
+        return Notice.NOBODY
+    if change.subject.part is Part.NETWORK:
+        return Notice.FAILURES
+    if change.subject.part is Part.HOST_ADDRESS and change.subject.host not in found.hosts:
+        return Notice.FAILURES
+    if change.subject.part is Part.VOLUME and not change.step.retained:
+        # The volumes of hosts have nothing that an update does not bring back; their host is told.
+        return Notice.NOBODY if any(host in change.step.name for host in found.hosts) else Notice.LOSS
+    return Notice.NOBODY
+
+
+_HOLDS_DATA = ("Volume", "Bucket", "BucketV2", "Database", "Cluster", "FileSystem", "Table")
+"""Ends of the types' names whose resources usually hold data."""
+
+
+def _of_unknown(change: Change) -> Notice:
+    """A resource of the user's own: the worst that its type and its verb allow."""
+    if change.verb == MAKE:
+        return Notice.NOBODY
+    if change.verb == CHANGE:
+        return Notice.FAILURES
+    holds = change.step.type.endswith(_HOLDS_DATA) and not change.step.retained
+    return Notice.LOSS if holds else Notice.FAILURES
+
+
+def about_gone(steps: Iterable[Step]) -> list[Sentence]:
+    """What a refresh did not find any more: someone removed it by hand."""
+    return [
+        Sentence(
+            str(subject(step)),
+            f"gone, by hand ({step.type.rpartition(':')[2]} {step.name})",
+            _GONE.get(subject(step).part, Notice.NOBODY),
+        )
+        for step in steps
+    ]
+
+
+_GONE = {
+    Part.HOST: Notice.HOST,
+    Part.REGISTRY_DATA: Notice.LOSS,
+    Part.REGISTRY: Notice.FAILURES,
+    Part.PROXY: Notice.FAILURES,
+    Part.CONTAINER: Notice.FAILURES,
+    Part.OTHER: Notice.FAILURES,
+}
+"""What someone notices already of a thing that is gone."""
 
 
 def totals(counts: Mapping[str, int]) -> str:
@@ -83,15 +156,15 @@ def totals(counts: Mapping[str, int]) -> str:
     return f"{', '.join(parts)}{rest}."
 
 
-def _listed(changes: Iterable[Change]) -> list[str]:
-    """`made: a, b` for each verb."""
+def _listed(changes: Iterable[Change]) -> list[tuple[str, str]]:
+    """Each verb, and `made: a, b` of it."""
     by_verb: dict[str, list[str]] = {}
     for change in changes:
         by_verb.setdefault(change.verb, []).append(change.step.name)
-    return [f"{WORDS[verb]}: {', '.join(names)}" for verb, names in by_verb.items()]
+    return [(verb, f"{WORDS[verb]}: {', '.join(names)}") for verb, names in by_verb.items()]
 
 
-def _counted(changes: Iterable[Change]) -> str:
+def counted(changes: Iterable[Change]) -> str:
     """Small things by name or, where there are many of a kind, by number: `16 keys, network slipway-local`."""
     by_part: dict[Part, list[str]] = {}
     for change in changes:

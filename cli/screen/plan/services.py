@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Sentence, hosts_of
+from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Notice, Sentence, hosts_of
 from cli.screen.subjects import Part
 
 SETTINGS = {
@@ -47,6 +47,7 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     stays = [about for about in found.unchanged if about.part is Part.CONTAINER and about.of == name]
     is_new = bool(by_verb.get(MAKE)) and not (stays or by_verb.keys() - {MAKE})
     texts = []
+    gone = ""
     rolled = by_verb.get(REPLACE, [])
     if made := by_verb.get(MAKE):
         first = any(image.verb == MAKE for image in images)
@@ -59,7 +60,8 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
         texts.append(f"changed in place on {hosts_of(changed)} ({what}); nobody notices")
     if removed := by_verb.get(REMOVE):
         end = "" if stays or rolled or made else "; its URLs no longer answer"
-        texts.append(f"removed from {hosts_of(removed)}{end}")
+        gone = f"removed from {hosts_of(removed)}{end}"
+        texts.append(gone)
     if not texts and images:
         texts.append(
             f"image {' and '.join(c.subject.of for c in images)}: {_image_text(images)}; nobody notices"
@@ -72,7 +74,7 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     pulled = [c for c in mine if c.subject.part is Part.PULL]
     if not containers and not switched and pulled:
         texts.append(f"image pulled again on {hosts_of(pulled)}; nobody notices")
-    return [Sentence(name, text) for text in texts]
+    return [Sentence(name, text, Notice.FAILURES if text == gone else Notice.NOBODY) for text in texts]
 
 
 def _why(rolled: Collection[Change], images: Collection[Change]) -> str:

@@ -158,7 +158,7 @@ def test_options_reach_pulumi(arguments: list[str], expected: tuple[str, ...], a
         assert CliRunner().invoke(command_line.app, [name, *arguments]).exit_code == 0
     assert asked == [
         ((updates.Update(options=expected),), {}),
-        (("local", expected), {"emulate": False, "verbose": False}),
+        (("local", expected), {"emulate": False, "verbose": False, "wanted": None}),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Comments on pull requests of GitHub, GitLab, Gitea and Forgejo."""

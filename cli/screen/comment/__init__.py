@@ -1,0 +1,1 @@
+"""A preview as Markdown, for a comment on a pull request."""
