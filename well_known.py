@@ -86,6 +86,10 @@ PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY_VERSION}"
 """kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
 
 
+TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
+"""The refusal of a stack whose name another clone's stack has on this machine."""
+
+
 def state_id(public_key: str) -> str:
     """The id of a stack's state, from the public key that the stack makes once and keeps: 16 hexadecimal digits.
 
