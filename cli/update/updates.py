@@ -1,6 +1,7 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -251,6 +252,9 @@ def _update(
     done = run(stack, command, options, started, quiet=quiet, warned=warned)
     if done.status >= 0:
         unmark(stack)
+        # It is a convenience: a folder that cannot be written fails no update.
+        with suppress(OSError):
+            stack.backend.trim(stack.project.name, stack.short_name)
     if done.status == CANCELLED:
         console.say(f"Interrupted. `./slip {_NAMES[command]}{stack.option}` goes on from here.")
         return INTERRUPTED
