@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cli.errors import CommandError
-from cli.screen.events import Log
+from cli.screen.events import Event, Log
 from cli.screen.progress import Progress
 from cli.screen.record import Record
 from cli.screen.status_line import StatusLine
@@ -61,6 +61,7 @@ def run(
     quiet: bool = True,
     narrate: bool = True,
     warned: Collection[str] = (),
+    heard: Callable[[Event], None] = lambda _: None,
 ) -> Run:
     """Run a Pulumi command on a stack.
 
@@ -72,6 +73,7 @@ def run(
         quiet: whether Pulumi's own display is off; otherwise it has the terminal, and may ask there.
         narrate: whether a quiet run shows each step; those of a preview are told at the end.
         warned: warnings that were shown before.
+        heard: called with each event, in another thread.
 
     """
     own, path = _without_event_log(options)
@@ -83,7 +85,7 @@ def run(
         ended = threading.Event()
         follower = threading.Thread(
             target=_follow,
-            args=(Log(events), record, progress, screen if quiet else None, ended),
+            args=(Log(events), record, progress, screen if quiet else None, ended, heard),
             daemon=True,
         )
         follower.start()
@@ -112,7 +114,12 @@ def _say_interrupted(screen: StatusLine) -> None:
 
 
 def _follow(
-    log: Log, record: Record, progress: Progress, screen: StatusLine | None, ended: threading.Event
+    log: Log,
+    record: Record,
+    progress: Progress,
+    screen: StatusLine | None,
+    ended: threading.Event,
+    heard: Callable[[Event], None],
 ) -> None:
     """Take the events as they come, until the CLI has ended."""
     is_last = False
@@ -120,6 +127,7 @@ def _follow(
         for event in log.read():
             record.take(event)
             progress.take(event)
+            heard(event)
         if is_last:
             return
         if screen and screen.is_live:
