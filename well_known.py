@@ -103,6 +103,10 @@ def by_digest(image: str) -> str:
     return f"{image.rpartition(':')[0]}@{digest}" if digest else image
 
 
+TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
+"""The refusal of a stack whose name another clone's stack has on this machine."""
+
+
 def state_id(public_key: str) -> str:
     """The id of a stack's state, from the public key that the stack makes once and keeps: 16 hexadecimal digits.
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fork_server, registry, report, verify
+from bench import experiments, fork_server, registry, report, rotation, verify
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -26,6 +26,7 @@ class Experiment(StrEnum):
     MEMORY = "memory"
     COLD = "cold"
     VERIFY = "verify"
+    ROTATION = "rotation"
     REGISTRY = "registry"
     GROWTH = "growth"
 
@@ -85,6 +86,8 @@ def main(
                 experiments.cold(stack, results, runs, APP_HOSTS, say)
             if Experiment.VERIFY in chosen:
                 verify.verify(stack, results, runs, APP_HOSTS, say)
+            if Experiment.ROTATION in chosen:
+                rotation.rotation(stack, results, runs, APP_HOSTS, say)
             if Experiment.REGISTRY in chosen:
                 registry.registry(stack, results, seconds, APP_HOSTS, say)
             if Experiment.GROWTH in chosen:

@@ -28,6 +28,7 @@ PLAIN_DOMAIN = "plain.test"
 """The domain of the plain script's service. Slipway's service is behind the same proxies."""
 FOREIGN = re.compile(r"^(PYTHON|PULUMI_|DOCKER_|SLIPWAY_(?!CACHE|PYTHON)|VIRTUAL_ENV|MAKE|MFLAGS)")
 """The operator's variables that would change the measurement."""
+CERTIFICATES = "slipway:certificates"
 EMPTY_PROGRAM = '"""A Pulumi program that does nothing."""\n\nimport pulumi\n'
 
 
@@ -67,7 +68,17 @@ class Stack:
         for number in range(1, app_hosts + 1):
             hosts[f"web-{number}"] = {"roles": ["app"]}
         settings["slipway:hosts"] = hosts
+        if self.is_configured:
+            # Hosts cannot go back to an authority that a rotation has dropped.
+            before = yaml.safe_load(self._config_file.read_text())["config"]
+            settings |= {key: value for key, value in before.items() if key == CERTIFICATES}
         self._config_file.write_text(yaml.safe_dump(template, sort_keys=False))
+
+    def set_registry_ca(self, generation: int) -> None:
+        """Ask for another generation of the registry's certificate authority. The next `up` begins the rotation."""
+        content = yaml.safe_load(self._config_file.read_text())
+        content["config"][CERTIFICATES] = {"registryCaGeneration": generation}
+        self._config_file.write_text(yaml.safe_dump(content, sort_keys=False))
 
     @property
     def is_configured(self) -> bool:

@@ -16,6 +16,9 @@ from cli.stack.deployment import Deployment
 from cli.stack.processes import local_time
 from cli.stack.project import Project
 
+KEPT_UPDATES = 50
+"""How many updates of a stack the clone's own backend remembers."""
+
 
 @dataclass(frozen=True)
 class Lock:
@@ -133,6 +136,26 @@ class Backend:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_size == 0:
                     path.unlink()
+
+    def trim(self, project: str, stack: str) -> None:
+        """Remove the history and the backups of old updates from the clone's own backend: half a megabyte an update.
+
+        `KEPT_UPDATES` stay. The state itself, and a backend of the user's own, are left alone.
+        """
+        if not self.is_own or self.directory is None:
+            return
+        name = re.escape(stack)
+        for folder, pattern in (
+            ("history", rf"{name}-(\d+)\.(?:history|checkpoint)\.json(?:\.gz)?(?:\.attrs)?"),
+            ("backups", rf"{name}\.(\d+)\.json(?:\.gz)?(?:\.attrs)?"),
+        ):
+            by_update: dict[int, list[Path]] = {}
+            for path in (self.directory / ".pulumi" / folder / project / stack).glob("*"):
+                if (match := re.fullmatch(pattern, path.name)) and path.is_file() and not path.is_symlink():
+                    by_update.setdefault(int(match[1]), []).append(path)
+            for update in sorted(by_update)[:-KEPT_UPDATES]:
+                for path in by_update[update]:
+                    path.unlink(missing_ok=True)
 
     def locks(self, project: str, stack: str) -> list[Lock]:
         """The locks of a stack in a file backend."""

@@ -99,7 +99,7 @@ def say_failure(
     for reason in found:
         console.error(reason.text)
     if serving_now:
-        _say_what_serves(serving_now, record)
+        say_what_serves(serving_now, record)
     for step in dict.fromkeys(reason.remedy for reason in found if reason.remedy):
         console.say(step)
     for text in (
@@ -167,7 +167,8 @@ def _of_cli(stack: Stack, run: Run) -> list[Reason]:
     ]
 
 
-def _say_what_serves(aftermath: Aftermath, record: Record) -> None:
+def say_what_serves(aftermath: Aftermath, record: Record) -> None:
+    """After a failed update: what each host serves, as it says itself."""
     abouts = [subject(step) for step in record.done if step.is_change]
     lines = serving.report(
         aftermath, {(about.of, about.host) for about in abouts if about.part is Part.SWITCH}

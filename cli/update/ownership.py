@@ -19,7 +19,7 @@ from cli.stack import deployment
 from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE, VOLUME_TYPE, Deployment
 from cli.stack.project import write_private
 from cli.stack.stack import Stack
-from well_known import CLONE_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
+from well_known import CLONE_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, TAKEN_NAME, state_id
 
 CONTAINER, NETWORK, VOLUME = "container", "network", "volume"
 KINDS = {
@@ -323,8 +323,7 @@ def refusal_of_up(stack: Stack, others: Collection[Resource]) -> CommandError:
     file, other = stack.project.config_file, stack.short_name
     other = next(name for number in range(2, 1000) if not file(name := f"{other}-{number}").exists())
     return CommandError(
-        f"this machine has a stack '{stack.name}' from another state already, so nothing was created:"
-        f"{_listed(others)}",
+        f"{TAKEN_NAME.format(stack=stack.name)}{_listed(others)}",
         f"Give this stack another name: `cp {stack.config_file.name} {file(other).name}`, set "
         f"slipway:platform.portOffset in that file to another multiple of 100, and run `./slip up -s {other}`.\n"
         + _way_out(stack, others),

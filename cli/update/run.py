@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cli import console
 from cli.errors import CommandError
-from cli.screen.events import Log
+from cli.screen.events import Event, Log
 from cli.screen.progress import Progress
 from cli.screen.record import Record
 from cli.screen.status_line import StatusLine
@@ -70,6 +70,7 @@ def run(
     quiet: bool = True,
     narrate: bool = True,
     warned: Collection[str] = (),
+    heard: Callable[[Event], None] = lambda _: None,
 ) -> Run:
     """Run a Pulumi command on a stack.
 
@@ -81,6 +82,7 @@ def run(
         quiet: whether Pulumi's own display is off; otherwise it has the terminal, and may ask there.
         narrate: whether a quiet run shows each step; those of a preview are told at the end.
         warned: warnings that were shown before.
+        heard: called with each event, in another thread.
 
     """
     own, path = _without_event_log(options)
@@ -105,7 +107,7 @@ def run(
         ended = threading.Event()
         follower = threading.Thread(
             target=_follow,
-            args=(Log(events), record, progress, screen if quiet else None, ended, stop),
+            args=(Log(events), record, progress, screen if quiet else None, ended, stop, heard),
             daemon=True,
         )
         follower.start()
@@ -169,6 +171,7 @@ def _follow(
     screen: StatusLine | None,
     ended: threading.Event,
     stop: Callable[[], None],
+    heard: Callable[[Event], None],
 ) -> None:
     """Take the events as they come, until the CLI has ended.
 
@@ -180,6 +183,7 @@ def _follow(
         for event in log.read():
             record.take(event)
             progress.take(event)
+            heard(event)
         if record.foreign_keys and not is_stopped:
             is_stopped = True
             stop()

@@ -15,7 +15,7 @@ from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, closing, deletions, diagnosis, lost_hosts, recovery, renewal
+from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, recovery, renewal
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.run import run, shows_itself
@@ -370,16 +370,25 @@ def _update(
 
         if grace.removes_all(options):
             grace.end_services(stack)
-    watch = diagnosis.Watch(stack)
+    watch, guard = diagnosis.Watch(stack), full_disk.Guard(stack)
 
     def started(pid: int) -> None:
         mark(stack, command, pid)
+        guard.started(pid)
         watch.start()
 
     mark(stack, command)
-    done = run(stack, command, options, started, quiet=quiet, warned=warned)
+    done = run(stack, command, options, started, quiet=quiet, warned=warned, heard=guard.take)
+    after = aftermath or Aftermath(stack)
     if done.status >= 0:
         unmark(stack)
+        # It is a convenience: a folder that cannot be written fails no update.
+        with suppress(OSError):
+            stack.backend.trim(stack.project.name, stack.short_name)
+    if guard.has_ended_it and done.status:
+        closing.say_what_serves(after, done.record)
+        full_disk.report(after, stack.option)
+        return closing.FAILED
     if done.status == CANCELLED:
         console.say(f"Interrupted. `./slip {_NAMES[command]}{stack.option}` goes on from here.")
         return INTERRUPTED
@@ -392,13 +401,10 @@ def _update(
         recovery.explain_lock(stack, done.seconds)
     silent = _silent(stack, done.status, watch)
     if done.status:
-        after = aftermath or Aftermath(stack)
         status = closing.say_failure(
             stack, done, silent, _NAMES[command], serving_now=after if done.record.changes else None
         )
         if command == "up" and done.record.failed and not silent:
-            from cli.update import full_disk  # slow to import
-
             # The registry's own error does not say it.
             full_disk.report(after, stack.option)
         return status

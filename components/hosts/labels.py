@@ -3,22 +3,21 @@
 from pathlib import Path
 
 import pulumi
-import pulumi_tls as tls
 
-from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL, state_id
+from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL
 
 
-def labels(ssh_key: tls.PrivateKey, host: str | None = None) -> dict[str, pulumi.Input[str]]:
+def labels(state: pulumi.Output[str], host: str | None = None) -> dict[str, pulumi.Input[str]]:
     """The labels that distinguish this stack's resources from those of other stacks and other clones.
 
     Args:
-        ssh_key: the operator's key, which is made once per state.
+        state: the id of the state, from the operator's key, which is made once per state.
         host: the host that the resource belongs to; None if all hosts share it.
     """
     found: dict[str, pulumi.Input[str]] = {
         PROJECT_LABEL: pulumi.get_project(),
         STACK_LABEL: pulumi.get_stack(),
-        STATE_LABEL: ssh_key.public_key_openssh.apply(state_id),
+        STATE_LABEL: state,
         CLONE_LABEL: str(Path.cwd()),
     }
     return found if host is None else {**found, HOST_LABEL: host}

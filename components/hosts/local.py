@@ -11,8 +11,10 @@ import pulumi_tls as tls
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
 from components.hosts.local_host import LocalHostArgs, engine_platform, make_host
+from components.hosts.taken_name import unless_taken
 from components.staged_context import stage
 from configuration.settings import StackSettings
+from well_known import state_id
 
 IMAGE_CONTEXT = Path("components/hosts/local_image")
 """Build context of the hosts' image, relative to the project."""
@@ -24,8 +26,8 @@ class LocalPlatformArgs:
 
     hosts: Mapping[str, LocalHostArgs]
     """The hosts, by name."""
-    ssh_key: tls.PrivateKey
-    """The operator's key."""
+    state: pulumi.Output[str]
+    """The id of the stack's state."""
 
 
 class LocalPlatform(pulumi.ComponentResource):
@@ -58,7 +60,7 @@ class LocalPlatform(pulumi.ComponentResource):
             driver="bridge",
             labels=[
                 docker.NetworkLabelArgs(label=label, value=value)
-                for label, value in labels(args.ssh_key).items()
+                for label, value in labels(args.state).items()
             ],
             opts=keep_labels(on_engine),
         )
@@ -69,8 +71,17 @@ class LocalPlatform(pulumi.ComponentResource):
         self.register_outputs({"hosts": sorted(self.hosts)})
 
 
-def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Host]:
-    """The stack's hosts, by name."""
+def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey, *, is_new: bool) -> dict[str, Host]:
+    """The stack's hosts, by name.
+
+    Args:
+        settings: the stack's.
+        ssh_key: the operator's key.
+        is_new: whether the stack has had no hosts yet. Then another clone may have hosts of this name.
+    """
+    state = ssh_key.public_key_openssh.apply(state_id)
+    if is_new:
+        state = state.apply(unless_taken)
     hosts = {
         name: LocalHostArgs(
             roles=frozenset(host.roles),
@@ -79,8 +90,9 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey) -> dict[str, Ho
             metrics_port=settings.registry.metrics_port,
             memory_mib=host.memory,
             ssh_key=ssh_key,
+            state=state,
             protect=settings.protect,
         )
         for name, host in settings.hosts.items()
     }
-    return LocalPlatform("hosts", LocalPlatformArgs(hosts=hosts, ssh_key=ssh_key)).hosts
+    return LocalPlatform("hosts", LocalPlatformArgs(hosts=hosts, state=state)).hosts

@@ -47,6 +47,8 @@ class LocalHostArgs:
     """Memory limit of the host, MiB; None for no limit."""
     ssh_key: tls.PrivateKey
     """The operator's key, which logs in to the host."""
+    state: pulumi.Output[str]
+    """The id of the stack's state."""
     protect: bool = False
     """Whether Pulumi refuses to delete the host and its data."""
 
@@ -75,7 +77,7 @@ def make_host(
     # Named, since an anonymous volume would be deleted with the container, with all images in it.
     engine_volume = docker.Volume(
         f"{prefix}-{name}-docker",
-        labels=_volume_labels(args.ssh_key, name),
+        labels=_volume_labels(args.state, name),
         opts=keep_labels(on_engine),
     )
     volumes = [
@@ -88,7 +90,7 @@ def make_host(
         data = docker.Volume(
             f"{prefix}-registry",
             name=f"{prefix}-registry",
-            labels=_volume_labels(args.ssh_key, name),
+            labels=_volume_labels(args.state, name),
             opts=keep_labels(
                 pulumi.ResourceOptions.merge(
                     on_engine, pulumi.ResourceOptions(retain_on_delete=True, protect=args.protect)
@@ -124,7 +126,7 @@ def make_host(
         ],
         labels=[
             docker.ContainerLabelArgs(label=label, value=value)
-            for label, value in labels(args.ssh_key, name).items()
+            for label, value in labels(args.state, name).items()
         ],
         opts=pulumi.ResourceOptions.merge(
             keep_labels(on_engine),
@@ -170,10 +172,8 @@ def _upload(file: str, content: pulumi.Input[str]) -> docker.ContainerUploadArgs
     return docker.ContainerUploadArgs(file=file, content=content, permissions="0600")
 
 
-def _volume_labels(ssh_key: tls.PrivateKey, host: str) -> list[docker.VolumeLabelArgs]:
-    return [
-        docker.VolumeLabelArgs(label=label, value=value) for label, value in labels(ssh_key, host).items()
-    ]
+def _volume_labels(state: pulumi.Output[str], host: str) -> list[docker.VolumeLabelArgs]:
+    return [docker.VolumeLabelArgs(label=label, value=value) for label, value in labels(state, host).items()]
 
 
 def _ports(args: LocalHostArgs) -> dict[int, int]:

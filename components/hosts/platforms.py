@@ -10,11 +10,11 @@ from configuration.settings import StackSettings
 def make_hosts(settings: StackSettings, authorities: Authorities) -> dict[str, Host]:
     """The stack's hosts, by name, and the operator's SSH key, which logs in to all of them."""
     ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
+    known = authorities.previous_outputs.get("hosts")
     if settings.platform.kind == "aws":
         from components.hosts.aws import platform as aws
 
-        known = authorities.previous_outputs.get("hosts")
         return aws.make_hosts(settings, ssh_key, known if isinstance(known, dict) else ())
     from components.hosts import local
 
-    return local.make_hosts(settings, ssh_key)
+    return local.make_hosts(settings, ssh_key, is_new=not known)

@@ -104,3 +104,45 @@ def test_attributes_that_a_killed_write_left_empty_are_removed(tmp_path: Path) -
         "local.json.bak.attrs",
         "localhost.json.attrs",
     }
+
+
+def test_old_updates_go_from_the_clones_own_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each update everything or nothing; what Pulumi has not named, and the state itself, stays."""
+    monkeypatch.setattr("cli.stack.backend.KEPT_UPDATES", 2)
+    pulumi = tmp_path / ".pulumi"
+    names = {
+        *(
+            f"history/slipway/local/local-{n}.{kind}.json"
+            for n in (9, 10, 11, 12)
+            for kind in ("history", "checkpoint")
+        ),
+        *(f"history/slipway/local/local-{n}.history.json.attrs" for n in (9, 12)),
+        *(f"backups/slipway/local/local.{n}.json.gz" for n in (9, 10, 11)),
+        "history/slipway/local/local-note.txt",
+        "history/slipway/local-2/local-2-9.history.json",
+        "stacks/slipway/local.json",
+        "stacks/slipway/local.json.bak",
+        "locks/organization/slipway/local/1.json",
+    }
+
+    def write() -> None:
+        for name in names:
+            (pulumi / name).parent.mkdir(parents=True, exist_ok=True)
+            (pulumi / name).write_text("{}")
+
+    def left() -> set[str]:
+        return {str(path.relative_to(pulumi)) for path in pulumi.rglob("*") if path.is_file()}
+
+    write()
+    Backend(f"file://{tmp_path}").trim("slipway", "local")
+    assert left() == names, "a backend of the user's own"
+    Backend.in_directory(tmp_path).trim("slipway", "local")
+    assert names - left() == {
+        "history/slipway/local/local-9.history.json",
+        "history/slipway/local/local-9.history.json.attrs",
+        "history/slipway/local/local-9.checkpoint.json",
+        "history/slipway/local/local-10.history.json",
+        "history/slipway/local/local-10.checkpoint.json",
+        "backups/slipway/local/local.9.json.gz",
+    }
+    Backend.in_directory(tmp_path / "empty").trim("slipway", "local")

@@ -938,3 +938,13 @@ def test_silent_hosts_cost_no_time_where_all_answer(clone: Clone, monkeypatch: p
     monkeypatch.setattr(diagnosis, "silences", silences)
     assert updates.up(Update()) == 0
     assert len(asked) == 1  # before, in the background, and not once more at the end
+
+
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_an_update_trims_the_history(clone: Clone, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    trimmed: list[tuple[str, str]] = []
+    monkeypatch.setattr(Backend, "trim", lambda _, *names: trimmed.append(names))
+    clone.variables["STATUS"] = status
+    updates.up(Update())
+    updates.preview("local", ())
+    assert trimmed == [("slipway", "local")]
