@@ -25,11 +25,32 @@ _HIDDEN = re.compile(
 the tab."""
 
 
+_USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#\"'`<>]+)@")
+_SLASHED_PASSWORD = re.compile(r"(://)[^\s/:@\"'`<>]+:(?!\d+(?:[/?#\s]|$))[^\s@\"'`<>]*@")
+_PARAMETER = re.compile(
+    r"([?&;][\w.-]*(?:token|key|passw(?:or)?d|secret|sig|signature|credential)s?=)[^&;\s#\"'`<>]+", re.IGNORECASE
+)
+
+
+def without_credentials(text: str) -> str:
+    """A text without the passwords and tokens in its URLs: `https://…@host/path`. Who logs in by SSH key stays."""
+    if "://" not in text:
+        return text
+
+    def cut(found: re.Match[str]) -> str:
+        scheme, user = found.groups()
+        return f"{scheme}{user}@" if "ssh" in scheme.lower() and ":" not in user else f"{scheme}…@"
+
+    return _PARAMETER.sub(r"\1…", _SLASHED_PASSWORD.sub(r"\1…@", _USERINFO.sub(cut, text)))
+
+
 def clean(text: str) -> str:
-    """A text from elsewhere, as it may reach a terminal: without colours, and control characters as `\\x1b`.
+    """A text from elsewhere, as it may reach a terminal: without credentials in URLs, without colours, and with control
+    characters as `\\x1b`.
 
     A terminal obeys control characters: they overwrite lines, set the window's title, or answer on standard input.
     """
+    text = without_credentials(text)
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_END.sub("", _COLOUR.sub("", text))

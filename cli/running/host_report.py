@@ -73,6 +73,8 @@ class Retention:
     """In systemd's words: `success`, `exit-code`, `timeout`, …"""
     ended: str
     """When the last run ended, as the host says it; empty if there was none."""
+    said: str = ""
+    """What it said last: what it removed, or why it failed; empty if the host does not know it any more."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,13 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         containers=containers,
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
-        retention=next((Retention(row[0] == ACTIVE, row[1], row[2]) for row in of("retention")), None),
+        retention=next(
+            (
+                Retention(row[0] == ACTIVE, row[1], row[2], "".join(row[3:]).strip().removeprefix("slipway: "))
+                for row in of("retention")
+            ),
+            None,
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,16 @@ class Project:
         path = self.root / ".slipway"
         if not path.is_dir():
             path.mkdir(mode=0o700, exist_ok=True)
+        status = path.stat()
+        # Who owns the clone owns the code that runs here: root may work in a clone of the user who ran sudo.
+        if status.st_uid not in {os.geteuid(), self.root.stat().st_uid} or status.st_mode & 0o002:
+            raise CommandError(
+                f"others may have written to {path}, which has this stack's state and passphrase",
+                "Look at what is in it. Then make it yours alone: "
+                f"`chown -R $(id -u) {shlex.quote(str(path))} && chmod 700 {shlex.quote(str(path))}`.",
+            )
+        if status.st_mode & 0o077:
+            path.chmod(0o700)
         return path
 
     @property

@@ -162,8 +162,9 @@ def retention_works(running: RunningStack, host: str) -> str:
     retention = running.reports[host].retention
     if retention is None:
         raise Failed("the host has no such timer")
+    said = f": {retention.said}" if retention.said else ""
     if retention.result != "success":
-        raise Failed(f"the last run failed ({retention.result}), {retention.ended}")
+        raise Failed(f"the last run failed ({retention.result}), {retention.ended}{said}")
     if not retention.is_scheduled:
         raise Failed("its timer is off", f"./slip repair {host}{running.option}")
-    return f"last run {retention.ended}" if retention.ended else "no run since the host started"
+    return f"last run {retention.ended}{said}" if retention.ended else "no run since the host started"

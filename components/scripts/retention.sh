@@ -28,6 +28,10 @@ writable=$run/registry-data read_only=$run/registry-read-only
 # limit of any other wait.
 quiet=3 patience=600 moment=30
 
+# An upload that is open for longer than these minutes is ended where it holds up the removal; and after a run that was held
+# up, any upload is. The file says that the last run was.
+old=60 held=$run/retention-held
+
 # The file with SEEN, and the minutes after which it is too old: hosts may serve other images by then.
 seen=$run/seen fresh=60
 
@@ -201,13 +205,40 @@ bind() {
   mount --make-private "$2"
 }
 
+# uploads: the uploads that the registry has open, as paths below repositories. The kernel refuses a read-only folder for them.
+uploads() {
+  find "/proc/$(process)/fd" -lname '*/_uploads/*' -printf '%l\n' 2>/dev/null |
+    sed -n 's|^.*/repositories/\(.*/_uploads/[^/]*\)/.*$|\1|p' | sort -u
+}
+
+# old_uploads: those that were begun long ago.
+old_uploads() {
+  uploads | while read -r upload; do
+    find "$writable/docker/registry/v2/repositories/$upload" -maxdepth 1 -name startedat ! -newermt "-$old minutes"
+  done
+}
+
+# end_uploads: one client that sends a byte now and then would hold up every removal, until the disk is full. A restart ends
+# it. The registry then starts on the read-only mount; pulls wait for a second, and a push is begun again by its client.
+end_uploads() {
+  local open
+  open=$(uploads | sed 's|/_uploads/.*||' | sort | uniq -c | awk '{ print $1 " to " $2 }' | paste -sd ,)
+  [ -n "$open" ] || return 1
+  [ -e "$held" ] || [ -n "$(old_uploads)" ] || return 1
+  say "uploads hold up the removal, and the registry's restart ends them: $open"
+  docker restart "$registry" >/dev/null && retry $moment 0.1 freeze
+}
+
 stop_writing() {
   # The last mount is for a registry that starts meanwhile, after a crash or by an update: it must not write either.
   if bind "$DATA_PATH" "$writable" && bind "$DATA_PATH" "$read_only" &&
-    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" && retry $moment 0.1 freeze; then
+    mount -o remount,bind,ro "$read_only" && mount --bind "$read_only" "$DATA_PATH" &&
+    { retry $moment 0.1 freeze || end_uploads; }; then
     frozen=$EPOCHREALTIME
+    rm -f "$held"
   else
-    fail 7 "the registry is being written to all the time, or it does not run; the next run tries again"
+    touch "$held"
+    fail 7 "the registry is being written to all the time, or it does not run; the next run ends the uploads that are open"
   fi
 }
 

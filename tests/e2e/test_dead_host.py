@@ -61,9 +61,9 @@ def test_another_ssh_host_key_ends_an_update_at_once(stack: Stack) -> None:
 
     stack.on_host(
         "web-1",
-        *("sh", "-c", f"cp -a {key} {key}.pub /root/ && rm {key} && ssh-keygen -q -t ed25519 -N '' -f {key} && {restart}"),
+        *("sh", "-c", f"mv {key} /root/ && ssh-keygen -q -t ed25519 -N '' -f {key} && {restart}"),
     )
-    came = stack.on_host("web-1", "ssh-keygen", "-lf", f"{key}.pub").split()[1]
+    came = stack.on_host("web-1", "ssh-keygen", "-lf", key).split()[1]
     try:
         checks = json.loads(stack.slip("verify", "--json").output)["checks"]
         (failed,) = [check for check in checks if not check["passed"] and not check["skipped"]]
@@ -76,7 +76,7 @@ def test_another_ssh_host_key_ends_an_update_at_once(stack: Stack) -> None:
         assert f"./slip forget web-1 -s {stack.name}" in result.output
         assert "Interrupted" not in result.output
     finally:
-        stack.on_host("web-1", "sh", "-c", f"mv /root/ssh_host_ed25519_key* /etc/ssh/ && {restart}")
+        stack.on_host("web-1", "sh", "-c", f"rm {key}.pub && mv /root/ssh_host_ed25519_key /etc/ssh/ && {restart}")
     stack.up()
     assert greeting(stack.urls()[0]) == served
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0

@@ -3,6 +3,7 @@
 import http.client
 import json
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -246,6 +247,42 @@ def test_a_push_that_is_under_way_is_awaited(storage: Stack, client: Client) -> 
         eventually("it goes on", lambda: "inactive" in _active(storage))
     assert client.pull("awaited", "late") == image.digest
     assert _prune(storage, "--dry-run")["images"] == []
+
+
+def test_an_upload_that_never_ends_holds_up_one_removal_only(storage: Stack, client: Client) -> None:
+    for _ in range(KEEP + 1):
+        client.push("held")
+    _prune(storage)
+    for _ in range(KEEP + 1):
+        last = client.push("held", "last")
+
+    def retention() -> dict[str, Any]:
+        checks = json.loads(storage.slip("verify", "--json").output)["checks"]
+        (found,) = [check for check in checks if check["check"] == "old images are removed"]
+        return found
+
+    with Client.of(storage.registry()) as slow, _edited_script(storage, "s/ moment=30/ moment=2/"):
+        # A part of a blob that says its length, and is never sent whole.
+        path = slow.begin_upload("held")
+        connection = slow._open()
+        account = b64encode(":".join(slow.account or ()).encode()).decode()
+        connection.putrequest("PATCH", path)
+        connection.putheader("Authorization", f"Basic {account}")
+        connection.putheader("Content-Length", "1000000")
+        connection.endheaders(b"a little")
+        eventually(
+            "the registry has it open",
+            lambda: "_uploads" in _on_host(storage, "ls -l /proc/$(pidof registry)/fd | grep -o _uploads || true"),
+        )
+        _on_host(storage, f"systemctl start {UNIT} || true")
+        assert not retention()["passed"]
+        assert "the next run ends the uploads that are open" in retention()["detail"]
+        _on_host(storage, f"systemctl start {UNIT}")
+        connection.close()
+    assert retention()["passed"]
+    assert "removed 1 images" in retention()["detail"]
+    assert client.pull("held", "last") == last.digest
+    client.push("held", "after")
 
 
 @dataclass(frozen=True)

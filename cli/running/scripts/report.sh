@@ -37,7 +37,8 @@ retention() {
   local unit=slipway-retention
   [ -e "/etc/systemd/system/$unit.service" ] || return 0
   say retention "$(systemctl is-active "$unit.timer")" "$(systemctl show -P Result "$unit.service")" \
-    "$(systemctl show -P ExecMainExitTimestamp "$unit.service")"
+    "$(systemctl show -P ExecMainExitTimestamp "$unit.service")" \
+    "$(timeout 2 journalctl -u "$unit.service" -t retention -n 1 -o cat --no-pager 2>/dev/null | tr '\t\n' '  ')"
 }
 
 # The engine warns about an API that anyone may use.

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.text import age, clean, clean_log_line, first_line, first_tags, short_revision, size
+from cli.text import age, clean, clean_log_line, first_line, first_tags, short_revision, size, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,31 @@ def test_a_terminal_obeys_nothing_that_comes_from_elsewhere(text: str, shown: st
 def test_a_log_line_keeps_its_colours_only(line: str, shown: str) -> None:
     assert clean_log_line(line, colours=True) == shown
     assert "\x1b" not in clean_log_line(line, colours=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://github.com/team/app.git", "https://github.com/team/app.git"),
+        ("https://alice:pa55@github.com/app", "https://…@github.com/app"),
+        ("https://ghp_pa55@github.com/app", "https://…@github.com/app"),
+        ("https://alice:pa%355@github.com", "https://…@github.com"),
+        ("https://alice:pa@55@github.com/app", "https://…@github.com/app"),
+        ("https://alice:pa/55@github.com/app", "https://…@github.com/app"),
+        ("https://:pa55@[::1]:8080/app", "https://…@[::1]:8080/app"),
+        ("postgres://state:pa55@db:5432/slipway?sslmode=require", "postgres://…@db:5432/slipway?sslmode=require"),
+        ("HTTPS://Alice:pa55@GitHub.com/", "HTTPS://…@GitHub.com/"),
+        ("git+https://alice:pa55@host/app", "git+https://…@host/app"),
+        ("ssh://git@github.com/app", "ssh://git@github.com/app"),
+        ("ssh://git:pa55@github.com/app", "ssh://…@github.com/app"),
+        ("git@github.com:team/app.git", "git@github.com:team/app.git"),
+        ("https://host/app?access_token=pa55&x=1", "https://host/app?access_token=…&x=1"),
+        ("https://host/app?X-Amz-Signature=pa55", "https://host/app?X-Amz-Signature=…"),
+        ("yard:5000/web@sha256:0123", "yard:5000/web@sha256:0123"),
+        ("https://yard:5000/web@sha256:0123", "https://yard:5000/web@sha256:0123"),
+        ("from 'https://a:pa55@x/y' and \"http://b:pa55@z\"", "from 'https://…@x/y' and \"http://…@z\""),
+    ],
+)
+def test_no_credentials_are_shown_with_a_url(url: str, shown: str) -> None:
+    assert without_credentials(url) == clean(url) == shown
+    assert clean_log_line(url, colours=False) == shown

@@ -264,3 +264,26 @@ def test_a_folder_with_a_colon_is_refused(clone: Path, slip: Slip) -> None:
     result = slip("verify", command=moved / "slip")
     assert result.returncode == 3
     assert f"rename the folder of {moved}" in result.stderr
+
+
+def test_a_cache_that_others_may_have_written_to_is_refused(slip: Slip, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    result = slip("up")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert f"others may have written to Slipway's cache, {cache}" in result.stderr
+    if os.geteuid() == 0:
+        cache.chmod(0o700)
+        os.chown(cache, 12345, -1)
+        assert "others may have written" in slip("up").stderr
+        # Whoever ran sudo may use it.
+        assert "others may" not in slip("up", SUDO_UID="12345", SLIPWAY_PYTHON="/no/such").stderr
+
+
+def test_a_cache_of_ones_own_becomes_private(slip: Slip, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(0o775)
+    slip("up", SLIPWAY_PYTHON="/no/such")
+    assert cache.stat().st_mode & 0o777 == 0o700
