@@ -13,7 +13,7 @@ from configuration.services import CAPABILITIES
 from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import ANSWER, eventually
 
 METADATA = "169.254.169.254"
 """Where clouds tell a machine about itself."""
@@ -129,7 +129,7 @@ def test_a_build_step_reaches_no_host(stack: Stack) -> None:
     """
     with metadata(stack, "yard"):
         found = stack.on_host("yard", "bash", "-c", f"({script}) <<'END'\n{steps}END").split()
-    assert found == names(services(stack))
+    assert found == names(services(stack)), found
 
 
 def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
@@ -273,9 +273,11 @@ def test_ssh_forwards_nothing(stack: Stack) -> None:
 
 def test_idle_connections_do_not_keep_the_operator_out(stack: Stack) -> None:
     facts = stack.outputs()["hosts"]["web-1"]
+    address = facts["address"], int(facts["sshPort"])
     with contextlib.ExitStack() as held:
-        for _ in range(IDLE):
-            held.enter_context(socket.create_connection((facts["address"], int(facts["sshPort"]))))
+        idle = [held.enter_context(socket.create_connection(address, ANSWER)) for _ in range(IDLE)]
+        # All were let in, and wait for a login that does not come.
+        assert {connection.recv(4) for connection in idle} == {b"SSH-"}
         verified = stack.slip("verify")
         assert verified.status == 0, str(verified)
 
