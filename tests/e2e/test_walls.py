@@ -13,7 +13,7 @@ from configuration.services import CAPABILITIES
 from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
-from tests.support.waiting import eventually
+from tests.support.waiting import ANSWER, eventually
 
 METADATA = "169.254.169.254"
 """Where clouds tell a machine about itself."""
@@ -81,6 +81,7 @@ def metadata(stack: Stack, host: str) -> Iterator[None]:
 
 def reached_from(stack: Stack, host: str, container: str, targets: list[str]) -> list[str]:
     """What root in a container reaches of the targets."""
+    assert all(len(target.split()) == 3 for target in targets), targets
     text = "\n".join(targets)
     script = f"docker exec --interactive --user 0 {container} bash -c '{TRY}' <<'END'\n{text}\nEND"
     return stack.on_host(host, "bash", "-c", script).split()
@@ -110,9 +111,9 @@ def test_a_container_reaches_no_host(stack: Stack) -> None:
 
 
 def test_a_build_step_reaches_no_host(stack: Stack) -> None:
-    bridge = stack.on_host(
-        "yard", "docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"
-    ).strip()
+    bridge = (
+        stack.on_host("yard", "ip", "-4", "-o", "address", "show", "docker0").split()[3].partition("/")[0]
+    )
     targets = [f"SSH-of-bridge {bridge} 22", f"engine-of-bridge {bridge} 2376"]
     targets += [target for target in closed(stack, bridge) if "bridge" not in target]
     text = "\\n".join([*targets, *services(stack)])
@@ -129,7 +130,7 @@ def test_a_build_step_reaches_no_host(stack: Stack) -> None:
     """
     with metadata(stack, "yard"):
         found = stack.on_host("yard", "bash", "-c", f"({script}) <<'END'\n{steps}END").split()
-    assert found == names(services(stack))
+    assert found == names(services(stack)), found
 
 
 def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
@@ -273,9 +274,11 @@ def test_ssh_forwards_nothing(stack: Stack) -> None:
 
 def test_idle_connections_do_not_keep_the_operator_out(stack: Stack) -> None:
     facts = stack.outputs()["hosts"]["web-1"]
+    address = facts["address"], int(facts["sshPort"])
     with contextlib.ExitStack() as held:
-        for _ in range(IDLE):
-            held.enter_context(socket.create_connection((facts["address"], int(facts["sshPort"]))))
+        idle = [held.enter_context(socket.create_connection(address, ANSWER)) for _ in range(IDLE)]
+        # All were let in, and wait for a login that does not come.
+        assert {connection.recv(4) for connection in idle} == {b"SSH-"}
         verified = stack.slip("verify")
         assert verified.status == 0, str(verified)
 

@@ -52,17 +52,18 @@ unit() {
 # rule IPTABLES RULE: rules are asked for once.
 declare -A rules
 rule() {
-  rules[$1]=${rules[$1]:-$("$1" -w -S 2>/dev/null || echo none)}
-  grep -qxF -e "${*:2}" <<<"${rules[$1]}" || differs "the firewall ($1) lacks the rule ${*:2}"
+  rules[$1]=${rules[$1]:-$'\n'$("$1" -w -S 2>/dev/null || true)$'\n'}
+  [[ ${rules[$1]} = *$'\n'"${*:2}"$'\n'* ]] || differs "the firewall ($1) lacks the rule ${*:2}"
 }
 
 # sshd SETTING VALUE: settings are asked for once.
 ssh_settings=
 sshd_() {
-  ssh_settings=${ssh_settings:-$(sshd -T 2>/dev/null || echo none)}
+  ssh_settings=${ssh_settings:-$'\n'$(sshd -T 2>/dev/null || true)$'\n'}
   local now
+  [[ $ssh_settings != *$'\n'"$*"$'\n'* ]] || return 0
   now=$(sed -n "s/^$1 //p" <<<"$ssh_settings")
-  [ "$now" = "${*:2}" ] || differs "the SSH server has $1 ${now:-unset}, not ${*:2}"
+  differs "the SSH server has $1 ${now:-unset}, not ${*:2}"
 }
 
 # engine COMMAND LINE: how dockerd should have been started. Whether it wants certificates is tried out.

@@ -355,6 +355,12 @@ class TestMachines:
             setup = program.named(f"{host}-setup", "remote:Command").request.dependencies
             assert f"{host}-boot" in {urn.rpartition("::")[2] for urn in setup}
 
+    def test_the_firewall_of_a_host_names_all_others(self, stack: str, program: Program) -> None:
+        for host in HOSTS[stack]:
+            others = sorted(f"=private address of {other}" for other in HOSTS[stack] if other != host)
+            line = f"FIREWALL='{' '.join(['=', *others])}'\n" if others else "FIREWALL==\n"
+            assert line in program.named(f"{host}-setup", "remote:Command").inputs["stdin"].value
+
     def test_the_registrys_volume_is_there_before_its_engine(self, stack: str, program: Program) -> None:
         host = HOSTS[stack][0]
         mount = program.named("registry-data-mount", "remote:Command")

@@ -11,8 +11,9 @@ import pytest
 
 from components.host import DIAL_RETRIES
 from components.registry_access import _mistake
+from configuration.services import CAPABILITIES
 from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
-from well_known import state_id
+from well_known import PROXY_CONTAINER, state_id
 
 HOSTS = ("web-1", "web-2", "yard")
 SECRETS = [*PASSWORDS.values(), "private key of", "openssh key of"]
@@ -228,6 +229,11 @@ def test_every_container_is_limited_and_gains_no_privileges(program: Program) ->
         assert container.inputs["securityOpts"] == ["no-new-privileges"]
         assert container.inputs["memory"] > 0
         assert container.inputs["restart"] in ("always", "unless-stopped")
+        if container.inputs.get("name") != PROXY_CONTAINER:
+            assert container.inputs["capabilities"]["drops"] == ["ALL"]
+    rights = [f"CAP_{capability}" for capability in CAPABILITIES]
+    assert program.named("web-web-1").inputs["capabilities"]["adds"] == rights
+    assert not program.named("registry-container").inputs["capabilities"].get("adds")
 
 
 def test_certificates_carry_the_names_by_which_they_are_called(program: Program) -> None:
