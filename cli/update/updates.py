@@ -13,6 +13,7 @@ from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
 from cli.update import clock, closing, deletions, diagnosis, lost_hosts, recovery, renewal
 from cli.update.marker import mark, unmark, warn_of_running
+from cli.update.message import with_author
 from cli.update.run import run, shows_itself
 
 CONSENT = ("--yes", "-y", "--skip-preview", "-f")
@@ -235,7 +236,8 @@ def _update(
         watch.start()
 
     mark(stack, command)
-    done = run(stack, command, options, started, quiet=quiet, warned=warned)
+    signed = with_author(options, stack.project.root)
+    done = run(stack, command, signed, started, quiet=quiet, warned=warned)
     if done.status >= 0:
         unmark(stack)
     if done.status == CANCELLED:

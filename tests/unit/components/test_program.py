@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.registry_access import _mistake
-from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
+from tests.unit.program import OPERATORS_KEY, PASSWORDS, ROOT, Program, Secret, run
 from well_known import state_id
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -237,6 +238,42 @@ def test_engine_and_registry_have_authorities_of_their_own(program: Program) -> 
         **{f"{host}-engine-certificate": "certificate of engine-ca-certificate" for host in HOSTS},
         "registry-server-certificate": "certificate of registry-ca-certificate",
     }
+
+
+def test_each_operator_has_a_key_and_a_certificate_of_their_own() -> None:
+    operators = dict.fromkeys(("alice", "bob"), OPERATORS_KEY)
+    program = run(json.dumps({"operators": operators}))
+    for name in operators:
+        certificate = program.named(f"operator-{name}-certificate").inputs
+        assert certificate["allowedUses"] == ["digital_signature", "client_auth"]
+        # Signed by itself: taking it out of what the engines trust takes away this person's, and nobody else's.
+        assert "caCertPem" not in certificate
+        assert not certificate.get("isCaCertificate")
+        assert certificate["earlyRenewalHours"] == 720
+    for host in HOSTS:
+        values = program.named(f"{host}-setup", "remote:Command").inputs["stdin"].value
+        trusted = re.search(r"^ENGINE_CA='?([^'\n]*)'?$", values, re.MULTILINE)
+        assert trusted
+        assert trusted[1] == "certificate of " + "certificate of ".join(
+            ("engine-ca-certificate", "operator-alice-certificate", "operator-bob-certificate")
+        )
+        lines = "".join(f"{OPERATORS_KEY} slipway-operator:{name}\n" for name in operators)
+        assert f"OPERATOR_KEYS='{lines}'\n" in values
+        # The provider trusts the engine CA alone: an operator cannot pass for an engine.
+        provider = program.named(f"{host}-docker").inputs
+        assert provider["caMaterial"] == "certificate of engine-ca-certificate"
+    assert program.outputs["operatorCertificates"] == {
+        name: f"certificate of operator-{name}-certificate" for name in operators
+    }
+    assert program.outputs["operatorKeys"] == Secret(
+        {name: f"private key of operator-{name}-key" for name in operators}
+    )
+
+
+def test_engines_without_operators_know_their_clients_as_before(program: Program) -> None:
+    values = program.named("yard-setup", "remote:Command").inputs["stdin"].value
+    assert "ENGINE_CA='certificate of engine-ca-certificate'\n" in values
+    assert "OPERATOR_KEYS=''\n" in values
 
 
 def test_every_child_has_a_parent_of_slipways(program: Program) -> None:
