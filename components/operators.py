@@ -1,5 +1,6 @@
 """The operators: people with an SSH key and an engine's client certificate of their own, which one `up` takes away."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,9 +37,11 @@ class Operator(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: OperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Operator", f"operator-{name}", None, opts)
-        key = new_key(f"operator-{name}-key", self)
+        # Another SSH key is another laptop: its certificate is another one, too, and the one before is refused.
+        pair = f"operator-{name}-{hashlib.sha256(args.public_key.encode()).hexdigest()[:8]}"
+        key = new_key(f"{pair}-key", self)
         certificate = tls.SelfSignedCert(
-            f"operator-{name}-certificate",
+            f"{pair}-certificate",
             private_key_pem=key.private_key_pem,
             subject=tls.SelfSignedCertSubjectArgs(common_name=name, organization=ORGANIZATION),
             allowed_uses=["digital_signature", "client_auth"],
