@@ -6,7 +6,17 @@ from pathlib import Path
 # The stack's configuration.
 NAMESPACE = "slipway"
 """Every key of Slipway's starts with `slipway:`, whatever the project is called."""
-SETTINGS = ("platform", "hosts", "registry", "services", "passwords", "secrets", "certificates", "protect")
+SETTINGS = (
+    "platform",
+    "hosts",
+    "registry",
+    "services",
+    "passwords",
+    "secrets",
+    "certificates",
+    "operators",
+    "protect",
+)
 """The settings at the top, as in `configuration/settings.py`, which is slow to import."""
 
 DEFAULT_STACK = "local"

@@ -54,6 +54,8 @@ account = typer.Typer(no_args_is_help=True, help="Manage the registry's accounts
 app.add_typer(account, name="account")
 secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that services read.")
 app.add_typer(secret, name="secret")
+operator = typer.Typer(no_args_is_help=True, help="Manage what the operators of the stack have.")
+app.add_typer(operator, name="operator")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
@@ -477,6 +479,27 @@ def repair(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), host))
 
 
+@_command(app, "history")
+def history(
+    stack: StackName = "local",
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=1000, metavar="N", help="How many updates.")
+    ] = 10,
+    as_json: Json = False,
+    emulate: Emulate = False,
+) -> None:
+    """List the stack's updates: when, by whom, from which commit, and which settings each changed.
+
+    Reads the records that Pulumi keeps in the backend, so everyone who can update the stack sees the same. Names
+    settings only, never a value; of a secret it says that it changed. Updates by plain `pulumi` have the message that
+    was given there.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.history import run
+
+    run(open_stack(stack, emulate=emulate), count=count, as_json=as_json)
+
+
 @_command(app, "output")
 def output(
     key: Annotated[
@@ -640,6 +663,34 @@ def secret_rm(
     from cli.stack.open import open_stack
 
     secrets.remove(open_stack(stack, edits=True, create_stack=True), name, yes=yes)
+
+
+def _operator_names(incomplete: str) -> list[str]:
+    """For shell completion: the operators in the configurations."""
+    names = {name for config in _configurations() for name in config.operators}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@_command(operator, "certificate")
+def operator_certificate(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The operator's name.", autocompletion=_operator_names)
+    ],
+    stack: StackName = "local",
+    key: Annotated[
+        bool, typer.Option("--key", help="Print the private key instead. Keep it secret.")
+    ] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Print an operator's own client certificate for the engines.
+
+    Each of `slipway:operators` has one, besides the SSH key that the setting names. Remove the person's line and run
+    `./slip up`: then the hosts refuse both.
+    """
+    from cli.operators import certificate
+    from cli.stack.open import open_stack
+
+    print(certificate(open_stack(stack, emulate=emulate), name, key=key), end="")
 
 
 @_command(app, "login")

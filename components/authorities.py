@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pulumi
+
 from components.ca_rotation import Rotation, make_authority, rotations
 from components.certificates import Certificate, CertificateArgs, CertificateAuthority, Lifetime
+from components.operators import Operator, make_operators
 from components.previous_outputs import previous_outputs
 from configuration.settings import StackSettings
 
@@ -17,6 +20,8 @@ class Authorities:
     """Signs the engines' certificates and their clients'."""
     operator: Certificate
     """The client certificate that this program and the operator show to engines."""
+    operators: Mapping[str, Operator]
+    """The people with a key and a certificate of their own, by name."""
     lifetime: Lifetime
     """Of every leaf certificate."""
     authority_validity_hours: int
@@ -25,6 +30,13 @@ class Authorities:
     """The rotation of each CA, `engine` and `registry`, in this update."""
     previous_outputs: Mapping[str, object]
     """The stack's outputs of the last successful update."""
+
+    @property
+    def engine_clients_pem(self) -> pulumi.Output[str]:
+        """The certificates by which engines know their clients, PEM: the engine CA's, and each operator's own."""
+        return pulumi.Output.concat(
+            self.engine.trusted_pem, *(person.certificate_pem for _, person in sorted(self.operators.items()))
+        )
 
     def make_registry_ca(self) -> CertificateAuthority:
         """The registry CA, which signs the certificates of the registry and its clients."""
@@ -54,6 +66,7 @@ def make_authorities(settings: StackSettings) -> Authorities:
     return Authorities(
         engine=engine,
         operator=operator,
+        operators=make_operators(settings, lifetime),
         lifetime=lifetime,
         authority_validity_hours=certificates.authority_validity_hours,
         rotations=found,

@@ -12,6 +12,7 @@ from components import firewall, script
 from components.authorities import Authorities
 from components.certificates import Certificate, CertificateArgs
 from components.host import Host
+from components.operators import authorized_keys
 from components.registry_access import RegistryAccess
 from configuration.address_pools import daemon_settings
 from configuration.networks import IPNetwork
@@ -82,7 +83,7 @@ class DockerEngine(pulumi.ComponentResource):
             "engine.sh",
             {
                 "MACHINE_ID": host.machine_id,
-                "ENGINE_CA": authorities.engine.trusted_pem,
+                "ENGINE_CA": authorities.engine_clients_pem,
                 "ENGINE_CERTIFICATE": certificate.certificate_pem,
                 "ENGINE_KEY": certificate.private_key_pem,
                 "VALID_FROM": certificate.valid_from,
@@ -95,6 +96,8 @@ class DockerEngine(pulumi.ComponentResource):
                 "FIREWALL": args.firewall,
                 "FIREWALL_SCRIPT": script.text("firewall.sh"),
                 "APART_SCRIPT": script.text("apart.sh"),
+                "SSH_USER": host.ssh_user,
+                "OPERATOR_KEYS": authorized_keys(authorities.operators),
                 "RESOLVERS": " ".join(host.resolvers),
                 "RESOLVERS_SCRIPT": script.text("resolvers.sh"),
                 "SWITCH_SCRIPT": script.text("switch.sh"),

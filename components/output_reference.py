@@ -118,5 +118,9 @@ class StackOutputs(TypedDict):
     engineCaCertificate: Annotated[str, "the authority of the engines' certificates, PEM"]
     engineClientCertificate: Annotated[str, "the client certificate that the engines accept, PEM"]
     engineClientKey: Annotated[str, SECRET, "the key of that certificate, PEM"]
+    operatorCertificates: Annotated[
+        dict[str, str], "for each of `operators`, their own client certificate for the engines, PEM"
+    ]
+    operatorKeys: Annotated[dict[str, str], SECRET, "the keys of these certificates, PEM"]
     platform: Annotated[Literal["local", "aws"], "the platform's kind"]
     stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]

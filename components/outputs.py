@@ -46,6 +46,12 @@ def export(
         "engineCaCertificate": authorities.engine.trusted_pem,
         "engineClientCertificate": authorities.operator.certificate_pem,
         "engineClientKey": authorities.operator.private_key_pem,
+        "operatorCertificates": {
+            name: person.certificate_pem for name, person in authorities.operators.items()
+        },
+        "operatorKeys": pulumi.Output.secret(
+            {name: person.private_key_pem for name, person in authorities.operators.items()}
+        ),
         # One key logs in to all hosts.
         "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
         "wantedImages": {name: image.reference for name, image in images.items()},

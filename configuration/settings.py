@@ -18,6 +18,7 @@ from configuration.hosts import (
     slot_of_name,
 )
 from configuration.networks import IPNetwork
+from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
@@ -64,6 +65,13 @@ class StackSettings(Settings):
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
     """How long certificates are valid, and when certificate authorities rotate. Default: certificates of
     one year."""
+
+    operators: dict[OperatorName, PublicKey] = Field(
+        default_factory=dict, examples=[{"alice": "ssh-ed25519 AAAA…"}]
+    )
+    """SSH public key of each person who may log in to the hosts. Each gets a client certificate for the
+    engines, too: `./slip operator certificate NAME` prints it. Removing a person and `./slip up` take both
+    away. Default: none."""
 
     protect: StrictBool = False
     """`true` makes Pulumi refuse to delete hosts and the registry's data. Default: `false`."""

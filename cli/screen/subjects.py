@@ -115,6 +115,9 @@ def subject(step: Step) -> Subject:
             found = Subject(Part.MARKER if kind == "Volume" else Part.MIRROR, name.removeprefix("mirror-"))
         case "Certificate":
             found = Subject(_of_certificate(kind), _certified(owner))
+        case "Operator":
+            what = Part.KEY if kind == "PrivateKey" else Part.CERTIFICATE
+            found = Subject(what, f"the operator {owner.removeprefix('operator-')}")
         case "CertificateAuthority":
             found = Subject(Part.KEY if kind == "PrivateKey" else Part.AUTHORITY, _authority(owner))
         case "LocalPlatform":

@@ -113,6 +113,11 @@ class StackConfig:
         return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
 
     @property
+    def operators(self) -> frozenset[str]:
+        """The names of the operators."""
+        return frozenset(self._object("operators"))
+
+    @property
     def has_external_registry(self) -> bool:
         """Whether the stack uses an external registry, which has its own accounts."""
         return bool(self._object("registry").get("external"))

@@ -24,7 +24,7 @@ VERSION = 1
 """Of the file's format. Another one is refused."""
 SHORTEST = 16
 """How many digits of a hash have to be given: 64 bits."""
-_PROGRAM = ("Pulumi.yaml", "__main__.py", "*.py", "requirements.txt", "constraints.txt")
+_PROGRAM = ("Pulumi.yaml", "__main__.py", "*.py", "requirements.txt", "locks/requirements.txt")
 _PACKAGES = ("components", "configuration", "dockerfiles", "stackfile")
 """What decides what the program does. Documentation, tests and the command itself change no plan."""
 

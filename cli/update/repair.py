@@ -17,6 +17,7 @@ from cli.stack.desired import desired
 from cli.stack.stack import Stack
 from cli.update import diagnosis, marker, missing_images, recovery
 from cli.update.aftermath import Aftermath
+from cli.update.message import with_author
 
 PATIENCE = 600.0
 """Seconds that a set-up script may take: as long as Pulumi gives it."""
@@ -194,7 +195,10 @@ def _make_containers(stack: Stack, state: Deployment, urns: Sequence[str]) -> No
     console.say(f"Making again what does not exist any more: {names}.")
     options = [option for urn in targets for option in ("--target", urn)]
     status = stack.pulumi.attach(
-        ["up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh", *options],
+        [
+            *("up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"),
+            *with_author([*options, "--message", "repair"], stack.project.root),
+        ],
         lambda pid: marker.mark(stack, "repair", pid),
     )
     if status:

@@ -18,6 +18,7 @@ from cli.stack.stack import LOCAL, Stack
 from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, recovery, renewal
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
+from cli.update.message import with_author
 from cli.update.run import run, shows_itself
 
 if TYPE_CHECKING:
@@ -378,7 +379,8 @@ def _update(
         watch.start()
 
     mark(stack, command)
-    done = run(stack, command, options, started, quiet=quiet, warned=warned, heard=guard.take)
+    signed = with_author(options, stack.project.root)
+    done = run(stack, command, signed, started, quiet=quiet, warned=warned, heard=guard.take)
     after = aftermath or Aftermath(stack)
     if done.status >= 0:
         unmark(stack)

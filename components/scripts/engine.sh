@@ -4,7 +4,9 @@
 #
 # Values:
 #   MACHINE_ID                               an id of this machine
-#   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  the CA of its clients; its own certificate and key (PEM)
+#   ENGINE_CA ENGINE_CERTIFICATE ENGINE_KEY  the CA of its clients, and the operators' own certificates; its own
+#                                            certificate and key (PEM)
+#   SSH_USER OPERATOR_KEYS                   who logs in here; the operators' lines of its authorized_keys, or empty
 #   VALID_FROM                               when its certificate was made, by the operator's clock (RFC 3339)
 #   REGISTRY_ADDRESS REGISTRY_CA             the registry, host:port, and the CA to trust (PEM); empty if every machine
 #                                            trusts it already
@@ -22,6 +24,7 @@
 set -euo pipefail
 
 : "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}" "${VALID_FROM:?}"
+: "${SSH_USER:?}" "${OPERATOR_KEYS?}"
 : "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}" \
   "${KEEP_SCRIPT:?}"
 
@@ -207,6 +210,29 @@ UNIT
   enabled slipway-apart.service
   if $changed; then systemctl restart slipway-apart.service; else systemctl start slipway-apart.service; fi
   made+=("unit slipway-apart.service")
+}
+
+# Lets the operators log in, and those no longer who are none any more. Their lines are known by their comment; all
+# others stay, as that of the key with which Slipway logs in.
+authorise_operators() {
+  local file new line
+  file=$(getent passwd "$SSH_USER" | cut -d: -f6)/.ssh/authorized_keys
+  [ -e "$file" ] || [ -n "$OPERATOR_KEYS" ] || return 0
+  if [ ! -e "$file" ]; then install -D -m 0600 -o "$SSH_USER" /dev/null "$file"; fi
+  new=$(mktemp "$file.XXXXXX")
+  # Its status is 1 if no line is left.
+  grep -v ' slipway-operator:[a-z0-9-]*$' "$file" >"$new" || [ $? -eq 1 ]
+  printf '%s' "$OPERATOR_KEYS" >>"$new"
+  if cmp -s "$new" "$file"; then
+    rm -f "$new"
+  else
+    chown --reference="$file" "$new"
+    chmod --reference="$file" "$new"
+    mv -fT "$new" "$file"
+  fi
+  while IFS= read -r line; do
+    [ -z "$line" ] || made+=("line $file $line")
+  done <<<"$OPERATOR_KEYS"
 }
 
 # Installs keep.sh as a service that runs while the engine does.
@@ -399,6 +425,7 @@ main() {
   fi
   rm -f "$unread"
   trust_registry
+  authorise_operators
   name_resolvers
   close_to_containers
   harden_ssh

@@ -6,6 +6,8 @@ One stack with short-lived certificates goes through all of it, in the order of 
 import contextlib
 import http.client
 import json
+import os
+import pwd
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +18,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cli.errors import CommandError
+from cli.running import ssh
+from fast_start import import_asyncssh
 from tests.support import settings
 from tests.support.clone import Clone
 from tests.support.command import Command, Result
@@ -213,6 +218,48 @@ def engine_lets_in(stack: Stack, host: str, identity: tuple[str, str]) -> None:
         assert connection.getresponse().status == http.client.OK
     finally:
         connection.close()
+
+
+def ssh_lets_in(stack: Stack, host: str, private_key: str) -> None:
+    """Log in to a host with this key; raises CommandError if the host refuses it."""
+    assert ssh.run(stack.outputs() | {"sshPrivateKey": private_key}, host, "true").status == 0
+
+
+def test_an_operator_comes_and_goes_by_one_line(certified: Stack) -> None:
+    key = import_asyncssh().generate_private_key("ssh-ed25519")
+    private_key = key.export_private_key().decode()
+    containers = {host: started(certified, host) for host in ("yard", "web-1")}
+    with pytest.raises(CommandError, match="refuses the stack's key"):
+        ssh_lets_in(certified, "web-1", private_key)
+    certified.configure({"operators": {"alice": key.export_public_key().decode().strip()}})
+    with clients(certified) as all_:
+        certified.up("--message", "alice joins")
+    all_.check()
+    command = ("./slip", "operator", "certificate", "alice", "--stack", certified.name)
+    alice = (certified.clone.read(*command), certified.clone.read(*command, "--key"))
+    for host in ("yard", "web-1"):
+        engine_lets_in(certified, host, alice)
+        ssh_lets_in(certified, host, private_key)
+    assert certified.up("--refresh", "--expect-no-changes").changes == {}
+
+    certified.configure({"operators": {}})
+    with clients(certified) as all_:
+        certified.up()
+    all_.check()
+    outputs = certified.outputs()
+    for host in ("yard", "web-1"):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            engine_lets_in(certified, host, alice)
+        with pytest.raises(CommandError, match="refuses the stack's key"):
+            ssh_lets_in(certified, host, private_key)
+        engine_lets_in(certified, host, (outputs["engineClientCertificate"], outputs["engineClientKey"]))
+        assert started(certified, host) == containers[host]
+    listed = json.loads(certified.clone.read("./slip", "history", "--json", "--stack", certified.name))
+    left, same, joined = listed[:3]
+    assert left["changed"] == ["operators.alice (removed)"]
+    assert same["changed"] == []
+    assert joined["changed"] == ["operators.alice (added)"]
+    assert joined["message"].startswith(f"alice joins ({pwd.getpwuid(os.getuid()).pw_name}@")
 
 
 def test_a_registry_may_ask_each_client_for_a_certificate(certified: Stack) -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "slipway"
 """The project's name in Pulumi.yaml."""
 PASSWORDS = {"hosts": "hosts-password-0123456789", "alice": "alice-password-0123456789"}
+OPERATORS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBB+olEBH+NfkBqMBaa/Q1PM9dAfF2voy076Lg7C1qsV"
 CONFIGURATION: dict[str, Any] = {
     "hosts": {
         "yard": {"roles": ["registry", "build"]},

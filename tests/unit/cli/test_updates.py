@@ -108,7 +108,12 @@ class Clone:
         path = self.root / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         return [
-            re.sub(r" --suppress-outputs| --event-log \S+| --non-interactive --color never", "", line)
+            re.sub(
+                r" --message \S+@\S+(?:, commit \w+(?:-dirty)?)?"
+                r"| --suppress-outputs| --event-log \S+| --non-interactive --color never",
+                "",
+                line,
+            )
             for line in lines
         ]
 

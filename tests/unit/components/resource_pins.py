@@ -16,7 +16,7 @@ from unittest import mock
 
 import yaml
 
-from tests.unit.program import PASSWORDS, ROOT, Program, Registered, run_stack
+from tests.unit.program import OPERATORS_KEY, PASSWORDS, ROOT, Program, Registered, run_stack
 
 FOLDER = Path(__file__).parent / "resources"
 HEADER = """\
@@ -171,6 +171,7 @@ EVERYTHING = {
         },
     },
     "certificates": {"engineCaGeneration": 2, "registryCaGeneration": 2},
+    "operators": {"alice": OPERATORS_KEY},
     "protect": False,
     "passwords": PASSWORDS,
     "secrets": {"DATABASE_URL": "a-database-of-the-service", "TOKEN": "a-token-of-the-service"},

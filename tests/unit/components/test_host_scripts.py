@@ -17,7 +17,7 @@ DATA = "/srv/data"
 ENGINE_VALUES = (
     *("MACHINE_ID", "ENGINE_CA", "ENGINE_CERTIFICATE", "ENGINE_KEY", "REGISTRY_ADDRESS"),
     *("REGISTRY_HOST_ADDRESS", "REGISTRY_CA", "SWITCH_SCRIPT", "WAIT_SCRIPT", "KEEP_SCRIPT"),
-    *("VALID_FROM", "RESOLVERS", "RESOLVERS_SCRIPT"),
+    *("VALID_FROM", "RESOLVERS", "RESOLVERS_SCRIPT", "SSH_USER", "OPERATOR_KEYS"),
 )
 """The values of engine.sh."""
 DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
@@ -229,18 +229,19 @@ class TestWaitForBoot:
         assert self.run(machine, 1).returncode == 0
 
 
-class TestLoadImages:
-    VALUES = {
-        "ENDPOINT": "tcp://web-1:2376",
-        **dict.fromkeys(("ENGINE_CA", "CLIENT_CERTIFICATE", "CLIENT_KEY"), "x"),
-        "IMAGES": "registry:3\nnginx:1",
-        "OPTIONAL_IMAGES": "",
-        "BY_DIGEST": "registry:3 registry@sha256:12\ndebian:12 debian@sha256:34",
-    }
+LOAD_IMAGES = {
+    "ENDPOINT": "tcp://web-1:2376",
+    **dict.fromkeys(("ENGINE_CA", "CLIENT_CERTIFICATE", "CLIENT_KEY"), "x"),
+    "IMAGES": "registry:3\nnginx:1",
+    "OPTIONAL_IMAGES": "",
+    "BY_DIGEST": "registry:3 registry@sha256:12\ndebian:12 debian@sha256:34",
+}
 
+
+class TestLoadImages:
     def test_a_host_pulls_known_images_by_digest(self, machine: Machine) -> None:
         machine.command("docker", 'case " $* " in *" inspect "*) exit 1 ;; esac')
-        result = machine.run("load-images.sh", self.VALUES)
+        result = machine.run("load-images.sh", LOAD_IMAGES)
         assert result.returncode == 0, result.stderr
         done = [call.split("tcp://web-1:2376 ")[1] for call in machine.called if " inspect " not in call]
         assert done == [
@@ -253,7 +254,7 @@ class TestLoadImages:
             "docker",
             'case " $* " in *" -H "*" inspect "*) exit 1 ;; *" inspect "*|*" version "*) echo amd64 ;; esac',
         )
-        result = machine.run("load-images.sh", self.VALUES)
+        result = machine.run("load-images.sh", LOAD_IMAGES)
         assert result.returncode == 0, result.stderr
         assert not [call for call in machine.called if " pull " in call]
         assert "docker save registry:3 nginx:1" in machine.called
@@ -604,6 +605,51 @@ class TestKeep:
 
     def test_what_runs_is_left_alone(self, machine: Machine) -> None:
         assert self.keep(machine, {}, "") == []
+
+
+class TestOperators:
+    """Who may log in, in a host's authorized_keys."""
+
+    OWN = (
+        "ssh-ed25519 AAAAstack\n# slipway-operator: a comment of the owner\nssh-rsa AAAAowner owner@laptop\n"
+    )
+
+    def authorise(self, machine: Machine, keys: str, before: str | None) -> str:
+        file = machine.root / "home/.ssh/authorized_keys"
+        if before is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(before)
+            file.chmod(0o600)
+        machine.command("getent", f'echo "admin:x:0:0::{machine.root}/home:/bin/sh"')
+        text = scripts.text("engine.sh").replace("main </dev/null\n", "")
+        values = dict.fromkeys(ENGINE_VALUES, "given") | {"SSH_USER": "root", "OPERATOR_KEYS": keys}
+        subprocess.run(
+            ["/bin/bash", "-s"],
+            input=assignments(values) + text + "authorise_operators\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert list(file.parent.iterdir()) == [file]
+        return file.read_text()
+
+    def test_operators_come_and_go_and_all_other_lines_stay(self, machine: Machine) -> None:
+        alice, bob = "ssh-ed25519 AAAAa slipway-operator:alice\n", "ssh-rsa AAAAb slipway-operator:bob\n"
+        both = self.authorise(machine, alice + bob, self.OWN)
+        assert both == self.OWN + alice + bob
+        assert self.authorise(machine, alice + bob, both) == both
+        assert self.authorise(machine, bob, both) == self.OWN + bob
+        assert self.authorise(machine, "", both) == self.OWN
+
+    def test_a_last_line_without_its_end_stays_a_line(self, machine: Machine) -> None:
+        key = "ssh-ed25519 AAAAa slipway-operator:alice\n"
+        assert self.authorise(machine, key, "ssh-ed25519 AAAAstack") == f"ssh-ed25519 AAAAstack\n{key}"
+
+    def test_a_file_that_is_not_there_is_made(self, machine: Machine) -> None:
+        key = "ssh-ed25519 AAAAa slipway-operator:alice\n"
+        assert self.authorise(machine, key, None) == key
 
 
 class TestOpenEngine:

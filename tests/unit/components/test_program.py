@@ -1,7 +1,9 @@
 """The resources that the program registers: their parents, their secrets, what is retained."""
 
+import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 from components.host import DIAL_RETRIES
 from components.registry_access import _mistake
 from configuration.services import CAPABILITIES
-from tests.unit.program import PASSWORDS, ROOT, Program, Secret, run
+from tests.unit.program import OPERATORS_KEY, PASSWORDS, ROOT, Program, Secret, run
 from well_known import PROXY_CONTAINER, state_id
 
 HOSTS = ("web-1", "web-2", "yard")
@@ -255,6 +257,62 @@ def test_engine_and_registry_have_authorities_of_their_own(program: Program) -> 
         **{f"{host}-engine-certificate": "certificate of engine-ca-certificate" for host in HOSTS},
         "registry-server-certificate": "certificate of registry-ca-certificate",
     }
+
+
+def test_each_operator_has_a_key_and_a_certificate_of_their_own() -> None:
+    operators = dict.fromkeys(("alice", "bob"), OPERATORS_KEY)
+    program = run(json.dumps({"operators": operators}))
+    pair = hashlib.sha256(OPERATORS_KEY.encode()).hexdigest()[:8]
+    for name in operators:
+        certificate = program.named(f"operator-{name}-{pair}-certificate").inputs
+        assert certificate["allowedUses"] == ["digital_signature", "client_auth"]
+        # Signed by itself: taking it out of what the engines trust takes away this person's, and nobody else's.
+        assert "caCertPem" not in certificate
+        assert not certificate.get("isCaCertificate")
+        assert certificate["earlyRenewalHours"] == 720
+    for host in HOSTS:
+        values = program.named(f"{host}-setup", "remote:Command").inputs["stdin"].value
+        trusted = re.search(r"^ENGINE_CA='?([^'\n]*)'?$", values, re.MULTILINE)
+        assert trusted
+        assert trusted[1] == "certificate of " + "certificate of ".join(
+            (
+                "engine-ca-certificate",
+                f"operator-alice-{pair}-certificate",
+                f"operator-bob-{pair}-certificate",
+            )
+        )
+        lines = "".join(f"{OPERATORS_KEY} slipway-operator:{name}\n" for name in operators)
+        assert f"OPERATOR_KEYS='{lines}'\n" in values
+        # The provider trusts the engine CA alone: an operator cannot pass for an engine.
+        provider = program.named(f"{host}-docker").inputs
+        assert provider["caMaterial"] == "certificate of engine-ca-certificate"
+    assert program.outputs["operatorCertificates"] == {
+        name: f"certificate of operator-{name}-{pair}-certificate" for name in operators
+    }
+    assert program.outputs["operatorKeys"] == Secret(
+        {name: f"private key of operator-{name}-{pair}-key" for name in operators}
+    )
+
+
+def test_another_key_of_an_operator_is_another_certificate() -> None:
+    """So a line with a new key takes away the certificate of the laptop that is lost, as well."""
+    other = f"{OPERATORS_KEY.removesuffix('V')}A"
+    one, two = (
+        {
+            name
+            for name in run(json.dumps({"operators": {"alice": key}})).resources
+            if "operator-alice-" in name
+        }
+        for key in (OPERATORS_KEY, other)
+    )
+    assert len(one) == len(two) == 2
+    assert not one & two
+
+
+def test_engines_without_operators_know_their_clients_as_before(program: Program) -> None:
+    values = program.named("yard-setup", "remote:Command").inputs["stdin"].value
+    assert "ENGINE_CA='certificate of engine-ca-certificate'\n" in values
+    assert "OPERATOR_KEYS=''\n" in values
 
 
 def test_every_child_has_a_parent_of_slipways(program: Program) -> None:

@@ -19,6 +19,7 @@ from configuration.documentation import models
 from configuration.load import load, validate
 from configuration.problems import SettingsError, path_of
 from configuration.settings import StackSettings
+from tests.unit.program import OPERATORS_KEY
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "a-secret-password"
@@ -442,3 +443,14 @@ def is_refused(configuration: dict[str, Any], project: Path) -> bool:
     except SettingsError:
         return True
     return False
+
+
+def test_an_operators_key_is_taken_without_its_comment() -> None:
+    settings = validate(
+        {
+            "operators": {"alice": f"{OPERATORS_KEY} alice@laptop, the old one"},
+            "passwords": {"hosts": PASSWORD},
+        },
+        ROOT,
+    )
+    assert settings.operators == {"alice": OPERATORS_KEY}

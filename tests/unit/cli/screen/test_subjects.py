@@ -75,6 +75,12 @@ def test_every_resource_of_the_program_is_known(file: Path) -> None:
             "certificate of the registry",
         ),
         (
+            "slipway:index:Operator$tls:index/selfSignedCert:SelfSignedCert::operator-alice-certificate",
+            "operator-alice",
+            Subject(Part.CERTIFICATE, "the operator alice"),
+            "certificate of the operator alice",
+        ),
+        (
             "slipway:index:CertificateAuthority$tls:index/selfSignedCert:SelfSignedCert::engine-ca-2-certificate",
             "engine-ca-2",
             Subject(Part.AUTHORITY, "engine CA (generation 2)"),
