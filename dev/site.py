@@ -19,6 +19,9 @@ PAGES = {
     "tests/plugins/recordings/README.md": "recordings.md",
     "examples/consumer/README.md": "examples/consumer.md",
     "examples/renewal.yml": "examples/renewal.yml",
+    "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
+    "examples/gitea/preview.yml": "examples/gitea/preview.yml",
+    "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",
     "LICENSE": "LICENSE.txt",
 }
 """What the site shows of the clone besides `docs/`: where it lies, and where it goes."""

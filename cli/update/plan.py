@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
-from cli.screen.comment.properties import changed_properties
+from cli.screen.comment.properties import OF_PLUGINS, changed_properties
 from cli.screen.events import Step
 from cli.screen.plan.changes import MAKE, REPLACE, WORDS, changes
 from cli.screen.plan.sentences import about_gone
@@ -170,12 +170,8 @@ def _configuration(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "secretsprovider", _digest(content["secretsprovider"])
 
 
-_OF_PLUGINS = frozenset({"__defaults", "contextDigest"})
-"""What plugins add to inputs, the official ones otherwise than the stand-ins."""
-
-
 def _inputs(step: Step, root: Path) -> str:
-    text = json.dumps(_without(step.after, _OF_PLUGINS), sort_keys=True, default=str)
+    text = json.dumps(_without(step.after, OF_PLUGINS), sort_keys=True, default=str)
     return _digest(text.replace(str(root), "."))
 
 

@@ -337,7 +337,8 @@ def _preview(
         console.warn(warning.text)
         if warned is not None:
             warned.add(warning.text)
-    if seen is not None and done.record.counts:
+    # A preview that failed may have got to its totals all the same.
+    if seen is not None and (not done.status or closing.NO_CHANGES_EXPECTED in done.stderr):
         seen.append(done.record)
     if quiet and tells and (done.status == 0 or done.record.changes):
         closing.say_plan(stack, done.record, is_last=warned is None)

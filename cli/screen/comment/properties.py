@@ -13,6 +13,8 @@ _VALUES_HIDDEN = re.compile(
     re.IGNORECASE,
 )
 """Properties whose values are not shown though Pulumi does not know them as secrets: people put secrets there."""
+OF_PLUGINS = frozenset({"__defaults", "contextDigest"})
+"""What plugins add to inputs by themselves, the official ones otherwise than the stand-ins."""
 _MOST = 8
 """How many entries of a property are named."""
 _MISSING = object()
@@ -42,7 +44,9 @@ def _described(name: str, old: Any, new: Any) -> str:
     if _is_scalar(old) and _is_scalar(new):
         return f"{label}: {_shown(old)} → {_shown(new)}"
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = sorted(key for key in {*old, *new} if old.get(key, _MISSING) != new.get(key, _MISSING))
+        keys = sorted(
+            key for key in {*old, *new} - OF_PLUGINS if old.get(key, _MISSING) != new.get(key, _MISSING)
+        )
         parts = [_described(key, old.get(key, _MISSING), new.get(key, _MISSING)) for key in keys[:_MOST]]
         rest = f", and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
         return f"{label} ({', '.join(parts)}{rest})" if parts else label

@@ -86,3 +86,8 @@ def test_no_secret_of_the_recorded_stack_is_in_a_comment() -> None:
     assert recorded("secret-change").changes
     assert "topsecret" not in text
     assert "changed (secret)" in text
+
+
+def test_the_documentation_shows_a_comment_as_it_is() -> None:
+    page = (HERE.parents[4] / "docs/pull_requests.md").read_text()
+    assert f"````markdown\n{comment(CASES['code-change']())}````\n" in page
