@@ -7,6 +7,7 @@ and then fail at the first name that is taken.
 import json
 import os
 import shlex
+from typing import Any
 from urllib.parse import quote
 
 import pulumi
@@ -50,7 +51,7 @@ def unless_taken(state: str) -> str:
     )
 
 
-def containers(project: str, stack: str) -> list[dict[str, object]]:
+def containers(project: str, stack: str) -> list[dict[str, Any]]:
     """The containers with the labels of this project and stack, running or not; none if no engine answers."""
     address = os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
     if not address.startswith("unix://"):
