@@ -4,7 +4,7 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cli import console
