@@ -125,7 +125,7 @@ def lines(
 
 
 def write(line: str) -> None:
-    """Print a line in one piece, whichever thread it comes from. A terminal shows its colours, and obeys nothing else."""
+    """Print a line in one piece, whichever thread it comes from. A terminal obeys nothing of it but its colours."""
     sys.stdout.write(f"{clean_log_line(line, colours=console.is_rich(sys.stdout))}\n")
     sys.stdout.flush()
 

@@ -28,7 +28,8 @@ the tab."""
 _USERINFO = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#\"'`<>]+)@")
 _SLASHED_PASSWORD = re.compile(r"(://)[^\s/:@\"'`<>]+:(?!\d+(?:[/?#\s]|$))[^\s@\"'`<>]*@")
 _PARAMETER = re.compile(
-    r"([?&;][\w.-]*(?:token|key|passw(?:or)?d|secret|sig|signature|credential)s?=)[^&;\s#\"'`<>]+", re.IGNORECASE
+    r"([?&;][\w.-]*(?:token|key|passw(?:or)?d|secret|sig|signature|credential)s?=)[^&;\s#\"'`<>]+",
+    re.IGNORECASE,
 )
 
 
@@ -45,8 +46,9 @@ def without_credentials(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """A text from elsewhere, as it may reach a terminal: without credentials in URLs, without colours, and with control
-    characters as `\\x1b`.
+    """A text from elsewhere, as it may reach a terminal: control characters are shown as their numbers.
+
+    It has no credentials in URLs, and no colours.
 
     A terminal obeys control characters: they overwrite lines, set the window's title, or answer on standard input.
     """

@@ -178,7 +178,9 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         services=_services([_serving(row, containers, health) for row in of("route")]),
         retention=next(
             (
-                Retention(row[0] == ACTIVE, row[1], row[2], "".join(row[3:]).strip().removeprefix("slipway: "))
+                Retention(
+                    row[0] == ACTIVE, row[1], row[2], "".join(row[3:]).strip().removeprefix("slipway: ")
+                )
                 for row in of("retention")
             ),
             None,

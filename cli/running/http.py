@@ -129,15 +129,15 @@ def system_tls_context(ca: str = "") -> ssl.SSLContext:
 def private_files(*contents: str) -> Iterator[tuple[Path, ...]]:
     """Files with these contents for this process only, gone at the end of the block, or of the process.
 
-    TLS libraries read private keys from files only, and some read them again for each connection. On Linux the files are
-    in memory and have no name, so a process that is killed leaves none. Elsewhere they are temporary files.
+    TLS libraries read private keys from files only, and some read them again for each connection. On Linux the files
+    are in memory and have no name, so a process that is killed leaves none. Elsewhere they are temporary files.
     """
     if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         with contextlib.ExitStack() as closing:
             descriptors = [os.memfd_create("slipway") for _ in contents]
             for descriptor, content in zip(descriptors, contents, strict=True):
                 os.fchmod(descriptor, 0o600)
-                closing.enter_context(open(descriptor, "wb", buffering=0)).write(content.encode())
+                closing.enter_context(os.fdopen(descriptor, "wb", buffering=0)).write(content.encode())
             yield tuple(Path(f"/proc/self/fd/{descriptor}") for descriptor in descriptors)
         return
     with tempfile.TemporaryDirectory(prefix="slipway-") as directory:

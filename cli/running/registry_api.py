@@ -130,7 +130,7 @@ class RegistryApi:
         return response.header("Docker-Content-Digest") or computed, self._json(response)
 
     def blob(self, repository: str, digest: str) -> dict[str, Any]:
-        """A blob that is JSON, such as an image's configuration; empty if it is not there, too large, or no JSON object.
+        """A blob that is JSON, such as an image's configuration; empty if it is not there, or no JSON object.
 
         Whoever may push may have pushed anything.
         """
@@ -141,7 +141,9 @@ class RegistryApi:
         """The size of a blob that a repository has, bytes; None if it does not have it."""
         response = self._get(f"/v2/{repository}/blobs/{digest}", method="HEAD")
         length = response.header("Content-Length") if response else None
-        return int(length) if length and length.isascii() and length.isdecimal() else (0 if response else None)
+        return (
+            int(length) if length and length.isascii() and length.isdecimal() else (0 if response else None)
+        )
 
     def ask(self, path: str, accept: str = "application/json", method: str = "GET") -> Response:
         """The registry's response to a request, whatever its status; with a token where the registry wants one.

@@ -31,8 +31,8 @@ def remedy_of_foreign_key(host: str, option: str) -> str:
 
     """
     return (
-        f"find out which machine answers there: nobody but {host} has the stack's key. If {host} was made anew by hand, "
-        f"or is lost:\n./slip forget {host}{option} && ./slip up{option}"
+        f"find out which machine answers there: nobody but {host} has the stack's key. "
+        f"If {host} was made anew by hand, or is lost:\n./slip forget {host}{option} && ./slip up{option}"
     )
 
 

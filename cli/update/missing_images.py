@@ -4,7 +4,7 @@ Pulumi does not see this, since its `docker.Image` has no read. A host's engine 
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cli import console
@@ -154,7 +154,10 @@ def _gap(registry: RegistryApi, image: Wanted) -> Gap | None:
     if not found.has_manifest:
         return Gap(image, "its manifest is missing")
     # People pull a copy by its tag, and whoever may push can move it.
-    if image.copy and (tagged := registry.manifest(image.repository, image.tag) or ("nothing",))[0] != image.digest:
+    if (
+        image.copy
+        and (tagged := registry.manifest(image.repository, image.tag) or ("nothing",))[0] != image.digest
+    ):
         return Gap(image, f"its tag {image.tag} names {short_digest(tagged[0])}")
     texts = [
         f"{number} {'blob is' if number == 1 else 'blobs are'} {what}"

@@ -162,5 +162,7 @@ def keeps_copy(running: RunningStack, image: str) -> str:
     if tagged is None:
         raise Failed(f"{repository}:{tag} is not there: HTTP 404")
     if tagged[0] != digest:
-        raise Failed(f"{repository}:{tag} is {short_digest(tagged[0])}, not {short_digest(digest)}: someone pushed it")
+        raise Failed(
+            f"{repository}:{tag} is {short_digest(tagged[0])}, not {short_digest(digest)}: someone pushed it"
+        )
     return f"{repository}:{tag} is {short_digest(digest)}"

@@ -40,8 +40,8 @@ class MirrorArgs:
 class Mirror(pulumi.ComponentResource):
     """Copies of images, each by its digest, which stays the same until the setting of that image changes.
 
-    A tag is resolved once, when its copy is made; then the digest is in the stack's outputs. The registry is never asked
-    what a copy's tag names, since whoever may push could have moved it.
+    A tag is resolved once, when its copy is made; then the digest is in the stack's outputs. The registry is never
+    asked what a copy's tag names, since whoever may push could have moved it.
     """
 
     references: dict[str, pulumi.Output[str]]
@@ -98,9 +98,7 @@ class Mirror(pulumi.ComponentResource):
             self._digests[parts.tagged] = digest
             source = f"{parts.registry}/{parts.repository}"
             lines.append(
-                pulumi.Output.concat(
-                    f"{repository} {parts.tag} {source} {image.partition('@')[0]} ", digest
-                )
+                pulumi.Output.concat(f"{repository} {parts.tag} {source} {image.partition('@')[0]} ", digest)
             )
         use = script.remote_command(
             f"{host.name}-{name}",

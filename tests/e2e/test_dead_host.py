@@ -76,7 +76,9 @@ def test_another_ssh_host_key_ends_an_update_at_once(stack: Stack) -> None:
         assert f"./slip forget web-1 -s {stack.name}" in result.output
         assert "Interrupted" not in result.output
     finally:
-        stack.on_host("web-1", "sh", "-c", f"rm {key}.pub && mv /root/ssh_host_ed25519_key /etc/ssh/ && {restart}")
+        stack.on_host(
+            "web-1", "sh", "-c", f"rm {key}.pub && mv /root/ssh_host_ed25519_key /etc/ssh/ && {restart}"
+        )
     stack.up()
     assert greeting(stack.urls()[0]) == served
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0

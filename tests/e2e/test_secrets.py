@@ -5,7 +5,6 @@ They run last, so that they see the output of every other test's commands.
 
 import contextlib
 import json
-import os
 import re
 import signal
 from base64 import b64decode
@@ -142,7 +141,7 @@ class Moments:
     @staticmethod
     def connected(_: Command, pid: int) -> bool:
         with contextlib.suppress(OSError):
-            return any("socket:" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+            return any("socket:" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
         return False
 
     @staticmethod
@@ -161,7 +160,11 @@ class Moments:
     ids=lambda value: value[0] if isinstance(value[0], str) else "",
 )
 def test_a_command_that_is_ended_leaves_none_in_a_file(
-    stack: Stack, secrets: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], moments: tuple[Any, ...]
+    stack: Stack,
+    secrets: dict[str, str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    moments: tuple[Any, ...],
 ) -> None:
     keys = {secret: what for secret, what in secrets.items() if "key" in what}
     places = [tmp_path, Path("/dev/shm"), stack.clone.root / ".slipway"]

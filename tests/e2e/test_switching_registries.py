@@ -97,7 +97,7 @@ def test_plain_http_with_a_copy_of_the_base_image_and_metrics(modes: Modes) -> N
 
 
 def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
-    """A copy's tag is moved to another image, and then the copy itself is removed: builds go on with the same digest."""
+    """A copy's tag is moved to another image, then the copy is removed: builds go on with the same digest."""
     before = modes.stack.outputs()
     layer, copy = modes.layer_of_copy(), before["mirror"]
     name, _, digest = copy[BASE].partition("@")

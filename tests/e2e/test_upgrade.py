@@ -27,6 +27,8 @@ ALLOWED_CREATES: tuple[str, ...] = ("*-served", "*-history", "box-routes")
 """Patterns of the names of resources that the first `up` of this version creates."""
 ALLOWED_UPDATES: tuple[str, ...] = (
     *("box-setup", "registry-settings", "box-mirror", "web-box-switch"),
+    # Only a machine's first command dials without end now, and a copy's digest is no longer asked of the registry.
+    *("registry-answers", "mirror-debian-12"),
     # Contexts are staged now, so the images are built again, from the cache and to the same digests.
     *("host-image", "web-base-image", "web-image"),
 )

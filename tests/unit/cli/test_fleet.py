@@ -126,7 +126,9 @@ def test_a_host_key_of_another_kind_is_a_foreign_key_too(server: SSHServer) -> N
 
 
 def test_a_foreign_key_has_a_remedy_of_its_own(server: SSHServer) -> None:
-    outputs = _outputs(server, web={"sshPort": server.port, "sshHostKey": OTHER_KEY.export_public_key().decode()})
+    outputs = _outputs(
+        server, web={"sshPort": server.port, "sshHostKey": OTHER_KEY.export_public_key().decode()}
+    )
     with ThreadPoolExecutor() as pool, pytest.raises(CommandError) as raised:
         pool.submit(ssh.run, outputs, "web", "true").result()
     assert "presents another host key" in str(raised.value)

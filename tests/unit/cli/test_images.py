@@ -15,7 +15,7 @@ import pytest
 from cli.errors import CommandError
 from cli.registry import images
 from cli.registry.images import Image, Need
-from cli.running import fleet
+from cli.running import fleet, stored_image
 from cli.running.host_report import HostReport, Serving
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import RunningStack
@@ -367,9 +367,7 @@ def test_what_serves_and_is_gone_fails(
     assert said.endswith("→ ./slip repair\n")
 
 
-@pytest.mark.parametrize(
-    ("sizes", "missing"), [({}, [layer(1000)]), ({layer(1000): 999}, [layer(1000)])]
-)
+@pytest.mark.parametrize(("sizes", "missing"), [({}, [layer(1000)]), ({layer(1000): 999}, [layer(1000)])])
 def test_a_blob_that_is_gone_or_cut_off_fails(
     registry: FakeRegistry,
     run: Callable[..., int],
@@ -504,11 +502,16 @@ HOSTILE_DOCUMENTS: dict[str, str] = {
     "no JSON": "<html>",
     "a list": "[]",
     "too deep": "[" * 100_000,
-    "not a number": '{"config": {"digest": "%s", "size": 1e999}, "layers": 5}' % layer(1),
+    "not a number": f'{{"config": {{"digest": "{layer(1)}", "size": 1e999}}, "layers": 5}}',
     "digests that lead elsewhere": json.dumps(
-        {"config": {"digest": "sha256:../../x", "size": 1}, "layers": [{"digest": "../../../etc", "size": -1}, 5]}
+        {
+            "config": {"digest": "sha256:../../x", "size": 1},
+            "layers": [{"digest": "../../../etc", "size": -1}, 5],
+        }
     ),
-    "an index of nonsense": json.dumps({"manifests": [5, {}, {"digest": 7}, {"digest": "x", "annotations": 3}]}),
+    "an index of nonsense": json.dumps(
+        {"manifests": [5, {}, {"digest": 7}, {"digest": "x", "annotations": 3}]}
+    ),
     "too much": json.dumps({"config": {"x": "y" * (9 << 20)}}),
 }
 
@@ -540,7 +543,7 @@ def test_a_manifest_of_nonsense_is_an_image_of_nothing(
         return
     hostile, _ = images.images(api, {})
     assert hostile.size <= 1
-    looked = images.stored_image.look(api, "hostile", digest)
+    looked = stored_image.look(api, "hostile", digest)
     assert looked.has_manifest
     assert looked.missing, "nothing of an image is there"
     assert not [path for path in registry.asked if ".." in path]

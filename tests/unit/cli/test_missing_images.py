@@ -151,7 +151,11 @@ def test_a_whole_image_lacks_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("tag", "text"),
-    [("right", None), ("moved", f"its tag moved names sha256:{'d' * 12}"), ("gone", "its tag gone names nothing")],
+    [
+        ("right", None),
+        ("moved", f"its tag moved names sha256:{'d' * 12}"),
+        ("gone", "its tag gone names nothing"),
+    ],
 )
 def test_the_tag_of_a_copy_names_what_was_copied(tag: str, text: str | None) -> None:
     login = Login("yard", "127.0.0.1", 22, "root", "key", "line")

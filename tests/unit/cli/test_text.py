@@ -4,7 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.text import age, clean, clean_log_line, first_line, first_tags, short_revision, size, without_credentials
+from cli.text import (
+    age,
+    clean,
+    clean_log_line,
+    first_line,
+    first_tags,
+    short_revision,
+    size,
+    without_credentials,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +125,10 @@ def test_a_log_line_keeps_its_colours_only(line: str, shown: str) -> None:
         ("https://alice:pa@55@github.com/app", "https://…@github.com/app"),
         ("https://alice:pa/55@github.com/app", "https://…@github.com/app"),
         ("https://:pa55@[::1]:8080/app", "https://…@[::1]:8080/app"),
-        ("postgres://state:pa55@db:5432/slipway?sslmode=require", "postgres://…@db:5432/slipway?sslmode=require"),
+        (
+            "postgres://state:pa55@db:5432/slipway?sslmode=require",
+            "postgres://…@db:5432/slipway?sslmode=require",
+        ),
         ("HTTPS://Alice:pa55@GitHub.com/", "HTTPS://…@GitHub.com/"),
         ("git+https://alice:pa55@host/app", "git+https://…@host/app"),
         ("ssh://git@github.com/app", "ssh://git@github.com/app"),

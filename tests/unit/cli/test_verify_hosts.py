@@ -221,7 +221,10 @@ def test_an_engine_that_speaks_plain_http_refuses_nobody() -> None:
     ("retention", "found"),
     [
         (Retention(True, "exit-code", "Fri"), r"failed \(exit-code\), Fri"),
-        (Retention(True, "exit-code", "Fri", "uploads are open"), r"failed \(exit-code\), Fri: uploads are open"),
+        (
+            Retention(True, "exit-code", "Fri", "uploads are open"),
+            r"failed \(exit-code\), Fri: uploads are open",
+        ),
         (Retention(False, "success", ""), "timer is off"),
     ],
 )
