@@ -26,6 +26,7 @@ def ask(
     *,
     desired: Iterable[Desired] = (),
     answered: Callable[[HostReport], None] = lambda _: None,
+    sizes: bool = False,
 ) -> dict[str, HostReport]:
     """What each host runs and serves, by the host's name. A host that gives no answer has a report, too.
 
@@ -34,10 +35,12 @@ def ask(
         hosts: the hosts to ask; by default all of them.
         desired: what was made on the hosts, to be compared over the same connection.
         answered: called with each report as it comes.
+        sizes: whether the hosts say what their containers have written, too. The engines have to count it.
 
     """
     names = sorted(outputs["hosts"]) if hosts is None else list(hosts)
-    question = Command("bash -s", f"CHECKS={shlex.quote(_checks(outputs))}\n{SCRIPT.read_text()}", PATIENCE)
+    values = [f"CHECKS={shlex.quote(_checks(outputs))}\n", *(["SIZES=yes\n"] if sizes else [])]
+    question = Command("bash -s", "".join([*values, SCRIPT.read_text()]), PATIENCE)
     made = drift.by_host(desired)
 
     async def ask_one(host: str) -> HostReport:

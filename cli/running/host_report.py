@@ -1,6 +1,6 @@
 """What a host says about itself: the lines of scripts/report.sh as data. Pure functions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -97,6 +97,8 @@ class HostReport:
     open_engine: tuple[str, ...] = ()
     """The engine's own warnings about an API without mutual TLS."""
     containers: tuple[Container, ...] = ()
+    written: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that containers have written into their own files, by the container's name; empty if that was not asked."""
     proxy_answers: bool = False
     services: dict[str, Serving] = field(default_factory=dict)
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
@@ -174,6 +176,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         engine_version=versions[0] if versions and of("listed") else "",
         open_engine=tuple(row[0] for row in of("open")),
         containers=containers,
+        written={row[0].removeprefix("/"): int(row[1]) for row in of("written")},
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
         retention=next(

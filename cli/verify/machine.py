@@ -18,6 +18,9 @@ RESTARTS_PERIOD = timedelta(minutes=5)
 """A container that the engine restarted in this time fails: the engine waits a minute at most between two restarts."""
 RESTARTS_REMEMBERED = timedelta(days=1)
 """A container that the engine restarted in this time is worth a warning."""
+WRITTEN_LIMIT = 2**30
+"""Bytes that a container may write into its own files without a warning: those of a log or a cache that is forgotten
+there grow until the host's disk is full."""
 
 
 def answers(running: RunningStack, host: str) -> str:
@@ -79,6 +82,9 @@ def container_runs(running: RunningStack, subject: str) -> str:
             return Warned(
                 f"it was restarted {_times(container.restarts)}, last at {container.started:%H:%M} UTC"
             )
+    written = report.written.get(container.name, 0)
+    if written > WRITTEN_LIMIT:
+        return Warned(f"it has written {size(written)} into its own files, and nothing limits them")
     return "runs"
 
 

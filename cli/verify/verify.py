@@ -95,7 +95,7 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
                 seen.append(report)
                 answered(report)
 
-            fleet.ask(running.outputs, desired=running.desired, answered=heard)
+            fleet.ask(running.outputs, desired=running.desired, answered=heard, sizes=True)
 
     if rows:
         rows.begin(stack.name)

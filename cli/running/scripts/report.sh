@@ -4,7 +4,9 @@
 # cli/running/fleet.py sends it on standard input at each question, so a new version of it changes no host.
 # cli/running/host_report.py reads the lines.
 #
-# Value: CHECKS, a line for each service: its name, its health path and, if it has one, its domain, separated by tabs
+# Values:
+#   CHECKS   a line for each service: its name, its health path and, if it has one, its domain, separated by tabs
+#   SIZES    not empty to hear what the containers have written; unset otherwise, since the engine has to count it
 set -uo pipefail
 export LC_ALL=C
 
@@ -55,6 +57,13 @@ containers() {
     .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{
     range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
+}
+
+# What each container of a stack has written into its own files, in bytes. Those of several million files take too long.
+sizes() {
+  [ -n "${SIZES:-}" ] || return 0
+  engine ps -aq --no-trunc --filter label=slipway.stack |
+    xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
 }
 
 # routes LISTED: the proxy's routes: service, container, its address and its port. The proxy's own name of a route need not
@@ -115,6 +124,7 @@ main() {
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
     about_engine &
+    sizes &
     about_containers
     wait
   fi

@@ -59,17 +59,18 @@ class Machine:
             f"""case "$1 $2" in
               info*) {info} ;;
               ps*) printf 'p1\\nw1\\n' ;;
+              "inspect --size") printf 'written\t/web-web-1-1a2b\t4096\n' ;;
               inspect*) cat {self.root}/containers ;;
               "image inspect") cat {self.root}/images ;;
               exec*) {f"cat {self.root}/listing" if listing is not None else "exit 1"} ;;
             esac""",
         )
 
-    def report(self, checks: str = "web\t/up\t\napi\t/health\tapi.test") -> HostReport:
+    def report(self, checks: str = "web\t/up\t\napi\t/health\tapi.test", *, sizes: str = "") -> HostReport:
         asked = time.time()
         result = subprocess.run(
             ["/bin/bash", "-s"],
-            input=f"CHECKS={shlex.quote(checks)}\n{SCRIPT.read_text()}",
+            input=f"CHECKS={shlex.quote(checks)}\n{sizes}\n{SCRIPT.read_text()}",
             env={"PATH": f"{self.root}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -114,6 +115,12 @@ def test_a_host_says_what_its_proxy_serves(machine: Machine) -> None:
     assert report.disks[0].free_inodes_share == 0.9
     assert report.retention is None
     assert abs(report.clock_difference) < 1
+
+
+def test_what_containers_have_written_is_counted_on_demand(machine: Machine) -> None:
+    assert machine.report().written == {}
+    assert not [call for call in machine.calls("docker") if "--size" in call]
+    assert machine.report(sizes="SIZES=yes").written == {"web-web-1-1a2b": 4096}
 
 
 def test_the_health_check_is_that_of_a_roll_out(machine: Machine) -> None:

@@ -161,6 +161,18 @@ def test_a_restart_of_some_hours_ago_is_a_warning_and_of_days_ago_none() -> None
     assert seen(30) == "runs"
 
 
+def test_a_container_that_fills_the_disk_is_a_warning() -> None:
+    def seen(written: int) -> str:
+        report = _report(
+            "web-1", containers=(_container("web-1"),), written={_container("web-1").name: written}
+        )
+        return machine.container_runs(_running(report), "web on web-1")
+
+    assert isinstance(seen(3 * 2**30), Warned)
+    assert "it has written 3.2 GB into its own files" in seen(3 * 2**30)
+    assert seen(2**20) == "runs"
+
+
 @pytest.mark.parametrize("difference", [0.0, 59.0, -60.0])
 def test_a_clock_may_differ_by_a_minute(difference: float) -> None:
     assert machine.clock_is_right(_running(_report("web-1", clock_difference=difference)), "web-1")

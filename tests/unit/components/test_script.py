@@ -79,7 +79,7 @@ def test_some_scripts_never_change_unnoticed(name: str, digest: str) -> None:
 
 def test_scripts_use_the_labels_that_everyone_shares() -> None:
     labels = {value for name, value in vars(well_known).items() if name.endswith("_LABEL")}
-    used = {label for name in SHELL for label in re.findall(r"(?<![\w/])slipway\.[a-z]+", script.text(name))}
+    used = {label for name in SHELL for label in re.findall(r"(?<![\w/-])slipway\.[a-z]+", script.text(name))}
     assert used >= {well_known.STACK_LABEL, well_known.SERVICE_LABEL, well_known.SERVING_LABEL}
     assert used <= labels
 

@@ -282,7 +282,10 @@ class TestSuccess:
     def test_the_container_is_limited_and_started(self, machine: Machine) -> None:
         states = ("created 0 0 false 0", "running 0 0 false 4711 10.0.0.2")
         assert switch(machine, states=states, curl=HEALTHY).returncode == 0
-        assert calls(machine, "update", "start") == ["update --pids-limit 4096 new", "start new"]
+        assert calls(machine, "update", "start") == [
+            "update --pids-limit 4096 new slipway-proxy",
+            "start new",
+        ]
 
     def test_only_containers_without_a_route_end(self, machine: Machine) -> None:
         routes = "@a.test a.test / web-1:80 running no\n@b.test b.test / old:80 running no\n"
