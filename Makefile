@@ -49,6 +49,14 @@ reference: ## Write the configuration's schema and the generated pages again
 lock: ## Pin what the requirements bring in, with hashes; UPGRADE=1 takes the newest versions
 	$(supply_python) -m dev.lock $(if $(UPGRADE),--upgrade)
 
+.PHONY: sbom
+sbom: ## Write sbom.json: what Slipway installs and runs (CycloneDX)
+	$(supply_python) -m dev.sbom
+
+.PHONY: audit
+audit: ## Look for known vulnerabilities of the locked packages; needs a database, such as PyPI's
+	$(supply_python) -m dev.audit
+
 .PHONY: lint
 lint: ## Check formatting, style, types, imports, dead code, shell scripts and workflows
 	$(python) -m dev.lint
