@@ -327,6 +327,8 @@ def test_actions_are_pinned_by_commit_and_leave_no_token(path: Path) -> None:
     checkouts = [step for step in steps if "checkout" in step.get("uses", "")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
 def test_gitlab_runs_no_forks_change_with_secrets() -> None:
     """GitLab runs the pipeline of a fork in the fork, unless a member of the project starts it here."""
     jobs = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
