@@ -43,8 +43,6 @@ def post(at: PullRequest, text: str) -> str:
 
     """
     with requests.Session() as session:
-        # Not a login of ~/.netrc in place of the token.
-        session.auth = _unchanged
         session.headers.update(_headers(at))
         mark = text.partition("\n")[0]
         mine = _authors(session, at)
@@ -138,7 +136,14 @@ def _send(
 ) -> requests.Response:
     try:
         # No redirect: it would take the token along, and a POST would become a GET.
-        return session.request(method, url, json=content, timeout=PATIENCE, allow_redirects=False)
+        return session.request(
+            method,
+            url,
+            json=content,
+            timeout=PATIENCE,
+            allow_redirects=False,
+            auth=_unchanged,  # or requests would take a login of ~/.netrc in place of the token
+        )
     except requests.RequestException as error:
         raise CommandError(
             f"{urlsplit(url).netloc} does not answer: {type(error).__name__}",

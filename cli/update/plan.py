@@ -7,6 +7,7 @@ digests of what its file has, where secrets are encrypted.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 from cli.errors import CommandError
 from cli.screen.comment.properties import OF_PLUGINS, changed_properties
 from cli.screen.events import Step
-from cli.screen.plan.changes import MAKE, REPLACE, WORDS, changes
+from cli.screen.plan.changes import MAKE, REMOVE, REPLACE, WORDS, changes
+from cli.screen.plan.changes import Change as ResourceChange
 from cli.screen.plan.sentences import about_gone
 from cli.screen.record import Record
 from cli.stack.project import Project, write_private
@@ -141,6 +143,14 @@ def plan_of(
         differences: what differs on hosts and in the registry from what the last update made.
 
     """
+    every = changes(record.steps)
+    names = _random_names(every)
+
+    def stable(text: str) -> str:
+        for name, constant in names.items():
+            text = text.replace(name, constant)
+        return text.replace(str(project.root), ".")
+
     gone = [f"{one.about}: {one.text}" for one in about_gone(record.gone)]
     return Plan(
         project.name,
@@ -153,10 +163,10 @@ def plan_of(
         {
             _short(change.step.urn): Change(
                 change.verb,
-                tuple(_without_path(changed_properties(change.step), project.root)),
-                _inputs(change.step, project.root) if change.verb in {MAKE, REPLACE, "change"} else "",
+                tuple(stable(line) for line in changed_properties(change.step)),
+                _digest(stable(_inputs(change.step))) if change.verb != REMOVE else "",
             )
-            for change in changes(record.steps)
+            for change in every
         },
     )
 
@@ -170,19 +180,28 @@ def _configuration(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "secretsprovider", _digest(content["secretsprovider"])
 
 
-def _inputs(step: Step, root: Path) -> str:
-    text = json.dumps(_without(step.after, OF_PLUGINS), sort_keys=True, default=str)
-    return _digest(text.replace(str(root), "."))
+def _random_names(every: Sequence[ResourceChange]) -> dict[str, str]:
+    """The names that Pulumi makes up for new resources, another in each preview, and what stands for each in a plan.
+
+    They are the resource's name and seven random digits (https://www.pulumi.com/docs/iac/concepts/resources/names/).
+    """
+    return {
+        value: f"{change.step.name}-*"
+        for change in every
+        if change.verb in {MAKE, REPLACE}
+        for value in change.step.after.values()
+        if isinstance(value, str) and re.fullmatch(rf"{re.escape(change.step.name)}-[0-9a-f]{{7}}", value)
+    }
+
+
+def _inputs(step: Step) -> str:
+    return json.dumps(_without(step.after, OF_PLUGINS), sort_keys=True, default=str)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
         return {key: _without(item, names) for key, item in value.items() if key not in names}
     return [_without(item, names) for item in value] if isinstance(value, list) else value
-
-
-def _without_path(lines: Sequence[str], root: Path) -> list[str]:
-    return [line.replace(str(root), ".") for line in lines]
 
 
 def _short(urn: str) -> str:

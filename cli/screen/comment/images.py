@@ -21,7 +21,6 @@ class NewImage:
     """Its repository's name: the service's, or its base image's."""
     tag: str = ""
     """The new tag, which follows the content."""
-    tag_before: str = ""
     digest_before: str = ""
     """The digest of what was pushed last; empty without one."""
     digest: str = ""
@@ -47,7 +46,6 @@ def new_images(record: Record) -> list[NewImage]:
             NewImage(
                 name,
                 tag,
-                before,
                 str(step.outputs_before.get("repoDigest") or "").partition("@")[2],
                 revision=known.get(tag, ""),
                 revision_before=known.get(before, ""),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,24 @@ def test_two_clones_make_the_same_plan(root: Path, tmp_path: Path) -> None:
     assert mine.hash == theirs.hash
     assert mine.text() == theirs.text()
     assert str(root) not in mine.text()
+
+
+def test_names_that_pulumi_makes_up_are_no_part_of_a_plan(root: Path) -> None:
+    """A new container is called otherwise in each preview, and the command that switches to it names it."""
+
+    def made(digits: str, memory: int = 512) -> Plan:
+        new = replace(container(name=f"web-web-1-{digits}", memory=memory), operation="create-replacement")
+        switch = Step(
+            "update",
+            "urn:pulumi:dev::slipway::slipway:index:Service$command:remote:Command::web-web-1-switch",
+            changed=frozenset({"create"}),
+            after={"create": f"switch web web-web-1-{digits}"},
+        )
+        return plan(root, steps=[new, switch])
+
+    assert made("0123abc").hash == made("fedc987").hash
+    assert made("0123abc").hash != made("0123abc", memory=256).hash
+    assert made("0123abc").hash != made("other").hash  # a name that someone chose
 
 
 def test_documentation_and_caches_are_no_part_of_the_program(root: Path) -> None:

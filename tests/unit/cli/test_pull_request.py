@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cli import app as command_line
 from cli.errors import CommandError
 from cli.forge.address import GITHUB
+from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import plan as plans
 from cli.update import repair, updates
@@ -34,7 +35,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     made.configure(CONFIGURATION)
     monkeypatch.setattr(updates, "open_stack", lambda *_, **__: made.stack)
     # Where saved plans are looked for, and a stack without a registry.
-    monkeypatch.setattr(updates.Project, "here", lambda: made.stack.project)
+    monkeypatch.setattr(Project, "here", lambda: made.stack.project)
     monkeypatch.setattr(Stack, "outputs", lambda _: {})
     monkeypatch.setattr(repair, "differences", lambda _: [])
     return made
