@@ -7,7 +7,7 @@ the program's outputs. A new output has the mark `Since` with the version that b
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 SECRET = "secret"  # noqa: S105 - a marker, not a secret
 """Marks an output that is secret in the state."""
@@ -156,3 +156,15 @@ class StackOutputs(TypedDict):
     operatorKeys: Annotated[dict[str, str], SECRET, "the keys of these certificates, PEM"]
     platform: Annotated[Literal["local", "aws"], "the platform's kind"]
     stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]
+
+
+def structures() -> dict[str, type]:
+    """The outputs that are or contain maps with fixed keys, by output, each such map once."""
+    found: dict[type, str] = {}
+    for one in described(StackOutputs):
+        inner = one.type
+        while arguments := get_args(inner):
+            inner = arguments[-1]
+        if is_typeddict(inner):
+            found.setdefault(inner, one.key)
+    return {key: structure for structure, key in found.items()}

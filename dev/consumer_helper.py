@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typing_extensions import is_typeddict
 
-from components.output_reference import HostOutputs, RevisionOutputs, StackOutputs, described
+from components.output_reference import StackOutputs, described, structures
 
 FILE = Path(__file__).resolve().parent.parent / "examples" / "consumer" / "slipway_outputs.py"
 WIDTH = 110
@@ -46,8 +46,10 @@ class SlipwayOutputs:
 def text() -> str:
     """The file as it should be."""
     parts = [HEAD]
-    for class_ in (HostOutputs, RevisionOutputs):
-        parts.append(f'\nclass {class_.__name__}(TypedDict):\n    """{class_.__doc__}"""\n\n')
+    for class_ in structures().values():
+        # A map of which some keys may be missing.
+        partly = "" if class_.__total__ else ", total=False"  # type: ignore[attr-defined]
+        parts.append(f'\nclass {class_.__name__}(TypedDict{partly}):\n    """{class_.__doc__}"""\n\n')
         parts += [f"    {one.key}: {_type(one.type)}\n{_docstring(one.meaning)}" for one in described(class_)]
         parts.append("\n")
     parts.append(CLASS)

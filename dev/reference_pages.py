@@ -62,20 +62,18 @@ def configuration() -> str:
 
 
 def outputs() -> str:
-    """Every output, and what a host and a revision say."""
-    from components.output_reference import HostOutputs, RevisionOutputs, StackOutputs, described
+    """Every output, and the keys of those that are maps with fixed keys."""
+    from components.output_reference import StackOutputs, described, structures
 
     rows = [
         (f"`{one.key}`", _type(one.type), "secret" if one.secret else "", one.since, one.meaning)
         for one in described(StackOutputs)
     ]
     parts = [_table(("key", "type", "secret", "since", "meaning"), rows)]
-    for title, about, class_ in (
-        ("hosts", "Each host in `hosts` has:", HostOutputs),
-        ("revisions", "Each revision in `revisions` has:", RevisionOutputs),
-    ):
-        inner = [(f"`{one.key}`", _type(one.type), one.meaning) for one in described(class_)]
-        parts += [f"## {title}", about, _table(("key", "type", "meaning"), inner)]
+    for key, structure in structures().items():
+        inner = [(f"`{one.key}`", _type(one.type), one.meaning) for one in described(structure)]
+        about = f"Each {_type(structure)} in `{key}` has:" if key.endswith("s") else f"`{key}` has:"
+        parts += [f"## {key}", about, _table(("key", "type", "meaning"), inner)]
     return "\n\n".join(parts) + "\n"
 
 

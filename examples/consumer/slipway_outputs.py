@@ -12,6 +12,26 @@ from typing import Literal, TypedDict
 import pulumi
 
 
+class RevisionOutputs(TypedDict):
+    """The commit of one tag."""
+
+    tag: str
+    """The image's tag."""
+    revision: str
+    """A commit with the image's content, with `-dirty` if the working tree differed; empty if git does not
+    track it.
+    """
+
+
+class RetentionOutputs(TypedDict, total=False):
+    """The rule by which the registry removes images."""
+
+    keep: int
+    """Number of images that stay in each repository."""
+    days: int
+    """Days for which an image stays after its last push."""
+
+
 class HostOutputs(TypedDict):
     """One host."""
 
@@ -29,17 +49,6 @@ class HostOutputs(TypedDict):
     """Its SSH host key, as in `known_hosts`."""
     enginePort: int
     """TCP port of its Docker Engine."""
-
-
-class RevisionOutputs(TypedDict):
-    """The commit of one tag."""
-
-    tag: str
-    """The image's tag."""
-    revision: str
-    """A commit with the image's content, with `-dirty` if the working tree differed; empty if git does not
-    track it.
-    """
 
 
 class SlipwayOutputs:
@@ -139,6 +148,11 @@ class SlipwayOutputs:
         return self.reference.require_output("registryMode")
 
     @property
+    def registry_retention(self) -> pulumi.Output[RetentionOutputs]:
+        """The rule of `registry.retention`; empty if the registry keeps all images. Since 0.9.0."""
+        return self.reference.require_output("registryRetention")
+
+    @property
     def registry_metrics_url(self) -> pulumi.Output[str]:
         """Where the registry's metrics are; empty without `registry.metricsPort`. Since 0.9.0."""
         return self.reference.require_output("registryMetricsUrl")
@@ -208,6 +222,16 @@ class SlipwayOutputs:
     def engine_client_key(self) -> pulumi.Output[str]:
         """The key of that certificate, PEM. Secret. Since 0.9.0."""
         return self.reference.require_output("engineClientKey")
+
+    @property
+    def operator_certificates(self) -> pulumi.Output[dict[str, str]]:
+        """For each of `operators`, their own client certificate for the engines, PEM. Since 0.9.0."""
+        return self.reference.require_output("operatorCertificates")
+
+    @property
+    def operator_keys(self) -> pulumi.Output[dict[str, str]]:
+        """The keys of these certificates, PEM. Secret. Since 0.9.0."""
+        return self.reference.require_output("operatorKeys")
 
     @property
     def platform(self) -> pulumi.Output[Literal["local", "aws"]]:
