@@ -41,9 +41,10 @@ pins: ## Record the program's resources again, after an intended change
 	$(python) -m tests.unit.components.resource_pins
 
 .PHONY: reference
-reference: ## Write the configuration's schema and the generated pages again
+reference: ## Write the configuration's schema, the generated pages and the consumer's helper again
 	$(python) -m configuration.reference
 	$(python) -m dev.reference_pages
+	$(python) -m dev.consumer_helper
 
 .PHONY: lock
 lock: ## Pin what the requirements bring in, with hashes; UPGRADE=1 takes the newest versions

@@ -422,6 +422,99 @@ def prune(
     run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
 
 
+@_command(app, "new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new stack's name, such as staging.")],
+    like: Annotated[
+        str,
+        typer.Option(
+            "--like", metavar="STACK", help="Begin with this stack's settings.", autocompletion=_stack_names
+        ),
+    ] = "",
+    platform: Annotated[str, typer.Option("--platform", metavar="KIND", help="local or aws.")] = "",
+    region: Annotated[str, typer.Option("--region", metavar="REGION", help="The AWS region.")] = "",
+    admin_cidr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--admin-cidr",
+            metavar="NETWORK",
+            help="On AWS: a network that may reach SSH and the engines. May be repeated.",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview/--skip-preview", help="Say what the first `up` would do.", show_default=False
+        ),
+    ] = True,
+) -> None:
+    """Make one more stack, and say what its first `up` would do.
+
+    Asks for what is missing. Writes Pulumi.NAME.yaml: on the platform local with ports of 127.0.0.1 that no other stack
+    of this clone and nothing on this machine uses, on AWS with a network that no other stack of this clone has. Makes
+    the stack and its passwords. Secrets of another stack are not copied, and names in the DNS get the new stack's name
+    in front.
+    """
+    from cli.environments.new import run
+    from cli.environments.wish import Wish
+
+    raise typer.Exit(
+        run(Wish(name, like, platform, region, tuple(admin_cidr or ())), preview=preview),
+    )
+
+
+@_command(app, "stacks")
+def stacks(
+    drift: Annotated[
+        bool,
+        typer.Option(
+            "--drift", help="Also look for drift, by a preview with a refresh. Takes seconds for each stack."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the stacks: platform, last update, by whom, and when certificates end.
+
+    Asks the backend for each stack's state and its last update; a stack's file alone says only what it is to be. With
+    --drift the exit status is 1 if anything differs from what the last `up` made, or if that cannot be told.
+    """
+    from cli.environments.stacks import run
+
+    raise typer.Exit(run(drift=drift, as_json=as_json))
+
+
+@_command(app, "config")
+def config(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KEY", help="The setting, such as services.web.domain; without it, all are listed."
+        ),
+    ] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="The new value. Lists and maps as in YAML: [a, b].")
+    ] = None,
+    stack: StackName = "local",
+    unset: Annotated[
+        bool, typer.Option("--unset", help="Remove the setting from the file, so that its default counts.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Explain a setting, show its value and where that comes from, or set it.
+
+    A value is checked by the rules of `up` before it is written. Comments and layout of the file stay. The next `up`
+    puts it in place. Secrets are set by `./slip secret set`.
+    """
+    from cli.settings import command
+
+    if key is None:
+        command.show_all(stack, as_json=as_json)
+    elif value is None and not unset:
+        command.explain(stack, key, as_json=as_json)
+    else:
+        command.set_(stack, key, value)
+
+
 @_command(app, "env")
 def env(stack: StackName = "local", emulate: Emulate = False) -> None:
     """Print the variables for plain `pulumi` commands.

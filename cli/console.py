@@ -128,6 +128,12 @@ def confirm(question: str, *, remedy: str) -> None:
         raise CommandError("declined: nothing was changed", status=1)
 
 
+def ask(question: str, default: str) -> str:
+    """Ask a person for a value; only with a terminal. Return takes the default, if there is one."""
+    print(f"{question}{f' [{default}]' if default else ''} ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() or default
+
+
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print a result as labelled lines: framed on a terminal, else `label: value`. Empty values are left out."""
     shown = [(label, clean(value)) for label, value in rows if value]

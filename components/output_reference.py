@@ -1,14 +1,46 @@
 """Every output of a stack, its type as a reader of the stack gets it, and its meaning.
 
-`docs/outputs.md` is generated from this module, and a test holds it against the program's outputs.
+`docs/outputs.md` and `examples/consumer/slipway_outputs.py` are generated from this module, and a test holds it against
+the program's outputs. A new output has the mark `Since` with the version that brings it.
 """
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 SECRET = "secret"  # noqa: S105 - a marker, not a secret
 """Marks an output that is secret in the state."""
+FIRST = "0.9.0"
+"""The version since which every output without a mark of its own has been there."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """Marks an output that came later: with which version."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Described:
+    """An output as its readers get it."""
+
+    key: str
+    type: Any
+    meaning: str
+    secret: bool
+    since: str
+
+
+def described(outputs: type) -> list[Described]:
+    """The keys of one of the classes below, in their order."""
+    found = []
+    for key, annotation in get_type_hints(outputs, include_extras=True).items():
+        type_, *marks, meaning = get_args(annotation)
+        since = next((mark.version for mark in marks if isinstance(mark, Since)), FIRST)
+        found.append(Described(key, type_, meaning, SECRET in marks, since))
+    return found
 
 
 class HostOutputs(TypedDict):
@@ -124,3 +156,15 @@ class StackOutputs(TypedDict):
     operatorKeys: Annotated[dict[str, str], SECRET, "the keys of these certificates, PEM"]
     platform: Annotated[Literal["local", "aws"], "the platform's kind"]
     stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]
+
+
+def structures() -> dict[str, type]:
+    """The outputs that are or contain maps with fixed keys, by output, each such map once."""
+    found: dict[type, str] = {}
+    for one in described(StackOutputs):
+        inner = one.type
+        while arguments := get_args(inner):
+            inner = arguments[-1]
+        if is_typeddict(inner):
+            found.setdefault(inner, one.key)
+    return {key: structure for structure, key in found.items()}

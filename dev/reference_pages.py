@@ -7,7 +7,7 @@ Each page has text by hand around the part between the two markers. A unit test 
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from typing_extensions import is_typeddict
 
@@ -62,18 +62,19 @@ def configuration() -> str:
 
 
 def outputs() -> str:
-    """Every output, and what a host says in `hosts`."""
-    from components.output_reference import HostOutputs, StackOutputs
+    """Every output, and the keys of those that are maps with fixed keys."""
+    from components.output_reference import StackOutputs, described, structures
 
-    return f"{_outputs(StackOutputs)}\n\n## hosts\n\nEach host in `hosts` has:\n\n{_outputs(HostOutputs)}\n"
-
-
-def _outputs(described: type) -> str:
-    rows = []
-    for name, annotation in get_type_hints(described, include_extras=True).items():
-        type_, *marks, meaning = get_args(annotation)
-        rows.append((f"`{name}`", ", ".join([_type(type_), *marks]), meaning))
-    return _table(("key", "type", "meaning"), rows)
+    rows = [
+        (f"`{one.key}`", _type(one.type), "secret" if one.secret else "", one.since, one.meaning)
+        for one in described(StackOutputs)
+    ]
+    parts = [_table(("key", "type", "secret", "since", "meaning"), rows)]
+    for key, structure in structures().items():
+        inner = [(f"`{one.key}`", _type(one.type), one.meaning) for one in described(structure)]
+        about = f"Each {_type(structure)} in `{key}` has:" if key.endswith("s") else f"`{key}` has:"
+        parts += [f"## {key}", about, _table(("key", "type", "meaning"), inner)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _type(type_: Any) -> str:
@@ -87,7 +88,7 @@ def _type(type_: Any) -> str:
     if get_origin(type_) is dict:
         return f"map of {_type(arguments[1])}"
     if is_typeddict(type_):
-        return "host"
+        return str(type_.__name__).removesuffix("Outputs").lower()
     raise TypeError(f"an output of a type without a name for readers: {type_}")
 
 

@@ -44,6 +44,10 @@ class Step:
     """The inputs from now on; a secret is `SECRET`, and what is not known yet is `UNKNOWN`."""
     outputs_before: Properties = field(default_factory=dict, compare=False, repr=False)
     outputs_after: Properties = field(default_factory=dict, compare=False, repr=False)
+    protect: bool = False
+    """Whether Pulumi refuses to delete the resource."""
+    retains: bool = False
+    """Whether the real thing is to stay when the resource goes."""
 
     @property
     def name(self) -> str:
@@ -167,6 +171,8 @@ def _step(metadata: Mapping[str, Any]) -> Step:
         after=new.get("inputs") or {},
         outputs_before=old.get("outputs") or {},
         outputs_after=new.get("outputs") or {},
+        protect=bool(new.get("protect")),
+        retains=bool(new.get("retainOnDelete")),
     )
 
 

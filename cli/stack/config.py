@@ -35,6 +35,14 @@ class StackConfig:
         except UnreadableFile:
             return cls({}, project)
 
+    @classmethod
+    def read_text(cls, text: str, project: str) -> "StackConfig":
+        """The configuration in the text of a file; empty if it is invalid."""
+        try:
+            return cls(Document.parse(text.encode()).content, project)
+        except UnreadableFile:
+            return cls({}, project)
+
     def setting(self, key: str) -> Any:
         """The value of `slipway:<key>`; JSON in a string is parsed."""
         values = self.content.get("config")

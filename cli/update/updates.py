@@ -14,7 +14,7 @@ from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, recovery, renewal
+from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, policy, recovery, renewal
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.message import with_author
@@ -343,6 +343,8 @@ def _preview(
         closing.say_plan(stack, done.record, is_last=warned is None)
     if done.status:
         return closing.say_failure(stack, done, silent, _NAMES[command])
+    if command != "destroy" and policy.refuses(done.record.steps):
+        return closing.FAILED
     return _warn_of(stack, silent)
 
 

@@ -1,16 +1,18 @@
 """Reads a Slipway stack's outputs. A dashboard or a DNS zone in another project would do the same."""
 
 import pulumi
+from slipway_outputs import HostOutputs, SlipwayOutputs
 
-slipway = pulumi.StackReference(pulumi.Config().require("stack"))
+slipway = SlipwayOutputs(pulumi.Config().require("stack"))
 
-pulumi.export("urls", slipway.require_output("serviceUrls"))
-pulumi.export("images", slipway.require_output("images"))
-pulumi.export(
-    "appHosts",
-    slipway.require_output("hosts").apply(
-        lambda hosts: sorted(name for name, host in hosts.items() if "app" in host["roles"])
-    ),
-)
+
+def app_hosts(hosts: dict[str, HostOutputs]) -> list[str]:
+    """The hosts that run services."""
+    return sorted(name for name, host in hosts.items() if "app" in host["roles"])
+
+
+pulumi.export("urls", slipway.service_urls)
+pulumi.export("images", slipway.images)
+pulumi.export("appHosts", slipway.hosts.apply(app_hosts))
 # A secret output stays secret in this project, too.
-pulumi.export("registryPasswords", slipway.require_output("registryPasswords"))
+pulumi.export("registryPasswords", slipway.registry_passwords)

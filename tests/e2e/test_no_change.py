@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,36 @@ def test_second_up_changes_nothing(stack: Stack) -> None:
 def test_preview_that_looks_at_what_is_there_finds_no_change(stack: Stack) -> None:
     result = stack.slip("preview", "--refresh", "--expect-no-changes")
     assert result.status == 0, str(result)
+
+
+def test_the_list_of_stacks_is_what_the_backend_has(stack: Stack) -> None:
+    found = {one["name"]: one for one in json.loads(stack.clone.read("./slip", "stacks", "--json"))}
+    own = found[stack.name]
+    assert (own["platform"], own["hosts"]) == ("local", len(stack.outputs()["hosts"]))
+    assert own["lastUpdate"]["result"] == "succeeded"
+    assert own["lastUpdate"]["by"].endswith(f"@{socket.gethostname()}")
+    assert own["certificatesEnd"] > datetime.now(UTC).isoformat()
+    assert own["notes"] == []
+
+
+def test_another_stack_gets_ports_that_this_one_does_not_have(stack: Stack) -> None:
+    made = stack.clone.start("./slip", "new", "second", "--like", stack.name, "--skip-preview").wait()
+    assert made.status == 0, str(made)
+    try:
+        second = replace(stack, name="second")
+        shown = json.loads(stack.clone.read("./slip", "config", "platform.portOffset", "-s", "second", "--json"))
+        assert shown["source"].startswith("Pulumi.second.yaml, line ")
+        # The program itself looks whether its ports are free, and the policy at its plan.
+        plan = second.slip("preview")
+        assert plan.status == 0, str(plan)
+        again = stack.clone.start("./slip", "new", "second", "--like", stack.name).wait()
+        assert again.status == 2, str(again)
+        refused = second.slip("config", "services.web.port", "70000")
+        assert refused.status == 2, str(refused)
+    finally:
+        removed = replace(stack, name="second").slip("down", "--purge", "--yes")
+        (stack.clone.root / "Pulumi.second.yaml").unlink()
+    assert removed.status == 0, str(removed)
 
 
 def test_an_operators_other_settings_change_nothing(

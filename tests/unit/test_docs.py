@@ -1,12 +1,15 @@
 """README, CONTRIBUTING and `docs/` say what is so: commands, settings, outputs, paths and links."""
 
+import asyncio
 import re
+import runpy
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pulumi
 import pytest
 from pydantic import TypeAdapter
 
@@ -59,6 +62,61 @@ def test_the_outputs_are_described_as_they_are(monkeypatch: pytest.MonkeyPatch) 
     assert {key for key, mark in marks.items() if SECRET in mark} == {
         key for key, value in outputs.items() if isinstance(value, Secret)
     }
+
+
+def test_the_consumers_helper_is_current() -> None:
+    from dev import consumer_helper
+
+    assert consumer_helper.FILE.read_text(encoding="utf-8") == consumer_helper.text(), "run `make reference`"
+
+
+class _Stack(pulumi.runtime.Mocks):
+    """A stack with the program's own outputs, for whoever refers to it."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self.outputs = outputs
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        assert args.name == "organization/slipway/test"
+        plain = {
+            key: value.value if isinstance(value, Secret) else value for key, value in self.outputs.items()
+        }
+        secret = [key for key, value in self.outputs.items() if isinstance(value, Secret)]
+        return args.name, {"outputs": plain, "secretOutputNames": secret}
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
+        raise AssertionError(args.token)
+
+
+def test_a_consumer_reads_every_output_by_the_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.output_reference import SECRET, StackOutputs
+    from dev import consumer_helper
+
+    monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
+    outputs = run().outputs
+    helper = runpy.run_path(str(consumer_helper.FILE))["SlipwayOutputs"]
+    keys = {consumer_helper.snake(key): key for key in StackOutputs.__annotations__}
+    assert {name for name, value in vars(helper).items() if isinstance(value, property)} == keys.keys()
+    assert set(keys.values()) == outputs.keys()
+    found: dict[str, tuple[Any, bool]] = {}
+
+    async def read() -> None:
+        slipway = helper("organization/slipway/test")
+        for name in keys:
+            output = getattr(slipway, name)
+            found[name] = (await output.future(), await output.is_secret())
+
+    pulumi.runtime.set_mocks(_Stack(outputs), project="consumer", stack="test")
+    asyncio.get_event_loop().run_until_complete(read())
+    for name, (value, is_secret) in found.items():
+        key = keys[name]
+        expected = outputs[key]
+        assert (
+            is_secret
+            == (SECRET in StackOutputs.__annotations__[key].__metadata__)
+            == isinstance(expected, Secret)
+        )
+        assert value == (expected.value if isinstance(expected, Secret) else expected), name
 
 
 def _commands(text: str) -> Iterator[tuple[list[str], list[str]]]:

@@ -1,0 +1,1 @@
+"""More stacks: a new one, and a list of all."""
