@@ -53,19 +53,23 @@ def verify(
     hosts = running.outputs["hosts"]
     # Made before the threads start: threads that import cryptography at the same time can deadlock.
     foreign_certificate()
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        schedule = Schedule(list(checks), pool, done)
+    pool = ThreadPoolExecutor(max_workers=AT_ONCE)
+    schedule = Schedule(list(checks), pool, done)
 
-        def answered(report: HostReport) -> None:
-            nonlocal running
-            # Not in place: checks that run already look at it.
-            running = replace(running, reports={**running.reports, report.host: report})
-            schedule.go_on(running, running.reports)
+    def answered(report: HostReport) -> None:
+        nonlocal running
+        # Not in place: checks that run already look at it.
+        running = replace(running, reports={**running.reports, report.host: report})
+        schedule.go_on(running, running.reports)
 
+    try:
         if ask:
             ask(answered)
         schedule.go_on(running, hosts)
         return schedule.results(running)
+    finally:
+        # An interrupt waits for no check.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
