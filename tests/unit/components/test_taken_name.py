@@ -60,9 +60,6 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         def log_message(self, *_: object) -> None:
             pass
 
-        def address_string(self) -> str:
-            return ""
-
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine")
     with socketserver.ThreadingUnixStreamServer(f"{tmp_path}/engine", Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
