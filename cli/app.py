@@ -349,7 +349,8 @@ def verify(
 
     Asks each host what it runs and serves, and compares that with what the last update built. Checks engines, disks and
     clocks, the registry's TLS, accounts and images, pulls by digest, the services' health, and certificates. Failures
-    come first, each with the command that mends it. The exit status is 1 if a check fails.
+    come first, each with the command that mends it; on a terminal, each row appears when its check has ended, and
+    failures once more at the end. The exit status is 1 if a check fails.
     """
     from cli.stack.open import open_stack
     from cli.verify.verify import run
