@@ -40,7 +40,13 @@ def test_a_foreign_key_stops_the_update_once(text: str, stops: int) -> None:
             file.write(json.dumps({"diagnosticEvent": event}).encode() + b"\n")
         file.flush()
         _follow(
-            Log(file.fileno()), Record(), Progress(lambda *_: None), None, ended, lambda: calls.append("stop")
+            Log(file.fileno()),
+            Record(),
+            Progress(lambda *_: None),
+            None,
+            ended,
+            lambda: calls.append("stop"),
+            lambda _: None,
         )
     assert len(calls) == stops
 
