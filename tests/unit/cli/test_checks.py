@@ -119,7 +119,7 @@ def test_a_copy_of_a_base_image_is_what_was_copied(
         copies = {f"debian:{tag}": f"yard:5000/mirror/debian@{copied}"}
         stack = outputs(authority, registryPublicAddress=f"127.0.0.1:{port}", mirror=copies)
         checks = [check for check in CHECKS if check.look is registry_checks.keeps_copy]
-        (result,) = verify(stack, checks)
+        (result,) = verify(RunningStack.of(stack), checks)
     assert result.passed == (not problem)
     assert problem in result.detail
 
