@@ -13,6 +13,7 @@ from cli.stack.emulation import Emulation, refuse_confusion
 from cli.stack.file_lock import in_turn
 from cli.stack.project import Project
 from cli.stack.stack import LOCAL, LOCAL_STACK, Stack
+from cli.text import first_line
 
 
 def open_stack(
@@ -44,10 +45,10 @@ def open_stack(
 
     """
     project = project or Project.here()
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+){0,2}", name):
+    if not re.fullmatch(r"[\w.-]{1,100}(/[\w.-]{1,100}){0,2}", name):
         raise CommandError(
-            f"'{name}' is not a valid stack name",
-            "Use letters, digits, hyphens, underscores and periods.",
+            f"'{first_line(name)}' is not a valid stack name",
+            "Use letters, digits, hyphens, underscores and periods, 100 of them at most.",
             status=2,
         )
     if not emulate:

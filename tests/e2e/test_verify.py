@@ -1,10 +1,17 @@
 """`./slip verify` runs the checks of the official guides, and its exit status says whether all pass."""
 
+import http.client
 import json
 import re
+import ssl
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
+from tests.support.authority import Authority
 from tests.support.stack import Stack
+from tests.support.tls import tls_context
+from tests.support.waiting import ANSWER
 
 
 def _verify(stack: Stack, status: int) -> dict[str, Any]:
@@ -31,6 +38,50 @@ def test_every_check_passes_on_a_running_stack(stack: Stack) -> None:
         "answers its health path": 2,
     }.items():
         assert sum(name.startswith(title) for name, _ in checks) == number, (title, checks)
+
+
+def _ping(stack: Stack, host: str, identity: tuple[str, str] | None) -> int | None:
+    """The status that a host's engine answers a client with this certificate and key; None if it refuses the client."""
+    outputs = stack.outputs()
+    address = urlsplit(outputs["engineEndpoints"][host]).netloc
+    context = tls_context(outputs["engineCaCertificate"], identity)
+    connection = http.client.HTTPSConnection(address, context=context, timeout=ANSWER)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status
+    except (ssl.SSLError, ConnectionError):
+        return None
+    finally:
+        connection.close()
+
+
+def test_no_other_identity_is_let_in_at_an_engine(stack: Stack) -> None:
+    outputs = stack.outputs()
+    operator = outputs["engineClientCertificate"], outputs["engineClientKey"]
+    # Else a refusal would prove nothing.
+    assert _ping(stack, "web-1", operator) == http.client.OK
+
+    def on_host(host: str, certificate: str, key: str) -> tuple[str, str]:
+        return stack.on_host(host, "cat", certificate), stack.on_host(host, "cat", key)
+
+    def engines_own(host: str) -> tuple[str, str]:
+        return on_host(host, "/etc/docker/tls/cert.pem", "/etc/docker/tls/key.pem")
+
+    registry = "/etc/slipway/registry"
+    expired = Authority("another").leaf(lasts=-timedelta(hours=1))
+    identities = {
+        "none": None,
+        "another authority's": Authority("another").leaf(),
+        "an authority's of the same name": Authority("Slipway").leaf(),
+        "another authority's, and expired": expired,
+        # From the right authority, but for servers.
+        "this engine's": engines_own("web-1"),
+        "another engine's": engines_own("web-2"),
+        "the registry's": on_host("yard", f"{registry}/tls.crt", f"{registry}/tls.key"),
+    }
+    assert {name: _ping(stack, "web-1", identity) for name, identity in identities.items()} == dict.fromkeys(
+        identities
+    )
 
 
 def test_table_has_a_line_for_each_check(stack: Stack) -> None:
