@@ -218,6 +218,25 @@ def test_routes_are_looked_at(host: Host, route: str, expected: list[str]) -> No
     assert texts(Desired(LOGIN, "urn::switch", (f"route {route}",))) == expected
 
 
+def test_rules_and_ssh_settings_are_looked_at(host: Host) -> None:
+    made = (
+        "rule iptables -A INPUT -j SLIPWAY-INPUT",
+        "sshd disableforwarding yes",
+        "sshd maxstartups 400:30:600",
+    )
+    part = Desired(LOGIN, "urn", made, "true")
+    host.command("iptables", "echo '-A INPUT -j SLIPWAY-INPUT'")
+    host.command("sshd", "echo disableforwarding yes; echo maxstartups 400:30:600")
+    assert texts(part) == []
+    host.command("iptables", "echo '-A INPUT -j SLIPWAY-INPUT-2'")
+    host.command("sshd", "echo disableforwarding no")
+    assert texts(part) == [
+        "the firewall (iptables) lacks the rule -A INPUT -j SLIPWAY-INPUT",
+        "the SSH server has disableforwarding no, not yes",
+        "the SSH server has maxstartups unset, not 400:30:600",
+    ]
+
+
 def test_verify_tells_what_differs(host: Host) -> None:
     part = set_up(host)
 
