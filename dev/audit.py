@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import child_environment
@@ -23,7 +24,7 @@ def main() -> int:
     """Audit all locks. Returns 0 if every package was looked up and none has a known vulnerability."""
     packages: dict[str, Mapping[str, Any]] = {}
     for requirements in sorted(REPOSITORY.glob("requirements*.txt")):
-        command = [
+        command: list[str | Path] = [
             *(sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--format", "json"),
             *("--progress-spinner", "off", "--requirement", locks.path(requirements)),
         ]

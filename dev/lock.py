@@ -24,7 +24,7 @@ def main(options: list[str]) -> int:
     for requirements in sorted(REPOSITORY.glob("requirements*.txt"), key=lambda path: path != first):
         lock = locks.path(requirements)
         lock.parent.mkdir(exist_ok=True)
-        same = [] if requirements == first else ["--constraint", locks.path(first)]
+        same: list[str | Path] = [] if requirements == first else ["--constraint", locks.path(first)]
         if not _compile(requirements, lock, [*same, *options]):
             return 1
         lock.write_text(locks.header(requirements) + lock.read_text())
@@ -38,7 +38,7 @@ def _compile(requirements: Path, lock: Path, options: list[str | Path]) -> bool:
     # pip's variable for a company's own index; uv has one of its own.
     if index := os.environ.get("PIP_INDEX_URL"):
         variables.setdefault("UV_DEFAULT_INDEX", index)
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-header"),
         *("--quiet", "--no-annotate", "--python-version", OLDEST_PYTHON, "--output-file", lock),
         *(*options, requirements),

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import child_environment
@@ -58,7 +59,7 @@ def _version() -> str:
 
 
 def _python_packages() -> dict[str, Any]:
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible"),
         *("--output-format", "JSON", "--spec-version", "1.6"),
         locks.path(versions.REPOSITORY / "requirements.txt"),

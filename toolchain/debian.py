@@ -59,11 +59,14 @@ def build(target: Path, lock: int) -> None:
         dpkg = tree / "etc" / "dpkg" / "dpkg.cfg.d"
         dpkg.mkdir(parents=True)
         (dpkg / "50slipway").write_text("force-unsafe-io\n")
+        debootstrap: list[str | Path] = [
+            *("debootstrap", "--variant=minbase", "--include=ca-certificates"),
+            *("--force-check-gpg", f"--keyring={KEYRING}", codename),
+            tree,
+            *mirror,
+        ]
         commands.run(
-            [
-                *("debootstrap", "--variant=minbase", "--include=ca-certificates"),
-                *("--force-check-gpg", f"--keyring={KEYRING}", codename, tree, *mirror),
-            ],
+            debootstrap,
             log="debootstrap",
             failure=f"{DEBIAN_IMAGE} cannot be made",
             variables={"DEBIAN_FRONTEND": "noninteractive"},

@@ -34,7 +34,7 @@ def is_current(requirements: Path) -> bool:
         found = _DIGEST.search(path(requirements).read_text())
     except FileNotFoundError:
         return False
-    return bool(found) and found[1] == _digest(requirements)
+    return found is not None and found[1] == _digest(requirements)
 
 
 def _digest(requirements: Path) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import well_known
 from toolchain import (
+    apt,
     cache,
     commands,
     debian,
@@ -245,10 +246,10 @@ def test_every_image_of_the_toolchain_has_a_digest() -> None:
 def test_debian_is_made_with_the_keys_of_its_archive_only(
     machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(debian.apt, "allowed", lambda: True)
-    monkeypatch.setattr(debian.apt, "debian_sources", lambda _: [])
+    monkeypatch.setattr(apt, "allowed", lambda: True)
+    monkeypatch.setattr(apt, "debian_sources", lambda _: [])
     asked: list[str] = []
-    monkeypatch.setattr(debian.apt, "install", lambda *names, failure: asked.extend(names))
+    monkeypatch.setattr(apt, "install", lambda *names, failure: asked.extend(names))
     monkeypatch.setattr(debian, "KEYRING", tmp_path / "keys.gpg")
     machine.program("debootstrap", "exit 1")
     target = cache.root() / "images" / "debian.tar"
