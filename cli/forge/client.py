@@ -76,14 +76,16 @@ def _authors(session: requests.Session, at: PullRequest) -> frozenset[str]:
     """The name of the token's user. A token of CI may not ask: then the names of the forges' CI."""
     answer = _send(session, "GET", f"{at.api}/user")
     if answer.status_code == HTTPStatus.OK:
-        user = answer.json()
-        return frozenset({str(user.get("username") if at.kind == GITLAB else user.get("login"))})
+        return frozenset({_name(answer.json())} - {""}) or ACTIONS
     return ACTIONS
 
 
 def _is_mine(comment: dict[str, Any], mine: frozenset[str]) -> bool:
-    author = comment.get("author") or comment.get("user") or {}
-    return str(author.get("username") or author.get("login")) in mine or author.get("login") in mine
+    return _name(comment.get("author") or comment.get("user") or {}) in mine
+
+
+def _name(user: dict[str, Any]) -> str:
+    return str(user.get("login") or user.get("username") or "")
 
 
 def _mark(comment: dict[str, Any]) -> str:

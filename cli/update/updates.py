@@ -185,14 +185,14 @@ def preview(
     if looked.record is None:
         forge.say_failed(stack.project.name, stack.short_name)
         return looked.status
+    if looked.plan:
+        pull_request.save(stack, looked.plan, wanted.save)
     if wanted.is_comment:
         plan = looked.plan
         text = pull_request.comment_of(stack, looked.record, plan, looked.differences, forge.limit)
         if wanted.comment:
             console.result(text.rstrip("\n"))
         forge.post(text)
-    if looked.plan:
-        pull_request.save(stack, looked.plan, wanted.save)
     return looked.status
 
 

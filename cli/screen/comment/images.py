@@ -109,7 +109,8 @@ def described_images(images: Sequence[NewImage], *, most: int) -> list[str]:
             listed = [f"- {code(one.revision[:12])} {code(one.subject)}" for one in image.commits[:most]]
             if len(image.commits) > most:
                 listed.append(f"- and {len(image.commits) - most} more")
-            lines += ["", *folded(f"{len(image.commits)} commits in {image.name}", listed)]
+            number = "1 commit" if len(image.commits) == 1 else f"{len(image.commits)} commits"
+            lines += ["", *folded(f"{number} in {image.name}", listed)]
     return lines
 
 

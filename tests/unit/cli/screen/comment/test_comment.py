@@ -1,8 +1,10 @@
 """The comment on a pull request, compared with files."""
 
 import re
+from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
 from cli.screen.comment.comment import LIMITS, comment, failed, marker
 from tests.unit.cli.screen.comment.cases import CASES, HERE, many, recorded
@@ -30,6 +32,40 @@ def test_html_is_that_of_folded_parts_only(name: str) -> None:
     assert set(tags) <= {"<details>", "</details>", "<summary>", "</summary>", "<code>", "</code>"}
     assert tags.count("<details>") == tags.count("</details>")
     assert not re.search(r"@\w|https?://|!\[|\]\(", text)
+
+
+class Page(HTMLParser):
+    """The tags of a page, and its text outside of code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.plain = ""
+        self._depth = 0
+        self.feed(MarkdownIt("commonmark", {"html": True}).render(text))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self._depth += tag == "code"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append(f"/{tag}")
+        self._depth -= tag == "code"
+
+    def handle_data(self, data: str) -> None:
+        self.plain += "" if self._depth else data
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_page_of_the_comment_has_nothing_that_came_from_outside(name: str) -> None:
+    page = Page(comment(CASES[name]()))
+    shown = {tag.removeprefix("/") for tag in page.tags}
+    assert shown <= {"h2", "h3", "p", "strong", "ul", "li", "code", "details", "summary"}
+    assert page.attributes == []
+    assert all(page.tags.count(tag) == page.tags.count(f"/{tag}") for tag in shown)
+    assert not re.search(r"@|https?:|www\.|#\d|<", page.plain)
 
 
 @pytest.mark.parametrize("hosts", [1, 40, 200])
