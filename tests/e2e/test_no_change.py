@@ -83,7 +83,9 @@ def test_another_stack_gets_ports_that_this_one_does_not_have(stack: Stack) -> N
     assert made.status == 0, str(made)
     try:
         second = replace(stack, name="second")
-        shown = json.loads(stack.clone.read("./slip", "config", "platform.portOffset", "-s", "second", "--json"))
+        shown = json.loads(
+            stack.clone.read("./slip", "config", "platform.portOffset", "-s", "second", "--json")
+        )
         assert shown["source"].startswith("Pulumi.second.yaml, line ")
         # The program itself looks whether its ports are free, and the policy at its plan.
         plan = second.slip("preview")
