@@ -1,5 +1,6 @@
 """`slip new`: another stack, with a file, passwords and a preview, beside those that the clone has."""
 
+import contextlib
 from dataclasses import replace
 
 from cli import console
@@ -103,7 +104,11 @@ def _made(clone: Clone, name: str, text: str) -> Stack:
     try:
         return open_stack(name, create=True, project=clone.project)
     except BaseException:
-        if not clone.has_state(name):
+        made = False
+        # Where the backend does not answer, the file goes, too.
+        with contextlib.suppress(CommandError):
+            made = clone.has_state(name)
+        if not made:
             path.unlink(missing_ok=True)
         raise
 

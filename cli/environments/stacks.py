@@ -3,10 +3,11 @@
 import gzip
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cli import console, text
@@ -41,20 +42,46 @@ def run(*, drift: bool, as_json: bool) -> int:
 
 def summaries(project: Project, backend: Backend) -> list[Summary]:
     """Each stack that has a file in the clone or a state in the backend."""
-    configured = set(project.stacks)
+    read: Callable[[str], Summary]
     if backend.directory is not None:
-        names = sorted(configured | set(_in_directory(backend, project.name)) | {LOCAL})
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
-            return list(pool.map(lambda name: _of_directory(project, backend, name), names))
-    pulumi = _pulumi(project, backend)
-    # The names with their organizations, which Pulumi's commands want.
-    full = {
-        str(entry["name"]).rpartition("/")[2]: str(entry["name"])
-        for entry in json.loads(pulumi.read("stack", "ls", "--json"))
-    }
-    names = sorted(configured | full.keys() | {LOCAL})
+        made: Iterable[str] = _in_directory(backend, project.name)
+        read = partial(_of_directory, project, backend)
+    else:
+        pulumi = _pulumi(project, backend)
+        made = full = _full_names(pulumi)
+        read = partial(_of_pulumi, project, backend, pulumi, full)
+
+    def row(name: str) -> Summary:
+        """One that cannot be read must not hide the others."""
+        try:
+            return read(name)
+        except CommandError as error:
+            return Summary(name, notes=(f"cannot be read: {text.first_line(error.message)}",))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            return Summary(name, notes=(f"its state cannot be read: {text.first_line(str(error))}",))
+
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return list(pool.map(lambda name: _of_pulumi(project, backend, pulumi, name, full.get(name)), names))
+        return list(pool.map(row, sorted({LOCAL, *project.stacks, *made})))
+
+
+def exists(project: Project, backend: Backend, name: str) -> bool:
+    """Whether a backend has a stack. Without state files, the CLI is asked.
+
+    Args:
+        project: the clone.
+        backend: the backend.
+        name: the stack's name without an organization.
+
+    """
+    if backend.directory is not None:
+        return backend.state_file(project.name, name) is not None
+    return name in _full_names(_pulumi(project, backend))
+
+
+def _full_names(pulumi: PulumiCommand) -> dict[str, str]:
+    """The names of the project's stacks with their organizations, which Pulumi's commands want, by the short name."""
+    found = json.loads(pulumi.read("stack", "ls", "--json"))
+    return {str(entry["name"]).rpartition("/")[2]: str(entry["name"]) for entry in found}
 
 
 def _in_directory(backend: Backend, project: str) -> Iterable[str]:
@@ -96,9 +123,10 @@ def _number(path: Path) -> int:
 
 
 def _of_pulumi(
-    project: Project, backend: Backend, pulumi: PulumiCommand, name: str, full: str | None
+    project: Project, backend: Backend, pulumi: PulumiCommand, names: Mapping[str, str], name: str
 ) -> Summary:
     """A stack in any other backend: from the CLI, which needs no passphrase for this."""
+    full = names.get(name)
     if full is None:
         return summary(project, backend, name, None, None)
     state = json.loads(pulumi.read("stack", "export", "--stack", full))["deployment"] or {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cli import console
 from cli.environments.draft import FIRST_FILES
+from cli.environments.stacks import exists
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.project import Project
@@ -56,9 +57,8 @@ class Clone:
         return short in {name.lower() for name in self.stacks} or self.has_state(stack)
 
     def has_state(self, stack: str) -> bool:
-        """Whether a file backend has the stack; False for any other backend, which Pulumi asks later."""
-        backend = Backend.of(self.project, os.environ)
-        return backend.state_file(self.project.name, stack.rpartition("/")[2]) is not None
+        """Whether the backend has the stack."""
+        return exists(self.project, Backend.of(self.project, os.environ), stack.rpartition("/")[2])
 
 
 def mistakes(clone: Clone, wish: Wish) -> list[str]:

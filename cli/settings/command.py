@@ -176,7 +176,7 @@ def explain(stack: str, key: str, *, as_json: bool) -> None:
         [
             ("Meaning", setting.meaning),
             ("Type", setting.type + (", secret" if setting.is_secret else "")),
-            ("Default", setting.default or setting.required),
+            ("Default", setting.default or setting.required.removesuffix(".").replace("R", "r", 1)),
             ("Platform", setting.platform),
             ("Value", _text(current.value) if current else "none"),
             ("From", current.source if current else ""),

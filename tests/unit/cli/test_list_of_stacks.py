@@ -11,6 +11,7 @@ import pytest
 from cli import console
 from cli.environments import stacks
 from cli.environments.summary import LastUpdate, Summary
+from cli.errors import CommandError
 from cli.stack import processes
 from cli.stack.backend import Backend
 from cli.stack.file_lock import user_name
@@ -91,6 +92,46 @@ def test_a_missing_passphrase_is_said_in_its_row(project: Project, backend: Back
     assert found["up"].notes == ("its passphrase is missing",)
     project.passphrase_file.write_text("another")
     assert by_name(project, backend)["up"].notes == ("the passphrase is another one",)
+
+
+def test_a_state_that_cannot_be_read_hides_no_other(project: Project, backend: Backend) -> None:
+    path = backend.state_file(project.name, "empty")
+    assert path
+    path.write_text("{")
+    found = by_name(project, backend)
+    assert found["empty"].notes[0].startswith("its state cannot be read")
+    assert found["up"].last_update
+
+
+class Pulumi:
+    """The CLI with a backend that has two stacks, one of which it cannot export."""
+
+    def read(self, *arguments: str) -> str:
+        if arguments[:2] == ("stack", "ls"):
+            return json.dumps([{"name": "team/slipway/up"}, {"name": "team/slipway/locked"}])
+        name = arguments[arguments.index("--stack") + 1]
+        if name != "team/slipway/up":
+            raise CommandError("pulumi stack export: no access")
+        if arguments[1] == "export":
+            return json.dumps({"version": 3, "deployment": state(platform="aws")})
+        entry = {
+            "kind": "update",
+            "result": "failed",
+            "startTime": "2026-11-18T11:06:50.000Z",
+            "message": "a@b",
+        }
+        return json.dumps([entry])
+
+
+def test_a_backend_without_files_is_asked_by_the_cli(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "_pulumi", lambda *_: Pulumi())
+    found = by_name(project, Backend("s3://states"))
+    assert sorted(found) == ["local", "locked", "up"]
+    assert found["up"].platform == "aws"
+    assert found["up"].last_update == LastUpdate("update", "failed", "2026-11-18T11:06:50.000Z", "a@b")
+    assert found["locked"].notes == ("cannot be read: pulumi stack export: no access",)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from cli.stack.config import StackConfig
 from cli.stack.project import Project
 from cli.stack.wanted import wanted
 from stackfile.document import Document
+from tests.unit.cli.stacks import FakePulumi
 
 DEMO = """\
 # About the stack demo.
@@ -212,6 +213,38 @@ def test_a_failure_leaves_no_file(clone: Clone, project: Project, monkeypatch: p
     with pytest.raises(CommandError, match="no tools"):
         new.run(Wish("x", like="demo"), preview=False)
     assert not project.config_file("x").exists()
+
+
+def test_what_the_backend_has_keeps_its_file(
+    clone: Clone, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt after the stack was made: the next `up` goes on from there."""
+
+    def fail(*_: object, **__: object) -> None:
+        folder = project.private / "state" / ".pulumi" / "stacks" / "slipway"
+        folder.mkdir(parents=True)
+        (folder / "x.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(new, "open_stack", fail)
+    with pytest.raises(KeyboardInterrupt):
+        new._made(clone, "x", "config: {}")
+    assert project.config_file("x").exists()
+
+
+def test_a_backend_without_files_is_asked_for_the_name(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cli.environments import stacks
+
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://states")
+    pulumi = FakePulumi(project.config_file("x"))
+    monkeypatch.setattr(pulumi, "read", lambda *_: '[{"name": "team/slipway/old"}, {"name": "plain"}]')
+    monkeypatch.setattr(stacks, "_pulumi", lambda *_: pulumi)
+    clone = Clone.here(project)
+    assert mistakes(clone, Wish("old"))
+    assert mistakes(clone, Wish("team/slipway/plain"))
+    assert not mistakes(clone, Wish("new"))
 
 
 def test_a_file_of_another_command_stays(clone: Clone, project: Project) -> None:

@@ -11,7 +11,11 @@ from stackfile.document import Document
 from stackfile.edit import REMOVED, CannotEdit, changed
 
 ROOT = Path(__file__).parents[3]
-FILES = [ROOT / "Pulumi.dev.yaml", ROOT / "Pulumi.prod.yaml", *sorted((ROOT / "cli").rglob("*.yaml"))]
+FILES = [
+    *(ROOT / f"Pulumi.{name}.yaml" for name in ("dev", "prod")),
+    ROOT / "cli/stack/local-stack.yaml",
+    *sorted((ROOT / "cli/environments").glob("*.yaml")),
+]
 TEXT = """\
 # A comment at the top.
 config:
