@@ -21,7 +21,6 @@ SECRET = "secret"  # noqa: S105 - a marker
 class Entry:
     """One update."""
 
-    version: int
     time: str
     """When it began, UTC: `2026-11-27 20:14`."""
     command: str
@@ -46,7 +45,6 @@ def entries(records: Sequence[Mapping[str, Any]]) -> list[Entry]:
         changed = () if before is None else _difference(before, now)
         found.append(
             Entry(
-                version=int(record.get("version") or 0),
                 time=str(record.get("startTime", ""))[:16].replace("T", " "),
                 command={"update": "up", "destroy": "down"}.get(
                     str(record.get("kind")), str(record.get("kind"))
@@ -133,8 +131,6 @@ def run(stack: Stack, *, count: int, as_json: bool) -> None:
         print(json.dumps([asdict(entry) for entry in found], indent=2))
         return
     for entry in found:
-        console.result(
-            _clean(f"{entry.version:>4}  {entry.time}  {entry.command:<8} {entry.result:<11} {entry.message}")
-        )
+        console.result(_clean(f"{entry.time}  {entry.command:<8} {entry.result:<11} {entry.message}"))
         for change in entry.changed:
-            console.result(_clean(f"      changed: {change}"))
+            console.result(_clean(f"    changed: {change}"))
