@@ -9,8 +9,8 @@ UNSEEN = ("delete", "read", "refresh", "import")
 """The beginnings of operations that ask for nothing."""
 
 
-def refuses(steps: Iterable[Step]) -> bool:
-    """Say which rules a plan breaks. Returns whether one of them is mandatory.
+def broken(steps: Iterable[Step]) -> list[tuple[bool, str]]:
+    """The rules that a plan breaks: whether each is mandatory, and what breaks it.
 
     Args:
         steps: the plan's, those of resources that stay as they are included.
@@ -31,13 +31,23 @@ def refuses(steps: Iterable[Step]) -> bool:
         for step in steps
         if step.after and not step.operation.startswith(UNSEEN)
     }
-    broken = list(violations(plan.values()))
-    for violation in broken:
-        if violation.rule.level == "mandatory":
-            console.error(f"policy: {violation}")
+    return [(found.rule.level == "mandatory", str(found)) for found in violations(plan.values())]
+
+
+def refuses(steps: Iterable[Step]) -> bool:
+    """Say which rules a plan breaks. Returns whether one of them is mandatory.
+
+    Args:
+        steps: the plan's, those of resources that stay as they are included.
+
+    """
+    found = broken(steps)
+    for is_mandatory, text in found:
+        if is_mandatory:
+            console.error(f"policy: {text}")
         else:
-            console.warn(f"policy: {violation}")
-    is_refused = any(violation.rule.level == "mandatory" for violation in broken)
+            console.warn(f"policy: {text}")
+    is_refused = any(is_mandatory for is_mandatory, _ in found)
     if is_refused:
         console.say("docs/policy.md describes the rules, and how to change them.")
     return is_refused

@@ -18,6 +18,7 @@ from cli.screen.record import Record
 from cli.stack.history import commits_between
 from cli.stack.stack import Stack
 from cli.update import plan as plans
+from cli.update import policy
 from cli.update.plan import Image, Plan
 
 
@@ -118,6 +119,7 @@ def comment_of(
     limit: int,
 ) -> str:
     """The comment of a preview."""
+    broken = policy.broken(record.steps)
     images = _with_commits(stack, new_images(record))
     if plan:
         images = [
@@ -134,6 +136,8 @@ def comment_of(
             stack.config.region,
             differences,
             plan.hash if plan else "",
+            refusals=[text for is_mandatory, text in broken if is_mandatory],
+            advice=[text for is_mandatory, text in broken if not is_mandatory],
         ),
         limit,
     )

@@ -42,6 +42,10 @@ class Preview:
     """What differs on hosts and in the registry from what the last update made there."""
     plan: str = ""
     """The plan's hash, if it was saved."""
+    refusals: Sequence[str] = ()
+    """Mandatory rules of the policy that it breaks."""
+    advice: Sequence[str] = ()
+    """Other rules that it breaks."""
 
 
 def marker(project: str, stack: str) -> str:
@@ -79,6 +83,11 @@ def _lines(preview: Preview, told: Sequence[Sentence], price: Sequence[str], det
     yield marker(preview.project, preview.stack)
     yield f"## Preview of {code(preview.stack)}"
     yield ""
+    if preview.refusals:
+        yield "**The policy refuses this:**"
+        yield ""
+        yield from (f"- {prose(one)}" for one in preview.refusals)
+        yield ""
     yield from _who_notices(told)
     yield ""
     yield prose(totals(record.counts))
@@ -106,7 +115,7 @@ def _lines(preview: Preview, told: Sequence[Sentence], price: Sequence[str], det
         yield "### Price"
         yield ""
         yield from price
-    if warnings := [warning.text for warning in record.warnings]:
+    if warnings := [*(warning.text for warning in record.warnings), *preview.advice]:
         yield ""
         yield "### Warnings"
         yield ""
@@ -114,7 +123,7 @@ def _lines(preview: Preview, told: Sequence[Sentence], price: Sequence[str], det
     if detail:
         yield ""
         yield "Some details are left out, since a comment has a limit; `./slip preview --diff` shows all."
-    if preview.plan:
+    if preview.plan and not preview.refusals:
         yield ""
         yield f"Plan {code(preview.plan)}. This does it, and refuses if the plan is another by then:"
         yield ""

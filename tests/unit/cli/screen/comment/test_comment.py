@@ -1,6 +1,7 @@
 """The comment on a pull request, compared with files."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -90,6 +91,16 @@ def test_details_go_before_names() -> None:
     less = comment(many(100), everything - 1)
     assert "`api-web-100`: `envs`; `image`; `memory`" in less
     assert "Some details are left out" in less
+
+
+def test_what_the_policy_refuses_is_on_top_and_cannot_be_approved() -> None:
+    refused = replace(
+        CASES["secret-change"](), refusals=["no-latest: <b>web</b>"], advice=["log-rotation: web"]
+    )
+    text = comment(refused)
+    assert text.splitlines()[3:6] == ["**The policy refuses this:**", "", "- `no-latest: <b>web</b>`"]
+    assert "### Warnings\n\n- log-rotation: web\n" in text
+    assert "--approved" not in text
 
 
 def test_the_comment_of_a_failure_quotes_nothing() -> None:
