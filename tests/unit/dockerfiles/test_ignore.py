@@ -111,8 +111,8 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder `data` belongs to another user. The tests may run as root, who reads every folder."""
     scandir = os.scandir
 
-    def refused(path: str) -> object:
-        if path.endswith("/data"):
+    def refused(path: str | Path) -> object:
+        if str(path).endswith("/data"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 

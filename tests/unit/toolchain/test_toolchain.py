@@ -262,7 +262,9 @@ def test_every_required_package_is_pinned_and_locked(requirements: Path) -> None
     )
     # Every line is a package, a hash or a comment.
     assert len(locked) == len(re.findall(r"^[^#\s]", locks.path(requirements).read_text(), re.MULTILINE))
-    assert {line.lower().replace("_", "-") for line in required} <= set(locked)
+    # A lock has normalized names: PyPA's specification of name normalization.
+    names = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower(): line for line in required}
+    assert {f"{name}=={line.partition('==')[2]}" for name, line in names.items()} <= set(locked)
 
 
 def test_the_environments_have_the_same_versions() -> None:
