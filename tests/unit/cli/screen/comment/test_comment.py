@@ -136,5 +136,5 @@ def test_no_secret_of_the_recorded_stack_is_in_a_comment() -> None:
 
 
 def test_the_documentation_shows_a_comment_as_it_is() -> None:
-    page = (HERE.parents[4] / "docs/pull_requests.md").read_text()
+    page = (HERE.parents[4] / "docs/pull-requests.md").read_text()
     assert f"````markdown\n{comment(CASES['code-change']())}````\n" in page
