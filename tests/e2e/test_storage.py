@@ -286,6 +286,7 @@ def test_an_upload_that_never_ends_holds_up_one_removal_only(storage: Stack, cli
         connection.close()
     assert retention()["passed"]
     assert re.search(r"removed [1-9]\d* images", retention()["detail"])
+    client.close()  # the restart that ended the upload has ended its connection, too
     assert client.pull("held", "last") == last.digest
     client.push("held", "after")
 
