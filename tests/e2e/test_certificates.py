@@ -233,7 +233,7 @@ def test_an_operator_comes_and_goes_by_one_line(certified: Stack) -> None:
         ssh_lets_in(certified, "web-1", private_key)
     certified.configure({"operators": {"alice": key.export_public_key().decode().strip()}})
     with clients(certified) as all_:
-        certified.up("--message", "alice joins")
+        certified.up("--", "--message", "alice joins")
     all_.check()
     command = ("./slip", "operator", "certificate", "alice", "--stack", certified.name)
     alice = (certified.clone.read(*command), certified.clone.read(*command, "--key"))

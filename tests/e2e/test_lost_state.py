@@ -12,7 +12,7 @@ from tests.support.http_load import greeting
 from tests.support.stack import Stack
 from tests.support.waiting import TOOLS_LIMIT
 
-OFFSET = 900
+OFFSET = 800
 
 
 @pytest.fixture
