@@ -90,13 +90,21 @@ def _difference(
     changed = []
     for path in sorted(before.keys() | now.keys()):
         old, new = before.get(path), now.get(path)
-        if (old and old[1]) == (new and new[1]):
+        if (old and old[1]) == (new and new[1]) or _is_only_emptied(path, before, now):
             continue
         how = "" if old and new else "added" if new else "removed"
         notes = [SECRET] if (new or old or (False, ""))[0] else []
         notes += [how] if how else []
         changed.append(f"{path} ({', '.join(notes)})" if notes else path)
     return tuple(changed)
+
+
+def _is_only_emptied(
+    path: str, before: Mapping[str, tuple[bool, str]], now: Mapping[str, tuple[bool, str]]
+) -> bool:
+    """Whether a mapping lost its last setting, or got its first: that setting is the change, not the mapping."""
+    value = (now.get(path) or before[path])[1]
+    return value == "{}" and any(one.startswith(f"{path}.") for one in [*before, *now])
 
 
 def _clean(text: str) -> str:

@@ -103,6 +103,15 @@ def test_what_each_update_changed_is_named() -> None:
     assert (newest.time, newest.command) == ("2026-11-27 20:12", "up")
 
 
+def test_a_mapping_that_loses_its_last_setting_is_no_change_of_its_own() -> None:
+    full, empty = SECOND, SECOND | {"slipway:operators": value({})}
+    refilled, emptied, _ = history.entries([record(3, full), record(2, empty), record(1, full)])
+    assert emptied.changed == ("operators.bob (removed)",)
+    assert refilled.changed == ("operators.bob (added)",)
+    (without,) = {entry.changed for entry in history.entries([record(2, empty), record(1, FIRST)])[:1]}
+    assert "operators (added)" in without
+
+
 def of(stdout: str, stderr: str = "") -> Any:
     """A stack whose CLI answers with these."""
     done = SimpleNamespace(returncode=1 if stderr else 0, stdout=stdout, stderr=stderr)
