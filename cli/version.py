@@ -2,17 +2,14 @@
 
 import json
 import platform
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-import child_environment
 from cli import console
 from cli.stack.project import Project
+from cli.stack.tool_output import tool_output
 
 VERSION = "0.9.0"
 """Slipway's version. A release changes it, and tags its commit `v<version>`."""
-PATIENCE = 3.0
-"""Seconds that a tool has to tell its version."""
 MISSING = "not installed"
 
 
@@ -22,7 +19,7 @@ def own() -> str:
     if not (root / ".git").exists():
         return VERSION
     options = ["--always", "--dirty", "--match", f"v{VERSION}", "--exclude", "*-*", "--abbrev=7"]
-    described = _said(["git", "-C", str(root), "describe", *options], "git")
+    described = tool_output(["git", "-C", str(root), "describe", *options], "git")
     if not described or described == f"v{VERSION}":
         return VERSION
     return f"{VERSION}+{described.removeprefix(f'v{VERSION}-').replace('-', '.')}"
@@ -61,7 +58,7 @@ def _plugins() -> dict[str, str]:
 
 
 def _docker() -> dict[str, str]:
-    said = _said(["docker", "version", "--format", "json"], "docker")
+    said = tool_output(["docker", "version", "--format", "json"], "docker")
     try:
         found = json.loads(said) if said else {}
     except ValueError:
@@ -71,23 +68,6 @@ def _docker() -> dict[str, str]:
         "docker (client)": str(client.get("Version") or MISSING),
         "docker (engine)": str(server.get("Version") or "does not answer"),
     }
-
-
-def _said(command: list[str], child: str) -> str:
-    """A command's standard output, whatever its status; empty if there is no such command, or no answer in time."""
-    try:
-        return subprocess.run(
-            command,
-            env=child_environment.of(child),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
 
 
 def run(*, as_json: bool) -> None:

@@ -8,14 +8,11 @@ import os
 import pwd
 import re
 import socket
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-import child_environment
+from cli.stack.tool_output import tool_output
 
-PATIENCE = 3.0
-"""Seconds that git has to tell the commit."""
 _LENGTH = 1000
 """Characters of the user's own message that are kept."""
 
@@ -58,17 +55,5 @@ def _commit(project: Path) -> str:
         *("git", "-C", str(project), "--no-optional-locks", "-c", "safe.bareRepository=explicit"),
         *("-c", "core.fsmonitor=false", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"),
     ]
-    try:
-        said = subprocess.run(
-            command,
-            env=child_environment.of("git"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    said = tool_output(command, "git")
     return f"commit {said}" if re.fullmatch(r"[0-9a-f]{7,64}(-dirty)?", said) else ""
