@@ -12,6 +12,7 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 AGE = 3600.0
@@ -22,24 +23,28 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+)---
 _LIMIT = 1 << 16
 
 
-def sweep(age: float = AGE) -> None:
-    """Remove what is certainly such a left-over: this user's, old enough, and with a certificate of Slipway."""
+@cache
+def sweep() -> None:
+    """Remove what is certainly such a left-over: this user's, old enough, and with a certificate of Slipway.
+
+    Once in a process, which may connect to many engines.
+    """
     for folder in {tempfile.gettempdir(), "/dev/shm"}:  # noqa: S108 - nothing is written there
-        for path in _leftovers(folder, age):
+        for path in _leftovers(folder):
             _remove(path)
 
 
-def _leftovers(folder: str, age: float) -> Iterator[Path]:
+def _leftovers(folder: str) -> Iterator[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                if _NAME.fullmatch(entry.name) and _is_ours(Path(entry.path), age):
+                if _NAME.fullmatch(entry.name) and _is_ours(Path(entry.path)):
                     yield Path(entry.path)
 
 
-def _is_ours(path: Path, age: float) -> bool:
+def _is_ours(path: Path) -> bool:
     status = path.lstat()
-    if status.st_uid != os.geteuid() or time.time() - status.st_mtime < age:
+    if status.st_uid != os.geteuid() or time.time() - status.st_mtime < AGE:
         return False
     if stat.S_ISREG(status.st_mode):
         return _has_certificate(path)

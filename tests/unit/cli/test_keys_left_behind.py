@@ -192,6 +192,7 @@ def test_what_older_runs_left_is_removed_and_nothing_else(
     plugins.write_text(slipways + KEY)
     aged(*gone, *kept, plugins)
     young = old_run(tmp_path, "slipway-young123", python, slipways)
+    leftover_keys.sweep.cache_clear()
     leftover_keys.sweep()
     assert not [path for path in (*gone, plugins) if path.exists()]
     assert all(path.exists() for path in (*kept, young, kept[1] / "key.pem"))
