@@ -14,7 +14,7 @@ from cli.forge.address import GITHUB
 from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import plan as plans
-from cli.update import repair, updates
+from cli.update import purge, repair, updates
 from cli.update.pull_request import Wanted
 from cli.update.updates import Update
 from tests.unit.cli.forge.forges import TOKEN, Forge, serving
@@ -38,6 +38,8 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     monkeypatch.setattr(Project, "here", lambda: made.stack.project)
     monkeypatch.setattr(Stack, "outputs", lambda _: {})
     monkeypatch.setattr(repair, "differences", lambda _: [])
+    # It asks this machine's engine, which no unit test needs.
+    monkeypatch.setattr(purge, "refuse_taken_name", lambda _: None)
     return made
 
 
