@@ -11,6 +11,7 @@ SETTINGS = (
     "hosts",
     "registry",
     "services",
+    "proxy",
     "passwords",
     "secrets",
     "certificates",
@@ -76,6 +77,8 @@ WAIT_SCRIPT_PATH = f"{SCRIPTS_PATH}/wait-for-registry"
 """scripts/wait-for-registry.sh, on every host."""
 RETENTION_SCRIPT_PATH = f"{SCRIPTS_PATH}/retention"
 """scripts/retention.sh, on the registry's host."""
+PROXY_SETTINGS_PATH = "/etc/slipway/proxy"
+"""Where an app host keeps the proxy's configuration, which its scripts make."""
 REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
 """Where a registry's host keeps the registry's configuration, accounts and certificate: readable by root only."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
@@ -91,14 +94,13 @@ DEBIAN_IMAGE = f"debian:{DEBIAN_VERSION}"
 REGISTRY_VERSION = "3.1.1"
 REGISTRY_IMAGE = f"registry:{REGISTRY_VERSION}"
 """distribution 3.1.1: earlier releases have known security holes (its release notes)."""
-PROXY_VERSION = "0.9.2"
-PROXY_IMAGE = f"basecamp/kamal-proxy:v{PROXY_VERSION}"
-"""kamal-proxy: switches without a dropped request, and drains. Kamal 2.12 ships this version."""
+PROXY_VERSION = "3.0.11"
+PROXY_IMAGE = f"haproxy:{PROXY_VERSION}"
+"""HAProxy 3.0, a release with long-term support, and the version of Debian 13."""
 
 IMAGE_DIGESTS = {
     DEBIAN_IMAGE: "sha256:9344f8b8992482f80cba753f323adeaf17690076c095ccff6cc9536be98185dc",
     REGISTRY_IMAGE: "sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33",
-    PROXY_IMAGE: "sha256:826a6f66c6ba26ac26197ac8755804403c9bb617b90cfac25c7972154c5328ab",
 }
 """What these images are pulled as: the digests of their indexes at Docker Hub, August 2026.
 

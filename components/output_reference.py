@@ -96,6 +96,11 @@ class StackOutputs(TypedDict):
         dict[str, str],
         "for each service, the path of its health check, since its last roll-out that succeeded",
     ]
+    serviceProbePaths: Annotated[
+        dict[str, str],
+        "for each service, a path that visitors reach it by: its health path, or, if its `path` has no health path in "
+        "it, that; since its last roll-out that succeeded",
+    ]
     images: Annotated[
         dict[str, str],
         "for each service, its image by digest, since its last roll-out that succeeded on all its hosts; a failed or "

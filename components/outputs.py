@@ -15,6 +15,7 @@ from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
 from components.revisions import revisions
+from components.routing import Routing
 from components.service import Service
 from components.stored_outputs import store
 from configuration.settings import StackSettings
@@ -81,7 +82,8 @@ def _served(
         lambda known: known[1]
     )
     paths = {name: service.health for name, service in settings.services.items()}
-    domains = {name: service.domain or "" for name, service in settings.services.items()}
+    domains = {name: Routing.of(service).visited(name) for name, service in settings.services.items()}
+    probes = {name: Routing.of(service).probe(service.health) for name, service in settings.services.items()}
 
     def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
         return rolled_out.apply(
@@ -92,6 +94,7 @@ def _served(
         "images": after_roll_out("images"),
         "serviceDomains": after_roll_out("serviceDomains", domains),
         "serviceHealthPaths": after_roll_out("serviceHealthPaths", paths),
+        "serviceProbePaths": after_roll_out("serviceProbePaths", probes),
     }
 
 
@@ -159,7 +162,9 @@ def _generations(
 def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, object]:
     return {
         "serviceUrls": {
-            name: _urls(service.domain, [hosts[host] for host in settings.service_hosts(name)])
+            name: _urls(
+                service.names, service.path or "", [hosts[host] for host in settings.service_hosts(name)]
+            )
             for name, service in settings.services.items()
         },
         "serviceEndpoints": {
@@ -189,11 +194,13 @@ def _host(host: Host) -> dict[str, object]:
     }
 
 
-def _urls(domain: str | None, hosts: Sequence[Host]) -> list[pulumi.Output[str]]:
-    """A service's URL on each host; with a domain, each URL by that name once: other names lead elsewhere."""
-    if domain is None:
-        return [pulumi.Output.concat("http://", host.address, _port(host), "/") for host in hosts]
-    return [pulumi.Output.from_input(f"http://{domain}{port}/") for port in dict.fromkeys(map(_port, hosts))]
+def _urls(names: Sequence[str], path: str, hosts: Sequence[Host]) -> list[pulumi.Output[str]]:
+    """A service's URL on each host; with names, each URL by them once: other names lead elsewhere."""
+    end = path or "/"
+    if not names:
+        return [pulumi.Output.concat("http://", host.address, _port(host), end) for host in hosts]
+    ports = dict.fromkeys(map(_port, hosts))
+    return [pulumi.Output.from_input(f"http://{name}{port}{end}") for name in names for port in ports]
 
 
 def _port(host: Host) -> str:

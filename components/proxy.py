@@ -1,15 +1,22 @@
 """The proxy of an app host: it owns the HTTP port and switches the traffic between containers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
 
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from well_known import PROXY_CONTAINER, PROXY_IMAGE, ROLE_LABEL, STACK_LABEL
+from well_known import PROXY_CONTAINER, PROXY_IMAGE, PROXY_SETTINGS_PATH, ROLE_LABEL, STACK_LABEL
 
-MEMORY_MIB = 256
-"""Memory limit of the container."""
+MEMORY_MIB = 512
+"""Memory limit of the container: 4,096 connections with two buffers of 16 KiB each, and workers that still finish
+their requests after a reload."""
+CONFIGURATION_PATH = "/usr/local/etc/haproxy"
+"""The configuration's directory in the container, as in the official image."""
+MASTER_SOCKET = "127.0.0.1:9998"
+"""Where HAProxy's master process takes commands: the container's own loopback, which no other container reaches.
+scripts/routes.sh asks there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +25,15 @@ class ProxyArgs:
 
     engine: DockerEngine
     """The engine that runs it."""
+    after: Sequence[pulumi.Resource] = ()
+    """What it waits for: the proxies of other hosts, so that a new version comes to one host after another."""
 
 
 class Proxy(pulumi.ComponentResource):
-    """kamal-proxy on an app host, with a network for the containers behind it."""
+    """HAProxy on an app host, with a network for the containers behind it.
+
+    Its configuration is on the host: scripts/engine.sh makes it before the container, and each switch keeps it.
+    """
 
     network: pulumi.Output[str]
     """The network's name, for the services' containers."""
@@ -33,17 +45,15 @@ class Proxy(pulumi.ComponentResource):
         engine = args.engine
         on_engine = engine.on_engine(pulumi.ResourceOptions(parent=self))
         network = docker.Network(f"{name}-network", driver="bridge", opts=on_engine)
-        # The proxy keeps its routes here, so a restart keeps them.
-        state = docker.Volume(
-            f"{name}-state",
-            opts=engine.on_engine(pulumi.ResourceOptions(parent=self, retain_on_delete=True)),
-        )
         image = docker.RemoteImage(f"{name}-image", name=PROXY_IMAGE, keep_locally=True, opts=on_engine)
         container = docker.Container(
             f"{name}-container",
             name=PROXY_CONTAINER,
             image=image.image_id,
+            command=["haproxy", "-W", "-db", "-S", MASTER_SOCKET, "-f", f"{CONFIGURATION_PATH}/haproxy.cfg"],
             restart="always",
+            # The image's own signal waits for streams.
+            stop_signal="SIGTERM",
             memory=MEMORY_MIB,
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
@@ -52,7 +62,7 @@ class Proxy(pulumi.ComponentResource):
             ports=[docker.ContainerPortArgs(internal=80, external=80)],
             volumes=[
                 docker.ContainerVolumeArgs(
-                    volume_name=state.name, container_path="/home/kamal-proxy/.config/kamal-proxy"
+                    host_path=PROXY_SETTINGS_PATH, container_path=CONFIGURATION_PATH, read_only=True
                 )
             ],
             labels=[
@@ -61,7 +71,12 @@ class Proxy(pulumi.ComponentResource):
             ],
             # The old container holds the name and the port.
             opts=engine.on_engine(
-                pulumi.ResourceOptions(parent=self, delete_before_replace=True, ignore_changes=ENGINE_DECIDES)
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[*args.after],
+                    delete_before_replace=True,
+                    ignore_changes=ENGINE_DECIDES,
+                )
             ),
         )
         self.network = network.name

@@ -15,6 +15,7 @@ from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
+from components.routing import Routing
 from configuration.resource_names import container as container_name
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
@@ -40,12 +41,12 @@ class ServiceArgs:
     """How long a container may take to end after SIGTERM."""
     memory_mib: int
     """Memory limit of a container."""
+    routing: Routing
+    """The requests that the proxies send to it."""
     capabilities: Sequence[str]
     """Linux capabilities of its processes, without `CAP_`."""
     read_only: bool = False
     """Whether its own files cannot be changed, but for a /tmp in memory."""
-    domain: str | None = None
-    """The domain that the proxy routes to it; None for all requests that match no other service."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -162,7 +163,7 @@ class Service(pulumi.ComponentResource):
             args.health_timeout_seconds,
             args.drain_timeout_seconds,
             args.stop_grace_seconds,
-            *([args.domain] if args.domain else []),
+            *args.routing.arguments,
         ]
         return command.remote.Command(
             f"{container_name(name, host.name)}-switch",
@@ -214,9 +215,10 @@ def make_services(
 ) -> dict[str, Service]:
     """The services, by name, behind the proxy of each app host."""
     warn_of_volumes(settings)
-    proxies = {
-        name: Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name])) for name in settings.hosts_with("app")
-    }
+    proxies: dict[str, Proxy] = {}
+    for name in settings.hosts_with("app"):
+        before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
+        proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
     services = {
         name: Service(
             name,
@@ -231,7 +233,7 @@ def make_services(
                 memory_mib=service.memory,
                 capabilities=service.capabilities,
                 read_only=service.read_only,
-                domain=service.domain,
+                routing=Routing.of(service),
                 environment=service.env,
                 secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
                 markers=registry.markers,
@@ -245,20 +247,23 @@ def make_services(
 
 
 def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping[str, Service]) -> None:
-    """Takes the routes of former domains out of a host's proxy, once all its services have switched.
+    """Takes the routes of former names out of a host's proxy, once all its services have switched.
 
-    A switch leaves them: another service may be about to get the domain, without a request in between that is lost.
+    A switch leaves them: another service may be about to get the name, without a request in between that is lost.
     """
     here = {
         name: service
         for name, service in settings.services.items()
         if host.name in settings.service_hosts(name)
     }
-    keys = sorted(f"@{service.domain or ''}" for service in here.values())
+    keys = sorted(key for service in here.values() for key in Routing.of(service).keys)
+    trusted = (
+        [f"trusted={','.join(map(str, networks))}"] if (networks := settings.proxy.trusted_proxies) else []
+    )
     command.remote.Command(
         f"{host.name}-routes",
         connection=host.ssh,
-        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys])),
+        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted])),
         add_previous_output_in_env=False,
         opts=host.on_host(
             pulumi.ResourceOptions(

@@ -7,13 +7,27 @@ from pydantic import AfterValidator, Field
 from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.networks import Network
-from configuration.types import DomainName, FilePath, Label, Port, Seconds, UrlPath, Value, Variable
+from configuration.types import (
+    DomainName,
+    FilePath,
+    Label,
+    PathPrefix,
+    Port,
+    Seconds,
+    UrlPath,
+    Value,
+    Variable,
+    WildcardName,
+)
 
 TITLE_ARGUMENT = "TITLE"
 """Build argument that every Dockerfile gets, for the image's OCI label: the service's name."""
 
 BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
 """Build argument with the base image's reference, for the Dockerfile of the service's own image."""
+
+DEFAULT_TIMEOUT_SECONDS = 60
+"""Limit for the first byte of an answer, as in nginx (`proxy_read_timeout`)."""
 
 ServiceName = Annotated[
     Label,
@@ -131,8 +145,35 @@ class ServiceSettings(Settings):
     name."""
 
     domain: DomainName | None = None
-    """Domain name of the requests that the proxy sends to this service. A service without a domain gets all
-    requests that no other service on its host gets. Default: none."""
+    """The one name of `domains`, for a service that has no more. Default: none."""
+
+    domains: Annotated[
+        tuple[WildcardName, ...],
+        AfterValidator(distinct),
+        Field(examples=[["shop.example.com", "*.shop.example.com"]]),
+    ] = ()
+    """Names of the requests that the proxy sends to this service. `*.` at the beginning stands for one label; a
+    whole name goes before it. A service without a name gets all requests that no other service on its host gets.
+    Default: none."""
+
+    canonical: DomainName | None = None
+    """One of `domains`: requests by the others are redirected to it, with status 308. Default: none."""
+
+    path: PathPrefix | None = None
+    """Beginning of the paths that the proxy sends to this service, such as `/api`, by whole segments. The longest one
+    that fits goes first. Default: all paths that no other service has."""
+
+    strip_path: bool = False
+    """Whether the service gets its requests without `path`, which is then in `X-Forwarded-Prefix`. Default:
+    false."""
+
+    timeout: Seconds = DEFAULT_TIMEOUT_SECONDS
+    """Seconds in which the first byte of an answer has to come, 1 to 3600; after that the proxy answers with
+    504. Streams and WebSockets live as long as they live. Default: 60."""
+
+    max_body: Annotated[int, Within(1, 102_400, "a size in MiB", "MiB")] | None = None
+    """MiB that the body of a request may have, 1 to 102400; the proxy answers a longer one with 413, and one of unknown
+    length with 411. Default: no limit."""
 
     allowed_cidrs: OnAws[
         Annotated[
@@ -168,3 +209,10 @@ class ServiceSettings(Settings):
     read_only: bool = False
     """Whether the containers' own files cannot be changed, but for a /tmp in memory. It cannot be combined with
     `secrets`, which Docker writes among these files. Default: false."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names by which the proxy knows the service, the main one first; none for all names that nobody has."""
+        every = (self.domain, *self.domains) if self.domain else self.domains
+        main = [self.canonical] if self.canonical else []
+        return tuple(dict.fromkeys([*main, *every]))

@@ -21,6 +21,7 @@ from configuration.networks import IPNetwork
 from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
+from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.services import ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
@@ -52,6 +53,9 @@ class StackSettings(Settings):
         default_factory=dict, examples=[{"web": {"build": {"context": "app"}}}]
     )
     """Web services by name. Default: none, only a registry."""
+
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
+    """The proxies of the app hosts. Default: they trust no other proxy."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
     """Password of each account of the registry: 16 to 72 printable ASCII characters. `./slip account rotate
@@ -216,8 +220,9 @@ class StackSettings(Settings):
         zone = self.platform.zone
         names = {self.registry.domain: self.hosts_with("registry")} if self.registry.domain else {}
         for service, settings in self.services.items():
-            if settings.domain:
-                names[settings.domain] = self.service_hosts(service)
+            # Services can share a name by their paths.
+            for name in settings.names:
+                names[name] = tuple(dict.fromkeys((*names.get(name, ()), *self.service_hosts(service))))
         return {name: hosts for name, hosts in names.items() if zone and f".{name}".endswith(f".{zone}")}
 
     def services_on(self, host: str) -> tuple[str, ...]:

@@ -129,6 +129,24 @@ DomainName = Annotated[
         length=253,
     ),
 ]
+WildcardName = Annotated[
+    StrictStr,
+    Matching(
+        r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "not a domain name",
+        "Write the bare name in lower case, such as shop.example.com or *.example.com, without scheme, port or path.",
+        length=253,
+    ),
+]
+PathPrefix = Annotated[
+    StrictStr,
+    Matching(
+        r"(/[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*)+",
+        "not the beginning of a path",
+        "Write it without a slash at its end, such as /api, with letters, digits, hyphens, dots and underscores.",
+        length=100,
+    ),
+]
 UrlPath = Annotated[
     StrictStr,
     Matching(

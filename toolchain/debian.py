@@ -32,26 +32,9 @@ def build(target: Path, lock: int) -> None:
     Raises:
         ToolError: this is not root on a Debian or Ubuntu, or the mirror cannot be reached.
     """
-    if not apt.allowed():
-        raise ToolError(
-            f"{DEBIAN_IMAGE} cannot be pulled, and only root on Debian or Ubuntu can make it; "
-            f"open the network to the registry, or load the image with `docker load`."
-        )
-    if not shutil.which("debootstrap"):
-        apt.install("debootstrap", failure=f"{DEBIAN_IMAGE} cannot be made without debootstrap")
-    if not KEYRING.is_file():
-        apt.install(
-            "debian-archive-keyring",
-            failure=f"{DEBIAN_IMAGE} cannot be made without the keys of Debian's archive",
-        )
-    if not KEYRING.is_file():
-        raise ToolError(
-            f"{DEBIAN_IMAGE} cannot be made: {KEYRING}, which has the keys of Debian's archive, is missing; "
-            "reinstall the package debian-archive-keyring"
-        )
     codename = versions.DEBIAN_CODENAME
+    mirror = mirrors(codename, DEBIAN_IMAGE)
     sources = apt.debian_sources(codename)
-    mirror = [source.address for source in sources if source.suite == codename][:1]
     with cache.staged(target) as directory:
         tree = directory / "tree"
         # As in the official image. Synchronizing each file to the disk makes an installation several times slower, and
@@ -90,6 +73,36 @@ def build(target: Path, lock: int) -> None:
             failure=f"{DEBIAN_IMAGE} cannot be packed",
         )
         cache.publish(archive, target)
+
+
+def mirrors(codename: str, image: str) -> list[str]:
+    """Prepare for debootstrap: the address of this machine's mirror; empty for debootstrap's own.
+
+    Args:
+        codename: the release to install.
+        image: the image that is to be made, for messages.
+
+    Raises:
+        ToolError: this is not root on a Debian or Ubuntu, or debootstrap cannot be installed.
+    """
+    if not apt.allowed():
+        raise ToolError(
+            f"{image} cannot be pulled, and only root on Debian or Ubuntu can make it; "
+            f"open the network to the registry, or load the image with `docker load`."
+        )
+    if not shutil.which("debootstrap"):
+        apt.install("debootstrap", failure=f"{image} cannot be made without debootstrap")
+    if not KEYRING.is_file():
+        apt.install(
+            "debian-archive-keyring",
+            failure=f"{image} cannot be made without the keys of Debian's archive",
+        )
+    if not KEYRING.is_file():
+        raise ToolError(
+            f"{image} cannot be made: {KEYRING}, which has the keys of Debian's archive, is missing; "
+            "reinstall the package debian-archive-keyring"
+        )
+    return [source.address for source in apt.debian_sources(codename) if source.suite == codename][:1]
 
 
 def _configure(tree: Path, sources: list[apt.Source]) -> None:

@@ -8,17 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import cache, commands, debian, docker_socket, go
+from toolchain import cache, commands, debian, docker_socket, go, haproxy
 from toolchain.errors import ToolError
 from toolchain.report import Report
-from well_known import (
-    DEBIAN_IMAGE,
-    PROXY_IMAGE,
-    PROXY_VERSION,
-    REGISTRY_IMAGE,
-    REGISTRY_VERSION,
-    by_digest,
-)
+from well_known import DEBIAN_IMAGE, PROXY_IMAGE, REGISTRY_IMAGE, REGISTRY_VERSION, by_digest
 
 PULL_PATIENCE = 20.0
 """Seconds to wait for the registry's first answer. Closed networks often drop the request."""
@@ -134,31 +127,6 @@ def _registry(target: Path, lock: int) -> None:
         cache.publish(directory / target.name, target)
 
 
-def _proxy(target: Path, lock: int) -> None:
-    """Make the proxy's image: its program, its account and its home directory, at the official image's paths."""
-    with cache.staged(target) as directory:
-        program = directory / "kamal-proxy"
-        go.build(
-            "kamal-proxy",
-            "github.com/basecamp/kamal-proxy/cmd/kamal-proxy",
-            program,
-            version=PROXY_VERSION,
-            lock=lock,
-        )
-        with _root_file_system(directory / target.name) as tree:
-            tree.program("usr/local/bin/kamal-proxy", program)
-            account = f"kamal-proxy:x:{_PROXY_ID}:{_PROXY_ID}::/home/kamal-proxy:/bin/sh\n"
-            tree.text("etc/passwd", f"root:x:0:0:root:/root:/bin/sh\n{account}")
-            tree.text("etc/group", f"root:x:0:\nkamal-proxy:x:{_PROXY_ID}:\n")
-            for name in (
-                "home/kamal-proxy",
-                "home/kamal-proxy/.config",
-                "home/kamal-proxy/.config/kamal-proxy",
-            ):
-                tree.directory(name, owner=_PROXY_ID)
-        cache.publish(directory / target.name, target)
-
-
 class _Tree:
     """A root file system, written into a tar archive."""
 
@@ -208,9 +176,6 @@ def _root_file_system(path: Path) -> Iterator[_Tree]:
 _closed = threading.Event()
 """Set when a pull failed."""
 
-_PROXY_ID = 1001
-"""The user id in the official image. A volume then suits both images."""
-
 _REGISTRY_CONFIGURATION = """\
 version: 0.1
 storage:
@@ -251,15 +216,15 @@ IMAGES = (
     Image(
         name=PROXY_IMAGE,
         title="Proxy image",
-        making=f"building {PROXY_IMAGE} from its Go module",
-        made=f"built {PROXY_IMAGE} from its Go module",
-        estimate="20 seconds",
-        build=_proxy,
+        making=f"making {PROXY_IMAGE} from Debian's packages",
+        made=f"made {PROXY_IMAGE} from Debian's packages",
+        estimate="30 seconds",
+        build=haproxy.build,
         changes=(
             "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "EXPOSE 80 443",
-            "USER kamal-proxy:kamal-proxy",
-            'CMD ["kamal-proxy", "run"]',
+            "USER haproxy",
+            "WORKDIR /var/lib/haproxy",
+            'CMD ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]',
         ),
     ),
 )

@@ -18,6 +18,9 @@ ACTIONLINT = "1.7.12"
 DEBIAN_CODENAME = "bookworm"
 """The Debian release `well_known.DEBIAN_VERSION`, as its archive names it."""
 
+PROXY_CODENAME = "trixie"
+"""The Debian release that has `well_known.PROXY_VERSION`: 13."""
+
 
 def packages() -> dict[str, str]:
     """The versions of requirements.txt's packages, by name: `{"pulumi": "3.259.0", "pulumi-tls": "5.5.1", …}`."""

@@ -19,13 +19,23 @@ class Place:
     """The name by which the proxy knows the service; empty for all names that belong to no other service."""
     is_local: bool = False
     """Whether the stack is on the platform `local`: then no name server knows its domains."""
+    page: str = "/"
+    """The beginning of its paths."""
+    probe: str = "/"
+    """A path that visitors reach the service by: its health path if they can."""
+    health: str = "/"
+    """Its health path, as its containers get it."""
+
+    def is_well(self, status: int) -> bool:
+        """Whether the service works if this is the status of `probe`. A page that is no health path may be missing."""
+        return 200 <= status < (300 if self.probe.endswith(self.health) else 500)
 
     @property
     def url(self) -> str:
         """The URL of a page of this service, if the domain leads to the host."""
         parts = urlsplit(f"//{self.address}")
         port = "" if parts.port in {None, 80} else f":{parts.port}"
-        return f"http://{self.domain or self.address.rpartition(':')[0]}{port}/"
+        return f"http://{self.domain or self.address.rpartition(':')[0]}{port}{self.page}"
 
     @property
     def link(self) -> str:
@@ -40,6 +50,7 @@ class Place:
 def places(outputs: Mapping[str, Any]) -> list[Place]:
     """Every service on each of its hosts, in the order of the roll-out. No secret is needed."""
     hosts, domains = outputs.get("serviceHosts") or {}, outputs.get("serviceDomains") or {}
+    health, probes = outputs.get("serviceHealthPaths") or {}, outputs.get("serviceProbePaths") or {}
     is_local = outputs.get("platform") == "local"
     found = []
     for service, urls in (outputs.get("serviceUrls") or {}).items():
@@ -49,7 +60,16 @@ def places(outputs: Mapping[str, Any]) -> list[Place]:
         ]
         names = hosts.get(service) or [""] * len(addresses)
         found += [
-            Place(service, host, address, domains.get(service, ""), is_local)
+            Place(
+                service,
+                host,
+                address,
+                domains.get(service, ""),
+                is_local,
+                next((urlsplit(str(url)).path for url in urls), "") or "/",
+                probes.get(service) or health.get(service) or "/",
+                health.get(service) or "/",
+            )
             for host, address in zip(names, addresses, strict=False)
         ]
     return found

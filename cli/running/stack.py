@@ -12,7 +12,7 @@ from cli.errors import CommandError
 from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
-from cli.running.place import places
+from cli.running.place import Place, places
 from cli.running.registry_api import RegistryEndpoint
 
 if TYPE_CHECKING:
@@ -160,10 +160,9 @@ class RunningStack:
         hosts = self.outputs.get("serviceHosts") or {}
         return [(service, host) for service in self.services for host in hosts.get(service, ())]
 
-    def endpoint(self, service: str, host: str) -> str:
-        """Where the proxy of a host answers for a service: `http://address:port`."""
-        found = {(place.service, place.host): place.address for place in places(self.outputs)}
-        return f"http://{found[service, host]}"
+    def place(self, service: str, host: str) -> Place:
+        """Where the proxy of a host answers for a service."""
+        return {(place.service, place.host): place for place in places(self.outputs)}[service, host]
 
     def wanted(self, service: str) -> str:
         """The image that a service is to run, `host:port/repository@sha256:…`; empty if none has been built yet."""

@@ -27,20 +27,20 @@ def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
-        said = pool.map(lambda place: _answer(place, outputs), asked)
+        said = pool.map(_answer, asked)
         return [
             (f"{place.service} on {place.host}" if place.host else place.service, place.link, answer)
             for place, answer in zip(asked, said, strict=True)
         ]
 
 
-def _answer(place: Place, outputs: Mapping[str, Any]) -> str:
+def _answer(place: Place) -> str:
     import http.client
     from urllib.parse import urlsplit
 
     from cli.running.http import connection_to, exchange
 
-    path = str((outputs.get("serviceHealthPaths") or {}).get(place.service) or "/")
+    path = place.probe
     parts = urlsplit(f"//{place.address}")
     connection = connection_to(parts.hostname or "", parts.port, None)
     connection.timeout = PATIENCE
@@ -54,7 +54,7 @@ def _answer(place: Place, outputs: Mapping[str, Any]) -> str:
         return f"no answer on {path}: {str(getattr(error, 'strerror', None) or error).lower()}"
     finally:
         connection.close()
-    return "healthy" if 200 <= status < 300 else f"HTTP {status} on {path}"
+    return "healthy" if place.is_well(status) else f"HTTP {status} on {path}"
 
 
 def warm_up() -> None:

@@ -69,13 +69,12 @@ def _by_host(running: RunningStack, service: str) -> dict[str, Serving]:
 def answers_health(running: RunningStack, subject: str) -> str:
     """A service answers its health path on one of its hosts, through the proxy."""
     service, host = subject.rpartition(" on ")[0], host_of(subject)
-    path = (running.outputs.get("serviceHealthPaths") or {}).get(service)
-    if path is None:
+    if service not in (running.outputs.get("serviceHealthPaths") or {}):
         raise Failed("no version of it has become healthy yet")
+    place = running.place(service, host)
     # The proxy routes by the domain, wherever its DNS record points today.
-    domain = (running.outputs.get("serviceDomains") or {}).get(service, "")
-    response = get(running.endpoint(service, host) + path, host=domain)
+    response = get(f"http://{place.address}{place.probe}", host=place.domain)
     # As in the roll-out: every status of 2xx is healthy.
-    if not 200 <= response.status < 300:
-        raise Failed(f"HTTP {response.status} on {path}: {first_line(response.body)}")
-    return f"HTTP {response.status} on {path}"
+    if not place.is_well(response.status):
+        raise Failed(f"HTTP {response.status} on {place.probe}: {first_line(response.body)}")
+    return f"HTTP {response.status} on {place.probe}"

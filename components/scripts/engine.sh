@@ -259,6 +259,29 @@ UNIT
   made+=("unit slipway-keep.service")
 }
 
+# The proxy's configuration is there before the proxy is. When the machine starts, containers get new addresses, so the
+# proxy knows none until slipway-keep tells it.
+prepare_proxy() {
+  changed=false
+  put /etc/systemd/system/slipway-cold.service 0644 <<'UNIT'
+[Unit]
+Description=Forgets the addresses of containers, ahead of Docker Engine
+Before=docker.service
+ConditionPathExists=!/run/slipway-warm
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/lib/slipway/switch --cold
+
+[Install]
+WantedBy=docker.service
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled slipway-cold.service
+  /usr/local/lib/slipway/switch --prepare
+}
+
 # enabled UNIT…: makes them start with the machine.
 enabled() {
   local unit
@@ -436,6 +459,7 @@ main() {
   ! is_open || fail 4 "Docker Engine answers clients without a certificate, by settings that are not Slipway's:" \
     "$(systemctl cat docker.service | sed -n 's/^# //p' | tr '\n' ' ')"
   made+=("unit docker.service" "engine $(command_line)")
+  prepare_proxy
   keep_containers
   keep_apart
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates

@@ -8,34 +8,45 @@ set -euo pipefail
 ended() { docker ps -a --filter "label=$1" --filter status=exited --format '{{.Names}}'; }
 
 start_ended() {
-  local name listing
+  local name
   for name in $(ended slipway.role); do
     echo "starting $name, which has ended"
     docker start "$name" >/dev/null || true
-    # A proxy that was killed while it wrote its routes has lost them.
-    if [ "$name" = slipway-proxy ]; then /usr/local/lib/slipway/switch --restore || true; fi
   done
   # Versions that no route leads to have ended on purpose.
-  [ -n "$(ended slipway.service)" ] || return 0
-  listing=$(docker exec slipway-proxy kamal-proxy list 2>/dev/null) || return 0
   for name in $(ended slipway.service); do
-    [[ $listing == *"$name:"* ]] || continue
+    routed "$name" || continue
     echo "starting $name, which has ended although the proxy routes to it"
     docker start "$name" >/dev/null || true
   done
 }
 
+# routed CONTAINER: whether the proxy routes to it.
+routed() { grep -qs "^  server $1 " /etc/slipway/proxy/haproxy.cfg; }
+
+# A container may have another address after each start.
+restore() { [ ! -e /etc/slipway/proxy/haproxy.cfg ] || /usr/local/lib/slipway/switch --restore || true; }
+
 main() {
-  local since
+  local since event name
   since=$(date +%s)
   start_ended
+  restore
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
-    --data-urlencode 'filters={"type":["container"],"event":["die"]}' |
-    while read -r _; do
-      # The engine tells of the end a moment before it lists the container as ended.
-      sleep 0.2
-      start_ended
+    --data-urlencode 'filters={"type":["container"],"event":["die","start"]}' |
+    while read -r event; do
+      case "$event" in
+        *'"Action":"start"'*)
+          name=${event##*'"name":"'}
+          if routed "${name%%'"'*}"; then restore; fi
+          ;;
+        *)
+          # The engine tells of the end a moment before it lists the container as ended.
+          sleep 0.2
+          start_ended
+          ;;
+      esac
     done
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The routes of this host's proxy, for switch.sh: which container gets the requests of which domain.
+# The routes of this host's proxy, for switch.sh: which container gets the requests of which name and path.
 #
-# A route's key is @DOMAIN; the key @ is the route of all domains that have no route. In kamal-proxy a route is called a
-# service, and its name here is its key. (Older versions named a route after its Slipway service; it keeps that name.)
-# So a route passes from one service to another in one step, which loses no request.
+# A route's key is @NAME, or @NAME%PATH with a % for each slash of the path; NAME is empty for all names that have no route.
+# Each route is recorded in a file. The record of a route: CONTAINER PORT DRAIN_TIMEOUT STOP_GRACE [OPTION…].
 #
-# Each route is recorded in a file, from which a proxy that lost its routes gets them back. The record of a route:
-# CONTAINER PORT DRAIN_TIMEOUT STOP_GRACE.
+# The records are what should be. HAProxy's configuration is made from them (frontend.sh), and its process is then brought
+# to the same state: containers by its runtime API, all else by a reload. Neither loses a request.
+# shellcheck disable=SC2119,SC2154 # `keys` without a service; variables of frontend.sh
 set -euo pipefail
 
 proxy=slipway-proxy
@@ -14,47 +14,41 @@ records=/etc/slipway/routes
 label=slipway.service
 default_drain=30
 default_grace=10
-# The proxy's routes, a line each: name, key, container, port, state.
-routes=
-# The services' containers, a line each: name, service, state.
+# The services' containers, a line each: name, service, state, address.
 containers=
+# The servers of the proxy's process, a line each: backend, container, address, port, yes if it gets new requests.
+servers=
 
-in_proxy() { docker exec "$proxy" kamal-proxy "$@"; }
-
-# look_around: reads routes and containers. False if the proxy does not answer for so many tenths of a second.
+# look_around: reads the containers.
 look_around() {
-  local listing=
-  containers=$(docker ps -a --filter "label=$label" --format "{{.Names}} {{.Label \"$label\"}} {{.State}}")
-  for _ in $(seq "$1"); do
-    if listing=$(in_proxy list 2>/dev/null); then
-      routes=$(awk '
-        { gsub(/\033\[[0-9;]*m/, "") }
-        $4 ~ /:[0-9]+$/ {
-          split($4, target, ":")
-          print $1, $2 == "*" ? "@" : "@" $2, target[1], target[2], $5
-        }' <<<"$listing")
-      return
-    fi
-    sleep 0.1
-  done
-  return 1
+  local ids format="{{slice .Name 1}} {{index .Config.Labels \"$label\"}} {{.State.Status}} {{
+    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+  ids=$(docker ps -aq --filter "label=$label")
+  # One of them may just have been removed.
+  # shellcheck disable=SC2086 # one word a container
+  containers=${ids:+$(docker container inspect --format "$format" $ids 2>/dev/null || true)}
 }
 
-# name_of KEY, target_of KEY: the name that the proxy has for the route, and the container that gets its requests.
-name_of() { awk -v key="$1" '$2 == key { print $1 }' <<<"$routes"; }
-target_of() { awk -v key="$1" '$2 == key { print $3 }' <<<"$routes"; }
-
 # keys [SERVICE]: the keys of all routes, or of those to a service's containers.
+# shellcheck disable=SC2120 # switch.sh gives it one
 keys() {
-  local key container
-  while read -r _ key container _; do
-    if [ -z "$key" ]; then continue; fi
-    if [ $# = 0 ] || [ "$(service_of "$container")" = "$1" ]; then echo "$key"; fi
-  done <<<"$routes"
+  local file container
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file" || true
+    if [ $# = 0 ] || [ "$(service_of "$container")" = "$1" ]; then echo "${file##*/}"; fi
+  done
+}
+
+# target_of KEY: the container that gets the route's requests.
+target_of() {
+  local container=
+  [ ! -e "$records/$1" ] || read -r container _ <"$records/$1" || true
+  echo "$container"
 }
 
 # has_route CONTAINER: whether the container gets the requests of a route.
-has_route() { awk -v name="$1" '$3 == name { found = 1 } END { exit !found }' <<<"$routes"; }
+has_route() { grep -qs "^$1 " "$records"/@*; }
 
 # containers_of SERVICE, service_of CONTAINER, is_running CONTAINER, exists CONTAINER
 containers_of() { awk -v service="$1" '$2 == service { print $1 }' <<<"$containers"; }
@@ -65,39 +59,219 @@ exists() { [ -n "$(service_of "$1")" ]; }
 # inspect CONTAINER FORMAT: a fact about a container; nothing if there is no such container.
 inspect() { docker container inspect "$1" --format "$2" 2>/dev/null || true; }
 
-# deploy KEY CONTAINER PORT OPTION…: gives the route's requests to the container, once the proxy finds it healthy, and
-# drains the container that had them.
-deploy() {
-  local key=$1 container=$2 port=$3 domain=${1#@} name state
-  shift 3
-  read -r name _ _ _ state < <(awk -v key="$key" '$2 == key' <<<"$routes") || name=$key state=running
-  in_proxy deploy "$name" --target "$container:$port" ${domain:+--host "$domain"} "$@" >&2 || return
-  # A killed run may have left it stopped, ahead of its removal.
-  [ "$state" = running ] || in_proxy resume "$name" >&2
-  routes=$(awk -v key="$key" '$2 != key' <<<"$routes")$'\n'"$name $key $container $port running"
-}
-
-# record KEY CONTAINER PORT DRAIN_TIMEOUT STOP_GRACE
-record() { put "$records/$1" 0600 <<<"${*:2}"; }
-
 # recorded CONTAINER: sets `drain` and `grace`, seconds, to what its service was switched with.
 recorded() {
   local line
   line=$(grep -hs "^$1 " "$records"/@* | head -n 1) || line="- - $default_drain $default_grace"
-  read -r _ _ drain grace <<<"$line"
+  read -r _ _ drain grace _ <<<"$line"
 }
 
-# drop KEY: takes a route out of the proxy and ends its container, if the container has no other route.
+# ask COMMAND…: what HAProxy's processes answer. The master passes on what begins with @1 to the worker that serves, and
+# what begins with @!PID to an earlier one that still finishes its requests. False if there is no answer.
+ask() {
+  local pid
+  pid=$(inspect "$proxy" '{{.State.Pid}}')
+  [ "${pid:-0}" != 0 ] || return
+  # shellcheck disable=SC2016 # the other bash expands it
+  nsenter --net="/proc/$pid/ns/net" timeout 15 bash -c '
+    exec 3<>/dev/tcp/127.0.0.1/9998 && printf "%s\n" "$@" quit >&3 && cat <&3' - "$@" 2>/dev/null
+}
+
+# read_process: sets `servers`, and `loaded` to the mark of the configuration that the process has read.
+read_process() {
+  local answer
+  answer=$(ask '@1 show info' '@1 show servers state') && [[ $answer = *srv_admin_state* ]] || return
+  loaded=$(awk '/^description: / { print $2; exit }' <<<"$answer")
+  servers=$(awk '$2 ~ /^r:/ { print $2, $4, $5, $19, $6 == 2 && $7 ~ /^[04]$/ ? "yes" : "no" }' <<<"$answer")
+}
+
+# wanted: the servers that the records ask for, a line each: backend, container, address, port. The address of one that
+# does not run is 0.0.0.0.
+wanted() {
+  local key container port address
+  for key in $(keys); do
+    read -r container port _ <"$records/$key" || continue
+    address=$(awk -v name="$container" '$1 == name && $3 == "running" { print $4 }' <<<"$containers")
+    echo "$(backend_of "$key") $container ${address:-0.0.0.0} $port"
+  done
+}
+
+# steps: the commands that bring the process's servers to what is wanted; none if nothing is to do.
+steps() {
+  awk -v running="$(awk '$3 == "running" { print $1 }' <<<"$containers" | tr '\n' ' ')" '
+    function say(text) { print "@1 " text }
+    FNR == NR { if (NF) { address[$1 "/" $2] = $3; port[$1 "/" $2] = $4; takes[$1 "/" $2] = $5; order[++count] = $1 "/" $2 }; next }
+    !NF { next }
+    {
+      name = $1 "/" $2
+      wanted[name] = 1
+      if (!(name in address)) {
+        say("add server " name " " $3 ":" $4)
+        takes[name] = "no"
+      } else if ($3 != "0.0.0.0" && (address[name] != $3 || port[name] != $4)) {
+        say("set server " name " addr " $3 " port " $4)
+      }
+      if ($3 != "0.0.0.0" && takes[name] != "yes") say("set server " name " state ready")
+      if ($3 == "0.0.0.0" && takes[name] == "yes") say("set server " name " state maint")
+    }
+    END {
+      for (number = 1; number <= count; number++) {
+        name = order[number]
+        if (name in wanted) continue
+        split(name, part, "/")
+        if (takes[name] == "yes") say("set server " name " state drain")
+        if (index(" " running, " " part[2] " ")) continue
+        say("set server " name " state maint")
+        say("del server " name)
+      }
+    }' <(echo "$servers") <(echo "$1")
+}
+
+# fits: whether the process has the configuration and the servers that are wanted.
+fits() {
+  [ "$loaded" = "$1" ] && ! steps "$2" | grep -v ' del server \| state maint$' | grep -q .
+}
+
+# apply: brings configuration and process to the records. False, with the reason, if HAProxy refuses.
+apply() {
+  local text mark targets commands answer
+  targets=$(wanted)
+  text=$(configuration "$targets")
+  mark=$(mark_of <<<"$text")
+  text=${text/MARK/$mark}
+  if ! cmp -s "$configured" - <<<"$text"; then
+    put "$configured.new" 0644 <<<"$text"
+    if ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
+      printf '%s\n' "$answer" >&2
+      rm -f "$configured.new"
+      return 1
+    fi
+    mv -fT "$configured.new" "$configured"
+  fi
+  touch /run/slipway-warm
+  read_process || return
+  if [ "$loaded" = "$mark" ]; then
+    mapfile -t commands < <(steps "$targets")
+    [ "${#commands[@]}" != 0 ] || return 0
+    ask "${commands[@]}" >/dev/null || true
+    read_process && fits "$mark" "$targets" && return
+  fi
+  answer=$(ask reload) || true
+  for _ in $(seq 50); do
+    if read_process && fits "$mark" "$targets"; then return; fi
+    sleep 0.1
+  done
+  printf '%s\n' "$answer" >&2
+  return 1
+}
+
+# locked COMMAND…: one run at a time. Services switch beside each other.
+locked() {
+  local status=0
+  exec 8>/run/slipway-routes.lock
+  flock 8
+  "$@" 8>&- || status=$?
+  exec 8>&-
+  return "$status"
+}
+
+apply_now() {
+  look_around
+  apply
+}
+
+# prepare: makes the configuration of a proxy that does not run yet; one that runs takes it.
+prepare() {
+  local targets text
+  folder "${configured%/*}" 0755
+  look_around
+  if read_process; then
+    apply
+    return
+  fi
+  targets=$(wanted)
+  text=$(configuration "$targets")
+  put "$configured" 0644 <<<"${text/MARK/$(mark_of <<<"$text")}"
+}
+
+# cold: nothing is known of the containers' addresses before the engine has started them.
+cold() {
+  [ ! -e "$configured" ] || put "$configured" 0644 < <(
+    sed -E 's/^(  server [^ ]+ )[^ ]+(:[0-9]+).*/\10.0.0.0\2 disabled/' "$configured"
+  )
+}
+
+# start_proxy: starts the proxy if it was stopped or killed. Docker itself leaves it stopped then.
+start_proxy() {
+  case "$(inspect "$proxy" '{{.State.Status}}')" in
+    running | restarting) ;;
+    '') fail 6 "$(hostname) has no proxy: the container $proxy was removed" "\`./slip up --refresh\` makes it again" ;;
+    paused) docker unpause "$proxy" >/dev/null ;;
+    *) docker start "$proxy" >/dev/null || fail 6 "the proxy of $(hostname) does not start; the reason is above" ;;
+  esac
+}
+
+# restore: looks around; the proxy then runs, and has each recorded route.
+restore() {
+  look_around
+  if ! read_process; then
+    [ -e "$configured" ] || locked prepare
+    start_proxy
+    for _ in $(seq 100); do
+      ! read_process || break
+      sleep 0.1
+    done
+    # It may have been changed by hand, so that HAProxy cannot read it.
+    read_process || { locked prepare && docker restart -t 1 "$proxy" >/dev/null && sleep 2; }
+    read_process || fail 6 "the proxy of $(hostname) does not answer; \`docker logs $proxy\` on that host shows why"
+  fi
+  locked apply_now || fail 6 "the proxy of $(hostname) did not take its routes back; its reason is above"
+}
+
+# busy SERVER…: how many requests the proxy's processes still have with these servers, as BACKEND/CONTAINER.
+busy() {
+  local worker workers
+  workers=$(ask 'show proc' | awk '$2 == "worker" { print $1 }') || return
+  for worker in $workers; do ask "@!$worker show stat -1 4 -1" || true; done |
+    awk -F, -v wanted=" $* " 'index(wanted, " " $1 "/" $2 " ") { sum += $5 } END { print sum + 0 }'
+}
+
+# finish SECONDS SERVER…: waits until these servers have no request left, for so long, then cuts what is left.
+finish() {
+  local deadline=$((SECONDS + $1)) server worker
+  shift
+  [ $# != 0 ] || return 0
+  while [ "$(busy "$@")" != 0 ]; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      for worker in $(ask 'show proc' | awk '$2 == "worker" { print $1 }'); do
+        for server in "$@"; do ask "@!$worker shutdown sessions server $server" >/dev/null || true; done
+      done
+      break
+    fi
+    sleep 0.1
+  done
+  for server in "$@"; do
+    ask "@1 set server $server state maint" "@1 del server $server" >/dev/null || true
+  done
+}
+
+# drop KEY…: takes routes out of the proxy, and ends the containers that have no other route.
 drop() {
-  local container name drain grace
-  name=$(name_of "$1") container=$(target_of "$1")
-  recorded "$container"
-  # A removal alone would not let requests finish.
-  in_proxy stop "$name" --drain-timeout "${drain}s" >/dev/null 2>&1 || true
-  in_proxy remove "$name" >/dev/null 2>&1 || true
-  rm -f "$records/$1"
-  routes=$(awk -v key="$1" '$2 != key' <<<"$routes")
-  has_route "$container" || end "$container" "$grace"
+  local key container former=() ends=() drain grace longest=0
+  [ $# != 0 ] || return 0
+  for key in "$@"; do
+    container=$(target_of "$key")
+    recorded "$container"
+    [ "$drain" -le "$longest" ] || longest=$drain
+    former+=("$(backend_of "$key")/$container")
+    ends+=("$container $grace")
+  done
+  for key in "$@"; do rm -f "$records/$key"; done
+  locked apply_now || true
+  finish "$longest" "${former[@]}"
+  printf '%s\n' "${ends[@]}" | sort -u | while read -r container grace; do
+    has_route "$container" || end "$container" "$grace"
+  done
 }
 
 # end CONTAINER GRACE: SIGTERM, and SIGKILL if the container still runs after so many seconds.
@@ -115,7 +289,7 @@ end() {
       ((handled & 16#4000)) || grace=0
       ;;
   esac
-  docker stop -t "$grace" "$1" >/dev/null 2>&1 || true
+  docker stop -t "$grace" "$1" </dev/null >/dev/null 2>&1 || true
 }
 
 # end_all CONTAINERS: ends all at the same time.
@@ -127,62 +301,3 @@ end_all() {
   done
   wait
 }
-
-# start_proxy: starts the proxy if it was stopped or killed. Docker itself leaves it stopped then.
-start_proxy() {
-  case "$(inspect "$proxy" '{{.State.Status}}')" in
-    running | restarting) ;;
-    '') fail 6 "$(hostname) has no proxy: the container $proxy was removed" "\`./slip up --refresh\` makes it again" ;;
-    paused) docker unpause "$proxy" >/dev/null ;;
-    *) docker start "$proxy" >/dev/null || fail 6 "the proxy of $(hostname) does not start; the reason is above" ;;
-  esac
-}
-
-# restore: looks around; the proxy then runs, and has each recorded route whose container runs.
-restore() {
-  local file key container port now
-  if ! look_around 1; then
-    start_proxy
-    look_around 100 ||
-      fail 6 "the proxy of $(hostname) does not answer; \`docker logs $proxy\` on that host shows why"
-  fi
-  for file in "$records"/@*; do
-    [ -e "$file" ] || continue
-    key=${file##*/}
-    read -r container port _ <"$file"
-    now=$(target_of "$key")
-    # A run may have been killed before it recorded its route.
-    if is_running "$now" || [ "$now" = "$container" ] || ! is_running "$container"; then continue; fi
-    # At its switch the container was healthy, and the proxy's own check would refuse one that is not now.
-    { vouch "$container" && deploy "$key" "$container" "$port" "${vouched[@]}"; } ||
-      echo "slipway: the proxy of $(hostname) did not take back the route to $container" >&2
-    end_vouching
-  done
-}
-
-# vouch CONTAINER: answers the proxy's own health check with "200 OK", on a free port of the container. Sets `vouched` to
-# the options that the proxy needs. False if the container does not run.
-vouch() {
-  local pid port=65530 in_use
-  pid=$(inspect "$1" '{{.State.Pid}}')
-  in_use=$(cat "/proc/${pid:-0}"/net/tcp* 2>/dev/null) || return
-  while [[ $in_use = *:$(printf %04X "$port")" "* ]]; do port=$((port - 1)); done
-  # It reads the whole request: closing a connection with unread data resets it.
-  # shellcheck disable=SC2016 # the other bash expands it
-  nsenter --net="/proc/$pid/ns/net" systemd-socket-activate --accept --inetd --listen="0.0.0.0:$port" bash -c '
-    while IFS= read -r line && [ "$line" != $'"'\r'"' ]; do :; done
-    printf "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"' </dev/null >/dev/null 2>&1 &
-  voucher=$!
-  for _ in $(seq 50); do
-    ! grep -q ":$(printf %04X "$port") " "/proc/$pid/net/tcp" || break
-    sleep 0.02
-  done
-  # shellcheck disable=SC2034 # for switch.sh
-  vouched=(--health-check-port "$port" --health-check-interval 200ms)
-}
-
-end_vouching() {
-  [ -z "${voucher:-}" ] || kill "$voucher" 2>/dev/null || true
-  voucher=
-}
-trap end_vouching EXIT

@@ -2,13 +2,17 @@
 # Switches a service's traffic on this host to a new container, once that container is healthy.
 # The old container serves until then; it continues to serve if the new one does not become healthy.
 #
-#   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [DOMAIN]   times in seconds
+#   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [NAME…] [OPTION…]
+#                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
-#   switch --only KEY…        does so with all routes but these (routes.sh says what a key is)
+#   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
+#                             the proxy believes who the client is
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
+#   switch --prepare          makes the proxy's configuration before the proxy itself is made
+#   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# routes.sh and unhealthy.sh come ahead of it.
+# frontend.sh, routes.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -16,24 +20,25 @@ set -euo pipefail
 processes=4096
 
 remove() {
-  local key file container
-  # Without a proxy there is nothing to take out of it.
-  look_around 10 || true
-  for key in $(keys "$1"); do drop "$key"; done
-  for file in "$records"/@*; do
-    [ -e "$file" ] || continue
-    read -r container _ <"$file"
-    [ "$(service_of "$container")" != "$1" ] || rm -f "$file"
-  done
+  local removed
+  look_around
+  mapfile -t removed < <(keys "$1")
+  drop "${removed[@]}"
   end_all "$(containers_of "$1")"
 }
 
 only() {
-  local key
+  local key networks='' former=()
+  for key in "$@"; do
+    case "$key" in trusted=*) networks=${key#*=} networks=${networks//,/ } ;; esac
+  done
+  folder "${trusted%/*}" 0755
+  put "$trusted" 0644 <<<"$networks"
   restore
   for key in $(keys); do
-    case " $* " in *" $key "*) ;; *) drop "$key" ;; esac
+    case " $* " in *" $key "*) ;; *) former+=("$key") ;; esac
   done
+  drop "${former[@]}"
 }
 
 stop_all() {
@@ -43,11 +48,10 @@ stop_all() {
 }
 
 restore_all() {
-  local file container
-  look_around 1 || true
-  for file in "$records"/@*; do
-    [ -e "$file" ] || continue
-    read -r container _ <"$file"
+  local key container
+  look_around
+  for key in $(keys); do
+    container=$(target_of "$key")
     ! exists "$container" || is_running "$container" || docker start "$container" >/dev/null || true
   done
   restore
@@ -65,22 +69,28 @@ still_serving() {
   local key name own=
   for key in $(keys "$service"); do
     is_running "$(target_of "$key")" || continue
-    own="$own ${key#@}"
-    if [ "$key" = "@$domain" ]; then
+    own="$own $(shown "$key")"
+    if [ "$key" = "${routes[0]}" ]; then
       echo "the previous version continues to serve"
       return
     fi
   done
-  name=$(target_of "@$domain")
+  name=$(target_of "${routes[0]}")
   if is_running "$name"; then
-    echo "the service $(service_of "$name") continues to serve ${domain:-what no other service serves}"
-  elif [ -n "$own" ]; then
+    echo "the service $(service_of "$name") continues to serve $(shown "${routes[0]}")"
+  elif [ -n "${own// /}" ]; then
     echo "the previous version continues to serve:$own"
   elif [ -n "$name" ]; then
     echo "the previous version, container $name, does not run, so nothing serves"
   else
     echo "there is no previous version, so nothing serves yet"
   fi
+}
+
+# shown KEY: a route for people.
+shown() {
+  local name=${1#@}
+  echo "${name:-what no other service serves}" | tr % /
 }
 
 # give_up REASON [REMEDY]: ends the roll-out. The new container is stopped, so that it works on nothing. It stays until
@@ -95,7 +105,7 @@ give_up() {
     *'ead-only file system'*) remedy="let it write to /tmp only, or leave out slipway:services.$service.readOnly" ;;
   esac
   end "$container" "$stop_grace"
-  look_around 10 || true
+  look_around
   echo "slipway: $service on $(hostname): $1"
   [ -z "$remedy" ] || echo "slipway: to mend it: $remedy"
   echo "slipway: $(still_serving)"
@@ -200,38 +210,69 @@ wait_until_healthy() {
   done
 }
 
+# hand_over: gives the routes to the new container, all at once.
+hand_over() {
+  local key before=() number=0
+  look_around
+  for key in "${routes[@]}"; do
+    before+=("$(cat "$records/$key" 2>/dev/null || true)")
+    put "$records/$key" 0600 <<<"$container $port $drain_timeout $stop_grace${options:+ $options}"
+  done
+  apply && return
+  for key in "${routes[@]}"; do
+    if [ -n "${before[number]}" ]; then put "$records/$key" 0600 <<<"${before[number]}"; else rm -f "$records/$key"; fi
+    number=$((number + 1))
+  done
+  apply || true
+  return 1
+}
+
 roll_out() {
-  service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 stop_grace=$7 domain=${8:-}
-  local key=@$domain old name other check
+  service=$1 container=$2 port=$3 path=$4 health_timeout=$5 drain_timeout=$6 stop_grace=$7
+  local word name key old former=() givers=() prefix=
+  domain='' options='' routes=()
+  for word in "${@:8}"; do
+    case "$word" in
+      path=*) prefix=${word#path=} options="$options $word" ;;
+      *=*) options="$options $word" ;;
+      *) routes+=("@$word") ;;
+    esac
+  done
+  options=${options# }
+  # It asks for its health by the name that visitors use.
+  # shellcheck disable=SC2086 # one word an option
+  domain=$(option canonical $options)
+  domain=${domain:-${8:-}}
+  case "$domain" in *=*) domain= ;; '*'*) domain=$service${domain#'*'} ;; esac
+  [ "${#routes[@]}" != 0 ] || routes=(@)
+  routes=("${routes[@]/%/${prefix//\//%}}")
   restore
   remove_leftovers
   start
   wait_until_healthy
 
-  check=(--health-check-path "$path" ${domain:+--health-check-host "$domain"})
-  if ! [[ $path =~ ^(/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?)$ ]]; then
-    # The proxy would escape a query, and shorten a path with dots.
-    vouch "$container" || { look && crashed; }
-    check=("${vouched[@]}")
-  fi
-  old=$(target_of "$key")
-  deploy "$key" "$container" "$port" "${check[@]}" \
-    --deploy-timeout "${health_timeout}s" --drain-timeout "${drain_timeout}s" ||
-    give_up "the proxy did not take it; its reason is above"
-  end_vouching
-  record "$key" "$container" "$port" "$drain_timeout" "$stop_grace"
+  for key in "${routes[@]}"; do
+    old=$(target_of "$key")
+    if [ -z "$old" ] || [ "$old" = "$container" ]; then continue; fi
+    former+=("$(backend_of "$key")/$old")
+    givers+=("$old")
+  done
+  locked hand_over || give_up "the proxy did not take it; its reason is above"
+  finish "$drain_timeout" "${former[@]}"
 
   # Other services may have switched meanwhile.
-  [ "$(keys | wc -l)" -le 1 ] || look_around 10 || true
+  look_around
   # The previous version ends now. Pulumi removes it, and its log can be read until then.
   for name in $(containers_of "$service"); do
     if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
   done
-  # A service that gave its domain to this one, and has another one by now, needs its old container no more.
-  other=$(service_of "$old")
-  if [ -n "$other" ] && [ "$other" != "$service" ] && ! has_route "$old" && [ -n "$(keys "$other")" ]; then
-    end "$old" "$stop_grace"
-  fi
+  # A service that gave its name to this one, and has another one by now, needs its old container no more.
+  for old in "${givers[@]}"; do
+    name=$(service_of "$old")
+    if [ -n "$name" ] && [ "$name" != "$service" ] && ! has_route "$old" && [ -n "$(keys "$name")" ]; then
+      end "$old" "$stop_grace"
+    fi
+  done
 }
 
 main() {
@@ -239,6 +280,8 @@ main() {
     --remove) remove "$2" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
+    --prepare) locked prepare ;;
+    --cold) cold ;;
     --stop) stop_all ;;
     *) roll_out "$@" ;;
   esac

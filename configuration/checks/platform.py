@@ -267,9 +267,10 @@ def _zone(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     zone, domain = settings.platform.zone, settings.registry.domain
     for name, service in settings.services.items():
-        if domain is not None and service.domain == domain:
+        if domain is not None and domain in service.names:
+            key = "domain" if service.domain == domain else "domains"
             yield Problem(
-                ("services", name, "domain"), "the registry has that domain", "Set another domain.", domain
+                ("services", name, key), "the registry has that domain", "Set another domain.", domain
             )
     if zone is None or not (checks.is_valid("registry") and checks.is_valid("services")):
         return

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from configuration.checks.context import Check, Checks, grouped, roles_path
+from configuration.checks.context import Check, Checks, roles_path
 from configuration.files import UnfitFile, ignore_file, read_text
 from configuration.private_files import is_private
 from configuration.problems import Location, Problem, path_of, suggestion, words
@@ -34,28 +34,65 @@ def hosts(checks: Checks) -> Iterator[Problem]:
 
 
 def domains(checks: Checks) -> Iterator[Problem]:
-    """The proxy of a host can tell its services apart: by their domains, of which one service may have none."""
+    """The proxy of a host can tell its services apart: by their names and paths, which one service may do without."""
     settings = checks.settings
-    known = [name for name in settings.services if checks.is_valid("services", name, "domain")]
-    for domain, group in grouped(known, lambda name: settings.services[name].domain):
-        if domain is not None and len(group) > 1:
+    known = [
+        name
+        for name in settings.services
+        if all(checks.is_valid("services", name, key) for key in ("domain", "domains", "path"))
+    ]
+    routes = [
+        (domain, service.path, name)
+        for name in known
+        for service in [settings.services[name]]
+        for domain in service.names
+    ]
+    for (domain, path), group in itertools.groupby(sorted(routes, key=str), key=lambda route: route[:2]):
+        names = [name for *_, name in group]
+        if len(names) > 1:
+            key = "domain" if settings.services[names[-1]].domain == domain else "domains"
             yield Problem(
-                ("services", group[-1], "domain"),
-                f"{words(group)} have the same domain",
-                "Give each service a domain of its own.",
+                ("services", names[-1], key),
+                f"{words(names)} have the same domain" + (f" and the same path {path}" if path else ""),
+                "Give each service a domain or a path of its own.",
                 domain,
             )
-    bare = [name for name in known if settings.services[name].domain is None]
+    bare = [name for name in known if not settings.services[name].names]
     for first, second in itertools.combinations(bare, 2):
+        path = settings.services[first].path
+        if path != settings.services[second].path:
+            continue
         both = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]
         hosts_known = checks.is_valid("services", first, "hosts") and checks.is_valid(
             "services", second, "hosts"
         )
         if both and hosts_known and not checks.hosts_replaced:
             yield Problem(
-                ("services", second, "domain"),
-                f"{first} and {second} both run on {words(both)}, and neither has a domain",
-                "Give one of them a domain or other hosts.",
+                ("services", second, "path" if path else "domain"),
+                f"{first} and {second} both run on {words(both)}, and neither has a domain"
+                + (f", with the same path {path}" if path else ""),
+                "Give one of them a domain, a path of its own, or other hosts.",
+            )
+
+
+def routing(checks: Checks) -> Iterator[Problem]:
+    """What a service says of its names and paths fits together."""
+    for name, service in checks.settings.services.items():
+        if not checks.is_valid("services", name):
+            continue
+        every = [*service.domains, *([service.domain] if service.domain else [])]
+        if service.canonical and service.canonical not in every:
+            yield Problem(
+                ("services", name, "canonical"),
+                "not one of the service's domains",
+                f"Add it to {path_of(('services', name, 'domains'))}.",
+                service.canonical,
+            )
+        if service.strip_path and service.path is None:
+            yield Problem(
+                ("services", name, "stripPath"),
+                "there is no path to take off",
+                "Set path, or leave out stripPath.",
             )
 
 
@@ -135,7 +172,7 @@ def _container(pair: tuple[str, str]) -> str:
     return container(*pair)
 
 
-CHECKS: tuple[Check, ...] = (hosts, domains, names, builds, files)
+CHECKS: tuple[Check, ...] = (hosts, domains, routing, names, builds, files)
 
 
 def _context(checks: Checks, location: Location, image: BaseImageSettings) -> Iterator[Problem]:

@@ -89,19 +89,34 @@ container() {
   [ "$state" = running ] || differs "the container $1 is ${state:-missing}"
 }
 
-# route SERVICE CONTAINER: the proxy's routes are asked for once.
-routes=
+# ask_proxy: what HAProxy's process says of itself, by its runtime API (components/scripts/routes.sh).
+ask_proxy() {
+  local process
+  process=$(docker container inspect slipway-proxy --format '{{.State.Pid}}' 2>/dev/null) || return
+  # shellcheck disable=SC2016 # the other bash expands it
+  timeout 5 nsenter --net="/proc/$process/ns/net" bash -c '
+    exec 3<>/dev/tcp/127.0.0.1/9998 && printf "@1 show info\n@1 show servers state\nquit\n" >&3 && cat <&3' 2>/dev/null
+}
+
+# route SERVICE CONTAINER: in the proxy's process, and in the file that it would start with. The process is asked once.
+asked=
+configuration=/etc/slipway/proxy/haproxy.cfg
 route() {
+  local mark loaded
   $engine_runs || return 0
-  routes=${routes:-$(docker exec slipway-proxy kamal-proxy list 2>/dev/null || echo none)}
+  asked=${asked:-$(ask_proxy || echo none)}
   # Without a running proxy, that is what is missing.
-  [ "$routes" = none ] ||
-    # The name of a route in the first column is another one in stacks of older versions.
-    awk -v target="$2:" '
-      { gsub(/\033\[[0-9;]*m/, "") }
-      { for (column = 2; column <= NF; column++) if (index($column, target) == 1) found = 1 }
-      END { exit !found }' <<<"$routes" ||
-    differs "the proxy does not route $1 to $2"
+  [ "$asked" != none ] || return 0
+  awk -v container="$2" '$2 ~ /^r:/ && $4 == container && $6 == 2 && $7 ~ /^[04]$/ { found = 1 } END { exit !found }' \
+    <<<"$asked" || differs "the proxy does not route $1 to $2"
+  # Its description is a mark of all the rest of it, but for the servers.
+  mark=$(sed '/^  server /d; s/^  description .*//' "$configuration" 2>/dev/null | sha256sum | cut -c 1-16)
+  loaded=$(awk '/^description: / { print $2; exit }' <<<"$asked")
+  if ! grep -qs "^  server $2 " "$configuration" || ! grep -qs "^  description $mark$" "$configuration"; then
+    differs "$configuration is not as the switch of $1 made it"
+  elif [ "$mark" != "$loaded" ]; then
+    differs "the proxy's process has not read $configuration"
+  fi
 }
 
 main() {

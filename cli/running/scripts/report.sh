@@ -66,23 +66,34 @@ sizes() {
     xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
 }
 
-# routes LISTED: the proxy's routes: service, container, its address and its port. The proxy's own name of a route need not
-# be the service's, so the container's label counts. Cells of the listing may be blank, and may have colours.
+# routes LISTED: what gets requests from the proxy: service, container, its address and its port. The container's label
+# names the service.
 routes() {
   awk -F '\t' '
     FNR == NR { service[$1] = $5; address[$1] = $NF; next }
-    { gsub(/\033\[[0-9;]*m/, "") }
-    match($0, /[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9]+/) {
-      split(substr($0, RSTART, RLENGTH), target, ":")
-      split($0, cell, " ")
-      name = "/" target[1]
-      print (service[name] == "" ? cell[1] : service[name]) "\t" target[1] "\t" target[2] "\t" address[name]
+    { split($0, cell, " "); name = "/" cell[4] }
+    # A server that drains, or whose container does not run, has another state.
+    cell[2] ~ /^r:/ && cell[6] == 2 && cell[7] ~ /^[04]$/ && !seen[name]++ {
+      print (service[name] == "" ? cell[2] : service[name]) "\t" cell[4] "\t" cell[19] "\t" address[name]
     }' <(printf '%s\n' "$1") -
 }
 
-# The proxy may just be starting.
+# ask_proxy: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
 ask_proxy() {
-  engine exec "$proxy" kamal-proxy list || { sleep 0.5 && engine exec "$proxy" kamal-proxy list; }
+  local process answer
+  process=$(engine container inspect "$proxy" --format '{{.State.Pid}}') || return
+  # It may just be starting.
+  for _ in 1 2 3; do
+    # shellcheck disable=SC2016 # the other bash expands it
+    answer=$(timeout "$limit" nsenter --net="/proc/$process/ns/net" bash -c '
+      exec 3<>/dev/tcp/127.0.0.1/9998 && printf "@1 show servers state\nquit\n" >&3 && cat <&3' 2>/dev/null)
+    if [[ $answer = *srv_admin_state* ]]; then
+      echo "$answer"
+      return
+    fi
+    sleep 0.3
+  done
+  return 1
 }
 
 # healthy SERVICE ADDRESS PORT: asks a container for its health as a roll-out does, without the proxy.

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# HAProxy's configuration on this host, made from the records of its routes, for routes.sh.
+# shellcheck disable=SC2034,SC2154 # for and from routes.sh
+set -euo pipefail
+
+# On the host, and in the container.
+configured=/etc/slipway/proxy/haproxy.cfg
+inside=/usr/local/etc/haproxy/haproxy.cfg
+# Networks whose proxies may say who the client is, a word each.
+trusted=/etc/slipway/proxy/trusted
+
+# backend_of KEY: the name of a route's backend. HAProxy allows letters, digits and -_.: in it.
+backend_of() {
+  local name=${1#@}
+  name=${name//%/:}
+  echo "r:${name/'*'/_}"
+}
+
+# option NAME WORD…: the value of a record's option NAME=VALUE; nothing if it has none.
+option() {
+  local word
+  for word in "${@:2}"; do
+    if [[ $word = "$1="* ]]; then echo "${word#*=}"; fi
+  done
+}
+
+# mark_of: the mark of a configuration on standard input: all but its servers, which change at run time.
+mark_of() { sed '/^  server /d; s/^  description .*//' | sha256sum | cut -c 1-16; }
+
+# rules: what leads to which backend. Exact names come before wildcards, and these before what has no name; longer paths
+# come first.
+rules() {
+  local key name path kind condition
+  for key in $(keys); do
+    name=${key#@} path=
+    if [[ $name = *%* ]]; then path=/${name#*%}/ path=${path//%//} name=${name%%%*}; fi
+    case "$name" in
+      '') kind=2 condition= ;;
+      '*'*) kind=1 condition=" { var(txn.wildcard) -m str $name }" ;;
+      *) kind=0 condition=" { var(txn.host) -m str $name }" ;;
+    esac
+    [ -z "$path" ] || condition="$condition { var(txn.path) -m beg $path }"
+    echo "$kind ${#path} use_backend $(backend_of "$key")${condition:+ if$condition}"
+  done | LC_ALL=C sort -k 1,1n -k 2,2nr -k 3 | sed 's/^[0-9]* [0-9]* /  /'
+}
+
+# backend KEY SERVERS: the part of a route. Servers are lines as `wanted` in routes.sh prints them.
+backend() {
+  local key=$1 name words=() path canonical timeout body regex backend container address port
+  read -r -a words <"$records/$key" || true
+  name=${key#@} path=
+  if [[ $name = *%* ]]; then path=/${name#*%} path=${path//%//} name=${name%%%*}; fi
+  backend=$(backend_of "$key")
+  canonical=$(option canonical "${words[@]}") timeout=$(option timeout "${words[@]}")
+  body=$(option maxBody "${words[@]}")
+  echo
+  echo "backend $backend"
+  [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
+  # Only the first byte has a limit: a stream may be silent for long.
+  echo "  http-response set-timeout server 24d"
+  if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
+    echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
+  fi
+  if [ -n "$body" ]; then
+    # What a body without a length comes to is only known at its end.
+    echo "  http-request return status 411 content-type text/plain string \"A length is required.\"" \
+      "if { req.hdr(transfer-encoding) -m found }"
+    echo "  http-request deny deny_status 413 if { req.hdr(content-length),add(0) gt $((body * 1024 * 1024)) }"
+  fi
+  if [ -n "$(option strip "${words[@]}")" ]; then
+    regex=${path//./\\.}
+    echo "  http-request set-header X-Forwarded-Prefix $path"
+    printf '  http-request replace-path ^%s/?(.*)$ /\\1\n' "$regex"
+  fi
+  while read -r _ container address port; do
+    if [ "$address" = 0.0.0.0 ]; then port="$port disabled"; fi
+    echo "  server $container $address:$port"
+  done < <(awk -v backend="$backend" '$1 == backend' <<<"$2")
+}
+
+# configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
+configuration() {
+  local key networks=
+  [ ! -e "$trusted" ] || networks=$(<"$trusted")
+  cat <<CONFIGURATION
+global
+  description MARK
+  maxconn 4096
+  mworker-max-reloads 10
+  log stdout format raw local0 info
+
+defaults
+  mode http
+  log global
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  timeout http-keep-alive 60s
+  timeout tunnel 24d
+  option idle-close-on-response
+  option clitcpka
+  option srvtcpka
+  retries 3
+  retry-on conn-failure empty-response
+
+frontend http
+  bind :80
+  unique-id-format %[uuid()]
+  log-format "%{+json}o %(client)ci %(request_id)ID %(method)HM %(host)[var(txn.host)] %(path)HP %(status)ST %(bytes)B %(route)b %(container)s %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta"
+  http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
+  http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
+  http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
+  http-request set-var-fmt(txn.path) %[path]/
+  http-request set-var(txn.scheme) str(http)
+  acl trusted src 255.255.255.255${networks:+ $networks}
+  acl told_scheme req.hdr(X-Forwarded-Proto) -m str http https
+  http-request set-var(txn.scheme) req.hdr(X-Forwarded-Proto) if trusted told_scheme
+  http-request del-header X-Forwarded- -m beg unless trusted
+  http-request del-header Forwarded unless trusted
+  http-request del-header X-Real-IP unless trusted
+  http-request del-header X-Request-Id unless trusted
+  http-request add-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto %[var(txn.scheme)]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)] unless { req.hdr(X-Forwarded-Host) -m found }
+  http-request set-header X-Request-Id %[unique-id] unless { req.hdr(X-Request-Id) -m found }
+  http-request disable-l7-retry unless { method GET HEAD OPTIONS }
+  http-response set-timeout client 24d
+CONFIGURATION
+  rules
+  cat <<'CONFIGURATION'
+  default_backend nobody
+
+backend nobody
+  http-request return status 404 content-type text/plain string "No service has this name and path.\n"
+CONFIGURATION
+  for key in $(keys); do backend "$key" "$1"; done
+}
