@@ -39,7 +39,8 @@ main() {
       case "$event" in
         *'"Action":"start"'*)
           name=${event##*'"name":"'}
-          if routed "${name%%'"'*}"; then restore; fi
+          name=${name%%'"'*}
+          if [ "$name" = slipway-proxy ] || routed "$name"; then restore; fi
           ;;
         *)
           # The engine tells of the end a moment before it lists the container as ended.

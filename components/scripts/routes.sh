@@ -18,6 +18,8 @@ default_grace=10
 containers=
 # The servers of the proxy's process, a line each: backend, container, address, port, yes if it gets new requests.
 servers=
+# The process id of HAProxy's master on this host.
+process=
 
 # look_around: reads the containers.
 look_around() {
@@ -69,17 +71,17 @@ recorded() {
 # ask COMMAND…: what HAProxy's processes answer. The master passes on what begins with @1 to the worker that serves, and
 # what begins with @!PID to an earlier one that still finishes its requests. False if there is no answer.
 ask() {
-  local pid
-  pid=$(inspect "$proxy" '{{.State.Pid}}')
-  [ "${pid:-0}" != 0 ] || return
+  [ -e "/proc/${process:-0}/ns/net" ] || process=$(inspect "$proxy" '{{.State.Pid}}')
+  [ "${process:-0}" != 0 ] || return
   # shellcheck disable=SC2016 # the other bash expands it
-  nsenter --net="/proc/$pid/ns/net" timeout 15 bash -c '
+  nsenter --net="/proc/$process/ns/net" timeout 15 bash -c '
     exec 3<>/dev/tcp/127.0.0.1/9998 && printf "%s\n" "$@" quit >&3 && cat <&3' - "$@" 2>/dev/null
 }
 
 # read_process: sets `servers`, and `loaded` to the mark of the configuration that the process has read.
 read_process() {
   local answer
+  [ -e "/proc/${process:-0}/ns/net" ] || process=$(inspect "$proxy" '{{.State.Pid}}')
   answer=$(ask '@1 show info' '@1 show servers state') && [[ $answer = *srv_admin_state* ]] || return
   loaded=$(awk '/^description: / { print $2; exit }' <<<"$answer")
   servers=$(awk '$2 ~ /^r:/ { print $2, $4, $5, $19, $6 == 2 && $7 ~ /^[04]$/ ? "yes" : "no" }' <<<"$answer")
@@ -204,7 +206,9 @@ cold() {
 # start_proxy: starts the proxy if it was stopped or killed. Docker itself leaves it stopped then.
 start_proxy() {
   case "$(inspect "$proxy" '{{.State.Status}}')" in
-    running | restarting) ;;
+    running) ;;
+    # The engine waits longer with each try.
+    restarting) docker restart "$proxy" >/dev/null || true ;;
     '') fail 6 "$(hostname) has no proxy: the container $proxy was removed" "\`./slip up --refresh\` makes it again" ;;
     paused) docker unpause "$proxy" >/dev/null ;;
     *) docker start "$proxy" >/dev/null || fail 6 "the proxy of $(hostname) does not start; the reason is above" ;;
@@ -215,14 +219,13 @@ start_proxy() {
 restore() {
   look_around
   if ! read_process; then
-    [ -e "$configured" ] || locked prepare
+    # The file may have been lost, or changed by hand so that HAProxy cannot read it.
+    locked prepare
     start_proxy
     for _ in $(seq 100); do
       ! read_process || break
       sleep 0.1
     done
-    # It may have been changed by hand, so that HAProxy cannot read it.
-    read_process || { locked prepare && docker restart -t 1 "$proxy" >/dev/null && sleep 2; }
     read_process || fail 6 "the proxy of $(hostname) does not answer; \`docker logs $proxy\` on that host shows why"
   fi
   locked apply_now || fail 6 "the proxy of $(hostname) did not take its routes back; its reason is above"
@@ -255,6 +258,19 @@ finish() {
   done
 }
 
+# retire CONTAINER GRACE: ends a container, unless it has a route. Another run may be giving its routes away just now: so
+# this waits until that is done, and until the last request is through.
+retire() {
+  local former drain grace
+  locked true
+  ! has_route "$1" || return 0
+  recorded "$1"
+  read_process || true
+  mapfile -t former < <(awk -v name="$1" '$2 == name { print $1 "/" $2 }' <<<"$servers")
+  finish "${drain_timeout:-$drain}" "${former[@]}"
+  end "$1" "$2"
+}
+
 # drop KEY…: takes routes out of the proxy, and ends the containers that have no other route.
 drop() {
   local key container former=() ends=() drain grace longest=0
@@ -270,7 +286,7 @@ drop() {
   locked apply_now || true
   finish "$longest" "${former[@]}"
   printf '%s\n' "${ends[@]}" | sort -u | while read -r container grace; do
-    has_route "$container" || end "$container" "$grace"
+    retire "$container" "$grace"
   done
 }
 

@@ -122,7 +122,8 @@ remove_leftovers() {
     if [ "$name" = "$container" ] || has_route "$name"; then continue; fi
     # Without a route, one of those that run may be the previous version.
     if [ -n "$serves" ] || ! is_running "$name"; then
-      end "$name" "$stop_grace"
+      retire "$name" "$stop_grace"
+      ! has_route "$name" || continue
       docker rm -f "$name" >/dev/null 2>&1 || true
       containers=$(awk -v name="$name" '$1 != name' <<<"$containers")
     fi
@@ -264,14 +265,12 @@ roll_out() {
   look_around
   # The previous version ends now. Pulumi removes it, and its log can be read until then.
   for name in $(containers_of "$service"); do
-    if [ "$name" != "$container" ] && is_running "$name" && ! has_route "$name"; then end "$name" "$stop_grace"; fi
+    if [ "$name" != "$container" ] && is_running "$name"; then retire "$name" "$stop_grace"; fi
   done
   # A service that gave its name to this one, and has another one by now, needs its old container no more.
   for old in "${givers[@]}"; do
     name=$(service_of "$old")
-    if [ -n "$name" ] && [ "$name" != "$service" ] && ! has_route "$old" && [ -n "$(keys "$name")" ]; then
-      end "$old" "$stop_grace"
-    fi
+    if [ -n "$name" ] && [ "$name" != "$service" ] && [ -n "$(keys "$name")" ]; then retire "$old" "$stop_grace"; fi
   done
 }
 
