@@ -182,6 +182,16 @@ apply_now() {
   apply
 }
 
+# adopt: records the routes of kamal-proxy, which older versions had here. Its oldest ones have no record.
+adopt() {
+  local key container port
+  while read -r key container port; do
+    [ -e "$records/$key" ] || put "$records/$key" 0600 <<<"$container $port $default_drain $default_grace"
+  done < <(docker exec "$proxy" kamal-proxy list 2>/dev/null | awk '
+    { gsub(/\033\[[0-9;]*m/, "") }
+    $4 ~ /:[0-9]+$/ { split($4, target, ":"); print $2 == "*" ? "@" : "@" $2, target[1], target[2] }')
+}
+
 # prepare: makes the configuration of a proxy that does not run yet; one that runs takes it.
 prepare() {
   local targets text
@@ -191,6 +201,7 @@ prepare() {
     apply
     return
   fi
+  adopt
   targets=$(wanted)
   text=$(configuration "$targets")
   put "$configured" 0644 <<<"${text/MARK/$(mark_of <<<"$text")}"

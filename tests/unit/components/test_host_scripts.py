@@ -569,16 +569,21 @@ class TestResolvers:
 
 
 class TestKeep:
-    def keep(self, machine: Machine, ended: dict[str, str], listing: str) -> list[str]:
-        """The containers that are started, if these have ended, by label."""
+    def keep(
+        self, machine: Machine, ended: dict[str, str], configuration: str = "", event: str = "an event"
+    ) -> list[str]:
+        """The containers that are started, if these have ended, by label, and the engine tells of an event."""
         cases = "".join(f'*label={label}*) echo "{names}" ;; ' for label, names in ended.items())
         machine.command(
             "docker",
-            f'case "$*" in *status=exited*) case "$*" in {cases} esac ;; exec*) echo "{listing}" ;; esac',
+            f'case "$*" in *status=exited*) case "$*" in {cases} esac ;; esac',
         )
-        machine.command("curl", "echo an event")
+        machine.command("curl", f"echo '{event}'")
+        file = machine.root / "haproxy.cfg"
+        file.write_text(configuration)
         machine.command("sleep")
         text = scripts.text("keep.sh").replace("/usr/local/lib/slipway/switch", "switch")
+        text = text.replace("/etc/slipway/proxy/haproxy.cfg", str(file))
         machine.command("switch")
         result = subprocess.run(
             ["/bin/bash", "-s"],
@@ -595,16 +600,24 @@ class TestKeep:
         ]
 
     def test_at_its_start_and_at_each_end_it_starts_what_has_ended(self, machine: Machine) -> None:
-        assert self.keep(machine, {"slipway.role": "slipway-proxy"}, "") == ["slipway-proxy", "slipway-proxy"]
+        assert self.keep(machine, {"slipway.role": "slipway-proxy"}) == ["slipway-proxy", "slipway-proxy"]
         assert "switch --restore" in machine.called
 
     def test_of_the_apps_it_starts_what_the_proxy_routes_to(self, machine: Machine) -> None:
         """A version that never became healthy has ended on purpose."""
-        started = self.keep(machine, {"slipway.service": "web-a web-ab"}, "@ * / web-ab:8080 running")
+        started = self.keep(machine, {"slipway.service": "web-a web-ab"}, "  server web-ab 10.0.0.2:80")
         assert set(started) == {"web-ab"}
 
     def test_what_runs_is_left_alone(self, machine: Machine) -> None:
-        assert self.keep(machine, {}, "") == []
+        assert self.keep(machine, {}) == []
+
+    @pytest.mark.parametrize(("name", "times"), [("web-ab", 2), ("slipway-proxy", 2), ("web-a", 1)])
+    def test_a_container_that_the_proxy_routes_to_may_have_another_address_now(
+        self, machine: Machine, name: str, times: int
+    ) -> None:
+        event = f'{{"Action":"start","Actor":{{"ID":"1","Attributes":{{"image":"a","name":"{name}"}}}}}}'
+        self.keep(machine, {}, "  server web-ab 10.0.0.2:80", event)
+        assert machine.called.count("switch --restore") == times
 
 
 class TestOperators:

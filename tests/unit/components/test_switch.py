@@ -1,11 +1,15 @@
 """The script that switches a service's traffic on a host, run with stand-ins for the commands that it calls."""
 
+import json
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from components import script as scripts
+from tests.unit.components import haproxy
 from tests.unit.components.machine import Machine
 
 ARGUMENTS = ("web", "new", "8080", "/up", "1", "1", "3")
@@ -22,10 +26,11 @@ def switch(
     machine: Machine,
     *arguments: str,
     states: tuple[str, ...] = ("running 0 0 false 4711 10.0.0.2",),
-    routes: str | None = "",
+    routes: Mapping[str, str] | None = None,
     containers: str = "",
     curl: str = "exit 7",
     proxy: str = "running",
+    answers: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run the script on a host with a proxy and containers.
 
@@ -33,37 +38,37 @@ def switch(
         machine: the host.
         arguments: of the script; for none, those of a roll-out.
         states: of the new container, one after another; the last one lasts.
-        routes: the proxy's listing without its titles; None for a proxy that does not answer.
-        containers: a line each: name, service, state.
+        routes: the records of routes by key; the proxy's process has read them.
+        containers: a line each: name, service, state, address.
         curl: what answers a health check.
-        proxy: the state of the proxy's container; none if there is none.
+        proxy: the state of the proxy's container; empty if there is none.
+        answers: whether the proxy's process answers.
 
     """
+    root = machine.root
     for number, state in enumerate(states):
-        (machine.root / f"state-{number}").write_text(state)
-    titles = "Service  Host  Path  Target  State  TLS\n"
-    (machine.root / "listing").write_text("" if routes is None else titles + routes)
-    (machine.root / "containers").write_text(containers)
+        (root / f"state-{number}").write_text(state)
+    (root / "containers").write_text(containers or "new web running 10.0.0.2\n")
     machine.command("curl", curl)
-    if routes is None:
+    if not answers:
         machine.command("sleep", "exit 0")
+    machine.command("nsenter", f'exec {sys.executable} {haproxy.__file__} {root} "$@"')
     machine.command(
         "docker",
-        f"""cd {machine.root}
+        f"""cd {root}
         next_state() {{
           number=$(cat asked 2>/dev/null || echo 0)
           echo $((number + 1 < {len(states)} ? number + 1 : number)) >asked
           cat state-$number
         }}
         case "$*" in
-        "ps "*) cat containers ;;
-        "exec slipway-proxy kamal-proxy list") cat listing; [ -s listing ] ;;
-        "exec slipway-proxy kamal-proxy deploy "*)
-          sed -i "/^$5 /d" listing
-          echo "$5 $([ "$8" = --host ] && echo "$9" || echo "*") / $7 running no" >>listing ;;
-        "exec slipway-proxy "*) ;;
-        "container inspect slipway-proxy "*) echo {proxy}; [ -n "{proxy}" ] ;;
-        "start slipway-proxy" | "unpause slipway-proxy") echo "{titles[:-1]}" >listing ;;
+        "ps -aq "*) awk '{{ print $1 }}' containers ;;
+        "container inspect --format "*) cat containers ;;
+        "exec slipway-proxy haproxy -c "*) [ ! -e refused ] || {{ cat refused; exit 1; }} ;;
+        "container inspect slipway-proxy "*Status*) echo {proxy}; [ -n "{proxy}" ] ;;
+        "container inspect slipway-proxy "*Pid*) echo 4712 ;;
+        "start slipway-proxy" | "unpause slipway-proxy" | "restart slipway-proxy")
+          echo '{{"mark": "", "servers": {{}}}}' >process.json ;;
         "container inspect "*RestartCount*) next_state ;;
         "container inspect "*StopSignal*) echo "4711 " ;;
         "container inspect "*.State.Pid*) echo 4711 ;;
@@ -74,29 +79,62 @@ def switch(
         esac""",
     )
     text = scripts.text("switch.sh")
-    for folder in ("/proc/", "/etc/slipway/"):
-        (machine.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
-        text = text.replace(folder, f"{machine.root}{folder}")
-    file = machine.root / "switch"
+    for folder in ("/proc/", "/etc/slipway/", "/run/slipway-"):
+        (root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
+        text = text.replace(folder, f"{root}{folder}")
+    (root / "proc/4712/ns").mkdir(parents=True, exist_ok=True)
+    (root / "proc/4712/ns/net").touch()
+    file = root / "switch"
     file.write_text(text)
-    return subprocess.run(
-        ["/bin/bash", file, *(arguments or ARGUMENTS)],
-        env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/bash", file, *words],
+            env={"PATH": f"{root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    records = root / "etc/slipway/routes"
+    records.mkdir(exist_ok=True)
+    for key, record in (routes or {}).items():
+        (records / key).write_text(f"{record}\n")
+    if not (root / "process.json").exists() and answers:
+        assert run("--prepare").returncode == 0
+        (root / "process.json").write_text(json.dumps(haproxy.load(configuration(machine))))
+    (root / "called").write_text("")
+    (root / "told").write_text("")
+    return run(*(arguments or ARGUMENTS))
+
+
+def configuration(machine: Machine) -> str:
+    return (machine.root / "etc/slipway/proxy/haproxy.cfg").read_text()
+
+
+def record(machine: Machine, key: str) -> str:
+    return (machine.root / "etc/slipway/routes" / key).read_text()
+
+
+def taking(machine: Machine) -> list[str]:
+    """The servers of the proxy's process that get new requests."""
+    servers = json.loads((machine.root / "process.json").read_text())["servers"]
+    return sorted(
+        name for name, (*_, operation, admin) in servers.items() if (operation, admin) == ("2", "0")
     )
+
+
+def told(machine: Machine) -> list[str]:
+    """What HAProxy was told to change."""
+    return (machine.root / "told").read_text().splitlines()
 
 
 def calls(machine: Machine, *kinds: str) -> list[str]:
     """The calls of docker that change something, or those of these kinds."""
     called = [call.removeprefix("docker ") for call in machine.calls("docker")]
-    chosen = kinds or ("exec", "start", "stop", "rm", "update")
-    return [call for call in called if call.split()[0] in chosen and not call.endswith(" list")]
-
-
-PROXY = "exec slipway-proxy kamal-proxy "
+    chosen = kinds or ("start", "stop", "rm", "update", "restart", "unpause")
+    return [call for call in called if call.split()[0] in chosen]
 
 
 class TestFailure:
@@ -142,7 +180,7 @@ class TestFailure:
         # Nothing in its log drives a terminal.
         assert result.stderr.endswith("last log lines:\n  | last words \n")
         assert calls(machine)[-1] == "stop -t 3 new"
-        assert not [call for call in calls(machine) if " deploy " in call]
+        assert taking(machine) == []
 
     @pytest.mark.parametrize(
         ("curl", "reason", "remedy"),
@@ -215,69 +253,62 @@ class TestFailure:
     @pytest.mark.parametrize(
         ("route", "state", "serves"),
         [
-            ("web * / old:80 running no\n", "old web running", "the previous version continues to serve\n"),
-            ("@ * / old:80 running no\n", "old blog running", "the service blog continues to serve what no "),
-            (
-                "web * / old:80 running no\n",
-                "old web exited",
-                "container old, does not run, so nothing serves\n",
-            ),
-            (
-                "web a.test / old:80 running no\n",
-                "old web running",
-                "previous version continues to serve: a.test",
-            ),
+            ("@", "old web running 10.0.0.3", "the previous version continues to serve\n"),
+            ("@", "old blog running 10.0.0.3", "the service blog continues to serve what no "),
+            ("@", "old web exited", "container old, does not run, so nothing serves\n"),
+            ("@a.test%api", "old web running 10.0.0.3", "previous version continues to serve: a.test/api"),
         ],
     )
     def test_what_serves_then_is_looked_up(
         self, machine: Machine, route: str, state: str, serves: str
     ) -> None:
-        assert serves in switch(machine, routes=route, containers=state + "\n").stderr
+        assert serves in switch(machine, routes={route: "old 80 30 10"}, containers=f"{state}\n").stderr
+
+    def test_a_configuration_that_haproxy_refuses_changes_nothing(self, machine: Machine) -> None:
+        (machine.root / "refused").write_text("unknown keyword")
+        both = "new web running 10.0.0.2\nold web running 10.0.0.3\n"
+        result = switch(machine, routes={"@": "old 80 30 10"}, containers=both, curl=HEALTHY)
+        assert result.returncode == 6
+        assert "unknown keyword" in result.stderr
+        assert "the previous version continues to serve" in result.stderr
+        assert (record(machine, "@"), taking(machine)) == ("old 80 30 10\n", ["r:/old"])
+        assert "server old 10.0.0.3:80\n" in configuration(machine)
+
+
+BOTH = "new web running 10.0.0.2\nold web running 10.0.0.3\n"
 
 
 class TestSuccess:
-    @pytest.mark.parametrize(
-        ("routes", "domain", "options"),
-        [
-            ("", "", "@ --target new:8080 --health-check-path /up"),
-            ("web * / old:8080 running no\n", "", "web --target new:8080 --health-check-path /up"),
-            (
-                "web * / old:8080 running no\n",
-                "web.test",
-                "@web.test --target new:8080 --host web.test --health-check-path /up --health-check-host web.test",
-            ),
-            (
-                "\033[1;34mblog\033[0m  web.test  /  blog-1:80  running  no\n",
-                "web.test",
-                "blog --target new:8080 --host web.test --health-check-path /up --health-check-host web.test",
-            ),
-        ],
-        ids=["the first", "the name of an older version", "another domain", "another service's domain"],
-    )
-    def test_a_route_passes_on_under_the_name_that_it_has(
-        self, machine: Machine, routes: str, domain: str, options: str
-    ) -> None:
-        result = switch(machine, *ARGUMENTS, *([domain] if domain else []), routes=routes, curl=HEALTHY)
+    def test_the_first_route_is_reloaded(self, machine: Machine) -> None:
+        """HAProxy has no backend for it yet."""
+        result = switch(machine, *ARGUMENTS, "web.test", curl=HEALTHY)
         assert result.returncode == 0, result.stderr
-        assert calls(machine, "exec") == [f"{PROXY}deploy {options} --deploy-timeout 1s --drain-timeout 1s"]
-        assert (machine.root / f"etc/slipway/routes/@{domain}").read_text() == "new 8080 1 3\n"
+        assert record(machine, "@web.test") == "new 8080 1 3\n"
+        assert (told(machine), taking(machine)) == (["reload"], ["r:web.test/new"])
 
-    @pytest.mark.parametrize("path", ["/up?probe=1", "/up?f[a]=1", "/%41", "/a/../up", "//up", "/up;v=1"])
-    def test_a_path_that_the_proxy_would_change_is_asked_by_us_alone(
-        self, machine: Machine, path: str
-    ) -> None:
-        machine.command("nsenter")
-        (machine.root / "proc/4711/net").mkdir(parents=True)
-        (machine.root / "proc/4711/net/tcp").write_text("0: 0B00007F:FFFA 00000000:0000 0A\n")
-        result = switch(machine, "web", "new", "8080", path, "1", "1", "3", curl=HEALTHY)
+    def test_a_switch_reloads_nothing(self, machine: Machine) -> None:
+        (machine.root / "busy").write_text("2")
+        patient = (*ARGUMENTS[:5], "60", "3")
+        result = switch(machine, *patient, routes={"@": "old 80 1 3"}, containers=BOTH, curl=HEALTHY)
         assert result.returncode == 0, result.stderr
-        (deploy,) = calls(machine, "exec")
-        assert "--health-check-path" not in deploy
-        # 65530 is in use.
-        assert "--health-check-port 65529" in deploy
-        (asked,) = machine.calls("curl")
-        assert asked.endswith(f" http://10.0.0.2:8080{path}")
-        assert "--listen=0.0.0.0:65529" in machine.calls("nsenter")[0]
+        assert taking(machine) == ["r:/new"]
+        assert told(machine) == [
+            "@1 add server r:/new 10.0.0.2:8080",
+            "@1 set server r:/new state ready",
+            "@1 set server r:/old state drain",
+            "@1 set server r:/old state maint",
+            "@1 del server r:/old",
+        ]
+        assert calls(machine, "stop") == ["stop -t 3 old"]
+        assert "  server new 10.0.0.2:8080\n" in configuration(machine)
+
+    def test_requests_that_take_longer_than_the_limit_are_cut(self, machine: Machine) -> None:
+        (machine.root / "busy").write_text("1000000")
+        result = switch(machine, *ARGUMENTS, routes={"@": "old 80 1 3"}, containers=BOTH, curl=HEALTHY)
+        assert result.returncode == 0, result.stderr
+        for worker in (7, 8):
+            assert f"@!{worker} shutdown sessions server r:/old" in told(machine)
+        assert calls(machine, "stop") == ["stop -t 3 old"]
 
     def test_the_container_is_limited_and_started(self, machine: Machine) -> None:
         states = ("created 0 0 false 0", "running 0 0 false 4711 10.0.0.2")
@@ -288,82 +319,123 @@ class TestSuccess:
         ]
 
     def test_only_containers_without_a_route_end(self, machine: Machine) -> None:
-        routes = "@a.test a.test / web-1:80 running no\n@b.test b.test / old:80 running no\n"
+        routes = {"@a.test": "web-1 80 30 10", "@b.test": "old 80 30 10"}
         containers = "".join(
             f"{line}\n"
-            for line in ("web-1 web running", "old web running", "failed web exited", "killed web running")
+            for line in (
+                *("web-1 web running 10.0.0.4", "old web running 10.0.0.3", "failed web exited"),
+                *("killed web running 10.0.0.5", "new web running 10.0.0.2"),
+            )
         )
         result = switch(machine, *ARGUMENTS, "b.test", routes=routes, containers=containers, curl=HEALTHY)
         assert result.returncode == 0, result.stderr
         assert calls(machine, "stop", "rm") == [
             *("stop -t 3 failed", "rm -f failed", "stop -t 3 killed", "rm -f killed"),
-            # The version before stays for its log. web-1 serves its domain until another service takes it over.
+            # The version before stays for its log. web-1 serves its name until another service takes it over.
             "stop -t 3 old",
         ]
+        assert taking(machine) == ["r:a.test/web-1", "r:b.test/new"]
 
-    def test_a_route_that_a_killed_run_stopped_goes_on(self, machine: Machine) -> None:
-        switch(machine, routes="web * / old:80 stopped no\n", curl=HEALTHY)
-        assert calls(machine, "exec")[-1] == f"{PROXY}resume web"
+    def test_all_names_of_a_service_go_together(self, machine: Machine) -> None:
+        words = (
+            "shop.test",
+            "*.shop.test",
+            "path=/api/v1",
+            "strip=yes",
+            "canonical=shop.test",
+            "timeout=120",
+        )
+        assert switch(machine, *ARGUMENTS, *words, "maxBody=2", curl=HEALTHY).returncode == 0
+        assert taking(machine) == ["r:_.shop.test:api:v1/new", "r:shop.test:api:v1/new"]
+        text = configuration(machine)
+        assert (
+            "use_backend r:shop.test:api:v1 if { var(txn.host) -m str shop.test } { var(txn.path) -m beg /api/v1/ }"
+            in text
+        )
+        assert text.count("http-request redirect code 308 location %[var(txn.scheme)]://shop.test") == 1
+        assert text.count("http-request replace-path ^/api/v1/?(.*)$ /\\1") == 2
+        assert text.count("timeout server 120s") == 2
+        assert text.count("gt 2097152") == 2
+        (asked,) = machine.calls("curl")
+        assert " -H Host: shop.test " in asked
+
+    def test_longer_paths_and_whole_names_go_first(self, machine: Machine) -> None:
+        keys = ("@", "@%api", "@*.a.test", "@a.test", "@a.test%api", "@a.test%api%v1")
+        switch(machine, "--restore", routes=dict.fromkeys(keys, "old 80 30 10"), containers=BOTH)
+        rules = [line.split()[1] for line in configuration(machine).splitlines() if " use_backend " in line]
+        assert rules == ["r:a.test:api:v1", "r:a.test:api", "r:a.test", "r:_.a.test", "r::api", "r:"]
 
 
 class TestRoutes:
     def test_lost_ones_come_back(self, machine: Machine) -> None:
-        folder = machine.root / "etc/slipway/routes"
-        folder.mkdir(parents=True)
-        for key, target in {"@": "shop-1 80", "@a.test": "blog-1 80", "@b.test": "gone-1 80"}.items():
-            (folder / key).write_text(f"{target} 30 10\n")
-        (machine.root / "proc/4711/net").mkdir(parents=True)
-        (machine.root / "proc/4711/net/tcp").write_text("")
-        machine.command("nsenter")
-        containers = "shop-1 shop running\nblog-1 blog running\n"
-        result = switch(machine, "--restore", routes="@ * / shop-1:80 running no\n", containers=containers)
+        (machine.root / "process.json").write_text('{"mark": "", "servers": {}}')
+        routes = {"@": "shop-1 80 30 10", "@a.test": "blog-1 80 30 10", "@b.test": "gone-1 80 30 10"}
+        containers = "shop-1 shop running 10.0.0.3\nblog-1 blog running 10.0.0.4\n"
+        result = switch(machine, "--restore", routes=routes, containers=containers)
         assert result.returncode == 0, result.stderr
-        (deploy,) = calls(machine)
-        assert deploy.startswith(
-            f"{PROXY}deploy @a.test --target blog-1:80 --host a.test --health-check-port 65530 "
-        )
+        assert taking(machine) == ["r:/shop-1", "r:a.test/blog-1"]
+        assert "  server gone-1 0.0.0.0:80 disabled\n" in configuration(machine)
+
+    def test_a_restarted_container_has_another_address(self, machine: Machine) -> None:
+        routes = {"@": "old 80 30 10"}
+        switch(machine, "--restore", routes=routes, containers="old web exited\n")
+        assert taking(machine) == []
+        switch(machine, "--restore", containers="old web running 10.0.0.3\n")
+        assert told(machine) == [
+            "@1 set server r:/old addr 10.0.0.3 port 80",
+            "@1 set server r:/old state ready",
+        ]
+        switch(machine, "--restore", containers="old web running 10.0.0.9\n")
+        assert told(machine) == ["@1 set server r:/old addr 10.0.0.9 port 80"]
+        assert "  server old 10.0.0.9:80\n" in configuration(machine)
+
+    def test_before_the_machine_has_started_no_address_is_known(self, machine: Machine) -> None:
+        switch(machine, "--cold", routes={"@": "old 80 30 10"}, containers=BOTH)
+        assert "  server old 0.0.0.0:80 disabled\n" in configuration(machine)
 
     def test_a_stopped_container_is_started_by_restore(self, machine: Machine) -> None:
-        folder = machine.root / "etc/slipway/routes"
-        folder.mkdir(parents=True)
-        (folder / "@").write_text("shop-1 80 30 10\n")
-        routes = "@ * / shop-1:80 running no\n"
-        assert switch(machine, "--restore", routes=routes, containers="shop-1 shop exited\n").returncode == 0
+        result = switch(
+            machine, "--restore", routes={"@": "shop-1 80 30 10"}, containers="shop-1 shop exited\n"
+        )
+        assert result.returncode == 0, result.stderr
         assert calls(machine) == ["start shop-1"]
 
-    def test_those_of_former_domains_go_with_their_containers(self, machine: Machine) -> None:
-        routes = "@ * / shop-2:80 running no\nshop a.test / shop-1:80 running no\n"
-        containers = "shop-1 shop running\nshop-2 shop running\n"
-        assert switch(machine, "--only", "@", routes=routes, containers=containers).returncode == 0
-        assert calls(machine) == [
-            f"{PROXY}stop shop --drain-timeout 30s",
-            f"{PROXY}remove shop",
-            "stop -t 10 shop-1",
-        ]
+    def test_those_of_former_names_go_with_their_containers(self, machine: Machine) -> None:
+        routes = {"@": "shop-2 80 30 10", "@a.test": "shop-1 80 30 10"}
+        containers = "shop-1 shop running 10.0.0.3\nshop-2 shop running 10.0.0.4\n"
+        result = switch(
+            machine, "--only", "@", "trusted=10.0.0.0/8,10.1.0.1/32", routes=routes, containers=containers
+        )
+        assert result.returncode == 0, result.stderr
+        assert taking(machine) == ["r:/shop-2"]
+        assert calls(machine) == ["stop -t 10 shop-1"]
+        assert "acl trusted src 255.255.255.255 10.0.0.0/8 10.1.0.1/32\n" in configuration(machine)
 
     def test_a_removed_service_leaves_them_to_the_one_that_took_them_over(self, machine: Machine) -> None:
-        containers = "shop-1 shop running\nweb-1 web exited\n"
-        routes = "web a.test / shop-1:80 running no\n"
+        containers = "shop-1 shop running 10.0.0.3\nweb-1 web exited\n"
+        routes = {"@a.test": "shop-1 80 30 10"}
         assert switch(machine, "--remove", "web", routes=routes, containers=containers).returncode == 0
         assert calls(machine) == ["stop -t 10 web-1"]
+        assert taking(machine) == ["r:a.test/shop-1"]
 
     @pytest.mark.parametrize(
-        ("proxy", "mended"), [("exited", "start"), ("created", "start"), ("paused", "unpause")]
+        ("proxy", "mended"),
+        [("exited", "start"), ("created", "start"), ("paused", "unpause"), ("restarting", "restart")],
     )
     def test_a_proxy_that_does_not_run_is_started(self, machine: Machine, proxy: str, mended: str) -> None:
-        result = switch(machine, "--restore", routes=None, proxy=proxy)
+        result = switch(machine, "--restore", answers=False, proxy=proxy)
         assert result.returncode == 0, result.stderr
-        assert calls(machine, "start", "unpause") == [f"{mended} slipway-proxy"]
+        assert calls(machine, "start", "unpause", "restart") == [f"{mended} slipway-proxy"]
 
     def test_a_proxy_that_was_removed_is_made_again_by_pulumi(self, machine: Machine) -> None:
-        result = switch(machine, routes=None, proxy="")
+        result = switch(machine, answers=False, proxy="")
         assert result.returncode == 6
         assert "has no proxy: the container slipway-proxy was removed" in result.stderr
         assert "`./slip up --refresh` makes it again" in result.stderr
         assert calls(machine) == []
 
     def test_a_service_can_be_removed_without_a_proxy(self, machine: Machine) -> None:
-        result = switch(machine, "--remove", "web", routes=None, containers="web-1 web running\n")
+        result = switch(machine, "--remove", "web", answers=False, proxy="", containers="web-1 web running\n")
         assert result.returncode == 0, result.stderr
         assert calls(machine) == ["stop -t 10 web-1"]
 

@@ -244,7 +244,6 @@ def test_go_modules_pin_the_versions_of_the_images_and_tools() -> None:
     assert go.pinned("pulumi", "github.com/pulumi/pulumi/sdk/v3") == versions.pulumi()
     assert go.pinned("pulumi-language-python", "github.com/pulumi/pulumi/sdk/v3") == versions.LANGUAGE_HOST
     assert go.pinned("registry", "github.com/distribution/distribution/v3") == well_known.REGISTRY_VERSION
-    assert go.pinned("kamal-proxy", "github.com/basecamp/kamal-proxy") == well_known.PROXY_VERSION
     assert go.pinned("actionlint", "github.com/rhysd/actionlint") == versions.ACTIONLINT
 
 

@@ -22,6 +22,7 @@ from toolchain import (
     downloads,
     environment,
     go,
+    haproxy,
     images,
     language_host,
     plan,
@@ -301,19 +302,31 @@ def entries(path: Path) -> dict[str, tuple[int, int, str]]:
         return {entry.name: (entry.mode, entry.uid, entry.name) for entry in archive.getmembers()}
 
 
-def test_the_proxys_image_has_the_official_layout(machine: Machine, lock: int) -> None:
-    machine.program("go", GO)
-    images._proxy(cache.root() / "images" / "proxy.tar", lock)
-    found = entries(cache.root() / "images" / "proxy.tar")
-    assert found["usr/local/bin/kamal-proxy"][:2] == (0o755, 0)
-    # A volume that is mounted here gets this directory's owner, so the owner must be the proxy's account.
-    assert found["home/kamal-proxy/.config/kamal-proxy"][:2] == (0o755, 1001)
-    assert found["tmp"][:2] == (0o1777, 0)
-    with tarfile.open(cache.root() / "images" / "proxy.tar") as archive:
-        file = archive.extractfile("etc/passwd")
-        assert file
-        accounts = file.read().decode()
-    assert "kamal-proxy:x:1001:1001::/home/kamal-proxy:" in accounts
+def test_the_proxys_image_has_the_program_and_the_libraries_that_it_loads() -> None:
+    depends = {
+        "haproxy": ("libc6", "libssl3t64", "adduser", "liblua5.4-0"),
+        "libssl3t64": ("libc6", "zlib1g"),
+        "libc6": ("libgcc-s1",),
+        "libgcc-s1": ("gcc-14-base", "libc6"),
+        "zlib1g": (),
+        "adduser": ("passwd",),
+        "libsystemd0": (),
+    }
+    packages = {name: haproxy.Package(Path(name), "1", names) for name, names in depends.items()}
+    assert haproxy.needed(packages) == ["haproxy", "libc6", "libgcc-s1", "libssl3t64", "zlib1g"]
+
+
+def test_a_mirror_with_another_version_of_the_proxy_is_refused(
+    machine: Machine, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debian, "mirrors", lambda codename, image: [])
+    machine.program(
+        "debootstrap", 'mkdir -p "$5/var/cache/apt/archives" && touch "$5/var/cache/apt/archives/a.deb"'
+    )
+    machine.program("dpkg-deb", "printf 'Package: haproxy\\nVersion: 3.2.1-1\\n'")
+    with pytest.raises(ToolError, match=r"Debian's mirror has HAProxy 3\.2\.1-1"):
+        haproxy.build(cache.root() / "images" / "proxy.tar", lock)
+    assert not (cache.root() / "images" / "proxy.tar").exists()
 
 
 def test_the_registrys_image_has_the_official_layout(machine: Machine, lock: int) -> None:
@@ -409,7 +422,7 @@ def test_nothing_is_printed_and_no_lock_taken_where_all_is_there(
 
 
 def test_ready_needs_every_part(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"debian:12", "registry:3.1.1", "basecamp/kamal-proxy:v0.9.2"}
+    there = {"debian:12", "registry:3.1.1", "haproxy:3.0.11"}
     monkeypatch.setattr(docker_socket, "tags", lambda wanted: there & set(wanted))
     monkeypatch.setattr(docker_socket, "ping", lambda timeout=5.0: None)
     machine.program("docker", "")

@@ -1,0 +1,78 @@
+"""A stand-in for the process of HAProxy: its answers to the runtime commands of scripts/routes.sh.
+
+Called as `nsenter … bash -c … - COMMAND…`, with the folder of its state ahead. It reads the configuration at a `reload`
+only, as the real one does.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+
+def main(folder: Path, commands: list[str]) -> None:
+    state = folder / "process.json"
+    if not state.exists():
+        sys.exit(1)
+    process = json.loads(state.read_text())
+    servers: dict[str, list[str]] = process["servers"]
+    for command in commands:
+        if not re.search(r" show |^show |^quit$", command):
+            with (folder / "told").open("a") as log:
+                log.write(f"{command}\n")
+        verb = command.removeprefix("@1 ")
+        words = verb.split()
+        if verb == "show info":
+            print(f"Name: HAProxy\ndescription: {process['mark']}\n")
+        elif verb == "show servers state":
+            print("1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state")
+            for name, (address, port, operation, admin) in servers.items():
+                backend, _, server = name.partition("/")
+                print(1, backend, 1, server, address, operation, admin, *["-"] * 11, port)
+            print()
+        elif verb == "show proc":
+            print("#<PID> <type>\n1 master\n7 worker\n8 worker")
+        elif "show stat" in verb:
+            busy = folder / "busy"
+            count = int(busy.read_text()) if busy.exists() else 0
+            busy.write_text(str(max(0, count - 1)))
+            for name in servers:
+                print(",".join([*name.split("/"), "0", "0", str(count)]))
+        elif words[:2] == ["add", "server"]:
+            address, _, port = words[3].partition(":")
+            servers[words[2]] = [address, port, "0", "1"]
+        elif words[:2] == ["del", "server"]:
+            del servers[words[2]]
+        elif words[:2] == ["set", "server"] and words[3] == "state":
+            servers[words[2]][2:] = {"ready": ["2", "0"], "drain": ["2", "8"], "maint": ["0", "1"]}[words[4]]
+        elif words[:2] == ["set", "server"] and words[3] == "addr":
+            servers[words[2]][:2] = [words[4], words[6]]
+        elif verb == "reload":
+            process = load((folder / "etc/slipway/proxy/haproxy.cfg").read_text())
+            servers = process["servers"]
+            print("Success=1")
+        elif "shutdown sessions" not in verb and verb != "quit":
+            sys.exit(f"unknown command: {command}")
+    state.write_text(json.dumps(process | {"servers": servers}))
+
+
+def load(text: str) -> dict[str, object]:
+    """The process that has read a configuration."""
+    servers, backend = {}, ""
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("backend "):
+            backend = words[1]
+        elif line.startswith("  server "):
+            address, _, port = words[2].partition(":")
+            servers[f"{backend}/{words[1]}"] = [
+                address,
+                port,
+                *(("0", "5") if "disabled" in words else ("2", "0")),
+            ]
+    found = re.search(r"^  description (.*)$", text, re.MULTILINE)
+    return {"mark": found[1] if found else "", "servers": servers}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[sys.argv.index("-") + 1 :])
