@@ -29,10 +29,11 @@ for pair in $APP_HOSTS; do
   old=$(on_host ps --quiet --filter label=bench.service="$service")
   on_host pull "$reference"
   on_host run --detach --name "$service-$tag" --network "$network" --label bench.service="$service" \
+    --label slipway.service="$service" \
     --restart unless-stopped --memory 512m --security-opt no-new-privileges --ulimit nproc=4096 "$reference"
-  # This waits until the container is healthy. The proxy's default interval is a second.
-  on_host exec slipway-proxy kamal-proxy deploy "$service" --target "$service-$tag:8080" --host "$DOMAIN" \
-    --health-check-path /up --health-check-interval 100ms --deploy-timeout 30s --drain-timeout 30s
+  # The stack's proxy has the port, so its own script switches over. This waits until the container is healthy.
+  on_host run --rm --privileged --pid host --user 0 --entrypoint nsenter "$reference" --target 1 --all \
+    /usr/local/lib/slipway/switch "$service" "$service-$tag" 8080 /up 30 30 10 "$DOMAIN"
   if [ -n "$old" ]; then
     on_host rm --force "$old"
   fi
