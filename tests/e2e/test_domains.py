@@ -1,12 +1,15 @@
 """Services pass their domains on, and a proxy that was killed gets its routes back; no request is lost."""
 
+import http.client
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support import settings
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
+from tests.support.waiting import ANSWER
 
 CONFIGURATION = "/etc/slipway/proxy/haproxy.cfg"
 """The proxy's, on the host."""
@@ -99,6 +102,54 @@ def test_the_next_switch_brings_back_a_killed_proxy_that_lost_its_routes(domains
     _configure(domains, store=_service("store"), blog=_service("blog again", domain="web.test"))
     domains.up()
     assert (greeting(url), greeting(url, "web.test")) == ("store", "blog again")
+
+
+def test_names_and_paths_lead_to_services(domains: Stack) -> None:
+    url = _url(domains)
+    blog = _service(
+        "blog again",
+        domains=["web.test", "www.test", "*.wild.test"],
+        canonical="web.test",
+        path="/blog",
+        stripPath=True,
+        maxBody=1,
+    )
+    _configure(domains, store=_service("store"), blog=blog)
+    with Load(url) as load:
+        domains.up()
+    load.check()
+    # No one else has the other paths of the name.
+    assert {greeting(url, "web.test"), _asked(url, "web.test", "/blogging")[2].split(",")[0]} == {"store"}
+    forged = {"X-Forwarded-For": "192.0.2.66", "X-Forwarded-Proto": "https", "X-Request-Id": "forged"}
+    status, _, echo = _asked(url, "WEB.Test.:80", "/blog/echo?x=%2F", forged)
+    lines = echo.lower().splitlines()
+    assert (status, lines[0]) == (200, "get /echo?x=%2f http/1.1")
+    assert {"x-forwarded-proto: http", "x-forwarded-prefix: /blog", "host: web.test.:80"} <= set(lines)
+    assert [line for line in lines if line.startswith(("x-forwarded-for: ", "x-request-id: "))]
+    assert "192.0.2.66" not in echo
+    assert "forged" not in echo
+    for name in ("www.test", "a.wild.test"):
+        status, headers, _ = _asked(url, f"{name}:8480", "/blog/echo?x=1")
+        assert (status, headers["Location"]) == (308, "http://web.test:8480/blog/echo?x=1")
+    assert _asked(url, "a.b.wild.test", "/blog")[2].startswith("store")
+    assert _asked(url, "web.test", "/blog/", {"Content-Length": str(1 << 21)})[0] == 413
+    assert _asked(url, "web.test", "/blog/", {"Transfer-Encoding": "chunked"})[0] == 411
+    assert _asked(url, "web.test", "/blog", {"Content-Length": "0"})[0] == 200
+
+
+def _asked(
+    url: str, name: str, path: str, headers: dict[str, str] | None = None
+) -> tuple[int, http.client.HTTPMessage, str]:
+    connection = http.client.HTTPConnection(urlsplit(url).hostname or "", urlsplit(url).port, timeout=ANSWER)
+    try:
+        connection.putrequest("GET", path, skip_host=True)
+        for key, value in {"Host": name, **(headers or {})}.items():
+            connection.putheader(key, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+    finally:
+        connection.close()
 
 
 def test_a_container_ends_in_order(domains: Stack) -> None:

@@ -3,6 +3,7 @@
 The scripts run here, in place of a host.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -53,7 +54,7 @@ class Host:
         self.jobs.append(job.command)
         done = subprocess.run(
             ["/bin/bash", "-c", job.command],
-            input=job.stdin,
+            input=job.stdin.replace("/etc/slipway/", f"{self.root}/etc/slipway/"),
             env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -197,25 +198,41 @@ def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
     assert not (host.root / "asked").exists()
 
 
-LISTING = (
-    "Service  Host  Path  Target\n"
-    "\033[1m@\033[0m   *  /   \033[33mweb-a:8080\033[0m  running\n"
-    "web-b  shop.test  /  web-ab:80  running\n"
-)
+CONFIGURATION = "global\n  description MARK\nbackend r:\n  server web-a 10.0.0.2:8080\n"
 
 
 @pytest.mark.parametrize(
-    ("route", "expected"),
+    ("route", "change", "expected"),
     [
-        ("web web-a", []),
-        ("web web-b", ["the proxy does not route web to web-b"]),
-        ("web-b web-ab", []),
+        ("web web-a", {}, []),
+        (
+            "web web-b",
+            {},
+            ["the proxy does not route web to web-b", "FILE is not as the switch of web made it"],
+        ),
+        ("web web-a", {"drains": True}, ["the proxy does not route web to web-a"]),
+        ("web web-a", {"file": ""}, ["FILE is not as the switch of web made it"]),
+        ("web web-a", {"file": CONFIGURATION + "# more\n"}, ["FILE is not as the switch of web made it"]),
+        ("web web-a", {"loaded": "another"}, ["the proxy's process has not read FILE"]),
     ],
 )
-def test_routes_are_looked_at(host: Host, route: str, expected: list[str]) -> None:
-    (host.root / "listing").write_text(LISTING)
-    host.command("docker", f"cat {host.root}/listing")
-    assert texts(Desired(LOGIN, "urn::switch", (f"route {route}",))) == expected
+def test_routes_are_looked_at(host: Host, route: str, change: dict[str, Any], expected: list[str]) -> None:
+    marked = CONFIGURATION.replace("  description MARK\n", "\n").replace("  server web-a 10.0.0.2:8080\n", "")
+    mark = hashlib.sha256(marked.encode()).hexdigest()[:16]
+    file = host.root / "etc/slipway/proxy/haproxy.cfg"
+    file.parent.mkdir(parents=True)
+    file.write_text(change.get("file", CONFIGURATION).replace("MARK", mark))
+    admin = 8 if change.get("drains") else 0
+    (host.root / "process").write_text(
+        f"Name: HAProxy\ndescription: {change.get('loaded', mark)}\n\n1\n# be_id be_name srv_id srv_name\n"
+        f"3 r: 1 web-a 10.0.0.2 2 {admin} 1 1 4 1 0 0 0 0 0 0 - 8080 - 0 0 - - 0\n"
+    )
+    host.command("docker", "echo 4711")
+    host.command("nsenter", f"cat {host.root}/process")
+    found = [
+        text.replace(str(file), "FILE") for text in texts(Desired(LOGIN, "urn::switch", (f"route {route}",)))
+    ]
+    assert found == expected
 
 
 def test_rules_and_ssh_settings_are_looked_at(host: Host) -> None:

@@ -14,10 +14,14 @@ from cli.running.host_report import HostReport, moment, parse
 
 OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
 PROXY_LIST = """\
-\x1b[1mService  Host      Path  Target                State    TLS\x1b[0m
-web      *         /     web-web-1-1a2b:8080   running  no
-@api.test  api.test  /     api-web-1-3c4d:9000   running  no
+1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change
+3 r: 2 web-web-1-1a2b 172.18.0.3 2 0 1 1 4 1 0 0 0 0 0 0 - 8080 - 0 0 - - 0
+3 r: 1 web-web-1-old 172.18.0.9 2 8 1 1 4 1 0 0 0 0 0 0 - 8080 - 0 0 - - 0
+4 r:api.test 1 api-web-1-3c4d 172.18.0.4 2 0 1 1 4 1 0 0 0 0 0 0 - 9000 - 0 0 - - 0
+5 r:www.api.test 1 api-web-1-3c4d 172.18.0.4 2 0 1 1 4 1 0 0 0 0 0 0 - 9000 - 0 0 - - 0
 """
+"""What HAProxy's process says of its servers; one of them drains."""
 MADE = "2026-01-02T03:04:05.123456789Z"
 CONTAINERS = [
     # name, id, image, role, service, status, exit code, OOM, restarts, created, started, finished, address
@@ -62,9 +66,10 @@ class Machine:
               "inspect --size") printf 'written\t/web-web-1-1a2b\t4096\n' ;;
               inspect*) cat {self.root}/containers ;;
               "image inspect") cat {self.root}/images ;;
-              exec*) {f"cat {self.root}/listing" if listing is not None else "exit 1"} ;;
+              container*) echo 4711 ;;
             esac""",
         )
+        self.command("nsenter", f"cat {self.root}/listing")
 
     def report(self, checks: str = "web\t/up\t\napi\t/health\tapi.test", *, sizes: str = "") -> HostReport:
         asked = time.time()
@@ -169,7 +174,7 @@ def test_a_proxy_that_does_not_answer_leaves_the_services_unknown(machine: Machi
     assert (report.engine_answers, report.proxy_answers, report.knows_services) == (True, False, False)
     assert report.services == {}
     # A proxy without routes is another thing: it serves nothing.
-    machine.docker(listing="Service Host\n")
+    machine.docker(listing="1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state\n")
     report = machine.report()
     assert (report.knows_services, report.services) == (True, {})
 
