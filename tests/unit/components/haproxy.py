@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def main(folder: Path, commands: list[str]) -> None:
@@ -56,7 +57,7 @@ def main(folder: Path, commands: list[str]) -> None:
     state.write_text(json.dumps(process | {"servers": servers}))
 
 
-def load(text: str) -> dict[str, object]:
+def load(text: str) -> dict[str, Any]:
     """The process that has read a configuration."""
     servers, backend = {}, ""
     for line in text.splitlines():
