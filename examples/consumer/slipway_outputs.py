@@ -98,6 +98,13 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceHealthPaths")
 
     @property
+    def service_probe_paths(self) -> pulumi.Output[dict[str, str]]:
+        """For each service, a path that visitors reach it by: its health path, or, if its `path` has no
+        health path in it, that; since its last roll-out that succeeded. Since 0.9.0.
+        """
+        return self.reference.require_output("serviceProbePaths")
+
+    @property
     def images(self) -> pulumi.Output[dict[str, str]]:
         """For each service, its image by digest, since its last roll-out that succeeded on all its hosts;
         a failed or targeted `up` leaves it as it was. Since 0.9.0.
