@@ -115,9 +115,7 @@ def test_names_and_paths_lead_to_services(domains: Stack) -> None:
         maxBody=1,
     )
     _configure(domains, store=_service("store"), blog=blog)
-    with Load(url) as load:
-        domains.up()
-    load.check()
+    domains.up()
     # No one else has the other paths of the name.
     assert {greeting(url, "web.test"), _asked(url, "web.test", "/blogging")[2].split(",")[0]} == {"store"}
     forged = {"X-Forwarded-For": "192.0.2.66", "X-Forwarded-Proto": "https", "X-Request-Id": "forged"}
