@@ -188,30 +188,6 @@ UNIT
   done
 }
 
-# Installs apart.sh as a service that runs while the engine does.
-keep_apart() {
-  local changed=false
-  put /usr/local/lib/slipway/apart 0755 <<<"$APART_SCRIPT"
-  put /etc/systemd/system/slipway-apart.service 0644 <<'UNIT'
-[Unit]
-Description=Keeps the services of Slipway apart
-After=docker.service
-PartOf=docker.service
-
-[Service]
-ExecStart=/usr/local/lib/slipway/apart
-Restart=always
-RestartSec=1
-
-[Install]
-WantedBy=docker.service
-UNIT
-  if $changed; then systemctl daemon-reload; fi
-  enabled slipway-apart.service
-  if $changed; then systemctl restart slipway-apart.service; else systemctl start slipway-apart.service; fi
-  made+=("unit slipway-apart.service")
-}
-
 # Lets the operators log in, and those no longer who are none any more. Their lines are known by their comment; all
 # others stay, as that of the key with which Slipway logs in.
 authorise_operators() {
@@ -235,18 +211,19 @@ authorise_operators() {
   done <<<"$OPERATOR_KEYS"
 }
 
-# Installs keep.sh as a service that runs while the engine does.
-keep_containers() {
+# service NAME SCRIPT DESCRIPTION: installs a script as a service that runs while the engine does.
+service() {
+  local name=$1 script=$2 description=$3
   changed=false
-  put /usr/local/lib/slipway/keep 0755 <<<"$KEEP_SCRIPT"
-  put /etc/systemd/system/slipway-keep.service 0644 <<'UNIT'
+  put "/usr/local/lib/slipway/$name" 0755 <<<"$script"
+  put "/etc/systemd/system/slipway-$name.service" 0644 <<UNIT
 [Unit]
-Description=Starts the containers of Slipway that should run and have ended
+Description=$description
 After=docker.service
 PartOf=docker.service
 
 [Service]
-ExecStart=/usr/local/lib/slipway/keep
+ExecStart=/usr/local/lib/slipway/$name
 Restart=always
 RestartSec=1
 
@@ -254,9 +231,9 @@ RestartSec=1
 WantedBy=docker.service
 UNIT
   if $changed; then systemctl daemon-reload; fi
-  enabled slipway-keep.service
-  if $changed; then systemctl restart slipway-keep.service; else systemctl start slipway-keep.service; fi
-  made+=("unit slipway-keep.service")
+  enabled "slipway-$name.service"
+  if $changed; then systemctl restart "slipway-$name.service"; else systemctl start "slipway-$name.service"; fi
+  made+=("unit slipway-$name.service")
 }
 
 # The proxy's configuration is there before the proxy is. When the machine starts, containers get new addresses, so the
@@ -311,62 +288,34 @@ published() {
     sed -n 's,/tcp$,,; /^127\./d; /^[0-9.]* [0-9]* [0-9.]* [0-9]*$/p'
 }
 
-# neighbours CONTAINER: address and name of each container that it can reach by name.
-neighbours() {
-  docker inspect "$1" --format '{{ range $name, $_ := .NetworkSettings.Networks }}{{ println $name }}{{ end }}' |
-    xargs -r docker network inspect --format '{{ range .Containers }}{{ println .IPv4Address .Name }}{{ end }}' |
-    sed -n 's,/[0-9]* , ,p'
-}
-
-# Containers survive a restart of the engine, but for a second its DNS and its port forwarding are missing.
-# While the engine restarts, /etc/hosts and iptables rules stand in for both, so that no request is lost.
+# Containers survive a restart of the engine, but for a second it forwards no ports. iptables rules stand in for it, so
+# that no request is lost. (Its DNS is missing, too; the proxy knows addresses.)
 hold() {
-  local running from port to inside hosts_file
+  local running from port to inside
+  command -v iptables >/dev/null || return 0
   running=$(docker ps -q 2>/dev/null) || return 0
   [ -n "$running" ] || return 0
-  # The timer ends all of this, even if this run is killed. It replaces the timer of a restart just before, whose names
-  # are still needed: some DNS queries still go to the engine's earlier address.
+  # The timer ends all of this, even if this run is killed.
   systemctl stop slipway-release.timer 2>/dev/null || true
-  systemd-run --quiet --collect --unit=slipway-release --on-active="$NAMES_HELD" \
-    bash -c "$(declare -f name_in release_ports release_names); release_ports; release_names"
-  if command -v iptables >/dev/null; then
-    iptables -w -t nat -N SLIPWAY
-    iptables -w -N SLIPWAY
-    # The rules of the machine's owner apply first.
-    if iptables -w -n -L DOCKER-USER >/dev/null 2>&1; then iptables -w -A SLIPWAY -j DOCKER-USER; fi
-    # shellcheck disable=SC2086 # one word a container
-    while read -r from port to inside; do
-      iptables -w -t nat -A SLIPWAY -d "${from/#0.0.0.0/0.0.0.0/0}" -p tcp --dport "$port" \
-        -j DNAT --to-destination "$to:$inside"
-      iptables -w -A SLIPWAY -d "$to" -p tcp --dport "$inside" -j ACCEPT
-      iptables -w -A SLIPWAY -s "$to" -p tcp --sport "$inside" -j ACCEPT
-    done < <(published $running)
-    iptables -w -I FORWARD -j SLIPWAY
-    iptables -w -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j SLIPWAY
-    iptables -w -t nat -I OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY
-  fi
-  if hosts_file=$(docker inspect slipway-proxy --format '{{ .HostsPath }}' 2>/dev/null); then
-    name_in "$hosts_file" "$(neighbours slipway-proxy | sed 's/$/ # slipway/')"
-    # Go's resolver reads this file every five seconds.
-    sleep 6
-  fi
+  systemd-run --quiet --collect --unit=slipway-release --on-active=180 \
+    bash -c "$(declare -f release_ports); release_ports"
+  iptables -w -t nat -N SLIPWAY
+  iptables -w -N SLIPWAY
+  # The rules of the machine's owner apply first.
+  if iptables -w -n -L DOCKER-USER >/dev/null 2>&1; then iptables -w -A SLIPWAY -j DOCKER-USER; fi
+  # shellcheck disable=SC2086 # one word a container
+  while read -r from port to inside; do
+    iptables -w -t nat -A SLIPWAY -d "${from/#0.0.0.0/0.0.0.0/0}" -p tcp --dport "$port" \
+      -j DNAT --to-destination "$to:$inside"
+    iptables -w -A SLIPWAY -d "$to" -p tcp --dport "$inside" -j ACCEPT
+    iptables -w -A SLIPWAY -s "$to" -p tcp --sport "$inside" -j ACCEPT
+  done < <(published $running)
+  iptables -w -I FORWARD -j SLIPWAY
+  iptables -w -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j SLIPWAY
+  iptables -w -t nat -I OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY
 }
 
-# name_in FILE LINES: replaces Slipway's lines in a container's /etc/hosts. A line is an address, a name and `# slipway`.
-# The file is written in place, since the container mounts it, and never lacks a name that stays, since the container may
-# read it at any moment and caches the result.
-name_in() {
-  local text
-  text=$(sed '/ # slipway$/d' "$1")${2:+$'\n'$2}
-  cat <<<"$text" 1<>"$1"
-  truncate --size=$((${#text} + 1)) "$1"
-}
-
-# Seconds that names stay in /etc/hosts: for two minutes after the restart the kernel still sends some DNS queries to the
-# engine's earlier address.
-NAMES_HELD=180
-
-# These two undo `hold`, of this run or of a killed one.
+# Undoes `hold`, of this run or of a killed one.
 release_ports() {
   local table
   command -v iptables >/dev/null || return 0
@@ -375,13 +324,6 @@ release_ports() {
   while iptables -w -t nat -D OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j SLIPWAY 2>/dev/null; do :; done
   for table in nat filter; do
     if iptables -w -t "$table" -F SLIPWAY 2>/dev/null; then iptables -w -t "$table" -X SLIPWAY; fi
-  done
-}
-
-release_names() {
-  local file
-  for file in /var/lib/docker/containers/*/hosts; do
-    if grep -q ' # slipway$' "$file" 2>/dev/null; then name_in "$file" ""; fi
   done
 }
 
@@ -460,8 +402,8 @@ main() {
     "$(systemctl cat docker.service | sed -n 's/^# //p' | tr '\n' ' ')"
   made+=("unit docker.service" "engine $(command_line)")
   prepare_proxy
-  keep_containers
-  keep_apart
+  service keep "$KEEP_SCRIPT" "Starts the containers of Slipway that should run and have ended"
+  service apart "$APART_SCRIPT" "Keeps the services of Slipway apart"
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -488,56 +487,6 @@ class TestSweep:
         ]
         assert self.sweep(machine, "first") == []
         assert len(self.sweep(machine, "second")) == 3
-
-
-class TestHeldNames:
-    OWN = "127.0.0.1 localhost\n172.19.0.2 proxy\n"
-
-    def call(self, *calls: str) -> None:
-        functions = scripts.text("engine.sh").removesuffix("main </dev/null\n")
-        text = "\n".join([functions, *calls])
-        subprocess.run(
-            ["/bin/bash", "-s"],
-            input=assignments(dict.fromkeys(ENGINE_VALUES, "given")) + text,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-
-    def test_names_take_the_place_of_those_before_and_go(self, tmp_path: Path) -> None:
-        file = tmp_path / "hosts"
-        file.write_text(self.OWN)
-        inode = file.stat().st_ino
-        self.call(f"name_in {file} $'172.19.0.3 web-1 # slipway\\n172.19.0.2 slipway-proxy # slipway'")
-        held = "172.19.0.3 web-1 # slipway\n172.19.0.2 slipway-proxy # slipway\n"
-        assert file.read_text() == self.OWN + held
-        self.call(f"name_in {file} '172.19.0.9 web-2 # slipway'")
-        assert file.read_text() == self.OWN + "172.19.0.9 web-2 # slipway\n"
-        self.call(f"name_in {file} ''")
-        assert file.read_text() == self.OWN
-        assert file.stat().st_ino == inode, "a container has the file itself"
-
-    def test_a_name_that_stays_is_there_all_the_time(self, tmp_path: Path) -> None:
-        file = tmp_path / "hosts"
-        file.write_text(self.OWN + "172.19.0.3 web-1 # slipway\n")
-        ended = threading.Event()
-        seen: list[str] = []
-
-        def watch() -> None:
-            while not ended.is_set():
-                seen.append(file.read_text())
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            both = "$'172.19.0.3 web-1 # slipway\\n172.19.0.4 web-2 # slipway'"
-            one = "'172.19.0.3 web-1 # slipway'"
-            self.call(f"for _ in {{1..50}}; do name_in {file} {both}; name_in {file} {one}; done")
-        finally:
-            ended.set()
-            watcher.join()
-        assert len(set(seen)) > 1, "nothing was seen to change"
-        assert [text for text in seen if self.OWN + "172.19.0.3 web-1 # slipway\n" not in text] == []
 
 
 class TestResolvers:
