@@ -8,6 +8,10 @@
 #   BUILD_HOST  docker context of the build host
 #   APP_HOSTS   docker context and network of each host, in the order of the roll-out: "web-1=net-1 web-2=net-2"
 #   DOMAIN      the service's domain
+#
+# The stack's proxy has the port, so it switches as that proxy's host does: by the host's own command, which waits until
+# the container is healthy, switches over, waits for the last requests and ends the container before. A container that
+# stays, made at the first run, starts it by `docker exec`.
 set -euo pipefail
 : "${CONTEXT:?}" "${BASE_IMAGE:?}" "${REGISTRY:?}" "${BUILD_HOST:?}" "${APP_HOSTS:?}" "${DOMAIN:?}"
 
@@ -31,8 +35,10 @@ for pair in $APP_HOSTS; do
   on_host run --detach --name "$service-$tag" --network "$network" --label bench.service="$service" \
     --label slipway.service="$service" \
     --restart unless-stopped --memory 512m --security-opt no-new-privileges --ulimit nproc=4096 "$reference"
-  # The stack's proxy has the port, so its own script switches over. This waits until the container is healthy.
-  on_host run --rm --privileged --pid host --user 0 --entrypoint nsenter "$reference" --target 1 --all \
+  if [ -z "$old" ]; then
+    on_host run --detach --name "$service-host" --privileged --pid host --user 0 --entrypoint sleep "$reference" infinity
+  fi
+  on_host exec "$service-host" nsenter --target 1 --all \
     /usr/local/lib/slipway/switch "$service" "$service-$tag" 8080 /up 30 30 10 "$DOMAIN"
   if [ -n "$old" ]; then
     on_host rm --force "$old"

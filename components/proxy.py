@@ -55,6 +55,9 @@ class Proxy(pulumi.ComponentResource):
             # The image's own signal waits for streams.
             stop_signal="SIGTERM",
             memory=MEMORY_MIB,
+            read_only=True,
+            # Its user is none of root's, and an engine lets every user of a container listen on port 80.
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,

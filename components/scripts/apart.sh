@@ -4,21 +4,23 @@
 # Runs on each host as the service slipway-apart. A container has another port after each start.
 set -euo pipefail
 
-# separate: isolates all ports of the proxy's network but the proxy's own.
+# separate: isolates all ports of the proxy's network but the proxy's own. It sets only what is otherwise.
 separate() {
-  local pid='' network='' own port index isolated
-  read -r pid network < <(docker inspect slipway-proxy --format \
-    '{{ .State.Pid }}{{ range .NetworkSettings.Networks }} {{ slice .NetworkID 0 12 }}{{ end }}' 2>/dev/null) || true
+  local answer pid='' network='' own port index isolated now words=(off on)
+  answer=$(curl -gsS --unix-socket /var/run/docker.sock http://docker/containers/slipway-proxy/json) || return 0
+  if [[ $answer =~ \"Pid\":([0-9]+) ]]; then pid=${BASH_REMATCH[1]}; fi
+  if [[ ${answer##*'"NetworkSettings":'} =~ \"NetworkID\":\"([0-9a-f]{12}) ]]; then network=${BASH_REMATCH[1]}; fi
   # A host without services has no proxy. While the proxy starts, its port is not known.
   [ "${pid:-0}" != 0 ] && [ -n "$network" ] || return 0
   own=$(nsenter --net="/proc/$pid/ns/net" ip -o link | sed -n 's/^[0-9]*: [^@]*@if\([0-9]*\):.*/\1/p')
   [ -n "$own" ] || return 0
   for port in "/sys/class/net/br-$network/brif/"*; do
-    port=${port##*/} isolated=on
+    port=${port##*/} isolated=1 now=
     # A container may have ended meanwhile.
     read -r index <"/sys/class/net/$port/ifindex" || continue
-    if grep -qx "$index" <<<"$own"; then isolated=off; fi
-    bridge link set dev "$port" isolated "$isolated" || true
+    case $'\n'$own$'\n' in *$'\n'"$index"$'\n'*) isolated=0 ;; esac
+    read -r now <"/sys/class/net/$port/brport/isolated" || true
+    [ "$now" = "$isolated" ] || bridge link set dev "$port" isolated "${words[isolated]}" || true
   done 2>/dev/null
 }
 

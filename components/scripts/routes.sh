@@ -6,7 +6,7 @@
 #
 # The records are what should be. HAProxy's configuration is made from them (frontend.sh), and its process is then brought
 # to the same state: containers by its runtime API, all else by a reload. Neither loses a request.
-# shellcheck disable=SC2119,SC2154 # `keys` without a service; variables of frontend.sh
+# shellcheck disable=SC2034,SC2119,SC2154 # variables for and from the others; `keys` without a service
 set -euo pipefail
 
 proxy=slipway-proxy
@@ -14,21 +14,85 @@ records=/etc/slipway/routes
 label=slipway.service
 default_drain=30
 default_grace=10
-# The services' containers, a line each: name, service, state, address.
-containers=
-# The servers of the proxy's process, a line each: backend, container, address, port, yes if it gets new requests.
-servers=
-# The process id of HAProxy's master on this host.
-process=
+# The services' containers, and what each is, by name.
+names=()
+declare -A service_of=() state_of=() address_of=()
+# The proxy's container: its state, the process id of HAProxy's master on this host, and its limit of processes.
+proxy_state='' process=0 proxy_limit=''
+# The servers of the proxy's process, as BACKEND/CONTAINER, and of each its address, its port, and yes if it gets new
+# requests.
+servers=()
+declare -A server=()
+# What Docker Engine answered last, a body and a status for each request.
+bodies=() codes=()
+
+# engine REQUEST…: asks Docker Engine, all over one connection, which takes a fraction of the time of Docker's own command.
+# A request is a path, or `POST PATH [BODY]`.
+engine() {
+  local request path body line words=()
+  for request in "$@"; do
+    [ "${#words[@]}" = 0 ] || words+=(--next)
+    words+=(-gsS --noproxy '*' --unix-socket /var/run/docker.sock -w '\ncode %{http_code}\n')
+    path=$request
+    case "$request" in
+      'POST '*)
+        read -r _ path body <<<"$request"
+        words+=(-X POST)
+        [ -z "$body" ] || words+=(-H 'Content-Type: application/json' -d "$body")
+        ;;
+    esac
+    words+=("http://docker$path")
+  done
+  bodies=() codes=() body=
+  while IFS= read -r line; do
+    case "$line" in
+      'code '*) bodies+=("$body") codes+=("${line#code }") body= ;;
+      *) body=$body$line ;;
+    esac
+  done < <(curl "${words[@]}" </dev/null)
+}
+
+# field JSON NAME: sets `value` to that of the first field with this name, a word or a number; empty if there is none.
+# Quotes within a text are escaped in JSON, so no text looks like a field.
+field() {
+  value=${1#*"\"$2\":"}
+  if [ "$value" = "$1" ]; then value=; fi
+  value=${value%%[,\}]*}
+  value=${value//\"/}
+}
+
+# find_address JSON: sets `value` to a container's address; empty if it does not run.
+find_address() {
+  if [[ ${1##*'"NetworkSettings":'} =~ \"IPAddress\":\"([0-9.]+)\" ]]; then value=${BASH_REMATCH[1]}; else value=; fi
+}
 
 # look_around: reads the containers.
 look_around() {
-  local ids format="{{slice .Name 1}} {{index .Config.Labels \"$label\"}} {{.State.Status}} {{
-    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-  ids=$(docker ps -aq --filter "label=$label")
-  # One of them may just have been removed.
-  # shellcheck disable=SC2086 # one word a container
-  containers=${ids:+$(docker container inspect --format "$format" $ids 2>/dev/null || true)}
+  local record name value
+  engine "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22$label%22%5D%7D" "/containers/$proxy/json"
+  [ "${codes[0]:-}" = 200 ] || fail 6 "Docker Engine of $(hostname) does not answer" "${bodies[0]:-}"
+  names=() service_of=() state_of=() address_of=()
+  while IFS= read -r record; do
+    [[ $record =~ \"Names\":\[\"/([^\"]+)\" ]] || continue
+    name=${BASH_REMATCH[1]}
+    field "$record" "$label"
+    names+=("$name") service_of[$name]=$value
+    if [[ $record =~ \},\"State\":\"([a-z]+)\" ]]; then state_of[$name]=${BASH_REMATCH[1]}; fi
+    find_address "$record"
+    address_of[$name]=$value
+  done <<<"${bodies[0]//'{"Id":'/$'\n'}"
+  see_proxy "${bodies[1]:-}"
+}
+
+# see_proxy JSON: notes what the engine says of the proxy's container.
+see_proxy() {
+  local value
+  field "${1#*'"State":{'}" Status
+  proxy_state=$value
+  field "$1" Pid
+  process=${value:-0}
+  field "$1" PidsLimit
+  proxy_limit=$value
 }
 
 # keys [SERVICE]: the keys of all routes, or of those to a service's containers.
@@ -38,7 +102,7 @@ keys() {
   for file in "$records"/@*; do
     [ -e "$file" ] || continue
     read -r container _ <"$file" || true
-    if [ $# = 0 ] || [ "$(service_of "$container")" = "$1" ]; then echo "${file##*/}"; fi
+    if [ $# = 0 ] || [ "${service_of[${container:--}]:-}" = "$1" ]; then echo "${file##*/}"; fi
   done
 }
 
@@ -50,118 +114,159 @@ target_of() {
 }
 
 # has_route CONTAINER: whether the container gets the requests of a route.
-has_route() { grep -qs "^$1 " "$records"/@*; }
+has_route() {
+  local file container
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file" || true
+    [ "$container" != "$1" ] || return 0
+  done
+  return 1
+}
 
-# containers_of SERVICE, service_of CONTAINER, is_running CONTAINER, exists CONTAINER
-containers_of() { awk -v service="$1" '$2 == service { print $1 }' <<<"$containers"; }
-service_of() { awk -v name="$1" '$1 == name { print $2 }' <<<"$containers"; }
-is_running() { [ "$(awk -v name="$1" '$1 == name { print $3 }' <<<"$containers")" = running ]; }
-exists() { [ -n "$(service_of "$1")" ]; }
-
-# inspect CONTAINER FORMAT: a fact about a container; nothing if there is no such container.
-inspect() { docker container inspect "$1" --format "$2" 2>/dev/null || true; }
+# containers_of SERVICE, is_running CONTAINER, exists CONTAINER
+containers_of() {
+  local name
+  for name in "${names[@]}"; do
+    if [ "${service_of[$name]:-}" = "$1" ]; then echo "$name"; fi
+  done
+}
+is_running() { [ "${state_of[${1:--}]:-}" = running ]; }
+exists() { [ -n "${state_of[${1:--}]:-}" ]; }
 
 # recorded CONTAINER: sets `drain` and `grace`, seconds, to what its service was switched with.
 recorded() {
-  local line
-  line=$(grep -hs "^$1 " "$records"/@* | head -n 1) || line="- - $default_drain $default_grace"
-  read -r _ _ drain grace _ <<<"$line"
+  local file container
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container _ drain grace _ <"$file" || true
+    [ "$container" != "$1" ] || return 0
+  done
+  drain=$default_drain grace=$default_grace
+}
+
+# record KEY [TEXT]: records a route, or forgets it.
+record() {
+  if [ -z "${2:-}" ]; then
+    rm -f "$records/$1"
+    return
+  fi
+  [ -d "$records" ] || mkdir -p "$records"
+  # Names that begin with a dot are no routes.
+  printf '%s\n' "$2" >"$records/.new"
+  mv -fT "$records/.new" "$records/$1"
 }
 
 # ask COMMAND…: what HAProxy's processes answer. The master passes on what begins with @1 to the worker that serves, and
 # what begins with @!PID to an earlier one that still finishes its requests. False if there is no answer.
 ask() {
-  [ -e "/proc/${process:-0}/ns/net" ] || process=$(inspect "$proxy" '{{.State.Pid}}')
-  [ "${process:-0}" != 0 ] || return
+  if [ ! -e "/proc/${process:-0}/ns/net" ]; then
+    engine "/containers/$proxy/json"
+    see_proxy "${bodies[0]:-}"
+  fi
+  [ "$process" != 0 ] || return
   # shellcheck disable=SC2016 # the other bash expands it
-  nsenter --net="/proc/$process/ns/net" timeout 15 bash -c '
-    exec 3<>/dev/tcp/127.0.0.1/9998 && printf "%s\n" "$@" quit >&3 && cat <&3' - "$@" 2>/dev/null
+  nsenter --net="/proc/$process/ns/net" bash -c '
+    exec 3<>/dev/tcp/127.0.0.1/9998 && printf "%s\n" "$@" quit >&3 || exit
+    IFS= read -r -d "" -t 15 answer <&3 || [ $? = 1 ] || exit
+    printf %s "$answer"' - "$@" 2>/dev/null
 }
 
-# read_process: sets `servers`, and `loaded` to the mark of the configuration that the process has read.
+# read_process COMMAND…: gives these commands to the proxy's process. Then it sets `servers`, and `loaded` to the mark of
+# the configuration that the process has read.
 read_process() {
-  local answer
-  [ -e "/proc/${process:-0}/ns/net" ] || process=$(inspect "$proxy" '{{.State.Pid}}')
-  answer=$(ask '@1 show info' '@1 show servers state') && [[ $answer = *srv_admin_state* ]] || return
-  loaded=$(awk '/^description: / { print $2; exit }' <<<"$answer")
-  servers=$(awk '$2 ~ /^r:/ { print $2, $4, $5, $19, $6 == 2 && $7 ~ /^[04]$/ ? "yes" : "no" }' <<<"$answer")
+  local answer cell name takes
+  loaded=
+  answer=$(ask "$@" '@1 show info' '@1 show servers state') && [[ $answer = *srv_admin_state* ]] || return
+  servers=() server=() loaded=none
+  while read -r -a cell; do
+    case "${cell[0]:-} ${cell[1]:-}" in
+      'description: '*) loaded=${cell[1]:-none} ;;
+      *' r:'*)
+        name=${cell[1]}/${cell[3]} takes=no
+        case "${cell[5]} ${cell[6]}" in '2 0' | '2 4') takes=yes ;; esac
+        servers+=("$name")
+        server[$name]="${cell[4]} ${cell[18]} $takes"
+        ;;
+    esac
+  done <<<"$answer"
 }
 
-# wanted: the servers that the records ask for, a line each: backend, container, address, port. The address of one that
-# does not run is 0.0.0.0.
+# wanted: sets `targets` to the servers that the records ask for, a line each: backend, container, address, port. The
+# address of one that does not run is 0.0.0.0.
 wanted() {
-  local key container port address
-  for key in $(keys); do
-    read -r container port _ <"$records/$key" || continue
-    address=$(awk -v name="$container" '$1 == name && $3 == "running" { print $4 }' <<<"$containers")
-    echo "$(backend_of "$key") $container ${address:-0.0.0.0} $port"
+  local file container port address
+  targets=
+  for file in "$records"/@*; do
+    [ -e "$file" ] || continue
+    read -r container port _ <"$file" || continue
+    address=0.0.0.0
+    if is_running "$container"; then address=${address_of[$container]:-$address}; fi
+    targets="$targets$(backend_of "${file##*/}") $container $address $port"$'\n'
   done
 }
 
-# steps: the commands that bring the process's servers to what is wanted; none if nothing is to do.
+# steps: sets `commands` to what brings the process's servers to what is wanted. False if new requests already go where
+# they should: it then only has servers that nothing leads to any more.
 steps() {
-  awk -v running="$(awk '$3 == "running" { print $1 }' <<<"$containers" | tr '\n' ' ')" '
-    function say(text) { print "@1 " text }
-    FNR == NR { if (NF) { address[$1 "/" $2] = $3; port[$1 "/" $2] = $4; takes[$1 "/" $2] = $5; order[++count] = $1 "/" $2 }; next }
-    !NF { next }
-    {
-      name = $1 "/" $2
-      wanted[name] = 1
-      if (!(name in address)) {
-        say("add server " name " " $3 ":" $4)
-        takes[name] = "no"
-      } else if ($3 != "0.0.0.0" && (address[name] != $3 || port[name] != $4)) {
-        say("set server " name " addr " $3 " port " $4)
-      }
-      if ($3 != "0.0.0.0" && takes[name] != "yes") say("set server " name " state ready")
-      if ($3 == "0.0.0.0" && takes[name] == "yes") say("set server " name " state maint")
-    }
-    END {
-      for (number = 1; number <= count; number++) {
-        name = order[number]
-        if (name in wanted) continue
-        split(name, part, "/")
-        if (takes[name] == "yes") say("set server " name " state drain")
-        if (index(" " running, " " part[2] " ")) continue
-        say("set server " name " state maint")
-        say("del server " name)
-      }
-    }' <(echo "$servers") <(echo "$1")
+  local backend container address port name had had_port takes needed=1
+  local -A kept=()
+  commands=()
+  while read -r backend container address port; do
+    [ -n "$backend" ] || continue
+    name=$backend/$container kept[$backend/$container]=yes
+    read -r had had_port takes <<<"${server[$name]:-}" || true
+    if [ -z "$had" ]; then
+      commands+=("@1 add server $name $address:$port") needed=0
+    elif [ "$address" != 0.0.0.0 ] && [ "$had:$had_port" != "$address:$port" ]; then
+      commands+=("@1 set server $name addr $address port $port") needed=0
+    fi
+    if [ "$address" != 0.0.0.0 ] && [ "$takes" != yes ]; then
+      commands+=("@1 set server $name state ready") needed=0
+    elif [ "$address" = 0.0.0.0 ] && [ "$takes" = yes ]; then
+      commands+=("@1 set server $name state maint")
+    fi
+  done <<<"$targets"
+  for name in "${servers[@]}"; do
+    [ -z "${kept[$name]:-}" ] || continue
+    case "${server[$name]}" in *' yes') commands+=("@1 set server $name state drain") needed=0 ;; esac
+    is_running "${name##*/}" || commands+=("@1 set server $name state maint" "@1 del server $name")
+  done
+  return "$needed"
 }
 
-# fits: whether the process has the configuration and the servers that are wanted.
-fits() {
-  [ "$loaded" = "$1" ] && ! steps "$2" | grep -v ' del server \| state maint$' | grep -q .
-}
+# fits MARK: whether the process has read the configuration with this mark, and new requests go where they should.
+fits() { [ "$loaded" = "$1" ] && ! steps; }
 
-# apply: brings configuration and process to the records. False, with the reason, if HAProxy refuses.
+# apply: brings configuration and process to the records, once the process has been read. False, with the reason, if
+# HAProxy refuses.
 apply() {
-  local text mark targets commands answer
-  targets=$(wanted)
+  local text mark answer
+  wanted
   text=$(configuration "$targets")
   mark=$(mark_of <<<"$text")
   text=${text/MARK/$mark}
-  if ! cmp -s "$configured" - <<<"$text"; then
-    put "$configured.new" 0644 <<<"$text"
-    if ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
+  if [ "$text" != "$(cat "$configured" 2>/dev/null)" ]; then
+    [ -d "${configured%/*}" ] || folder "${configured%/*}" 0755
+    (umask 022 && printf '%s\n' "$text" >"$configured.new")
+    # It has taken all of it already, but for other servers.
+    if [ "$loaded" != "$mark" ] && ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
       printf '%s\n' "$answer" >&2
       rm -f "$configured.new"
       return 1
     fi
-    mv -fT "$configured.new" "$configured"
+    mv -fT "$configured.new" "$configured" || return
   fi
-  touch /run/slipway-warm
-  read_process || return
+  : >/run/slipway-warm
+  [ -n "$loaded" ] || return
   if [ "$loaded" = "$mark" ]; then
-    mapfile -t commands < <(steps "$targets")
-    [ "${#commands[@]}" != 0 ] || return 0
-    ask "${commands[@]}" >/dev/null || true
-    read_process && fits "$mark" "$targets" && return
+    steps || [ "${#commands[@]}" != 0 ] || return 0
+    read_process "${commands[@]}" && fits "$mark" && return
   fi
   answer=$(ask reload) || true
-  for _ in $(seq 50); do
-    if read_process && fits "$mark" "$targets"; then return; fi
-    sleep 0.1
+  for _ in $(seq 100); do
+    if read_process && fits "$mark"; then return; fi
+    sleep 0.05
   done
   printf '%s\n' "$answer" >&2
   return 1
@@ -179,6 +284,7 @@ locked() {
 
 apply_now() {
   look_around
+  read_process || true
   apply
 }
 
@@ -186,7 +292,7 @@ apply_now() {
 adopt() {
   local key container port
   while read -r key container port; do
-    [ -e "$records/$key" ] || put "$records/$key" 0600 <<<"$container $port $default_drain $default_grace"
+    [ -e "$records/$key" ] || record "$key" "$container $port $default_drain $default_grace"
   done < <(docker exec "$proxy" kamal-proxy list 2>/dev/null | awk '
     { gsub(/\033\[[0-9;]*m/, "") }
     $4 ~ /:[0-9]+$/ { split($4, target, ":"); print $2 == "*" ? "@" : "@" $2, target[1], target[2] }')
@@ -194,7 +300,7 @@ adopt() {
 
 # prepare: makes the configuration of a proxy that does not run yet; one that runs takes it.
 prepare() {
-  local targets text
+  local text
   folder "${configured%/*}" 0755
   look_around
   if read_process; then
@@ -202,7 +308,7 @@ prepare() {
     return
   fi
   adopt
-  targets=$(wanted)
+  wanted
   text=$(configuration "$targets")
   put "$configured" 0644 <<<"${text/MARK/$(mark_of <<<"$text")}"
 }
@@ -216,7 +322,7 @@ cold() {
 
 # start_proxy: starts the proxy if it was stopped or killed. Docker itself leaves it stopped then.
 start_proxy() {
-  case "$(inspect "$proxy" '{{.State.Status}}')" in
+  case "$proxy_state" in
     running) ;;
     # The engine waits longer with each try.
     restarting) docker restart "$proxy" >/dev/null || true ;;
@@ -227,57 +333,71 @@ start_proxy() {
 }
 
 # restore: looks around; the proxy then runs, and has each recorded route.
-restore() {
+restore() { locked restore_now; }
+restore_now() {
   look_around
   if ! read_process; then
     # The file may have been lost, or changed by hand so that HAProxy cannot read it.
-    locked prepare
+    prepare
     start_proxy
-    for _ in $(seq 100); do
+    for _ in $(seq 200); do
       ! read_process || break
-      sleep 0.1
+      sleep 0.05
+      look_around
     done
-    read_process || fail 6 "the proxy of $(hostname) does not answer; \`docker logs $proxy\` on that host shows why"
+    [ -n "$loaded" ] || fail 6 "the proxy of $(hostname) does not answer; \`docker logs $proxy\` on that host shows why"
   fi
-  locked apply_now || fail 6 "the proxy of $(hostname) did not take its routes back; its reason is above"
+  apply || fail 6 "the proxy of $(hostname) did not take its routes back; its reason is above"
 }
 
-# busy SERVER…: how many requests the proxy's processes still have with these servers, as BACKEND/CONTAINER.
+# busy SERVER…: sets `requests` to how many of them the proxy's processes still have with these servers, given as
+# BACKEND/CONTAINER, and `workers` to these processes.
 busy() {
-  local worker workers
-  workers=$(ask 'show proc' | awk '$2 == "worker" { print $1 }') || return
-  for worker in $workers; do ask "@!$worker show stat -1 4 -1" || true; done |
-    awk -F, -v wanted=" $* " 'index(wanted, " " $1 "/" $2 " ") { sum += $5 } END { print sum + 0 }'
+  local answer cell commands=()
+  requests=unknown workers=()
+  answer=$(ask 'show proc' '@1 show stat -1 4 -1') || return 0
+  while read -r -a cell; do
+    if [ "${cell[1]:-}" = worker ]; then workers+=("@!${cell[0]}"); fi
+  done <<<"$answer"
+  # Earlier ones may still have some.
+  if [ "${#workers[@]}" -gt 1 ]; then
+    answer=$(ask "${workers[@]/%/ show stat -1 4 -1}") || return 0
+  fi
+  requests=0
+  while IFS=, read -r -a cell; do
+    case " $* " in *" ${cell[0]:-}/${cell[1]:-} "*) requests=$((requests + cell[4])) ;; esac
+  done <<<"$answer"
 }
 
 # finish SECONDS SERVER…: waits until these servers have no request left, for so long, then cuts what is left.
 finish() {
-  local deadline=$((SECONDS + $1)) server worker
+  local deadline=$((SECONDS + $1)) name worker requests workers commands=()
   shift
   [ $# != 0 ] || return 0
-  while [ "$(busy "$@")" != 0 ]; do
+  while busy "$@" && [ "$requests" != 0 ]; do
     if [ "$SECONDS" -ge "$deadline" ]; then
-      for worker in $(ask 'show proc' | awk '$2 == "worker" { print $1 }'); do
-        for server in "$@"; do ask "@!$worker shutdown sessions server $server" >/dev/null || true; done
+      for worker in "${workers[@]}"; do
+        for name in "$@"; do commands+=("$worker shutdown sessions server $name"); done
       done
       break
     fi
-    sleep 0.1
+    sleep 0.05
   done
-  for server in "$@"; do
-    ask "@1 set server $server state maint" "@1 del server $server" >/dev/null || true
-  done
+  for name in "$@"; do commands+=("@1 set server $name state maint" "@1 del server $name"); done
+  ask "${commands[@]}" >/dev/null || true
 }
 
 # retire CONTAINER GRACE: ends a container, unless it has a route. Another run may be giving its routes away just now: so
 # this waits until that is done, and until the last request is through.
 retire() {
-  local former drain grace
+  local name former=() drain grace
   locked true
   ! has_route "$1" || return 0
   recorded "$1"
   read_process || true
-  mapfile -t former < <(awk -v name="$1" '$2 == name { print $1 "/" $2 }' <<<"$servers")
+  for name in "${servers[@]}"; do
+    if [ "${name##*/}" = "$1" ]; then former+=("$name"); fi
+  done
   finish "${drain_timeout:-$drain}" "${former[@]}"
   end "$1" "$2"
 }
@@ -303,8 +423,12 @@ drop() {
 
 # end CONTAINER GRACE: SIGTERM, and SIGKILL if the container still runs after so many seconds.
 end() {
-  local grace=$2 pid signal handled=0 mask
-  read -r pid signal <<<"$(inspect "$1" '{{.State.Pid}} {{.Config.StopSignal}}')"
+  local grace=$2 pid signal handled=0 mask value
+  engine "/containers/$1/json"
+  field "${bodies[0]:-}" Pid
+  pid=$value
+  field "${bodies[0]:-}" StopSignal
+  signal=$value
   [ "${pid:-0}" != 0 ] || signal=unknown
   case "${signal:-SIGTERM}" in
     SIGTERM | TERM | 15)
@@ -316,7 +440,7 @@ end() {
       ((handled & 16#4000)) || grace=0
       ;;
   esac
-  docker stop -t "$grace" "$1" </dev/null >/dev/null 2>&1 || true
+  engine "POST /containers/$1/stop?t=$grace"
 }
 
 # end_all CONTAINERS: ends all at the same time.

@@ -57,11 +57,27 @@ restore_all() {
   restore
 }
 
-# look: the new container's state. The address is last, since a stopped container has none.
+# look: the new container's state.
 look() {
-  local format='{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.OOMKilled}} {{.State.Pid}} {{
-    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
-  read -r status exit_code restarts out_of_memory pid address <<<"$(docker container inspect "$container" --format "$format")"
+  engine "/containers/$container/json"
+  see "${bodies[0]:-}"
+}
+
+# see JSON: notes what the engine says of the new container.
+see() {
+  local value
+  field "${1#*'"State":{'}" Status
+  status=$value
+  field "$1" ExitCode
+  exit_code=$value
+  field "$1" RestartCount
+  restarts=$value
+  field "$1" OOMKilled
+  out_of_memory=$value
+  field "$1" Pid
+  pid=$value
+  find_address "$1"
+  address=$value
 }
 
 # still_serving: what serves without the new container.
@@ -77,7 +93,7 @@ still_serving() {
   done
   name=$(target_of "${routes[0]}")
   if is_running "$name"; then
-    echo "the service $(service_of "$name") continues to serve $(shown "${routes[0]}")"
+    echo "the service ${service_of[$name]:-} continues to serve $(shown "${routes[0]}")"
   elif [ -n "${own// /}" ]; then
     echo "the previous version continues to serve:$own"
   elif [ -n "$name" ]; then
@@ -125,21 +141,32 @@ remove_leftovers() {
       retire "$name" "$stop_grace"
       ! has_route "$name" || continue
       docker rm -f "$name" >/dev/null 2>&1 || true
-      containers=$(awk -v name="$name" '$1 != name' <<<"$containers")
+      unset "service_of[$name]" "state_of[$name]"
     fi
   done
 }
 
 # start: starts the new container, which Pulumi only makes: a killed update leaves none that works beside the old one.
 start() {
-  local message
-  docker update --pids-limit "$processes" "$container" "$proxy" >/dev/null ||
-    echo "slipway: $(hostname) cannot limit the processes of $container" >&2
-  look
+  local message limit="{\"PidsLimit\":$processes}" requests=()
+  [ "$proxy_limit" = "$processes" ] || requests+=("POST /containers/$proxy/update $limit")
+  requests+=("/containers/$container/json" "POST /containers/$container/update $limit")
+  # Nothing happens if it runs already.
+  requests+=("POST /containers/$container/start")
+  engine "${requests[@]}"
+  [ "${codes[-2]:-}" = 200 ] || echo "slipway: $(hostname) cannot limit the processes of $container" >&2
+  see "${bodies[-3]:-}"
   first_restarts=$restarts
-  if [ "$status" != running ] && ! message=$(docker start "$container" 2>&1 >/dev/null); then
-    give_up "it cannot be started: $message"
-  fi
+  case "${codes[-1]:-}" in
+    2?? | 304) ;;
+    *)
+      message=${bodies[-1]:-}
+      message=${message#'{"message":"'}
+      message=${message%'"}'}
+      message=${message//'\n'/ }
+      give_up "it cannot be started: ${message//'\"'/'"'}"
+      ;;
+  esac
 }
 
 crashed() {
@@ -207,23 +234,27 @@ wait_until_healthy() {
     read -r answer redirect <<<"$result" || true
     case "$answer" in 2??) return ;; esac
     [ "$(now)" -lt "$deadline" ] || unhealthy
-    sleep 0.1
+    sleep 0.05
   done
 }
 
 # hand_over: gives the routes to the new container, all at once.
 hand_over() {
-  local key before=() number=0
+  local key text before=() number=0
   look_around
+  read_process || true
   for key in "${routes[@]}"; do
-    before+=("$(cat "$records/$key" 2>/dev/null || true)")
-    put "$records/$key" 0600 <<<"$container $port $drain_timeout $stop_grace${options:+ $options}"
+    text=
+    [ ! -e "$records/$key" ] || read -r text <"$records/$key" || true
+    before+=("$text")
+    record "$key" "$container $port $drain_timeout $stop_grace${options:+ $options}"
   done
   apply && return
   for key in "${routes[@]}"; do
-    if [ -n "${before[number]}" ]; then put "$records/$key" 0600 <<<"${before[number]}"; else rm -f "$records/$key"; fi
+    record "$key" "${before[number]}"
     number=$((number + 1))
   done
+  read_process || true
   apply || true
   return 1
 }
@@ -269,7 +300,7 @@ roll_out() {
   done
   # A service that gave its name to this one, and has another one by now, needs its old container no more.
   for old in "${givers[@]}"; do
-    name=$(service_of "$old")
+    name=${service_of[$old]:-}
     if [ -n "$name" ] && [ "$name" != "$service" ] && [ -n "$(keys "$name")" ]; then retire "$old" "$stop_grace"; fi
   done
 }
