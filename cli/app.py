@@ -399,6 +399,44 @@ def logs(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
 
 
+def _service_names(incomplete: str) -> list[str]:
+    """For shell completion: the services in the configurations."""
+    names = {name for config in _configurations() for name in config.services}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@_command(app, "maintenance")
+def maintenance(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+    ],
+    state: Annotated[str, typer.Argument(metavar="on|off", help="Whether visitors get the page.")],
+    stack: StackName = "local",
+    page: Annotated[
+        str,
+        typer.Option("--page", metavar="FILE", help="A file with HTML that visitors get; at most 12 KiB."),
+    ] = "",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="ADDRESS",
+            help="An address or a network from which the service answers all the same. May be repeated.",
+        ),
+    ] = None,
+    emulate: Emulate = False,
+) -> None:
+    """Send visitors a page in place of a service, with status 503, or end that.
+
+    Works at once on all hosts of the service, and loses no request of another one. It stays through restarts and `up`
+    until you end it; `verify` says so. Roll-outs go on meanwhile.
+    """
+    from cli.maintenance import run
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service, state, page=page, allow=allow or []))
+
+
 @_command(app, "prune")
 def prune(
     stack: StackName = "local",

@@ -102,6 +102,8 @@ class HostReport:
     proxy_answers: bool = False
     services: dict[str, Serving] = field(default_factory=dict)
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
+    maintained: frozenset[str] = frozenset()
+    """The services under maintenance there."""
     retention: Retention | None = None
     """None without a retention rule, and on hosts without the registry."""
     differences: tuple[Difference, ...] = ()
@@ -179,6 +181,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         written={row[0].removeprefix("/"): int(row[1]) for row in of("written")},
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
+        maintained=frozenset(row[0] for row in of("maintenance")),
         retention=next(
             (
                 Retention(

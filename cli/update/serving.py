@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.running.place import Place, places
 from cli.update.aftermath import Aftermath
+from well_known import MAINTENANCE_HEADER
 
 if TYPE_CHECKING:
     from cli.running.host_report import HostReport
@@ -45,7 +46,7 @@ def _answer(place: Place) -> str:
     connection = connection_to(parts.hostname or "", parts.port, None)
     connection.timeout = PATIENCE
     try:
-        status = exchange(connection, path, {"Host": place.domain} if place.domain else {}).status
+        response = exchange(connection, path, {"Host": place.domain} if place.domain else {})
     except TimeoutError:
         return f"no answer on {path} within {PATIENCE:g} s"
     except ConnectionRefusedError:
@@ -54,7 +55,9 @@ def _answer(place: Place) -> str:
         return f"no answer on {path}: {str(getattr(error, 'strerror', None) or error).lower()}"
     finally:
         connection.close()
-    return "healthy" if place.is_well(status) else f"HTTP {status} on {path}"
+    if response.header(MAINTENANCE_HEADER):
+        return "under maintenance"
+    return "healthy" if place.is_well(response.status) else f"HTTP {response.status} on {path}"
 
 
 def warm_up() -> None:

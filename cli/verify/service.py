@@ -74,6 +74,9 @@ def answers_health(running: RunningStack, subject: str) -> str:
     place = running.place(service, host)
     # The proxy routes by the domain, wherever its DNS record points today.
     response = get(f"http://{place.address}{place.probe}", host=place.domain)
+    report = running.reports.get(host)
+    if report and service in report.maintained:
+        return f"under maintenance: HTTP {response.status} on {place.probe}"
     # As in the roll-out: every status of 2xx is healthy.
     if not place.is_well(response.status):
         raise Failed(f"HTTP {response.status} on {place.probe}: {first_line(response.body)}")

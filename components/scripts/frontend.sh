@@ -9,6 +9,25 @@ inside=/usr/local/etc/haproxy/haproxy.cfg
 # Networks whose proxies may say who the client is, a word each.
 trusted=/etc/slipway/proxy/trusted
 
+# Of each service under maintenance, a file by its name: the name of the page that visitors get, and the addresses and
+# networks from which the service answers all the same.
+maintained=/etc/slipway/maintenance
+pages=${configured%/*}/pages
+# Tells Slipway's own checks that it is no failure.
+maintenance_header=X-Maintenance
+
+# maintenance_of SERVICE: the rule that answers in place of a service under maintenance.
+maintenance_of() {
+  local page allowed content
+  [ -n "$1" ] && [ -e "$maintained/$1" ] || return 0
+  read -r page allowed <"$maintained/$1" || true
+  # HAProxy starts with no file missing.
+  content="string \"This service is under maintenance.\\n\""
+  if [ -e "$pages/$page" ]; then content="file ${inside%/*}/pages/$page"; fi
+  echo "  http-request return status 503 content-type \"text/html; charset=utf-8\" $content" \
+    "hdr Retry-After 60 hdr Cache-Control no-store hdr $maintenance_header $1${allowed:+ unless { src $allowed \}}"
+}
+
 # backend_of KEY: the name of a route's backend. HAProxy allows letters, digits and -_.: in it.
 backend_of() {
   local name=${1#@}
@@ -55,6 +74,7 @@ backend() {
   body=$(option maxBody "${words[@]}")
   echo
   echo "backend $backend"
+  maintenance_of "${service_of[${words[0]:--}]:-}"
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
   echo "  http-response set-timeout server 24d"

@@ -4,6 +4,8 @@
 #
 #   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [NAME…] [OPTION…]
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
+#   switch --maintenance SERVICE on|off [ADDRESS…]
+#                             visitors get the page on standard input in place of the service, but for these addresses
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is
@@ -25,6 +27,26 @@ remove() {
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
   end_all "$(containers_of "$1")"
+  rm -f "$maintained/$1" "$pages/"*".$1.html"
+}
+
+# maintenance SERVICE on|off [ADDRESS…]: kept through restarts and roll-outs, until it is off.
+maintenance() {
+  local service=$1 page='' text file
+  if [ "$2" = on ]; then
+    text=$(cat)
+    # Another page has another name, so that the configuration differs and is read again.
+    page=$(sha256sum <<<"$text" | cut -c 1-16).$service.html
+    folder "$pages" 0755
+    put "$pages/$page" 0644 <<<"$text"
+    put "$maintained/$service" 0600 <<<"$page ${*:3}"
+  else
+    rm -f "$maintained/$service"
+  fi
+  restore
+  for file in "$pages/"*".$service.html"; do
+    [ "$file" = "$pages/$page" ] || rm -f "$file"
+  done
 }
 
 only() {
@@ -308,6 +330,7 @@ roll_out() {
 main() {
   case "$1" in
     --remove) remove "$2" ;;
+    --maintenance) maintenance "${@:2}" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
     --prepare) locked prepare ;;

@@ -1,6 +1,7 @@
 """Services pass their domains on, and a proxy that was killed gets its routes back; no request is lost."""
 
 import http.client
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -133,6 +134,25 @@ def test_names_and_paths_lead_to_services(domains: Stack) -> None:
     assert _asked(url, "web.test", "/blog/", {"Content-Length": str(1 << 21)})[0] == 413
     assert _asked(url, "web.test", "/blog/", {"Transfer-Encoding": "chunked"})[0] == 411
     assert _asked(url, "web.test", "/blog", {"Content-Length": "0"})[0] == 200
+
+
+def test_maintenance_lasts_until_it_is_ended(domains: Stack, tmp_path: Path) -> None:
+    url, page = _url(domains), tmp_path / "page.html"
+    page.write_text("<p>Back soon\n")
+    with Load(url) as load:
+        result = domains.slip("maintenance", "blog", "on", "--page", str(page))
+        assert result.status == 0, str(result)
+        assert _asked(url, "web.test", "/blog")[::2] == (503, "<p>Back soon\n")
+    load.check()
+    domains.on_host("box", "docker", "restart", "slipway-proxy")
+    # Its line in the table, and nothing that fails.
+    result = domains.slip("verify")
+    assert (result.status, "under maintenance" in str(result)) == (0, True), str(result)
+    domains.up("--expect-no-changes")
+    assert _asked(url, "web.test", "/blog")[0] == 503
+    result = domains.slip("maintenance", "blog", "off")
+    assert result.status == 0, str(result)
+    assert _asked(url, "web.test", "/blog")[0] == 200
 
 
 def _asked(

@@ -110,7 +110,7 @@ healthy() {
 
 # What the containers of a stack are, from which images, and which of them serve.
 about_containers() {
-  local ids listed line listing service container port address
+  local ids listed line listing service container port address file
   ids=$(engine ps -aq --no-trunc --filter label=slipway.stack) || return
   listed=$(containers <<<"$ids")
   while IFS= read -r line; do [ -z "$line" ] || say container "$line"; done <<<"$listed"
@@ -119,6 +119,7 @@ about_containers() {
   say listed
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
+  for file in /etc/slipway/maintenance/*; do [ ! -e "$file" ] || say maintenance "${file##*/}"; done
   while IFS=$'\t' read -r service container port address; do
     say route "$service" "$container" "$port"
     healthy "$service" "$address" "$port" &

@@ -6,6 +6,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,18 @@ def test_a_service_must_answer_with_a_status_of_2xx(
     assert result.remedy == ("" if passes else "./slip logs web --host web-1")
     assert result.detail.startswith(f"HTTP {status} on /up")
     assert asked == [("/up", domain or f"127.0.0.1:{port}")]
+
+
+def test_a_service_under_maintenance_is_told_and_no_failure(authority: Authority) -> None:
+    with serving(lambda _: (503, "back soon", {})) as port:
+        places = {
+            "serviceUrls": {"web": [f"http://127.0.0.1:{port}/"]},
+            "serviceHosts": {"web": ["web-1"]},
+        }
+        reports = {"web-1": HostReport("web-1", maintained=frozenset({"web"}))}
+        stack = replace(RunningStack.of(outputs(authority, **places)), reports=reports)
+        said = service_checks.answers_health(stack, "web on web-1")
+    assert said == "under maintenance: HTTP 503 on /up"
 
 
 def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> None:

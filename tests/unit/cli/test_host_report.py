@@ -212,6 +212,11 @@ def test_docker_writes_times_in_several_ways(text: str, found: datetime | None) 
     assert moment(text) == found
 
 
+def test_services_under_maintenance_are_told() -> None:
+    text = "clock\t1\nunit\tactive\nmaintenance\tweb\nmaintenance\tapi\nend\n"
+    assert parse("web-1", text, asked=1, answered=1).maintained == {"api", "web"}
+
+
 def test_the_last_run_of_the_timer_is_read() -> None:
     text = "clock\t1\nunit\tactive\nretention\tactive\texit-code\tFri 2026-01-02 03:04:05 UTC\nend\n"
     retention = parse("yard", text, asked=1, answered=1).retention

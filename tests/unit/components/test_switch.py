@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -31,6 +32,7 @@ def switch(
     curl: str = "exit 7",
     proxy: str = "running",
     answers: bool = True,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run the script on a host with a proxy and containers.
 
@@ -43,6 +45,7 @@ def switch(
         curl: what answers a health check.
         proxy: the state of the proxy's container; empty if there is none.
         answers: whether the proxy's process answers.
+        stdin: the script's standard input.
 
     """
     root = machine.root
@@ -84,6 +87,7 @@ def switch(
         return subprocess.run(
             ["/bin/bash", file, *words],
             env={"PATH": f"{root}/bin:/usr/bin:/bin"},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -433,6 +437,73 @@ class TestRoutes:
         result = switch(machine, "--remove", "web", answers=False, proxy="", containers="web-1 web running\n")
         assert result.returncode == 0, result.stderr
         assert calls(machine) == ["stop -t 10 web-1"]
+
+
+class TestMaintenance:
+    ROUTES: ClassVar = {"@a.test": "web-1 80 30 10", "@a.test%api": "web-1 80 30 10", "@": "blog-1 80 30 10"}
+    CONTAINERS = "web-1 web running 10.0.0.3\nblog-1 blog running 10.0.0.4\n"
+
+    def switch(self, machine: Machine, *arguments: str, stdin: str = "") -> list[str]:
+        """The rules of the configuration that stand in place of a service, with the backend of each."""
+        result = switch(
+            machine,
+            *("--maintenance", *arguments),
+            routes=self.ROUTES,
+            containers=self.CONTAINERS,
+            stdin=stdin,
+        )
+        assert result.returncode == 0, result.stderr
+        return self.rules(machine)
+
+    def rules(self, machine: Machine) -> list[str]:
+        found, backend = [], ""
+        for line in configuration(machine).splitlines():
+            if line.startswith("backend "):
+                backend = line.split()[1]
+            if " status 503 " in line:
+                found.append(f"{backend} {line.partition(' content-type ')[2]}")
+        return found
+
+    def pages(self, machine: Machine) -> list[Path]:
+        return list((machine.root / "etc/slipway/proxy/pages").iterdir())
+
+    def test_visitors_get_the_page_by_every_route_of_the_service(self, machine: Machine) -> None:
+        rules = self.switch(machine, "web", "on", "10.1.0.0/16", "10.2.0.1/32", stdin="<p>Back soon\n")
+        (page,) = self.pages(machine)
+        assert page.read_text() == "<p>Back soon\n"
+        assert (page.stat().st_mode & 0o777, page.name.partition(".")[2]) == (0o644, "web.html")
+        rule = (
+            f'"text/html; charset=utf-8" file /usr/local/etc/haproxy/pages/{page.name} hdr Retry-After 60 '
+            "hdr Cache-Control no-store hdr X-Maintenance web unless { src 10.1.0.0/16 10.2.0.1/32 }"
+        )
+        assert rules == [f"r:a.test:api {rule}", f"r:a.test {rule}"] or rules == [
+            f"r:a.test {rule}",
+            f"r:a.test:api {rule}",
+        ]
+        assert told(machine) == ["reload"]
+
+    def test_it_outlasts_a_roll_out_and_ends_when_it_is_told(self, machine: Machine) -> None:
+        self.switch(machine, "web", "on", stdin="<p>Back soon\n")
+        (first,) = self.pages(machine)
+        containers = f"{self.CONTAINERS}new web running 10.0.0.2\n"
+        result = switch(machine, *ARGUMENTS, "a.test", containers=containers, curl=HEALTHY)
+        assert result.returncode == 0, result.stderr
+        assert any(rule.startswith("r:a.test ") for rule in self.rules(machine))
+        self.switch(machine, "web", "on", stdin="<p>Tomorrow\n")
+        assert self.pages(machine) != [first]
+        assert self.switch(machine, "web", "off") == []
+        assert (self.pages(machine), told(machine)) == ([], ["reload"])
+
+    def test_a_lost_page_leaves_a_proxy_that_starts(self, machine: Machine) -> None:
+        self.switch(machine, "web", "on", stdin="<p>Back soon\n")
+        self.pages(machine)[0].unlink()
+        assert switch(machine, "--restore", containers=self.CONTAINERS).returncode == 0
+        assert all(" string " in rule for rule in self.rules(machine))
+
+    def test_a_removed_service_leaves_none(self, machine: Machine) -> None:
+        self.switch(machine, "web", "on", stdin="<p>Back soon\n")
+        assert switch(machine, "--remove", "web", containers=self.CONTAINERS).returncode == 0
+        assert (self.pages(machine), list((machine.root / "etc/slipway/maintenance").iterdir())) == ([], [])
 
 
 @pytest.mark.parametrize(("mask", "grace"), [("0000000000000000", 0), ("0000000000004000", 10)])
