@@ -22,6 +22,10 @@ class Routing:
     """Limit for the first byte of an answer."""
     max_body_mib: int | None = None
     """Limit of a request's body; None for no limit."""
+    max_connections: int | None = None
+    """Requests that a container gets at the same time; None for no limit."""
+    allow: Sequence[str] = ()
+    """Networks of the clients that it is for; none for all."""
 
     @classmethod
     def of(cls, service: ServiceSettings) -> "Routing":
@@ -33,6 +37,8 @@ class Routing:
             canonical=service.canonical or "",
             timeout_seconds=service.timeout,
             max_body_mib=service.max_body,
+            max_connections=service.max_connections,
+            allow=[str(network) for network in service.allow],
         )
 
     @property
@@ -49,6 +55,8 @@ class Routing:
             "canonical": self.canonical,
             "timeout": "" if self.timeout_seconds == DEFAULT_TIMEOUT_SECONDS else str(self.timeout_seconds),
             "maxBody": str(self.max_body_mib or ""),
+            "maxConnections": str(self.max_connections or ""),
+            "allow": ",".join(self.allow),
         }
         return [*self.names, *(f"{name}={value}" for name, value in options.items() if value)]
 

@@ -210,6 +210,16 @@ class ServiceSettings(Settings):
     """Whether the containers' own files cannot be changed, but for a /tmp in memory. It cannot be combined with
     `secrets`, which Docker writes among these files. Default: false."""
 
+    max_connections: Annotated[int, Within(1, 4096, "a number of requests", "requests")] | None = None
+    """Requests that a container of the service gets at the same time, 1 to 4096; the others wait in the proxy for as
+    long as `timeout`, then it answers with 503. Default: no limit."""
+
+    allow: Annotated[
+        tuple[Network, ...], AfterValidator(distinct), Field(examples=[["198.51.100.0/24"]])
+    ] = ()
+    """Addresses and networks of the clients that the service is for; the proxy answers others with 403. Of clients
+    behind one of `proxy.trustedProxies`, their own address counts. Default: all."""
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names by which the proxy knows the service, the main one first; none for all names that nobody has."""

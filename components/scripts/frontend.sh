@@ -25,7 +25,7 @@ maintenance_of() {
   content="string \"This service is under maintenance.\\n\""
   if [ -e "$pages/$page" ]; then content="file ${inside%/*}/pages/$page"; fi
   echo "  http-request return status 503 content-type \"text/html; charset=utf-8\" $content" \
-    "hdr Retry-After 60 hdr Cache-Control no-store hdr $maintenance_header $1${allowed:+ unless { src $allowed \}}"
+    "hdr Retry-After 60 hdr Cache-Control no-store hdr $maintenance_header $1${allowed:+ unless { var(txn.client) -m ip $allowed \}}"
 }
 
 # backend_of KEY: the name of a route's backend. HAProxy allows letters, digits and -_.: in it.
@@ -65,15 +65,19 @@ rules() {
 
 # backend KEY SERVERS: the part of a route. Servers are lines as `wanted` in routes.sh prints them.
 backend() {
-  local key=$1 name words=() path canonical timeout body regex backend container address port
+  local key=$1 name words=() path canonical timeout body most allowed regex backend container address port
   read -r -a words <"$records/$key" || true
   name=${key#@} path=
   if [[ $name = *%* ]]; then path=/${name#*%} path=${path//%//} name=${name%%%*}; fi
   backend=$(backend_of "$key")
   canonical=$(option canonical "${words[@]}") timeout=$(option timeout "${words[@]}")
-  body=$(option maxBody "${words[@]}")
+  body=$(option maxBody "${words[@]}") most=$(option maxConnections "${words[@]}")
+  allowed=$(option allow "${words[@]}")
   echo
   echo "backend $backend"
+  [ -z "$allowed" ] || echo "  http-request deny deny_status 403 unless { var(txn.client) -m ip ${allowed//,/ } }"
+  # Servers that are added later do not get this one's limit (`steps` in routes.sh).
+  [ -z "$most" ] || printf '  %s\n' "default-server maxconn $most" "timeout queue ${timeout:-60}s"
   maintenance_of "${service_of[${words[0]:--}]:-}"
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
@@ -92,7 +96,7 @@ backend() {
     echo "  http-request set-header X-Forwarded-Prefix $path"
     printf '  http-request replace-path ^%s/?(.*)$ /\\1\n' "$regex"
   fi
-  while read -r _ container address port; do
+  while read -r _ container address port _; do
     if [ "$address" = 0.0.0.0 ]; then port="$port disabled"; fi
     echo "  server $container $address:$port"
   done < <(awk -v backend="$backend" '$1 == backend' <<<"$2")
@@ -134,6 +138,8 @@ frontend http
   http-request set-var-fmt(txn.path) %[path]/
   http-request set-var(txn.scheme) str(http)
   acl trusted src 255.255.255.255${networks:+ $networks}
+  http-request set-var(txn.client) src
+  http-request set-var(txn.client) req.hdr_ip(X-Forwarded-For,-1) if trusted { req.hdr(X-Forwarded-For) -m found }
   acl told_scheme req.hdr(X-Forwarded-Proto) -m str http https
   http-request set-var(txn.scheme) req.hdr(X-Forwarded-Proto) if trusted told_scheme
   http-request del-header X-Forwarded- -m beg unless trusted

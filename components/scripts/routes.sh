@@ -192,32 +192,34 @@ read_process() {
   done <<<"$answer"
 }
 
-# wanted: sets `targets` to the servers that the records ask for, a line each: backend, container, address, port. The
-# address of one that does not run is 0.0.0.0.
+# wanted: sets `targets` to the servers that the records ask for, a line each: backend, container, address, port and, if
+# it has one, its limit of requests. The address of one that does not run is 0.0.0.0.
 wanted() {
-  local file container port address
+  local file container port address options limit
   targets=
   for file in "$records"/@*; do
     [ -e "$file" ] || continue
-    read -r container port _ <"$file" || continue
+    read -r container port _ _ options <"$file" || continue
+    limit=
+    if [[ $options =~ maxConnections=([0-9]+) ]]; then limit=" ${BASH_REMATCH[1]}"; fi
     address=0.0.0.0
     if is_running "$container"; then address=${address_of[$container]:-$address}; fi
-    targets="$targets$(backend_of "${file##*/}") $container $address $port"$'\n'
+    targets="$targets$(backend_of "${file##*/}") $container $address $port$limit"$'\n'
   done
 }
 
 # steps: sets `commands` to what brings the process's servers to what is wanted. False if new requests already go where
 # they should: it then only has servers that nothing leads to any more.
 steps() {
-  local backend container address port name had had_port takes needed=1
+  local backend container address port limit name had had_port takes needed=1
   local -A kept=()
   commands=()
-  while read -r backend container address port; do
+  while read -r backend container address port limit; do
     [ -n "$backend" ] || continue
     name=$backend/$container kept[$backend/$container]=yes
     read -r had had_port takes <<<"${server[$name]:-}" || true
     if [ -z "$had" ]; then
-      commands+=("@1 add server $name $address:$port") needed=0
+      commands+=("@1 add server $name $address:$port${limit:+ maxconn $limit}") needed=0
     elif [ "$address" != 0.0.0.0 ] && [ "$had:$had_port" != "$address:$port" ]; then
       commands+=("@1 set server $name addr $address port $port") needed=0
     fi

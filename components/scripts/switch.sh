@@ -4,6 +4,7 @@
 #
 #   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [NAME…] [OPTION…]
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
+#                             maxConnections=NUMBER allow=NETWORK,…
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers

@@ -301,6 +301,13 @@ class TestSuccess:
         assert calls(machine, "stop") == ["stop -t 3 old"]
         assert "  server new 10.0.0.2:8080\n" in configuration(machine)
 
+    def test_a_new_container_has_the_limit_of_the_one_before(self, machine: Machine) -> None:
+        limit = "maxConnections=7"
+        routes = {"@": f"old 80 1 3 {limit}"}
+        result = switch(machine, *ARGUMENTS, limit, routes=routes, containers=BOTH, curl=HEALTHY)
+        assert result.returncode == 0, result.stderr
+        assert told(machine)[0] == "@1 add server r:/new 10.0.0.2:8080 maxconn 7"
+
     def test_requests_that_take_longer_than_the_limit_are_cut(self, machine: Machine) -> None:
         (machine.root / "busy").write_text("1000000")
         result = switch(machine, *ARGUMENTS, routes={"@": "old 80 1 3"}, containers=BOTH, curl=HEALTHY)
@@ -342,7 +349,7 @@ class TestSuccess:
             "path=/api/v1",
             "strip=yes",
             "canonical=shop.test",
-            "timeout=120",
+            *("timeout=120", "maxConnections=7", "allow=10.0.0.0/8,10.1.0.1/32"),
         )
         assert switch(machine, *ARGUMENTS, *words, "maxBody=2", curl=HEALTHY).returncode == 0
         assert taking(machine) == ["r:_.shop.test:api:v1/new", "r:shop.test:api:v1/new"]
@@ -355,6 +362,8 @@ class TestSuccess:
         assert text.count("http-request replace-path ^/api/v1/?(.*)$ /\\1") == 2
         assert text.count("timeout server 120s") == 2
         assert text.count("gt 2097152") == 2
+        assert text.count("  default-server maxconn 7\n  timeout queue 120s\n") == 2
+        assert text.count("deny_status 403 unless { var(txn.client) -m ip 10.0.0.0/8 10.1.0.1/32 }\n") == 2
         (asked,) = [call for call in machine.calls("curl") if "--unix-socket" not in call]
         assert " -H Host: shop.test " in asked
 
@@ -474,7 +483,7 @@ class TestMaintenance:
         assert (page.stat().st_mode & 0o777, page.name.partition(".")[2]) == (0o644, "web.html")
         rule = (
             f'"text/html; charset=utf-8" file /usr/local/etc/haproxy/pages/{page.name} hdr Retry-After 60 '
-            "hdr Cache-Control no-store hdr X-Maintenance web unless { src 10.1.0.0/16 10.2.0.1/32 }"
+            "hdr Cache-Control no-store hdr X-Maintenance web unless { var(txn.client) -m ip 10.1.0.0/16 10.2.0.1/32 }"
         )
         assert rules == [f"r:a.test:api {rule}", f"r:a.test {rule}"] or rules == [
             f"r:a.test {rule}",
