@@ -103,8 +103,10 @@ PROXY_IMAGE = f"haproxy:{PROXY_VERSION}"
 IMAGE_DIGESTS = {
     DEBIAN_IMAGE: "sha256:9344f8b8992482f80cba753f323adeaf17690076c095ccff6cc9536be98185dc",
     REGISTRY_IMAGE: "sha256:1be55279f18a2fe1a74edf2664cac61c1bea305b7b4642dab412e7affdcb3e33",
+    PROXY_IMAGE: "sha256:e16665b485f76ed893bef9442ccc209907d8d0f6c271120bf7f1970abe51e240",
 }
-"""What these images are pulled as: the digests of their indexes at Docker Hub, August 2026.
+"""What these images are pulled as: the digests of their indexes at Docker Hub, August 2026; HAProxy's as the record of
+Docker's official images had it in August 2025, built on Debian 13.
 
 Whoever can move a tag there cannot change what hosts run. Images that the toolchain builds have other digests: what is
 on an engine under one of the names above is taken as it is.

@@ -372,6 +372,30 @@ def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate =
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
+@_command(app, "diagram")
+def diagram(
+    stack: StackName = "local",
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the page into this file; `-` for standard output."
+        ),
+    ] = "",
+    opens: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Draw the running stack as one HTML page.
+
+    It shows hosts, containers, images, ages of certificates, disks, and who talks to whom, as the hosts say it now.
+    The page needs no network and no other file. By default it goes into the clone's folder .slipway. The exit status
+    is 1 if something in it does not work, or does not answer.
+    """
+    from cli.diagram.draw import run
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), output, opens=opens))
+
+
 @_command(app, "logs")
 def logs(
     what: Annotated[str, typer.Argument(help="`registry`, `proxy`, or a service.")],

@@ -22,6 +22,7 @@ PAGES = {
     "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",
     "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",
+    "examples/automation/deploy.py": "examples/automation/deploy.py",
     "LICENSE": "LICENSE.txt",
 }
 """What the site shows of the clone besides `docs/`: where it lies, and where it goes."""

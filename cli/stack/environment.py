@@ -7,7 +7,7 @@ from typing import Protocol
 
 import child_environment
 from cli.errors import CommandError
-from cli.stack import passphrase
+from cli.stack import passphrase, virtual_environment
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
 from cli.stack.project import Project, write_private_once
@@ -130,5 +130,11 @@ def passphrase_file(
 
 
 def pulumi_command(toolchain: Toolchain, project: Project, added: Mapping[str, str]) -> PulumiCommand:
-    """The Pulumi CLI with what it gets of the user's environment, and the added variables."""
+    """The Pulumi CLI with what it gets of the user's environment, and the added variables.
+
+    Raises:
+        CommandError: the program's virtual environment is not as requirements.txt wants it.
+
+    """
+    virtual_environment.provide(project.root)
     return PulumiCommand(toolchain.pulumi, project.root, {**child_environment.of("stack"), **added})

@@ -18,7 +18,8 @@ def passwords(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 location,
                 "not set",
-                f"{suggestion(account, others)}{command('up', checks.stack)} makes it.",
+                f"{suggestion(account, others)}{command('up', checks.stack)} makes it. Without slip: "
+                f"`pulumi config set --secret --path '{path_of(location)}'`.",
             )
 
 

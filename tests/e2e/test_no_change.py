@@ -124,6 +124,14 @@ def test_plain_pulumi_works_in_a_prepared_shell_and_finds_no_change(stack: Stack
         assert "unchanged" in result.output
 
 
+def test_a_program_with_the_automation_api_finds_no_change_and_reads_the_outputs(stack: Stack) -> None:
+    line = f".venv/bin/python examples/automation/deploy.py {stack.name}"
+    result = stack.clone.start(*stack.in_prepared_shell(line)).wait()
+    assert result.status == 0, str(result)
+    assert "unchanged" in result.output
+    assert result.output.rstrip().endswith(" ".join(["web", *stack.outputs()["serviceUrls"]["web"]]))
+
+
 def test_another_clone_of_the_same_commit_changes_nothing(stack: Stack, tmp_path: Path) -> None:
     """It has other modes and times, and no history."""
     own, other = stack.clone.root, tmp_path / "clone"

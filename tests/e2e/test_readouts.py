@@ -160,6 +160,19 @@ def test_a_paused_host_is_named_soon(stack: Stack) -> None:
     _verify(stack, 0)
 
 
+def test_the_picture_shows_what_serves_and_which_host_is_silent(stack: Stack) -> None:
+    digest, *_ = _serving(_images(stack, 0))
+    drawn = stack.slip("diagram", "--output", "-")
+    assert drawn.status == 0, str(drawn)
+    assert digest[:19] in drawn.output
+    page = stack.clone.root / "picture.html"
+    with paused(stack.container("web-1")):
+        drawn = stack.slip("diagram", "--output", str(page))
+    assert drawn.status == 1, str(drawn)
+    assert "unknown: its host does not answer" in page.read_text()
+    page.unlink()
+
+
 def test_a_stopped_host_is_told_how_to_start(stack: Stack) -> None:
     container = stack.container("web-2")
     docker("stop", container)

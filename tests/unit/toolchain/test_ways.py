@@ -240,9 +240,7 @@ def test_a_digest_that_cannot_be_pulled_is_built_under_the_usual_name(
 
 
 def test_every_image_of_the_toolchain_has_a_digest() -> None:
-    # That of HAProxy's image could not be looked up yet.
-    without = {well_known.PROXY_IMAGE}
-    assert {image.name for image in images.IMAGES} == set(well_known.IMAGE_DIGESTS) | without
+    assert {image.name for image in images.IMAGES} == set(well_known.IMAGE_DIGESTS)
     assert all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in well_known.IMAGE_DIGESTS.values())
 
 
