@@ -52,7 +52,7 @@ def switch(
     machine.command("curl", curl)
     if not answers:
         machine.command("sleep", "exit 0")
-    machine.command("nsenter", f'exec {sys.executable} {haproxy.__file__} {root} "$@"')
+    machine.command("nsenter", f'exec {sys.executable} -I -S {haproxy.__file__} {root} "$@"')
     machine.command(
         "docker",
         f"""cd {root}
