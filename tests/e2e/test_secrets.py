@@ -34,7 +34,7 @@ def secrets(first_up: FirstUp) -> dict[str, str]:
     """The stack's secrets: the description of each, by a text that occurs in that secret only."""
     stack = first_up.stack
     found: dict[str, str] = {}
-    for text in _texts(json.loads(stack.export("--show-secrets"))):
+    for text in _texts(stack.state_with_secrets()):
         for match in PRIVATE_KEY.finditer(text):
             found |= dict.fromkeys(_private_lines(match[0] + "\n", match[2]), f"{match[1]}private key")
     for account, password in stack.outputs()["registryPasswords"].items():
