@@ -15,7 +15,7 @@ from tests.support.waiting import ANSWER, eventually
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
-PASSWORD = "a-database-password-of-tests"  # noqa: S105
+PASSWORD = "a-database-password-of-tests"
 DATA = "/var/lib/postgresql/data"
 DEVICE = "/dev/slipway-null"
 
@@ -68,7 +68,8 @@ def store(one_host: Stack) -> Iterator[Stack]:
             "services": _services(),
         }
     )
-    assert one_host.slip("secret", "set", f"DB_PASSWORD={PASSWORD}").status == 0
+    set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
+    assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
     one_host.up()
     assert _ask(one_host, "make") == ""
     yield one_host
