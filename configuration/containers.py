@@ -40,20 +40,16 @@ MountPoint = Annotated[
         length=255,
     ),
 ]
-LimitName = Literal[
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "stack",
+LIMITS = ["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "stack"]
+LOG_OPTIONS = ["max-size", "max-file", "compress", "labels", "env", "tag", "mode", "max-buffer-size"]
+LimitName = Annotated[
+    str, Matching("|".join(LIMITS), "not a limit of setrlimit(2)", f"Write one of {', '.join(LIMITS)}.")
+]
+LogOption = Annotated[
+    str,
+    Matching(
+        "|".join(LOG_OPTIONS), "not an option of the log driver", f"Write one of {', '.join(LOG_OPTIONS)}."
+    ),
 ]
 
 
@@ -72,9 +68,13 @@ def _environment_value(value: object) -> str | FromSecret:
         return value
     if isinstance(value, dict) and value.keys() == {"secret"} and isinstance(value["secret"], str):
         if not re.fullmatch(VARIABLE_PATTERN, value["secret"]):
-            raise mistake("not a secret's name", "Write { secret: NAME }, with a name from slipway:secrets.")
+            raise mistake(
+                "not a secret's name", "Write { secret: SECRET }, with a name from slipway:secrets."
+            )
         return FromSecret(value["secret"])
-    remedy = "Write a text, or { secret: NAME } with a name from slipway:secrets."
+    if value is None:
+        raise mistake("not a text", 'Write "" for an empty text, or a word of YAML such as "null" in quotes.')
+    remedy = "Write a text, or { secret: SECRET } with a name from slipway:secrets."
     raise mistake("not a text", f"Put it in quotes. {remedy}" if isinstance(value, (bool, float)) else remedy)
 
 
@@ -289,9 +289,7 @@ class ContainerSettings(Settings):
     extra_hosts: dict[Label, Address] = Field(default_factory=dict, examples=[{"legacy": "10.0.0.9"}])
     """Names in the containers' /etc/hosts, each with its IPv4 address. Default: none."""
 
-    log_options: dict[
-        Literal["max-size", "max-file", "compress", "labels", "env", "tag", "mode", "max-buffer-size"], Value
-    ] = Field(default_factory=dict, examples=[{"max-size": "50m"}])
+    log_options: dict[LogOption, Value] = Field(default_factory=dict, examples=[{"max-size": "50m"}])
     """Options of the log driver `local`. Default: five files of 20 MiB, of which four are compressed."""
 
     volumes: dict[Label, ContainerPath] = Field(default_factory=dict, examples=[{"data": "/var/lib/data"}])
