@@ -15,7 +15,18 @@ from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, policy, recovery, renewal
+from cli.update import (
+    clock,
+    closing,
+    deletions,
+    diagnosis,
+    full_disk,
+    lost_hosts,
+    policy,
+    recovery,
+    renewal,
+    service_data,
+)
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.message import with_author
@@ -480,6 +491,9 @@ def down(
         options = [*options, "--refresh"]
     if stack.config.platform == "local":
         purging.remember(stack)
+    lost = service_data.volumes(stack.deployment())
+    if text := service_data.named(lost, sorted(lost)):
+        console.warn(f"This removes {text}, with their hosts.")
     consent = ["--yes", "--skip-preview"] if yes else []
     status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
     if status:
