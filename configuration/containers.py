@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PlainValidator, StrictBool, WithJsonSchema
 
@@ -12,7 +12,7 @@ from configuration.types import LABEL_PATTERN, VARIABLE_PATTERN, Label, Port, Ur
 
 PATH_PATTERN = r"(?!.*/\.\.?(?:/|:|$))(?:/[A-Za-z0-9._@+-]+)+"
 """An absolute path without `.` and `..`."""
-URL_PATH: Matching = next(part for part in UrlPath.__metadata__ if isinstance(part, Matching))
+URL_PATH = next(part for part in get_args(UrlPath) if isinstance(part, Matching))
 ADDRESS_PATTERN = r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?:\.(?!$)|$)){4}"
 MIB = 1_048_576
 
@@ -40,7 +40,21 @@ MountPoint = Annotated[
         length=255,
     ),
 ]
-LIMITS = ["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "stack"]
+LIMITS = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "stack",
+]
 LOG_OPTIONS = ["max-size", "max-file", "compress", "labels", "env", "tag", "mode", "max-buffer-size"]
 LimitName = Annotated[
     str, Matching("|".join(LIMITS), "not a limit of setrlimit(2)", f"Write one of {', '.join(LIMITS)}.")

@@ -22,7 +22,7 @@ from cli.text import short_digest
 SCRIPT = Path(__file__).parent.parent / "running/scripts/newest.sh"
 PATIENCE = 40.0
 """Seconds that a host has to ask an image's source."""
-LOAD_PATIENCE = 3600.0
+LOAD_PATIENCE = 3600
 """Seconds in which this machine's engine has to hand an image over."""
 
 
@@ -143,7 +143,7 @@ def _hand_over(stack: Stack, state: Deployment, copy: Copy, image: str) -> str:
     with running.docker(host) as engine:
         engine.timeout = LOAD_PATIENCE
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
-            for _ in engine.load_image(saving.stdout):
+            for _ in engine.load_image(saving.stdout):  # type: ignore[no-untyped-call]
                 pass
         if saving.returncode:
             raise CommandError(f"this machine's engine could not save {image}", status=1)
