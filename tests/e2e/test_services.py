@@ -11,7 +11,7 @@ from tests.support import settings
 from tests.support.clone import REPOSITORY
 from tests.support.docker_command import docker
 from tests.support.stack import Stack
-from tests.support.waiting import ANSWER, eventually
+from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
@@ -70,7 +70,7 @@ def store(one_host: Stack) -> Iterator[Stack]:
     )
     set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
     assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
-    one_host.up()
+    one_host.up(seconds=2 * PATIENCE)
     assert _ask(one_host, "make") == ""
     yield one_host
     one_host.configure(settings.one_host())
