@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, PlainValidator, StrictBool, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, StrictBool, WithJsonSchema
 
 from configuration.base import Settings
 from configuration.constraints import Matching, Within, distinct, mistake
@@ -151,9 +151,19 @@ def _health(value: object) -> str | HealthCheck:
     raise mistake(wrong, HEALTH_REMEDY)
 
 
+def _as_written(health: object) -> object:
+    """As the settings have it."""
+    if not isinstance(health, HealthCheck):
+        return health
+    command = health.command[1] if health.command[:1] == ("CMD-SHELL",) else list(health.command[1:])
+    written = {"command": command, "tcp": health.tcp, "image": health.image, "none": health.none}
+    return {key: value for key, value in written.items() if value}
+
+
 Health = Annotated[
     Any,
     PlainValidator(_health),
+    PlainSerializer(_as_written),
     WithJsonSchema(
         {
             "anyOf": [
