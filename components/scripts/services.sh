@@ -10,6 +10,8 @@ serving=/etc/slipway/services
 check=
 # Whether the old version ends before the new one starts.
 stops_first=false
+# The limit of processes of the new container, if it has one of its own.
+own_limit=
 # The containers that ended for this.
 stopped=()
 
@@ -107,7 +109,7 @@ start_service() {
     case "$word" in
       check=*) check=${word#*=} ;;
       order=stop-first) stops_first=true ;;
-      pids=*) processes=${word#*=} ;;
+      pids=*) own_limit=${word#*=} ;;
     esac
   done
   folder "$serving" 0755

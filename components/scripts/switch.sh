@@ -4,9 +4,9 @@
 #
 #   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [NAME…] [OPTION…]
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
+#                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
-#                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
 #   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
 #                             does so with a service that no proxy asks; services.sh says what a CHECK is
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
@@ -185,7 +185,7 @@ remove_leftovers() {
 start() {
   local message limit="{\"PidsLimit\":$processes}" requests=()
   [ "$proxy_limit" = "$processes" ] || requests+=("POST /containers/$proxy/update $limit")
-  requests+=("/containers/$container/json" "POST /containers/$container/update $limit")
+  requests+=("/containers/$container/json" "POST /containers/$container/update {\"PidsLimit\":${own_limit:-$processes}}")
   # Nothing happens if it runs already.
   requests+=("POST /containers/$container/start")
   engine "${requests[@]}"
@@ -302,7 +302,7 @@ roll_out() {
     case "$word" in
       path=*) prefix=${word#path=} options="$options $word" ;;
       order=stop-first) stops_first=true ;;
-      pids=*) processes=${word#*=} ;;
+      pids=*) own_limit=${word#*=} ;;
       *=*) options="$options $word" ;;
       *) routes+=("@$word") ;;
     esac
