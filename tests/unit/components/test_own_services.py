@@ -40,7 +40,10 @@ def test_a_port_that_accepts_connections_is_healthy(machine: Machine, port: int)
     assert result.returncode == 0, result.stderr
     assert served(machine) == "new - 3 3\n"
     # The old one ends only then.
-    assert calls(machine) == ["update --pids-limit 4096 new slipway-proxy", "stop -t 3 old"]
+    assert calls(machine) == [
+        *("update slipway-proxy 4096", "update new 4096", "start new"),
+        "stop -t 3 old",
+    ]
 
 
 @pytest.mark.parametrize(("check", "status"), [("exit 0", 0), ("echo no file; exit 1", 6)])
@@ -76,7 +79,7 @@ def test_the_old_one_makes_way_and_comes_back(machine: Machine) -> None:
     result = switch(machine, *arguments, states=HERE, containers=BEFORE)
     assert result.returncode == 6
     assert calls(machine) == [
-        *("stop -t 3 old", "update --pids-limit 99 new slipway-proxy"),
+        *("stop -t 3 old", "update slipway-proxy 4096", "update new 99", "start new"),
         *("stop -t 3 new", "start old"),
     ]
     assert "the previous version was started again" in result.stderr
@@ -93,7 +96,7 @@ def test_a_service_behind_the_proxy_makes_way_too(machine: Machine) -> None:
         curl=HEALTHY,
     )
     assert result.returncode == 0, result.stderr
-    assert calls(machine)[:2] == ["stop -t 3 old", "update --pids-limit 4096 new slipway-proxy"]
+    assert calls(machine, "stop", "start")[:2] == ["stop -t 3 old", "start new"]
     # The order is no option of the route.
     assert record(machine, "@") == "new 8080 1 3\n"
 
