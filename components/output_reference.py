@@ -115,7 +115,7 @@ class StackOutputs(TypedDict):
         dict[str, list[RevisionOutputs]],
         "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
     ]
-    mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
+    mirror: Annotated[dict[str, str], "for each image of `registry.mirror` and of a service, its copy by digest"]
     registryAddress: Annotated[
         str, "`host:port` of the registry, as the hosts call it: the first part of image names"
     ]
