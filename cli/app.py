@@ -215,6 +215,27 @@ def up(
     raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved)))
 
 
+@_command(app, "update", **PULUMI_OPTIONS)
+def update_image(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="A service whose image others made.")],
+    stack: StackName = "local",
+    yes: Yes = False,
+) -> None:
+    """Take what the tag of a service's image has by now.
+
+    A service with `image` runs the digest that the tag had at its first deployment. This shows that digest and the one
+    that the tag has now, asks unless you pass --yes, and runs the update. On a closed network it takes what this
+    machine's engine has of the image.
+    """
+    from cli.update.newer_image import prepare
+    from cli.update.updates import Update, up
+
+    options = prepare(stack, service, yes=yes)
+    if options is not None:
+        raise typer.Exit(up(Update(stack, yes, None, (*options, *context.args))))
+
+
 @_command(app, "preview", **PULUMI_OPTIONS)
 def preview(
     context: typer.Context,

@@ -46,6 +46,8 @@ class DockerEngineArgs:
     """Images to load first: the host pulls them, or gets them from the operator's engine."""
     address_pools: Sequence[IPNetwork] = ()
     """Where the networks of its containers lie; by default in the engine's own pools."""
+    private_ports: pulumi.Input[str] = ""
+    """Private ports of services on other hosts, a line each: the port, and the host's address."""
     optional_images: Sequence[str] = ()
     """Images to load if the operator's engine has them. On a closed network the host may not get them otherwise."""
 
@@ -103,6 +105,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 "KEEP_SCRIPT": script.text("keep.sh"),
+                **({"PRIVATE_PORTS": args.private_ports} if args.private_ports else {}),
                 # Left out if empty, so that the engines of most stacks have the same input as before.
                 **({"ADDRESS_POOLS": pools} if (pools := daemon_settings(args.address_pools)) else {}),
             },
@@ -193,7 +196,7 @@ def make_engines(
         first_images: the images that each host needs before anything can be pulled from the registry.
     """
     # The host that copies base images into the registry may get the originals from the operator's engine only.
-    originals = [image.partition("@")[0] for image in settings.registry.mirror]
+    originals = [image.partition("@")[0] for image in settings.mirrored_images]
     return {
         name: DockerEngine(
             name,
@@ -204,11 +207,25 @@ def make_engines(
                 firewall=firewall.arguments(settings, hosts, name),
                 images=first_images[name],
                 address_pools=settings.address_pools,
+                private_ports=_elsewhere(settings, hosts, name),
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )
         for name, host in hosts.items()
     }
+
+
+def _elsewhere(settings: StackSettings, hosts: Mapping[str, Host], name: str) -> pulumi.Input[str]:
+    """The private ports of services on other hosts, for a host that runs services."""
+    if "app" not in settings.hosts[name].roles:
+        return ""
+    lines = [
+        pulumi.Output.concat(str(port), " ", hosts[host].private_address)
+        for port, service in sorted(settings.private_ports.items())
+        for host in settings.service_hosts(service)[:1]
+        if host != name
+    ]
+    return pulumi.Output.all(*lines).apply("\n".join) if lines else ""
 
 
 def _known_certificate(

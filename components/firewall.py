@@ -18,7 +18,8 @@ def arguments(settings: StackSettings, hosts: Mapping[str, Host], name: str) -> 
     """
     others = sorted(hosts.keys() - {name})
     ports = {host: its.open_to_containers for host, its in settings.hosts.items()}
-    own = as_argument("", ports[name])
+    private = settings.private_ports if "app" in settings.hosts[name].roles else {}
+    own = as_argument("", tuple({*ports[name], *private}))
     return pulumi.Output.all(*(hosts[other].seen_by_containers for other in others)).apply(
         lambda addresses: " ".join(
             [

@@ -78,12 +78,12 @@ class StackOutputs(TypedDict):
     serviceUrls: Annotated[
         dict[str, list[str]],
         "for each service, its URL on each host; for one with a domain, its URLs by that name, which must lead to the "
-        "hosts",
+        "hosts; none for one that no proxy asks",
     ]
     serviceEndpoints: Annotated[
         dict[str, list[str]],
         "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`; the proxy knows a "
-        "service with a domain by the request's `Host`",
+        "service with a domain by the request's `Host`. A service that no proxy asks is not there",
     ]
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
@@ -115,7 +115,7 @@ class StackOutputs(TypedDict):
         dict[str, list[RevisionOutputs]],
         "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
     ]
-    mirror: Annotated[dict[str, str], "for each image of `registry.mirror`, its copy by digest"]
+    mirror: Annotated[dict[str, str], "for each image of `registry.mirror` and of a service, its copy by digest"]
     registryAddress: Annotated[
         str, "`host:port` of the registry, as the hosts call it: the first part of image names"
     ]

@@ -10,7 +10,7 @@ from components.ca_rotation import reached
 from components.ca_rotation import setting as generation_output
 from components.engine import DockerEngine
 from components.host import Host
-from components.images.image import AppImage
+from components.images.image import AppImage, RunImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
@@ -28,7 +28,7 @@ def export(
     access: RegistryAccess,
     engines: Mapping[str, DockerEngine],
     registry: AnyRegistry,
-    images: Mapping[str, AppImage],
+    images: Mapping[str, RunImage],
     mirror: Mirror | None,
     services: Mapping[str, Service],
 ) -> None:
@@ -58,7 +58,12 @@ def export(
         "wantedImages": {name: image.reference for name, image in images.items()},
         "revisions": revisions(
             authorities.previous_outputs,
-            {name: build for image in images.values() for name, build in image.tags.items()},
+            {
+                name: build
+                for image in images.values()
+                if isinstance(image, AppImage)
+                for name, build in image.tags.items()
+            },
         ),
         "mirror": mirror.references if mirror else {},
         "resolvers": list(next(iter(hosts.values())).resolvers),
@@ -82,9 +87,11 @@ def _served(
     rolled_out = pulumi.Output.all(stored, pulumi.Output.from_input(dict(images))).apply(
         lambda known: known[1]
     )
-    paths = {name: service.health for name, service in settings.services.items()}
-    domains = {name: Routing.of(service).visited(name) for name, service in settings.services.items()}
-    probes = {name: Routing.of(service).probe(service.health) for name, service in settings.services.items()}
+    asked = {name: service for name, service in settings.services.items() if service.own_check is None}
+    none = dict.fromkeys(settings.services, "")
+    paths = none | {name: service.health_path for name, service in asked.items()}
+    domains = none | {name: Routing.of(service).visited(name) for name, service in asked.items()}
+    probes = none | {name: Routing.of(service).probe(service.health_path) for name, service in asked.items()}
 
     def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
         return rolled_out.apply(
@@ -166,12 +173,14 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             name: _urls(
                 service.names, service.path or "", [hosts[host] for host in settings.service_hosts(name)]
             )
+            if service.own_check is None
+            else []
             for name, service in settings.services.items()
         },
         "serviceEndpoints": {
             name: [pulumi.Output.concat(hosts[host].address, f":{hosts[host].http_port}") for host in on]
-            for name in settings.services
-            if (on := settings.service_hosts(name))
+            for name, service in settings.services.items()
+            if service.own_check is None and (on := settings.service_hosts(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
     }

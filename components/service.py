@@ -1,4 +1,4 @@
-"""A web service on its app hosts, rolled out host after host, each only after its health check passes."""
+"""A service on its app hosts, rolled out host after host, each only after its health check passes."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,17 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
+from components import containers
+from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
-from components.images.image import AppImage
+from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from components.routing import Routing
+from components.volumes import make_volumes
+from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
@@ -25,8 +28,18 @@ from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
 class ServiceArgs:
     """What a service runs with."""
 
-    image: AppImage
+    image: RunImage
     """The image."""
+    settings: ContainerSettings
+    """What its containers get of their host."""
+    check: HealthCheck | None = None
+    """How it is known to be healthy if no proxy asks it; None for a service behind the proxy."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of other services for its containers, each with its address."""
+    secret_environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables with secret values."""
+    after: Sequence[pulumi.Resource] = ()
+    """What has to be done before it starts: the switches of what it needs."""
     hosts: Sequence[tuple[DockerEngine, Proxy]]
     """Where it runs, in the order of the roll-out."""
     port: int
@@ -51,12 +64,14 @@ class ServiceArgs:
     """Environment variables."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Secrets by name: each is a file of that name in /run/secrets."""
+    owns_image: bool = True
+    """Whether the image is made for it, and not for another service."""
     markers: InUseMarkers | None = None
     """Makes in-use markers for the image; None if the registry keeps all images."""
 
 
 class Service(pulumi.ComponentResource):
-    """A service behind the proxy of each of its hosts.
+    """A service on each of its hosts, behind the proxy or alone.
 
     The first host whose new container does not become healthy ends the roll-out: there and on the remaining hosts the
     old version continues to serve.
@@ -71,7 +86,8 @@ class Service(pulumi.ComponentResource):
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
         image, markers = args.image, args.markers
-        deployed = [markers.deployed(name, image.references, image)] if markers else []
+        owner = image if isinstance(image, AppImage) and args.owns_image else self
+        deployed = [markers.deployed(name, image.references, owner)] if markers else []
         previous: list[pulumi.Resource] = []
         served: list[pulumi.Output[str]] = []
         self.switches: dict[str, pulumi.Resource] = {}
@@ -83,8 +99,9 @@ class Service(pulumi.ComponentResource):
                 keep_locally=True,
                 opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
             )
-            waits_for = [*proxy.ready, *previous, *deployed]
-            container = self._container(name, args, engine, proxy, pulled, waits_for)
+            waits_for = [*proxy.ready, *previous, *deployed, *args.after]
+            volumes = make_volumes(name, args.settings.volumes, engine, self)
+            container = self._container(name, args, engine, proxy, pulled, volumes, waits_for)
             switch = self._switch(name, args, engine, container)
             if markers:
                 # The next host does not wait for these.
@@ -107,12 +124,13 @@ class Service(pulumi.ComponentResource):
         engine: DockerEngine,
         proxy: Proxy,
         image: docker.RemoteImage,
+        volumes: Mapping[str, pulumi.Output[str]],
         waits_for: list[pulumi.Resource],
     ) -> docker.Container:
         return docker.Container(
             container_name(name, engine.host.name),
             image=image.image_id,
-            restart="unless-stopped",
+            restart=args.settings.restart,
             # The switch starts it. An update that ends before the switch leaves no second version that works.
             start=False,
             must_run=False,
@@ -123,11 +141,11 @@ class Service(pulumi.ComponentResource):
                 adds=[f"CAP_{capability}" for capability in sorted(args.capabilities)],
             ),
             read_only=args.read_only or None,
-            tmpfs={"/tmp": ""} if args.read_only else None,  # noqa: S108
+            tmpfs=containers.tmpfs(args.settings, read_only=args.read_only),
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTIONS,
-            envs=[f"{key}={value}" for key, value in sorted(args.environment.items())],
+            log_opts=containers.log_options(args.settings),
+            envs=containers.environment(args.environment, args.secret_environment),
             uploads=[
                 docker.ContainerUploadArgs(
                     # Readable by all, since the user inside the container is not root.
@@ -141,14 +159,21 @@ class Service(pulumi.ComponentResource):
             labels=[
                 docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
                 docker.ContainerLabelArgs(label=SERVICE_LABEL, value=name),
+                *(
+                    docker.ContainerLabelArgs(label=label, value=value)
+                    for label, value in sorted(
+                        {**args.settings.labels, **containers.fixed(args.settings, args.check)}.items()
+                    )
+                ),
             ],
+            **containers.options(args.settings, args.check, args.names, volumes),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
                     depends_on=waits_for,
                     # By default the plugin would remove the old container first, which serves until the switch.
                     delete_before_replace=False,
-                    ignore_changes=ENGINE_DECIDES,
+                    ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports.private else [])],
                 )
             ),
         )
@@ -157,19 +182,30 @@ class Service(pulumi.ComponentResource):
         self, name: str, args: ServiceArgs, engine: DockerEngine, container: docker.Container
     ) -> command.remote.Command:
         host = engine.host
-        arguments = [
-            args.port,
-            args.health_path,
-            args.health_timeout_seconds,
-            args.drain_timeout_seconds,
-            args.stop_grace_seconds,
-            *args.routing.arguments,
-        ]
+        before: list[str] = ["--start"] if args.check else []
+        arguments: list[object] = (
+            [
+                args.health_timeout_seconds,
+                args.stop_grace_seconds,
+                containers.checked_by(args.check),
+                *containers.switch_options(args.settings),
+            ]
+            if args.check
+            else [
+                args.port,
+                args.health_path,
+                args.health_timeout_seconds,
+                args.drain_timeout_seconds,
+                args.stop_grace_seconds,
+                *args.routing.arguments,
+                *containers.switch_options(args.settings),
+            ]
+        )
         return command.remote.Command(
             f"{container_name(name, host.name)}-switch",
             connection=host.ssh,
             create=pulumi.Output.concat(
-                host.as_root(f"{SWITCH_SCRIPT_PATH} {name} "),
+                host.as_root(f"{shlex.join([SWITCH_SCRIPT_PATH, *before, name])} "),
                 container.name,
                 " ",
                 shlex.join(str(argument) for argument in arguments),
@@ -210,23 +246,34 @@ def served_image(switch: str, container: str, container_image: str, pulled_image
 def make_services(
     settings: StackSettings,
     engines: Mapping[str, DockerEngine],
-    images: Mapping[str, AppImage],
+    images: Mapping[str, RunImage],
     registry: AnyRegistry,
 ) -> dict[str, Service]:
-    """The services, by name, behind the proxy of each app host."""
+    """The services, by name."""
     warn_of_volumes(settings)
     proxies: dict[str, Proxy] = {}
     for name in settings.hosts_with("app"):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
         proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
-    services = {
-        name: Service(
+    services: dict[str, Service] = {}
+    for name in settings.needed_first():
+        service = settings.services[name]
+        services[name] = Service(
             name,
             ServiceArgs(
+                settings=service,
+                check=service.own_check,
+                names={
+                    other: containers.HOST_GATEWAY
+                    for other in settings.private_ports.values()
+                    if other != name
+                },
+                after=[switch for other in service.needs for switch in services[other].switches.values()],
+                owns_image=settings.image_source(name) == name,
                 image=images[name],
                 hosts=[(engines[host], proxies[host]) for host in settings.service_hosts(name)],
                 port=service.port,
-                health_path=service.health,
+                health_path=service.health_path,
                 health_timeout_seconds=service.health_timeout,
                 drain_timeout_seconds=service.drain_timeout,
                 stop_grace_seconds=service.stop_grace,
@@ -234,13 +281,15 @@ def make_services(
                 capabilities=service.capabilities,
                 read_only=service.read_only,
                 routing=Routing.of(service),
-                environment=service.env,
+                environment=service.plain_env,
+                secret_environment={
+                    variable: settings.secrets[secret].get_secret_value()
+                    for variable, secret in service.secret_env.items()
+                },
                 secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
                 markers=registry.markers,
             ),
         )
-        for name, service in settings.services.items()
-    }
     for host, proxy in proxies.items():
         _routes(settings, engines[host].host, proxy, services)
     return services
@@ -254,7 +303,7 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
     here = {
         name: service
         for name, service in settings.services.items()
-        if host.name in settings.service_hosts(name)
+        if host.name in settings.service_hosts(name) and service.own_check is None
     }
     keys = sorted(key for service in here.values() for key in Routing.of(service).keys)
     trusted = (

@@ -71,6 +71,13 @@ def _values(content: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(service, dict) and isinstance(service.get("secrets"), list)
         for name in service["secrets"]
     ]
+    wanted += [
+        value["secret"]
+        for service in (services.values() if isinstance(services, dict) else ())
+        if isinstance(service, dict) and isinstance(service.get("env"), dict)
+        for value in service["env"].values()
+        if isinstance(value, dict) and value.keys() == {"secret"}
+    ]
     _fill(values, "secrets", [*wanted, *(["REGISTRY_PASSWORD"] if _is_external(registry) else [])])
     return values
 
@@ -120,6 +127,9 @@ def _derived(settings: StackSettings) -> dict[tuple[str | int, ...], object]:
     for name, service in settings.services.items():
         if service.hosts is None:
             found["services", name, "hosts"] = list(settings.service_hosts(name))
+        if service.health is None:
+            check = service.own_check
+            found["services", name, "health"] = {"tcp": check.tcp} if check else service.health_path
     if not is_local and settings.registry_host and settings.registry.allowed_cidrs is None:
         found["registry", "allowedCidrs"] = list(settings.registry_networks)
     return found

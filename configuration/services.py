@@ -1,4 +1,4 @@
-"""`slipway:services`: the web services, and how their images are built."""
+"""`slipway:services`: the services, and where their images come from."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
+from configuration.containers import ContainerSettings, EnvironmentSettings, FromSecret, Health, HealthCheck
 from configuration.networks import Network
 from configuration.types import (
     DomainName,
@@ -14,7 +15,7 @@ from configuration.types import (
     PathPrefix,
     Port,
     Seconds,
-    UrlPath,
+    TaggedImage,
     Value,
     Variable,
     WildcardName,
@@ -25,6 +26,9 @@ TITLE_ARGUMENT = "TITLE"
 
 BASE_IMAGE_ARGUMENT = "BASE_IMAGE"
 """Build argument with the base image's reference, for the Dockerfile of the service's own image."""
+
+DEFAULT_HEALTH_PATH = "/up"
+"""As in Rails and Kamal."""
 
 DEFAULT_TIMEOUT_SECONDS = 60
 """Limit for the first byte of an answer, as in nginx (`proxy_read_timeout`)."""
@@ -108,17 +112,29 @@ CAPABILITIES: tuple[Capability, ...] = (
 """What images that start as root commonly need: to give files to another user, and to become that user."""
 
 
-class ServiceSettings(Settings):
-    """One web service: its image, and how containers of it run on the app hosts."""
+class ServiceSettings(ContainerSettings):
+    """One service: its image, and how containers of it run on the app hosts."""
 
-    build: Annotated[BuildSettings, Field(examples=[{"context": "app"}])]
-    """How the image is built. Required."""
+    build: Annotated[BuildSettings, Field(examples=[{"context": "app"}])] | None = None
+    """How the image is built. Required, unless `image` or `from` is set."""
+
+    image: Annotated[TaggedImage, Field(examples=["postgres:16"])] | None = None
+    """Image that others made, as `name:tag`, from any registry that gives it to everybody. Its first deployment copies
+    it into the stack's registry, by the digest that the tag has then, and keeps to that; `./slip update SERVICE` takes
+    what the tag has by now. `name:tag@sha256:…` is one digest for good. Default: none."""
+
+    from_: Annotated[ServiceName, Field(examples=["web"])] | None = Field(default=None, alias="from")
+    """Service whose image this one runs, too. Default: none."""
 
     port: Port = 8080
-    """TCP port that the service listens on inside its container, 1 to 65535. Default: 8080."""
+    """TCP port that the service listens on inside its container, 1 to 65535; for a service that the proxy asks.
+    Default: 8080."""
 
-    health: UrlPath = "/up"
-    """Path that answers with a 2xx status once the service can take requests. Default: `/up`."""
+    health: Health = None
+    """Path that answers with a 2xx status once the service can take requests. Of a service that speaks no HTTP, and
+    that no proxy asks, one of: `{ command: … }`, which ends with status 0 in a healthy container; `{ tcp: PORT }`, a
+    port that accepts connections; `{ image: true }`, the image's own HEALTHCHECK; `{ none: true }`, for a container
+    that has only to run. Default: `/up`, or with `ports` and without `port` the first port of those."""
 
     health_timeout: Seconds = 30
     """Seconds in which a new container has to become healthy, 1 to 3600; after that the roll-out fails.
@@ -185,9 +201,9 @@ class ServiceSettings(Settings):
     ] = ("0.0.0.0/0",)
     """Networks that may reach the service. Default: every IPv4 address."""
 
-    env: dict[Variable, Value] = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
-    """Environment variables of the containers. The stack's state shows them, so secrets belong in
-    `secrets`. Default: none."""
+    env: EnvironmentSettings = Field(default_factory=dict, examples=[{"LOG_LEVEL": "info"}])
+    """Environment variables of the containers. The stack's state shows their values, but for those of the form
+    `{ secret: NAME }`, which are secrets of `slipway:secrets`. Default: none."""
 
     secrets: Annotated[
         tuple[Variable, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
@@ -226,3 +242,27 @@ class ServiceSettings(Settings):
         every = (self.domain, *self.domains) if self.domain else self.domains
         main = [self.canonical] if self.canonical else []
         return tuple(dict.fromkeys([*main, *every]))
+
+    @property
+    def own_check(self) -> HealthCheck | None:
+        """How it is known to be healthy if no proxy asks it; None for a service behind the proxy."""
+        if isinstance(self.health, HealthCheck):
+            return self.health
+        if self.health is None and self.ports.private and "port" not in self.model_fields_set:
+            return HealthCheck(tcp=self.ports.private[0])
+        return None
+
+    @property
+    def health_path(self) -> str:
+        """The path of its health check, for a service behind the proxy."""
+        return self.health if isinstance(self.health, str) else DEFAULT_HEALTH_PATH
+
+    @property
+    def plain_env(self) -> dict[str, str]:
+        """The environment variables that are no secrets."""
+        return {name: value for name, value in self.env.items() if isinstance(value, str)}
+
+    @property
+    def secret_env(self) -> dict[str, str]:
+        """The names of the secrets that are environment variables, by variable."""
+        return {name: value.secret for name, value in self.env.items() if isinstance(value, FromSecret)}

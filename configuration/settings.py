@@ -17,13 +17,14 @@ from configuration.hosts import (
     Role,
     slot_of_name,
 )
+from configuration.image_names import ImageName
 from configuration.networks import IPNetwork
 from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
-from configuration.services import ServiceName, ServiceSettings
+from configuration.services import BuildSettings, ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
 from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
 
@@ -52,7 +53,7 @@ class StackSettings(Settings):
     services: dict[ServiceName, ServiceSettings] = Field(
         default_factory=dict, examples=[{"web": {"build": {"context": "app"}}}]
     )
-    """Web services by name. Default: none, only a registry."""
+    """Services by name. Default: none, only a registry."""
 
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     """The proxies of the app hosts. Default: they trust no other proxy."""
@@ -214,6 +215,53 @@ class StackSettings(Settings):
     def service_hosts(self, service: str) -> tuple[str, ...]:
         """The names of the hosts that run this service, in the order of its roll-out."""
         return self.services[service].hosts or self.hosts_with("app")
+
+    def image_source(self, service: str) -> str:
+        """The name of the service whose image this one runs: its own, or at the end of a chain of `from`."""
+        seen = [service]
+        while (other := self.services[seen[-1]].from_) and other in self.services and other not in seen:
+            seen.append(other)
+        return seen[-1]
+
+    @property
+    def built_services(self) -> dict[str, BuildSettings]:
+        """The builds, by the name of the service that each belongs to."""
+        return {name: service.build for name, service in self.services.items() if service.build}
+
+    @property
+    def mirrored_images(self) -> tuple[str, ...]:
+        """The images of others that the stack's registry has copies of: those of `registry.mirror`, and of services."""
+        mirrored = {ImageName.of(image).tagged: image for image in self.registry.mirror}
+        for service in self.services.values():
+            if service.image:
+                mirrored.setdefault(ImageName.of(service.image).tagged, service.image)
+        return tuple(mirrored.values())
+
+    def mirrored_as(self, image: str) -> str:
+        """The name by which an image of a service is among `mirrored_images`."""
+        return next(
+            one for one in self.mirrored_images if ImageName.of(one).tagged == ImageName.of(image).tagged
+        )
+
+    def needed_first(self) -> list[str]:
+        """The names of the services, each behind those that it needs, and otherwise in their own order."""
+        found: dict[str, None] = {}
+
+        def add(name: str) -> None:
+            for other in self.services[name].needs:
+                if other not in found:
+                    add(other)
+            found[name] = None
+
+        for name in self.services:
+            if name not in found:
+                add(name)
+        return list(found)
+
+    @property
+    def private_ports(self) -> dict[int, str]:
+        """The private ports of services, each with its service."""
+        return {port: name for name, service in self.services.items() for port in service.ports.private}
 
     def names_in_zone(self) -> dict[str, tuple[str, ...]]:
         """On AWS: the names that get a record in `platform.zone`, each with the hosts that it resolves to."""

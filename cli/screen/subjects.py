@@ -147,7 +147,7 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
         case "Command" if rest.endswith("-switch"):
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
         case "Volume":
-            return Subject(Part.MARKER, name)
+            return Subject(Part.VOLUME if name.endswith("-volume") else Part.MARKER, name)
     return None
 
 

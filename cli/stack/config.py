@@ -114,7 +114,13 @@ class StackConfig:
             used[EXTERNAL_PASSWORD] = ["the external registry"]
         for service, settings in self._object("services").items():
             names = settings.get("secrets") if isinstance(settings, dict) else None
-            for name in names if isinstance(names, list) else ():
+            variables = settings.get("env") if isinstance(settings, dict) else None
+            in_variables = [
+                value.get("secret")
+                for value in (variables.values() if isinstance(variables, dict) else ())
+                if isinstance(value, dict)
+            ]
+            for name in dict.fromkeys([*(names if isinstance(names, list) else ()), *in_variables]):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(service)
         return used

@@ -76,15 +76,21 @@ def _set_up(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired
 
 
 def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired | None:
-    """The route of a service on a host, from its switch command: `… switch SERVICE CONTAINER …`."""
+    """What serves on a host, from a switch command: `… switch SERVICE CONTAINER …`, or with `--start` ahead."""
     words = shlex.split(inputs.get("create") or "")
     if SWITCH_SCRIPT_PATH not in words:
         return None
     arguments = words[words.index(SWITCH_SCRIPT_PATH) + 1 :]
+    kind = "route"
+    if arguments[:1] == ["--start"]:
+        kind, arguments = "service", arguments[1:]
     if len(arguments) < 2 or arguments[0].startswith("-"):
         return None
     return Desired(
-        login, resource["urn"], (f"route {arguments[0]} {arguments[1]}",), inputs["create"].removeprefix(SUDO)
+        login,
+        resource["urn"],
+        (f"{kind} {arguments[0]} {arguments[1]}",),
+        inputs["create"].removeprefix(SUDO),
     )
 
 
@@ -96,7 +102,11 @@ def _containers(
     A container of a version that never became healthy is in the state, too, and may have ended.
     """
     wanted = {(host, name) for host in logins for name in (PROXY_CONTAINER, REGISTRY_CONTAINER)}
-    wanted |= {(part.host, part.made[0].split()[2]) for part in found if part.made[0].startswith("route ")}
+    wanted |= {
+        (part.host, part.made[0].split()[2])
+        for part in found
+        if part.made[0].split()[0] in {"route", "service"}
+    }
     return [
         Desired(logins[host], urn, (f"container {name}",), _start(name))
         for (host, name), urn in containers.items()

@@ -18,6 +18,7 @@ from cli.stack.deployment import CONTAINER_TYPE, Deployment, Resource
 from cli.stack.project import write_private
 from cli.stack.stack import Stack
 from cli.stack.wanted import Wanted, wanted
+from cli.update import service_data
 from stackfile.mistakes import has_other_sources
 
 REFUSED = 3
@@ -144,21 +145,25 @@ def deletions(want: Wanted, state: Deployment) -> Iterator[Deletion]:
     hosts = deployment.hosts(state)
     kind = deployment.stack_outputs(state).get("platform", want.platform)
     services = _services(state)
+    data = service_data.volumes(state)
     gone = [name for name in hosts if name not in want.hosts or kind != want.platform]
     for name in gone:
         here = [service for service, places in services.items() if name in places]
         on_it = f" and the service {_words(here)} on it" if here else " and what is on it"
-        yield Deletion(f"the host {name}, with its disk{on_it}", (hosts[name]["urn"],))
+        lost = f", and {text}" if (text := service_data.named(data, [name])) else ""
+        yield Deletion(f"the host {name}, with its disk{on_it}{lost}", (hosts[name]["urn"],))
     yield from _replaced(want, {name: host for name, host in hosts.items() if name not in gone})
     yield from _registry(want, state, kind)
     yield from _images(want, state)
     for service, places in services.items():
         # Those on hosts that go are named with the hosts.
         left = want.services.get(service, ())
-        lost = {host: urn for host, urn in places.items() if host not in left and host not in gone}
-        if lost:
+        ended = {host: urn for host, urn in places.items() if host not in left and host not in gone}
+        if ended:
             extent = "" if service in want.services else "the whole "
-            yield Deletion(f"{extent}service {service} on {_words(list(lost))}", tuple(lost.values()))
+            stays = [v for host in ended for v in data.get(host, ()) if v.startswith(f"{service}.")]
+            kept = f"; its data stays in {_words(stays)}" if stays else ""
+            yield Deletion(f"{extent}service {service} on {_words(list(ended))}{kept}", tuple(ended.values()))
 
 
 def _services(state: Deployment) -> dict[str, dict[str, str]]:

@@ -26,6 +26,7 @@ from cli.update import (
     policy,
     recovery,
     renewal,
+    service_data,
 )
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
@@ -493,6 +494,9 @@ def down(
         options = [*options, "--refresh"]
     if stack.config.platform == "local":
         purging.remember(stack)
+    lost = service_data.volumes(stack.deployment())
+    if text := service_data.named(lost, sorted(lost)):
+        console.warn(f"This removes {text}, with their hosts.")
     consent = ["--yes", "--skip-preview"] if yes else []
     status = _run(stack, "destroy", [*consent, *options], verbose=verbose)
     if status:

@@ -26,9 +26,9 @@ def first_images(
         "registry": [REGISTRY_IMAGE],
         "build": [
             image
-            for service in settings.services.values()
+            for build in settings.built_services.values()
             if build_host
-            for image in images_below(service.build, service.build.platform or hosts[build_host].platform)
+            for image in images_below(build, build.platform or hosts[build_host].platform)
             if ImageName.of(image).registry != access.address
             and not _is_mirrored(image, settings.registry.mirror)
         ],

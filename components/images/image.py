@@ -103,6 +103,23 @@ class AppImage(pulumi.ComponentResource):
         return image.repo_digest.apply(lambda digest: f"{repository}@{digest.partition('@')[2]}")
 
 
+class OthersImage:
+    """An image that others made: the stack's registry has a copy, by the digest that it had at its first deployment."""
+
+    reference: pulumi.Output[str]
+    """The copy as the hosts pull it."""
+    references: list[pulumi.Output[str]]
+    """The copy alone."""
+
+    def __init__(self, reference: pulumi.Output[str]) -> None:
+        self.reference = reference
+        self.references = [reference]
+
+
+RunImage = AppImage | OthersImage
+"""What a service runs."""
+
+
 @dataclass(frozen=True)
 class _Step:
     """One build, its arguments and its files."""
@@ -131,24 +148,31 @@ def make_images(
     engines: Mapping[str, DockerEngine],
     registry: AnyRegistry,
     mirror: Mirror | None,
-) -> dict[str, AppImage]:
-    """The image of each service, by the service's name; none without a build host."""
-    if settings.build_host is None:
-        return {}
-    engine = engines[settings.build_host]
-    images = {
-        name: AppImage(
+) -> dict[str, RunImage]:
+    """The image of each service, by the service's name; without a build host, only images of others."""
+    images: dict[str, RunImage] = {
+        name: OthersImage(mirror.references[settings.mirrored_as(service.image)])
+        for name, service in settings.services.items()
+        if service.image and mirror
+    }
+    builds = settings.built_services if settings.build_host else {}
+    for name, build in builds.items():
+        engine = engines[settings.build_host or ""]
+        images[name] = AppImage(
             name,
             AppImageArgs(
                 engine=engine,
                 ready=[*registry.ready, *(mirror.ready if mirror else [])],
                 access=registry.access,
                 mirror=mirror,
-                build=service.build,
-                platform=service.build.platform or engine.host.platform,
+                build=build,
+                platform=build.platform or engine.host.platform,
             ),
         )
-        for name, service in settings.services.items()
+    if builds:
+        sweep(pulumi.get_stack())
+    return {
+        name: images[source]
+        for name in settings.services
+        if (source := settings.image_source(name)) in images
     }
-    sweep(pulumi.get_stack())
-    return images

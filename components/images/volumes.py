@@ -1,4 +1,4 @@
-"""Volumes that a service's own Dockerfiles declare, about which a deployment warns: Slipway keeps no volumes yet."""
+"""Volumes that a service's own Dockerfiles declare, and that its settings do not name: a deployment warns of them."""
 
 from pathlib import Path
 
@@ -15,12 +15,14 @@ ANY_PLATFORM = "linux/amd64"
 
 def warn_of_volumes(settings: StackSettings) -> None:
     """Warns of each service whose image has volumes, in previews and updates."""
-    for name, service in settings.services.items():
-        if paths := declared_volumes(service.build):
+    for name, build in settings.built_services.items():
+        service = settings.services[name]
+        kept = {*service.volumes.values(), *(path.removesuffix(":ro") for path in service.bind.values())}
+        if paths := [path for path in declared_volumes(build) if path not in kept]:
             pulumi.log.warn(
                 f"The image of the service {name} has the volume{'s' if len(paths) > 1 else ''} {', '.join(paths)} "
-                "(VOLUME in its Dockerfile). Slipway keeps no volumes: each roll-out makes new ones, and what the "
-                "service wrote there is lost. Keep such data outside, for example in a database."
+                f"(VOLUME in its Dockerfile). Each roll-out makes new ones, and what the service wrote there is lost. "
+                f"To keep it, name them in slipway:services.{name}.volumes."
             )
 
 

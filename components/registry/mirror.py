@@ -126,14 +126,14 @@ def make_mirror(
     registry: AnyRegistry,
     previous_outputs: Mapping[str, object],
 ) -> Mirror | None:
-    """The stack's mirror; None if the settings name no image for it."""
-    if not settings.registry.mirror:
+    """The stack's mirror; None if neither the settings name images for it nor a service runs one of others."""
+    if not settings.mirrored_images:
         return None
     before = previous_outputs.get("mirror")
     mirror = Mirror(
         "mirror",
         MirrorArgs(
-            images=settings.registry.mirror,
+            images=settings.mirrored_images,
             engine=engines[settings.copying_host],
             access=registry.access,
             ready=registry.ready,

@@ -16,13 +16,30 @@ start_ended() {
   # Versions that no route leads to have ended on purpose.
   for name in $(ended slipway.service); do
     routed "$name" || continue
-    echo "starting $name, which has ended although the proxy routes to it"
+    # Its settings say when it starts again.
+    case "$(docker container inspect "$name" --format '{{.HostConfig.RestartPolicy.Name}}')" in no | on-failure) continue ;; esac
+    echo "starting $name, which has ended although it serves"
     docker start "$name" >/dev/null || true
   done
 }
 
-# routed CONTAINER: whether the proxy routes to it.
-routed() { grep -qs "^  server $1 " /etc/slipway/proxy/haproxy.cfg; }
+# routed CONTAINER: whether the proxy routes to it, or it serves without the proxy. One that a switch has ended to start
+# its successor is not started again while that switch runs.
+routed() {
+  ! kill -0 "$(cat "/run/slipway-away-$1" 2>/dev/null)" 2>/dev/null || return
+  grep -qs "^  server $1 " /etc/slipway/proxy/haproxy.cfg || grep -qs "^$1 " /etc/slipway/services/*
+}
+
+# open_ports: makes this host listen on the private ports of services elsewhere. A service that was here may have held one
+# of them until now.
+open_ports() {
+  local unit
+  for unit in /etc/systemd/system/slipway-port-*.socket; do
+    [ -e "$unit" ] || continue
+    unit=${unit##*/}
+    systemctl -q is-active "$unit" || systemctl start "$unit" 2>/dev/null || true
+  done
+}
 
 # A container may have another address after each start.
 restore() { [ ! -e /etc/slipway/proxy/haproxy.cfg ] || /usr/local/lib/slipway/switch --restore || true; }
@@ -31,6 +48,7 @@ main() {
   local since event name
   since=$(date +%s)
   start_ended
+  open_ports
   restore
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
@@ -46,6 +64,7 @@ main() {
           # The engine tells of the end a moment before it lists the container as ended.
           sleep 0.2
           start_ended
+          open_ports
           ;;
       esac
     done

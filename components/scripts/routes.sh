@@ -113,10 +113,10 @@ target_of() {
   echo "$container"
 }
 
-# has_route CONTAINER: whether the container gets the requests of a route.
+# has_route CONTAINER: whether the container gets the requests of a route, or serves without the proxy (services.sh).
 has_route() {
   local file container
-  for file in "$records"/@*; do
+  for file in "$records"/@* "$serving"/*; do
     [ -e "$file" ] || continue
     read -r container _ <"$file" || true
     [ "$container" != "$1" ] || return 0
@@ -137,7 +137,7 @@ exists() { [ -n "${state_of[${1:--}]:-}" ]; }
 # recorded CONTAINER: sets `drain` and `grace`, seconds, to what its service was switched with.
 recorded() {
   local file container
-  for file in "$records"/@*; do
+  for file in "$records"/@* "$serving"/*; do
     [ -e "$file" ] || continue
     read -r container _ drain grace _ <"$file" || true
     [ "$container" != "$1" ] || return 0

@@ -5,8 +5,11 @@
 #   switch SERVICE CONTAINER PORT HEALTH_PATH HEALTH_TIMEOUT DRAIN_TIMEOUT STOP_GRACE [NAME…] [OPTION…]
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
 #                             maxConnections=NUMBER allow=NETWORK,…
+#                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
+#   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
+#                             does so with a service that no proxy asks; services.sh says what a CHECK is
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is
@@ -15,7 +18,7 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, routes.sh and unhealthy.sh come ahead of it.
+# frontend.sh, routes.sh, services.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -27,6 +30,7 @@ remove() {
   look_around
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
+  rm -f "$serving/$1"
   end_all "$(containers_of "$1")"
   rm -f "$maintained/$1" "$pages/"*".$1.html"
 }
@@ -71,11 +75,16 @@ stop_all() {
 }
 
 restore_all() {
-  local key container
+  local key container file
   look_around
   for key in $(keys); do
     container=$(target_of "$key")
     ! exists "$container" || is_running "$container" || docker start "$container" >/dev/null || true
+  done
+  for file in "$serving"/*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file" || true
+    is_running "$container" || docker start "$container" >/dev/null || true
   done
   restore
 }
@@ -106,6 +115,10 @@ see() {
 # still_serving: what serves without the new container.
 still_serving() {
   local key name own=
+  if [ -n "$check" ]; then
+    own_state
+    return
+  fi
   for key in $(keys "$service"); do
     is_running "$(target_of "$key")" || continue
     own="$own $(shown "$key")"
@@ -144,7 +157,7 @@ give_up() {
     *'ead-only file system'*) remedy="let it write to /tmp only, or leave out slipway:services.$service.readOnly" ;;
   esac
   end "$container" "$stop_grace"
-  look_around
+  bring_back
   echo "slipway: $service on $(hostname): $1"
   [ -z "$remedy" ] || echo "slipway: to mend it: $remedy"
   echo "slipway: $(still_serving)"
@@ -156,7 +169,7 @@ give_up() {
 # remove_leftovers: what failed and killed roll-outs of the service left.
 remove_leftovers() {
   local name serves
-  serves=$(keys "$service")
+  serves=$(keys "$service")$(own_target "$service")
   for name in $(containers_of "$service"); do
     if [ "$name" = "$container" ] || has_route "$name"; then continue; fi
     # Without a route, one of those that run may be the previous version.
@@ -173,7 +186,7 @@ remove_leftovers() {
 start() {
   local message limit="{\"PidsLimit\":$processes}" requests=()
   [ "$proxy_limit" = "$processes" ] || requests+=("POST /containers/$proxy/update $limit")
-  requests+=("/containers/$container/json" "POST /containers/$container/update $limit")
+  requests+=("/containers/$container/json" "POST /containers/$container/update {\"PidsLimit\":${own_limit:-$processes}}")
   # Nothing happens if it runs already.
   requests+=("POST /containers/$container/start")
   engine "${requests[@]}"
@@ -289,6 +302,8 @@ roll_out() {
   for word in "${@:8}"; do
     case "$word" in
       path=*) prefix=${word#path=} options="$options $word" ;;
+      order=stop-first) stops_first=true ;;
+      pids=*) own_limit=${word#*=} ;;
       *=*) options="$options $word" ;;
       *) routes+=("@$word") ;;
     esac
@@ -303,6 +318,7 @@ roll_out() {
   routes=("${routes[@]/%/${prefix//\//%}}")
   restore
   remove_leftovers
+  ! $stops_first || make_way
   start
   wait_until_healthy
 
@@ -332,6 +348,7 @@ main() {
   case "$1" in
     --remove) remove "$2" ;;
     --maintenance) maintenance "${@:2}" ;;
+    --start) start_service "${@:2}" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
     --prepare) locked prepare ;;

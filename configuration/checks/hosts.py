@@ -13,7 +13,8 @@ def roles(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     needed: list[Role] = [] if settings.registry.external else ["registry"]
     if settings.services or not checks.is_valid("services"):
-        needed += ["build", "app"]
+        builds = not settings.services or settings.built_services or not checks.is_valid("services")
+        needed += ["build", "app"] if builds else ["app"]
     for role in needed:
         if not settings.hosts_with(role) and checks.roles_known:
             yield Problem(

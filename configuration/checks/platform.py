@@ -184,8 +184,8 @@ def _architectures(checks: Checks) -> Iterator[Problem]:
                 f"Give {build} and all app hosts instance types of one architecture.",
                 settings.instance_type(host),
             )
-    for name, service in settings.services.items():
-        wanted = service.build.platform
+    for name, build_settings in settings.built_services.items():
+        wanted = build_settings.platform
         if wanted is not None and wanted != f"linux/{built}":
             yield Problem(
                 ("services", name, "build", "platform"),
@@ -286,7 +286,8 @@ def _zone(checks: Checks) -> Iterator[Problem]:
 def _shared_hosts(checks: Checks) -> Iterator[Problem]:
     """Services on one host allow the same networks, since they share the host's HTTP port."""
     settings = checks.settings
-    for first, second in itertools.combinations(settings.services, 2):
+    asked = [name for name, service in settings.services.items() if service.own_check is None]
+    for first, second in itertools.combinations(asked, 2):
         shared = [host for host in settings.service_hosts(first) if host in settings.service_hosts(second)]
         known = all(
             checks.is_valid("services", name, key)

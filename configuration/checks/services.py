@@ -38,8 +38,9 @@ def domains(checks: Checks) -> Iterator[Problem]:
     settings = checks.settings
     known = [
         name
-        for name in settings.services
-        if all(checks.is_valid("services", name, key) for key in ("domain", "domains", "path"))
+        for name, service in settings.services.items()
+        if service.own_check is None
+        and all(checks.is_valid("services", name, key) for key in ("domain", "domains", "path"))
     ]
     routes = [
         (domain, service.path, name)
@@ -98,13 +99,13 @@ def routing(checks: Checks) -> Iterator[Problem]:
 
 def builds(checks: Checks) -> Iterator[Problem]:
     """Each image has a context and a Dockerfile that can be read."""
-    for name, service in checks.settings.services.items():
+    for name, build in checks.settings.built_services.items():
         location = ("services", name, "build")
-        yield from _context(checks, location, service.build)
-        if service.build.base is None:
+        yield from _context(checks, location, build)
+        if build.base is None:
             continue
-        yield from _context(checks, (*location, "base"), service.build.base)
-        if BASE_IMAGE_ARGUMENT in service.build.args:
+        yield from _context(checks, (*location, "base"), build.base)
+        if BASE_IMAGE_ARGUMENT in build.args:
             yield Problem(
                 (*location, "args", BASE_IMAGE_ARGUMENT),
                 "reserved: the build sets it to the image of base",
@@ -127,8 +128,8 @@ def files(checks: Checks) -> Iterator[Problem]:
 def names(checks: Checks) -> Iterator[Problem]:
     """What is named after a service, and after a service and a host, has a name of its own that resolves."""
     settings = checks.settings
-    for name, service in settings.services.items():
-        if service.build.base and base_image(name) in settings.services:
+    for name, build in settings.built_services.items():
+        if build.base and base_image(name) in settings.services:
             yield Problem(
                 ("services", base_image(name)),
                 f"the base image of {name} has that name",

@@ -4,7 +4,7 @@
 #
 # Values:
 #   EXPECTED   lines `NUMBER KIND DETAILS`, as `tell_made` prints them (components/scripts/lib.sh), and `NUMBER container
-#              NAME` and `NUMBER route SERVICE CONTAINER`. The number is the caller's.
+#              NAME`, `NUMBER route SERVICE CONTAINER` and `NUMBER service SERVICE CONTAINER`. The number is the caller's.
 set -euo pipefail -f
 
 : "${EXPECTED?}"
@@ -119,6 +119,12 @@ route() {
   fi
 }
 
+# service SERVICE CONTAINER: what serves without the proxy.
+service() {
+  [ "$(cut -d' ' -f1 "/etc/slipway/services/$1" 2>/dev/null || true)" = "$2" ] ||
+    differs "the container $2 is not recorded as serving $1"
+}
+
 main() {
   local number kind rest engine_runs=false
   if systemctl -q is-active docker.service; then engine_runs=true; fi
@@ -127,7 +133,7 @@ main() {
     case $kind in
       mount) mount_ $rest ;;
       sshd) sshd_ $rest ;;
-      file | folder | absent | line | rule | unit | engine | container | route) "$kind" $rest ;;
+      file | folder | absent | line | rule | unit | engine | container | route | service) "$kind" $rest ;;
     esac
   done <<<"$EXPECTED"
 }

@@ -78,6 +78,16 @@ routes() {
     }' <(printf '%s\n' "$1") -
 }
 
+# own_services LISTED: the services that no proxy asks, with the container of each if it runs (components/scripts/services.sh).
+own_services() {
+  local file container
+  for file in /etc/slipway/services/*; do
+    [ -e "$file" ] || continue
+    read -r container _ <"$file" || continue
+    ! grep -q "^/$container	.*	running	" <<<"$1" || say route "${file##*/}" "$container" -
+  done
+}
+
 # ask_proxy: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
 ask_proxy() {
   local process answer
@@ -120,6 +130,7 @@ about_containers() {
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
   for file in /etc/slipway/maintenance/*; do [ ! -e "$file" ] || say maintenance "${file##*/}"; done
+  own_services "$listed"
   while IFS=$'\t' read -r service container port address; do
     say route "$service" "$container" "$port"
     healthy "$service" "$address" "$port" &

@@ -20,6 +20,11 @@ SETTINGS = {
     "stopTimeout": "stop timeout",
     "healthcheck": "health check",
     "ports": "ports",
+    "volumes": "volumes",
+    "command": "command",
+    "entrypoints": "entrypoint",
+    "hosts": "names of other services",
+    "shmSize": "shared memory",
 }
 """Inputs of a container, as the configuration speaks of them."""
 
@@ -50,14 +55,22 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     stays = [about for about in found.unchanged if about.part is Part.CONTAINER and about.of == name]
     is_new = bool(by_verb.get(MAKE)) and not (stays or by_verb.keys() - {MAKE})
     texts = []
-    gone = ""
+    gone = interrupted = ""
     rolled = by_verb.get(REPLACE, [])
     if made := by_verb.get(MAKE):
         first = any(image.verb == MAKE for image in images)
         image = "image built and pushed, " if first else "new image, " if images else ""
         texts.append(f"{image}started on {hosts_of(made)}" if is_new else f"started on {hosts_of(made)}")
     if rolled:
-        texts.append(f"{_why(rolled, images)}, rolled over {hosts_of(rolled)}; nobody notices")
+        away = [change for change in rolled if stops_first(change)]
+        if beside := [change for change in rolled if change not in away]:
+            texts.append(f"{_why(beside, images)}, rolled over {hosts_of(beside)}; nobody notices")
+        if away:
+            interrupted = (
+                f"{_why(away, images)}; the old version is stopped first on {hosts_of(away)}, since two must not write "
+                "to one volume or have one port: away for seconds, and back by itself if the new one fails"
+            )
+            texts.append(interrupted)
     if changed := by_verb.get(CHANGE):
         what = _words(set().union(*(c.step.changed for c in changed)))
         texts.append(f"changed in place on {hosts_of(changed)} ({what}); nobody notices")
@@ -77,7 +90,18 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     pulled = [c for c in mine if c.subject.part is Part.PULL]
     if not containers and not switched and pulled:
         texts.append(f"image pulled again on {hosts_of(pulled)}; nobody notices")
-    return [Sentence(name, text, Notice.FAILURES if text == gone else Notice.NOBODY) for text in texts]
+    notices = {gone: Notice.FAILURES, interrupted: Notice.RESTART}
+    return [Sentence(name, text, notices.get(text, Notice.NOBODY)) for text in texts]
+
+
+def stops_first(change: Change) -> bool:
+    """Whether the old container ends before the new one starts: one that writes to a volume, or has a port."""
+    after = change.step.after
+    volumes = after.get("volumes")
+    writes = isinstance(volumes, list) and any(
+        isinstance(volume, dict) and not volume.get("readOnly") for volume in volumes
+    )
+    return writes or bool(after.get("ports"))
 
 
 def _why(rolled: Collection[Change], images: Collection[Change]) -> str:

@@ -48,26 +48,27 @@ class Rule:
 
 
 def service_groups(settings: StackSettings) -> dict[str, str]:
-    """The group of each service, which lets its clients in.
+    """The group of each service behind the proxy, which lets its clients in.
 
     Services with the same networks share a group, since EC2's default quota is five groups for a host: the group of
     every host, those of its roles, and this one.
     """
     first: dict[frozenset[str], str] = {}
-    for service, its in settings.services.items():
+    asked = {name: its for name, its in settings.services.items() if its.own_check is None}
+    for service, its in asked.items():
         first.setdefault(frozenset(its.allowed_cidrs), service)
     return {
         service: HTTP_GROUP
         if set(its.allowed_cidrs) == {EVERYWHERE}
         else f"{HTTP_GROUP}-{first[frozenset(its.allowed_cidrs)]}"
-        for service, its in settings.services.items()
+        for service, its in asked.items()
     }
 
 
 def groups_of(settings: StackSettings, host: str) -> list[str]:
     """The groups of a host: the group of every host, those of its roles, and those of its services."""
     of_service = service_groups(settings)
-    services = [of_service[service] for service in settings.services_on(host)]
+    services = [of_service[service] for service in settings.services_on(host) if service in of_service]
     return list(dict.fromkeys([HOST_GROUP, *settings.hosts[host].roles, *services]))
 
 
@@ -90,8 +91,8 @@ def groups(settings: StackSettings) -> dict[str, str]:
 def rules(settings: StackSettings) -> list[Rule]:
     """Every rule of the stack's security groups.
 
-    Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry;
-    everyone, or a service's own networks, to the services. All other incoming traffic is dropped.
+    Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry; the
+    hosts that run services to private ports; everyone, or a service's own networks, to the services. All other incoming traffic is dropped.
     """
     return list(_rules(settings, set(groups(settings))))
 
@@ -115,6 +116,8 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
     if "app" in present:
         # Services may use databases, mail servers and APIs at any address.
         yield Rule(group="app", direction="egress", what="all", protocol=ALL, network=EVERYWHERE)
+        for port, service in settings.private_ports.items():
+            yield Rule(group="app", direction="ingress", what=f"{service}-{port}", port=port, peer="app")
 
     networks = {
         group: settings.services[service].allowed_cidrs

@@ -304,3 +304,41 @@ def test_a_first_rule_of_retention_is_asked_about() -> None:
     template = wanted(StackConfig({"config": TEMPLATE}, "slipway"))
     assert template is not None
     assert list(deletions.deletions(template, state())) == []
+
+
+def with_data() -> dict[str, Any]:
+    """The state, with a volume of the service web on each of its hosts."""
+    found = state()
+    for name in ("web-1", "web-2"):
+        found["resources"].append(
+            {
+                "urn": urn("slipway:index:Service$docker:index/volume:Volume", f"web-{name}-notes-volume"),
+                "type": "docker:index/volume:Volume",
+                "custom": True,
+                "id": "web.notes",
+                "parent": urn("slipway:index:Service", "web"),
+                "deletedWith": urn("command:remote:Command", f"{name}-setup"),
+                "inputs": {"name": "web.notes", "labels": [{"label": "slipway.volume", "value": "web"}]},
+            }
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"hosts": {name: HOSTS[name] for name in ("yard", "web-1")}},
+            "the host web-2, with its disk and the service web on it, and the data of services in web.notes",
+        ),
+        (
+            {"services": {"web": {**WEB, "hosts": ["web-2"]}}},
+            "service web on web-1; its data stays in web.notes",
+        ),
+    ],
+)
+def test_it_says_what_becomes_of_the_data_of_services(changes: dict[str, Any], told: str) -> None:
+    config = {**TEMPLATE, **{f"slipway:{key}": value for key, value in changes.items()}}
+    want = wanted(StackConfig({"config": config}, "slipway"))
+    assert want is not None
+    assert [one.text for one in deletions.deletions(want, with_data())] == [told]

@@ -169,6 +169,15 @@ EVERYTHING = {
             "domain": "blog.example.com",
             "hosts": ["web-3", "web-2"],
         },
+        # What others made, with data; and a service of the same image without a port.
+        "db": {
+            "image": "postgres:16",
+            "hosts": ["web-1"],
+            "ports": {"private": [5432]},
+            "volumes": {"data": "/var/lib/postgresql/data"},
+            "env": {"POSTGRES_PASSWORD": {"secret": "TOKEN"}},
+        },
+        "jobs": {"from": "db", "hosts": ["web-3"], "needs": ["db"], "health": {"none": True}},
     },
     "certificates": {"engineCaGeneration": 2, "registryCaGeneration": 2},
     "operators": {"alice": OPERATORS_KEY},

@@ -263,3 +263,19 @@ def test_how_much_of_the_world_may_administer(networks: list[str], allowed: bool
     else:
         with pytest.raises(SettingsError, match="adminCidrs"):
             settings_of(platform=platform)
+
+
+def test_private_ports_are_open_to_the_hosts_that_run_services() -> None:
+    database = {"image": "postgres:16", "hosts": ["web-2"], "ports": {"private": [5432]}}
+    settings = settings_of(
+        hosts={
+            "depot": {"roles": ["registry", "build"]},
+            "web-1": {"roles": ["app"]},
+            "web-2": {"roles": ["app"]},
+        },
+        services={"web": {"build": {"context": "app/base"}, "hosts": ["web-1"]}, "db": database},
+    )
+    added = lines(rules(settings)) - lines(rules(settings_of()))
+    assert added == {"app: tcp 5432 app"}
+    # Nobody asks its proxy.
+    assert groups_of(settings, "web-2") == ["host", "app"]

@@ -33,6 +33,7 @@ def switch(
     proxy: str = "running",
     answers: bool = True,
     stdin: str = "",
+    check: str = "exit 1",
 ) -> subprocess.CompletedProcess[str]:
     """Run the script on a host with a proxy and containers.
 
@@ -46,6 +47,7 @@ def switch(
         proxy: the state of the proxy's container; empty if there is none.
         answers: whether the proxy's process answers.
         stdin: the script's standard input.
+        check: what answers the container's own health check.
 
     """
     root = machine.root
@@ -68,6 +70,8 @@ def switch(
         "exec slipway-proxy haproxy -c "*) [ ! -e refused ] || {{ cat refused; exit 1; }} ;;
         "start slipway-proxy" | "unpause slipway-proxy" | "restart slipway-proxy")
           echo '{{"mark": "", "servers": {{}}}}' >process.json ;;
+        "container inspect new "*Healthcheck*) printf '%b' "$(cat healthcheck 2>/dev/null)\\n" ;;
+        "exec new "*) {check} ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
         "rm -f "*) sed -i "/^$3 /d" containers ;;
         "start "*) ;;

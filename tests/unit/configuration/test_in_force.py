@@ -1,5 +1,6 @@
 """What the program makes of a stack's file, as `slip` asks for it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,12 @@ config:
 """
     found = report(text, "test", ROOT)
     assert found["settings"]["services"]["web"]["port"] == 3000
-    assert found["settings"]["services"]["web"]["health"] == "/up"
     assert found["derived"] == {
         "slipway:registry.port": 5200,
         "slipway:hosts.yard.slot": 0,
         "slipway:hosts.web-2.slot": 2,
         "slipway:services.web.hosts": ["web-1", "web-2"],
+        "slipway:services.web.health": "/up",
     }
 
 
@@ -60,8 +61,23 @@ def test_every_mistake_is_told_with_its_path() -> None:
     found = report("config: {slipway:services: {web: {prot: 1, port: 0}}}", "test", ROOT)
     assert found["settings"] is None
     assert [problem["path"] for problem in found["problems"]] == [
-        "slipway:services.web.build",
         "slipway:services.web.port",
         "slipway:services.web.prot",
+        "slipway:services.web.build",
     ]
-    assert 'Did you mean "port"?' in found["problems"][2]["text"]
+    assert 'Did you mean "port"?' in found["problems"][1]["text"]
+
+
+def test_what_services_of_others_have_in_force() -> None:
+    text = """
+config:
+  slipway:services:
+    db: {image: "postgres:16", ports: {private: [5432]}, env: {PASSWORD: {secret: DB_PASSWORD}}}
+    jobs: {from: db, health: {command: "test -f /x"}}
+"""
+    found = report(text, "test", ROOT)
+    assert found["problems"] == []
+    assert found["derived"]["slipway:services.db.health"] == {"tcp": 5432}
+    services = json.loads(json.dumps(found["settings"]))["services"]
+    assert services["db"]["env"] == {"PASSWORD": {"secret": "DB_PASSWORD"}}
+    assert services["jobs"]["health"] == {"command": "test -f /x"}

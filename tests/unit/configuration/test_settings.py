@@ -127,7 +127,7 @@ class TestDefaults:
             {"services": {"web": {"build": {"context": "app"}}}, "passwords": {"hosts": PASSWORD}}, project
         )
         web = stack.services["web"]
-        assert (web.port, web.health, web.health_timeout, web.drain_timeout, web.memory) == (
+        assert (web.port, web.health_path, web.health_timeout, web.drain_timeout, web.memory) == (
             8080,
             "/up",
             30,

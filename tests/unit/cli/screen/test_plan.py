@@ -1,10 +1,13 @@
 """A preview in words."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.screen.events import Step
+from cli.screen.plan.changes import Notice
 from cli.screen.plan.sentences import sentences, totals
 from tests.unit.cli.screen import recordings
 from tests.unit.cli.screen.recordings import step
@@ -299,3 +302,19 @@ def test_a_real_code_change_is_one_sentence() -> None:
 )
 def test_the_totals(counts: dict[str, int], expected: str) -> None:
     assert totals(counts) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "is_away"),
+    [
+        ({"volumes": [{"volumeName": "web.data", "containerPath": "/data"}]}, True),
+        ({"volumes": [{"hostPath": "/srv", "containerPath": "/srv", "readOnly": True}]}, False),
+        ({"ports": [{"internal": 5432, "external": 5432}]}, True),
+        ({}, False),
+    ],
+)
+def test_a_service_that_is_stopped_first_is_told(after: dict[str, Any], is_away: bool) -> None:
+    replaced = dataclasses.replace(container("replace", "web-1", "image"), after=after)
+    (told,) = sentences([replaced])
+    assert ("stopped first on web-1" in told.text) == is_away
+    assert (told.notice is Notice.RESTART) == is_away

@@ -1,0 +1,188 @@
+"""A database from an image that others made, beside a service of the same image that reaches it on another host."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import settings
+from tests.support.clone import REPOSITORY
+from tests.support.docker_command import docker
+from tests.support.stack import Stack
+from tests.support.waiting import ANSWER, PATIENCE, eventually
+
+IMAGE = "slipway-test/store:1"
+FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
+PASSWORD = "a-database-password-of-tests"
+DATA = "/var/lib/postgresql/data"
+DEVICE = "/dev/slipway-null"
+
+
+def _build(version: str) -> None:
+    """The image, as the operator's engine gets it from elsewhere."""
+    docker("build", "--quiet", "--tag", IMAGE, "--build-arg", f"VERSION={version}", str(FIXTURE))
+
+
+def _database(**more: Any) -> dict[str, Any]:
+    return {
+        "image": IMAGE,
+        "hosts": ["data-1"],
+        "ports": {"private": [5432]},
+        "volumes": {"data": DATA},
+        "env": {"POSTGRES_PASSWORD": {"secret": "DB_PASSWORD"}},
+        "stopSignal": "SIGINT",
+        "healthTimeout": settings.HEALTH_TIMEOUT,
+        **more,
+    }
+
+
+def _services(**of_database: Any) -> dict[str, Any]:
+    web = {
+        "from": "db",
+        "entrypoint": ["perl", "/server.pl"],
+        "needs": ["db"],
+        "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}},
+        "healthTimeout": settings.HEALTH_TIMEOUT,
+        "drainTimeout": 1,
+    }
+    worker = {
+        "from": "db",
+        "entrypoint": ["/bin/sh", "-c"],
+        "command": ["touch /run/alive && exec sleep 1000000"],
+        "health": {"command": "test -f /run/alive"},
+        "hosts": ["box"],
+    }
+    return {"db": _database(**of_database), "web": web, "worker": worker}
+
+
+@pytest.fixture(scope="module")
+def store(one_host: Stack) -> Iterator[Stack]:
+    """A stack of two hosts: the database on one, a service on both, a worker on the other."""
+    _build("1")
+    one_host.configure(
+        settings.one_host()
+        | {
+            "hosts": {"box": {"roles": ["registry", "build", "app"]}, "data-1": {"roles": ["app"]}},
+            "services": _services(),
+        }
+    )
+    set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
+    assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
+    one_host.up(seconds=2 * PATIENCE)
+    assert _ask(one_host, "make") == ""
+    yield one_host
+    one_host.configure(settings.one_host())
+    one_host.up()
+
+
+def _ask(stack: Stack, what: str, host: int = 0) -> str:
+    with urllib.request.urlopen(f"{stack.urls()[host]}{what}", timeout=ANSWER) as answer:
+        return str(answer.read().decode().strip())
+
+
+def _container(stack: Stack) -> str:
+    (name,) = stack.app_containers("data-1", service="db")
+    return name
+
+
+def test_rows_outlive_containers_images_and_a_restart_of_the_host(store: Stack) -> None:
+    # Both hosts reach the database by its name: the one that runs it, and the other one.
+    for host in (0, 1):
+        assert _ask(store, "add", host) == ""
+    first = _container(store)
+    assert PASSWORD not in store.export()
+
+    # A changed setting makes another container.
+    store.configure({"services": _services(shm=128)})
+    preview = store.slip("preview")
+    assert "stopped first" in preview.output, str(preview)
+    assert PASSWORD not in preview.output
+    store.up()
+    assert _container(store) != first
+    assert _ask(store, "count") == "2"
+
+    # What the tag has by now comes with `update` only.
+    _build("2")
+    assert not store.up().changes
+    told = store.slip("update", "db", "--yes")
+    assert told.status == 0, str(told)
+    assert store.on_host("data-1", "docker", "exec", _container(store), "printenv", "IMAGE_VERSION") == "2"
+    assert _ask(store, "add") == ""
+
+    docker("restart", store.container("data-1"))
+    eventually("the database answers again", lambda: _ask(store, "count") == "3")
+    eventually("it does on its own host, too", lambda: _ask(store, "count", 1) == "3")
+    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_the_old_version_starts_again_if_the_new_one_fails(store: Stack) -> None:
+    before, count = _container(store), _ask(store, "count")
+    broken = {"POSTGRES_PASSWORD": {"secret": "DB_PASSWORD"}, "IMAGE_VERSION": "broken"}
+    store.configure({"services": _services(env=broken, healthTimeout=3)})
+    result = store.slip("up", "--yes")
+    assert result.status != 0
+    assert "the previous version was started again" in result.output, str(result)
+    assert _container(store) == before
+    eventually("the database answers again", lambda: _ask(store, "count") == count)
+    store.configure({"services": _services()})
+    store.up()
+    assert _ask(store, "count") == count
+
+
+def test_containers_get_what_the_settings_say(store: Stack) -> None:
+    store.on_host("box", "sh", "-c", f"[ -e {DEVICE} ] || mknod {DEVICE} c 1 3; mkdir -p /srv/notes")
+    store.on_host("box", "sh", "-c", "echo from the host >/srv/notes/note")
+    services = _services()
+    services["worker"] |= {
+        "user": "nobody:nogroup",
+        "command": ["touch /scratch/alive && cat >/dev/null && exec sleep 1000000 </dev/null"],
+        "health": {"command": ["test", "-d", "/scratch"]},
+        "workdir": "/usr",
+        "memory": 256,
+        "memoryReservation": 128,
+        "cpus": "0.5",
+        "pids": 99,
+        "shm": 32,
+        "tmpfs": {"/scratch": 8},
+        "init": True,
+        "ulimits": {"nofile": 2048},
+        "sysctls": {"net.core.somaxconn": "1234"},
+        "devices": [DEVICE],
+        "labels": {"com.example.team": "store"},
+        "stopSignal": "SIGINT",
+        "restart": "always",
+        "dns": ["10.0.0.53"],
+        "extraHosts": {"legacy": "10.0.0.9"},
+        "logOptions": {"max-size": "1m"},
+        "bind": {"/srv/notes": "/notes:ro"},
+        "volumes": {"work": "/work"},
+    }
+    services["worker"]["command"] = ["exec sleep 1000000"]
+    store.configure({"services": services})
+    store.up()
+    (name,) = store.app_containers("box", service="worker")
+    script = (
+        "id -un; id -gn; pwd; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory.low /sys/fs/cgroup/cpu.max "
+        "/sys/fs/cgroup/pids.max; df -m --output=size /dev/shm /scratch | tail -n 2 | tr -d ' '; "
+        f"cat /proc/1/comm; ulimit -n; cat /proc/sys/net/core/somaxconn; test -c {DEVICE} && echo device; "
+        "getent hosts legacy | tr -s ' '; cat /notes/note; touch /notes/x 2>&1 | grep -o 'Read-only.*'; "
+        "grep -c ' /work ' /proc/mounts"
+    )
+    found = store.on_host("box", "docker", "exec", name, "sh", "-c", script).splitlines()
+    assert found == [
+        *("nobody", "nogroup", "/usr"),
+        *(str(256 << 20), str(128 << 20), "50000 100000", "99"),
+        *("32", "8"),
+        *("docker-init", "2048", "1234", "device"),
+        "10.0.0.9 legacy",
+        *("from the host", "Read-only file system", "1"),
+    ]
+    inspected = json.loads(store.on_host("box", "docker", "inspect", name))[0]
+    host = inspected["HostConfig"]
+    assert inspected["Config"]["Labels"]["com.example.team"] == "store"
+    assert inspected["Config"]["StopSignal"] == "SIGINT"
+    assert (host["RestartPolicy"]["Name"], host["Dns"]) == ("always", ["10.0.0.53"])
+    assert host["LogConfig"]["Config"]["max-size"] == "1m"
+    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
