@@ -97,6 +97,11 @@ class StackConfig:
         return tuple(str(name) for name in self._object("hosts"))
 
     @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services."""
+        return tuple(str(name) for name in self._object("services"))
+
+    @property
     def secrets(self) -> frozenset[str]:
         """The names of the secrets that are set."""
         return frozenset(self._object("secrets"))
