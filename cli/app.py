@@ -400,6 +400,19 @@ def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate =
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
+@_command(app, "ps")
+def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
+    """List what serves: service, host, version, since when, health, restarts, memory.
+
+    Asks the hosts themselves, all at once, over one connection each. The exit status is 1 if a service does not serve
+    or is not healthy on one of its hosts, or if a host does not answer.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.ps import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
+
+
 @_command(app, "logs")
 def logs(
     what: Annotated[str, typer.Argument(help="`registry`, `proxy`, or a service.")],

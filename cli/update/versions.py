@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from cli import console
@@ -12,6 +13,8 @@ from cli.stack.stack import Stack
 from cli.text import first_line, short_digest, short_revision
 
 DEPLOYED = "deployed"
+CLOCKS = timedelta(seconds=2)
+"""How much the clock of a host may be behind the one of the machine that updated it."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,25 @@ class Versions:
             default=None,
         )
 
-    def number_of(self, digest: str, images: frozenset[str] = frozenset()) -> int | None:
-        """The version that has an image: the current one if it has, else the newest; None if none has.
+    def number_of(self, digests: frozenset[str], made: datetime | None) -> int | None:
+        """The version that a container runs, by its image and the time that it was made; None if it is none of these.
+
+        Versions can differ in their settings alone. The container was made in the last deployment that had begun by
+        then.
 
         Args:
-            digest: the image's digest.
-            images: other digests of the same image.
+            digests: every digest of its image.
+            made: when it was made.
 
         """
-        found = [one for one in self.versions if {digest, *images} & set(one["images"].values())]
-        numbers = [int(one["number"]) for one in found]
-        return self.current if self.current in numbers else max(numbers, default=None)
+        found = [
+            (datetime.fromisoformat(one["started"]), int(version["number"]))
+            for version in self.versions
+            if image_of(version, self.service) in digests
+            for one in version["deployments"]
+        ]
+        before = [one for one in found if made is None or one[0] <= made + CLOCKS]
+        return (max(before) if before else min(found))[1] if found else None
 
 
 def is_good(version: Mapping[str, Any]) -> bool:

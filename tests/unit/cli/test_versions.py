@@ -1,0 +1,126 @@
+"""`slip history SERVICE`, `diff`, `rollback` and `ps`: what they read from the outputs and the state."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.update import rollback, versions
+
+
+def version(number: int, *results: str, minute: int = 0, **changes: Any) -> dict[str, Any]:
+    return {
+        "number": float(number),
+        "images": {"web": f"sha256:{number}"},
+        "settings": {},
+        "secrets": {},
+        "revision": f"commit{number}",
+        "message": "",
+        "deployments": [
+            {
+                "started": f"2026-01-01T00:{minute:02}:00+00:00",
+                "seconds": 3.0,
+                "result": result,
+                "author": "ann@desk",
+                "hosts": ["web-1"],
+                "cause": "up",
+            }
+            for result in results
+        ],
+        **changes,
+    }
+
+
+def outputs(*found: dict[str, Any], current: int, left: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {
+        "serviceHosts": {"web": ["web-1"], "api": ["web-1"]},
+        "versions": {"web": {"current": float(current), "left": left, "versions": list(found)}},
+    }
+
+
+GOOD, BEGUN = "deployed", "begun"
+
+
+def test_the_version_before_is_the_last_good_one_below_the_current_one() -> None:
+    found = outputs(version(3, BEGUN), version(2, BEGUN), version(1, GOOD), current=3)
+    assert versions.of(found, "web", "").before == 1
+
+
+def test_an_unknown_version_lists_those_that_are_there() -> None:
+    known = versions.of(outputs(version(2, GOOD), version(1, GOOD), current=2), "web", "")
+    with pytest.raises(CommandError, match=r"web has no version 41\. Versions: 2, 1") as raised:
+        known.version(41, "")
+    assert raised.value.status == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [("shop", "no service shop. Services: api, web"), ("api", "no version of api is recorded yet")],
+)
+def test_a_service_without_versions_is_refused(service: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message) as raised:
+        versions.of(outputs(version(1, GOOD), current=1), service, "")
+    assert raised.value.status == 1
+
+
+def test_a_container_runs_the_version_of_its_image_that_was_deployed_before_it_was_made() -> None:
+    same = {"images": {"web": "sha256:1"}}
+    known = versions.of(
+        outputs(version(2, GOOD, minute=5, **same), version(1, GOOD, minute=1, **same), current=2), "web", ""
+    )
+    image = frozenset({"sha256:1"})
+    assert known.number_of(image, datetime(2026, 1, 1, 0, 4, tzinfo=UTC)) == 1
+    assert known.number_of(image, datetime(2026, 1, 1, 0, 6, tzinfo=UTC)) == 2
+    assert known.number_of(image, datetime(2025, 1, 1, tzinfo=UTC)) == 1
+    assert known.number_of(frozenset({"sha256:9"}), None) is None
+
+
+def test_differences_name_settings_and_secrets_without_a_secret_or_its_hash() -> None:
+    before = version(1, GOOD, settings={"memory": 100.0, "env": {"A": "1"}}, secrets={"T": "11", "U": "22"})
+    after = version(2, GOOD, settings={"memory": 200.0, "env": {"B": "2"}}, secrets={"T": "33"})
+    assert versions.differences(before, after, "web") == [
+        ("image", "sha256:1", "sha256:2"),
+        ("commit", "commit1", "commit2"),
+        ("env.A", "1", "-"),
+        ("env.B", "-", "2"),
+        ("memory", "100", "200"),
+        ("secret T", "a value", "another value"),
+        ("secret U", "a value", "-"),
+    ]
+    assert versions.differences(before, before, "web") == []
+
+
+def test_the_table_says_how_the_last_deployment_ended() -> None:
+    failed, good = version(2, GOOD, BEGUN), version(1, GOOD)
+    back = version(1, GOOD)
+    back["deployments"][0]["cause"] = "rollback"
+    assert [versions.result(one) for one in (failed, good, back)] == ["failed", "deployed", "rolled back to"]
+
+
+STACK = "urn:pulumi:local::slipway::"
+SERVICE = f"{STACK}slipway:index:Service::web"
+IMAGE = f"{STACK}slipway:index:AppImage::web"
+VOLUME = "docker:index/volume:Volume"
+CONTAINER = "docker:index/container:Container"
+
+
+def test_a_rollback_is_about_the_resources_of_its_service_and_not_about_its_image() -> None:
+    def one(kind: str, name: str, parent: str = "", **more: Any) -> dict[str, Any]:
+        urn = f"{STACK}{kind}::{name}"
+        return {"urn": urn, "type": kind.rpartition("$")[2], "parent": parent, "custom": True, **more}
+
+    container = one(f"slipway:index:Service${CONTAINER}", "web-web-1", SERVICE)
+    marker = one(f"slipway:index:AppImage${VOLUME}", "web-deployed", IMAGE)
+    state = {
+        "resources": [
+            {"urn": SERVICE, "type": "slipway:index:Service"},
+            {"urn": IMAGE, "type": "slipway:index:AppImage"},
+            one("slipway:index:AppImage$docker:index/image:Image", "web-image", IMAGE),
+            marker,
+            container,
+            {**container, "delete": True},
+            one(f"slipway:index:Service${CONTAINER}", "web2-web-1", SERVICE.replace("::web", "::web2")),
+        ]
+    }
+    assert rollback.targets_of(state, "web") == [SERVICE, marker["urn"], container["urn"]]
