@@ -238,7 +238,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved=approved)))
 
 
 @_command(app, "preview", **PULUMI_OPTIONS)

@@ -232,11 +232,3 @@ def trimmed(versions: Sequence[Version], current: int, keep: int) -> list[Versio
     good = [one["number"] for one in newest if is_good(one)][:keep]
     others = [one["number"] for one in newest if not is_good(one)][:keep]
     return [one for one in newest if one["number"] in {*good, *others, current}]
-
-
-def to_roll_back_to(known: ServiceVersions) -> int | None:
-    """The version before the current one: the last good one with a lower number; None if there is none."""
-    return max(
-        (one["number"] for one in known["versions"] if is_good(one) and one["number"] < known["current"]),
-        default=None,
-    )

@@ -4,22 +4,24 @@ It is an update by Pulumi of the service's own resources, with an order to the p
 nothing is built, other services stay as they are, and the stack's outputs say that the rollback holds.
 """
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
+from cli.running.host_report import HostReport
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.running.stored_image import look
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.open import open_stack
+from cli.stack.stack import Stack
 from cli.text import short_digest
 from cli.update import versions
+from cli.update.aftermath import Aftermath
 from cli.update.versions import Versions
 from well_known import ROLLBACK_VARIABLE
 
@@ -28,18 +30,11 @@ IMAGE_COMPONENT = "slipway:index:AppImage"
 VOLUME = deployment.VOLUME_TYPE
 
 
-@contextmanager
-def ordered(variable: str, value: str) -> Iterator[None]:
-    """Give the program of updates in this block an order."""
-    before = os.environ.get(variable)
-    os.environ[variable] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before
+def ordered(stack: Stack, back: Mapping[str, int]) -> Stack:
+    """The stack, whose updates take services back to versions."""
+    order = ",".join(f"{service}={number}" for service, number in back.items())
+    variables = {**stack.pulumi.variables, ROLLBACK_VARIABLE: order}
+    return replace(stack, pulumi=replace(stack.pulumi, variables=variables))
 
 
 def run(name: str, service: str, *, to: int | None, yes: bool, emulate: bool = False) -> int:
@@ -75,8 +70,9 @@ def run(name: str, service: str, *, to: int | None, yes: bool, emulate: bool = F
     from cli.update.updates import Update, up
 
     options = tuple(word for urn in targets for word in ("--target", urn))
-    with ordered(ROLLBACK_VARIABLE, f"{service}={number}"):
-        status = up(Update(name, yes=True, preview=False, options=options, emulate=emulate))
+    status = up(
+        Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})
+    )
     if status == 0:
         console.say(
             f"{service} stays at version {number} until its code or its settings change. "
@@ -95,7 +91,7 @@ def _target(known: Versions, to: int | None, option: str) -> int:
             status=1,
         )
     version = known.version(number, option)
-    if number == known.current and version["deployments"][-1]["result"] == versions.DEPLOYED:
+    if number == known.current and versions.is_whole(version):
         raise CommandError(f"{known.service} is at version {number} already", status=1)
     return number
 
@@ -181,6 +177,32 @@ def _not_in_registry(running: RunningStack, service: str, version: Mapping[str, 
     if not stored.has_manifest:
         return "the registry does not have it any more"
     return "the registry has lost a part of it" if stored.lacking else ""
+
+
+def moved_apart(aftermath: Aftermath) -> dict[str, tuple[int, int]]:
+    """The services that a failed update has left with two versions: the failed version and the last good one."""
+    found = {}
+    for service, known in versions.every(aftermath.outputs).items():
+        hosts = (aftermath.outputs.get("serviceHosts") or {}).get(service) or ()
+        if versions.is_whole(known.version(known.current, "")):
+            continue
+        served = [serves(known, aftermath.reports.get(host)) for host in hosts]
+        # A host that does not say what it serves could not be moved either.
+        if None in served or known.current not in served:
+            continue
+        others = {one for one in served if one} - {known.current}
+        good = known.before if len(others) != 1 else others.pop()
+        if {*served} != {known.current} and good:
+            found[service] = (known.current, good)
+    return found
+
+
+def serves(known: Versions, report: HostReport | None) -> int | None:
+    """The version that a host serves; 0 if it serves none of them, None if that is unknown."""
+    if report is None or not report.knows_services:
+        return None
+    serving = report.services.get(known.service)
+    return (known.number_of(serving.digests, serving.since) or 0) if serving else 0
 
 
 def targets_of(state: Deployment, service: str, silent: Sequence[str] = ()) -> list[str]:

@@ -52,11 +52,15 @@ class Versions:
 
     @property
     def before(self) -> int | None:
-        """The last good version with a lower number than the current one."""
-        return max(
-            (int(one["number"]) for one in self.versions if is_good(one) and one["number"] < self.current),
-            default=None,
-        )
+        """The version to go back to; None if there is none.
+
+        The last good one with a lower number than the current one; if that failed, the one that was deployed last.
+        """
+        good = [one for one in self.versions if is_good(one) and one["number"] != self.current]
+        if is_whole(self.version(self.current, "")):
+            return max((int(one["number"]) for one in good if one["number"] < self.current), default=None)
+        last = max(good, key=_last_success, default=None)
+        return int(last["number"]) if last else None
 
     def number_of(self, digests: frozenset[str], made: datetime | None) -> int | None:
         """The version that a container runs, by its image and the time that it was made; None if it is none of these.
@@ -82,6 +86,16 @@ class Versions:
 def is_good(version: Mapping[str, Any]) -> bool:
     """Whether a version was deployed on all its hosts at some time."""
     return any(one["result"] == DEPLOYED for one in version["deployments"])
+
+
+def _last_success(version: Mapping[str, Any]) -> str:
+    """When the last deployment of a good version began that ended well."""
+    return max(str(one["started"]) for one in version["deployments"] if one["result"] == DEPLOYED)
+
+
+def is_whole(version: Mapping[str, Any]) -> bool:
+    """Whether a version's last deployment ended well."""
+    return bool(version["deployments"][-1]["result"] == DEPLOYED)
 
 
 def image_of(version: Mapping[str, Any], service: str) -> str:

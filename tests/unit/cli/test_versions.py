@@ -47,6 +47,14 @@ def test_the_version_before_is_the_last_good_one_below_the_current_one() -> None
     assert versions.of(found, "web", "").before == 1
 
 
+def test_after_a_failure_it_is_the_one_that_was_deployed_last() -> None:
+    rolled_back = version(1, GOOD, minute=3)
+    found = outputs(version(3, BEGUN, minute=4), version(2, GOOD, minute=2), rolled_back, current=3)
+    assert versions.of(found, "web", "").before == 1
+    whole = outputs(version(3, GOOD, minute=4), version(2, GOOD, minute=2), rolled_back, current=3)
+    assert versions.of(whole, "web", "").before == 2
+
+
 def test_an_unknown_version_lists_those_that_are_there() -> None:
     known = versions.of(outputs(version(2, GOOD), version(1, GOOD), current=2), "web", "")
     with pytest.raises(CommandError, match=r"web has no version 41\. Versions: 2, 1") as raised:

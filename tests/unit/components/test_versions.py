@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from components import rollbacks, versions
 from components.rollbacks import Orders
 from components.versions import BEGUN, DEPLOYED, Candidate, Deployment, ServiceVersions
@@ -90,17 +88,6 @@ def test_content_that_comes_back_is_the_version_that_it_was() -> None:
 def test_failed_versions_push_no_good_one_out() -> None:
     known = history(1, 2, 3, *range(-4, -13, -1), keep=KEEP)
     assert numbers(known) == [12, 11, 3, 2]
-    assert versions.to_roll_back_to(known) == 3
-
-
-@pytest.mark.parametrize(
-    ("deployed", "target"),
-    [((1, 2), 1), ((1, -2, 3), 1), ((1,), None), ((-1, 2), None), ((1, 2, 1), None)],
-)
-def test_a_rollback_goes_to_the_last_good_version_below_the_current_one(
-    deployed: tuple[int, ...], target: int | None
-) -> None:
-    assert versions.to_roll_back_to(history(*deployed)) == target
 
 
 def test_a_rollback_keeps_the_number_and_notes_the_secrets_of_now() -> None:
