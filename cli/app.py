@@ -684,8 +684,9 @@ def diff_of_versions(
     show_difference(open_stack(stack, emulate=emulate), service, first, second, as_json=as_json)
 
 
-@_command(app, "rollback")
+@_command(app, "rollback", **PULUMI_OPTIONS)
 def rollback(
+    context: typer.Context,
     service: ServiceName,
     to: Annotated[
         int | None,
@@ -704,11 +705,13 @@ def rollback(
 
     Builds nothing, and pulls nothing that a host still has; other services and hosts stay as they are. Says what
     changes, and asks. The rollback holds: no `up`, on whatever machine, deploys what was left until its code or its
-    settings change, or until `./slip up --forward SERVICE`.
+    settings change, or until `./slip up --forward SERVICE`. Runs `pulumi up` for the service's own resources, with the
+    options after `--`.
     """
     from cli.update.rollback import run
 
-    raise typer.Exit(run(stack, service, to=to, yes=yes, emulate=emulate))
+    options = tuple(context.args)
+    raise typer.Exit(run(stack, service, to=to, yes=yes, options=options, emulate=emulate))
 
 
 @_command(app, "output")

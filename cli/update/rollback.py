@@ -37,7 +37,9 @@ def ordered(stack: Stack, back: Mapping[str, int]) -> Stack:
     return replace(stack, pulumi=replace(stack.pulumi, variables=variables))
 
 
-def run(name: str, service: str, *, to: int | None, yes: bool, emulate: bool = False) -> int:
+def run(
+    name: str, service: str, *, to: int | None, yes: bool, options: Sequence[str] = (), emulate: bool = False
+) -> int:
     """Take a service back to a version. Returns the exit status.
 
     Args:
@@ -45,6 +47,7 @@ def run(name: str, service: str, *, to: int | None, yes: bool, emulate: bool = F
         service: the service's.
         to: the version's number; by default the good one before the current one.
         yes: do not ask for confirmation.
+        options: additional arguments for Pulumi.
         emulate: whether it is the stack's emulation.
 
     Raises:
@@ -69,7 +72,7 @@ def run(name: str, service: str, *, to: int | None, yes: bool, emulate: bool = F
     targets = targets_of(state, service, silent)
     from cli.update.updates import Update, up
 
-    options = tuple(word for urn in targets for word in ("--target", urn))
+    options = (*(word for urn in targets for word in ("--target", urn)), *options)
     status = up(
         Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})
     )
