@@ -72,7 +72,7 @@ class RetentionOutputs(TypedDict, total=False):
     days: Annotated[int, "days for which an image stays after its last push"]
 
 
-class ServiceVersionsOutputs(TypedDict):
+class HistoryOutputs(TypedDict):
     """The versions of one service."""
 
     current: Annotated[int, "the number of the version that was deployed last, whether it succeeded or not"]
@@ -134,7 +134,7 @@ class StackOutputs(TypedDict):
         "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
     ]
     versions: Annotated[
-        dict[str, ServiceVersionsOutputs],
+        dict[str, HistoryOutputs],
         Since("0.10.0"),
         "for each service, its last versions: as many good ones as `registry.retention.keep` says, and as many others",
     ]
