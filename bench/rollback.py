@@ -34,9 +34,9 @@ def rollback(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say
             f"rollback {number} of {runs}: "
             + ", ".join(f"{name} {served[name][-1]:.2f} s" for name in served)
         )
-    for name in served:
-        results.add("rollback", f"{name}, until all hosts serve it", "s", served[name], app_hosts)
-        results.add("rollback", f"{name}, until it ends", "s", ended[name], app_hosts)
+    for what, times in (("until all hosts serve it", served), ("until it ends", ended)):
+        for name, seconds in times.items():
+            results.add("rollback", f"{name}, {what}", "s", seconds, app_hosts)
     for what, times in (("until all hosts serve it", served), ("until it ends", ended)):
         results.compare(
             "rollback",
