@@ -6,35 +6,20 @@ nothing is built, other services stay as they are, and the stack's outputs say t
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from cli import console
 from cli.errors import CommandError
-from cli.running.host_report import HostReport
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.running.stored_image import look
 from cli.stack import deployment
-from cli.stack.deployment import Deployment
 from cli.stack.open import open_stack
-from cli.stack.stack import Stack
 from cli.text import short_digest
 from cli.update import versions
-from cli.update.aftermath import Aftermath
+from cli.update.move_back import targets_of
+from cli.update.updates import Update, up
 from cli.update.versions import Versions
-from well_known import ROLLBACK_VARIABLE
-
-SERVICE_COMPONENT = "slipway:index:Service"
-IMAGE_COMPONENT = "slipway:index:AppImage"
-VOLUME = deployment.VOLUME_TYPE
-
-
-def ordered(stack: Stack, back: Mapping[str, int]) -> Stack:
-    """The stack, whose updates take services back to versions."""
-    order = ",".join(f"{service}={number}" for service, number in back.items())
-    variables = {**stack.pulumi.variables, ROLLBACK_VARIABLE: order}
-    return replace(stack, pulumi=replace(stack.pulumi, variables=variables))
 
 
 def run(
@@ -70,8 +55,6 @@ def run(
     if not yes:
         console.confirm(f"Roll {service} back to version {number}?", remedy="Pass --yes.")
     targets = targets_of(state, service, silent)
-    from cli.update.updates import Update, up
-
     options = (*(word for urn in targets for word in ("--target", urn)), *options)
     status = up(
         Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})
@@ -180,56 +163,3 @@ def _not_in_registry(running: RunningStack, service: str, version: Mapping[str, 
     if not stored.has_manifest:
         return "the registry does not have it any more"
     return "the registry has lost a part of it" if stored.lacking else ""
-
-
-def moved_apart(aftermath: Aftermath) -> dict[str, tuple[int, int]]:
-    """The services that a failed update has left with two versions: the failed version and the last good one."""
-    found = {}
-    for service, known in versions.every(aftermath.outputs).items():
-        hosts = (aftermath.outputs.get("serviceHosts") or {}).get(service) or ()
-        if versions.is_whole(known.version(known.current, "")):
-            continue
-        served = [serves(known, aftermath.reports.get(host)) for host in hosts]
-        # A host that does not say what it serves could not be moved either.
-        if None in served or known.current not in served:
-            continue
-        others = {one for one in served if one} - {known.current}
-        good = known.before if len(others) != 1 else others.pop()
-        if {*served} != {known.current} and good:
-            found[service] = (known.current, good)
-    return found
-
-
-def serves(known: Versions, report: HostReport | None) -> int | None:
-    """The version that a host serves; 0 if it serves none of them, None if that is unknown."""
-    if report is None or not report.knows_services:
-        return None
-    serving = report.services.get(known.service)
-    return (known.number_of(serving.digests, serving.since) or 0) if serving else 0
-
-
-def targets_of(state: Deployment, service: str, silent: Sequence[str] = ()) -> list[str]:
-    """The resources of a service, by URN: its containers, switches, pulls and in-use markers, but not its image.
-
-    Args:
-        state: the stack's.
-        service: the service's name.
-        silent: hosts that do not answer; what is on them stays as it is.
-
-    """
-    hosts = {resource["urn"]: name for name, resource in deployment.hosts(state).items()}
-    found = []
-    for resource in deployment.resources(state):
-        if resource.get("delete"):
-            continue
-        urn, parent = str(resource["urn"]), str(resource.get("parent") or "")
-        own = _is(urn, SERVICE_COMPONENT, service) or _is(parent, SERVICE_COMPONENT, service)
-        marker = resource.get("type") == VOLUME and _is(parent, IMAGE_COMPONENT, service)
-        if (own or marker) and hosts.get(deployment.host_urn(state, resource), "") not in silent:
-            found.append(urn)
-    return found
-
-
-def _is(urn: str, kind: str, name: str) -> bool:
-    parts = urn.split("::")
-    return len(parts) == 4 and parts[2].rpartition("$")[2] == kind and parts[3] == name

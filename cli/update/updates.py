@@ -60,9 +60,9 @@ def up(update: Update) -> int:
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     leftover_keys.sweep()
     if update.back:
-        from cli.update import rollback
+        from cli.update import move_back
 
-        stack = rollback.ordered(stack, update.back)
+        stack = move_back.ordered(stack, update.back)
     consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.
@@ -107,17 +107,17 @@ def up(update: Update) -> int:
 
 def _move_back(stack: Stack, aftermath: Aftermath, *, verbose: bool) -> None:
     """Let all hosts of a service serve one version, after an update that failed on some of them."""
-    from cli.update import rollback
+    from cli.update import move_back
 
-    if not stack.config.moves_back or not (back := rollback.moved_apart(aftermath)):
+    if not stack.config.moves_back or not (back := move_back.moved_apart(aftermath)):
         return
     for service, (failed, good) in back.items():
         console.say(
             f"{service}: some hosts serve version {failed} and others do not. All go back to version {good}."
         )
-    targets = [urn for service in back for urn in rollback.targets_of(aftermath.state, service)]
+    targets = [urn for service in back for urn in move_back.targets_of(aftermath.state, service)]
     options = ["--yes", "--skip-preview", *(word for urn in targets for word in ("--target", urn))]
-    stack = rollback.ordered(stack, {service: good for service, (_, good) in back.items()})
+    stack = move_back.ordered(stack, {service: good for service, (_, good) in back.items()})
     status = _run(stack, "up", options, Aftermath(stack), verbose=verbose)
     for service, (failed, good) in back.items():
         if status == 0:
