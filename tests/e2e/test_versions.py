@@ -13,6 +13,7 @@ from tests.support import settings
 from tests.support.clone import Clone
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
+from tests.support.waiting import TOOLS_LIMIT
 
 SERVER = "tests/e2e/fixtures/tiny/server.pl"
 HOSTS = ("web-1", "web-2")
@@ -43,7 +44,7 @@ def fleet(clone: Clone) -> Iterator[Stack]:
         }
     )
     try:
-        stack.up()
+        stack.up(seconds=TOOLS_LIMIT)
         clone.edit(SERVER, "tiny version 1", "tiny version 2")
         clone.commit("Greet for the second time")
         line = f"printf %s {SECRET} | ./slip secret set TOKEN --stack {stack.name}"
