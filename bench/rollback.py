@@ -28,7 +28,7 @@ def rollback(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say
         ended["./slip rollback"].append(stack.slip("rollback", "web", "--to", str(numbers[to]), "--yes"))
         served["./slip rollback"].append(watch.seconds())
         watch = ServingWatch(urls, greetings[to], PLAIN_DOMAIN)
-        ended["plain script"].append(plain.up(references[to]))
+        ended["plain script"].append(plain.roll_back(references[to]))
         served["plain script"].append(watch.seconds())
         say(
             f"rollback {number} of {runs}: "

@@ -190,10 +190,16 @@ class PlainScript:
             },
         )
 
-    def up(self, reference: str = "") -> float:
-        """Roll out the current code, or an image that the hosts have. Returns the seconds that it took."""
-        environment = self.environment | ({"REFERENCE": reference} if reference else {})
-        return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, environment)
+    def up(self) -> float:
+        """Roll out the current code. Returns the seconds that it took."""
+        return self._run({})
+
+    def roll_back(self, reference: str) -> float:
+        """Roll out an image that the hosts have. Returns the seconds that it took."""
+        return self._run({"REFERENCE": reference})
+
+    def _run(self, more: dict[str, str]) -> float:
+        return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, self.environment | more)
 
     def reference(self) -> str:
         """The image that the first host runs, by digest."""

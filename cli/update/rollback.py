@@ -145,7 +145,7 @@ def _has(running: RunningStack, host: str, reference: str) -> bool | None:
     try:
         with running.docker(host) as client:
             try:
-                client.inspect_image(reference)
+                client.inspect_image(reference)  # type: ignore[no-untyped-call]
             except ImageNotFound:
                 return False
             return True

@@ -212,9 +212,12 @@ def differences(
     """
     found = []
     if image_of(before, service) != image_of(after, service):
-        found.append(("image", *(short_digest(image_of(one, service)) for one in (before, after))))
+        found.append(
+            ("image", short_digest(image_of(before, service)), short_digest(image_of(after, service)))
+        )
     if before["revision"] != after["revision"]:
-        found.append(("commit", *(short_revision(str(one["revision"])) or "-" for one in (before, after))))
+        was, now = (short_revision(str(one["revision"])) or "-" for one in (before, after))
+        found.append(("commit", was, now))
     old, new = (dict(_flat("", one["settings"])) for one in (before, after))
     found += [
         (path, old.get(path, "-"), new.get(path, "-"))
@@ -223,11 +226,9 @@ def differences(
     ]
     secrets_before, secrets_after = before["secrets"], after["secrets"]
     for name in sorted(secrets_before.keys() | secrets_after.keys()):
-        was, now = secrets_before.get(name), secrets_after.get(name)
-        if was != now:
-            found.append(
-                (f"secret {name}", "-" if was is None else "a value", "-" if now is None else "another value")
-            )
+        first, second = secrets_before.get(name), secrets_after.get(name)
+        if first != second:
+            found.append((f"secret {name}", "a value" if first else "-", "another value" if second else "-"))
     return found
 
 
