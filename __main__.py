@@ -13,6 +13,7 @@ from components.outputs import export
 from components.registry.mirror import make_mirror
 from components.registry.registries import make_registry
 from components.registry_access import registry_access
+from components.rollbacks import make_rollbacks
 from components.service import make_services
 from configuration import load as configuration
 
@@ -42,11 +43,15 @@ registry = make_registry(settings, engines, authorities, access)
 # Copies of third-party base images in the registry, if the settings name any.
 mirror = make_mirror(settings, engines, registry, authorities.previous_outputs)
 
+# Services that a rollback keeps at a version, with their settings as they were.
+rollbacks = make_rollbacks(settings, engines, authorities.previous_outputs)
+settings = rollbacks.settings
+
 # Images of the services: built on the build host, pushed, used by digest.
-images = make_images(settings, engines, registry, mirror)
+images = make_images(settings, engines, registry, mirror, rollbacks.held)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
 services = make_services(settings, engines, images, registry)
 
 # The stack's outputs, for people, for `slip` and for other projects.
-export(settings, hosts, authorities, access, engines, registry, images, mirror, services)
+export(settings, hosts, authorities, access, engines, registry, images, mirror, services, rollbacks)

@@ -121,6 +121,11 @@ def by_digest(image: str) -> str:
     return f"{image.rpartition(':')[0]}@{digest}" if digest else image
 
 
+ROLLBACK_VARIABLE = "SLIPWAY_ROLLBACK"
+"""The variable that orders an update to take services back to versions: `web=41,api=7`."""
+FORWARD_VARIABLE = "SLIPWAY_FORWARD"
+"""The variable that orders an update to deploy what a rollback left: `web,api`."""
+
 TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
 """The refusal of a stack whose name another clone's stack has on this machine."""
 

@@ -1,6 +1,7 @@
 """The commands and their options. Each command imports what it needs when it runs, which keeps `--help` quick."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ import typer
 
 from cli.errors import CommandError
 from cli.pass_on import PassingCommand
+from well_known import FORWARD_VARIABLE
 
 if TYPE_CHECKING:
     from cli.stack.config import StackConfig
@@ -105,6 +107,12 @@ def _user_names(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def _service_names(incomplete: str) -> list[str]:
+    """For shell completion: the services in the configurations."""
+    names = {name for configuration in _configurations() for name in configuration.services}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 StackName = Annotated[
     str,
     typer.Option("--stack", "-s", help="The stack's name.", metavar="STACK", autocompletion=_stack_names),
@@ -131,6 +139,15 @@ Parallel = Annotated[
 Target = Annotated[
     list[str] | None,
     typer.Option("--target", "-t", metavar="URN", help="Update only this resource. May be repeated."),
+]
+Forward = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--forward",
+        metavar="SERVICE",
+        help="Deploy what a rollback of this service left. May be repeated.",
+        autocompletion=_service_names,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in plain text.")]
@@ -159,6 +176,12 @@ def _options(
     )
 
 
+def _order_forward(services: list[str] | None) -> None:
+    """Let this command deploy what rollbacks of these services left."""
+    if services:
+        os.environ[FORWARD_VARIABLE] = ",".join(services)
+
+
 @_command(app, "up", **PULUMI_OPTIONS)
 def up(
     context: typer.Context,
@@ -179,6 +202,7 @@ def up(
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
+    forward: Forward = None,
     emulate: Emulate = False,
     approved: Annotated[
         str,
@@ -204,6 +228,8 @@ def up(
     from cli.update.updates import Update
     from cli.update.updates import up as run
 
+    _order_forward(forward)
+
     options = _options(
         context.args,
         refresh=refresh,
@@ -212,7 +238,7 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved)))
+    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved=approved)))
 
 
 @_command(app, "update", **PULUMI_OPTIONS)
@@ -246,6 +272,7 @@ def preview(
     expect_no_changes: ExpectNoChanges = False,
     parallel: Parallel = "",
     target: Target = None,
+    forward: Forward = None,
     emulate: Emulate = False,
     comment: Annotated[
         bool, typer.Option("--comment", help="Print Markdown for a comment on a pull request.")
@@ -280,6 +307,7 @@ def preview(
     """
     from cli.update.updates import preview as run
 
+    _order_forward(forward)
     wanted = None
     if comment or post or pull_request or save:
         from cli.update.pull_request import Wanted
@@ -415,6 +443,19 @@ def diagram(
     from cli.stack.open import open_stack
 
     raise typer.Exit(run(open_stack(stack, emulate=emulate), output, opens=opens))
+
+
+@_command(app, "ps")
+def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
+    """List what serves: service, host, version, since when, health, restarts, memory.
+
+    Asks the hosts themselves, all at once, over one connection each. The exit status is 1 if a service does not serve
+    or is not healthy on one of its hosts, or if a host does not answer.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.ps import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
 @_command(app, "logs")
@@ -658,23 +699,102 @@ def repair(
 
 @_command(app, "history")
 def history(
+    service: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SERVICE]",
+            help="A service, for its versions; without one, the stack's updates.",
+            autocompletion=_service_names,
+            show_default=False,
+        ),
+    ] = "",
     stack: StackName = "local",
     count: Annotated[
-        int, typer.Option("--count", "-n", min=1, max=1000, metavar="N", help="How many updates.")
+        int, typer.Option("--count", "-n", min=1, max=1000, metavar="N", help="How many updates or versions.")
     ] = 10,
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """List the stack's updates: when, by whom, from which commit, and which settings each changed.
+    """List the stack's updates, or the versions of a service.
 
-    Reads the records that Pulumi keeps in the backend, so everyone who can update the stack sees the same. Names
-    settings only, never a value; of a secret it says that it changed. Updates by plain `pulumi` have the message that
-    was given there.
+    Of an update: when, by whom, from which commit, and which settings it changed. Names settings only, never a value;
+    of a secret it says that it changed. Updates by plain `pulumi` have the message that was given there.
+
+    Of a version: its image and commit, when, by whom and where it was deployed last, how long that took, and how it
+    ended. The same image with the same settings and secrets is the same version.
+
+    Everything is in the backend, so everyone who can update the stack sees the same.
     """
     from cli.stack.open import open_stack
+
+    opened = open_stack(stack, emulate=emulate)
+    if service:
+        from cli.update import versions
+
+        versions.show(opened, service, count=count, as_json=as_json)
+        return
     from cli.update.history import run
 
-    run(open_stack(stack, emulate=emulate), count=count, as_json=as_json)
+    run(opened, count=count, as_json=as_json)
+
+
+ServiceName = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service's name.", autocompletion=_service_names)
+]
+
+
+@_command(app, "diff")
+def diff_of_versions(
+    service: ServiceName,
+    first: Annotated[int, typer.Argument(metavar="VERSION", help="A version's number.")],
+    second: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="[VERSION]", help="Another one; by default the current one.", show_default=False
+        ),
+    ] = None,
+    stack: StackName = "local",
+    as_json: Json = False,
+    emulate: Emulate = False,
+) -> None:
+    """Say what differs between two versions of a service: image, commit, settings, names of secrets.
+
+    `./slip history SERVICE` shows the versions. What `up` would change is what `./slip preview` says.
+    """
+    from cli.stack.open import open_stack
+    from cli.update.versions import show_difference
+
+    show_difference(open_stack(stack, emulate=emulate), service, first, second, as_json=as_json)
+
+
+@_command(app, "rollback", **PULUMI_OPTIONS)
+def rollback(
+    context: typer.Context,
+    service: ServiceName,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to",
+            metavar="VERSION",
+            help="The version's number. By default the last good one before the current one.",
+            show_default=False,
+        ),
+    ] = None,
+    stack: StackName = "local",
+    yes: Yes = False,
+    emulate: Emulate = False,
+) -> None:
+    """Take a service back to a version: code and settings as they were, secrets as they are now.
+
+    Builds nothing, and pulls nothing that a host still has; other services and hosts stay as they are. Says what
+    changes, and asks. The rollback holds: no `up`, on whatever machine, deploys what was left until its code or its
+    settings change, or until `./slip up --forward SERVICE`. Runs `pulumi up` for the service's own resources, with the
+    options after `--`.
+    """
+    from cli.update.rollback import run
+
+    options = tuple(context.args)
+    raise typer.Exit(run(stack, service, to=to, yes=yes, options=options, emulate=emulate))
 
 
 @_command(app, "output")

@@ -72,6 +72,24 @@ class RetentionOutputs(TypedDict, total=False):
     days: Annotated[int, "days for which an image stays after its last push"]
 
 
+class HistoryOutputs(TypedDict):
+    """The versions of one service."""
+
+    current: Annotated[int, "the number of the version that was deployed last, whether it succeeded or not"]
+    left: Annotated[
+        list[int],
+        "the numbers of the versions that a rollback left: an `up` whose tree has one of them keeps `current`",
+    ]
+    built: Annotated[str, "the tag of the image that was built last"]
+    versions: Annotated[
+        list[dict[str, Any]],
+        "the versions, the newest first: `number`; `images`, digests by repository; `source`, the content's tag; "
+        "`settings`, those that differ from the defaults; `secrets`, a keyed hash of each; `revision` and `message` of "
+        "the commit; `deployments`, the last five, each with `started` (UTC), `seconds`, `result` (`deployed`, or "
+        "`begun` if it did not end well), `author`, `hosts` and `cause` (`up` or `rollback`)",
+    ]
+
+
 class StackOutputs(TypedDict):
     """A stack's outputs."""
 
@@ -114,6 +132,11 @@ class StackOutputs(TypedDict):
     revisions: Annotated[
         dict[str, list[RevisionOutputs]],
         "for each service and each base image of a service, the commits of its last 20 tags, the newest first",
+    ]
+    versions: Annotated[
+        dict[str, HistoryOutputs],
+        Since("0.10.0"),
+        "for each service, its last versions: as many good ones as `registry.retention.keep` says, and as many others",
     ]
     mirror: Annotated[dict[str, str], "for each image of `registry.mirror` and of a service, its copy by digest"]
     registryAddress: Annotated[

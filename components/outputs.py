@@ -15,9 +15,11 @@ from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
 from components.registry_access import RegistryAccess
 from components.revisions import revisions
+from components.rollbacks import Rollbacks
 from components.routing import Routing
 from components.service import Service
 from components.stored_outputs import store
+from components.version_log import VersionLog
 from configuration.settings import StackSettings
 
 
@@ -31,6 +33,7 @@ def export(
     images: Mapping[str, RunImage],
     mirror: Mirror | None,
     services: Mapping[str, Service],
+    rollbacks: Rollbacks,
 ) -> None:
     """Export the stack's outputs. Secret values have keys of their own, so that all others stay readable.
 
@@ -38,6 +41,21 @@ def export(
     stored before, so that a failed roll-out leaves none of them behind: a host may be new, or a password.
     `docs/outputs.md` lists the keys for people.
     """
+    built_from = revisions(
+        authorities.previous_outputs,
+        {
+            name: build
+            for image in images.values()
+            if isinstance(image, AppImage)
+            for name, build in image.tags.items()
+        },
+        kept=rollbacks.held,
+    )
+    # One key logs in to all hosts.
+    ssh_key = next(iter(hosts.values())).ssh_private_key
+    log = VersionLog(
+        settings, rollbacks, images, built_from, ssh_key, authorities.previous_outputs.get("versions")
+    )
     outputs: dict[str, pulumi.Input[Any]] = {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
@@ -53,18 +71,9 @@ def export(
         "operatorKeys": pulumi.Output.secret(
             {name: person.private_key_pem for name, person in authorities.operators.items()}
         ),
-        # One key logs in to all hosts.
-        "sshPrivateKey": next(iter(hosts.values())).ssh_private_key,
+        "sshPrivateKey": ssh_key,
         "wantedImages": {name: image.reference for name, image in images.items()},
-        "revisions": revisions(
-            authorities.previous_outputs,
-            {
-                name: build
-                for image in images.values()
-                if isinstance(image, AppImage)
-                for name, build in image.tags.items()
-            },
-        ),
+        "revisions": built_from,
         "mirror": mirror.references if mirror else {},
         "resolvers": list(next(iter(hosts.values())).resolvers),
         **_generations(authorities, access, engines, registry),
@@ -72,8 +81,17 @@ def export(
     }
     for key, value in outputs.items():
         pulumi.export(key, value)
-    for key, value in _served(settings, services, authorities.previous_outputs, store(outputs)).items():
+    stored = store({**outputs, "versions": log.begun})
+    for key, value in _served(settings, services, authorities.previous_outputs, stored).items():
         pulumi.export(key, value)
+    served = {name: service.image for name, service in services.items()}
+    early = stored.apply(
+        lambda _: log.stored_early(served, lambda versions: store({**outputs, "versions": versions}))
+    )
+    pulumi.export(
+        "versions",
+        log.ended(pulumi.Output.all(early, pulumi.Output.from_input(served)).apply(lambda known: known[1])),
+    )
 
 
 def _served(

@@ -4,7 +4,7 @@ A commit in an image would make it another image: in a shallow clone, in an expo
 changes nothing of the context. So the stack's outputs record which tag had which commit, once for each tag.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pulumi
 from typing_extensions import TypedDict
 
 from components.git import Repository
+from configuration.resource_names import base_image
 
 KEPT = 20
 """How many tags of an image are remembered."""
@@ -50,19 +51,25 @@ def revision_of(context: Path, project: Path) -> str:
 
 
 def revisions(
-    previous: Mapping[str, object], images: Mapping[str, tuple[pulumi.Input[str], Path]]
+    previous: Mapping[str, object],
+    images: Mapping[str, tuple[pulumi.Input[str], Path]],
+    kept: Collection[str] = (),
 ) -> dict[str, pulumi.Output[Sequence[Revision]]]:
     """The commits of each image's last tags, the newest first.
 
     Args:
         previous: the stack's outputs of the last successful update.
         images: the tag and the context of each image, by the name of its repository.
+        kept: the services whose images may not be built in this update; what is recorded of them stays.
     """
     recorded = previous.get("revisions")
     found: dict[str, pulumi.Output[Sequence[Revision]]] = {}
     for name, (tag, context) in images.items():
         with_tag = partial(_with_tag, _recorded(recorded, name), context)
         found[name] = pulumi.Output.from_input(tag).apply(with_tag)
+    for name in (repository for service in kept for repository in (service, base_image(service))):
+        if name not in found and (before := _recorded(recorded, name)):
+            found[name] = pulumi.Output.from_input(before)
     return found
 
 

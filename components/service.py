@@ -104,13 +104,14 @@ class Service(pulumi.ComponentResource):
             container = self._container(name, args, engine, proxy, pulled, volumes, waits_for)
             switch = self._switch(name, args, engine, container)
             if markers:
-                # The next host does not wait for these.
-                if not previous:
-                    markers.served(name, image.references, switch, self)
+                # The next host does not wait for it.
                 markers.serving(name, engine.host.name, image.references, switch, self)
             previous = [switch]
             served.append(_served(switch, container, pulled))
             self.switches[engine.host.name] = switch
+        if markers and previous:
+            # A version that fails on a later host has not served: it must not push out one that has.
+            markers.served(name, image.references, previous[0], self)
         # The same on every host, or none.
         self.image = pulumi.Output.all(*served).apply(
             lambda images: str(images[0]) if len(set(images)) == 1 else ""

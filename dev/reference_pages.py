@@ -80,6 +80,8 @@ def outputs() -> str:
 def _type(type_: Any) -> str:
     if type_ in {str, int, bool}:
         return {str: "text", int: "number", bool: "`true` or `false`"}[type_]
+    if type_ is Any:
+        return "values"
     arguments = get_args(type_)
     if get_origin(type_) is Literal:
         return " or ".join(f"`{word}`" for word in arguments)

@@ -27,6 +27,7 @@ def ask(
     desired: Iterable[Desired] = (),
     answered: Callable[[HostReport], None] = lambda _: None,
     sizes: bool = False,
+    memory: bool = False,
 ) -> dict[str, HostReport]:
     """What each host runs and serves, by the host's name. A host that gives no answer has a report, too.
 
@@ -36,10 +37,15 @@ def ask(
         desired: what was made on the hosts, to be compared over the same connection.
         answered: called with each report as it comes.
         sizes: whether the hosts say what their containers have written, too. The engines have to count it.
+        memory: whether they say how much memory their containers use.
 
     """
     names = sorted(outputs["hosts"]) if hosts is None else list(hosts)
-    values = [f"CHECKS={shlex.quote(_checks(outputs))}\n", *(["SIZES=yes\n"] if sizes else [])]
+    values = [
+        f"CHECKS={shlex.quote(_checks(outputs))}\n",
+        *(["SIZES=yes\n"] if sizes else []),
+        *(["MEMORY=yes\n"] if memory else []),
+    ]
     question = Command("bash -s", "".join([*values, SCRIPT.read_text()]), PATIENCE)
     made = drift.by_host(desired)
 

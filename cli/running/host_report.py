@@ -99,6 +99,8 @@ class HostReport:
     containers: tuple[Container, ...] = ()
     written: Mapping[str, int] = field(default_factory=dict)
     """Bytes that containers have written into their own files, by the container's name; empty if that was not asked."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of memory that running containers use, by the container's name; empty if that was not asked."""
     proxy_answers: bool = False
     services: dict[str, Serving] = field(default_factory=dict)
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
@@ -179,6 +181,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         open_engine=tuple(row[0] for row in of("open")),
         containers=containers,
         written={row[0].removeprefix("/"): int(row[1]) for row in of("written")},
+        memory={row[0].removeprefix("/"): int(row[1]) for row in of("memory")},
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
         maintained=frozenset(row[0] for row in of("maintenance")),

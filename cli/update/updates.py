@@ -1,8 +1,8 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,8 @@ class Update:
     """Whether to update the stack's emulation on this machine."""
     verbose: bool = False
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
+    back: Mapping[str, int] = field(default_factory=dict)
+    """The version to which each service goes back, in a rollback."""
     approved: str = ""
     """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
@@ -69,6 +71,10 @@ def up(update: Update) -> int:
             return status
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     leftover_keys.sweep()
+    if update.back:
+        from cli.update import move_back
+
+        stack = move_back.ordered(stack, update.back)
     consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.
@@ -105,10 +111,37 @@ def up(update: Update) -> int:
         _repair().after_refresh(stack)
     elif status == 1:
         _repair().found(stack, aftermath)
+        if not update.back:
+            _move_back(stack, aftermath, verbose=update.verbose)
     if status == 0 and is_local:
         purging.mark_checked(stack)
         name_servers.follow(stack)
     return status
+
+
+def _move_back(stack: Stack, aftermath: Aftermath, *, verbose: bool) -> None:
+    """Let all hosts of a service serve one version, after an update that failed on some of them."""
+    from cli.update import move_back
+
+    if not stack.config.moves_back or not (back := move_back.moved_apart(aftermath)):
+        return
+    for service, (failed, good) in back.items():
+        console.say(
+            f"{service}: some hosts serve version {failed} and others do not. All go back to version {good}."
+        )
+    targets = [urn for service in back for urn in move_back.targets_of(aftermath.state, service)]
+    options = ["--yes", "--skip-preview", *(word for urn in targets for word in ("--target", urn))]
+    stack = move_back.ordered(stack, {service: good for service, (_, good) in back.items()})
+    status = _run(stack, "up", options, Aftermath(stack), verbose=verbose)
+    for service, (failed, good) in back.items():
+        if status == 0:
+            console.say(
+                f"{service} serves version {good} on all its hosts. Version {failed} is not deployed again until its "
+                f"code or its settings change, or by ./slip up --forward {service}{stack.option}"
+            )
+        else:
+            again = f"`./slip up{stack.option}` goes on with that."
+            console.warn(f"{service} is not back at version {good} on all its hosts. {again}")
 
 
 def _approved(update: Update) -> tuple[int, Update]:

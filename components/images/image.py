@@ -1,9 +1,10 @@
 """A service's image: built on the build host, pushed to the registry, used by its digest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 import pulumi
 import pulumi_docker as docker
@@ -35,6 +36,10 @@ class AppImageArgs:
     """The platform to build for, such as `linux/amd64`."""
     mirror: Mirror | None = None
     """The stack's mirror of third-party images, if it has one."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """The digests of a version at which the service stays, by repository; none to use what is built."""
+    builds: bool = True
+    """Whether the image is built. A service that stays at a version uses another image than its tree would make."""
 
 
 class AppImage(pulumi.ComponentResource):
@@ -49,13 +54,38 @@ class AppImage(pulumi.ComponentResource):
     """The image and its own base image, by digest: the next build needs the base image again."""
     tags: dict[str, tuple[pulumi.Input[str], Path]]
     """The tag and the context of the image and of its own base image, by the name of their repository."""
+    digests: pulumi.Output[dict[str, str]]
+    """The digest of the image and of its own base image, by the name of their repository."""
+    source: str
+    """The content tag of the tree; empty for an image that is not built."""
 
     def __init__(self, name: str, args: AppImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AppImage", name, None, opts)
         self.tags = {}
+        self.source = ""
+        self.references = []
+        if args.builds:
+            self._build(name, args)
+        if args.held:
+            self.references = [
+                pulumi.Output.from_input(f"{args.access.repository(repository)}@{digest}")
+                for repository, digest in sorted(args.held.items())
+            ]
+            self.reference = self.references[0]
+        repositories = [name, base_image(name)][: len(self.references)]
+        self.digests = pulumi.Output.all(*self.references).apply(
+            lambda known: {
+                repository: reference.partition("@")[2]
+                for repository, reference in zip(repositories, known, strict=True)
+            }
+        )
+        self.register_outputs({"reference": self.reference})
+
+    def _build(self, name: str, args: AppImageArgs) -> None:
         base = args.build.base
         if base is None:
-            self.reference = self._image(name, args, _Step.of(name, args.build, args.platform))
+            step = _Step.of(name, args.build, args.platform)
+            self.reference = self._image(name, args, step)
             self.references = [self.reference]
         else:
             below = _Step.of(base_image(name), base, args.platform)
@@ -64,7 +94,7 @@ class AppImage(pulumi.ComponentResource):
             step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.staged.tag})
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
             self.references = [self.reference, reference]
-        self.register_outputs({"reference": self.reference})
+        self.source = step.staged.tag
 
     def _image(
         self,
@@ -143,13 +173,49 @@ class _Step:
         return cls(build, arguments, staged)
 
 
+def source_of(name: str, build: BuildSettings, platform: str) -> str:
+    """The content tag of what a service's image would be built from.
+
+    Args:
+        name: the service's name.
+        build: its build.
+        platform: the platform to build for.
+    """
+    if build.base is None:
+        return _Step.of(name, build, platform).staged.tag
+    below = _Step.of(base_image(name), build.base, platform)
+    return _Step.of(name, build, platform, {BASE_IMAGE_ARGUMENT: below.staged.tag}).staged.tag
+
+
+class HeldImages(Protocol):
+    """The images of a version at which a service stays."""
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        """Their digests, by repository."""
+
+    @property
+    def builds(self) -> bool:
+        """Whether the resource of the image that the tree has stays as well."""
+
+
 def make_images(
     settings: StackSettings,
     engines: Mapping[str, DockerEngine],
     registry: AnyRegistry,
     mirror: Mirror | None,
+    held: Mapping[str, HeldImages] = MappingProxyType({}),
 ) -> dict[str, RunImage]:
-    """The image of each service, by the service's name; without a build host, only images of others."""
+    """The image of each service, by the service's name; without a build host, only images of others.
+
+    Args:
+        settings: the stack's.
+        engines: by host.
+        registry: where images are pushed.
+        mirror: the copies of third-party images.
+        held: the services that stay at a version.
+
+    """
     images: dict[str, RunImage] = {
         name: OthersImage(mirror.references[settings.mirrored_as(service.image)])
         for name, service in settings.services.items()
@@ -167,6 +233,8 @@ def make_images(
                 mirror=mirror,
                 build=build,
                 platform=build.platform or engine.host.platform,
+                held=held[name].images if name in held else {},
+                builds=held[name].builds if name in held else True,
             ),
         )
     if builds:

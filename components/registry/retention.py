@@ -121,7 +121,7 @@ class InUseMarkers:
         Args:
             service: the service's name.
             references: the service's images, `host:port/repository@digest`.
-            switch: the command that switches the first host's traffic.
+            switch: the command that switches the last host's traffic.
             parent: the resource that it belongs to.
         """
         options = pulumi.ResourceOptions(

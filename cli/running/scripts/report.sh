@@ -6,6 +6,7 @@
 #
 # Values:
 #   CHECKS   a line for each service: its name, its health path and, if it has one, its domain, separated by tabs
+#   MEMORY   not empty to hear how much memory the containers use; unset otherwise
 #   SIZES    not empty to hear what the containers have written; unset otherwise, since the engine has to count it
 set -uo pipefail
 export LC_ALL=C
@@ -64,6 +65,21 @@ sizes() {
   [ -n "${SIZES:-}" ] || return 0
   engine ps -aq --no-trunc --filter label=slipway.stack |
     xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
+}
+
+# What each running container uses of its memory, in bytes, without the files that the kernel would drop first: as
+# `docker stats` counts it, which needs a second for it.
+memory() {
+  [ -n "${MEMORY:-}" ] || return 0
+  local name pid folder used cached
+  engine ps -q --no-trunc --filter label=slipway.stack |
+    xargs -r timeout "$limit" docker inspect --format '{{.Name}} {{.State.Pid}}' 2>/dev/null |
+    while read -r name pid; do
+      folder=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null)
+      used=$(cat "$folder/memory.current" 2>/dev/null) || continue
+      cached=$(sed -n 's/^inactive_file //p' "$folder/memory.stat" 2>/dev/null)
+      say memory "$name" "$((used - ${cached:-0}))"
+    done
 }
 
 # routes LISTED: what gets requests from the proxy: service, container, its address and its port. The container's label
@@ -148,6 +164,7 @@ main() {
   if [ "$state" = active ]; then
     about_engine &
     sizes &
+    memory &
     about_containers
     wait
   fi

@@ -576,7 +576,7 @@ def test_the_images_of_services_have_deployed_markers_on_the_registrys_host() ->
     [
         ("web-web-1-served", "web-web-1-switch", "slipway.serving", "web-1", False),
         ("web-web-2-served", "web-web-2-switch", "slipway.serving", "web-2", False),
-        ("web-history", "web-web-1-switch", "slipway.served", None, True),
+        ("web-history", "web-web-2-switch", "slipway.served", None, True),
     ],
 )
 def test_a_serving_marker_is_made_after_the_switch(

@@ -1,0 +1,109 @@
+"""`slip ps`: what each host serves of each service, from the running system: all hosts at once, one connection each."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cli import console
+from cli.running import fleet
+from cli.running.host_report import HostReport
+from cli.running.stack import RunningStack
+from cli.stack.stack import Stack
+from cli.text import age, short_digest, size
+from cli.update import versions
+from cli.update.versions import Versions
+
+
+@dataclass(frozen=True)
+class Process:
+    """A service on a host."""
+
+    service: str
+    host: str
+    version: int | None
+    """The version that serves; None if it is unknown."""
+    current: bool
+    """Whether that is the version that was deployed last."""
+    digest: str
+    """Of the image; empty if nothing serves."""
+    since: str
+    """When its container was made, RFC 3339; empty if nothing serves."""
+    health: str
+    """What its health path answered; or why that is unknown."""
+    healthy: bool
+    restarts: int
+    """How often the engine has restarted it by itself."""
+    memory: int | None
+    """Bytes; None if the host does not say."""
+
+
+def run(stack: Stack, *, as_json: bool) -> int:
+    """Print what serves. Returns the exit status: 1 if a service is not healthy on a host, or a host is silent."""
+    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    hosts = sorted({host for _, host in running.places})
+    reports = fleet.ask(running.outputs, hosts, memory=True)
+    found = list(processes(running.outputs, running.places, reports))
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        now = datetime.now(UTC)
+        console.table(
+            f"Services of the stack '{stack.name}'",
+            ("service", "host", "version", "image", "since", "health", "restarts", "memory"),
+            [row(one, now) for one in found],
+        )
+    return 0 if all(one.healthy for one in found) else 1
+
+
+def processes(
+    outputs: Mapping[str, Any], places: list[tuple[str, str]], reports: Mapping[str, HostReport]
+) -> Iterator[Process]:
+    """Each service on each of its hosts.
+
+    Args:
+        outputs: the stack's.
+        places: service and host.
+        reports: what the hosts say.
+
+    """
+    known = versions.every(outputs)
+    for service, host in places:
+        yield _process(service, host, known.get(service), reports[host])
+
+
+def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:
+    serving = report.services.get(service)
+    if serving is None:
+        why = report.serves_unknown or "nothing serves"
+        return Process(service, host, None, False, "", "", why, False, 0, None)
+    number = known.number_of(serving.digests, serving.since) if known else None
+    container = report.container(serving.container)
+    return Process(
+        service=service,
+        host=host,
+        version=number,
+        current=known is not None and number == known.current,
+        digest=serving.digest,
+        since=serving.since.isoformat(timespec="seconds") if serving.since else "",
+        health=serving.health or "unknown",
+        healthy=bool(serving.healthy),
+        restarts=container.restarts if container else 0,
+        memory=report.memory.get(serving.container),
+    )
+
+
+def row(process: Process, now: datetime) -> tuple[str, ...]:
+    """A line of the table."""
+    number = "-" if process.version is None else str(process.version)
+    return (
+        process.service,
+        process.host,
+        number if process.current or process.version is None else f"{number}, not the current one",
+        short_digest(process.digest).removeprefix("sha256:") or "-",
+        age(process.since, now) or "-",
+        process.health,
+        str(process.restarts),
+        "-" if process.memory is None else size(process.memory),
+    )

@@ -1,0 +1,165 @@
+"""`slip rollback`: a service goes back to a version, with code and configuration as they were.
+
+It is an update by Pulumi of the service's own resources, with an order to the program (components/rollbacks.py). So
+nothing is built, other services stay as they are, and the stack's outputs say that the rollback holds.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from cli import console
+from cli.errors import CommandError
+from cli.running.registry_api import RegistryApi
+from cli.running.stack import Failed, RunningStack
+from cli.running.stored_image import look
+from cli.stack import deployment
+from cli.stack.open import open_stack
+from cli.text import short_digest
+from cli.update import versions
+from cli.update.move_back import targets_of
+from cli.update.updates import Update, up
+from cli.update.versions import Versions
+
+
+def run(
+    name: str, service: str, *, to: int | None, yes: bool, options: Sequence[str] = (), emulate: bool = False
+) -> int:
+    """Take a service back to a version. Returns the exit status.
+
+    Args:
+        name: the stack's name.
+        service: the service's.
+        to: the version's number; by default the good one before the current one.
+        yes: do not ask for confirmation.
+        options: additional arguments for Pulumi.
+        emulate: whether it is the stack's emulation.
+
+    Raises:
+        CommandError: there is no such version, its image is gone everywhere, or the answer was no.
+
+    """
+    stack = open_stack(name, edits=True, works_on_hosts=True, emulate=emulate)
+    if not yes and not console.is_interactive():
+        raise console.unconfirmed(
+            "a rollback", f"To roll back without one: `./slip rollback {service} --yes{stack.option}`."
+        )
+    state = stack.deployment()
+    known = versions.of(deployment.stack_outputs(state), service, stack.option)
+    number = _target(known, to, stack.option)
+    version = known.version(number, stack.option)
+    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    hosts = list((running.outputs.get("serviceHosts") or {}).get(service) or ())
+    silent = require_image(running, service, version, hosts)
+    _announce(known, version, hosts, service)
+    if not yes:
+        console.confirm(f"Roll {service} back to version {number}?", remedy="Pass --yes.")
+    targets = targets_of(state, service, silent)
+    options = (*(word for urn in targets for word in ("--target", urn)), *options)
+    status = up(
+        Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})
+    )
+    if status == 0:
+        console.say(
+            f"{service} stays at version {number} until its code or its settings change. "
+            f"To deploy what was left: ./slip up --forward {service}{stack.option}"
+        )
+    return status
+
+
+def _target(known: Versions, to: int | None, option: str) -> int:
+    number = known.before if to is None else to
+    if number is None:
+        raise CommandError(
+            f"{known.service} has no good version before version {known.current}. Versions: "
+            f"{', '.join(map(str, known.numbers))}",
+            f"`./slip history {known.service}{option}` shows them.",
+            status=1,
+        )
+    version = known.version(number, option)
+    if number == known.current and versions.is_whole(version):
+        raise CommandError(f"{known.service} is at version {number} already", status=1)
+    return number
+
+
+def _announce(known: Versions, version: Mapping[str, Any], hosts: Sequence[str], service: str) -> None:
+    number = int(version["number"])
+    now = next((one for one in known.versions if int(one["number"]) == known.current), version)
+    console.say(
+        f"{service} goes from version {known.current} to version {number} on {', '.join(hosts)}, without a build:"
+    )
+    for what, was, then in versions.differences(now, version, service):
+        if not what.startswith("secret "):
+            console.say(f"  {what}: {was} → {then}")
+    if version["settings"].get("secrets"):
+        console.say(
+            f"  secrets ({', '.join(version['settings']['secrets'])}): as they are now; old values are not kept"
+        )
+    if not versions.is_good(version):
+        console.warn(f"Version {number} has never been deployed successfully.")
+
+
+def require_image(
+    running: RunningStack, service: str, version: Mapping[str, Any], hosts: Sequence[str]
+) -> list[str]:
+    """See that every host of the service has a version's image, or can pull it.
+
+    Returns the silent hosts of the stack, on which the service does not run.
+
+    Raises:
+        CommandError: a host of the service does not answer, or has not got the image, and the registry has not either.
+
+    """
+    reference = f"{running.wanted(service).partition('@')[0]}@{versions.image_of(version, service)}"
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        found = dict(
+            zip(
+                running.hosts,
+                pool.map(lambda host: _has(running, host, reference), running.hosts),
+                strict=True,
+            )
+        )
+    silent = [host for host, has in found.items() if has is None]
+    if dead := [host for host in hosts if host in silent]:
+        raise CommandError(
+            f"nothing was changed: the engine of {', '.join(dead)} does not answer, and {service} runs there",
+            f"`./slip verify{running.option}` shows what is wrong. If the machine is lost: "
+            f"`./slip forget {dead[0]}{running.option}`, and then the rollback.",
+            status=1,
+        )
+    lacking = [host for host in hosts if not found[host]]
+    if lacking and (why := _not_in_registry(running, service, version)):
+        raise CommandError(
+            f"nothing was changed: the image of version {int(version['number'])} of {service}, "
+            f"{short_digest(versions.image_of(version, service))}, is not on {', '.join(lacking)}, and {why}",
+            f"`./slip history {service}{running.option}` shows the other versions.",
+            status=1,
+        )
+    return silent
+
+
+def _has(running: RunningStack, host: str, reference: str) -> bool | None:
+    """Whether a host has an image; None if its engine does not answer."""
+    from docker.errors import ImageNotFound
+
+    try:
+        with running.docker(host) as client:
+            try:
+                client.inspect_image(reference)  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return False
+            return True
+    except Failed:
+        return None
+
+
+def _not_in_registry(running: RunningStack, service: str, version: Mapping[str, Any]) -> str:
+    """Why the registry cannot give an image to hosts; empty if it can."""
+    try:
+        with RegistryApi(running.registry_endpoint) as api:
+            stored = look(api, running.repository(service), versions.image_of(version, service))
+    except (Failed, CommandError, OSError) as error:
+        return f"the registry does not answer: {error}"
+    if not stored.has_manifest:
+        return "the registry does not have it any more"
+    return "the registry has lost a part of it" if stored.lacking else ""

@@ -1,0 +1,204 @@
+"""Which services an update keeps at a version, or takes back to one, and with which settings.
+
+A rollback is an update with an order (`SLIPWAY_ROLLBACK`). It holds: the stack's outputs say which versions it left. An
+update whose tree has one of them does not deploy it again, whoever runs it, until its content changes or somebody
+orders it (`SLIPWAY_FORWARD`).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pydantic import ValidationError
+
+from components.engine import DockerEngine
+from components.images.image import source_of
+from components.versions import NOT_RECORDED, ServiceVersions, Version, find, recorded, settings_of
+from configuration.checks import every
+from configuration.checks.context import Checks
+from configuration.services import BuildSettings, ServiceSettings
+from configuration.settings import StackSettings
+from configuration.types import STACK_CONTEXT
+from well_known import FORWARD_VARIABLE, ROLLBACK_VARIABLE
+
+
+@dataclass(frozen=True)
+class Held:
+    """A version at which a service stays in this update, or to which it goes back."""
+
+    version: Version
+    left: Sequence[int]
+    """The versions that no update deploys by itself."""
+    built: str
+    """The content tag of the image in the state."""
+    builds: bool
+    """Whether the tree has the image that is in the state, so that its resource stays as it is."""
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        """The digests of the version's images, by repository."""
+        return self.version["images"]
+
+
+@dataclass(frozen=True)
+class Rollbacks:
+    """What is held, and the settings with it."""
+
+    settings: StackSettings
+    """The settings, where those of a held service are as they were at its version."""
+    held: Mapping[str, Held]
+    """By service."""
+    known: Mapping[str, ServiceVersions | None]
+    """The versions before this update, by service."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the operator has ordered for this update."""
+
+    back: Mapping[str, int]
+    """The version to go back to, by service."""
+    forward: frozenset[str]
+    """The services that get what the tree has, whatever was left."""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> "Orders":
+        """The orders in the environment: `web=41,api=7`, and `web,api`."""
+        back = {}
+        for word in filter(None, variables.get(ROLLBACK_VARIABLE, "").split(",")):
+            service, _, number = word.partition("=")
+            if not number.isdecimal():
+                raise pulumi.RunError(f"{ROLLBACK_VARIABLE} = {word}: write SERVICE=VERSION, such as web=41")
+            back[service.strip()] = int(number)
+        forward = {word.strip() for word in variables.get(FORWARD_VARIABLE, "").split(",")}
+        return cls(back, frozenset(forward - {""}))
+
+
+def make_rollbacks(
+    settings: StackSettings, engines: Mapping[str, DockerEngine], previous_outputs: Mapping[str, object]
+) -> Rollbacks:
+    """Which services stay at a version.
+
+    Raises:
+        pulumi.RunError: an order names a service or a version that does not exist, or a version's settings do not fit
+            the stack any more.
+    """
+    orders = Orders.of(os.environ)
+    written = previous_outputs.get("versions")
+    every_known = written if isinstance(written, Mapping) else {}
+    known = {name: recorded(every_known.get(name)) for name in settings.services}
+    mistakes = [
+        f"{name}: the stack has no such service. Services: {', '.join(settings.services) or 'none'}."
+        for name in sorted({*orders.back, *orders.forward} - settings.services.keys())
+    ]
+    held: dict[str, Held] = {}
+    services: dict[str, ServiceSettings] = dict(settings.services)
+    built = settings.built_services
+    for name, service in settings.services.items():
+        mine = known[name]
+        if name not in built:
+            if name in orders.back:
+                mistakes.append(_without_versions(name, service, settings.image_source(name)))
+            continue
+        if mine is None and name not in orders.back:
+            continue
+        if not (name in orders.back or (mine and mine["left"] and name not in orders.forward)):
+            continue
+        source = _source(settings, engines, name, built[name])
+        number = orders.back.get(name) or (mine["current"] if mine else 0)
+        version = find(mine, number)
+        if mine is None or version is None:
+            mistakes.append(f"{name} has no version {number}. Versions: {_numbers(mine)}.")
+            continue
+        if name in orders.back:
+            left = left_by(mine, number)
+        elif is_left(mine, source, settings_of(service)):
+            left = mine["left"]
+            pulumi.warn(_about_hold(name, mine, version, source, settings_of(service)))
+        else:
+            continue
+        try:
+            services[name] = with_version(service, version, pulumi.get_stack())
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()
+            )
+            mistakes.append(f"version {number} of {name} has settings that are not valid any more: {wrong}")
+            continue
+        held[name] = Held(version, left, mine["built"], builds=source == mine["built"])
+    if held and not mistakes:
+        settings = settings.model_copy(update={"services": services})
+        mistakes += _mistakes(settings, held)
+    if mistakes:
+        raise pulumi.RunError("nothing was touched:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+    return Rollbacks(settings, held, known)
+
+
+def _without_versions(name: str, service: ServiceSettings, source: str) -> str:
+    if service.image:
+        return f"{name} runs an image of others, which has no versions here: set another tag or digest in its `image`."
+    return f"{name} runs the image of {source}: roll back {source}."
+
+
+def _source(
+    settings: StackSettings, engines: Mapping[str, DockerEngine], name: str, build: BuildSettings
+) -> str:
+    if settings.build_host is None:
+        return ""
+    return source_of(name, build, build.platform or engines[settings.build_host].host.platform)
+
+
+def is_left(known: ServiceVersions, source: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a tree is one of the versions that a rollback left."""
+    left = [one for number in known["left"] if (one := find(known, number))]
+    return any(one["source"] == source and one["settings"] == settings for one in left)
+
+
+def left_by(known: ServiceVersions, number: int) -> list[int]:
+    """The versions that a rollback leaves: the current one, and all that came after the one it goes to."""
+    later = {one["number"] for one in known["versions"] if one["number"] > number}
+    return sorted({*known["left"], known["current"], *later} - {number})
+
+
+def with_version(service: ServiceSettings, version: Version, stack: str) -> ServiceSettings:
+    """A service's settings as they were at a version, with what belongs to no version as it is now.
+
+    Raises:
+        pydantic.ValidationError: the settings were valid for another version of Slipway.
+    """
+    now = service.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    kept = {key: now[key] for key in NOT_RECORDED if key in now}
+    return ServiceSettings.model_validate({**version["settings"], **kept}, context={STACK_CONTEXT: stack})
+
+
+def _mistakes(settings: StackSettings, held: Mapping[str, Held]) -> list[str]:
+    """What does not fit: another service has the version's name by now, or a secret is gone."""
+    checks = Checks(
+        settings=settings,
+        invalid_locations=(),
+        directory=Path.cwd(),
+        secret_keys=None,
+        stack=pulumi.get_stack(),
+    )
+    whose = ", ".join(f"version {one.version['number']} of {name}" for name, one in held.items())
+    return [f"with {whose}: {problem}" for problem in every.problems(checks)]
+
+
+def _numbers(known: ServiceVersions | None) -> str:
+    return ", ".join(str(one["number"]) for one in known["versions"]) if known else "none yet"
+
+
+def _about_hold(
+    name: str, known: ServiceVersions, version: Version, source: str, settings: Mapping[str, Any]
+) -> str:
+    now, then = settings, version["settings"]
+    changed = [] if source == version["source"] else ["another image"]
+    changed += [key for key in sorted({*now, *then}) if now.get(key) != then.get(key)]
+    left = ", ".join(map(str, known["left"]))
+    return (
+        f"{name} stays at version {version['number']}: a rollback left version {left}, which this tree has "
+        f"({', '.join(changed)}). To deploy it: `./slip up --forward {name}`"
+    )

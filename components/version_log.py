@@ -1,0 +1,182 @@
+"""Writes the versions of the services into the stack's outputs: as a roll-out begins, and as it has succeeded.
+
+An update that fails or is killed in between leaves the version there, as one that did not become what serves.
+"""
+
+import os
+import pwd
+import socket
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime import is_dry_run
+
+from components import versions
+from components.git import Repository
+from components.images.image import AppImage, RunImage
+from components.rollbacks import Rollbacks
+from components.versions import Candidate, Deployment, ServiceVersions, secret_hashes, settings_of
+from configuration.settings import StackSettings
+
+STARTED = time.time()
+"""When this update began."""
+
+Written = pulumi.Output[dict[str, ServiceVersions]]
+
+
+class VersionLog:
+    """The versions of all services in this update."""
+
+    begun: Written
+    """As the update begins."""
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        rollbacks: Rollbacks,
+        images: Mapping[str, RunImage],
+        revisions: Mapping[str, pulumi.Input[object]],
+        key: pulumi.Input[str],
+        previous: object,
+    ) -> None:
+        """Take what the services are to run.
+
+        Args:
+            settings: the stack's, with those of held services as they were.
+            rollbacks: what is held, and the versions before.
+            images: the services' images. Those of others have no versions: their tags are updated by a command.
+            revisions: the commits of each image's last tags, the newest first.
+            key: a secret of the stack's state, for the hashes of secrets.
+            previous: the stack's output before.
+        """
+        self._settings, self._rollbacks = settings, rollbacks
+        self._done: set[str] = set()
+        self._previous = previous if isinstance(previous, Mapping) else {}
+        built = {name: image for name, image in images.items() if isinstance(image, AppImage)}
+        self._sources = {name: image.source for name, image in built.items()}
+        if is_dry_run():
+            # What is not built yet has no digest.
+            self.begun = pulumi.Output.from_input(dict(self._previous))
+            return
+        known = pulumi.Output.from_input(
+            {
+                name: {"digests": image.digests, "revisions": revisions.get(name)}
+                for name, image in built.items()
+            }
+        )
+        self.begun = pulumi.Output.unsecret(
+            pulumi.Output.all(known, key).apply(lambda both: self._begin(both[0], both[1]))
+        )
+
+    def ended(self, after: pulumi.Output[dict[str, str]]) -> Written:
+        """The versions once all services have been rolled out.
+
+        Args:
+            after: what each service serves, by digest, once all are rolled out; empty for one that a targeted update
+                left out on a host.
+        """
+        if is_dry_run():
+            return self.begun
+        return pulumi.Output.all(self.begun, after).apply(
+            lambda both: self._end(both[0], {name for name, image in both[1].items() if image})
+        )
+
+    def stored_early(
+        self, served: Mapping[str, pulumi.Output[str]], store: Callable[[Written], pulumi.Output[None]]
+    ) -> pulumi.Output[None]:
+        """Store that a service is rolled out while others are not: one of them may fail.
+
+        Args:
+            served: what each service serves, by digest, once it is rolled out.
+            store: stores the versions in the state.
+        """
+        if is_dry_run() or len(served) < 2:
+            return pulumi.Output.from_input(None)
+
+        def store_one(
+            name: str, begun: Mapping[str, ServiceVersions], image: str
+        ) -> pulumi.Output[None] | None:
+            if not image or begun[name] == self._previous.get(name):
+                return None
+            self._done.add(name)
+            return store(pulumi.Output.from_input(self._end(begun, self._done)))
+
+        stored = [
+            pulumi.Output.all(self.begun, image).apply(lambda both, name=name: store_one(name, *both))
+            for name, image in served.items()
+            if name in self._sources
+        ]
+        return pulumi.Output.all(*stored).apply(lambda _: None)
+
+    def _begin(self, known: Mapping[str, Mapping[str, object]], key: str) -> dict[str, ServiceVersions]:
+        return {
+            name: versions.begun(
+                self._rollbacks.known[name],
+                candidate := self._candidate(name, known[name]["digests"], key),
+                self._deployment(name),
+                _origin(candidate, known[name]["revisions"], self._rollbacks.known[name]),
+                self._keep,
+            )
+            for name in known
+        }
+
+    def _end(self, begun: Mapping[str, ServiceVersions], done: set[str]) -> dict[str, ServiceVersions]:
+        seconds = max(1, round(time.time() - STARTED))
+        return {name: versions.ended(one, seconds) if name in done else one for name, one in begun.items()}
+
+    @property
+    def _keep(self) -> int:
+        rule = self._settings.registry.retention
+        return rule.keep if rule else versions.KEPT
+
+    def _candidate(self, name: str, digests: object, key: str) -> Candidate:
+        service, held = self._settings.services[name], self._rollbacks.held.get(name)
+        names = {*service.secrets, *service.secret_env.values()}
+        secrets = {secret: self._settings.secrets[secret].get_secret_value() for secret in names}
+        return Candidate(
+            number=held.version["number"] if held else None,
+            images=digests if isinstance(digests, Mapping) else {},
+            source=held.version["source"] if held else self._sources[name],
+            settings=settings_of(service),
+            secrets=secret_hashes(name, secrets, key),
+            left=held.left if held else (),
+            built=held.built if held else self._sources[name],
+        )
+
+    def _deployment(self, name: str) -> Deployment:
+        return Deployment(
+            started=datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="seconds"),
+            seconds=0,
+            result=versions.BEGUN,
+            author=f"{_user()}@{socket.gethostname()}",
+            hosts=list(self._settings.service_hosts(name)),
+            cause="rollback" if name in self._rollbacks.held else "up",
+        )
+
+
+def _origin(candidate: Candidate, revisions: object, known: ServiceVersions | None) -> tuple[str, str]:
+    """The commit of a version's code and the first line of its message; empty without one."""
+    recorded = revisions if isinstance(revisions, (list, tuple)) else ()
+    # A tag on a copy of a base image has that copy's digest behind it.
+    revision = next(
+        (str(one["revision"]) for one in recorded if str(one["tag"]).startswith(candidate.source)), ""
+    )
+    if not revision or candidate.number is not None:
+        return "", ""
+    if known and (one := next((v for v in known["versions"] if v["revision"] == revision), None)):
+        return revision, one["message"]
+    repository = Repository.of(Path.cwd())
+    commit = revision.removesuffix("-dirty")
+    said = repository.ask("log", "-1", "--format=%s", commit, "--").answer() if repository else ""
+    return revision, "".join(letter for letter in said or "" if letter.isprintable())[:200]
+
+
+def _user() -> str:
+    """The user as the operating system says, not the environment."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container without an entry for its user
+        return str(os.getuid())

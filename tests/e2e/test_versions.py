@@ -1,0 +1,238 @@
+"""Versions of a service on two hosts: history, differences, rollbacks that hold, and one version everywhere."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import settings
+from tests.support.clone import Clone
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
+from tests.support.waiting import TOOLS_LIMIT
+
+SERVER = "tests/e2e/fixtures/tiny/server.pl"
+HOSTS = ("web-1", "web-2")
+SECRET = "a-secret-of-all-versions"
+SHORT = 5
+"""Seconds for the health check of a version that cannot get healthy."""
+BLOCKED = 8081
+"""A port to which the second host lets no connection through."""
+
+
+@pytest.fixture(scope="module")
+def fleet(clone: Clone) -> Iterator[Stack]:
+    """Two hosts, with the tiny service's version 3. Version 2 has other code, version 3 other settings."""
+    stack = Stack(clone, "e2e-versions")
+    stack.remove_traces()
+    stack.write_config(
+        {
+            "platform": {"kind": "local", "portOffset": 700},
+            "hosts": {"web-1": {"roles": ["registry", "build", "app"]}, "web-2": {"roles": ["app"]}},
+            "services": {
+                "web": {
+                    "build": {"context": "tests/e2e/fixtures/tiny"},
+                    "health": "/",
+                    "healthTimeout": settings.HEALTH_TIMEOUT,
+                    "drainTimeout": 2,
+                }
+            },
+        }
+    )
+    try:
+        stack.up(seconds=TOOLS_LIMIT)
+        clone.edit(SERVER, "tiny version 1", "tiny version 2")
+        clone.commit("Greet for the second time")
+        line = f"printf %s {SECRET} | ./slip secret set TOKEN --stack {stack.name}"
+        assert clone.start("bash", "-c", line).wait().status == 0
+        _configure(stack, secrets=["TOKEN"])
+        stack.up()
+        _configure(stack, env={"GREETING": "tiny version 3"}, memory=256)
+        stack.up()
+        yield stack
+    finally:
+        if "tiny version 2" in (clone.root / SERVER).read_text():
+            clone.edit(SERVER, "tiny version 2", "tiny version 1")
+            clone.commit("Greet as at first")
+        stack.take_down()
+
+
+def _configure(stack: Stack, **changes: Any) -> None:
+    now = yaml.safe_load(stack.config_file.read_text())["config"]["slipway:services"]["web"]
+    stack.configure({"services": {"web": {**now, **changes}}})
+
+
+def _history(stack: Stack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        stack.clone.read("./slip", "history", "web", "--stack", stack.name, "--json")
+    )
+    return found
+
+
+def _current(stack: Stack) -> list[int]:
+    return [one["number"] for one in _history(stack) if one["current"]]
+
+
+def _greetings(stack: Stack) -> set[str]:
+    return {greeting(url) for url in stack.urls()}
+
+
+def _containers(stack: Stack) -> dict[str, list[str]]:
+    return {host: sorted(stack.app_containers(host)) for host in HOSTS}
+
+
+@contextmanager
+def _eight_clients(stack: Stack) -> Iterator[None]:
+    """Eight clients for each host, and not one failed request."""
+    urls = stack.urls()
+    with ExitStack() as entered:
+        loads = [entered.enter_context(Load(*urls)) for _ in range(2)]
+        yield
+    for load in loads:
+        load.check()
+
+
+def test_versions_are_recorded_and_compared(fleet: Stack) -> None:
+    third, second, first = _history(fleet)
+    assert [third["number"], second["number"], first["number"]] == [3, 2, 1]
+    assert [one["current"] for one in (third, second, first)] == [True, False, False]
+    assert second["message"] == "Greet for the second time"
+    (deployment,) = third["deployments"]
+    assert deployment["hosts"] == list(HOSTS)
+    assert deployment["result"] == "deployed"
+    assert deployment["seconds"] >= 1
+    assert third["secrets"].keys() == {"TOKEN"}
+    assert SECRET not in json.dumps(fleet.outputs()["versions"])
+
+    shown = fleet.slip("diff", "web", "2", "3").output
+    assert "env.GREETING" in shown
+    assert "memory" in shown
+    assert "image" not in shown
+    assert "image" in fleet.slip("diff", "web", "1", "2").output
+
+    unknown = fleet.slip("rollback", "web", "--to", "41", "--yes")
+    assert unknown.status == 1
+    assert "Versions: 3, 2, 1" in unknown.output
+
+    table = fleet.slip("ps")
+    assert table.status == 0, str(table)
+    running = json.loads(fleet.clone.read("./slip", "ps", "--stack", fleet.name, "--json"))
+    assert [(one["host"], one["version"], one["healthy"]) for one in running] == [
+        ("web-1", 3, True),
+        ("web-2", 3, True),
+    ]
+    assert all(1_000_000 < one["memory"] < 256 * 2**20 for one in running)
+
+
+def test_a_rollback_needs_no_build_no_registry_and_fails_no_request(fleet: Stack) -> None:
+    fleet.on_host("web-1", "docker", "stop", "slipway-registry")
+    try:
+        with _eight_clients(fleet):
+            result = fleet.slip("rollback", "web", "--to", "1", "--yes")
+    finally:
+        fleet.on_host("web-1", "docker", "start", "slipway-registry")
+    assert result.status == 0, str(result)
+    assert _greetings(fleet) == {"tiny version 1"}
+    assert _current(fleet) == [1]
+    # Its settings came along, and nothing but the service was touched.
+    container = fleet.app_containers("web-1")[0]
+    assert fleet.on_host("web-1", "docker", "inspect", "--format", "{{.HostConfig.Memory}}", container) == (
+        f"{512 * 2**20}\n"
+    )
+    assert {name for name in result.changes if not name.startswith("web-")} == set(), str(result)
+    assert "web-image" not in result.changes
+
+
+def test_a_rollback_holds_in_every_clone_until_somebody_orders_what_was_left(fleet: Stack) -> None:
+    serving = _containers(fleet)
+    held = fleet.up()
+    assert "web stays at version 1" in held.output
+    assert "--forward web" in held.output
+    assert not held.changes, str(held)
+    assert fleet.slip("preview", "--expect-no-changes").status == 0
+
+    with _colleague(fleet) as other:
+        assert _history(other) == _history(fleet)
+        there = other.up()
+    assert "web stays at version 1" in there.output
+    assert {name for name in there.changes if name.startswith("web-web")} == set(), str(there)
+    assert _containers(fleet) == serving
+
+    preview = fleet.slip("preview", "--forward", "web")
+    assert {"web-web-1", "web-web-2"} <= preview.changes.keys(), str(preview)
+    fleet.up("--forward", "web")
+    assert _greetings(fleet) == {"tiny version 3"}
+    assert _current(fleet) == [3]
+    again = fleet.up()
+    assert not again.changes, str(again)
+
+
+@contextmanager
+def _colleague(stack: Stack) -> Iterator[Stack]:
+    """The stack in another clone with the same backend."""
+    root = stack.clone.root
+    other = Clone(root.with_name("colleague"), stack.clone.home)
+    shutil.copytree(root, other.root, ignore=shutil.ignore_patterns(".slipway"), symlinks=True)
+    other.__dict__["environment"] = stack.clone.environment | {
+        "PULUMI_BACKEND_URL": f"file://{root}/.slipway/state",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": f"{root}/.slipway/passphrase",
+    }
+    try:
+        yield Stack(other, stack.name)
+    finally:
+        shutil.rmtree(other.root)
+
+
+def test_what_fails_on_the_second_host_only_is_taken_back_from_the_first(fleet: Stack) -> None:
+    block = ("OUTPUT", "--protocol", "tcp", "--dport", str(BLOCKED), "--jump", "REJECT")
+    fleet.on_host("web-2", "iptables", "--insert", *block)
+    try:
+        env = {"GREETING": "tiny version 4", "PORT": str(BLOCKED)}
+        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT)
+        with _eight_clients(fleet):
+            failed = fleet.slip("up", "--yes")
+    finally:
+        fleet.on_host("web-2", "iptables", "--delete", *block)
+    assert failed.status == 1, str(failed)
+    assert "web on web-2" in failed.output
+    assert f"refused the connection on port {BLOCKED}" in failed.output
+    assert "web serves version 3 on all its hosts" in failed.output
+    assert _greetings(fleet) == {"tiny version 3"}
+
+    recorded = _history(fleet)
+    assert [(one["number"], one["result"]) for one in recorded][:2] == [(4, "failed"), (3, "rolled back to")]
+    assert _current(fleet) == [3]
+
+    serving = _containers(fleet)
+    after = fleet.up()
+    assert "web stays at version 3" in after.output
+    assert {name for name in after.changes if name.startswith("web-web")} == set(), str(after)
+    assert _containers(fleet) == serving
+    for host in HOSTS:
+        assert len(fleet.app_containers(host, all_=True)) == 1, host
+
+    # The host is well again.
+    fleet.up("--forward", "web")
+    assert _greetings(fleet) == {"tiny version 4"}
+    assert _history(fleet)[0]["result"] == "deployed"
+
+
+def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: Stack) -> None:
+    serving = _containers(fleet)
+    digest = _history(fleet)[3]["images"]["web"]
+    repository = f"{fleet.outputs()['registryAddress']}/web"
+    for host in HOSTS:
+        fleet.on_host(host, "docker", "rmi", "--force", f"{repository}@{digest}")
+    # A host pulls what the registry still has.
+    fleet.on_host("web-1", "docker", "stop", "slipway-registry")
+    try:
+        refused = fleet.slip("rollback", "web", "--to", "1", "--yes")
+    finally:
+        fleet.on_host("web-1", "docker", "start", "slipway-registry")
+    assert refused.status == 1
+    assert "is not on web-1, web-2, and the registry does not answer" in refused.output, str(refused)
+    assert _containers(fleet) == serving

@@ -1,0 +1,116 @@
+"""The program under an order to roll back, and while a rollback holds."""
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from tests.unit.program import CONFIGURATION, Program, run_stack
+
+OLD = "sha256:0123"
+
+
+@pytest.fixture(autouse=True)
+def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+    monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
+    monkeypatch.delenv("SLIPWAY_ROLLBACK", raising=False)
+    monkeypatch.delenv("SLIPWAY_FORWARD", raising=False)
+
+
+def up(before: dict[str, Any], **service: Any) -> Program:
+    """An update whose outputs are read back as Pulumi reads them: every number is a float."""
+    web = {**CONFIGURATION["services"]["web"], **service}
+    outputs = json.loads(json.dumps(before), parse_int=float)
+    return run_stack("test", {**CONFIGURATION, "services": {"web": web}}, outputs)
+
+
+def deployed(program: Program) -> dict[str, Any]:
+    """The outputs, with an image in the first version that no build makes any more."""
+    outputs = json.loads(json.dumps({"versions": program.outputs["versions"]}))
+    first = outputs["versions"]["web"]["versions"][-1]
+    first["images"] = {"web": OLD, "web-base": "sha256:4567"}
+    return outputs
+
+
+def two_versions() -> dict[str, Any]:
+    first = up({}, memory=100, env={"A": "1"})
+    return {"versions": up(deployed(first), memory=200).outputs["versions"]}
+
+
+def test_a_deployment_is_recorded_once() -> None:
+    before = two_versions()
+    web = before["versions"]["web"]
+    assert (web["current"], web["left"]) == (2, [])
+    second, first = web["versions"]
+    assert (first["settings"], second["settings"]) == ({"env": {"A": "1"}, "memory": 100}, {"memory": 200})
+    assert [one["deployments"][-1]["result"] for one in (first, second)] == ["deployed", "deployed"]
+    assert second["deployments"][0]["hosts"] == ["web-1", "web-2"]
+    assert up(before, memory=200).outputs["versions"] == before["versions"]
+
+
+def test_a_rollback_takes_image_and_settings_of_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
+    program = up(before, memory=300)
+    for host in ("web-1", "web-2"):
+        assert program.named(f"web-{host}-image").inputs["name"] == f"yard:5000/web@{OLD}"
+        container = program.named(f"web-{host}", "container:Container").inputs
+        assert container["memory"] == 100
+        assert container["envs"] == ["A=1"]
+    web = program.outputs["versions"]["web"]
+    assert (web["current"], web["left"]) == (1, [2])
+    assert web["versions"][-1]["deployments"][-1]["cause"] == "rollback"
+    assert program.outputs["images"] == {"web": f"yard:5000/web@{OLD}"}
+
+
+def test_a_rollback_holds_for_a_tree_that_has_what_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    with monkeypatch.context() as order:
+        order.setenv("SLIPWAY_ROLLBACK", "web=1")
+        rolled_back = {"versions": up(before, memory=200).outputs["versions"]}
+
+    held = up(rolled_back, memory=200)
+    assert held.named("web-web-1", "container:Container").inputs["memory"] == 100
+    assert held.outputs["versions"] == rolled_back["versions"]
+    # The tree has what was built last: its resource stays.
+    assert held.named("web-image")
+
+    changed = up(rolled_back, memory=300)
+    assert changed.named("web-web-1", "container:Container").inputs["memory"] == 300
+    assert (changed.outputs["versions"]["web"]["current"], changed.outputs["versions"]["web"]["left"]) == (
+        3,
+        [],
+    )
+
+    monkeypatch.setenv("SLIPWAY_FORWARD", "web")
+    forward = up(rolled_back, memory=200)
+    assert forward.named("web-web-1", "container:Container").inputs["memory"] == 200
+    assert forward.outputs["versions"]["web"]["current"] == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "order", "message"),
+    [
+        ("SLIPWAY_ROLLBACK", "web=41", r"web has no version 41\. Versions: 2, 1\."),
+        ("SLIPWAY_ROLLBACK", "shop=1", r"shop: the stack has no such service\. Services: web\."),
+        ("SLIPWAY_ROLLBACK", "web", "write SERVICE=VERSION, such as web=41"),
+        ("SLIPWAY_FORWARD", "shop", "shop: the stack has no such service"),
+    ],
+)
+def test_an_order_for_what_does_not_exist_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, order: str, message: str
+) -> None:
+    before = two_versions()
+    monkeypatch.setenv(variable, order)
+    with pytest.raises(pulumi.RunError, match=message):
+        up(before, memory=200)
+
+
+def test_a_version_whose_secret_is_gone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    before["versions"]["web"]["versions"][-1]["settings"]["secrets"] = ["TOKEN"]
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
+    with pytest.raises(pulumi.RunError, match=r"with version 1 of web: .*TOKEN"):
+        up(before, memory=200)
