@@ -16,7 +16,11 @@ from components.host import Host
 SCRIPTS = Path(__file__).parent / "scripts"
 LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
-PARTS = {"engine.sh": ("ssh-server.sh",), "switch.sh": ("frontend.sh", "routes.sh", "unhealthy.sh")}
+PARTS = {
+    "engine.sh": ("ssh-server.sh",),
+    "registry.sh": ("registry-front.sh",),
+    "switch.sh": ("frontend.sh", "routes.sh", "unhealthy.sh"),
+}
 """Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {
     # Its output is unknown in a preview that changes its text; then every image and container depending on it is, too.
