@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, TypeAdapter, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, TypeAdapter, WrapValidator
 
 from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, mistake, reserved
@@ -144,26 +144,29 @@ EVERYTHING = UserSettings(push=("*",))
 """What an account of a plain list may do."""
 
 
+def _rights(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value or {}
+    # Some users write a password here.
+    raise mistake(
+        "not a map of rights",
+        "Write {} or { push: [team/*] }; its password belongs in slipway:passwords.",
+        value="…",
+    )
+
+
 def _users(value: object, _: object) -> object:
     """A list of names, or a map from names to rights. A union of the two would report each mistake twice."""
     if not isinstance(value, dict):
         return _NAMES.validate_python(value)
-    for name, rights in value.items():
-        if not isinstance(rights, dict) and rights is not None:
-            # Some users write a password here.
-            raise mistake(
-                f"{str(name)[:20]} has no map of rights",
-                "Write {} or { push: [team/*] } after the name; its password belongs in slipway:passwords.",
-                value="{…}",
-            )
-    return _RIGHTS.validate_python({name: rights or {} for name, rights in value.items()})
+    return _RIGHTS.validate_python(value)
 
 
 _NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
     Annotated[tuple[User, ...], AfterValidator(distinct)], config={"defer_build": True}
 )
 _RIGHTS: TypeAdapter[dict[str, UserSettings]] = TypeAdapter(
-    dict[User, UserSettings], config={"defer_build": True}
+    dict[User, Annotated[UserSettings, BeforeValidator(_rights)]], config={"defer_build": True}
 )
 
 

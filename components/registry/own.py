@@ -226,7 +226,7 @@ class Registry(pulumi.ComponentResource):
             ],
             labels=[
                 docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry-proxy"),
+                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
             ],
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
