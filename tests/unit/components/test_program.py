@@ -492,7 +492,9 @@ def test_builds_start_from_the_mirrored_images(program: Program) -> None:
         name = program.named(image, "docker:index/image:Image").inputs["imageName"]
         assert mirrored.named(image, "docker:index/image:Image").inputs["imageName"] != name
     # The host has it from there, and needs no way to where it comes from.
-    assert "\nIMAGES='haproxy:3.0.11\nregistry:3.1.1'\n" in mirrored.named("yard-images").inputs["stdin"].value
+    assert (
+        "\nIMAGES='haproxy:3.0.11\nregistry:3.1.1'\n" in mirrored.named("yard-images").inputs["stdin"].value
+    )
     assert "debian:12" in program.named("yard-images").inputs["stdin"].value
 
 
