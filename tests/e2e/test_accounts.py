@@ -1,4 +1,4 @@
-"""Accounts are added, rotated and removed while the registry runs, and each does what it may; Docker logs in and out."""
+"""Accounts come, change and go while the registry runs, and each does what it may; Docker logs in and out."""
 
 import contextlib
 import http.client
