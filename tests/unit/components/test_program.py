@@ -539,6 +539,39 @@ def test_a_services_secrets_are_files_and_nothing_else() -> None:
     ]
 
 
+def test_a_host_gets_no_secret_of_services_elsewhere() -> None:
+    """Nor an account of the registry but its own."""
+    build = {"context": "app", "base": {"context": "app/base"}}
+    program = run(
+        json.dumps(
+            {
+                "services": {
+                    "web": {"build": build, "secrets": ["TOKEN"], "hosts": ["web-1"]},
+                    "shop": {
+                        "build": build,
+                        "secrets": ["KEY"],
+                        "hosts": ["web-2"],
+                        "domains": ["shop.example.com"],
+                    },
+                },
+                "secrets": {"TOKEN": "a-token-of-the-service", "KEY": "a-key-of-the-shop"},
+            }
+        )
+    )
+    passwords = program.outputs["registryPasswords"].value
+    for host, own, others in (("web-1", "TOKEN", "KEY"), ("web-2", "KEY", "TOKEN")):
+        there = "\n".join(
+            f"{resource.inputs}"
+            for resource in program.resources.values()
+            if resource.provider == f"{host}-docker" or host in resource.request.name
+        )
+        secrets = {"TOKEN": "a-token-of-the-service", "KEY": "a-key-of-the-shop"}
+        assert secrets[own] in there
+        assert secrets[others] not in there
+        seen = {name for name, password in passwords.items() if password in there}
+        assert seen == {f"host/{host}"}
+
+
 def test_the_aws_sdk_is_not_imported_for_local() -> None:
     code = """
 import sys
