@@ -78,8 +78,6 @@ frontend registry
   http-request del-header X-Real-IP
   http-request set-header X-Forwarded-Proto {scheme}
   http-request set-header X-Forwarded-For %[src]
-  http-request set-var(txn.path) path
-  http-request set-var(txn.method) method
 {certificates}
   # Only the registry's API, in its one spelling.
   acl base path /v2/
