@@ -35,8 +35,8 @@ ALLOWED_REPLACEMENTS: tuple[str, ...] = (
     *("box-images", "box-proxy-image", "box-proxy-container"),
     *("registry-container", "registry-answers"),
 )
-"""Patterns of the names of resources that the first `up` of this version replaces: another program is the services' proxy
-now, and the registry gets a proxy before it.
+"""Patterns of the names of resources that the first `up` of this version replaces: another program is the services'
+proxy now, and the registry gets a proxy before it.
 
 Every other change is a failure. So is a pattern of any list that matches no such change: take it out once
 `OLD_COMMIT` has moved past the change.
