@@ -263,8 +263,8 @@ def test_nobody_deletes(granted: Stack) -> None:
         override = {"X_HTTP_Method_Override": "DELETE", "X_Method_Override": "DELETE"}
         for path in (f"manifests/{digest}", "manifests/kept", f"blobs/{digest}"):
             assert client.ask("DELETE", f"/v2/web/{path}").status == 405
-            client.ask("POST", f"/v2/web/{path}", **override)
-            client.ask("GET", f"/v2/web/{path}?_method=DELETE", **override)
+            client.ask("POST", f"/v2/web/{path}", b"", **override)
+            client.ask("GET", f"/v2/web/{path}?_method=DELETE", b"", **override)
         assert client.pull("web", "kept") == digest
 
 
