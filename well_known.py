@@ -61,6 +61,8 @@ SERVED_LABEL = "slipway.served"
 # Containers on the hosts.
 PROXY_CONTAINER = "slipway-proxy"
 REGISTRY_CONTAINER = "slipway-registry"
+REGISTRY_PROXY_CONTAINER = "slipway-registry-proxy"
+"""HAProxy before the registry: it listens on the registry's port, and knows who may do what."""
 
 # Stacks.
 EMULATED = "-emulated"
@@ -68,7 +70,13 @@ EMULATED = "-emulated"
 
 # Accounts of the registry.
 HOSTS_ACCOUNT = "hosts"
-"""The account by which the stack's own hosts push and pull. People have others."""
+"""The account by which the build host pushes and pulls. People have others."""
+
+
+def host_account(host: str) -> str:
+    """The account by which another host pulls. No name of a person's account has a slash."""
+    return f"host/{host}"
+
 
 # Paths on the hosts.
 SCRIPTS_PATH = "/usr/local/lib/slipway"
@@ -84,7 +92,11 @@ PROXY_SETTINGS_PATH = "/etc/slipway/proxy"
 MAINTENANCE_HEADER = "X-Maintenance"
 """What a proxy adds to the page that it sends in place of a service under maintenance."""
 REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
-"""Where a registry's host keeps the registry's configuration, accounts and certificate: readable by root only."""
+"""Where a registry's host keeps the registry's configuration and accounts: readable by root only."""
+REGISTRY_PROXY_SETTINGS_PATH = "/etc/slipway/registry-proxy"
+"""Where it keeps the configuration, rights and certificate of the proxy before it: readable by root only."""
+REGISTRY_SOCKET_PATH = "/var/lib/slipway/registry-socket"
+"""The directory on a registry's host in which the registry listens for the proxy before it."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"
 """Where a registry's host keeps the registry's data: every platform mounts a volume there."""
 

@@ -203,7 +203,7 @@ def make_engines(
             DockerEngineArgs(
                 host=host,
                 authorities=authorities,
-                access=access,
+                access=access.of_host(name),
                 firewall=firewall.arguments(settings, hosts, name),
                 images=first_images[name],
                 address_pools=settings.address_pools,

@@ -158,8 +158,13 @@ class StackOutputs(TypedDict):
     registryMetricsUrl: Annotated[
         str, "where the registry's metrics are; empty without `registry.metricsPort`"
     ]
-    registryAccounts: Annotated[list[str], "names of the registry's accounts"]
-    registryPasswords: Annotated[dict[str, str], SECRET, "for each account, its password"]
+    registryAccounts: Annotated[list[str], "names of the registry's accounts, but for those of single hosts"]
+    registryHostAccounts: Annotated[
+        dict[str, str], "for each host, the account by which it pulls; empty for an external registry"
+    ]
+    registryPasswords: Annotated[
+        dict[str, str], SECRET, "for each account, its password; those of hosts, too"
+    ]
     registryClientCertificates: Annotated[
         dict[str, str],
         "for each account, the certificate that it shows the registry, PEM; empty without "

@@ -155,6 +155,7 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
         "registryRetention": _retention(settings) if host else {},
         "registryMetricsUrl": _metrics(settings, host) if host else "",
         "registryAccounts": list(settings.accounts),
+        "registryHostAccounts": dict(access.hosts),
         "registryPasswords": passwords,
         "registryClientCertificates": {
             name: client.certificate_pem for name, client in access.clients.items()

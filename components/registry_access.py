@@ -1,7 +1,10 @@
 """How hosts reach and trust the registry: the stack's own, or an external one. This is decided here, once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -39,9 +42,11 @@ class RegistryAccess:
     certificate_authority_pem: pulumi.Input[str]
     """The CA certificate; two during a CA rotation. Empty if every machine trusts the CA already."""
     username: str
-    """The account with which the hosts push and pull."""
+    """The account with which the build host pushes and pulls; after `of_host`, that host's."""
     passwords: Mapping[str, pulumi.Input[str]]
     """The password of each account. Secret."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """The account of each host."""
     insecure: bool = False
     """Whether it speaks plain HTTP, which an engine accepts only from the registries that its configuration lists."""
     clients: Mapping[str, Certificate] = field(default_factory=dict)
@@ -51,14 +56,18 @@ class RegistryAccess:
     own: OwnRegistry | None = None
     """What only a registry of the stack's own has; None for an external one."""
 
+    def of_host(self, name: str) -> "RegistryAccess":
+        """The same registry with the account of a host."""
+        return replace(self, username=self.hosts.get(name, self.username))
+
     @property
     def password(self) -> pulumi.Input[str]:
-        """The password of the hosts' account. Secret."""
+        """The password of that account. Secret."""
         return self.passwords[self.username]
 
     @property
     def client(self) -> Certificate | None:
-        """The client certificate of the hosts, if the registry requires one."""
+        """The client certificate of that account, if the registry requires one."""
         return self.clients.get(self.username)
 
     @property
@@ -93,6 +102,19 @@ def _own_access(
     passwords: Mapping[str, pulumi.Input[str]],
 ) -> RegistryAccess:
     authority = authorities.make_registry_ca()
+    accounts = {name: settings.account_of(name) for name in settings.hosts}
+    hosts = {account: name for name, account in accounts.items() if account not in passwords}
+    passwords = {
+        **passwords,
+        **{
+            account: pulumi.Output.secret(
+                pulumi.Output.all(host.ssh_private_key, passwords[settings.hosts_account]).apply(
+                    partial(_derived, account)
+                )
+            )
+            for account in hosts
+        },
+    }
     clients = {
         account: Certificate(
             f"{account}-registry-client",
@@ -114,8 +136,16 @@ def _own_access(
         passwords=passwords,
         insecure=settings.registry.insecure,
         clients=clients,
+        hosts=accounts,
         own=OwnRegistry(host=host, authority=authority),
     )
+
+
+def _derived(account: str, secrets: Sequence[str]) -> str:
+    """The password of a host's account: it changes with that of the build host, which nobody can tell from it."""
+    key, password = secrets
+    made = hmac.digest(key.encode(), f"{account}\0{password}".encode(), "sha256")
+    return urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 def _external_access(

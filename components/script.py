@@ -18,6 +18,7 @@ LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
     "engine.sh": ("ssh-server.sh", "private-ports.sh"),
+    "registry.sh": ("registry-front.sh",),
     "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "unhealthy.sh"),
 }
 """Functions that are put ahead of one script, after the library's."""

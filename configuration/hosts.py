@@ -10,7 +10,7 @@ from configuration.base import OnAws, OnLocal, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.platform import DistributionName
 from configuration.types import Gibibytes, InstanceType, Label, Port, Version
-from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER
+from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER
 
 Role = Literal["registry", "build", "app"]
 """What a host does: keep the images, build them, or run the services."""
@@ -25,7 +25,10 @@ HostName = Annotated[
                     ("ip6-localhost", "ip6-loopback", "ip6-allnodes", "ip6-allrouters"),
                     "every machine knows it",
                 ),
-                **dict.fromkeys((PROXY_CONTAINER, REGISTRY_CONTAINER), "a container of Slipway's own has it"),
+                **dict.fromkeys(
+                    (PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER),
+                    "a container of Slipway's own has it",
+                ),
             }
         )
     ),

@@ -61,7 +61,7 @@ def _values(content: Mapping[str, Any]) -> dict[str, Any]:
     }
     registry = values.get("registry")
     users = registry.get("users") if isinstance(registry, dict) else None
-    accounts = [HOSTS_ACCOUNT, *(users if isinstance(users, list) else ())]
+    accounts = [HOSTS_ACCOUNT, *(users if isinstance(users, (list, dict)) else ())]
     if not (isinstance(registry, dict) and registry.get("external")):
         _fill(values, "passwords", accounts)
     services = values.get("services")

@@ -1,6 +1,7 @@
 """pydantic's errors as problems: where, what is wrong, and what to write instead."""
 
 import re
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,11 @@ def _steps(model: type[BaseModel], location: Location) -> Iterator[tuple[Any, An
     annotation: Any = model
     for step in location:
         field = None
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+            # A list or a map.
+            arms = [_plain(arm) for arm in typing.get_args(annotation)]
+            of_map = isinstance(step, str)
+            annotation = next((arm for arm in arms if (typing.get_origin(arm) is dict) == of_map), None)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = next((f for n, f in annotation.model_fields.items() if step in (f.alias, n)), None)
             annotation = field.annotation if field else None

@@ -138,8 +138,10 @@ def _rows(
         setting = documentation(owner, names[key.removeprefix(f"{NAMESPACE}:")])
         only = setting.platform or platform
         yield Row(path=here, type=_type(info), documentation=replace(setting, platform=only))
-        inner: Schema = info.get("additionalProperties") or next(
-            iter(info.get("patternProperties", {}).values()), {}
+        # Of alternatives, one may be a map.
+        shape = next((arm for arm in info.get("anyOf", ()) if arm.get("type") == "object"), info)
+        inner: Schema = shape.get("additionalProperties") or next(
+            iter(shape.get("patternProperties", {}).values()), {}
         )
         name = key.removeprefix(f"{NAMESPACE}:").removesuffix("s").upper()
         for reference, where in ((info.get("$ref"), here), (inner.get("$ref"), f"{here}.{name}")):
@@ -151,6 +153,8 @@ def _rows(
 def _type(info: Schema) -> str:
     if "enum" in info or "const" in info:
         return " or ".join(f"`{word}`" for word in info.get("enum", [info.get("const")]))
+    if "anyOf" in info:
+        return " or ".join(map(_type, info["anyOf"]))
     kind = info.get("type")
     if kind == "array":
         return f"list of {_type(info['items'])}"

@@ -1,12 +1,13 @@
 """`slipway:registry`: the image registry."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, TypeAdapter, WrapValidator
 
 from configuration.base import OnAws, Settings
-from configuration.constraints import Within, distinct, reserved
+from configuration.constraints import Within, distinct, mistake, reserved
 from configuration.files import certificates, read
 from configuration.networks import ClosedNetworks, PrivateNetworks
 from configuration.types import (
@@ -24,6 +25,9 @@ from configuration.types import (
     VolumeId,
 )
 from well_known import HOSTS_ACCOUNT
+
+MIRROR = "mirror"
+"""The first part of the names of the copies of `registry.mirror`."""
 
 RegistryMode = Literal["own", "insecure", "external"]
 """Whose registry a stack uses: its own with TLS, its own with plain HTTP, or an existing one."""
@@ -95,17 +99,89 @@ class ExternalRegistrySettings(Settings):
         return "-----BEGIN" in (self.certificate_authority or "")
 
 
+def _repositories(pattern: str) -> str:
+    if not re.fullmatch(REPOSITORIES_PATTERN, pattern):
+        raise mistake(
+            "neither a repository's name nor the beginning of one",
+            "Write team/app, team/* for all repositories that begin with team/, or * for all.",
+        )
+    return pattern
+
+
+def _writable(pattern: str) -> str:
+    if pattern.partition("/")[0] == MIRROR:
+        raise mistake(
+            "reserved: only the build host writes the copies of registry.mirror", "Leave this entry out."
+        )
+    return pattern
+
+
+REPOSITORIES_PATTERN = r"\*|[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*(/\*)?"
+Repositories = Annotated[StrictStr, AfterValidator(_repositories)]
+"""A repository's name; the beginning of names with `/*` at its end; or `*` for all."""
+
+User = Annotated[Account, AfterValidator(reserved({HOSTS_ACCOUNT: "the stack's hosts use it"}))]
+
+
+class UserSettings(Settings):
+    """What an account may do in the registry."""
+
+    push: Annotated[
+        tuple[Annotated[Repositories, AfterValidator(_writable)], ...],
+        AfterValidator(distinct),
+        Field(examples=[["team/*"]]),
+    ] = ()
+    """Repositories that the account may push to: `team/app`, `team/*` for all that begin with `team/`, or `*`
+    for all but `mirror/*`, which only the build host writes. What an account may push, it may pull.
+    Default: none."""
+
+    pull: Annotated[tuple[Repositories, ...], AfterValidator(distinct), Field(examples=[["team/*"]])] = ("*",)
+    """Repositories that the account may pull, in the same form. With less than `*` it does not see the
+    catalogue either. Default: all."""
+
+
+EVERYTHING = UserSettings(push=("*",))
+"""What an account of a plain list may do."""
+
+
+def _rights(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value or {}
+    # Some users write a password here.
+    raise mistake(
+        "not a map of rights",
+        "Write {} or { push: [team/*] }; its password belongs in slipway:passwords.",
+        value="…",
+    )
+
+
+def _users(value: object, _: object) -> object:
+    """A list of names, or a map from names to rights. A union of the two would report each mistake twice."""
+    if not isinstance(value, dict):
+        return _NAMES.validate_python(value)
+    return _RIGHTS.validate_python(value)
+
+
+_NAMES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
+    Annotated[tuple[User, ...], AfterValidator(distinct)], config={"defer_build": True}
+)
+_RIGHTS: TypeAdapter[dict[str, UserSettings]] = TypeAdapter(
+    dict[User, Annotated[UserSettings, BeforeValidator(_rights)]], config={"defer_build": True}
+)
+
+
 class RegistrySettings(Settings):
     """Image registry: the stack's own, or an existing one."""
 
     users: Annotated[
-        tuple[Annotated[Account, AfterValidator(reserved({HOSTS_ACCOUNT: "the stack's hosts use it"}))], ...],
-        AfterValidator(distinct),
+        tuple[User, ...] | dict[User, UserSettings],
+        WrapValidator(_users),
         Field(examples=[["alice"]]),
     ] = ()
-    """Accounts of the people and programs that may push and pull. Each needs a password in
-    `slipway:passwords`, and so does `hosts`, the account of the stack's own hosts. Default: none but
-    `hosts`."""
+    """Accounts of people and programs. In a list, `[alice, ci]`, each may pull everything and push to all
+    repositories but `mirror/*`; a map gives each its own rights, `{ alice: { push: [team/*] }, reader: {} }`.
+    Each needs a password in `slipway:passwords`, and so does `hosts`, the account of the stack's own
+    hosts. Default: none but `hosts`."""
 
     port: Port | None = None
     """TCP port of the registry on its host and on 127.0.0.1, 1 to 65535. Default: 5000 +
@@ -167,3 +243,7 @@ class RegistrySettings(Settings):
     retention: RetentionSettings | None = Field(default=None, examples=[{"keep": 10, "days": 30}])
     """Which images stay. Those that the stack's own services run stay in any case. Default: all images
     stay, since other users of the registry may need them."""
+
+    def rights(self, user: str) -> UserSettings:
+        """What one of `users` may do."""
+        return self.users[user] if isinstance(self.users, dict) else EVERYTHING

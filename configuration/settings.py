@@ -27,7 +27,7 @@ from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySett
 from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
 from configuration.types import Account, Password, Secret, Variable
-from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
+from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT, host_account
 
 LARGEST = 8
 """The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
@@ -207,8 +207,14 @@ class StackSettings(Settings):
 
     @property
     def hosts_account(self) -> str:
-        """The account with which the stack's hosts push and pull."""
+        """The account with which the build host pushes and pulls; every host at an external registry."""
         return self.accounts[0]
+
+    def account_of(self, host: str) -> str:
+        """The account by which a host uses the registry. Only the build host's may push."""
+        if self.registry.external or host == self.copying_host:
+            return self.hosts_account
+        return host_account(host)
 
     def password(self, account: str) -> str:
         """The password of one of `accounts`."""

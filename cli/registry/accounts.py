@@ -46,13 +46,19 @@ def add(stack: Stack, name: str) -> None:
     # The password first: if the command is killed before the account is added, the password alone gives no access.
     # A password that exists already belonged to an earlier account of this name, so it is replaced.
     make_password(stack, name)
+    rights = ""
+    if config.users_have_rights:
+        path, value = f'registry.users["{name}"].pull[0]', "*"
+        rights = " It may pull everything and push nothing: slipway:registry.users says who may what.\n"
+    else:
+        path, value = f"registry.users[{len(config.users)}]", name
     # With the type, since Pulumi would store 123 as a number and true as a boolean.
     stack.pulumi.read(
         *("config", "set", "--stack", stack.name, "--type", "string", "--path"),
-        *(f"{NAMESPACE}:registry.users[{len(config.users)}]", name),
+        *(f"{NAMESPACE}:{path}", value),
     )
     console.say(
-        f"Added the account {name} with a password to {stack.config_file.name} (encrypted).\n"
+        f"Added the account {name} with a password to {stack.config_file.name} (encrypted).\n{rights.lstrip()}"
         f"Run `./slip up{stack.option}` to put it in place. Then `./slip account password {name}{stack.option}` prints "
         f"the password, and `./slip login --account {name}{stack.option}` logs in this machine's Docker."
     )
@@ -75,9 +81,13 @@ def remove(stack: Stack, name: str) -> None:
     # A removal that was killed half-way has left only the password.
     if name not in config.users and name not in config.accounts_with_password:
         raise _unknown(stack, name)
-    # From the end, since each removal moves the entries after it.
-    for index in reversed([index for index, user in enumerate(config.users) if user == name]):
-        _remove(stack, f"registry.users[{index}]")
+    if config.users_have_rights:
+        paths = [f'registry.users["{name}"]'] if name in config.users else []
+    else:
+        # From the end, since each removal moves the entries after it.
+        paths = [f"registry.users[{index}]" for index, user in enumerate(config.users) if user == name][::-1]
+    for path in paths:
+        _remove(stack, path)
     if name in config.accounts_with_password:
         _remove(stack, f'passwords["{name}"]')
     console.say(
@@ -188,7 +198,7 @@ def _editable(stack: Stack) -> StackConfig:
     config = _own(stack)
     if not config.users_can_be_edited:
         raise CommandError(
-            f"{NAMESPACE}:registry in {stack.config_file.name} is not YAML with a list of `users`, so "
+            f"{NAMESPACE}:registry in {stack.config_file.name} is not YAML with a list or map of `users`, so "
             "changing it would lose the rest",
             "Write it as `{users: [alice, …]}`, without quotation marks around all of it.",
         )

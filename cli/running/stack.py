@@ -125,6 +125,23 @@ class RunningStack:
             raise Failed("no account of the registry has a password")
         return names[0], passwords[names[0]]
 
+    def account_of(self, host: str) -> Account:
+        """Name and password of the account by which a host pulls.
+
+        Raises:
+            Failed: no account has a password.
+
+        """
+        # A stack that an older Slipway updated last has one account for all hosts.
+        name = (self.outputs.get("registryHostAccounts") or {}).get(host)
+        return (name, self.outputs["registryPasswords"][name]) if name else self.account
+
+    def pulled_by(self, host: str) -> list[str]:
+        """The services whose images a host may pull: those that it runs; all for the registry's and the build host."""
+        roles = self.outputs["hosts"][host].get("roles", ())
+        placed = [service for service, where in self.places if where == host]
+        return placed if "serviceHosts" in self.outputs and set(roles) == {"app"} else self.services
+
     @property
     def asks_for_client_certificates(self) -> bool:
         """Whether the registry asks its clients for a certificate."""

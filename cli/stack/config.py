@@ -134,7 +134,14 @@ class StackConfig:
     def users(self) -> tuple[str, ...]:
         """The registry's accounts for people, without the account of the stack's hosts."""
         users = self._object("registry").get("users")
-        return tuple(user for user in users if isinstance(user, str)) if isinstance(users, list) else ()
+        return (
+            tuple(user for user in users if isinstance(user, str)) if isinstance(users, (list, dict)) else ()
+        )
+
+    @property
+    def users_have_rights(self) -> bool:
+        """Whether the accounts are a map with the rights of each, not a list."""
+        return isinstance(self._object("registry").get("users"), dict)
 
     @property
     def operators(self) -> frozenset[str]:
@@ -157,7 +164,7 @@ class StackConfig:
         if registry is None:
             return True
         users = registry.get("users", []) if isinstance(registry, dict) else None
-        return isinstance(users, list) and all(isinstance(user, str) for user in users)
+        return isinstance(users, (list, dict)) and all(isinstance(user, str) for user in users)
 
     @property
     def accounts(self) -> tuple[str, ...]:

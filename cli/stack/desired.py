@@ -6,7 +6,12 @@ from typing import Any
 from cli.running.drift import Desired, Login
 from cli.stack import deployment
 from cli.stack.deployment import CONTAINER_TYPE, REMOTE_COMMAND, Deployment, Resource
-from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, SWITCH_SCRIPT_PATH
+from well_known import (
+    PROXY_CONTAINER,
+    REGISTRY_CONTAINER,
+    REGISTRY_PROXY_CONTAINER,
+    SWITCH_SCRIPT_PATH,
+)
 
 SUDO = "sudo -n "
 """What `components/host.py` puts ahead of commands for a login user who is not root; an SSH client here does, too."""
@@ -101,7 +106,8 @@ def _containers(
 
     A container of a version that never became healthy is in the state, too, and may have ended.
     """
-    wanted = {(host, name) for host in logins for name in (PROXY_CONTAINER, REGISTRY_CONTAINER)}
+    own = (PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER)
+    wanted = {(host, name) for host in logins for name in own}
     wanted |= {
         (part.host, part.made[0].split()[2])
         for part in found

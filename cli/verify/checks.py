@@ -115,7 +115,10 @@ def _asked_places(running: RunningStack) -> list[str]:
 
 def _pulls(running: RunningStack) -> list[str]:
     return [
-        f"{name} on {host}" for host in running.hosts for name in running.services if running.wanted(name)
+        f"{name} on {host}"
+        for host in running.hosts
+        for name in running.pulled_by(host)
+        if running.wanted(name)
     ]
 
 
@@ -259,7 +262,7 @@ ENGINES = (
     Check(
         "a missing image says so",
         engine.misses_absent_image,
-        lambda running: running.hosts if running.services else [],
+        lambda running: [host for host in running.hosts if running.pulled_by(host)],
         REPAIR,
         host=_registry_host,
         engine=_its_host,

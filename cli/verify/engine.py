@@ -24,7 +24,7 @@ def pulls_by_digest(running: RunningStack, subject: str) -> str:
     if not digest.startswith("sha256:"):
         raise Failed(f"{reference} has no digest")
     with running.docker(host) as engine:
-        lines = _pull(engine, name, digest, running.account)
+        lines = _pull(engine, name, digest, running.account_of(host))
     if problem := _problem(lines):
         raise Failed(problem)
     return short_digest(digest)
@@ -32,11 +32,12 @@ def pulls_by_digest(running: RunningStack, subject: str) -> str:
 
 def misses_absent_image(running: RunningStack, host: str) -> str:
     """A host that pulls a missing tag gets "not found", not "unauthorized"."""
-    if not running.services:
-        raise Failed("the stack has no service, so there is no repository to pull from")
-    repository = f"{running.outputs['registryAddress']}/{running.repository(running.services[0])}"
+    services = running.pulled_by(host)
+    if not services:
+        raise Failed("the host runs no service, so there is no repository to pull from")
+    repository = f"{running.outputs['registryAddress']}/{running.repository(services[0])}"
     with running.docker(host) as engine:
-        lines = _pull(engine, repository, MISSING_TAG, running.account)
+        lines = _pull(engine, repository, MISSING_TAG, running.account_of(host))
     problem = _problem(lines)
     if not problem:
         raise Failed(f"{repository}:{MISSING_TAG} was pulled")

@@ -10,7 +10,15 @@ from cli.running.host_report import ACTIVE, Container, HostReport
 from cli.running.stack import Failed, RunningStack
 from cli.text import size
 from cli.verify.found import Warned, host_of
-from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_DATA_PATH
+from well_known import (
+    PROXY_CONTAINER,
+    REGISTRY_CONTAINER,
+    REGISTRY_DATA_PATH,
+    REGISTRY_PROXY_CONTAINER,
+)
+
+FRONT = "registry's proxy"
+"""The proxy before the registry."""
 
 CLOCK_LIMIT = 60.0
 """Seconds by which a host's clock may differ from the operator's: new certificates are valid from some minutes back."""
@@ -53,7 +61,9 @@ def own_containers(running: RunningStack) -> list[str]:
     """The containers that must run: proxies, the registry, and the app's containers that serve."""
     found = [f"proxy on {host}" for host in running.hosts_with("app")]
     if running.registry_mode != "external":
-        found += [f"registry on {host}" for host in running.hosts_with("registry")]
+        found += [
+            f"{what} on {host}" for host in running.hosts_with("registry") for what in ("registry", FRONT)
+        ]
     return found + [
         f"{service} on {host}"
         for service, host in running.places
@@ -68,7 +78,7 @@ def container_runs(running: RunningStack, subject: str) -> str:
     container = report.container(_name(what, report))
     if container is None:
         raise Failed("there is no such container")
-    log = f"./slip logs {what} --host {host}{running.option}"
+    log = f"./slip logs {'registry' if what == FRONT else what} --host {host}{running.option}"
     state = _state(container)
     if container.status == "restarting":
         raise Failed(state, log)
@@ -89,7 +99,7 @@ def container_runs(running: RunningStack, subject: str) -> str:
 
 
 def _name(what: str, report: HostReport) -> str:
-    own = {"proxy": PROXY_CONTAINER, "registry": REGISTRY_CONTAINER}
+    own = {"proxy": PROXY_CONTAINER, "registry": REGISTRY_CONTAINER, FRONT: REGISTRY_PROXY_CONTAINER}
     # The settings refuse services with these names.
     return own.get(what) or report.services[what].container
 

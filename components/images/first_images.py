@@ -23,7 +23,7 @@ def first_images(
     """
     build_host = settings.build_host
     of_role = {
-        "registry": [REGISTRY_IMAGE],
+        "registry": [REGISTRY_IMAGE, PROXY_IMAGE],
         "build": [
             image
             for build in settings.built_services.values()

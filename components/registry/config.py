@@ -1,9 +1,14 @@
-"""The configuration of distribution, the registry's program, as the text of its `config.yml`."""
+"""The configuration of distribution, the registry's program, as the text of its `config.yml`.
+
+It knows the passwords. TLS, and who may do what, are for the proxy before it (front.py).
+"""
 
 import hashlib
 
-CONTAINER_PORT = 5000
-"""TCP port inside the container."""
+SOCKET_DIRECTORY = "/run/registry"
+"""The directory of the registry's socket, in its container and in that of the proxy before it."""
+SOCKET = f"{SOCKET_DIRECTORY}/registry.sock"
+"""Where the registry listens: no network leads there."""
 METRICS_PORT = 5001
 """TCP port of metrics and health inside the container."""
 
@@ -18,13 +23,15 @@ storage:
   filesystem:
     rootdirectory: /var/lib/registry
   delete:
-    enabled: true
+    # Retention works on the folder.
+    enabled: false
 http:
-  addr: :{port}
+  net: unix
+  addr: {socket}
   secret: {secret}
   headers:
     X-Content-Type-Options: [nosniff]
-{tls}  debug:
+  debug:
     # Health and metrics. They are published on a private address or not at all.
     addr: {metrics}
     prometheus:
@@ -40,39 +47,19 @@ health:
     threshold: 3
 """
 
-TLS = """\
-  tls:
-    certificate: /etc/distribution/tls.crt
-    key: /etc/distribution/tls.key
-    minimumtls: tls1.2
-"""
 
-CLIENTS = """\
-    clientcas: [/etc/distribution/ca.crt]
-    clientauth: require-and-verify-client-cert
-"""
-"""Requires a client certificate signed by the registry CA."""
-
-
-def config(
-    private_key_pem: str, *, tls: bool = True, metrics: bool = False, client_certificates: bool = False
-) -> str:
+def config(private_key_pem: str, *, metrics: bool = False) -> str:
     """The text of `config.yml`.
 
     Its secret signs the state of unfinished uploads. It is derived from the key, so that an upload survives a restart.
 
     Args:
         private_key_pem: the key of the registry's certificate.
-        tls: whether the registry speaks TLS or plain HTTP.
         metrics: whether metrics and health are reachable from outside the container.
-        client_certificates: whether the registry requires client certificates.
-
     """
     secret = hashlib.sha256(b"slipway upload state\0" + private_key_pem.encode()).hexdigest()
-    tls_block = TLS + (CLIENTS if client_certificates else "")
     return CONFIG.format(
-        port=CONTAINER_PORT,
+        socket=SOCKET,
         secret=secret,
-        tls=tls_block if tls else "",
         metrics=f"{'' if metrics else '127.0.0.1'}:{METRICS_PORT}",
     )

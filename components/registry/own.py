@@ -1,6 +1,6 @@
 """The stack's own registry: distribution v3 on one host, behind TLS and accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,22 +10,31 @@ import pulumi_docker as docker
 from components import script
 from components.certificates import Certificate, CertificateArgs, Lifetime
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.registry.config import CONTAINER_PORT, METRICS_PORT, config
+from components.proxy import MASTER_SOCKET
+from components.registry.config import METRICS_PORT, SOCKET_DIRECTORY, config
+from components.registry.front import PORT, SETTINGS_PATH, configuration
 from components.registry.htpasswd import htpasswd
 from components.registry.retention import InUseMarkers, Retention, retention_values
+from components.registry.rights import Rights, maps
 from components.registry_access import OwnRegistry, RegistryAccess
 from well_known import (
+    PROXY_IMAGE,
     REGISTRY_CONTAINER,
     REGISTRY_DATA_PATH,
     REGISTRY_IMAGE,
+    REGISTRY_PROXY_CONTAINER,
+    REGISTRY_PROXY_SETTINGS_PATH,
     REGISTRY_SETTINGS_PATH,
+    REGISTRY_SOCKET_PATH,
     ROLE_LABEL,
     STACK_LABEL,
     WAIT_SCRIPT_PATH,
 )
 
 MEMORY_MIB = 512
-"""Memory limit of the container."""
+"""Memory limit of the registry's container."""
+PROXY_MEMORY_MIB = 256
+"""Memory limit of the container of the proxy before it: 2,000 connections, for a moment in two workers."""
 INSECURE = (
     "slipway:registry.insecure is set: the registry speaks plain HTTP, so anyone on the network path can read and "
     "change passwords and images. Use it for trials only; without it, the next `up` switches to TLS."
@@ -44,6 +53,8 @@ class RegistryArgs:
     """The CA that signs its certificate, which every host trusts."""
     port: int
     """TCP port of its host."""
+    rights: Mapping[str, Rights]
+    """What each account may do."""
     lifetime: Lifetime
     """Of its certificate."""
     trusted_by: Sequence[pulumi.Resource] = ()
@@ -57,7 +68,10 @@ class RegistryArgs:
 
 
 class Registry(pulumi.ComponentResource):
-    """A private image registry behind TLS and accounts.
+    """A private image registry behind TLS, accounts and rights.
+
+    distribution knows the passwords. HAProxy stands before it, for TLS and for the rights of each account; the services
+    of the same host have another one.
 
     Source: distribution's deployment and configuration guides.
     """
@@ -95,17 +109,17 @@ class Registry(pulumi.ComponentResource):
             "registry.sh",
             {
                 "CONFIG": certificate.private_key_pem.apply(
-                    lambda key: config(
-                        key,
-                        tls=not access.insecure,
-                        metrics=bool(args.metrics_port),
-                        client_certificates=bool(access.clients),
-                    )
+                    lambda key: config(key, metrics=bool(args.metrics_port))
                 ),
+                "FRONT_CONFIG": configuration(
+                    tls=not access.insecure, client_certificates=bool(access.clients)
+                ),
+                **{f"FRONT_{name.upper()}": text for name, text in maps(args.rights).items()},
                 "ACCOUNTS": pulumi.Output.all(**access.passwords).apply(htpasswd),
                 "CERTIFICATE": certificate.certificate_pem,
                 "KEY": certificate.private_key_pem,
                 "DATA_PATH": REGISTRY_DATA_PATH,
+                "SOCKET_PATH": REGISTRY_SOCKET_PATH,
                 "AUTHORITY": args.own.authority.trusted_pem,
                 "URL": url,
                 **retention_values(args.retention),
@@ -113,13 +127,14 @@ class Registry(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*engine.ready, *args.trusted_by]),
         )
         container = self._container(name, args, settings)
+        proxy = self._proxy(name, args, container)
         answers = command.remote.Command(
             f"{name}-answers",
             connection=host.ssh,
             create=host.as_root(f"{WAIT_SCRIPT_PATH} {url}"),
             add_previous_output_in_env=False,
-            triggers=[container.id],
-            opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container])),
+            triggers=[container.id, proxy.id],
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container, proxy])),
         )
         self.access = access
         self.ready = [answers]
@@ -135,7 +150,7 @@ class Registry(pulumi.ComponentResource):
             keep_locally=True,
             opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
         )
-        ports = [docker.ContainerPortArgs(internal=CONTAINER_PORT, external=args.port)]
+        ports = []
         if args.metrics_port:
             ports.append(
                 docker.ContainerPortArgs(
@@ -155,11 +170,12 @@ class Registry(pulumi.ComponentResource):
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
-            ports=ports,
+            ports=ports or None,
             volumes=[
                 docker.ContainerVolumeArgs(
                     host_path=REGISTRY_SETTINGS_PATH, container_path="/etc/distribution", read_only=True
                 ),
+                docker.ContainerVolumeArgs(host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY),
                 docker.ContainerVolumeArgs(host_path=REGISTRY_DATA_PATH, container_path="/var/lib/registry"),
             ],
             labels=[
@@ -171,6 +187,52 @@ class Registry(pulumi.ComponentResource):
                     parent=self,
                     depends_on=[settings],
                     # The old container holds the name and the port.
+                    delete_before_replace=True,
+                    ignore_changes=ENGINE_DECIDES,
+                )
+            ),
+        )
+
+    def _proxy(self, name: str, args: RegistryArgs, registry: docker.Container) -> docker.Container:
+        engine = args.engine
+        image = docker.RemoteImage(
+            f"{name}-front-image",
+            name=PROXY_IMAGE,
+            keep_locally=True,
+            opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
+        )
+        return docker.Container(
+            f"{name}-front-container",
+            name=REGISTRY_PROXY_CONTAINER,
+            image=image.image_id,
+            command=["haproxy", "-W", "-db", "-S", MASTER_SOCKET, "-f", f"{SETTINGS_PATH}/haproxy.cfg"],
+            restart="always",
+            # The image's own signal waits for the last request.
+            stop_signal="SIGTERM",
+            read_only=True,
+            memory=PROXY_MEMORY_MIB,
+            # Its files and the registry's socket are root's; without a capability it has no other right of root's.
+            user="0",
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges"],
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTIONS,
+            ports=[docker.ContainerPortArgs(internal=PORT, external=args.port)],
+            volumes=[
+                docker.ContainerVolumeArgs(
+                    host_path=REGISTRY_PROXY_SETTINGS_PATH, container_path=SETTINGS_PATH, read_only=True
+                ),
+                docker.ContainerVolumeArgs(host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY),
+            ],
+            labels=[
+                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
+                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
+            ],
+            opts=engine.on_engine(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    # An older registry held the port itself.
+                    depends_on=[registry],
                     delete_before_replace=True,
                     ignore_changes=ENGINE_DECIDES,
                 )

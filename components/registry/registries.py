@@ -7,6 +7,7 @@ from components.engine import DockerEngine
 from components.registry.external import ExternalRegistry, ExternalRegistryArgs
 from components.registry.own import Registry, RegistryArgs
 from components.registry.retention import Retention
+from components.registry.rights import rights_of
 from components.registry_access import OwnRegistry, RegistryAccess
 from configuration.settings import StackSettings
 
@@ -46,6 +47,7 @@ def _make_own(
             access=access,
             own=own,
             port=settings.registry_port,
+            rights=rights_of(settings),
             lifetime=authorities.lifetime,
             trusted_by=[engine.setup for engine in engines.values()] if waits else [],
             metrics_port=settings.registry.metrics_port,

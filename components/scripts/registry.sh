@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
-# Installs the registry's configuration, accounts and certificate on its host.
-# A running registry restarts only if a file changes that it reads at its start; it reads its accounts at each change.
+# Installs the configuration and accounts of the registry, and what the proxy before it reads (registry-front.sh).
+# A running registry restarts only if its configuration changes; it reads its accounts at each change.
 #
 # Values:
 #   CONFIG                  config.yml
 #   ACCOUNTS                htpasswd file, bcrypt only
 #   CERTIFICATE KEY         its certificate, followed by the cross-signed one during a CA rotation, and its key (PEM)
 #   AUTHORITY               the registry CA: it signed the certificate, and signs client certificates (PEM)
+#   FRONT_CONFIG            haproxy.cfg, in which MARK stands for its mark
+#   FRONT_ACCOUNTS FRONT_PUSH FRONT_PULL    maps of accounts and their rights
 #   URL                     its address as the hosts use it: https://host:port, or http:// without TLS
 #   DATA_PATH               folder of its data
+#   SOCKET_PATH             folder of the socket on which it listens
 #   RETENTION               the settings file of retention.sh; empty if all images are kept
 #   RETENTION_TIME          when retention.sh runs each day, HH:MM by this host's clock
 #   RETENTION_SCRIPT RETENTION_RULES    texts of retention.sh and retention.awk
+# shellcheck disable=SC2154 # variables of registry-front.sh
 set -euo pipefail
 
 : "${CONFIG:?}" "${ACCOUNTS:?}" "${CERTIFICATE:?}" "${KEY:?}" "${DATA_PATH:?}"
-: "${AUTHORITY:?}" "${URL:?}"
+: "${AUTHORITY:?}" "${URL:?}" "${SOCKET_PATH:?}"
+: "${FRONT_CONFIG:?}" "${FRONT_ACCOUNTS:?}" "${FRONT_PUSH:?}" "${FRONT_PULL:?}"
 
 settings=/etc/slipway/registry
-
-# leaf: the first certificate on standard input.
-leaf() { sed '/-END CERTIFICATE-/q'; }
 
 # accounts_are_valid: whether each line is a name and a bcrypt hash. With another line the registry refuses all accounts.
 accounts_are_valid() {
@@ -72,10 +74,10 @@ UNIT
   made+=("unit slipway-retention.timer")
 }
 
-# The leaf certificate that the running registry presents, or nothing.
-presented() {
-  [[ $URL == https://* ]] || return 0
-  timeout 5 openssl s_client -connect "${URL#*://}" 2>/dev/null </dev/null | sed -n '/-BEGIN CERT/,/-END CERT/p' || true
+# is_behind_proxy: whether the registry's container is one that listens for the proxy before it. Older versions made another,
+# which goes on with the settings that it has read, until Pulumi replaces it.
+is_behind_proxy() {
+  [[ " $(docker inspect slipway-registry --format '{{ range .Mounts }}{{ .Destination }} {{ end }}')" = *" /run/registry "* ]]
 }
 
 main() {
@@ -83,36 +85,27 @@ main() {
   mkdir -p "$DATA_PATH"
   folder "${settings%/*}" 0700
   folder "$settings" 0700
+  folder "$SOCKET_PATH" 0700
   accounts_are_valid ||
     fail 8 "a line of the registry's accounts is no name with a bcrypt hash; those on $(hostname) stay as they are"
   # The accounts come first: without this file the registry would make up an account and print its password.
   put "$settings/htpasswd" 0600 <<<"$ACCOUNTS"
+  put_front
   # A killed run may have changed files that the registry has not read yet.
-  local shown status unread=/run/slipway-registry-unread killed=false
+  local status unread=/run/slipway-registry-unread killed=false
   [ ! -e "$unread" ] || killed=true
   touch "$unread"
-  # A file that was changed by hand says nothing of the registry that runs.
-  shown=$(presented)
-  shown=${shown:-$(leaf 2>/dev/null <"$settings/tls.crt" || true)}
-  # Dropping the cross-signed certificate needs no restart, so only the leaf is compared, below.
-  put "$settings/tls.crt" 0600 <<<"$CERTIFICATE"
-  changed=false
-  put "$settings/ca.crt" 0600 <<<"$AUTHORITY"
-  # The registry reads this file only if it requires client certificates.
-  [[ $CONFIG == *clientcas:* ]] || changed=false
+  changed=$killed
   put "$settings/config.yml" 0600 <<<"$CONFIG"
-  # The registry that presents the certificate has its key.
-  local others=$changed
-  put "$settings/tls.key" 0600 <<<"$KEY"
-  changed=$others
-  [ "$shown" = "$(leaf <<<"$CERTIFICATE")" ] || changed=true
-  ! $killed || changed=true
-  if status=$(docker inspect slipway-registry --format '{{ .State.Status }}' 2>/dev/null); then
+  # The proxy before the registry has these.
+  absent "$settings"/{tls.crt,tls.key,ca.crt}
+  if status=$(docker inspect slipway-registry --format '{{ .State.Status }}' 2>/dev/null) && is_behind_proxy; then
     # One that has ended, perhaps for want of a file, starts again.
     [ "$status" = running ] || changed=true
     ! $changed || docker restart slipway-registry >/dev/null
+    apply_front
     # The next push or pull must not reach a registry that is still starting.
-    /usr/local/lib/slipway/wait-for-registry "$URL"
+    ! docker inspect "$front" >/dev/null 2>&1 || /usr/local/lib/slipway/wait-for-registry "$URL"
   fi
   rm -f "$unread"
   retention

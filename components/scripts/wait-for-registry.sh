@@ -7,7 +7,7 @@ set -euo pipefail
 
 # curl would split a path to a certificate at its colon, so it gets names relative to this folder.
 cd "/etc/docker/certs.d/${1#*://}"
-ask=(curl -o /dev/null --max-time 5 "$1/v2/")
+ask=(curl -o /dev/null --max-time 5 -w '%{http_code}' "$1/v2/")
 case $1 in
   https://*)
     ask+=(--cacert ca.crt)
@@ -16,10 +16,10 @@ case $1 in
 esac
 
 for _ in $(seq 150); do
-  # Without an account the registry answers 401: that is enough here.
-  if "${ask[@]}" -s; then
-    # Pulumi's plugin cannot set it: processes and threads of the container, as many as switch.sh gives a service.
-    docker update --pids-limit 4096 slipway-registry >/dev/null 2>&1 || true
+  # Without an account the registry says 401: that is enough here. The proxy before it says 503 while it starts.
+  if [ "$("${ask[@]}" -s)" = 401 ]; then
+    # Pulumi's plugin cannot set it: processes and threads of a container, as many as switch.sh gives a service.
+    docker update --pids-limit 4096 slipway-registry slipway-registry-proxy >/dev/null 2>&1 || true
     exit 0
   fi
   sleep 0.2
@@ -27,6 +27,8 @@ done
 {
   echo "slipway: the registry does not answer at $1/v2/; the last attempt, and the container's last log lines:"
   "${ask[@]}" -sS || true
-  docker logs --tail 20 slipway-registry 2>&1 | sed 's/^/  | /'
+  for container in slipway-registry slipway-registry-proxy; do
+    docker logs --tail 20 "$container" 2>&1 | sed "s/^/  $container | /"
+  done
 } >&2
 exit 5

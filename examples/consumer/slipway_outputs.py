@@ -192,12 +192,17 @@ class SlipwayOutputs:
 
     @property
     def registry_accounts(self) -> pulumi.Output[list[str]]:
-        """Names of the registry's accounts. Since 0.9.0."""
+        """Names of the registry's accounts, but for those of single hosts. Since 0.9.0."""
         return self.reference.require_output("registryAccounts")
 
     @property
+    def registry_host_accounts(self) -> pulumi.Output[dict[str, str]]:
+        """For each host, the account by which it pulls; empty for an external registry. Since 0.9.0."""
+        return self.reference.require_output("registryHostAccounts")
+
+    @property
     def registry_passwords(self) -> pulumi.Output[dict[str, str]]:
-        """For each account, its password. Secret. Since 0.9.0."""
+        """For each account, its password; those of hosts, too. Secret. Since 0.9.0."""
         return self.reference.require_output("registryPasswords")
 
     @property

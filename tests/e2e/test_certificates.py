@@ -33,6 +33,8 @@ from tests.support.waiting import ANSWER
 SHORT_LIVED = {"validityHours": 48, "earlyRenewalHours": 24}
 """Certificates of two days, which any `up` renews on the second day."""
 LEAVES = ("operator", "yard-engine", "web-1-engine", "registry-server")
+LEAVER = "leaver"
+"""An account that is removed while the registry asks for client certificates."""
 PUSHES, PULLS = 10, 5
 """Rounds of the clients that have to go well around a change, at least one of them after it."""
 
@@ -76,8 +78,11 @@ def clients(stack: Stack, trusted: Registry | None = None) -> Iterator[Clients]:
     outputs = stack.outputs()
     registry = Registry.of(outputs)
     person = Person(registry=trusted or registry)
+    account = outputs["registryHostAccounts"]["web-1"]
     host = HostEngine(
-        container=stack.container("web-1"), registry=outputs["registryAddress"], account=registry.account
+        container=stack.container("web-1"),
+        registry=outputs["registryAddress"],
+        account=(account, outputs["registryPasswords"][account]),
     )
     load = Load(*stack.urls())
     with load, person:
@@ -147,11 +152,9 @@ def test_leaves_are_renewed_early_without_a_failure(certified: Stack) -> None:
     all_.check()
     assert replaced(result) == {f"{leaf}-certificate" for leaf in LEAVES}, str(result)
     assert certified.outputs()["engineClientCertificate"] != before
-    assert started(certified, "web-1") == containers["web-1"]
-    # The registry alone was restarted.
-    assert {line.split()[0] for line in started(certified, "yard") - containers["yard"]} == {
-        "/slipway-registry"
-    }
+    # Not even the registry was restarted.
+    assert {host: started(certified, host) for host in containers} == containers
+    assert all_.person.refusals == []
     verify(certified, 0)
 
 
@@ -260,7 +263,7 @@ def test_an_operator_comes_and_goes_by_one_line(certified: Stack) -> None:
 
 
 def test_a_registry_may_ask_each_client_for_a_certificate(certified: Stack) -> None:
-    certified.configure({"registry": {"users": ["deploy"], "clientCertificates": True}})
+    certified.configure({"registry": {"users": ["deploy", LEAVER], "clientCertificates": True}})
     result = certified.up()
     assert "registry-container" not in result.changes, str(result)
     checks = verify(certified, 0)
@@ -279,15 +282,40 @@ def test_a_registry_may_ask_each_client_for_a_certificate(certified: Stack) -> N
     listed = json.loads(certified.clone.read("./slip", "images", "--json", "--stack", certified.name))[
         "images"
     ]
-    assert {image["repository"] for image in listed} >= {"web", "traffic"}
+    assert {image["repository"] for image in listed} == {"web"}
+    # A certificate is of one account.
+    outputs = certified.outputs()
+    passwords = outputs["registryPasswords"]
+    for account in ("hosts", LEAVER, "host/web-1"):
+        assert replace(_as(outputs, "deploy"), account=(account, passwords[account])).status() == 403
+        assert _as(outputs, account).status() == http.client.OK
+
+
+def _as(outputs: dict[str, Any], account: str) -> Registry:
+    """The registry, for one of its accounts with the certificate of this account."""
+    certificate = outputs["registryClientCertificates"][account], outputs["registryClientKeys"][account]
+    return replace(
+        Registry.of(outputs), account=(account, outputs["registryPasswords"][account]), identity=certificate
+    )
 
 
 def test_a_registry_that_asks_moves_to_the_next_authority_without_a_failure(certified: Stack) -> None:
     """People show a certificate of the old authority until they log in again; hosts show one of the new authority."""
-    certified.configure({"certificates": SHORT_LIVED | {"registryCaGeneration": 3, "engineCaGeneration": 2}})
+    leaver, stays = (_as(certified.outputs(), name) for name in (LEAVER, "deploy"))
+    assert leaver.status() == http.client.OK
+    certified.configure(
+        {
+            "certificates": SHORT_LIVED | {"registryCaGeneration": 3, "engineCaGeneration": 2},
+            "registry": {"users": ["deploy"], "clientCertificates": True},
+        }
+    )
     with clients(certified) as all_:
         certified.up()
     all_.check()
+    # Whose certificate it was does not matter any more: it is of no account.
+    assert leaver.status() == 403
+    assert replace(leaver, account=stays.account).status() == 403
+    assert stays.status() == http.client.OK
     assert all_.host.engine_away == 0, "a change of the registry's authority restarts no engine"
     before = certified.registry()
     with clients(certified) as all_:

@@ -1,7 +1,6 @@
 """The registry with plain HTTP, with copies of base images and with metrics; then someone else's in its place."""
 
 import gzip
-import http.client
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tests.support.second_registry import ACCOUNT, SecondRegistry, second_regist
 from tests.support.settings import METRICS_PORT
 from tests.support.stack import Stack
 from tests.support.waiting import ANSWER
+from well_known import REGISTRY_DATA_PATH
 
 EVERYTHING = {"box": {"roles": ["registry", "build", "app"]}}
 BASE = "debian:12"
@@ -121,7 +121,9 @@ def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
         assert f"its tag 12 names {poisoned[:19]}" in mended.output
         assert not failures()
     with Client.of(Registry.of(modes.stack.outputs())) as client:
-        client.need(http.client.ACCEPTED, "DELETE", f"/v2/{repository}/manifests/{digest}")
+        # Nobody deletes by HTTP.
+        revision = f"repositories/{repository}/_manifests/revisions/{digest.replace(':', '/')}"
+        modes.stack.on_host("box", "rm", "-r", f"{REGISTRY_DATA_PATH}/docker/registry/v2/{revision}")
         assert failures() == {"the copy is the image that was copied"}
         mended = modes.run("repair")
         assert mended.status == 0, str(mended)

@@ -23,24 +23,30 @@ from tests.support.registry import Registry
 from tests.support.stack import Stack
 from tests.support.traffic import Person
 from tests.support.waiting import TOOLS_LIMIT
-from well_known import PROXY_CONTAINER
+from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER
 
 OLD_COMMIT = "f43d3099fd455ed891bd84fa9ef0bb1ec2479877"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
-ALLOWED_CREATES: tuple[str, ...] = ()
+ALLOWED_CREATES: tuple[str, ...] = ("registry-front-*",)
 """Patterns of the names of resources that the first `up` of this version creates."""
-ALLOWED_UPDATES: tuple[str, ...] = ("box-setup",)
+ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "registry-settings")
 """Patterns of the names of resources that the first `up` of this version updates in place."""
-ALLOWED_REPLACEMENTS: tuple[str, ...] = ("box-images", "box-proxy-image", "box-proxy-container")
-"""Patterns of the names of resources that the first `up` of this version replaces: another program is the proxy now.
+ALLOWED_REPLACEMENTS: tuple[str, ...] = (
+    *("box-images", "box-proxy-image", "box-proxy-container"),
+    *("registry-container", "registry-answers"),
+)
+"""Patterns of the names of resources that the first `up` of this version replaces: another program is the services'
+proxy now, and the registry gets a proxy before it.
 
 Every other change is a failure. So is a pattern of any list that matches no such change: take it out once
 `OLD_COMMIT` has moved past the change.
 """
 ALLOWED_DELETES: tuple[str, ...] = ("box-proxy-state",)
 """Patterns of the names of resources that the first `up` of this version removes."""
-REPLACED_CONTAINERS = (PROXY_CONTAINER,)
+REPLACED_CONTAINERS = (PROXY_CONTAINER, REGISTRY_CONTAINER)
 """Patterns of the names of the containers that these replacements concern."""
+NEW_CONTAINERS = (REGISTRY_PROXY_CONTAINER,)
+"""The names of the containers that this version adds."""
 NO_CHANGES = () if ALLOWED_CREATES or ALLOWED_UPDATES or ALLOWED_REPLACEMENTS else ("--expect-no-changes",)
 """Options for Pulumi to fail at any change by itself, as long as none is allowed."""
 ALLOWED = (
@@ -167,7 +173,11 @@ def _containers(stack: Stack) -> dict[str, str]:
     seen = "{{.Name}} {{.Id}} {{.State.StartedAt}}"
     host = docker("inspect", "--format", seen, stack.container(HOST))
     names = stack.on_host(HOST, "docker", "ps", "--format", "{{.Names}}").split()
-    names = [name for name in names if not any(fnmatch(name, one) for one in REPLACED_CONTAINERS)]
+    names = [
+        name
+        for name in names
+        if not any(fnmatch(name, one) for one in (*REPLACED_CONTAINERS, *NEW_CONTAINERS))
+    ]
     inside = stack.on_host(HOST, "docker", "inspect", "--format", seen, *names) if names else ""
     return {line.partition(" ")[0]: line for line in [host, *inside.splitlines()]}
 

@@ -297,3 +297,36 @@ def test_root_on_a_web_host_reaches_no_other_engine(stack: Stack) -> None:
         find /root/.ssh -type f ! -name authorized_keys
     """
     assert stack.on_host("web-1", "bash", "-c", script) == ""
+
+
+def test_root_on_a_web_host_gets_no_more_than_the_host_has(stack: Stack) -> None:
+    """With the account that it has seen its engine pull with, from the host itself."""
+    outputs = stack.outputs()
+    address = outputs["registryAddress"]
+    account = outputs["registryHostAccounts"]["web-1"]
+    digest = outputs["images"]["web"].partition("@")[2]
+    script = f"""
+        cd "/etc/docker/certs.d/{address}"
+        ask() {{
+          printf 'user = "%s"\\n' '{account}:{outputs["registryPasswords"][account]}' |
+            curl -s -K - --cacert ca.crt -o /dev/null -w '%{{http_code}} ' -X "$1" "https://{address}/v2/$2"
+        }}
+        ask GET ''
+        ask GET web/manifests/{digest}
+        ask POST web/blobs/uploads/
+        ask PUT web/manifests/latest
+        ask DELETE web/manifests/{digest}
+        ask POST mirror/debian/blobs/uploads/
+        ask GET web-base/tags/list
+        ask GET _catalog
+    """
+    answers = stack.on_host("web-1", "bash", "-c", script).split()
+    assert answers == ["200", "200", "403", "403", "405", "403", "403", "403"]
+    # No key and no other account is in any file of the host.
+    secrets = [outputs["engineClientKey"], outputs["sshPrivateKey"]]
+    lines = [secret.strip().splitlines()[1] for secret in secrets]
+    lines += [password for name, password in outputs["registryPasswords"].items() if name != account]
+    places = "/etc /root /home /run /tmp /usr/local /var/lib/slipway /var/log /var/tmp"
+    text = "\n".join(lines)
+    search = f"grep -rslIF -D skip -f /dev/stdin {places} <<'END' || true\n{text}\nEND"
+    assert stack.on_host("web-1", "bash", "-c", search) == ""

@@ -53,7 +53,11 @@ class Registry:
 
     def answers(self) -> bool:
         """Whether it serves this account."""
-        return self._ask("GET", "/v2/")[0] == http.client.OK
+        return self.status() == http.client.OK
+
+    def status(self, method: str = "GET", path: str = "/v2/") -> int:
+        """The status of its answer to a request of this account."""
+        return self._ask(method, path)[0]
 
     def has(self, repository: str, reference: str) -> bool:
         """Whether it has the manifest of a tag or digest."""

@@ -16,8 +16,8 @@ from tests.support.registry import Registry
 from tests.support.registry_client import Client, Refused
 from tests.support.waiting import PATIENCE, eventually
 
-REPOSITORY = "traffic"
-"""The repository of the pushed images."""
+REPOSITORY = "web"
+"""The repository of the pushed images: of the service, since its hosts pull nothing else. They run it by its digest."""
 PAUSE = 0.05
 """Seconds between two rounds. A shorter time would slow the update down."""
 AWAY = (

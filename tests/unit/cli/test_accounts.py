@@ -137,6 +137,22 @@ def test_a_removed_account_leaves_nothing(project: Project) -> None:
     ]
 
 
+def test_accounts_with_rights_come_and_go_in_their_map(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = make_stack(
+        project, CONFIG.replace("[alice, al.ice]", "{ alice: { push: [team/*] }, al.ice: {} }")
+    )
+    accounts.add(stack, "bob")
+    accounts.remove(stack, "al.ice")
+    assert [arguments[-2:] for arguments, _ in asked(stack)][1:] == [
+        # The same as no rights at all, which Pulumi cannot write.
+        ('slipway:registry.users["bob"].pull[0]', "*"),
+        ("--path", 'slipway:registry.users["al.ice"]'),
+    ]
+    assert "may pull everything and push nothing" in "".join(capsys.readouterr())
+
+
 def test_an_account_that_has_no_password_yet_can_be_removed(project: Project) -> None:
     stack = make_stack(project, CONFIG)
     accounts.remove(stack, "al.ice")
@@ -188,12 +204,12 @@ def test_an_unknown_account_is_told_the_known_ones(
 
 
 @pytest.mark.parametrize(
-    "registry", ["""'{"users": ["alice"]}'""", "3", "{users: alice}", "{users: [1]}", "{users: {}}"]
+    "registry", ["""'{"users": ["alice"]}'""", "3", "{users: alice}", "{users: [1]}", "{users: true}"]
 )
 def test_a_list_that_pulumi_would_destroy_is_not_edited(project: Project, registry: str) -> None:
     stack = make_stack(project, f"config: {{slipway:registry: {registry}}}")
     for change in (accounts.add, accounts.remove):
-        with pytest.raises(CommandError, match="is not YAML with a list of `users`"):
+        with pytest.raises(CommandError, match="is not YAML with a list or map of `users`"):
             change(stack, "bob")
     assert asked(stack) == []
 

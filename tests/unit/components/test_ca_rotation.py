@@ -151,29 +151,32 @@ def asking(**before: object) -> Program:
 
 def test_every_account_has_a_certificate_where_the_registry_asks_for_one() -> None:
     asked = asking()
-    for account in ("hosts", "alice"):
+    accounts = {"yard": "hosts", "web-1": "host/web-1", "web-2": "host/web-2"}
+    for account in (*accounts.values(), "alice"):
         inputs = asked.named(f"{account}-registry-client-certificate").inputs
         assert inputs["allowedUses"] == ["digital_signature", "client_auth"]
         assert inputs["caCertPem"] == OLD
         assert asked.named(f"{account}-registry-client-request").inputs["subject"]["commonName"] == account
-    certificates = {name: f"certificate of {name}-registry-client-certificate" for name in ("hosts", "alice")}
-    keys = {name: f"private key of {name}-registry-client-key" for name in ("hosts", "alice")}
+    every = (*accounts.values(), "alice")
+    certificates = {name: f"certificate of {name}-registry-client-certificate" for name in every}
+    keys = {name: f"private key of {name}-registry-client-key" for name in every}
     assert asked.outputs["registryClientCertificates"] == certificates
     assert asked.outputs["registryClientKeys"] == Secret(keys)
     for host in HOSTS:
         handed = stdin(asked, f"{host}-setup")
-        assert f"CLIENT_CERTIFICATE='{certificates['hosts']}'" in handed
-        assert f"CLIENT_KEY='{keys['hosts']}'" in handed
-        assert keys["alice"] not in handed
+        assert f"CLIENT_CERTIFICATE='{certificates[accounts[host]]}'" in handed
+        assert f"CLIENT_KEY='{keys[accounts[host]]}'" in handed
+        # No host has another's.
+        assert not [name for name in every if name != accounts[host] and keys[name] in handed]
     settings = stdin(asked, "registry-settings")
-    assert "clientauth: require-and-verify-client-cert" in settings
+    assert "verify required" in settings
     assert f"AUTHORITY='{OLD}'" in settings
 
 
 def test_a_registry_that_does_not_ask_makes_none() -> None:
     plain = program()
     assert not [name for name in plain.resources if "registry-client" in name]
-    assert "clientcas:" not in stdin(plain, "registry-settings").partition("ACCOUNTS=")[0]
+    assert "verify required" not in stdin(plain, "registry-settings")
     assert "CLIENT_CERTIFICATE=''\n" in stdin(plain, "yard-setup")
     assert plain.outputs["registryClientCertificates"] == {}
     assert plain.outputs["registryClientKeys"] == Secret({})

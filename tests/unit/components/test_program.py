@@ -54,6 +54,7 @@ def test_each_host_runs_the_containers_of_its_roles_only(program: Program) -> No
     assert placed == {
         **dict.fromkeys(HOSTS, "operator-engine"),
         "registry-container": "yard-docker",
+        "registry-front-container": "yard-docker",
         "web-1-proxy-container": "web-1-docker",
         "web-2-proxy-container": "web-2-docker",
         "web-web-1": "web-1-docker",
@@ -116,7 +117,9 @@ def test_secrets_are_secret_in_every_input(program: Program) -> None:
 
 def test_secrets_are_secret_in_every_output(program: Program) -> None:
     assert not [secret for secret in SECRETS if secret in text_outside_secrets(program.outputs)]
-    assert program.outputs["registryPasswords"] == Secret(PASSWORDS)
+    passwords = program.outputs["registryPasswords"].value
+    assert passwords.items() >= PASSWORDS.items()
+    assert passwords.keys() == {*PASSWORDS, "host/web-1", "host/web-2"}
     assert program.outputs["engineClientKey"] == Secret("private key of operator-key")
     assert program.outputs["sshPrivateKey"] == Secret("openssh key of ssh-key")
 
@@ -194,7 +197,7 @@ def test_an_app_container_is_made_before_the_old_one_goes(program: Program) -> N
 
 def test_a_container_with_a_fixed_name_or_port_is_deleted_before_its_replacement(program: Program) -> None:
     fixed = [r for r in program.of_type("container:Container") if {"name", "ports"} & r.inputs.keys()]
-    assert len(fixed) == 6
+    assert len(fixed) == 7
     for container in fixed:
         assert container.request.deleteBeforeReplace, container.urn
 
@@ -378,14 +381,15 @@ def test_the_registry_speaks_tls_unless_insecure_is_set(
         return registry, host, one.named("registry-answers").inputs["create"]
 
     registry, host, answers = configuration(program)
-    assert "minimumtls: tls1.2" in registry
+    assert "bind :5000 ssl crt " in registry
+    assert "ssl-min-ver TLSv1.2" in registry
     assert "INSECURE_REGISTRY=''" in host
     assert answers.endswith(" https://yard:5000")
     assert program.outputs["registryMode"] == "own"
 
     insecure = run(json.dumps({"registry": {"users": ["alice"], "insecure": True}}))
     registry, host, answers = configuration(insecure)
-    assert "tls:" not in registry
+    assert "bind :5000\n" in registry
     assert "INSECURE_REGISTRY=yard:5000" in host
     assert answers.endswith(" http://yard:5000")
     assert insecure.outputs["registryMode"] == "insecure"
@@ -488,7 +492,9 @@ def test_builds_start_from_the_mirrored_images(program: Program) -> None:
         name = program.named(image, "docker:index/image:Image").inputs["imageName"]
         assert mirrored.named(image, "docker:index/image:Image").inputs["imageName"] != name
     # The host has it from there, and needs no way to where it comes from.
-    assert "\nIMAGES=registry:3.1.1\n" in mirrored.named("yard-images").inputs["stdin"].value
+    assert (
+        "\nIMAGES='haproxy:3.0.11\nregistry:3.1.1'\n" in mirrored.named("yard-images").inputs["stdin"].value
+    )
     assert "debian:12" in program.named("yard-images").inputs["stdin"].value
 
 
@@ -508,7 +514,7 @@ def test_metrics_are_on_a_private_port_or_nowhere(program: Program) -> None:
     told = run(json.dumps({"registry": {"users": ["alice"], "metricsPort": 9100}}))
     assert "addr: :5001" in told.named("registry-settings").inputs["stdin"].value
     inside = told.named("registry-container").inputs["ports"]
-    assert {int(p["internal"]): int(p["external"]) for p in inside} == {5000: 5000, 5001: 9100}
+    assert {int(p["internal"]): int(p["external"]) for p in inside} == {5001: 9100}
     published = {
         int(p["internal"]): p["ip"] for p in told.named("yard", "container:Container").inputs["ports"]
     }
@@ -531,6 +537,39 @@ def test_a_services_secrets_are_files_and_nothing_else() -> None:
     assert [(u["file"], u["content"]) for u in inputs["uploads"]] == [
         ("/run/secrets/TOKEN", Secret("a-token-of-the-service"))
     ]
+
+
+def test_a_host_gets_no_secret_of_services_elsewhere() -> None:
+    """Nor an account of the registry but its own."""
+    build = {"context": "app", "base": {"context": "app/base"}}
+    program = run(
+        json.dumps(
+            {
+                "services": {
+                    "web": {"build": build, "secrets": ["TOKEN"], "hosts": ["web-1"]},
+                    "shop": {
+                        "build": build,
+                        "secrets": ["KEY"],
+                        "hosts": ["web-2"],
+                        "domains": ["shop.example.com"],
+                    },
+                },
+                "secrets": {"TOKEN": "a-token-of-the-service", "KEY": "a-key-of-the-shop"},
+            }
+        )
+    )
+    passwords = program.outputs["registryPasswords"].value
+    for host, own, others in (("web-1", "TOKEN", "KEY"), ("web-2", "KEY", "TOKEN")):
+        there = "\n".join(
+            f"{resource.inputs}"
+            for resource in program.resources.values()
+            if resource.provider == f"{host}-docker" or host in resource.request.name
+        )
+        secrets = {"TOKEN": "a-token-of-the-service", "KEY": "a-key-of-the-shop"}
+        assert secrets[own] in there
+        assert secrets[others] not in there
+        seen = {name for name, password in passwords.items() if password in there}
+        assert seen == {f"host/{host}"}
 
 
 def test_the_aws_sdk_is_not_imported_for_local() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 import well_known
 from components import script
+from components.registry.config import SOCKET_DIRECTORY
+from components.registry.front import SETTINGS_PATH
 from components.script import SCRIPTS, UNCHANGED
 
 SHELL = sorted(path.name for path in SCRIPTS.glob("*.sh"))
@@ -91,6 +93,11 @@ def test_scripts_use_the_labels_that_everyone_shares() -> None:
         ("switch.sh", f"maintenance_header={well_known.MAINTENANCE_HEADER}\n"),
         ("retention.sh", f"registry={well_known.REGISTRY_CONTAINER}\n"),
         ("registry.sh", f"docker inspect {well_known.REGISTRY_CONTAINER} "),
+        ("registry.sh", f"front={well_known.REGISTRY_PROXY_CONTAINER}\n"),
+        ("registry.sh", f"front_files={well_known.REGISTRY_PROXY_SETTINGS_PATH}\n"),
+        ("registry.sh", f'" {SOCKET_DIRECTORY} "'),
+        ("registry.sh", f"front_inside={SETTINGS_PATH}\n"),
+        ("wait-for-registry.sh", f" {well_known.REGISTRY_CONTAINER} {well_known.REGISTRY_PROXY_CONTAINER} "),
         ("registry.sh", f"settings={well_known.REGISTRY_SETTINGS_PATH}\n"),
         ("registry.sh", f"script={well_known.RETENTION_SCRIPT_PATH}\n"),
         ("registry.sh", f"{well_known.WAIT_SCRIPT_PATH} "),
