@@ -10,6 +10,7 @@ from components.ca_rotation import reached
 from components.ca_rotation import setting as generation_output
 from components.engine import DockerEngine
 from components.host import Host
+from components.https import Https
 from components.images.image import AppImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
@@ -30,6 +31,7 @@ def export(
     registry: AnyRegistry,
     images: Mapping[str, AppImage],
     mirror: Mirror | None,
+    https: Https,
     services: Mapping[str, Service],
 ) -> None:
     """Export the stack's outputs. Secret values have keys of their own, so that all others stay readable.
@@ -61,7 +63,8 @@ def export(
             {name: build for image in images.values() for name, build in image.tags.items()},
         ),
         "mirror": mirror.references if mirror else {},
-        **_generations(authorities, access, engines, registry),
+        "servicesCaCertificate": https.trusted_pem,
+        **_generations(authorities, access, engines, registry, https),
         **_services(settings, hosts),
     }
     for key, value in outputs.items():
@@ -82,8 +85,10 @@ def _served(
         lambda known: known[1]
     )
     paths = {name: service.health for name, service in settings.services.items()}
-    domains = {name: Routing.of(service).visited(name) for name, service in settings.services.items()}
-    probes = {name: Routing.of(service).probe(service.health) for name, service in settings.services.items()}
+    domains = {name: Routing.of(settings, name).visited(name) for name in settings.services}
+    probes = {
+        name: Routing.of(settings, name).probe(service.health) for name, service in settings.services.items()
+    }
 
     def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
         return rolled_out.apply(
@@ -147,6 +152,7 @@ def _generations(
     access: RegistryAccess,
     engines: Mapping[str, DockerEngine],
     registry: AnyRegistry,
+    https: Https,
 ) -> dict[str, object]:
     """The generation of each CA that every client and server of it has reached."""
     setups = [engine.setup.stdin for engine in engines.values()]
@@ -156,6 +162,9 @@ def _generations(
         generation_output("registry"): reached(
             rotations["registry"], access.authority, [*setups, *registry.applied]
         ),
+        generation_output("services"): reached(
+            rotations["services"], https.authority, [setup.stdin for setup in https.setups]
+        ),
     }
 
 
@@ -163,16 +172,27 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
     return {
         "serviceUrls": {
             name: _urls(
-                service.names, service.path or "", [hosts[host] for host in settings.service_hosts(name)]
+                service.names,
+                service.path or "",
+                [hosts[host] for host in settings.service_hosts(name)],
+                https=settings.has_https(name),
             )
             for name, service in settings.services.items()
         },
         "serviceEndpoints": {
-            name: [pulumi.Output.concat(hosts[host].address, f":{hosts[host].http_port}") for host in on]
+            name: [
+                pulumi.Output.concat(hosts[host].address, f":{_port(hosts[host], settings.has_https(name))}")
+                for host in on
+            ]
             for name in settings.services
             if (on := settings.service_hosts(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
+        "serviceTls": {
+            name: "own" if settings.tls(name) == "own" else "given"
+            for name in settings.services
+            if settings.has_https(name)
+        },
     }
 
 
@@ -191,17 +211,25 @@ def _host(host: Host) -> dict[str, object]:
         "sshUser": host.ssh_user,
         "sshHostKey": host.ssh_host_key,
         "enginePort": host.engine_port,
+        "httpPort": host.http_port if "app" in host.roles else 0,
+        "httpsPort": host.https_port if "app" in host.roles else 0,
     }
 
 
-def _urls(names: Sequence[str], path: str, hosts: Sequence[Host]) -> list[pulumi.Output[str]]:
+def _urls(names: Sequence[str], path: str, hosts: Sequence[Host], *, https: bool) -> list[pulumi.Output[str]]:
     """A service's URL on each host; with names, each URL by them once: other names lead elsewhere."""
     end = path or "/"
+    scheme, usual = ("https", 443) if https else ("http", 80)
+
+    def port(host: Host) -> str:
+        number = _port(host, https)
+        return "" if number == usual else f":{number}"
+
     if not names:
-        return [pulumi.Output.concat("http://", host.address, _port(host), end) for host in hosts]
-    ports = dict.fromkeys(map(_port, hosts))
-    return [pulumi.Output.from_input(f"http://{name}{port}{end}") for name in names for port in ports]
+        return [pulumi.Output.concat(f"{scheme}://", host.address, port(host), end) for host in hosts]
+    ports = dict.fromkeys(map(port, hosts))
+    return [pulumi.Output.from_input(f"{scheme}://{name}{each}{end}") for name in names for each in ports]
 
 
-def _port(host: Host) -> str:
-    return "" if host.http_port == 80 else f":{host.http_port}"
+def _port(host: Host, https: bool) -> int:
+    return host.https_port if https else host.http_port

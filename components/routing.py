@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configuration.services import DEFAULT_TIMEOUT_SECONDS, ServiceSettings
+from configuration.services import DEFAULT_TIMEOUT_SECONDS
+from configuration.settings import StackSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +23,15 @@ class Routing:
     """Limit for the first byte of an answer."""
     max_body_mib: int | None = None
     """Limit of a request's body; None for no limit."""
+    has_https: bool = False
+    """Whether its names have HTTPS, to which plain HTTP redirects."""
+    hsts_seconds: int | None = None
+    """For how long browsers are to use HTTPS only; None if they are not told."""
 
     @classmethod
-    def of(cls, service: ServiceSettings) -> "Routing":
+    def of(cls, settings: StackSettings, name: str) -> "Routing":
         """The routing that a service's settings ask for."""
+        service = settings.services[name]
         return cls(
             names=service.names,
             path=service.path or "",
@@ -33,6 +39,8 @@ class Routing:
             canonical=service.canonical or "",
             timeout_seconds=service.timeout,
             max_body_mib=service.max_body,
+            has_https=settings.has_https(name),
+            hsts_seconds=service.hsts,
         )
 
     @property
@@ -40,15 +48,20 @@ class Routing:
         """The routes' keys, as scripts/routes.sh has them: `@NAME`, with the path behind it, % for each slash."""
         return [f"@{name}{self.path.replace('/', '%')}" for name in self.names or [""]]
 
-    @property
-    def arguments(self) -> list[str]:
-        """What the switch is told. A default is left out, so that a stack without the option has the same command."""
+    def arguments(self, https_port: int) -> list[str]:
+        """What the switch is told. A default is left out, so that a stack without the option has the same command.
+
+        Args:
+            https_port: where visitors reach the host by HTTPS.
+        """
         options = {
             "path": self.path,
             "strip": "yes" if self.strip_path else "",
             "canonical": self.canonical,
             "timeout": "" if self.timeout_seconds == DEFAULT_TIMEOUT_SECONDS else str(self.timeout_seconds),
             "maxBody": str(self.max_body_mib or ""),
+            "https": str(https_port) if self.has_https else "",
+            "hsts": "" if self.hsts_seconds is None else str(self.hsts_seconds),
         }
         return [*self.names, *(f"{name}={value}" for name, value in options.items() if value)]
 

@@ -1,6 +1,7 @@
 """pydantic's errors as problems: where, what is wrong, and what to write instead."""
 
 import re
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +76,12 @@ def _steps(model: type[BaseModel], location: Location) -> Iterator[tuple[Any, An
     annotation: Any = model
     for step in location:
         field = None
+        # What is inside a setting that is a word or a map is inside the map.
+        arms = [
+            arm for arm in typing.get_args(annotation) if isinstance(arm, type) and issubclass(arm, BaseModel)
+        ]
+        if typing.get_origin(annotation) in {types.UnionType, typing.Union} and arms:
+            annotation = arms[0]
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = next((f for n, f in annotation.model_fields.items() if step in (f.alias, n)), None)
             annotation = field.annotation if field else None

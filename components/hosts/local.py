@@ -92,6 +92,7 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey, *, is_new: bool
             ssh_key=ssh_key,
             state=state,
             protect=settings.protect,
+            has_https=bool(settings.https_on(name)),
         )
         for name, host in settings.hosts.items()
     }

@@ -1,6 +1,6 @@
 """All checks, in the order in which their problems are reported."""
 
-from configuration.checks import certificates, hosts, platform, registry, secrets, services
+from configuration.checks import certificates, hosts, platform, registry, secrets, services, tls
 from configuration.checks.context import Check, Checks
 from configuration.problems import Problem
 
@@ -9,6 +9,7 @@ CHECKS: tuple[Check, ...] = (
     *hosts.CHECKS,
     *registry.CHECKS,
     *services.CHECKS,
+    *tls.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,
 )

@@ -1,12 +1,15 @@
 """Clients that request a service again and again, and count failures."""
 
 import http.client
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from tests.support.tls import tls_context
 from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 CLIENTS = 4
@@ -21,8 +24,8 @@ would slow the update down."""
 class Load:
     """A closed loop of clients on each URL, for as long as the block runs."""
 
-    def __init__(self, *urls: str, domain: str = "") -> None:
-        self._domain = domain
+    def __init__(self, *urls: str, domain: str = "", authority: str = "") -> None:
+        self._domain, self._authority = domain, authority
         self.requests: Counter[str] = Counter()
         """The number of requests, by URL."""
         self.failures: list[str] = []
@@ -62,8 +65,7 @@ class Load:
         return all(self.requests[url] >= LEAST for url in self.greetings)
 
     def _client(self, url: str, keep_alive: bool) -> None:
-        parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+        connection = connection_to(url, self._domain, self._authority)
         headers = _headers(self._domain) | ({} if keep_alive else {"Connection": "close"})
         while not self._ended.is_set():
             try:
@@ -85,10 +87,29 @@ class Load:
         connection.close()
 
 
-def greeting(url: str, domain: str = "") -> str:
-    """What a service answers now, without the container's name; fails if the status is not 200."""
+class _Named(http.client.HTTPSConnection):
+    """A connection to an address, with the name of the server there."""
+
+    def __init__(self, address: str, name: str, context: ssl.SSLContext) -> None:
+        super().__init__(address, timeout=ANSWER, context=context)
+        self._tls, self._name = context, name
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), ANSWER)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def connection_to(url: str, name: str = "", authority: str = "") -> http.client.HTTPConnection:
+    """A connection to a URL's address. With HTTPS the server has to have the name, signed by the authority (PEM)."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+    if parts.scheme == "https":
+        return _Named(parts.netloc, name, tls_context(authority))
+    return http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+
+
+def greeting(url: str, domain: str = "", authority: str = "") -> str:
+    """What a service answers now, without the container's name; fails if the status is not 200."""
+    connection = connection_to(url, domain, authority)
     try:
         connection.request("GET", "/", headers=_headers(domain))
         answer = connection.getresponse()
