@@ -173,6 +173,7 @@ frontend http
   bind :80$(https_bind)
   unique-id-format %[uuid()]
   log-format "%{+json}o %(client)ci %(request_id)ID %(method)HM %(host)[var(txn.host)] %(path)HP %(status)ST %(bytes)B %(route)b %(container)s %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta"
+  error-log-format "%{+json}o %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
   http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
