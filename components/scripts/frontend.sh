@@ -112,7 +112,6 @@ backend() {
   body=$(option maxBody "${words[@]}") https=$(option https "${words[@]}") hsts=$(option hsts "${words[@]}")
   echo
   echo "backend $backend"
-  maintenance_of "${service_of[${words[0]:--}]:-}"
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
   echo "  http-response set-timeout server 24d"
@@ -123,6 +122,7 @@ backend() {
     echo "  http-request redirect code 308 location https://${canonical:-%[var(txn.host)]}$(port_of "$https")%[pathq]" \
       "unless { var(txn.scheme) -m str https }"
   fi
+  maintenance_of "${service_of[${words[0]:--}]:-}"
   if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
     echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
   fi
