@@ -187,4 +187,4 @@ def _issuer(certificate: x509.Certificate) -> str:
 
 def _shown(name: x509.Name) -> str:
     common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return f'"{common[0].value if common else name.rfc4514_string()}"'
+    return f'"{str(common[0].value) if common else name.rfc4514_string()}"'

@@ -156,7 +156,7 @@ def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_known_as_a_ciphertext_only_is_taken_as_good(tmp_path: Path) -> None:
-    from configuration.in_force import STAND_IN
+    from configuration.base import STAND_IN
 
     assert problems(tmp_path, WHOLE, STAND_IN, ("shop.example.com",)) == []
 
