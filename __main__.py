@@ -7,6 +7,7 @@ import signal
 from components.authorities import make_authorities
 from components.engine import make_engines
 from components.hosts.platforms import make_hosts
+from components.https import make_https
 from components.images.first_images import first_images
 from components.images.image import make_images
 from components.outputs import export
@@ -50,8 +51,11 @@ settings = rollbacks.settings
 # Images of the services: built on the build host, pushed, used by digest.
 images = make_images(settings, engines, registry, mirror, rollbacks.held)
 
+# Certificates of the services with HTTPS: signed by the stack's own authority, or from elsewhere.
+https = make_https(settings, authorities)
+
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-services = make_services(settings, engines, images, registry)
+services = make_services(settings, engines, images, registry, https)
 
 # The stack's outputs, for people, for `slip` and for other projects.
-export(settings, hosts, authorities, access, engines, registry, images, mirror, services, rollbacks)
+export(settings, hosts, authorities, access, engines, registry, images, mirror, https, services, rollbacks)

@@ -26,7 +26,7 @@ EMULATED = "-emulated"
 """The suffix of an emulated stack's name after the real stack's name."""
 
 # Ports.
-SSH_PORT, ENGINE_PORT, HTTP_PORT = 2200, 23760, 8080
+SSH_PORT, ENGINE_PORT, HTTP_PORT, HTTPS_PORT = 2200, 23760, 8080, 8443
 """TCP ports on 127.0.0.1 of a local host with slot 0, without `platform.portOffset`."""
 REGISTRY_PORT = 5000
 """Default TCP port of the registry, which is also the default of its program, distribution."""

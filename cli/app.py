@@ -814,6 +814,24 @@ def output(
     show(open_stack(stack, emulate=emulate), key, show_secrets=show_secrets, as_json=as_json)
 
 
+@_command(app, "trust")
+def trust(
+    stack: StackName = "local",
+    remove: Annotated[bool, typer.Option("--remove", help="Trust it no more.")] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Have this machine and its browsers trust the stack's services, those with `tls: own`.
+
+    Puts the authority that signs their certificates into the store of this machine (Debian, Fedora, macOS), and into
+    those of Firefox and Chromium if `certutil` is installed. Asks for root's rights with sudo where they are needed.
+    Run it again after a rotation of that authority. Other stacks' authorities stay.
+    """
+    from cli.stack.open import open_stack
+    from cli.trust import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), remove=remove))
+
+
 @_command(account, "list")
 def account_list(stack: StackName = "local", emulate: Emulate = False) -> None:
     """List the accounts, and whether each has a password."""

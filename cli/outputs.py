@@ -87,6 +87,7 @@ def summary(stack: Stack, outputs: dict[str, Any], answers: Sequence[tuple[str, 
         f"Slipway: the stack {stack.name} runs",
         [
             ("Services", "\n".join(services)),
+            *([("Trust", f"./slip trust{option}")] if outputs.get("servicesCaCertificate") else []),
             ("Registry", str(registry)),
             ("Log in", login),
             ("Check", f"./slip verify{option}"),

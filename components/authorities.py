@@ -1,4 +1,6 @@
-"""The stack's certificate authorities: the engine CA, and the registry CA of a stack with a registry of its own."""
+"""The stack's certificate authorities: the engine CA, the registry CA of a stack with a registry of its own, and the
+services CA of a stack with HTTPS of its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ class Authorities:
     authority_validity_hours: int
     """Hours until a CA expires."""
     rotations: Mapping[str, Rotation]
-    """The rotation of each CA, `engine` and `registry`, in this update."""
+    """The rotation of each CA, `engine`, `registry` and `services`, in this update."""
     previous_outputs: Mapping[str, object]
     """The stack's outputs of the last successful update."""
 
@@ -37,6 +39,10 @@ class Authorities:
         return pulumi.Output.concat(
             self.engine.trusted_pem, *(person.certificate_pem for _, person in sorted(self.operators.items()))
         )
+
+    def make_services_ca(self) -> CertificateAuthority:
+        """The services CA, which signs the certificates of services with `tls: own`."""
+        return make_authority("services", self.rotations["services"], self.authority_validity_hours)
 
     def make_registry_ca(self) -> CertificateAuthority:
         """The registry CA, which signs the certificates of the registry and its clients."""
@@ -55,7 +61,11 @@ def make_authorities(settings: StackSettings) -> Authorities:
     )
     outputs = previous_outputs()
     found = rotations(
-        {"engine": certificates.engine_ca_generation, "registry": certificates.registry_ca_generation},
+        {
+            "engine": certificates.engine_ca_generation,
+            "registry": certificates.registry_ca_generation,
+            "services": certificates.services_ca_generation,
+        },
         outputs,
     )
     engine = make_authority("engine", found["engine"], certificates.authority_validity_hours)

@@ -16,8 +16,9 @@ import pulumi
 
 from components.certificates import CertificateAuthority, CertificateAuthorityArgs
 
-AUTHORITIES = ("engine", "registry")
-"""The engine CA signs the engines' certificates and their clients'; the registry CA signs the registry's."""
+AUTHORITIES = ("engine", "registry", "services")
+"""The engine CA signs the engines' certificates and their clients'; the registry CA signs the registry's; the services
+CA signs those of services with `tls: own`, so that nobody who trusts the registry trusts a web site with it."""
 
 
 def setting(ca: str) -> str:
@@ -74,8 +75,8 @@ def rotations(desired: Mapping[str, int], previous_outputs: Mapping[str, object]
 
 
 def _finished(previous_outputs: Mapping[str, object], ca: str) -> int | None:
-    if not previous_outputs:
-        return None
+    if not previous_outputs or (ca == "services" and not previous_outputs.get("servicesCaCertificate")):
+        return None  # no service had a certificate of it
     known = previous_outputs.get(setting(ca))
     # Versions of Slipway without generations had the first one.
     return int(known) if isinstance(known, (int, float)) else 1

@@ -37,6 +37,8 @@ class Host:
     """TCP port of its Docker Engine's API, at `address`."""
     http_port: int
     """TCP port of its proxy, at `address`, if it has the role `app`."""
+    https_port: int
+    """The same for HTTPS; it answers while a service of the host has HTTPS."""
     platform: str
     """The platform of its engine in Docker's notation, such as `linux/amd64`."""
     dns_names: list[str]

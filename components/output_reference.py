@@ -53,6 +53,8 @@ class HostOutputs(TypedDict):
     sshUser: Annotated[str, "the user who logs in there"]
     sshHostKey: Annotated[str, "its SSH host key, as in `known_hosts`"]
     enginePort: Annotated[int, "TCP port of its Docker Engine"]
+    httpPort: Annotated[int, "TCP port of its proxy; 0 if it runs no services"]
+    httpsPort: Annotated[int, "the same for HTTPS, which answers while a service of the host has HTTPS"]
 
 
 class RevisionOutputs(TypedDict):
@@ -96,15 +98,29 @@ class StackOutputs(TypedDict):
     serviceUrls: Annotated[
         dict[str, list[str]],
         "for each service, its URL on each host; for one with a domain, its URLs by that name, which must lead to the "
-        "hosts; none for one that no proxy asks",
+        "hosts; `https` with HTTPS; none for one that no proxy asks",
     ]
     serviceEndpoints: Annotated[
         dict[str, list[str]],
-        "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`; the proxy knows a "
-        "service with a domain by the request's `Host`. A service that no proxy asks is not there",
+        "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, for HTTPS if the "
+        "service has it; the proxy knows a service with a domain by the request's `Host`. A service that no proxy asks "
+        "is not there",
     ]
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
+    ]
+    serviceTls: Annotated[
+        dict[str, Literal["own", "given"]],
+        "for each service with HTTPS, who signed its certificate: `own`, the stack's authority in "
+        "`servicesCaCertificate`; or `given`, someone else",
+    ]
+    servicesCaCertificate: Annotated[
+        str,
+        "the authority to trust for services with `tls: own`, PEM; two during a CA rotation; empty without such a "
+        "service",
+    ]
+    servicesCaGeneration: Annotated[
+        int, "the generation of this authority that all hosts had certificates of when an `up` last succeeded"
     ]
     serviceDomains: Annotated[
         dict[str, str],

@@ -10,6 +10,7 @@ from components.ca_rotation import reached
 from components.ca_rotation import setting as generation_output
 from components.engine import DockerEngine
 from components.host import Host
+from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.registry.mirror import Mirror
 from components.registry.registries import AnyRegistry
@@ -32,6 +33,7 @@ def export(
     registry: AnyRegistry,
     images: Mapping[str, RunImage],
     mirror: Mirror | None,
+    https: Https,
     services: Mapping[str, Service],
     rollbacks: Rollbacks,
 ) -> None:
@@ -76,7 +78,8 @@ def export(
         "revisions": built_from,
         "mirror": mirror.references if mirror else {},
         "resolvers": list(next(iter(hosts.values())).resolvers),
-        **_generations(authorities, access, engines, registry),
+        "servicesCaCertificate": https.trusted_pem,
+        **_generations(authorities, access, engines, registry, https),
         **_services(settings, hosts),
     }
     for key, value in outputs.items():
@@ -108,8 +111,9 @@ def _served(
     asked = {name: service for name, service in settings.services.items() if service.own_check is None}
     none = dict.fromkeys(settings.services, "")
     paths = none | {name: service.health_path for name, service in asked.items()}
-    domains = none | {name: Routing.of(service).visited(name) for name, service in asked.items()}
-    probes = none | {name: Routing.of(service).probe(service.health_path) for name, service in asked.items()}
+    routings = {name: Routing.of(settings, name) for name in asked}
+    domains = none | {name: routing.visited(name) for name, routing in routings.items()}
+    probes = none | {name: routings[name].probe(service.health_path) for name, service in asked.items()}
 
     def after_roll_out(key: str, wanted: Mapping[str, str] | None = None) -> pulumi.Output[dict[str, str]]:
         return rolled_out.apply(
@@ -174,6 +178,7 @@ def _generations(
     access: RegistryAccess,
     engines: Mapping[str, DockerEngine],
     registry: AnyRegistry,
+    https: Https,
 ) -> dict[str, object]:
     """The generation of each CA that every client and server of it has reached."""
     setups = [engine.setup.stdin for engine in engines.values()]
@@ -183,6 +188,9 @@ def _generations(
         generation_output("registry"): reached(
             rotations["registry"], access.authority, [*setups, *registry.applied]
         ),
+        generation_output("services"): reached(
+            rotations["services"], https.authority, [setup.stdin for setup in https.setups]
+        ),
     }
 
 
@@ -190,18 +198,29 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
     return {
         "serviceUrls": {
             name: _urls(
-                service.names, service.path or "", [hosts[host] for host in settings.service_hosts(name)]
+                service.names,
+                service.path or "",
+                [hosts[host] for host in settings.service_hosts(name)],
+                https=settings.has_https(name),
             )
             if service.own_check is None
             else []
             for name, service in settings.services.items()
         },
         "serviceEndpoints": {
-            name: [pulumi.Output.concat(hosts[host].address, f":{hosts[host].http_port}") for host in on]
+            name: [
+                pulumi.Output.concat(hosts[host].address, f":{_port(hosts[host], settings.has_https(name))}")
+                for host in on
+            ]
             for name, service in settings.services.items()
             if service.own_check is None and (on := settings.service_hosts(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
+        "serviceTls": {
+            name: "own" if settings.tls(name) == "own" else "given"
+            for name in settings.services
+            if settings.has_https(name)
+        },
     }
 
 
@@ -220,17 +239,25 @@ def _host(host: Host) -> dict[str, object]:
         "sshUser": host.ssh_user,
         "sshHostKey": host.ssh_host_key,
         "enginePort": host.engine_port,
+        "httpPort": host.http_port if "app" in host.roles else 0,
+        "httpsPort": host.https_port if "app" in host.roles else 0,
     }
 
 
-def _urls(names: Sequence[str], path: str, hosts: Sequence[Host]) -> list[pulumi.Output[str]]:
+def _urls(names: Sequence[str], path: str, hosts: Sequence[Host], *, https: bool) -> list[pulumi.Output[str]]:
     """A service's URL on each host; with names, each URL by them once: other names lead elsewhere."""
     end = path or "/"
+    scheme, usual = ("https", 443) if https else ("http", 80)
+
+    def port(host: Host) -> str:
+        number = _port(host, https)
+        return "" if number == usual else f":{number}"
+
     if not names:
-        return [pulumi.Output.concat("http://", host.address, _port(host), end) for host in hosts]
-    ports = dict.fromkeys(map(_port, hosts))
-    return [pulumi.Output.from_input(f"http://{name}{port}{end}") for name in names for port in ports]
+        return [pulumi.Output.concat(f"{scheme}://", host.address, port(host), end) for host in hosts]
+    ports = dict.fromkeys(map(port, hosts))
+    return [pulumi.Output.from_input(f"{scheme}://{name}{each}{end}") for name in names for each in ports]
 
 
-def _port(host: Host) -> str:
-    return "" if host.http_port == 80 else f":{host.http_port}"
+def _port(host: Host, https: bool) -> int:
+    return host.https_port if https else host.http_port

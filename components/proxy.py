@@ -1,4 +1,4 @@
-"""The proxy of an app host: it owns the HTTP port and switches the traffic between containers."""
+"""The proxy of an app host: it owns the ports 80 and 443 and switches the traffic between containers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,8 @@ class Proxy(pulumi.ComponentResource):
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTIONS,
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
-            ports=[docker.ContainerPortArgs(internal=80, external=80)],
+            # Nothing listens on 443 until a service has HTTPS. Published later, it would stop the proxy.
+            ports=[docker.ContainerPortArgs(internal=port, external=port) for port in (80, 443)],
             volumes=[
                 docker.ContainerVolumeArgs(
                     host_path=PROXY_SETTINGS_PATH, container_path=CONFIGURATION_PATH, read_only=True

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configuration.services import DEFAULT_TIMEOUT_SECONDS, ServiceSettings
+from configuration.services import DEFAULT_TIMEOUT_SECONDS
+from configuration.settings import StackSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,15 @@ class Routing:
     """Requests that a container gets at the same time; None for no limit."""
     allow: Sequence[str] = ()
     """Networks of the clients that it is for; none for all."""
+    has_https: bool = False
+    """Whether its names have HTTPS, to which plain HTTP redirects."""
+    hsts_seconds: int | None = None
+    """For how long browsers are to use HTTPS only; None if they are not told."""
 
     @classmethod
-    def of(cls, service: ServiceSettings) -> "Routing":
+    def of(cls, settings: StackSettings, name: str) -> "Routing":
         """The routing that a service's settings ask for."""
+        service = settings.services[name]
         return cls(
             names=service.names,
             path=service.path or "",
@@ -39,6 +45,8 @@ class Routing:
             max_body_mib=service.max_body,
             max_connections=service.max_connections,
             allow=[str(network) for network in service.allow],
+            has_https=settings.has_https(name),
+            hsts_seconds=service.hsts,
         )
 
     @property
@@ -46,9 +54,12 @@ class Routing:
         """The routes' keys, as scripts/routes.sh has them: `@NAME`, with the path behind it, % for each slash."""
         return [f"@{name}{self.path.replace('/', '%')}" for name in self.names or [""]]
 
-    @property
-    def arguments(self) -> list[str]:
-        """What the switch is told. A default is left out, so that a stack without the option has the same command."""
+    def arguments(self, https_port: int) -> list[str]:
+        """What the switch is told. A default is left out, so that a stack without the option has the same command.
+
+        Args:
+            https_port: where visitors reach the host by HTTPS.
+        """
         options = {
             "path": self.path,
             "strip": "yes" if self.strip_path else "",
@@ -57,6 +68,8 @@ class Routing:
             "maxBody": str(self.max_body_mib or ""),
             "maxConnections": str(self.max_connections or ""),
             "allow": ",".join(self.allow),
+            "https": str(https_port) if self.has_https else "",
+            "hsts": "" if self.hsts_seconds is None else str(self.hsts_seconds),
         }
         return [*self.names, *(f"{name}={value}" for name, value in options.items() if value)]
 

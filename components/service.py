@@ -11,6 +11,7 @@ import pulumi_docker as docker
 from components import containers
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
+from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
@@ -198,7 +199,7 @@ class Service(pulumi.ComponentResource):
                 args.health_timeout_seconds,
                 args.drain_timeout_seconds,
                 args.stop_grace_seconds,
-                *args.routing.arguments,
+                *args.routing.arguments(host.https_port),
                 *containers.switch_options(args.settings),
             ]
         )
@@ -249,6 +250,7 @@ def make_services(
     engines: Mapping[str, DockerEngine],
     images: Mapping[str, RunImage],
     registry: AnyRegistry,
+    https: Https,
 ) -> dict[str, Service]:
     """The services, by name."""
     warn_of_volumes(settings)
@@ -256,6 +258,9 @@ def make_services(
     for name in settings.hosts_with("app"):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
         proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
+    for name, proxy in proxies.items():
+        # A service's names lead to HTTPS once its certificate is there.
+        proxy.ready += https.deliver(settings.https_on(name), engines[name].host, proxy)
     services: dict[str, Service] = {}
     for name in settings.needed_first():
         service = settings.services[name]
@@ -281,7 +286,7 @@ def make_services(
                 memory_mib=service.memory,
                 capabilities=service.capabilities,
                 read_only=service.read_only,
-                routing=Routing.of(service),
+                routing=Routing.of(settings, name),
                 environment=service.plain_env,
                 secret_environment={
                     variable: settings.secrets[secret].get_secret_value()
@@ -306,14 +311,15 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
         for name, service in settings.services.items()
         if host.name in settings.service_hosts(name) and service.own_check is None
     }
-    keys = sorted(key for service in here.values() for key in Routing.of(service).keys)
+    keys = sorted(key for name in here for key in Routing.of(settings, name).keys)
     trusted = (
         [f"trusted={','.join(map(str, networks))}"] if (networks := settings.proxy.trusted_proxies) else []
     )
+    certified = [f"certificates={','.join(names)}"] if (names := settings.https_on(host.name)) else []
     command.remote.Command(
         f"{host.name}-routes",
         connection=host.ssh,
-        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted])),
+        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *certified])),
         add_previous_output_in_env=False,
         opts=host.on_host(
             pulumi.ResourceOptions(

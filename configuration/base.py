@@ -10,6 +10,9 @@ from pydantic.fields import FieldInfo
 PlatformKind = Literal["local", "aws"]
 """Containers on this machine's own Docker Engine, or EC2 instances."""
 
+STAND_IN = "a-stand-in-for-what-is-encrypted"
+"""What counts as the value of a secret where only its ciphertext is known. Valid as a password and as a secret."""
+
 
 class Settings(BaseModel):
     """Settings that belong together. Their keys are in camelCase, unknown keys are refused, values never change."""

@@ -13,11 +13,11 @@ class CertificateSettings(Settings):
     """How long certificates are valid, and when certificate authorities rotate."""
 
     authority_validity_hours: Annotated[int, Within(1, 175_200, "a time in hours", "hours")] = 87_600
-    """Hours for which the two certificate authorities are valid, 1 to 175200 (20 years). Default: 87600 (10
+    """Hours for which the certificate authorities are valid, 1 to 175200 (20 years). Default: 87600 (10
     years)."""
 
     validity_hours: Annotated[int, Within(1, 19_800, "a time in hours", "hours")] = 8_760
-    """Hours for which the certificates of engines, registry and clients are valid, 1 to 19800 (825 days).
+    """Hours for which the certificates of engines, registry, services and clients are valid, 1 to 19800 (825 days).
     Apple's systems refuse a server's certificate that is valid for longer. Default: 8760 (one year)."""
 
     early_renewal_hours: Annotated[int, Within(0, 19_799, "a time in hours", "hours")] = 720
@@ -31,3 +31,7 @@ class CertificateSettings(Settings):
     engine_ca_generation: Generation = 1
     """Number of the certificate authority of the Docker Engines and their clients, 1 to 1000. Add one to
     rotate it, and run `up` twice. Default: 1."""
+
+    services_ca_generation: Generation = 1
+    """Number of the certificate authority of services with `tls: own`, 1 to 1000. Add one to rotate it, and run
+    `up` twice, with `./slip trust` on each machine in between. Default: 1."""

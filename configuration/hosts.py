@@ -49,8 +49,8 @@ class HostSettings(Settings):
 
     slot: OnLocal[Annotated[int, Within(0, 99, "a slot")] | None] = None
     """Number from 0 to 99 that gives the host its ports on 127.0.0.1: SSH on 2200 + slot, the Docker Engine
-    on 23760 + slot, HTTP on 8080 + slot, each plus `platform.portOffset`. Default: the number at the end of
-    the host's name, or else 0."""
+    on 23760 + slot, HTTP on 8080 + slot, HTTPS on 8443 + slot, each plus `platform.portOffset`. Default: the
+    number at the end of the host's name, or else 0."""
 
     memory: OnLocal[
         Annotated[int, Within(256, 1_048_576, "an amount of memory in MiB for a host", "MiB")] | None
@@ -90,6 +90,8 @@ class LocalPorts:
     engine: int
     http: int
     """Published by hosts with the role `app` only."""
+    https: int
+    """Published while a service of the host has HTTPS."""
 
 
 def slot_of_name(host: str) -> int:

@@ -12,14 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from configuration.base import STAND_IN
 from configuration.load import validate
 from configuration.problems import Problem, SettingsError, path_of
 from configuration.settings import StackSettings
 from stackfile.document import Document
 from well_known import HOSTS_ACCOUNT, NAMESPACE
-
-STAND_IN = "a-stand-in-for-what-is-encrypted"
-"""Valid as a password and as a secret."""
 
 
 def report(text: str, stack: str, directory: Path) -> dict[str, Any]:

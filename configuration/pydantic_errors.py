@@ -77,10 +77,10 @@ def _steps(model: type[BaseModel], location: Location) -> Iterator[tuple[Any, An
     for step in location:
         field = None
         if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-            # A list or a map.
+            # A list, a map of one's own keys, or a map of settings.
             arms = [_plain(arm) for arm in typing.get_args(annotation)]
             of_map = isinstance(step, str)
-            annotation = next((arm for arm in arms if (typing.get_origin(arm) is dict) == of_map), None)
+            annotation = next((arm for arm in arms if _is_map(arm) == of_map), None)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = next((f for n, f in annotation.model_fields.items() if step in (f.alias, n)), None)
             annotation = field.annotation if field else None
@@ -101,6 +101,12 @@ def _plain(annotation: Any) -> Any:
     if len(alternatives) == 1 and type(None) in typing.get_args(annotation):
         return _plain(alternatives[0])
     return annotation
+
+
+def _is_map(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return typing.get_origin(annotation) is dict
 
 
 def _annotation(model: type[BaseModel], location: Location) -> Any:

@@ -144,7 +144,9 @@ def _rows(
             iter(shape.get("patternProperties", {}).values()), {}
         )
         name = key.removeprefix(f"{NAMESPACE}:").removesuffix("s").upper()
-        for reference, where in ((info.get("$ref"), here), (inner.get("$ref"), f"{here}.{name}")):
+        # A setting that is a word or a map.
+        either = next((arm["$ref"] for arm in info.get("anyOf", ()) if "$ref" in arm), None)
+        for reference, where in ((info.get("$ref") or either, here), (inner.get("$ref"), f"{here}.{name}")):
             if reference:
                 below = reference.rpartition("/")[2]
                 yield from _rows(whole, below, whole["$defs"][below]["properties"], where, only)
@@ -154,7 +156,7 @@ def _type(info: Schema) -> str:
     if "enum" in info or "const" in info:
         return " or ".join(f"`{word}`" for word in info.get("enum", [info.get("const")]))
     if "anyOf" in info:
-        return " or ".join(map(_type, info["anyOf"]))
+        return " or ".join(dict.fromkeys(map(_type, info["anyOf"])))
     kind = info.get("type")
     if kind == "array":
         return f"list of {_type(info['items'])}"

@@ -8,6 +8,7 @@ from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.containers import ContainerSettings, EnvironmentSettings, FromSecret, Health, HealthCheck
 from configuration.networks import Network
+from configuration.tls import Hsts, TlsSetting
 from configuration.types import (
     DomainName,
     FilePath,
@@ -190,6 +191,18 @@ class ServiceSettings(ContainerSettings):
     max_body: Annotated[int, Within(1, 102_400, "a size in MiB", "MiB")] | None = None
     """MiB that the body of a request may have, 1 to 102400; the proxy answers a longer one with 413, and one of unknown
     length with 411. Default: no limit."""
+
+    tls: Annotated[
+        TlsSetting | None,
+        Field(examples=["own", {"certificate": "certificates/shop.pem", "key": "SHOP_KEY"}]),
+    ] = None
+    """Who vouches for the service's names on HTTPS: `own` for an authority of the stack, or a certificate that you
+    have; `off` for plain HTTP. With HTTPS, requests by plain HTTP are redirected. Default: `own` on `local` for a
+    service with a name, else `off`."""
+
+    hsts: Hsts = None
+    """Seconds, 0 to 63072000 (two years), for which browsers that came by HTTPS use nothing else for the service's
+    names (RFC 6797); 0 ends that. Default: `off`."""
 
     allowed_cidrs: OnAws[
         Annotated[

@@ -26,8 +26,17 @@ from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
+from configuration.tls import Tls
 from configuration.types import Account, Password, Secret, Variable
-from well_known import ENGINE_PORT, HOSTS_ACCOUNT, HTTP_PORT, REGISTRY_PORT, SSH_PORT, host_account
+from well_known import (
+    ENGINE_PORT,
+    HOSTS_ACCOUNT,
+    HTTP_PORT,
+    HTTPS_PORT,
+    REGISTRY_PORT,
+    SSH_PORT,
+    host_account,
+)
 
 LARGEST = 8
 """The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
@@ -287,6 +296,21 @@ class StackSettings(Settings):
         """The names of the services that this host runs."""
         return tuple(name for name in self.services if host in self.service_hosts(name))
 
+    def tls(self, service: str) -> Tls:
+        """Who vouches for a service's names. A service without a name has nothing to vouch for."""
+        settings = self.services[service]
+        if settings.tls is not None:
+            return settings.tls
+        return "own" if settings.names and self.platform.kind == "local" else "off"
+
+    def has_https(self, service: str) -> bool:
+        """Whether a service answers by HTTPS."""
+        return self.tls(service) != "off"
+
+    def https_on(self, host: str) -> tuple[str, ...]:
+        """The names of the services that answer by HTTPS on this host."""
+        return tuple(name for name in self.services_on(host) if self.has_https(name))
+
     def slot(self, host: str) -> int:
         """The host's slot: the configured one, or else the number at the end of its name, or else 0."""
         configured = self.hosts[host].slot
@@ -295,10 +319,19 @@ class StackSettings(Settings):
     def local_ports(self, host: str) -> LocalPorts:
         """On the platform `local`: the host's ports on 127.0.0.1."""
         shift = self.slot(host) + self.platform.port_offset
-        return LocalPorts(ssh=SSH_PORT + shift, engine=ENGINE_PORT + shift, http=HTTP_PORT + shift)
+        return LocalPorts(
+            ssh=SSH_PORT + shift,
+            engine=ENGINE_PORT + shift,
+            http=HTTP_PORT + shift,
+            https=HTTPS_PORT + shift,
+        )
 
     def published_ports(self, host: str) -> dict[int, str]:
         """What listens on the host's ports on 127.0.0.1, by port, without the registry."""
         ports = self.local_ports(host)
         published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
-        return published | {ports.http: "HTTP"} if "app" in self.hosts[host].roles else published
+        if "app" in self.hosts[host].roles:
+            published[ports.http] = "HTTP"
+        if self.https_on(host):
+            published[ports.https] = "HTTPS"
+        return published

@@ -30,7 +30,7 @@ def offset(asked: Wanted, current: int, taken: Iterable[int], is_held: Callable[
         is_held: whether a program holds a port.
 
     """
-    ports = {port - current for host in asked.ports.values() for port in host}
+    ports = {port - current for ports in (*asked.ports.values(), asked.https) for port in ports}
     others = frozenset(taken)
     for candidate in range(STEP, LARGEST_OFFSET + 1, STEP):
         shifted = {port + candidate for port in ports}
@@ -48,7 +48,7 @@ def of_configurations(configurations: Iterable[StackConfig]) -> set[int]:
         port
         for stack in found
         if stack and stack.platform == "local"
-        for ports in stack.ports.values()
+        for ports in (*stack.ports.values(), stack.https)
         for port in ports
     }
 

@@ -23,12 +23,15 @@ def read(pem: str) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem.encode())
 
 
-def served(target: tuple[str, int], certificate: ClientCertificate | None) -> x509.Certificate:
+def served(
+    target: tuple[str, int], certificate: ClientCertificate | None, name: str = ""
+) -> x509.Certificate:
     """The certificate that a server presents, valid or not: an expired one is to be reported, too.
 
     Args:
         target: address and port.
         certificate: the client's own certificate, where the server asks for one.
+        name: the name that the client comes by; by default the address.
 
     Raises:
         OSError: the server presents none.
@@ -39,7 +42,7 @@ def served(target: tuple[str, int], certificate: ClientCertificate | None) -> x5
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection(target, timeout=PATIENCE) as plain,
-        context.wrap_socket(plain, server_hostname=target[0]) as connection,
+        context.wrap_socket(plain, server_hostname=name or target[0]) as connection,
     ):
         found = connection.getpeercert(binary_form=True)
     if not found:
@@ -117,7 +120,10 @@ def inspect(running: RunningStack, subject: str) -> str:
     return validity(certificate) + note
 
 
-_BEFORE_DROP = {"registry": ": people have to `./slip login` again before that"}
+_BEFORE_DROP = {
+    "registry": ": people have to `./slip login` again before that",
+    "services": ": `./slip trust` on each machine has to come before that",
+}
 
 
 def subjects(running: RunningStack) -> list[str]:
@@ -127,4 +133,5 @@ def subjects(running: RunningStack) -> list[str]:
     is_own = running.outputs.get("registryCaCertificate") and running.registry_mode != "external"
     registry = ["registry CA", "registry"] if is_own else []
     accounts = [f"account of {name}" for name in running.outputs.get("registryClientCertificates") or ()]
-    return [*registry, *accounts, "engine CA", *engines, "operator"]
+    services = ["services CA"] if running.services_authority else []
+    return [*registry, *accounts, *services, "engine CA", *engines, "operator"]

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import socket
 import ssl
 import tempfile
 from base64 import b64encode
@@ -52,7 +53,7 @@ def get(
         url: the URL, of scheme http or https.
         tls: the TLS settings, for https.
         account: the account for HTTP basic authentication.
-        host: the `Host` header, where it is not the URL's host.
+        host: the `Host` header, where it is not the URL's host; the server's certificate has to have it, too.
         headers: additional request headers.
 
     Raises:
@@ -65,6 +66,7 @@ def get(
         parts.hostname or "",
         parts.port,
         (tls or ssl.create_default_context()) if parts.scheme == "https" else None,
+        host,
     )
     sent = {**headers, **({"Host": host} if host else {})}
     if account:
@@ -75,8 +77,33 @@ def get(
         connection.close()
 
 
-def connection_to(host: str, port: int | None, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
-    """A connection that is opened by its first request; plain HTTP without TLS settings."""
+class _NamedConnection(http.client.HTTPSConnection):
+    """A connection to an address, with a server that is known by a name."""
+
+    def __init__(self, host: str, port: int | None, tls: ssl.SSLContext, name: str) -> None:
+        super().__init__(host, port, timeout=PATIENCE, context=tls)
+        self._tls, self._name = tls, name
+
+    def connect(self) -> None:
+        """Connect, and ask for the name's certificate."""
+        plain = socket.create_connection((self.host, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def connection_to(
+    host: str, port: int | None, tls: ssl.SSLContext | None, name: str = ""
+) -> http.client.HTTPConnection:
+    """A connection that is opened by its first request; plain HTTP without TLS settings.
+
+    Args:
+        host: the name or address to connect to.
+        port: the port.
+        tls: the TLS settings.
+        name: the name that the server's certificate is to have, if that is not `host`.
+
+    """
+    if tls and name:
+        return _NamedConnection(host, port, tls, name)
     if tls:
         return http.client.HTTPSConnection(host, port, timeout=PATIENCE, context=tls)
     return http.client.HTTPConnection(host, port, timeout=PATIENCE)
@@ -114,6 +141,14 @@ def tls_context(ca: str = "", certificate: ClientCertificate | None = None) -> s
     if certificate:
         with private_files(*certificate) as (certificate_file, key_file):
             context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def unverified_tls_context() -> ssl.SSLContext:
+    """TLS settings of a client that takes every certificate: for what is no secret and changes nothing."""
+    context = tls_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -14,7 +14,7 @@ class Place:
     host: str
     """The host's name; empty if an old stack's outputs do not say it."""
     address: str
-    """`address:port` of the host's proxy."""
+    """`address:port` of the host's proxy, for HTTPS if the service has it."""
     domain: str = ""
     """The name by which the proxy knows the service; empty for all names that belong to no other service."""
     is_local: bool = False
@@ -25,6 +25,13 @@ class Place:
     """A path that visitors reach the service by: its health path if they can."""
     health: str = "/"
     """Its health path, as its containers get it."""
+    tls: str = ""
+    """Who signed its certificate for HTTPS: `own` or `given`; empty for plain HTTP."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`."""
+        return "https" if self.tls else "http"
 
     def is_well(self, status: int) -> bool:
         """Whether the service works if this is the status of `probe`. A page that is no health path may be missing."""
@@ -34,8 +41,8 @@ class Place:
     def url(self) -> str:
         """The URL of a page of this service, if the domain leads to the host."""
         parts = urlsplit(f"//{self.address}")
-        port = "" if parts.port in {None, 80} else f":{parts.port}"
-        return f"http://{self.domain or self.address.rpartition(':')[0]}{port}{self.page}"
+        port = "" if parts.port in {None, 443 if self.tls else 80} else f":{parts.port}"
+        return f"{self.scheme}://{self.domain or self.address.rpartition(':')[0]}{port}{self.page}"
 
     @property
     def link(self) -> str:
@@ -44,7 +51,8 @@ class Place:
         if not self.domain or not self.is_local or self.domain.endswith(".localhost"):
             return self.url
         parts = urlsplit(f"//{self.address}")
-        return f"curl --resolve {self.domain}:{parts.port or 80}:{parts.hostname} {self.url}"
+        port = parts.port or (443 if self.tls else 80)
+        return f"curl --resolve {self.domain}:{port}:{parts.hostname} {self.url}"
 
 
 def places(outputs: Mapping[str, Any]) -> list[Place]:
@@ -69,6 +77,7 @@ def places(outputs: Mapping[str, Any]) -> list[Place]:
                 next((urlsplit(str(url)).path for url in urls), "") or "/",
                 probes.get(service) or health.get(service) or "/",
                 health.get(service) or "/",
+                (outputs.get("serviceTls") or {}).get(service, ""),
             )
             for host, address in zip(names, addresses, strict=False)
         ]

@@ -177,6 +177,11 @@ class RunningStack:
         hosts = self.outputs.get("serviceHosts") or {}
         return [(service, host) for service in self.services for host in hosts.get(service, ())]
 
+    @property
+    def services_authority(self) -> str:
+        """The certificates of the services CA, PEM; empty if it signs nothing."""
+        return str(self.outputs.get("servicesCaCertificate") or "")
+
     def place(self, service: str, host: str) -> Place:
         """Where the proxy of a host answers for a service."""
         return {(place.service, place.host): place for place in places(self.outputs)}[service, host]

@@ -173,6 +173,8 @@ def _of_registry(kind: str, name: str) -> Subject | None:
 
 def _of_local_platform(kind: str, name: str) -> Subject | None:
     match kind:
+        case "Container" if name.endswith(".https"):
+            return Subject(Part.OTHER, f"HTTPS port of {name.removesuffix('.https')}")
         case "Container":
             return Subject(Part.HOST, name, name)
         case "Image":
@@ -212,12 +214,18 @@ def _certified(owner: str) -> str:
         return f"the account {owner.removesuffix('-registry-client')}"
     if owner.endswith("-engine"):
         return f"{owner.removesuffix('-engine')}'s engine"
+    if owner.endswith("-https"):
+        return f"the service {owner.removesuffix('-https')}"
     return owner
 
 
 def _authority(owner: str) -> str:
     """The authority in words, with its generation from the second one on."""
-    for prefix, words in (("engine-ca", "engine CA"), ("registry-ca", "registry CA")):
+    for prefix, words in (
+        ("engine-ca", "engine CA"),
+        ("registry-ca", "registry CA"),
+        ("services-ca", "services CA"),
+    ):
         if owner == prefix:
             return words
         if owner.startswith(f"{prefix}-"):

@@ -136,7 +136,8 @@ class Schema:
         return self._content["$defs"][reference] if reference else node
 
     def _properties(self, node: dict[str, Any] | None) -> dict[str, Any]:
-        resolved = self._resolved(node or {})
+        either = next((arm for arm in (node or {}).get("anyOf", ()) if "$ref" in arm), node)
+        resolved = self._resolved(either or {})
         return {} if _is_ciphertext(resolved) else resolved.get("properties") or {}
 
     def _names(self, node: dict[str, Any] | None) -> tuple[str, dict[str, Any]] | None:

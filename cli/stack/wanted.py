@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cli.stack.config import StackConfig
-from well_known import ENGINE_PORT, HTTP_PORT, REGISTRY_PORT, SSH_PORT
+from well_known import ENGINE_PORT, HTTP_PORT, HTTPS_PORT, REGISTRY_PORT, SSH_PORT
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Wanted:
     hosts: dict[str, frozenset[str]] = field(default_factory=dict)
     """The roles of each host."""
     ports: dict[str, frozenset[int]] = field(default_factory=dict)
-    """On the platform `local`: the ports of 127.0.0.1 that each host publishes."""
+    """On the platform `local`: the ports of 127.0.0.1 that each host itself publishes."""
+    https: frozenset[int] = frozenset()
+    """The ports that are published next to the hosts, while services of theirs have HTTPS."""
     services: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The hosts of each service."""
     retention: tuple[int, int] | None = None
@@ -57,6 +59,9 @@ def _wanted(config: StackConfig) -> Wanted:
         config.platform,
         roles,
         ports,
+        frozenset(
+            HTTPS_PORT + _shift(name, host, offset) for name, host in hosts.items() if "app" in roles[name]
+        ),
         {name: tuple(service.get("hosts") or app_hosts) for name, service in services.items()},
         None if external else _retention(registry),
     )
@@ -67,12 +72,16 @@ def _retention(registry: dict[str, Any]) -> tuple[int, int] | None:
     return None if rule is None else (int(rule.get("keep", KEEP)), int(rule.get("days", DAYS)))
 
 
+def _shift(name: str, host: dict[str, Any], offset: int) -> int:
+    number = re.search(r"[0-9]+$", name)
+    slot = host.get("slot")
+    return offset + (slot if slot is not None else int(number.group()) if number else 0)
+
+
 def _ports(
     name: str, host: dict[str, Any], roles: frozenset[str], offset: int, registry: dict[str, Any]
 ) -> set[int]:
-    number = re.search(r"[0-9]+$", name)
-    slot = host.get("slot")
-    shift = offset + (slot if slot is not None else int(number.group()) if number else 0)
+    shift = _shift(name, host, offset)
     ports = {SSH_PORT + shift, ENGINE_PORT + shift}
     if "app" in roles:
         ports.add(HTTP_PORT + shift)

@@ -115,6 +115,7 @@ def _is_recorded(stack: Stack, want: Wanted) -> bool:
 def _tag(want: Wanted) -> str:
     content = {**asdict(want), "hosts": {name: sorted(roles) for name, roles in want.hosts.items()}}
     content["ports"] = {name: sorted(ports) for name, ports in want.ports.items()}
+    content["https"] = sorted(want.https)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

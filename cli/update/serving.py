@@ -28,22 +28,25 @@ def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
-        said = pool.map(_answer, asked)
+        authority = str(outputs.get("servicesCaCertificate") or "")
+        said = pool.map(lambda place: _answer(place, authority), asked)
         return [
             (f"{place.service} on {place.host}" if place.host else place.service, place.link, answer)
             for place, answer in zip(asked, said, strict=True)
         ]
 
 
-def _answer(place: Place) -> str:
+def _answer(place: Place, authority: str) -> str:
     import http.client
     from urllib.parse import urlsplit
 
     from cli.running.http import connection_to, exchange
+    from cli.running.https import https_context
 
     path = place.probe
     parts = urlsplit(f"//{place.address}")
-    connection = connection_to(parts.hostname or "", parts.port, None)
+    tls = https_context(place, authority) if place.tls else None
+    connection = connection_to(parts.hostname or "", parts.port, tls, place.domain)
     connection.timeout = PATIENCE
     try:
         response = exchange(connection, path, {"Host": place.domain} if place.domain else {})

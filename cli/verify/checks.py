@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cli.running import certificates
 from cli.running.stack import RunningStack
-from cli.verify import engine, host, machine, registry, service
+from cli.verify import engine, host, https, machine, registry, service
 from cli.verify.found import host_of
 
 Subjects = Callable[[RunningStack], list[str]]
@@ -175,6 +175,7 @@ SERVICES = (
         # Not its engine: containers outlive a stopped one.
         host=_its_host,
     ),
+    Check("answers by HTTPS", https.answers, https.subjects, REPAIR, host=_its_host),
 )
 """The checks on the services."""
 

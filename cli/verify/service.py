@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from cli.running.host_report import Serving
 from cli.running.http import get
+from cli.running.https import https_context
 from cli.running.stack import Failed, RunningStack
 from cli.text import age, first_line, short_digest
 from cli.verify.found import host_of
@@ -73,7 +74,8 @@ def answers_health(running: RunningStack, subject: str) -> str:
         raise Failed("no version of it has become healthy yet")
     place = running.place(service, host)
     # The proxy routes by the domain, wherever its DNS record points today.
-    response = get(f"http://{place.address}{place.probe}", host=place.domain)
+    tls = https_context(place, running.services_authority) if place.tls else None
+    response = get(f"{place.scheme}://{place.address}{place.probe}", tls, host=place.domain)
     report = running.reports.get(host)
     if report and service in report.maintained:
         return f"under maintenance: HTTP {response.status} on {place.probe}"

@@ -96,6 +96,7 @@ def make_hosts(
             state=state,
             protect=settings.protect,
             resolvers=resolvers,
+            has_https=bool(settings.https_on(name)),
         )
         for name, host in settings.hosts.items()
     }

@@ -21,6 +21,9 @@ CAPABILITIES = """
 
 LOOPBACK = "127.0.0.1"
 
+PROXY_MEMORY_MIB = 64
+"""Memory limit of the container that hands on a host's connections for HTTPS."""
+
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -52,6 +55,8 @@ class LocalHostArgs:
     """Whether Pulumi refuses to delete the host and its data."""
     resolvers: Sequence[str] = ()
     """The name servers for builds."""
+    has_https: bool = False
+    """Whether a service of the host has HTTPS."""
 
 
 def make_host(
@@ -142,6 +147,8 @@ def make_host(
             ),
         ),
     )
+    if args.has_https:
+        _publish_https(name, args, prefix, image, network, on_engine, container)
     return Host(
         name=name,
         roles=args.roles,
@@ -154,12 +161,60 @@ def make_host(
         ssh_host_key=host_key.public_key_openssh.apply(str.strip),
         engine_port=args.ports.engine,
         http_port=args.ports.http,
+        https_port=args.ports.https,
         platform=engine_platform(),
         dns_names=[name, "localhost"],
         ip_addresses=[LOOPBACK],
         resource=container,
         machine_id=container.id,
         resolvers=args.resolvers,
+    )
+
+
+def _publish_https(
+    name: str,
+    args: LocalHostArgs,
+    prefix: str,
+    image: docker.Image,
+    network: docker.Network,
+    on_engine: pulumi.ResourceOptions,
+    host: docker.Container,
+) -> None:
+    """Publish the host's port for HTTPS by a container beside it, which hands connections on.
+
+    Docker cannot publish another port of a container that exists. So the host would be made anew whenever the first
+    service gets HTTPS or the last one gives it up.
+    """
+    docker.Container(
+        # No host has a name with a dot.
+        f"{name}.https",
+        name=f"{prefix}-{name}.https",
+        image=image.repo_digest,
+        command=[
+            *("/usr/bin/systemd-socket-activate", "--listen=443"),
+            *("/lib/systemd/systemd-socket-proxyd", "--connections-max=4096", f"{name}:443"),
+        ],
+        restart="unless-stopped",
+        # The first process of a container ends by no other signal unless it handles it.
+        stop_signal="SIGKILL",
+        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=["CAP_NET_BIND_SERVICE"]),
+        security_opts=["no-new-privileges"],
+        read_only=True,
+        memory=PROXY_MEMORY_MIB,
+        networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
+        ports=[docker.ContainerPortArgs(internal=443, external=args.ports.https, ip=LOOPBACK)],
+        labels=[
+            docker.ContainerLabelArgs(label=label, value=value) for label, value in labels(args.state).items()
+        ],
+        opts=pulumi.ResourceOptions.merge(
+            keep_labels(on_engine),
+            pulumi.ResourceOptions(
+                depends_on=[host],
+                # The old container holds the name and the port.
+                delete_before_replace=True,
+                ignore_changes=["memorySwap", "image"],
+            ),
+        ),
     )
 
 

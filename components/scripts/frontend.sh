@@ -8,6 +8,13 @@ configured=/etc/slipway/proxy/haproxy.cfg
 inside=/usr/local/etc/haproxy/haproxy.cfg
 # Networks whose proxies may say who the client is, a word each.
 trusted=/etc/slipway/proxy/trusted
+# Certificate and key of each service with HTTPS, a file SERVICE.pem each: as certificates.sh brings them, as the proxy
+# reads them, and that folder inside the container. What the proxy has is changed only together with the process.
+certificates=/etc/slipway/certificates
+served=/etc/slipway/proxy/certificates
+served_inside=/usr/local/etc/haproxy/certificates
+# The group of HAProxy's process in its image.
+reader=99
 
 # Of each service under maintenance, a file by its name: the name of the page that visitors get, and the addresses and
 # networks from which the service answers all the same.
@@ -43,6 +50,37 @@ option() {
   done
 }
 
+# certificate_files: the names of the files of certificates that the proxy reads.
+certificate_files() {
+  local file
+  for file in "$served"/*.pem; do [ ! -e "$file" ] || echo "${file##*/}"; done
+}
+
+# tls_settings: ciphers and versions are Mozilla's intermediate list (5.7).
+tls_settings() {
+  [ -n "$(certificate_files)" ] || return 0
+  cat <<'CONFIGURATION'
+
+  tune.ssl.default-dh-param 2048
+  ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305
+  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
+  ssl-default-bind-curves X25519:prime256v1:secp384r1
+  ssl-default-bind-options prefer-client-ciphers ssl-min-ver TLSv1.2 no-tls-tickets
+CONFIGURATION
+}
+
+# https_bind: only with a certificate. A name that none of them has gets no connection.
+https_bind() {
+  local file files
+  files=$(certificate_files)
+  [ -n "$files" ] || return 0
+  printf '\n  bind :443 ssl strict-sni alpn h2,http/1.1'
+  for file in $files; do printf ' crt %s' "$served_inside/$file"; done
+}
+
+# port_of NUMBER: what follows a name in a URL of HTTPS.
+port_of() { [ "$1" = 443 ] || echo ":$1"; }
+
 # mark_of: the mark of a configuration on standard input: all but its servers, which change at run time.
 mark_of() { sed '/^  server /d; s/^  description .*//' | sha256sum | cut -c 1-16; }
 
@@ -65,14 +103,14 @@ rules() {
 
 # backend KEY SERVERS: the part of a route. Servers are lines as `wanted` in routes.sh prints them.
 backend() {
-  local key=$1 name words=() path canonical timeout body most allowed regex backend container address port
+  local key=$1 name words=() path canonical timeout body most allowed https hsts regex backend container address port
   read -r -a words <"$records/$key" || true
   name=${key#@} path=
   if [[ $name = *%* ]]; then path=/${name#*%} path=${path//%//} name=${name%%%*}; fi
   backend=$(backend_of "$key")
   canonical=$(option canonical "${words[@]}") timeout=$(option timeout "${words[@]}")
   body=$(option maxBody "${words[@]}") most=$(option maxConnections "${words[@]}")
-  allowed=$(option allow "${words[@]}")
+  allowed=$(option allow "${words[@]}") https=$(option https "${words[@]}") hsts=$(option hsts "${words[@]}")
   echo
   echo "backend $backend"
   [ -z "$allowed" ] || echo "  http-request deny deny_status 403 unless { var(txn.client) -m ip ${allowed//,/ } }"
@@ -82,6 +120,14 @@ backend() {
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
   echo "  http-response set-timeout server 24d"
+  if [ -n "$https" ]; then
+    [ -z "$hsts" ] || echo "  http-after-response set-header Strict-Transport-Security max-age=$hsts" \
+      "if { var(txn.scheme) -m str https }"
+    # Where visitors reach 443 of this host, which is another port on a person's own machine.
+    echo "  http-request redirect code 308 location https://${canonical:-%[var(txn.host)]}$(port_of "$https")%[pathq]" \
+      "unless { var(txn.scheme) -m str https }"
+  fi
+  maintenance_of "${service_of[${words[0]:--}]:-}"
   if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
     echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
   fi
@@ -111,7 +157,7 @@ global
   description MARK
   maxconn 4096
   mworker-max-reloads 10
-  log stdout format raw local0 info
+  log stdout format raw local0 info$(tls_settings)
 
 defaults
   mode http
@@ -129,14 +175,16 @@ defaults
   retry-on conn-failure empty-response
 
 frontend http
-  bind :80
+  bind :80$(https_bind)
   unique-id-format %[uuid()]
   log-format "%{+json}o %(client)ci %(request_id)ID %(method)HM %(host)[var(txn.host)] %(path)HP %(status)ST %(bytes)B %(route)b %(container)s %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta"
+  error-log-format "%{+json}o %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
   http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
   http-request set-var-fmt(txn.path) %[path]/
   http-request set-var(txn.scheme) str(http)
+  http-request set-var(txn.scheme) str(https) if { ssl_fc }
   acl trusted src 255.255.255.255${networks:+ $networks}
   http-request set-var(txn.client) src
   http-request set-var(txn.client) req.hdr_ip(X-Forwarded-For,-1) if trusted { req.hdr(X-Forwarded-For) -m found }

@@ -237,13 +237,63 @@ steps() {
   return "$needed"
 }
 
+# say: has HAProxy's master process take what comes on standard input, which nobody sees in a list of processes.
+say() {
+  [ "${process:-0}" != 0 ] || return
+  nsenter --net="/proc/$process/ns/net" timeout 15 bash -c '
+    exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3' 2>/dev/null
+}
+
+# exchange FILE: has the process take a certificate and its key for those that it has under this name.
+exchange() {
+  local name=$served_inside/${1##*/} answer
+  answer=$(
+    { printf '@1 set ssl cert %s <<\n' "$name" && cat "$1" && printf '\n@1 commit ssl cert %s\nquit\n' "$name"; } | say
+  ) || return
+  [[ $answer = *Success!* ]]
+}
+
+# certify: brings the proxy's certificates to those of this host, and sets `added` to the names of new ones, which the
+# configuration lacks yet. Sets `reread` if only a reload has the process take one.
+certify() {
+  local file name
+  reread=false added=()
+  for file in "$certificates"/*.pem; do
+    [ -e "$file" ] || continue
+    name=${file##*/}
+    if [ ! -e "$served/$name" ]; then
+      added+=("$name")
+    elif [ "$(<"$file")" = "$(<"$served/$name")" ]; then
+      continue
+    elif [ -n "$loaded" ] && ! exchange "$file"; then
+      reread=true
+    fi
+    mkdir -p "$served"
+    chgrp "$reader" "$served"
+    chmod 0750 "$served"
+    install -m 0640 -g "$reader" "$file" "$served/.$name.new"
+    mv -fT "$served/.$name.new" "$served/$name"
+  done
+}
+
+# keep_certificates SERVICE…: removes the certificates of all other services.
+keep_certificates() {
+  local file name
+  for file in "$certificates"/*.pem "$served"/*.pem; do
+    [ -e "$file" ] || continue
+    name=${file##*/}
+    case " $* " in *" ${name%.pem} "*) ;; *) rm -f "$file" ;; esac
+  done
+}
+
 # fits MARK: whether the process has read the configuration with this mark, and new requests go where they should.
 fits() { [ "$loaded" = "$1" ] && ! steps; }
 
 # apply: brings configuration and process to the records, once the process has been read. False, with the reason, if
 # HAProxy refuses.
 apply() {
-  local text mark answer
+  local text mark answer reread added
+  certify
   wanted
   text=$(configuration "$targets")
   mark=$(mark_of <<<"$text")
@@ -254,14 +304,14 @@ apply() {
     # It has taken all of it already, but for other servers.
     if [ "$loaded" != "$mark" ] && ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
       printf '%s\n' "$answer" >&2
-      rm -f "$configured.new"
+      rm -f "$configured.new" "${added[@]/#/$served/}"
       return 1
     fi
     mv -fT "$configured.new" "$configured" || return
   fi
   : >/run/slipway-warm
   [ -n "$loaded" ] || return
-  if [ "$loaded" = "$mark" ]; then
+  if [ "$loaded" = "$mark" ] && ! $reread; then
     steps || [ "${#commands[@]}" != 0 ] || return 0
     read_process "${commands[@]}" && fits "$mark" && return
   fi
@@ -302,7 +352,7 @@ adopt() {
 
 # prepare: makes the configuration of a proxy that does not run yet; one that runs takes it.
 prepare() {
-  local text
+  local text reread added
   folder "${configured%/*}" 0755
   look_around
   if read_process; then
@@ -310,6 +360,7 @@ prepare() {
     return
   fi
   adopt
+  certify
   wanted
   text=$(configuration "$targets")
   put "$configured" 0644 <<<"${text/MARK/$(mark_of <<<"$text")}"

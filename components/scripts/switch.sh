@@ -6,13 +6,15 @@
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
 #                             maxConnections=NUMBER allow=NETWORK,…
 #                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
+#                             https=PORT (of visitors) hsts=SECONDS
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
 #   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
 #                             does so with a service that no proxy asks; services.sh says what a CHECK is
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
-#                             the proxy believes who the client is
+#                             the proxy believes who the client is; certificates=SERVICE,… says whose stay
+#   switch --certificates     has the proxy take the certificates that certificates.sh has brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --prepare          makes the proxy's configuration before the proxy itself is made
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
@@ -55,12 +57,17 @@ maintenance() {
 }
 
 only() {
-  local key networks='' former=()
+  local key networks='' certified='' former=()
   for key in "$@"; do
-    case "$key" in trusted=*) networks=${key#*=} networks=${networks//,/ } ;; esac
+    case "$key" in
+      trusted=*) networks=${key#*=} networks=${networks//,/ } ;;
+      certificates=*) certified=${key#*=} certified=${certified//,/ } ;;
+    esac
   done
   folder "${trusted%/*}" 0755
   put "$trusted" 0644 <<<"$networks"
+  # shellcheck disable=SC2086 # one word a service
+  keep_certificates $certified
   restore
   for key in $(keys); do
     case " $* " in *" $key "*) ;; *) former+=("$key") ;; esac
@@ -351,6 +358,7 @@ main() {
     --start) start_service "${@:2}" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
+    --certificates) restore ;;
     --prepare) locked prepare ;;
     --cold) cold ;;
     --stop) stop_all ;;

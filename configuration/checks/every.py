@@ -1,6 +1,6 @@
 """All checks, in the order in which their problems are reported."""
 
-from configuration.checks import certificates, containers, hosts, platform, registry, secrets, services
+from configuration.checks import certificates, containers, hosts, platform, registry, secrets, services, tls
 from configuration.checks.context import Check, Checks
 from configuration.problems import Problem
 
@@ -10,6 +10,7 @@ CHECKS: tuple[Check, ...] = (
     *registry.CHECKS,
     *services.CHECKS,
     *containers.CHECKS,
+    *tls.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,
 )

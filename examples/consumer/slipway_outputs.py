@@ -68,6 +68,10 @@ class HostOutputs(TypedDict):
     """Its SSH host key, as in `known_hosts`."""
     enginePort: int
     """TCP port of its Docker Engine."""
+    httpPort: int
+    """TCP port of its proxy; 0 if it runs no services."""
+    httpsPort: int
+    """The same for HTTPS, which answers while a service of the host has HTTPS."""
 
 
 class SlipwayOutputs:
@@ -86,14 +90,15 @@ class SlipwayOutputs:
     @property
     def service_urls(self) -> pulumi.Output[dict[str, list[str]]]:
         """For each service, its URL on each host; for one with a domain, its URLs by that name, which must
-        lead to the hosts. Since 0.9.0.
+        lead to the hosts; `https` with HTTPS. Since 0.9.0.
         """
         return self.reference.require_output("serviceUrls")
 
     @property
     def service_endpoints(self) -> pulumi.Output[dict[str, list[str]]]:
-        """For each service, `address:port` of the proxy on each host, in the order of `serviceHosts`; the
-        proxy knows a service with a domain by the request's `Host`. Since 0.9.0.
+        """For each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, for
+        HTTPS if the service has it; the proxy knows a service with a domain by the request's `Host`. Since
+        0.9.0.
         """
         return self.reference.require_output("serviceEndpoints")
 
@@ -101,6 +106,27 @@ class SlipwayOutputs:
     def service_hosts(self) -> pulumi.Output[dict[str, list[str]]]:
         """For each service, the hosts that run it, in the order of the roll-out. Since 0.9.0."""
         return self.reference.require_output("serviceHosts")
+
+    @property
+    def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "given"]]]:
+        """For each service with HTTPS, who signed its certificate: `own`, the stack's authority in
+        `servicesCaCertificate`; or `given`, someone else. Since 0.9.0.
+        """
+        return self.reference.require_output("serviceTls")
+
+    @property
+    def services_ca_certificate(self) -> pulumi.Output[str]:
+        """The authority to trust for services with `tls: own`, PEM; two during a CA rotation; empty
+        without such a service. Since 0.9.0.
+        """
+        return self.reference.require_output("servicesCaCertificate")
+
+    @property
+    def services_ca_generation(self) -> pulumi.Output[int]:
+        """The generation of this authority that all hosts had certificates of when an `up` last succeeded.
+        Since 0.9.0.
+        """
+        return self.reference.require_output("servicesCaGeneration")
 
     @property
     def service_domains(self) -> pulumi.Output[dict[str, str]]:

@@ -1,6 +1,10 @@
 """Services pass their domains on, and a proxy that was killed gets its routes back; no request is lost."""
 
 import http.client
+import socket
+import ssl
+import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,9 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import settings
-from tests.support.http_load import Load, greeting
+from tests.support.authority import Authority
+from tests.support.http_load import Load, connection_to, greeting
 from tests.support.stack import Stack
-from tests.support.waiting import ANSWER
+from tests.support.waiting import ANSWER, eventually
 
 CONFIGURATION = "/etc/slipway/proxy/haproxy.cfg"
 """The proxy's, on the host."""
@@ -20,7 +25,8 @@ HEALTH = "/up?probe=1&f[a]=1"
 
 def _service(greets: str, **settings_: Any) -> dict[str, Any]:
     service: dict[str, Any] = settings.one_host()["services"]["web"]
-    return service | {"env": {"GREETING": greets}} | settings_
+    # Names move between services by the same rules with HTTPS; `test_https…` have it.
+    return service | {"env": {"GREETING": greets}, "tls": "off"} | settings_
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +162,9 @@ def test_maintenance_lasts_until_it_is_ended(domains: Stack, tmp_path: Path) -> 
 
 
 def _asked(
-    url: str, name: str, path: str, headers: dict[str, str] | None = None
+    url: str, name: str, path: str, headers: dict[str, str] | None = None, authority: str = ""
 ) -> tuple[int, http.client.HTTPMessage, str]:
-    connection = http.client.HTTPConnection(urlsplit(url).hostname or "", urlsplit(url).port, timeout=ANSWER)
+    connection = connection_to(url, name, authority)
     try:
         connection.putrequest("GET", path, skip_host=True)
         for key, value in {"Host": name, **(headers or {})}.items():
@@ -190,3 +196,144 @@ def test_a_container_has_a_limit_of_processes_of_its_own(domains: Stack) -> None
     (container,) = domains.app_containers("box", service="blog")
     limit = domains.on_host("box", "docker", "inspect", "--format", "{{.HostConfig.PidsLimit}}", container)
     assert limit.strip() == "4096"
+
+
+class TestHttps:
+    """Names with HTTPS, on the same stack: first plain, so that it moves over."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def https(domains: Stack) -> Stack:
+        _with_https(domains, "store")
+        domains.up()
+        return domains
+
+    def test_each_name_answers_by_its_own_certificate(self, https: Stack, tmp_path: Path) -> None:
+        authority = _authority(https)
+        (url,), (plain,) = https.urls("store"), https.urls("plain")
+        assert https.outputs()["serviceUrls"]["store"][0] == url.replace("127.0.0.1", "store.test")
+        assert greeting(url, "store.test", authority) == "store"
+        assert greeting(url, "a.wild.test", authority) == "wild"
+        assert greeting(plain) == "plain"
+        status, headers, _ = _asked(plain, "www.test", "/a?b=%2F")
+        assert (status, headers["Location"]) == (308, url.replace("127.0.0.1", "store.test") + "a?b=%2F")
+        status, headers, echo = _asked(url, "store.test", "/echo", {"X-Forwarded-Proto": "http"}, authority)
+        assert (status, headers["Strict-Transport-Security"]) == (200, "max-age=300")
+        assert "x-forwarded-proto: https" in echo.lower().splitlines()
+        with pytest.raises(ssl.SSLError):
+            greeting(url, "nobody.test", authority)
+        (tmp_path / "ca.pem").write_text(authority)
+        port = urlsplit(url).port
+        curl = subprocess.run(
+            [
+                *("curl", "--silent", "--noproxy", "*", "--cacert", tmp_path / "ca.pem", "--http2"),
+                *(
+                    "--resolve",
+                    f"store.test:{port}:127.0.0.1",
+                    "--write-out",
+                    "\n%{http_version} %{http_code}",
+                ),
+                f"https://store.test:{port}/",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=ANSWER,
+        )
+        assert curl.stdout.splitlines()[-1] == "2 200"
+
+    def test_a_renewal_a_rotation_and_a_new_version_lose_no_request(self, https: Stack) -> None:
+        authority = _authority(https)
+        (url,) = https.urls("store")
+        before = _served(url, "store.test")
+        _with_https(https, "store again", {"validityHours": 500, "earlyRenewalHours": 100})
+        with (
+            Load(url, domain="store.test", authority=authority) as first,
+            Load(url, domain="a.wild.test", authority=authority) as second,
+        ):
+            https.up()
+            renewed = _served(url, "store.test")
+            assert renewed != before
+            assert greeting(url, "store.test", authority) == "store again"
+            rotation = {"validityHours": 500, "earlyRenewalHours": 100, "servicesCaGeneration": 2}
+            _with_https(https, "store again", rotation)
+            https.up()
+            # The clients trust the old authority only.
+            assert _served(url, "store.test") != renewed
+        first.check()
+        second.check()
+        both = _authority(https)
+        with Load(url, domain="store.test", authority=both) as third:
+            https.up()
+        third.check()
+        assert greeting(url, "store.test", _authority(https)) == "store again"
+        assert both.startswith(_authority(https))
+        with pytest.raises(ssl.SSLError):
+            greeting(url, "store.test", authority)
+
+    def test_a_certificate_from_elsewhere_is_exchanged(self, https: Stack) -> None:
+        own = _authority(https)
+        other = Authority()
+        (url,) = https.urls("store")
+        certificate, key = other.leaf("store.test", timedelta(days=90))
+        (https.clone.root / "store.pem").write_text(certificate + other.pem)
+        _with_https(https, "store again", tls={"certificate": "store.pem", "key": "STORE_KEY"})
+        refused = https.slip("up", "--yes")
+        assert "slipway:secrets.STORE_KEY is not set" in refused.output
+        (https.clone.root / "store.key").write_text(key)
+        https.clone.read("bash", "-c", f"./slip secret set --stack {https.name} STORE_KEY <store.key")
+        with Load(url, domain="a.wild.test", authority=own) as load:
+            https.up()
+        load.check()
+        assert greeting(url, "store.test", other.pem) == "store again"
+        assert key.splitlines()[1] not in https.export()
+        _with_https(https, "store again")
+        https.up()
+        assert greeting(url, "store.test", own) == "store again"
+
+    def test_a_lost_certificate_is_told_and_mended(self, https: Stack) -> None:
+        file = "/etc/slipway/certificates/store.pem"
+        assert https.on_host("box", "stat", "-c", "%a %U", file).split() == ["600", "root"]
+        assert https.slip("verify").status == 0
+        https.on_host("box", "rm", file, "/etc/slipway/proxy/certificates/store.pem")
+        told = https.slip("verify")
+        assert told.status == 1
+        assert f"{file} is missing" in told.output
+        https.on_host("box", "docker", "restart", "slipway-proxy")
+        (url,) = https.urls("store")
+        eventually("the other name", lambda: greeting(url, "a.wild.test", _authority(https)) == "wild")
+        assert https.slip("repair").status == 0
+        assert greeting(url, "store.test", _authority(https)) == "store again"
+        assert https.slip("verify").status == 0
+
+
+def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None = None, **more: Any) -> None:
+    services = {
+        "store": _service(
+            greets, domains=["store.test", "www.test"], canonical="store.test", tls="own", hsts=300
+        ),
+        "wild": _service("wild", domain="*.wild.test", tls="own"),
+        "plain": _service("plain"),
+    }
+    services["store"] |= more
+    stack.configure(
+        settings.one_host()
+        | {"services": services}
+        | ({"certificates": certificates} if certificates else {})
+    )
+
+
+def _authority(stack: Stack) -> str:
+    return str(stack.outputs()["servicesCaCertificate"])
+
+
+def _served(url: str, name: str) -> bytes:
+    """The certificate that is served for a name."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+    with (
+        socket.create_connection(address, ANSWER) as plain,
+        context.wrap_socket(plain, server_hostname=name) as connection,
+    ):
+        return connection.getpeercert(binary_form=True) or b""

@@ -3,12 +3,14 @@
 import http.client
 import re
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from tests.support.tls import tls_context
 from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 CLIENTS = 4
@@ -23,8 +25,8 @@ would slow the update down."""
 class Load:
     """A closed loop of clients on each URL, for as long as the block runs."""
 
-    def __init__(self, *urls: str, domain: str = "") -> None:
-        self._domain = domain
+    def __init__(self, *urls: str, domain: str = "", authority: str = "") -> None:
+        self._domain, self._authority = domain, authority
         self.requests: Counter[str] = Counter()
         """The number of requests, by URL."""
         self.failures: list[str] = []
@@ -64,7 +66,7 @@ class Load:
         return all(self.requests[url] >= LEAST for url in self.greetings)
 
     def _client(self, url: str, keep_alive: bool) -> None:
-        client = _Client(urlsplit(url).netloc, self._domain, keep_alive)
+        client = _Client(url, self._domain, self._authority, keep_alive)
         while not self._ended.is_set():
             try:
                 status, body = client.get()
@@ -86,11 +88,13 @@ class Load:
 class _Client:
     """Sends the same request again and again. `http.client` takes five times the CPU time, which the stack needs."""
 
-    def __init__(self, netloc: str, domain: str, keep_alive: bool) -> None:
-        host, _, port = netloc.partition(":")
-        self._address = host, int(port or 80)
+    def __init__(self, url: str, domain: str, authority: str, keep_alive: bool) -> None:
+        parts = urlsplit(url)
+        is_https = parts.scheme == "https"
+        self._address = parts.hostname or "", parts.port or (443 if is_https else 80)
+        self._name, self._tls = domain, tls_context(authority) if is_https else None
         close = "" if keep_alive else "Connection: close\r\n"
-        self._request = f"GET / HTTP/1.1\r\nHost: {domain or netloc}\r\n{close}\r\n".encode()
+        self._request = f"GET / HTTP/1.1\r\nHost: {domain or parts.netloc}\r\n{close}\r\n".encode()
         self._socket: socket.socket | None = None
 
     def get(self) -> tuple[int, str]:
@@ -102,7 +106,8 @@ class _Client:
 
         """
         if self._socket is None:
-            self._socket = socket.create_connection(self._address, ANSWER)
+            plain = socket.create_connection(self._address, ANSWER)
+            self._socket = self._tls.wrap_socket(plain, server_hostname=self._name) if self._tls else plain
         self._socket.sendall(self._request)
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -135,10 +140,29 @@ class _Client:
             self._socket = None
 
 
-def greeting(url: str, domain: str = "") -> str:
-    """What a service answers now, without the container's name; fails if the status is not 200."""
+class _Named(http.client.HTTPSConnection):
+    """A connection to an address, with the name of the server there."""
+
+    def __init__(self, address: str, name: str, context: ssl.SSLContext) -> None:
+        super().__init__(address, timeout=ANSWER, context=context)
+        self._tls, self._name = context, name
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), ANSWER)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
+
+
+def connection_to(url: str, name: str = "", authority: str = "") -> http.client.HTTPConnection:
+    """A connection to a URL's address. With HTTPS the server has to have the name, signed by the authority (PEM)."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+    if parts.scheme == "https":
+        return _Named(parts.netloc, name, tls_context(authority))
+    return http.client.HTTPConnection(parts.netloc, timeout=ANSWER)
+
+
+def greeting(url: str, domain: str = "", authority: str = "") -> str:
+    """What a service answers now, without the container's name; fails if the status is not 200."""
+    connection = connection_to(url, domain, authority)
     try:
         connection.request("GET", "/", headers=_headers(domain))
         answer = connection.getresponse()

@@ -141,9 +141,10 @@ class Stack:
         outputs = self.outputs()
         # Stacks of an older version have no such output.
         endpoints = outputs.get("serviceEndpoints")
-        return (
-            [f"http://{one}/" for one in endpoints[service]] if endpoints else outputs["serviceUrls"][service]
-        )
+        if not endpoints:
+            return list(outputs["serviceUrls"][service])
+        scheme = "https" if service in outputs.get("serviceTls", ()) else "http"
+        return [f"{scheme}://{one}/" for one in endpoints[service]]
 
     def container(self, host: str) -> str:
         """The name of the container that is a host."""

@@ -150,6 +150,7 @@ class AwsHost(pulumi.ComponentResource):
             ssh_host_key=host_key.public_key_openssh.apply(str.strip),
             engine_port=2376,
             http_port=80,
+            https_port=443,
             platform=f"linux/{args.architecture}",
             dns_names=[name, *args.dns_names],
             ip_addresses=[address, *addresses] if args.public else addresses,

@@ -65,7 +65,11 @@ def serving(
 
 def server_context(authority: Authority, tmp_path: Path, client_ca: str = "") -> ssl.SSLContext:
     """TLS for a server on 127.0.0.1, which asks for client certificates if it is given their authority."""
-    certificate, key = authority.leaf()
+    return server_context_of(*authority.leaf(), tmp_path, client_ca)
+
+
+def server_context_of(certificate: str, key: str, tmp_path: Path, client_ca: str = "") -> ssl.SSLContext:
+    """TLS for a server with this certificate and this key, PEM."""
     files = (tmp_path / "certificate.pem", tmp_path / "key.pem")
     files[0].write_text(certificate)
     files[1].write_text(key)

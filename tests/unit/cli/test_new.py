@@ -131,7 +131,7 @@ class TestPorts:
 
     def test_a_stack_has_its_ports_whether_it_runs_or_not(self) -> None:
         found = ports.of_configurations([StackConfig.read_text(text, "slipway") for text in (DEMO, AWS)])
-        assert found == {2400, 23960, 8280, 5443, 9200}
+        assert found == {2400, 23960, 8280, 8643, 5443, 9200}
 
 
 class TestNetworks:

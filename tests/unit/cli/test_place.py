@@ -26,6 +26,16 @@ from cli.running.place import Place, places
             "http://shop.localhost:8081/",
         ),
         (Place("web", "web-1", "203.0.113.7:80", "shop.test"), "http://shop.test/", "http://shop.test/"),
+        (
+            Place("web", "web-1", "127.0.0.1:8444", "shop.test", True, tls="own"),
+            "https://shop.test:8444/",
+            "curl --resolve shop.test:8444:127.0.0.1 https://shop.test:8444/",
+        ),
+        (
+            Place("web", "web-1", "203.0.113.7:443", "shop.test", tls="given"),
+            "https://shop.test/",
+            "https://shop.test/",
+        ),
         (Place("web", "web-1", "203.0.113.7:80"), "http://203.0.113.7/", "http://203.0.113.7/"),
     ],
 )

@@ -1,6 +1,7 @@
 """A stand-in for the process of HAProxy: its answers to the runtime commands of scripts/routes.sh.
 
-Called as `nsenter … bash -c … - COMMAND…`, with the folder of its state ahead. It reads the configuration at a `reload`
+Called as `nsenter … bash -c … - COMMAND…`, with the folder of its state ahead; without a `-`, commands come on standard
+input. It reads the configuration at a `reload`
 only, as the real one does.
 """
 
@@ -72,8 +73,29 @@ def load(text: str) -> dict[str, Any]:
                 *(("0", "5") if "disabled" in words else ("2", "0")),
             ]
     found = re.search(r"^  description (.*)$", text, re.MULTILINE)
-    return {"mark": found[1] if found else "", "servers": servers}
+    certificates = dict.fromkeys(re.findall(r" crt (\S+)", text), "")
+    return {"mark": found[1] if found else "", "servers": servers, "certificates": certificates}
+
+
+def take(folder: Path, text: str) -> None:
+    """Take certificates, as `set ssl cert NAME <<` and `commit ssl cert NAME` bring them."""
+    state = folder / "process.json"
+    process = json.loads(state.read_text())
+    found = re.findall(r"@1 set ssl cert (\S+) <<\n(.+?)\n\n@1 commit ssl cert (\S+)\n", text, re.DOTALL)
+    for name, content, committed in found:
+        assert name == committed
+        if name not in process["certificates"]:
+            print("Can't replace a certificate which is not referenced by the configuration!")
+            continue
+        process["certificates"][name] = content
+        print("Success!")
+        with (folder / "told").open("a") as log:
+            log.write(f"certificate {name}\n")
+    state.write_text(json.dumps(process))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[sys.argv.index("-") + 1 :])
+    if "-" in sys.argv:
+        main(Path(sys.argv[1]), sys.argv[sys.argv.index("-") + 1 :])
+    else:
+        take(Path(sys.argv[1]), sys.stdin.read())

@@ -138,6 +138,96 @@ def calls(machine: Machine, *kinds: str) -> list[str]:
     return [call for call in called if call.split()[0] in chosen]
 
 
+class TestCertificates:
+    """A certificate that changes is exchanged in the process; one more, or one less, takes a reload."""
+
+    INSIDE = "/usr/local/etc/haproxy/certificates"
+
+    def bring(self, machine: Machine, **texts: str) -> None:
+        folder = machine.root / "etc/slipway/certificates"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / f"{name}.pem").write_text(f"{text}\n")
+
+    def served(self, machine: Machine) -> dict[str, str]:
+        folder = machine.root / "etc/slipway/proxy/certificates"
+        return {file.stem: file.read_text().strip() for file in sorted(folder.glob("*.pem"))}
+
+    @pytest.fixture(autouse=True)
+    def _no_groups(self, machine: Machine) -> None:
+        # Only root gives files away.
+        machine.command("chgrp", "exit 0")
+        machine.command("install", 'cp "${@: -2:1}" "${@: -1}"')
+
+    def test_the_first_one_opens_the_port(self, machine: Machine) -> None:
+        assert switch(machine, "--certificates").returncode == 0
+        assert ":443" not in configuration(machine)
+        assert told(machine) == []
+        self.bring(machine, web="a chain and a key")
+        assert switch(machine, "--certificates").returncode == 0
+        assert f"bind :443 ssl strict-sni alpn h2,http/1.1 crt {self.INSIDE}/web.pem" in configuration(
+            machine
+        )
+        assert told(machine) == ["reload"]
+
+    def test_a_renewed_one_costs_no_reload(self, machine: Machine) -> None:
+        self.bring(machine, web="old", blog="its own")
+        switch(machine, "--certificates")
+        self.bring(machine, web="new\nkey")
+        assert switch(machine, "--certificates").returncode == 0
+        assert told(machine) == [f"certificate {self.INSIDE}/web.pem"]
+        assert self.served(machine) == {"web": "new\nkey", "blog": "its own"}
+        process = json.loads((machine.root / "process.json").read_text())
+        assert process["certificates"][f"{self.INSIDE}/web.pem"] == "new\nkey"
+
+    def test_a_process_that_does_not_take_it_reads_it_anew(self, machine: Machine) -> None:
+        self.bring(machine, web="old")
+        switch(machine, "--certificates")
+        process = json.loads((machine.root / "process.json").read_text())
+        (machine.root / "process.json").write_text(json.dumps(process | {"certificates": {}}))
+        self.bring(machine, web="new")
+        assert switch(machine, "--certificates").returncode == 0
+        assert told(machine) == ["reload"]
+
+    def test_one_that_the_proxy_lost_comes_back_with_any_switch(self, machine: Machine) -> None:
+        self.bring(machine, web="text")
+        switch(machine, "--certificates")
+        (machine.root / "etc/slipway/proxy/certificates/web.pem").unlink()
+        assert switch(machine, curl=HEALTHY).returncode == 0
+        assert self.served(machine) == {"web": "text"}
+
+    def test_one_that_haproxy_refuses_stays_out(self, machine: Machine) -> None:
+        switch(machine, "--certificates")
+        self.bring(machine, web="no certificate")
+        (machine.root / "refused").write_text("unable to load certificate")
+        found = switch(machine, "--certificates")
+        assert found.returncode == 6
+        assert "unable to load certificate" in found.stderr
+        assert self.served(machine) == {}
+        assert ":443" not in configuration(machine)
+
+    def test_one_that_no_service_needs_goes_at_the_end(self, machine: Machine) -> None:
+        self.bring(machine, web="text", blog="another")
+        switch(machine, "--certificates")
+        assert switch(machine, "--only", "@", "certificates=web").returncode == 0
+        assert self.served(machine) == {"web": "text"}
+        assert switch(machine, "--only", "@").returncode == 0
+        assert self.served(machine) == {}
+        assert ":443" not in configuration(machine)
+
+    def test_plain_http_leads_to_https(self, machine: Machine) -> None:
+        routes = {
+            "@a.test": "old 8080 1 1 https=8443 hsts=300",
+            "@b.test": "old 8080 1 1 canonical=a.test https=443",
+        }
+        switch(machine, "--certificates", routes=routes, containers="old web running 10.0.0.1\n")
+        text = configuration(machine)
+        to = "unless { var(txn.scheme) -m str https }"
+        assert f"redirect code 308 location https://%[var(txn.host)]:8443%[pathq] {to}" in text
+        assert f"redirect code 308 location https://a.test%[pathq] {to}" in text
+        assert "set-header Strict-Transport-Security max-age=300 if { var(txn.scheme) -m str https }" in text
+
+
 class TestFailure:
     @pytest.mark.parametrize(
         ("states", "reason"),
