@@ -154,7 +154,9 @@ class StackOutputs(TypedDict):
         Since("0.10.0"),
         "for each service, its last versions: as many good ones as `registry.retention.keep` says, and as many others",
     ]
-    mirror: Annotated[dict[str, str], "for each image of `registry.mirror` and of a service, its copy by digest"]
+    mirror: Annotated[
+        dict[str, str], "for each image of `registry.mirror` and of a service, its copy by digest"
+    ]
     registryAddress: Annotated[
         str, "`host:port` of the registry, as the hosts call it: the first part of image names"
     ]

@@ -92,7 +92,8 @@ def rules(settings: StackSettings) -> list[Rule]:
     """Every rule of the stack's security groups.
 
     Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry; the
-    hosts that run services to private ports; everyone, or a service's own networks, to the services. All other incoming traffic is dropped.
+    hosts that run services to private ports; everyone, or a service's own networks, to the services. All other
+    incoming traffic is dropped.
     """
     return list(_rules(settings, set(groups(settings))))
 
