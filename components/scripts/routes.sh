@@ -408,7 +408,11 @@ restore_now() {
 busy() {
   local answer cell commands=()
   requests=unknown workers=()
-  answer=$(ask 'show proc' '@1 show stat -1 4 -1') || return 0
+  if ! answer=$(ask 'show proc' '@1 show stat -1 4 -1'); then
+    # A process that has ended has none.
+    [ -e "/proc/${process:-0}/ns/net" ] || requests=0
+    return 0
+  fi
   while read -r -a cell; do
     if [ "${cell[1]:-}" = worker ]; then workers+=("@!${cell[0]}"); fi
   done <<<"$answer"
