@@ -42,12 +42,30 @@ def fits(phrase: str, salt: str) -> bool:
         salt: as in `encryptionsalt`: `v1:SALT:v1:NONCE:CIPHERTEXT`, in Base64.
 
     """
+    try:
+        return opens(derived(phrase, salt), salt)
+    except ValueError:
+        return False
+
+
+def derived(phrase: str, salt: str) -> bytes:
+    """The key that a passphrase gives with a salt. It takes half a second, by design.
+
+    Raises:
+        ValueError: this is no salt.
+
+    """
+    _, own, *_ = salt.split(":")
+    return hashlib.pbkdf2_hmac("sha256", phrase.encode(), base64.b64decode(own), ITERATIONS, 32)
+
+
+def opens(key: bytes, salt: str) -> bool:
+    """Whether a key decrypts what the salt has encrypted."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     try:
-        _, own, _, nonce, ciphertext = salt.split(":")
-        key = hashlib.pbkdf2_hmac("sha256", phrase.encode(), base64.b64decode(own), ITERATIONS, 32)
+        _, _, _, nonce, ciphertext = salt.split(":")
         text = AESGCM(key).decrypt(base64.b64decode(nonce), base64.b64decode(ciphertext), None)
     except (ValueError, InvalidTag):
         return False

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
+from cli.stack import decryption, passphrase
 from cli.stack.backend import Backend, Lock
 from cli.stack.config import StackConfig
-from cli.stack.deployment import Deployment
+from cli.stack.deployment import Deployment, outputs_with_secrets
 from cli.stack.project import Project, write_private
 from cli.stack.pulumi_command import PulumiCommand
 from well_known import DEFAULT_STACK
@@ -102,6 +103,8 @@ class Stack:
         options = ["--yes", "--preserve-config", "--remove-backups"]
         self.pulumi.read("stack", "rm", "--stack", self.name, *options)
         self._known.unlink(missing_ok=True)
+        if self._remembered_key is not None:
+            self._remembered_key.unlink(missing_ok=True)
 
     def deployment(self) -> Deployment:
         """The state with encrypted secrets, from a file backend's file or from the CLI. Empty for a missing stack."""
@@ -119,15 +122,33 @@ class Stack:
         exported["deployment"] = exported.get("deployment") or {}
         return exported
 
+    def deployment_with_secrets(self) -> Deployment:
+        """The state with secrets in plain text: it must not leave this process.
+
+        From a file backend's file if a passphrase encrypts it, else from the CLI.
+        """
+        if self.backend.directory is not None:
+            state = self.backend.deployment(self.project.name, self.short_name)
+            phrase = passphrase.current(self.project, self.pulumi.variables)
+            if state and (found := decryption.decrypted(state, phrase, self._remembered_key)):
+                return found
+        exported: Deployment = self.export(show_secrets=True)["deployment"]
+        return exported
+
     def import_state(self, exported: dict[str, Any]) -> None:
         """Replace the state. Pulumi checks that it is consistent, and drops pending operations."""
         self.pulumi.read("stack", "import", "--stack", self.name, stdin=json.dumps(exported))
 
     def outputs(self) -> dict[str, Any]:
         """The outputs, with secrets in plain text: they must not leave this process."""
-        shown = self.pulumi.read("stack", "output", "--stack", self.name, "--json", "--show-secrets")
-        outputs: dict[str, Any] = json.loads(shown)
-        return outputs
+        return outputs_with_secrets(self.deployment_with_secrets())
+
+    @property
+    def _remembered_key(self) -> Path | None:
+        """The file with the key that the clone's own passphrase gave; None with a passphrase of the user's."""
+        own = str(self.project.passphrase_file)
+        is_own = self.pulumi.variables.get("PULUMI_CONFIG_PASSPHRASE_FILE") == own
+        return self.project.private / "keys" / self.key if is_own else None
 
     @property
     def key(self) -> str:

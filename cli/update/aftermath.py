@@ -25,7 +25,7 @@ class Aftermath:
         try:
             if not deployment.hosts(self._stack.deployment()):
                 return {}
-            state: Deployment = self._stack.export(show_secrets=True)["deployment"]
+            state = self._stack.deployment_with_secrets()
         except (CommandError, ValueError):
             return {}
         return state

@@ -52,7 +52,7 @@ def run(stack: Stack, host: str | None) -> int:
             "the last update was killed while it changed hosts",
             f"`./slip up --refresh{stack.option}` finishes it, and repairs as this command does.",
         )
-    state = stack.export(show_secrets=True)["deployment"]
+    state = stack.deployment_with_secrets()
     hosts = deployment.hosts(state)
     if host is not None and host not in hosts:
         raise CommandError(
@@ -65,7 +65,7 @@ def run(stack: Stack, host: str | None) -> int:
         _tell(outcome)
         if lost := outcome.lost:
             _make_containers(stack, state, lost)
-            state = stack.export(show_secrets=True)["deployment"]
+            state = stack.deployment_with_secrets()
             outcome = mend(desired(state, host))
             _tell(outcome)
         pushed = missing_images.push_again(state)

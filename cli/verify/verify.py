@@ -109,7 +109,11 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
 
 
 def _state(stack: Stack) -> Deployment:
-    """The state with its secrets. While the CLI reads it, this imports what the checks need, which takes as long."""
+    """The state with its secrets. Where the CLI reads it, this imports meanwhile what the checks need."""
+    if stack.backend.directory is not None:
+        # Not side by side: both import cryptography, and reading takes some milliseconds.
+        _warm_up()
+        return stack.deployment_with_secrets()
     with ThreadPoolExecutor(max_workers=1) as pool:
         warming = pool.submit(_warm_up)
         state: Deployment = stack.export(show_secrets=True)["deployment"]

@@ -122,8 +122,8 @@ def test_the_first_up_makes_hosts_that_serve(aws: EmulatedStack) -> None:
 
 
 def test_no_key_is_printed(emulated: tuple[EmulatedStack, Result], aws: EmulatedStack) -> None:
-    assert "PRIVATE KEY" in aws.export("--show-secrets")
-    assert "PRIVATE KEY" not in aws.export()
+    assert "PRIVATE KEY" in json.dumps(aws.state_with_secrets())
+    assert "PRIVATE KEY" not in aws.state_file.read_text()
     assert "PRIVATE KEY" not in emulated[1].output
     assert (aws.clone.root / ".slipway").stat().st_mode & 0o777 == 0o700
     assert (aws.directory / "account").stat().st_mode & 0o777 == 0o600

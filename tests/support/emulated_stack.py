@@ -40,13 +40,10 @@ class EmulatedStack(Stack):
         """The command for a shell line after `eval "$(./slip env --emulate)"`."""
         return ("bash", "-c", f'eval "$(./slip env --stack {self.name} --emulate)" && {line}')
 
-    def _output_command(self) -> tuple[str, ...]:
-        return (*super()._output_command(), "--emulate")
-
-    def export(self, *options: str) -> str:
-        """The state, as `pulumi stack export` prints it."""
-        line = f"pulumi stack export --stack {self.emulated_name} {' '.join(options)}"
-        return self.clone.read(*self.in_prepared_shell(line))
+    @property
+    def _state_of(self) -> tuple[Path, str]:
+        """The folder of the backend that has the state, and the stack's name there."""
+        return self.directory / "state", self.emulated_name
 
     def container(self, host: str) -> str:
         """The id of the container that is a host."""

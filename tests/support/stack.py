@@ -11,6 +11,9 @@ from typing import Any
 
 import yaml
 
+from cli.stack.backend import Backend
+from cli.stack.decryption import decrypted
+from cli.stack.deployment import outputs_with_secrets
 from tests.support.clone import Clone
 from tests.support.command import Command, Result
 from tests.support.docker_command import docker
@@ -84,24 +87,48 @@ class Stack:
         """The stack's outputs, secrets in clear text. They are read again only after another command."""
         number, outputs = self._read.get("outputs", (-1, {}))
         if number != self.clone.commands:
-            outputs = json.loads(self.clone.read(*self._output_command()))
+            outputs = outputs_with_secrets(self.state_with_secrets())
             self._read["outputs"] = (self.clone.commands, outputs)
         return outputs
 
-    def _output_command(self) -> tuple[str, ...]:
-        return ("./slip", "output", "--stack", self.name, "--json", "--show-secrets")
+    @property
+    def _state_of(self) -> tuple[Path, str]:
+        """The folder of the backend that has the state, and the stack's name there."""
+        return self.clone.root / ".slipway/state", self.name
+
+    @property
+    def state_file(self) -> Path:
+        """The backend's file with the state."""
+        folder, name = self._state_of
+        path = Backend.in_directory(folder).state_file("slipway", name)
+        assert path, f"{folder} has no state of {name}"
+        return path
+
+    def state(self) -> dict[str, Any]:
+        """The state with encrypted secrets, from the backend's file: every start of the CLI takes half a second."""
+        folder, name = self._state_of
+        state = Backend.in_directory(folder).deployment("slipway", name)
+        assert state, f"{folder} has no state of {name}"
+        return state
+
+    def state_with_secrets(self) -> dict[str, Any]:
+        """The state with secrets in clear text, which must not be printed."""
+        phrase = (self.clone.root / ".slipway/passphrase").read_text().strip()
+        state = decrypted(self.state(), phrase, self.clone.home / "keys" / self.name)
+        assert state, "the clone's passphrase does not decrypt the state"
+        return state
 
     def export(self, *options: str) -> str:
         """The state, as `pulumi stack export` prints it."""
-        line = f"pulumi stack export --stack {self.name} {' '.join(options)}"
+        line = f"pulumi stack export --stack {self._state_of[1]} {' '.join(options)}"
         return self.clone.read(*self.in_prepared_shell(line))
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The state's resources by URN, without those that wait for their deletion.
 
-        Ciphertexts are masked, since every export encrypts the secrets anew.
+        Ciphertexts are masked, since every update encrypts the secrets anew.
         """
-        found = json.loads(self.export(), object_hook=_without_ciphertext)["deployment"]["resources"]
+        found = json.loads(json.dumps(self.state()), object_hook=_without_ciphertext)["resources"]
         return {resource["urn"]: resource for resource in found if not resource.get("delete")}
 
     def registry(self) -> Registry:

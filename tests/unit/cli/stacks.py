@@ -14,6 +14,7 @@ class FakePulumi:
     def __init__(self, config_file: Path, *, refuses: str = "") -> None:
         self.config_file = config_file
         self.refuses = refuses
+        self.variables: dict[str, str] = {}
         self.asked: list[tuple[tuple[str, ...], str | None]] = []
 
     def read(self, *arguments: str, stdin: str | None = None) -> str:

@@ -40,10 +40,9 @@ class Stack:
         stack = {"urn": "urn::stack", "type": "pulumi:pulumi:Stack", "outputs": self._outputs}
         return {"resources": [stack, machine, follower]}
 
-    def export(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        assert show_secrets
+    def deployment_with_secrets(self) -> dict[str, Any]:
         self.exports += 1
-        return {"deployment": self.deployment()}
+        return self.deployment()
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def test_a_first_update_that_failed_early_has_no_outputs(asked: list[str]) -> No
 
 def test_a_state_that_cannot_be_read_is_none() -> None:
     class Broken(Stack):
-        def export(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        def deployment_with_secrets(self) -> dict[str, Any]:
             raise CommandError("incorrect passphrase")
 
     stack: Any = Broken(OUTPUTS)
