@@ -161,15 +161,13 @@ def one_host_stack(clone: Clone) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        if stack.is_there():
-            stack.take_down()
+        stack.forget()
 
 
 @pytest.fixture
 def new_one_host(one_host_stack: Stack) -> Stack:
     """The configuration of the stack of one host, of which nothing has been made yet. A test brings it up."""
-    if one_host_stack.is_there():
-        one_host_stack.take_down()
+    one_host_stack.forget()
     one_host_stack.write_config(settings.one_host())
     return one_host_stack
 

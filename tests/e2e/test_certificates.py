@@ -51,7 +51,7 @@ def certified(clone: Clone, machine: None) -> Iterator[Stack]:
         stack.up()
         yield stack
     finally:
-        stack.take_down()
+        stack.forget()
 
 
 @dataclass(frozen=True)

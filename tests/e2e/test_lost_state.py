@@ -27,7 +27,7 @@ def stack(machine: None, tmp_path: Path) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        stack.take_down()
+        stack.forget()
 
 
 def test_the_registrys_images_outlive_state_and_passphrase(stack: Stack) -> None:
