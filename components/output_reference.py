@@ -160,6 +160,9 @@ class StackOutputs(TypedDict):
     ]
     operatorKeys: Annotated[dict[str, str], SECRET, "the keys of these certificates, PEM"]
     platform: Annotated[Literal["local", "aws"], "the platform's kind"]
+    resolvers: Annotated[
+        list[str], "the name servers that hosts on your machine were made with; empty on other platforms"
+    ]
     stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]
 
 

@@ -61,6 +61,7 @@ def export(
             {name: build for image in images.values() for name, build in image.tags.items()},
         ),
         "mirror": mirror.references if mirror else {},
+        "resolvers": list(next(iter(hosts.values())).resolvers),
         **_generations(authorities, access, engines, registry),
         **_services(settings, hosts),
     }

@@ -23,6 +23,8 @@ from toolchain.errors import ToolError
 
 STAMP = "complete"
 """The file that marks a complete environment. `slip` looks for it."""
+PIP_LIST = Path(__file__).with_name("pip_list.py")
+"""What an environment's pip does first. `slip` has its checksum in the environment's name."""
 MAKES_LOCKS = "requirements-supply.txt"
 """The requirements of `make lock`, which has to work while the locks are stale."""
 
@@ -55,6 +57,8 @@ def make(environment: Path, requirements: Path) -> None:
                 *("--require-hashes", "--requirement", locks.path(requirements)),
             ]
             _run(pip, "the Python packages cannot be installed")
+            (main,) = environment.glob("lib/*/site-packages/pip/__main__.py")
+            main.write_text(PIP_LIST.read_text() + main.read_text())
             (environment / STAMP).touch()
 
 

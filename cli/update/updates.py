@@ -15,7 +15,18 @@ from cli.stack.open import open_stack
 from cli.stack.project import Project
 from cli.stack.pulumi_command import CANCELLED
 from cli.stack.stack import LOCAL, Stack
-from cli.update import clock, closing, deletions, diagnosis, full_disk, lost_hosts, policy, recovery, renewal
+from cli.update import (
+    clock,
+    closing,
+    deletions,
+    diagnosis,
+    full_disk,
+    lost_hosts,
+    name_servers,
+    policy,
+    recovery,
+    renewal,
+)
 from cli.update.aftermath import Aftermath
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.message import with_author
@@ -80,6 +91,7 @@ def up(update: Update) -> int:
 
     if is_local:
         purging.refuse_taken_name(stack)
+        name_servers.follow(stack)
     refreshes = _mentions(options, "--refresh", "-r")
     # After a killed update the hosts are ahead of the state, and this update takes them further.
     if _mentions(update.options, "--refresh", "-r"):
@@ -94,6 +106,7 @@ def up(update: Update) -> int:
         _repair().found(stack, aftermath)
     if status == 0 and is_local:
         purging.mark_checked(stack)
+        name_servers.follow(stack)
     return status
 
 

@@ -1,6 +1,6 @@
 """The platform `local`: each host is a container of this machine's own Docker Engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +71,15 @@ class LocalPlatform(pulumi.ComponentResource):
         self.register_outputs({"hosts": sorted(self.hosts)})
 
 
-def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey, *, is_new: bool) -> dict[str, Host]:
+def make_hosts(
+    settings: StackSettings, ssh_key: tls.PrivateKey, resolvers: Sequence[str], *, is_new: bool
+) -> dict[str, Host]:
     """The stack's hosts, by name.
 
     Args:
         settings: the stack's.
         ssh_key: the operator's key.
+        resolvers: the name servers for builds.
         is_new: whether the stack has had no hosts yet. Then another clone may have hosts of this name.
     """
     state = ssh_key.public_key_openssh.apply(state_id)
@@ -92,6 +95,7 @@ def make_hosts(settings: StackSettings, ssh_key: tls.PrivateKey, *, is_new: bool
             ssh_key=ssh_key,
             state=state,
             protect=settings.protect,
+            resolvers=resolvers,
         )
         for name, host in settings.hosts.items()
     }

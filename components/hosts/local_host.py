@@ -10,7 +10,6 @@ import pulumi_tls as tls
 
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
-from components.hosts.resolvers import resolvers
 from configuration.hosts import LocalPorts
 from well_known import REGISTRY_DATA_PATH
 
@@ -51,6 +50,8 @@ class LocalHostArgs:
     """The id of the stack's state."""
     protect: bool = False
     """Whether Pulumi refuses to delete the host and its data."""
+    resolvers: Sequence[str] = ()
+    """The name servers for builds."""
 
 
 def make_host(
@@ -158,7 +159,7 @@ def make_host(
         ip_addresses=[LOOPBACK],
         resource=container,
         machine_id=container.id,
-        resolvers=resolvers(),
+        resolvers=args.resolvers,
     )
 
 

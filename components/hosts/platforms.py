@@ -5,6 +5,7 @@ import pulumi_tls as tls
 from components.authorities import Authorities
 from components.host import Host
 from configuration.settings import StackSettings
+from resolvers import resolvers
 
 
 def make_hosts(settings: StackSettings, authorities: Authorities) -> dict[str, Host]:
@@ -17,4 +18,7 @@ def make_hosts(settings: StackSettings, authorities: Authorities) -> dict[str, H
         return aws.make_hosts(settings, ssh_key, known if isinstance(known, dict) else ())
     from components.hosts import local
 
-    return local.make_hosts(settings, ssh_key, is_new=not known)
+    # What the hosts' set-up was first told stays: elsewhere, `slip up` tells the hosts (cli/update/name_servers.py).
+    before = authorities.previous_outputs.get("resolvers")
+    servers = [str(server) for server in before] if isinstance(before, list) and before else resolvers()
+    return local.make_hosts(settings, ssh_key, servers, is_new=not known)

@@ -246,6 +246,13 @@ class SlipwayOutputs:
         return self.reference.require_output("platform")
 
     @property
+    def resolvers(self) -> pulumi.Output[list[str]]:
+        """The name servers that hosts on your machine were made with; empty on other platforms. Since
+        0.9.0.
+        """
+        return self.reference.require_output("resolvers")
+
+    @property
     def stack_protected(self) -> pulumi.Output[bool]:
         """Whether Pulumi refuses to delete hosts and data. Since 0.9.0."""
         return self.reference.require_output("stackProtected")

@@ -498,7 +498,11 @@ class TestResolvers:
         inode = file.stat().st_ino
         script = machine.root / "resolvers.sh"
         script.write_text(scripts.text("resolvers.sh"))
-        environment = {"PATH": "/usr/bin:/bin", "RESOLV_CONF": str(file)}
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "RESOLV_CONF": str(file),
+            "RESOLVERS_FILE": str(machine.root / "newer"),
+        }
         subprocess.run(["/bin/bash", str(script), *addresses], env=environment, check=True, timeout=30)
         assert file.stat().st_ino == inode, "the file is a mount"
         return file.read_text()
@@ -511,6 +515,13 @@ class TestResolvers:
     def test_servers_of_another_network_go(self, machine: Machine) -> None:
         text = self.run(machine, "search lan\nnameserver 127.0.0.11\nnameserver 10.0.0.2\n", "192.168.1.1")
         assert text == "nameserver 127.0.0.11\nnameserver 192.168.1.1\nsearch lan\n"
+
+    def test_what_an_update_wrote_later_goes_before_the_set_ups(self, machine: Machine) -> None:
+        (machine.root / "newer").write_text("192.168.1.1\n192.168.1.2\n")
+        text = self.run(machine, "nameserver 127.0.0.11\nnameserver 10.0.0.2\n", "10.0.0.2")
+        assert text == "nameserver 127.0.0.11\nnameserver 192.168.1.1\nnameserver 192.168.1.2\n"
+        (machine.root / "newer").write_text("")
+        assert "10.0.0.2" in self.run(machine, text, "10.0.0.2")
 
     def test_a_host_that_knows_its_own_is_left_alone(self, machine: Machine) -> None:
         text = "nameserver 172.31.0.2\n"

@@ -1,6 +1,7 @@
 """The launcher `slip`, in an environment that a test prepared or with the tests' Python."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -229,6 +230,20 @@ def test_a_file_that_is_not_the_locks_is_not_installed(
     locked(requirements, "hello==1", hashlib.sha256(wheel.read_bytes()).hexdigest())
     python_environment.make(environment, requirements)
     assert list(environment.glob("lib/*/site-packages/hello.py"))
+    # The language host's question. pip itself answers every other one.
+    quick, slow = (
+        json.loads(
+            subprocess.run(
+                [environment / "bin/python", "-m", "pip", "list", *options, "--format", "json"],
+                capture_output=True,
+                check=True,
+                env={"PATH": os.environ["PATH"], "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            ).stdout
+        )
+        for options in (["-v"], ["--verbose"])
+    )
+    assert [package["name"] for package in quick][:1] == ["hello"]
+    assert quick == slow
 
 
 def test_changed_requirements_ask_for_a_new_lock(slip: Slip, clone: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.hosts.resolvers import resolvers
+from resolvers import resolvers
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The operator's own name servers, for builds on local hosts."""
+"""The name servers of this machine, for builds on local hosts."""
 
 import ipaddress
 import re
