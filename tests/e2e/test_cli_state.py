@@ -20,7 +20,7 @@ import pytest
 from cli.errors import CommandError
 from cli.registry import accounts
 from cli.running.engine import ERRORS, connected
-from cli.stack import passphrase
+from cli.stack import deployment, passphrase
 from cli.stack.backend import Backend
 from cli.stack.deployment import CONTAINER_TYPE, NETWORK_TYPE
 from cli.stack.open import open_stack
@@ -173,6 +173,32 @@ def test_the_right_passphrase_is_told_from_a_wrong_one(stack: Stack) -> None:
     phrase = passphrase.current(stack.project, {})
     assert [passphrase.fits(phrase, salt) for salt in salts] == [True] * len(salts)
     assert not any(passphrase.fits(f"{phrase}x", salt) for salt in salts)
+
+
+def test_secrets_are_decrypted_as_the_cli_decrypts_them(stack: Stack) -> None:
+    key, signature = deployment.SECRET_SIGNATURE
+    exported = stack.export()
+    secret = {key: signature, "plaintext": json.dumps({"password": "x\u00e4"})}
+    root = {
+        "urn": urn("pulumi:pulumi:Stack", "slipway-local"),
+        "custom": False,
+        "type": "pulumi:pulumi:Stack",
+        "outputs": {"open": [1, None], "key": secret, "keys": {"first": [secret]}},
+    }
+    exported["deployment"] |= {"resources": [root]}
+    stack.import_state(exported)
+    state_file = stack.backend.state_file("slipway", "local")
+    assert state_file
+    assert "password" not in state_file.read_text()
+    by_the_cli = stack.export(show_secrets=True)["deployment"]["resources"]
+    # At first by the passphrase, then by the key that it gave.
+    for _ in range(2):
+        assert stack.deployment_with_secrets()["resources"] == by_the_cli
+    shown = json.loads(
+        stack.pulumi.read("stack", "output", "--stack", stack.name, "--json", "--show-secrets")
+    )
+    assert stack.outputs() == shown
+    assert shown["key"] == {"password": "x\u00e4"}
 
 
 @pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])

@@ -141,3 +141,22 @@ def test_another_clone_of_the_same_commit_changes_nothing(stack: Stack, tmp_path
     clone = replace(stack.clone, root=other)
     result = Stack(clone, stack.name).slip("preview", "--expect-no-changes")
     assert result.status == 0, str(result)
+
+
+def test_another_network_changes_what_hosts_ask_and_no_resource(one_host: Stack, tmp_path: Path) -> None:
+    def servers() -> str:
+        return one_host.on_host("box", "cat", "/etc/resolv.conf")
+
+    elsewhere = tmp_path / "resolv.conf"
+    elsewhere.write_text("nameserver 192.0.2.53\n")
+    one_host.up()
+    before = servers()
+    with one_host.clone.edited("resolvers.py", 'Path("/etc/resolv.conf")', f'Path("{elsewhere}")'):
+        moved = one_host.up()
+        assert "telling box" in moved.output
+        assert "nameserver 192.0.2.53\n" in servers()
+        same = one_host.up("--refresh", "--expect-no-changes")
+    assert moved.changes == same.changes == {}
+    assert "telling" not in same.output
+    assert one_host.up().changes == {}
+    assert servers() == before
