@@ -192,6 +192,29 @@ def test_an_environment_that_cannot_be_made_is_an_error_of_status_3(
     assert result.stdout == ""
 
 
+@pytest.fixture(scope="module")
+def empty_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip, which takes ten seconds of CPU time."""
+    path = tmp_path_factory.mktemp("venv") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", path], check=True)
+    return path
+
+
+@pytest.fixture
+def quick_venv(empty_venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m venv` copies the one that another test has made."""
+    run = python_environment._run
+
+    def quick(arguments: list[str | Path], failure: str, apt: dict[str, str] | None = None) -> None:
+        if arguments[:-1] == [sys.executable, "-m", "venv"]:
+            shutil.copytree(empty_venv, arguments[-1], symlinks=True)
+        else:
+            run(arguments, failure, apt)
+
+    monkeypatch.setattr(python_environment, "_run", quick)
+
+
+@pytest.mark.usefixtures("quick_venv")
 def test_a_package_that_cannot_be_installed_is_one_sentence_and_no_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +231,7 @@ def test_a_package_that_cannot_be_installed_is_one_sentence_and_no_environment(
     assert not (environment / "complete").exists()
 
 
+@pytest.mark.usefixtures("quick_venv")
 def test_a_file_that_is_not_the_locks_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +281,7 @@ def test_changed_requirements_ask_for_a_new_lock(slip: Slip, clone: Path) -> Non
     )
 
 
+@pytest.mark.usefixtures("quick_venv")
 def test_an_interrupted_environment_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
