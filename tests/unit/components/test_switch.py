@@ -60,7 +60,7 @@ def switch(
     (root / "proxy").write_text(proxy)
     if not answers:
         machine.command("sleep", "exit 0")
-    machine.command("nsenter", f'exec {sys.executable} {haproxy.__file__} {root} "$@"')
+    machine.command("nsenter", f'exec {sys.executable} -I -S {haproxy.__file__} {root} "$@"')
     machine.command(
         "docker",
         f"""cd {root}
