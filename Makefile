@@ -17,8 +17,9 @@ help: ## Show this list
 test: tools test-unit test-plugins test-e2e ## Run all tests, end to end included (minutes)
 
 .PHONY: tools
-tools: ## Install what this machine lacks: Pulumi, plugins, Docker Engine, images
+tools: ## Install what this machine lacks: Pulumi, plugins, Docker Engine, images, users' Python packages
 	$(python) -m toolchain
+	@./slip --python >/dev/null
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests, which need only Python

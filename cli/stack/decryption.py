@@ -5,6 +5,7 @@ The CLI takes most of a second for that, at every command. Half of it is PBKDF2,
 
 import base64
 import hashlib
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,23 @@ def decrypted(state: Deployment, phrase: str, remembered: Path | None = None) ->
             return None
         cipher = AESGCM(key)
 
-        def clear(value: Any) -> Any:
+        def clear(value: Any, *, is_inside: bool = False) -> Any:
             if isinstance(value, list):
-                return [clear(item) for item in value]
+                return [clear(item, is_inside=is_inside) for item in value]
             if not isinstance(value, dict):
                 return value
             if not has_secret_shape(value):
-                return {name: clear(item) for name, item in value.items()}
-            _, nonce, text = str(value["ciphertext"]).split(":")
-            plain = cipher.decrypt(base64.b64decode(nonce), base64.b64decode(text), None)
-            return {SECRET_SIGNATURE[0]: SECRET_SIGNATURE[1], "plaintext": plain.decode()}
+                return {name: clear(item, is_inside=is_inside) for name, item in value.items()}
+            text = str(value["ciphertext"])
+            if is_inside:
+                plain = text
+            else:
+                _, nonce, encrypted = text.split(":")
+                plain = cipher.decrypt(base64.b64decode(nonce), base64.b64decode(encrypted), None).decode()
+            if SECRET_SIGNATURE[0] in plain:
+                # A secret that was made of others has them in it, which are not encrypted by themselves.
+                plain = json.dumps(clear(json.loads(plain), is_inside=True))
+            return {SECRET_SIGNATURE[0]: SECRET_SIGNATURE[1], "plaintext": plain}
 
         found: Deployment = clear(state)
     except (ValueError, KeyError, InvalidTag):

@@ -93,6 +93,8 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     rows = Rows(running) if not as_json and sys.stdout.isatty() else None
 
     def ask(answered: Callable[[HostReport], None]) -> None:
+        # While hosts look at themselves. Checks that come earlier wait for it.
+        threading.Thread(target=_warm_up, daemon=True).start()
         with _naming_the_silent(running.hosts, aloud=not as_json) as seen:
 
             def heard(report: HostReport) -> None:
@@ -111,8 +113,9 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
 def _state(stack: Stack) -> Deployment:
     """The state with its secrets. Where the CLI reads it, this imports meanwhile what the checks need."""
     if stack.backend.directory is not None:
-        # Not side by side: both import cryptography, and reading takes some milliseconds.
-        _warm_up()
+        # Before any thread: both import cryptography.
+        import_asyncssh()
+        foreign_certificate()
         return stack.deployment_with_secrets()
     with ThreadPoolExecutor(max_workers=1) as pool:
         warming = pool.submit(_warm_up)

@@ -37,6 +37,11 @@ def secret(value: Any) -> dict[str, str]:
     return {key: signature, "ciphertext": encrypted(json.dumps(value))}
 
 
+def inner(value: Any) -> dict[str, str]:
+    key, signature = SECRET_SIGNATURE
+    return {key: signature, "ciphertext": json.dumps(value)}
+
+
 def state(**outputs: Any) -> dict[str, Any]:
     stack = {"urn": "urn::stack", "type": "pulumi:pulumi:Stack", "outputs": outputs}
     salt = f"v1:{OWN}:{encrypted('pulumi')}"
@@ -47,9 +52,17 @@ def state(**outputs: Any) -> dict[str, Any]:
 
 
 def test_secrets_are_in_plain_text_wherever_they_are() -> None:
-    outputs = {"plain": 1, "key": secret("x"), "nested": {"list": [secret({"a": [True, None]}), "b"]}}
+    outputs = {
+        "plain": 1,
+        "key": secret("x"),
+        "nested": {"list": [secret({"a": [True, None]}), "b"]},
+        # As Pulumi 3.259.0 writes it: the inner ones have this form, and are not encrypted.
+        "made of others": secret({"one": inner("y"), "two": [inner({"three": inner(2)})]}),
+    }
     found = decrypted(state(**outputs), PHRASE)
     assert found is not None
+    assert outputs_with_secrets(found).pop("made of others") == {"one": "y", "two": [{"three": 2}]}
+    found["resources"][0]["outputs"].pop("made of others")
     assert outputs_with_secrets(found) == {
         "plain": 1,
         "key": "x",
