@@ -22,7 +22,8 @@ DEVICE = "/dev/slipway-null"
 
 def _build(version: str) -> None:
     """The image, as the operator's engine gets it from elsewhere."""
-    docker("build", "--quiet", "--tag", IMAGE, "--build-arg", f"VERSION={version}", str(FIXTURE))
+    options = ("--cache-from", IMAGE, "--build-arg", f"VERSION={version}")
+    docker("build", "--quiet", "--tag", IMAGE, *options, str(FIXTURE))
 
 
 def _database(**more: Any) -> dict[str, Any]:
