@@ -162,8 +162,12 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
     store.up()
     (name,) = store.app_containers("box", service="worker")
     script = (
-        "id -un; id -gn; pwd; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory.low /sys/fs/cgroup/cpu.max "
-        "/sys/fs/cgroup/pids.max; df -m --output=size /dev/shm /scratch | tail -n 2 | tr -d ' '; "
+        "id -un; id -gn; pwd; cd /sys/fs/cgroup; "
+        # The second one of each is that of cgroup v1.
+        "cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes; "
+        "cat memory.low 2>/dev/null || cat memory/memory.soft_limit_in_bytes; "
+        "cut -d ' ' -f 1 cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us; "
+        "cat pids.max 2>/dev/null || cat pids/pids.max; df -m --output=size /dev/shm /scratch | tail -n 2 | tr -d ' '; "
         f"cat /proc/1/comm; ulimit -n; cat /proc/sys/net/core/somaxconn; test -c {DEVICE} && echo device; "
         "getent hosts legacy | tr -s ' '; cat /notes/note; touch /notes/x 2>&1 | grep -o 'Read-only.*'; "
         "grep -c ' /work ' /proc/mounts"
@@ -171,7 +175,7 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
     found = store.on_host("box", "docker", "exec", name, "sh", "-c", script).splitlines()
     assert found == [
         *("nobody", "nogroup", "/usr"),
-        *(str(256 << 20), str(128 << 20), "50000 100000", "99"),
+        *(str(256 << 20), str(128 << 20), "50000", "99"),
         *("32", "8"),
         *("docker-init", "2048", "1234", "device"),
         "10.0.0.9 legacy",
