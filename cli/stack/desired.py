@@ -33,12 +33,19 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
     found: list[Desired] = []
     logins: dict[str, Login] = {}
     containers: dict[tuple[str, str], str] = {}
+    alone: set[str] = set()
     for resource in deployment.managed(state):
         name = hosts.get(deployment.host_urn(state, resource), "")
         if resource.get("delete") or not name or host not in {None, name}:
             continue
         if resource["type"] == CONTAINER_TYPE:
-            containers[name, (resource.get("outputs") or {}).get("name", "")] = resource["urn"]
+            container = (resource.get("outputs") or {}).get("name", "")
+            containers[name, container] = resource["urn"]
+            given = resource.get("inputs") or {}
+            if container not in {PROXY_CONTAINER, REGISTRY_CONTAINER} and (
+                given.get("volumes") or given.get("ports")
+            ):
+                alone.add(container)
             continue
         if resource["type"] != REMOTE_COMMAND:
             continue
@@ -46,7 +53,7 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
         login = logins[name] = _login(name, inputs["connection"])
         if part := _set_up(resource, inputs, login) or _route(resource, inputs, login):
             found.append(part)
-    return [*found, *_containers(found, logins, containers)]
+    return [*found, *_containers(found, logins, containers, alone)]
 
 
 def _login(host: str, connection: dict[str, Any]) -> Login:
@@ -100,7 +107,7 @@ def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired 
 
 
 def _containers(
-    found: list[Desired], logins: dict[str, Login], containers: dict[tuple[str, str], str]
+    found: list[Desired], logins: dict[str, Login], containers: dict[tuple[str, str], str], alone: set[str]
 ) -> list[Desired]:
     """The containers that run: Slipway's own, and those that a route leads to.
 
@@ -114,13 +121,16 @@ def _containers(
         if part.made[0].split()[0] in {"route", "service"}
     }
     return [
-        Desired(logins[host], urn, (f"container {name}",), _start(name))
+        Desired(logins[host], urn, (f"container {name}",), _start(name, alone=name in alone))
         for (host, name), urn in containers.items()
         if (host, name) in wanted
     ]
 
 
-def _start(container: str) -> str:
-    """The command that starts a container that exists."""
+def _start(container: str, *, alone: bool) -> str:
+    """The command that starts a container that exists; one that must be alone, unless another version runs."""
     name = shlex.quote(container)
-    return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; docker start {name}')}"
+    start = f"docker start {name}"
+    if alone:
+        start = f"if {SWITCH_SCRIPT_PATH} --may-start {name}; then {start}; fi"
+    return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; {start}')}"

@@ -18,15 +18,14 @@ start_ended() {
     routed "$name" || continue
     # Its settings say when it starts again.
     case "$(docker container inspect "$name" --format '{{.HostConfig.RestartPolicy.Name}}')" in no | on-failure) continue ;; esac
+    /usr/local/lib/slipway/switch --may-start "$name" || continue
     echo "starting $name, which has ended although it serves"
     docker start "$name" >/dev/null || true
   done
 }
 
-# routed CONTAINER: whether the proxy routes to it, or it serves without the proxy. One that a switch has ended to start
-# its successor is not started again while that switch runs.
+# routed CONTAINER: whether the proxy routes to it, or it serves without the proxy.
 routed() {
-  ! kill -0 "$(cat "/run/slipway-away-$1" 2>/dev/null)" 2>/dev/null || return
   grep -qs "^  server $1 " /etc/slipway/proxy/haproxy.cfg || grep -qs "^$1 " /etc/slipway/services/*
 }
 

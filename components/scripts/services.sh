@@ -54,6 +54,18 @@ gone_away() {
   for name in "${stopped[@]}"; do rm -f "/run/slipway-away-$name"; done
 }
 
+# may_start CONTAINER: whether it may run now. One that a switch has ended for its successor may not while that switch runs;
+# nor one that writes to a volume or has a port, beside another version. A switch that was killed leaves both.
+may_start() {
+  local other
+  ! kill -0 "$(cat "/run/slipway-away-$1" 2>/dev/null)" 2>/dev/null || return
+  [ -n "$(docker container inspect "$1" --format \
+    '{{join .HostConfig.Binds " "}}{{range $port, $_ := .HostConfig.PortBindings}}{{$port}}{{end}}' 2>/dev/null)" ] || return 0
+  for other in $(containers_of "${service_of[$1]:-}"); do
+    [ "$other" = "$1" ] || ! is_running "$other" || return
+  done
+}
+
 # bring_back: starts the old versions again, since the new one is none.
 bring_back() {
   local name

@@ -16,6 +16,8 @@
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay
 #   switch --certificates     has the proxy take the certificates that certificates.sh has brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
+#   switch --may-start CONTAINER
+#                             whether it may run now, as its exit status: two of one service may not share a volume or port
 #   switch --prepare          makes the proxy's configuration before the proxy itself is made
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
@@ -86,12 +88,12 @@ restore_all() {
   look_around
   for key in $(keys); do
     container=$(target_of "$key")
-    ! exists "$container" || is_running "$container" || docker start "$container" >/dev/null || true
+    ! exists "$container" || is_running "$container" || ! may_start "$container" || docker start "$container" >/dev/null || true
   done
   for file in "$serving"/*; do
     [ -e "$file" ] || continue
     read -r container _ <"$file" || true
-    is_running "$container" || docker start "$container" >/dev/null || true
+    is_running "$container" || ! may_start "$container" || docker start "$container" >/dev/null || true
   done
   restore
 }
@@ -355,6 +357,7 @@ main() {
   case "$1" in
     --remove) remove "$2" ;;
     --maintenance) maintenance "${@:2}" ;;
+    --may-start) look_around && may_start "$2" ;;
     --start) start_service "${@:2}" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;

@@ -1,5 +1,6 @@
 """Services that no proxy asks, and those of which two versions must not run at once: the script that switches them."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,3 +107,27 @@ def test_a_removed_service_is_not_started_again(machine: Machine) -> None:
     assert result.returncode == 0, result.stderr
     assert not (machine.root / "etc/slipway/services/db").exists()
     assert {"stop -t 10 old", "stop -t 10 new"} == set(calls(machine, "stop"))
+
+
+@pytest.mark.parametrize(
+    ("binds", "containers", "may"),
+    [
+        ("db.data:/data:rw", "new db running 10.0.0.2\nold db exited\n", False),
+        ("db.data:/data:rw", "new db exited\nold db exited\nother web running 10.0.0.4\n", True),
+        ("", "new db running 10.0.0.2\nold db exited\n", True),
+    ],
+    ids=["one volume", "alone", "nothing to share"],
+)
+def test_a_killed_switch_leaves_no_two_that_write(
+    machine: Machine, binds: str, containers: str, may: bool
+) -> None:
+    (machine.root / "binds").write_text(binds)
+    assert (switch(machine, "--may-start", "old", containers=containers).returncode == 0) == may
+    switch(machine, "--restore", containers=containers)
+    assert ("start old" in calls(machine, "start")) == may
+
+
+def test_one_that_makes_way_is_not_started_meanwhile(machine: Machine) -> None:
+    (machine.root / "run").mkdir(exist_ok=True)
+    (machine.root / "run/slipway-away-old").write_text(f"{os.getpid()}\n")
+    assert switch(machine, "--may-start", "old", containers="old db exited\n").returncode == 1
