@@ -88,9 +88,7 @@ def export(
     for key, value in _served(settings, services, authorities.previous_outputs, stored).items():
         pulumi.export(key, value)
     served = {name: service.image for name, service in services.items()}
-    early = stored.apply(
-        lambda _: log.stored_early(served, lambda versions: store({**outputs, "versions": versions}))
-    )
+    early = log.stored_early(served, stored, lambda versions: store({**outputs, "versions": versions}))
     pulumi.export(
         "versions",
         log.ended(pulumi.Output.all(early, pulumi.Output.from_input(served)).apply(lambda known: known[1])),

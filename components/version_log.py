@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi.runtime import is_dry_run
@@ -85,31 +86,34 @@ class VersionLog:
         )
 
     def stored_early(
-        self, served: Mapping[str, pulumi.Output[str]], store: Callable[[Written], pulumi.Output[None]]
-    ) -> pulumi.Output[None]:
-        """Store that a service is rolled out while others are not: one of them may fail.
+        self,
+        served: Mapping[str, pulumi.Output[str]],
+        stored: pulumi.Output[None],
+        store: Callable[[Written], pulumi.Output[None]],
+    ) -> pulumi.Output[bool]:
+        """Store that a service is rolled out while others are not: one of them may fail. Known once that is stored.
 
         Args:
             served: what each service serves, by digest, once it is rolled out.
+            stored: known once the versions are stored as they begin.
             store: stores the versions in the state.
         """
         if is_dry_run() or len(served) < 2:
-            return pulumi.Output.from_input(None)
+            return pulumi.Output.from_input(True)
 
-        def store_one(
-            name: str, begun: Mapping[str, ServiceVersions], image: str
-        ) -> pulumi.Output[None] | None:
+        def store_one(name: str, begun: Mapping[str, ServiceVersions], image: str) -> pulumi.Output[bool]:
             if not image or begun[name] == self._previous.get(name):
-                return None
+                return pulumi.Output.from_input(False)
             self._done.add(name)
-            return store(pulumi.Output.from_input(self._end(begun, self._done)))
+            written = store(pulumi.Output.from_input(self._end(begun, self._done)))
+            return written.apply(lambda _: True)
 
-        stored = [
-            pulumi.Output.all(self.begun, image).apply(lambda both, name=name: store_one(name, *both))
-            for name, image in served.items()
-            if name in self._sources
-        ]
-        return pulumi.Output.all(*stored).apply(lambda _: None)
+        def early(name: str, image: pulumi.Output[str]) -> pulumi.Output[bool]:
+            known: pulumi.Output[list[Any]] = pulumi.Output.all(self.begun, image, stored)
+            return known.apply(lambda all_: store_one(name, all_[0], all_[1]))
+
+        every: pulumi.Output[list[Any]] = pulumi.Output.all(*(early(name, served[name]) for name in self._sources))
+        return every.apply(lambda _: True)
 
     def _begin(self, known: Mapping[str, Mapping[str, object]], key: str) -> dict[str, ServiceVersions]:
         return {
