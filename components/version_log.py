@@ -20,6 +20,7 @@ from components.git import Repository
 from components.images.image import AppImage, RunImage
 from components.rollbacks import Rollbacks
 from components.versions import Candidate, Deployment, ServiceVersions, secret_hashes, settings_of
+from configuration.resource_names import base_image
 from configuration.settings import StackSettings
 
 STARTED = time.time()
@@ -64,7 +65,7 @@ class VersionLog:
             return
         known = pulumi.Output.from_input(
             {
-                name: {"digests": image.digests, "revisions": revisions.get(name)}
+                name: {"references": list(image.references), "revisions": revisions.get(name)}
                 for name, image in built.items()
             }
         )
@@ -119,7 +120,7 @@ class VersionLog:
         return {
             name: versions.begun(
                 self._rollbacks.known[name],
-                candidate := self._candidate(name, known[name]["digests"], key),
+                candidate := self._candidate(name, known[name]["references"], key),
                 self._deployment(name),
                 _origin(candidate, known[name]["revisions"], self._rollbacks.known[name]),
                 self._keep,
@@ -136,13 +137,13 @@ class VersionLog:
         rule = self._settings.registry.retention
         return rule.keep if rule else versions.KEPT
 
-    def _candidate(self, name: str, digests: object, key: str) -> Candidate:
+    def _candidate(self, name: str, references: object, key: str) -> Candidate:
         service, held = self._settings.services[name], self._rollbacks.held.get(name)
         names = {*service.secrets, *service.secret_env.values()}
         secrets = {secret: self._settings.secrets[secret].get_secret_value() for secret in names}
         return Candidate(
             number=held.version["number"] if held else None,
-            images=digests if isinstance(digests, Mapping) else {},
+            images=digests(name, references),
             source=held.version["source"] if held else self._sources[name],
             settings=settings_of(service),
             secrets=secret_hashes(name, secrets, key),
@@ -159,6 +160,18 @@ class VersionLog:
             hosts=list(self._settings.service_hosts(name)),
             cause="rollback" if name in self._rollbacks.held else "up",
         )
+
+
+def digests(service: str, references: object) -> dict[str, str]:
+    """The digest of a service's image and of its own base image, by the name of their repository.
+
+    Args:
+        service: the service's name.
+        references: `host:port/repository@digest`, of the image and then of its own base image.
+    """
+    known = [str(one) for one in references] if isinstance(references, (list, tuple)) else []
+    names = (service, base_image(service))
+    return {name: one.partition("@")[2] for name, one in zip(names, known, strict=False)}
 
 
 def _origin(candidate: Candidate, revisions: object, known: ServiceVersions | None) -> tuple[str, str]:

@@ -54,8 +54,6 @@ class AppImage(pulumi.ComponentResource):
     """The image and its own base image, by digest: the next build needs the base image again."""
     tags: dict[str, tuple[pulumi.Input[str], Path]]
     """The tag and the context of the image and of its own base image, by the name of their repository."""
-    digests: pulumi.Output[dict[str, str]]
-    """The digest of the image and of its own base image, by the name of their repository."""
     source: str
     """The content tag of the tree; empty for an image that is not built."""
 
@@ -72,13 +70,6 @@ class AppImage(pulumi.ComponentResource):
                 for repository, digest in sorted(args.held.items())
             ]
             self.reference = self.references[0]
-        repositories = [name, base_image(name)][: len(self.references)]
-        self.digests = pulumi.Output.all(*self.references).apply(
-            lambda known: {
-                repository: reference.partition("@")[2]
-                for repository, reference in zip(repositories, known, strict=True)
-            }
-        )
         self.register_outputs({"reference": self.reference})
 
     def _build(self, name: str, args: AppImageArgs) -> None:
