@@ -159,7 +159,7 @@ def _not_in_registry(running: RunningStack, service: str, version: Mapping[str, 
         with RegistryApi(running.registry_endpoint) as api:
             stored = look(api, running.repository(service), versions.image_of(version, service))
     except (Failed, CommandError, OSError) as error:
-        return f"the registry does not answer: {error}"
+        return str(error)
     if not stored.has_manifest:
         return "the registry does not have it any more"
     return "the registry has lost a part of it" if stored.lacking else ""

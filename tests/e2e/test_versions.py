@@ -234,5 +234,5 @@ def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: S
     finally:
         fleet.on_host("web-1", "docker", "start", "slipway-registry")
     assert refused.status == 1
-    assert "is not on web-1, web-2, and the registry does not answer" in refused.output, str(refused)
+    assert "is not on web-1, web-2, and the registry at" in refused.output, str(refused)
     assert _containers(fleet) == serving
