@@ -191,7 +191,9 @@ def _push(running: RunningStack, image: Wanted) -> str:
     if image.copy:
         return _copy_again(running, image, image.copy)
     problem = "no host has it"
-    for host in dict.fromkeys([image.host, *running.hosts]):
+    # A client certificate goes with its own account, and only the build host's may push.
+    others = () if running.asks_for_client_certificates else running.hosts
+    for host in dict.fromkeys([image.host, *others]):
         try:
             problem = _push_from(running, host, image) or ""
         except Failed as error:

@@ -26,22 +26,24 @@ def about_registry(found: Changes) -> list[Sentence]:
     verbs = {change.verb for change in runs or container}
     renewed = "the registry" in found.renewed
     told = []
-    if MAKE in verbs:
+    # An older version's registry is replaced, and gets a proxy before it.
+    if verbs == {MAKE}:
         told.append(Sentence("registry", "made"))
     elif REMOVE in verbs:
         told.append(
             Sentence("registry", "removed; pushes and pulls fail, containers run on", Notice.FAILURES)
         )
-    elif verbs or (renewed and settings):
-        why = " with its new certificate" if renewed else ""
+    elif verbs:
         told.append(
-            Sentence("registry", f"restarted{why}; pushes and pulls wait about a second", Notice.RESTART, 1)
+            Sentence("registry", "restarted; pushes and pulls wait about a second", Notice.RESTART, 1)
         )
+    elif renewed and settings:
+        told.append(Sentence("registry", "takes its new certificate; nobody notices"))
     elif any(change.verb == CHANGE for change in settings):
         told.append(
             Sentence(
                 "registry",
-                "settings put in place; nobody notices new accounts, and for other settings it restarts: "
+                "settings put in place; nobody notices new accounts and rights, and for other settings it restarts: "
                 "pushes and pulls wait about a second",
                 Notice.RESTART,
                 1,

@@ -188,7 +188,7 @@ def proxy(operation: str, host: str) -> Step:
                 registry("update", "command:remote:Command", "registry-settings"),
             ],
             [
-                "registry: restarted with its new certificate; pushes and pulls wait about a second",
+                "registry: takes its new certificate; nobody notices",
                 "certificate of the registry: renewed",
             ],
         ),
@@ -196,10 +196,19 @@ def proxy(operation: str, host: str) -> Step:
             [registry("update", "command:remote:Command", "registry-settings")],
             [
                 (
-                    "registry: settings put in place; nobody notices new accounts, and for other settings it restarts: "
-                    "pushes and pulls wait about a second"
+                    "registry: settings put in place; nobody notices new accounts and rights, and for other "
+                    "settings it restarts: pushes and pulls wait about a second"
                 )
             ],
+        ),
+        # A stack of an older version gets a proxy before its registry.
+        (
+            [
+                registry("create-replacement", "docker:index/container:Container", "registry-container"),
+                registry("create", "docker:index/container:Container", "registry-front-container"),
+                registry("update", "command:remote:Command", "registry-settings"),
+            ],
+            ["registry: restarted; pushes and pulls wait about a second"],
         ),
         (
             [registry("delete", "docker:index/container:Container", "registry-container")],
