@@ -28,6 +28,7 @@ put_front() {
   put "$front_files/ca.crt" 0600 <<<"$AUTHORITY"
   front_mark=$(sha256sum <<<"$FRONT_CONFIG $CERTIFICATE $KEY $AUTHORITY" | cut -c 1-16)
   put "$front_files/haproxy.cfg" 0600 <<<"${FRONT_CONFIG/MARK/$front_mark}"
+  made+=("front $front_mark")
 }
 
 # tell_maps: gives each worker the maps as they are in the files. An earlier worker may still finish its requests.

@@ -463,3 +463,25 @@ def test_slow_clients_are_cut_off(granted: Stack) -> None:
     assert lasts(b"\x16", tls=False) < 20
     assert lasts(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n", tls=True) < 25
     assert _as(granted, BYSTANDER).answers()
+
+
+def test_rights_that_somebody_gave_by_hand_are_found_and_taken_back(granted: Stack) -> None:
+    """The proxy's process has them, and its files do not."""
+    granted.on_host(
+        "yard",
+        "bash",
+        "-c",
+        "process=$(docker inspect slipway-registry-proxy --format '{{.State.Pid}}')"
+        f" && printf '%s\\n' '@1 add map /usr/local/etc/haproxy/push.map {READER}: yes' quit"
+        " | nsenter --net=/proc/$process/ns/net bash -c 'exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3'",
+    )
+    reader = _as(granted, READER)
+    assert reader.status("POST", "/v2/web/blobs/uploads/") == http.client.ACCEPTED
+    started = _started(granted, "slipway-registry-proxy")
+    verified = granted.slip("verify")
+    assert verified.status == 1, str(verified)
+    assert "the proxy before the registry has other rights than" in verified.output
+    repaired = granted.slip("repair")
+    assert repaired.status == 0, str(repaired)
+    assert reader.status("POST", "/v2/web/blobs/uploads/") == http.client.FORBIDDEN
+    assert _started(granted, "slipway-registry-proxy") == started

@@ -125,6 +125,24 @@ service() {
     differs "the container $2 is not recorded as serving $1"
 }
 
+# front MARK: the process of the proxy before the registry has read its files, and has the rights in them.
+front() {
+  local process answer map files=/etc/slipway/registry-proxy inside=/usr/local/etc/haproxy
+  $engine_runs || return 0
+  # Without a running proxy, that is what is missing.
+  process=$(docker container inspect slipway-registry-proxy --format '{{.State.Pid}}' 2>/dev/null) && [ "$process" != 0 ] || return 0
+  # A blank line ends each answer.
+  answer=$(printf '%s\n' '@1 show info' "@1 show map $inside/"{accounts,push,pull}.map quit |
+    timeout 5 nsenter --net="/proc/$process/ns/net" bash -c '
+      exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3' 2>/dev/null) || return 0
+  grep -qx "description: $1" <<<"$answer" || differs "the proxy before the registry has not read $files/haproxy.cfg"
+  for map in accounts push pull; do
+    cmp -s <(grep . "$files/$map.map" 2>/dev/null | sort) <(sed '1,/^$/d' <<<"$answer" |
+      awk -v RS= -v map="$map" 'NR == (map == "accounts" ? 1 : map == "push" ? 2 : 3)' | sed 's/^0x[0-9a-f]* //' | sort) ||
+      differs "the proxy before the registry has other rights than $files/$map.map"
+  done
+}
+
 main() {
   local number kind rest engine_runs=false
   if systemctl -q is-active docker.service; then engine_runs=true; fi
@@ -133,7 +151,7 @@ main() {
     case $kind in
       mount) mount_ $rest ;;
       sshd) sshd_ $rest ;;
-      file | folder | absent | line | rule | unit | engine | container | route | service) "$kind" $rest ;;
+      file | folder | absent | line | rule | unit | engine | container | front | route | service) "$kind" $rest ;;
     esac
   done <<<"$EXPECTED"
 }

@@ -361,3 +361,42 @@ def test_set_up_of_an_older_version_is_left_out() -> None:
     older = state()
     older["resources"][1]["outputs"]["stdout"] = secret("Docker Engine 28\n")
     assert [part.made[0].split()[0] for part in desired(older)] == ["route", "container", "container"]
+
+
+MAPS = {"accounts": ["hosts host", "alice user"], "push": ["hosts: mirror"], "pull": ["hosts: yes"]}
+"""What the files of the proxy before the registry say."""
+
+
+@pytest.mark.parametrize(
+    ("mark", "has", "expected"),
+    [
+        ("feed", MAPS, []),
+        # The order is the process's own.
+        ("feed", MAPS | {"accounts": ["alice user", "hosts host"]}, []),
+        ("beef", MAPS, ["the proxy before the registry has not read {0}/haproxy.cfg"]),
+        (
+            "feed",
+            MAPS | {"push": ["hosts: mirror", "alice: yes"]},
+            ["the proxy before the registry has other rights than {0}/push.map"],
+        ),
+        (
+            "feed",
+            MAPS | {"accounts": ["hosts host"]},
+            ["the proxy before the registry has other rights than {0}/accounts.map"],
+        ),
+    ],
+)
+def test_the_proxy_before_the_registry_has_what_its_files_say(
+    host: Host, mark: str, has: dict[str, list[str]], expected: list[str]
+) -> None:
+    files = host.root / "etc/slipway/registry-proxy"
+    files.mkdir(parents=True)
+    for name, lines in MAPS.items():
+        (files / f"{name}.map").write_text("\n".join(lines) + "\n")
+    answers = ["Name: HAProxy", f"description: {mark}", ""]
+    for name in ("accounts", "push", "pull"):
+        answers += [*(f"0x7f{number}0 {line}" for number, line in enumerate(has[name])), ""]
+    host.command("docker", "echo 4711")
+    host.command("nsenter", "cat >/dev/null; cat <<'END'\n" + "\n".join(answers) + "\nEND")
+    found = texts(Desired(LOGIN, "urn::registry-settings", ("front feed",), "bash -s", "true"))
+    assert found == [text.format(files) for text in expected]
