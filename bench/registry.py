@@ -29,7 +29,7 @@ from well_known import REGISTRY_IMAGE
 
 TARGET = 2.0
 """The target: the stack's registry takes at most this many times the time of the bare program with TLS and accounts.
-The difference is the cost of a container, its network and a published port."""
+The difference is the cost of a container, its network, a published port, and the proxy before it."""
 
 ACCOUNT = ("bench", "bench-password-0123456789")
 

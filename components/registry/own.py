@@ -33,7 +33,7 @@ from well_known import (
 
 MEMORY_MIB = 512
 """Memory limit of the registry's container."""
-PROXY_MEMORY_MIB = 256
+PROXY_MEMORY_MIB = 384
 """Memory limit of the container of the proxy before it: 2,000 connections, for a moment in two workers."""
 INSECURE = (
     "slipway:registry.insecure is set: the registry speaks plain HTTP, so anyone on the network path can read and "
