@@ -415,6 +415,34 @@ def test_no_request_is_smuggled_to_the_registry(granted: Stack) -> None:
     assert two.startswith(b"HTTP/1.1 400")
 
 
+def _bogus() -> Iterator[bytes]:
+    """Manifests that name what is not there, or are none."""
+    layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": 1}
+    absent = f"sha256:{'0' * 64}"
+    yield from (b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000)
+    for digest in (absent, "sha256:../../../etc/passwd", "sha256:", "md5:0", "../x:0"):
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": IMAGE,
+            "config": layer | {"digest": digest},
+            "layers": [],
+        }
+        yield json.dumps(manifest).encode()
+    yield json.dumps({"schemaVersion": 1, "name": "web", "tag": "bogus"}).encode()
+
+
+def test_no_bogus_manifest_is_taken(granted: Stack) -> None:
+    manifest = _manifest(granted)
+    with _client(granted, HOSTS_ACCOUNT) as client:
+        for content in _bogus():
+            put = client.ask("PUT", "/v2/web/manifests/bogus", content, Content_Type=IMAGE)
+            assert put.status >= 400, content[:200]
+        # A digest that is another's.
+        wrong = client.ask("PUT", f"/v2/web/manifests/sha256:{'0' * 64}", manifest, Content_Type=IMAGE)
+        assert wrong.status == 400
+        assert "bogus" not in client.tags("web")
+
+
 def test_guesses_are_limited_by_account_and_address(granted: Stack) -> None:
     address = granted.outputs()["registryAddress"]
     ca = f"/etc/docker/certs.d/{address}/ca.crt"
