@@ -6,6 +6,9 @@ A CA cannot be renewed as a leaf certificate is, since every host must trust the
 1. Every host trusts both CAs; then the new CA signs the leaf certificates. The old CA cross-signs the new one.
 2. Every host trusts the new CA only; the old CA is deleted.
 
+The engine CA signs the engines' certificates and their clients'; the registry CA signs the registry's; the services CA
+signs those of services with `tls: own`, so that nobody who trusts the registry trusts a web site with it.
+
 The stack's own outputs say which of the two updates comes next, since only a successful update writes them.
 """
 
@@ -15,10 +18,6 @@ from dataclasses import dataclass
 import pulumi
 
 from components.certificates import CertificateAuthority, CertificateAuthorityArgs
-
-AUTHORITIES = ("engine", "registry", "services")
-"""The engine CA signs the engines' certificates and their clients'; the registry CA signs the registry's; the services
-CA signs those of services with `tls: own`, so that nobody who trusts the registry trusts a web site with it."""
 
 
 def setting(ca: str) -> str:
@@ -65,7 +64,7 @@ def rotations(desired: Mapping[str, int], previous_outputs: Mapping[str, object]
     Raises:
         pulumi.RunError: lists every generation that a rotation cannot reach from the present one.
     """
-    found = {ca: Rotation(desired[ca], _finished(previous_outputs, ca)) for ca in AUTHORITIES}
+    found = {ca: Rotation(wanted, _finished(previous_outputs, ca)) for ca, wanted in desired.items()}
     if mistakes := [mistake for ca, rotation in found.items() if (mistake := rotation.mistake(ca))]:
         raise pulumi.RunError(
             f"stack {pulumi.get_stack()} cannot rotate its CAs like this; nothing was changed:\n"

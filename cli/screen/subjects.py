@@ -20,6 +20,7 @@ class Part(Enum):
     HOST_IMAGES = "first images"
     HOST_ADDRESS = "address"
     PROXY = "proxy"
+    HTTPS_PORT = "HTTPS port of"
     IMAGE = "image"
     PULL = "pull"
     CONTAINER = "container"
@@ -174,7 +175,7 @@ def _of_registry(kind: str, name: str) -> Subject | None:
 def _of_local_platform(kind: str, name: str) -> Subject | None:
     match kind:
         case "Container" if name.endswith(".https"):
-            return Subject(Part.OTHER, f"HTTPS port of {name.removesuffix('.https')}")
+            return Subject(Part.HTTPS_PORT, name.removesuffix(".https"))
         case "Container":
             return Subject(Part.HOST, name, name)
         case "Image":

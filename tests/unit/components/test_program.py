@@ -350,11 +350,12 @@ def test_two_services_share_a_host_by_their_domains() -> None:
     }
     assert set(switches) == {"shop-web-1-switch", "shop-web-2-switch", "blog-web-2-switch"}
     assert program.outputs["serviceHosts"] == {"shop": ["web-1", "web-2"], "blog": ["web-2"]}
-    assert switches["blog-web-2-switch"].endswith(" 8080 /up 30 30 10 blog.example.com")
+    assert switches["blog-web-2-switch"].endswith(" 8080 /up 30 30 10 blog.example.com https=8445")
     # Routes of former domains go once all services of the host have switched.
     routes = {host: program.named(f"{host}-routes") for host in ("web-1", "web-2")}
-    assert routes["web-1"].inputs["create"].endswith(" --only @shop.example.com")
-    assert routes["web-2"].inputs["create"].endswith(" --only @blog.example.com @shop.example.com")
+    assert routes["web-1"].inputs["create"].endswith(" --only @shop.example.com certificates=shop")
+    only = " --only @blog.example.com @shop.example.com certificates=shop,blog"
+    assert routes["web-2"].inputs["create"].endswith(only)
     waits_for = {urn.rpartition("::")[2] for urn in routes["web-2"].request.dependencies}
     assert waits_for >= {"shop-web-2-switch", "blog-web-2-switch"}
 
