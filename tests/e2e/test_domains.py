@@ -198,15 +198,16 @@ def test_a_container_has_a_limit_of_processes_of_its_own(domains: Stack) -> None
     assert limit.strip() == "4096"
 
 
+@pytest.fixture(scope="module")
+def https(domains: Stack) -> Stack:
+    """The same stack with HTTPS."""
+    _with_https(domains, "store")
+    domains.up()
+    return domains
+
+
 class TestHttps:
     """Names with HTTPS, on the same stack: first plain, so that it moves over."""
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def https(domains: Stack) -> Stack:
-        _with_https(domains, "store")
-        domains.up()
-        return domains
 
     def test_each_name_answers_by_its_own_certificate(self, https: Stack, tmp_path: Path) -> None:
         authority = _authority(https)
@@ -277,7 +278,9 @@ class TestHttps:
         (url,) = https.urls("store")
         certificate, key = other.leaf("store.test", timedelta(days=90))
         (https.clone.root / "store.pem").write_text(certificate + other.pem)
-        _with_https(https, "store again", tls={"certificate": "store.pem", "key": "STORE_KEY"})
+        _with_https(
+            https, "store again", domains=["store.test"], tls={"certificate": "store.pem", "key": "STORE_KEY"}
+        )
         refused = https.slip("up", "--yes")
         assert "slipway:secrets.STORE_KEY is not set" in refused.output
         (https.clone.root / "store.key").write_text(key)
