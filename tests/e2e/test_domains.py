@@ -315,7 +315,7 @@ def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None =
         "store": _service(
             greets, domains=["store.test", "www.test"], canonical="store.test", tls="own", hsts=300
         ),
-        "wild": _service("wild", domain="*.wild.test", tls="own"),
+        "wild": _service("wild", domains=["*.wild.test"], tls="own"),
         "plain": _service("plain"),
     }
     services["store"] |= more
