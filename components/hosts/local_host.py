@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 import pulumi_tls as tls
 
+from components.engine import LOG_DRIVER, LOG_OPTIONS
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
 from configuration.hosts import LocalPorts
@@ -201,6 +202,8 @@ def _publish_https(
         security_opts=["no-new-privileges"],
         read_only=True,
         memory=PROXY_MEMORY_MIB,
+        log_driver=LOG_DRIVER,
+        log_opts=LOG_OPTIONS,
         networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
         ports=[docker.ContainerPortArgs(internal=443, external=args.ports.https, ip=LOOPBACK)],
         labels=[

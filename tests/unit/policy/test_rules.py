@@ -21,6 +21,10 @@ from tests.unit.program import CONFIGURATION, Registered, Secret, run_stack
 AWS = {"kind": "aws", "region": "eu-central-1", "adminCidrs": ["203.0.113.7/32"]}
 STACKS: dict[str, dict[str, Any]] = {
     "local": {**CONFIGURATION, "registry": {"users": ["alice"], "retention": {"keep": 3}}},
+    "local-https": {
+        **CONFIGURATION,
+        "services": {"web": {**CONFIGURATION["services"]["web"], "domain": "shop.test"}},
+    },
     "aws": {**CONFIGURATION, "platform": AWS},
     "aws-protected": {**CONFIGURATION, "platform": AWS, "protect": True},
 }
