@@ -113,7 +113,9 @@ class VersionLog:
             known: pulumi.Output[list[Any]] = pulumi.Output.all(self.begun, image, stored)
             return known.apply(lambda all_: store_one(name, all_[0], all_[1]))
 
-        every: pulumi.Output[list[Any]] = pulumi.Output.all(*(early(name, served[name]) for name in self._sources))
+        every: pulumi.Output[list[Any]] = pulumi.Output.all(
+            *(early(name, served[name]) for name in self._sources)
+        )
         return every.apply(lambda _: True)
 
     def _begin(self, known: Mapping[str, Mapping[str, object]], key: str) -> dict[str, ServiceVersions]:
