@@ -75,9 +75,13 @@ memory() {
   engine ps -q --no-trunc --filter label=slipway.stack |
     xargs -r timeout "$limit" docker inspect --format '{{.Name}} {{.State.Pid}}' 2>/dev/null |
     while read -r name pid; do
+      # Version 2 has one tree; version 1 one for each controller, and other names in it.
       folder=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null)
-      used=$(cat "$folder/memory.current" 2>/dev/null) || continue
-      cached=$(sed -n 's/^inactive_file //p' "$folder/memory.stat" 2>/dev/null)
+      if [ ! -e "$folder/memory.current" ]; then
+        folder=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' "/proc/$pid/cgroup" 2>/dev/null)
+      fi
+      used=$(cat "$folder/memory.current" 2>/dev/null || cat "$folder/memory.usage_in_bytes" 2>/dev/null) || continue
+      cached=$(sed -nE 's/^(total_)?inactive_file //p' "$folder/memory.stat" 2>/dev/null | tail -n 1)
       say memory "$name" "$((used - ${cached:-0}))"
     done
 }
