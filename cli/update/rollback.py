@@ -17,7 +17,7 @@ from cli.stack import deployment
 from cli.stack.open import open_stack
 from cli.text import short_digest
 from cli.update import versions
-from cli.update.move_back import targets_of
+from cli.update.orders import targets_of
 from cli.update.updates import Update, up
 from cli.update.versions import Versions
 

@@ -72,9 +72,9 @@ def up(update: Update) -> int:
     stack = open_stack(update.stack, create=True, works_on_hosts=True, emulate=update.emulate)
     leftover_keys.sweep()
     if update.back:
-        from cli.update import move_back
+        from cli.update import orders
 
-        stack = move_back.ordered(stack, update.back)
+        stack = orders.ordered(stack, update.back)
     consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.
@@ -111,37 +111,10 @@ def up(update: Update) -> int:
         _repair().after_refresh(stack)
     elif status == 1:
         _repair().found(stack, aftermath)
-        if not update.back:
-            _move_back(stack, aftermath, verbose=update.verbose)
     if status == 0 and is_local:
         purging.mark_checked(stack)
         name_servers.follow(stack)
     return status
-
-
-def _move_back(stack: Stack, aftermath: Aftermath, *, verbose: bool) -> None:
-    """Let all hosts of a service serve one version, after an update that failed on some of them."""
-    from cli.update import move_back
-
-    if not stack.config.moves_back or not (back := move_back.moved_apart(aftermath)):
-        return
-    for service, (failed, good) in back.items():
-        console.say(
-            f"{service}: some hosts serve version {failed} and others do not. All go back to version {good}."
-        )
-    targets = [urn for service in back for urn in move_back.targets_of(aftermath.state, service)]
-    options = ["--yes", "--skip-preview", *(word for urn in targets for word in ("--target", urn))]
-    stack = move_back.ordered(stack, {service: good for service, (_, good) in back.items()})
-    status = _run(stack, "up", options, Aftermath(stack), verbose=verbose)
-    for service, (failed, good) in back.items():
-        if status == 0:
-            console.say(
-                f"{service} serves version {good} on all its hosts. Version {failed} is not deployed again until its "
-                f"code or its settings change, or by ./slip up --forward {service}{stack.option}"
-            )
-        else:
-            again = f"`./slip up{stack.option}` goes on with that."
-            console.warn(f"{service} is not back at version {good} on all its hosts. {again}")
 
 
 def _approved(update: Update) -> tuple[int, Update]:
