@@ -23,8 +23,9 @@ proxy_state='' process=0 proxy_limit=''
 # requests.
 servers=()
 declare -A server=()
-# What Docker Engine answered last, a body and a status for each request.
+# What Docker Engine answered last, a body and a status for each request. Its program is curl, with the options for each.
 bodies=() codes=()
+engine_options=(-gsS --noproxy '*' --unix-socket /var/run/docker.sock -w '\ncode %{http_code}\n')
 
 # engine REQUEST…: asks Docker Engine, all over one connection, which takes a fraction of the time of Docker's own command.
 # A request is a path, or `POST PATH [BODY]`.
@@ -32,7 +33,7 @@ engine() {
   local request path body line words=()
   for request in "$@"; do
     [ "${#words[@]}" = 0 ] || words+=(--next)
-    words+=(-gsS --noproxy '*' --unix-socket /var/run/docker.sock -w '\ncode %{http_code}\n')
+    words+=("${engine_options[@]}")
     path=$request
     case "$request" in
       'POST '*)

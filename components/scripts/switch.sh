@@ -197,21 +197,41 @@ start() {
   [ "$proxy_limit" = "$processes" ] || requests+=("POST /containers/$proxy/update $limit")
   requests+=("/containers/$container/json" "POST /containers/$container/update {\"PidsLimit\":${own_limit:-$processes}}")
   # Nothing happens if it runs already.
-  requests+=("POST /containers/$container/start")
+  requests+=("POST /containers/$container/start" "/containers/$container/json")
   engine "${requests[@]}"
-  [ "${codes[-2]:-}" = 200 ] || echo "slipway: $(hostname) cannot limit the processes of $container" >&2
-  see "${bodies[-3]:-}"
+  [ "${codes[-3]:-}" = 200 ] || echo "slipway: $(hostname) cannot limit the processes of $container" >&2
+  see "${bodies[-4]:-}"
   first_restarts=$restarts
-  case "${codes[-1]:-}" in
+  case "${codes[-2]:-}" in
     2?? | 304) ;;
     *)
-      message=${bodies[-1]:-}
+      message=${bodies[-2]:-}
       message=${message#'{"message":"'}
       message=${message%'"}'}
       message=${message//'\n'/ }
       give_up "it cannot be started: ${message//'\"'/'"'}"
       ;;
   esac
+  see "${bodies[-1]:-}"
+}
+
+# look_and_ask: the new container's state, and what its health check answers, by one process. The path goes as it is
+# written. curl prints 000 if there is no answer; its exit status says why.
+look_and_ask() {
+  local said line json=''
+  curl_status=0
+  said=$(curl "${engine_options[@]}" "http://docker/containers/$container/json" --next \
+    -g --path-as-is -s -o /dev/null -w 'health %{http_code} %{redirect_url}\n' --max-time 5 \
+    ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
+  answer='' redirect=''
+  while IFS= read -r line; do
+    case "$line" in
+      'health '*) read -r _ answer redirect <<<"$line" || true ;;
+      'code '*) ;;
+      *) json=$json$line ;;
+    esac
+  done <<<"$said"
+  see "$json"
 }
 
 crashed() {
@@ -268,15 +288,12 @@ unhealthy() {
 # The proxy could wait too, but it cannot tell a crash from a slow start.
 now() { echo "${EPOCHREALTIME/[.,]/}"; }
 wait_until_healthy() {
-  local deadline=$(($(now) + health_timeout * 1000000)) result
+  local deadline=$(($(now) + health_timeout * 1000000))
+  answer='' redirect='' curl_status=7
   while :; do
-    look
+    # One that has ended again has no address.
+    if [ "$status" = running ] && [ -n "$address" ]; then look_and_ask; else look; fi
     if [ "$status" != running ] || [ "$restarts" != "$first_restarts" ]; then crashed; fi
-    # The path goes as it is written. curl prints 000 if there is no answer; its exit status says why.
-    curl_status=0
-    result=$(curl -g --path-as-is -s -o /dev/null -w '%{http_code} %{redirect_url}' --max-time 5 \
-      ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
-    read -r answer redirect <<<"$result" || true
     case "$answer" in 2??) return ;; esac
     [ "$(now)" -lt "$deadline" ] || unhealthy
     sleep 0.05

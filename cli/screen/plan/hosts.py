@@ -98,7 +98,7 @@ def about_proxies(found: Changes) -> list[Sentence]:
         host, kind = change.subject.host, change.subject.of
         if kind == "Container" and change.verb in {REPLACE, CHANGE}:
             texts[host] = Effect(
-                "restarted; services on that host do not answer for about a second", Notice.RESTART, 1
+                "restarted; services on that host do not answer for about two seconds", Notice.RESTART, 2
             )
         elif kind == "Container":
             stops = change.verb == REMOVE

@@ -235,7 +235,7 @@ def proxy(operation: str, host: str) -> Step:
         ),
         (
             [proxy("create-replacement", "web-1")],
-            ["proxy on web-1: restarted; services on that host do not answer for about a second"],
+            ["proxy on web-1: restarted; services on that host do not answer for about two seconds"],
         ),
         # What has no sentence of its own is told by name all the same.
         (
