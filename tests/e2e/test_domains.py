@@ -143,22 +143,24 @@ def test_names_and_paths_lead_to_services(domains: Stack) -> None:
 
 
 def test_maintenance_lasts_until_it_is_ended(domains: Stack, tmp_path: Path) -> None:
-    url, page = _url(domains), tmp_path / "page.html"
+    url, page, outputs = _url(domains), tmp_path / "page.html", domains.outputs()
     page.write_text("<p>Back soon\n")
-    with Load(url) as load:
+    names, path = outputs["serviceDomains"], outputs["serviceProbePaths"]["blog"]
+    (other,) = outputs["serviceUrls"].keys() - {"blog"}
+    with Load(url, domain=names.get(other, "")) as load:
         result = domains.slip("maintenance", "blog", "on", "--page", str(page))
         assert result.status == 0, str(result)
-        assert _asked(url, "web.test", "/blog")[::2] == (503, "<p>Back soon\n")
+        assert _asked(url, names["blog"], path)[::2] == (503, "<p>Back soon\n")
     load.check()
     domains.on_host("box", "docker", "restart", "slipway-proxy")
     # Its line in the table, and nothing that fails.
     result = domains.slip("verify")
     assert (result.status, "under maintenance" in str(result)) == (0, True), str(result)
     domains.up("--expect-no-changes")
-    assert _asked(url, "web.test", "/blog")[0] == 503
+    assert _asked(url, names["blog"], path)[0] == 503
     result = domains.slip("maintenance", "blog", "off")
     assert result.status == 0, str(result)
-    assert _asked(url, "web.test", "/blog")[0] == 200
+    assert _asked(url, names["blog"], path)[0] == 200
 
 
 def _asked(
