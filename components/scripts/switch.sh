@@ -222,7 +222,7 @@ look_and_ask() {
   curl_status=0
   said=$(curl "${engine_options[@]}" "http://docker/containers/$container/json" --next \
     -g --path-as-is -s -o /dev/null -w 'health %{http_code} %{redirect_url}\n' --max-time 5 \
-    ${domain:+-H "Host: $domain"} "http://$address:$port$path") || curl_status=$?
+    ${domain:+-H "Host: $domain"} "http://$address:$port$path" 2>/dev/null) || curl_status=$?
   answer='' redirect=''
   while IFS= read -r line; do
     case "$line" in
