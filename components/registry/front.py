@@ -43,7 +43,8 @@ defaults
   timeout http-request 10s
   timeout http-keep-alive 60s
   option idle-close-on-response
-  retries 10
+  retries 3
+  retry-on conn-failure empty-response
 
 # Its tables are taken over at a reload.
 peers guesses
@@ -88,6 +89,7 @@ frontend registry
   acl writes method POST PUT PATCH
   acl ends_upload method DELETE
   acl upload path_reg /blobs/uploads/[^/]+$
+  http-request disable-l7-retry unless reads
   http-request return status 405 content-type application/json hdr Allow "GET, HEAD, POST, PUT, PATCH" string '{{"errors":[{{"code":"UNSUPPORTED","message":"nobody deletes in this registry; registry.retention does"}}]}}' unless reads or writes or ends_upload upload
   http-request return status 401 content-type application/json hdr WWW-Authenticate 'Basic realm="slipway"' hdr Docker-Distribution-Api-Version registry/2.0 string '{{"errors":[{{"code":"UNAUTHORIZED","message":"authentication required"}}]}}' unless {{ var(txn.account) -m found }} or base
 
@@ -133,6 +135,7 @@ frontend registry
   default_backend registry
 
 backend registry
+  http-error status 503 content-type application/json hdr Retry-After 2 string '{{"errors":[{{"code":"UNAVAILABLE","message":"the registry is starting"}}]}}'
   server registry unix@{socket}
 """  # noqa: E501
 

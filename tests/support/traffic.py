@@ -22,6 +22,7 @@ PAUSE = 0.05
 """Seconds between two rounds. A shorter time would slow the update down."""
 AWAY = (
     *("connection refused", "connection reset", "broken pipe", "EOF", "Empty reply"),
+    *("503 Service Unavailable", "the registry is starting"),
     *("i/o timeout", "TLS handshake timeout", "deadline exceeded", "Client.Timeout exceeded"),
 )
 """What an engine says of a registry that does not answer because it is restarting."""
@@ -89,7 +90,12 @@ class Person(Rounds):
         except (ConnectionError, TimeoutError, http.client.HTTPException, ssl.SSLEOFError) as error:
             self.refusals.append(repr(error))
             return False
-        except (OSError, Refused, AssertionError) as error:
+        except Refused as error:
+            if error.status == http.client.SERVICE_UNAVAILABLE:
+                self.refusals.append(repr(error))
+                return False
+            return self._fail(f"{type(error).__name__}: {error}")
+        except (OSError, AssertionError) as error:
             return self._fail(f"{type(error).__name__}: {error}")
         return True
 
