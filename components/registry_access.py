@@ -89,7 +89,9 @@ def registry_access(
         pulumi.RunError: the registry of the other stack, `registry.external.stack`, cannot be used.
     """
     external = settings.registry.external
-    passwords = {account: pulumi.Output.secret(settings.password(account)) for account in settings.accounts}
+    passwords: dict[str, pulumi.Input[str]] = {
+        account: pulumi.Output.secret(settings.password(account)) for account in settings.accounts
+    }
     if external:
         return _external_access(external, passwords)
     return _own_access(settings, hosts[str(settings.registry_host)], authorities, passwords)
@@ -99,22 +101,15 @@ def _own_access(
     settings: StackSettings,
     host: Host,
     authorities: Authorities,
-    passwords: Mapping[str, pulumi.Input[str]],
+    passwords: dict[str, pulumi.Input[str]],
 ) -> RegistryAccess:
     authority = authorities.make_registry_ca()
     accounts = {name: settings.account_of(name) for name in settings.hosts}
-    hosts = {account: name for name, account in accounts.items() if account not in passwords}
-    passwords = {
-        **passwords,
-        **{
-            account: pulumi.Output.secret(
-                pulumi.Output.all(host.ssh_private_key, passwords[settings.hosts_account]).apply(
-                    partial(_derived, account)
-                )
-            )
-            for account in hosts
-        },
-    }
+    seeds = pulumi.Output.all(host.ssh_private_key, passwords[settings.hosts_account])
+    for account in accounts.values():
+        if account not in passwords:
+            derived: pulumi.Output[str] = seeds.apply(partial(_derived, account))
+            passwords[account] = pulumi.Output.secret(derived)
     clients = {
         account: Certificate(
             f"{account}-registry-client",
@@ -142,7 +137,7 @@ def _own_access(
 
 
 def _derived(account: str, secrets: Sequence[str]) -> str:
-    """The password of a host's account: it changes with that of the build host, which nobody can tell from it."""
+    """The password of a host's account. It changes with that of the build host, which does not follow from it."""
     key, password = secrets
     made = hmac.digest(key.encode(), f"{account}\0{password}".encode(), "sha256")
     return urlsafe_b64encode(made).rstrip(b"=").decode()

@@ -16,8 +16,8 @@ CONNECTIONS_OF_ADDRESS = 300
 """Connections of one address at a time: an engine that pulls has six, and people may share an address."""
 GUESSES_OF_ACCOUNT_AT_ADDRESS, GUESSES_OF_ADDRESS, GUESSES_OF_ACCOUNT = 10, 30, 60
 """Wrong passwords in a minute, after which all are refused: of an account from an address, of an address, of an
-account. The last two do not count for an account that has come from this address within a day, and the last not for
-accounts of hosts, whose passwords nobody guesses: a stranger who guesses shuts out nobody."""
+account. The last two do not apply to an account that has come from this address within a day, so a stranger's guesses
+shut out nobody who was there before. The last one does not apply to accounts of hosts, whose passwords are random."""
 
 _NAME = "[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*"
 _REFERENCE = "[A-Za-z0-9_]([A-Za-z0-9._+:-]|%3[Aa])*"

@@ -22,7 +22,7 @@ class Rights:
     mirrors: bool = False
     """Whether it may write `mirror/*`."""
     is_host: bool = False
-    """Whether a host has it. Nobody guesses such a password."""
+    """Whether a host has it. Its password is random."""
 
 
 def rights_of(settings: StackSettings) -> dict[str, Rights]:
