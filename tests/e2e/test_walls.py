@@ -181,15 +181,16 @@ def test_root_in_a_container_has_few_rights(one_host: Stack) -> None:
     assert bin(int(facts["CapBnd"], 16)).count("1") == len(CAPABILITIES)
     assert facts["NoNewPrivs"] == "1"
     # A fork bomb ends there, in Slipway's own containers as well.
-    for container in (app, "slipway-proxy", "slipway-registry"):
+    for container in (app, "slipway-proxy", "slipway-registry", "slipway-registry-proxy"):
         limit = one_host.on_host(
             "box", "docker", "inspect", container, "--format", "{{.HostConfig.PidsLimit}}"
         )
         assert limit.strip() == "4096", container
-    rights = one_host.on_host(
-        "box", "docker", "inspect", "slipway-registry", "--format", "{{.HostConfig.CapDrop}}"
-    )
-    assert rights.strip() == "[ALL]"
+    for container in ("slipway-registry", "slipway-registry-proxy"):
+        rights = one_host.on_host(
+            "box", "docker", "inspect", container, "--format", "{{.HostConfig.CapDrop}}"
+        )
+        assert rights.strip() == "[ALL]"
 
 
 def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
