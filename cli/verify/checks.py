@@ -106,7 +106,9 @@ def _asked_hosts(running: RunningStack) -> list[str]:
 
 
 def _places(running: RunningStack) -> list[str]:
-    return [f"{name} on {host}" for name, host in running.places]
+    # A service that no proxy asks has no URL.
+    urls = running.outputs["serviceUrls"]
+    return [f"{name} on {host}" for name, host in running.places if urls[name]]
 
 
 def _asked_places(running: RunningStack) -> list[str]:
