@@ -485,12 +485,6 @@ def logs(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
 
 
-def _service_names(incomplete: str) -> list[str]:
-    """For shell completion: the services in the configurations."""
-    names = {name for config in _configurations() for name in config.services}
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
 @_command(app, "maintenance")
 def maintenance(
     service: Annotated[

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from configuration.in_force import STAND_IN, report
+from configuration.base import STAND_IN
+from configuration.in_force import report
 
 ROOT = Path(__file__).parents[3]
 EXTERNAL = "{external: {server: registry.example.com, username: team}}"

@@ -134,6 +134,7 @@ class TestDefaults:
             30,
             512,
         )
+        assert web.build
         assert web.build.dockerfile_path == "app/Dockerfile"
         assert stack.service_hosts("web") == ("box",)
 
@@ -224,13 +225,14 @@ class TestDerived:
         }
         web = validate(good(services=services), project).services["web"]
         assert web.env == {"WORKERS": "2", "A": "x"}
+        assert web.build
         assert web.build.args == {"JOBS": "4"}
 
     def test_an_argument_for_the_base_is_free_without_a_base_of_our_own(self, project: Path) -> None:
         services = {"web": {"build": {"context": "app", "args": {"BASE_IMAGE": "debian:12"}}}}
-        assert (
-            validate(good(services=services), project).services["web"].build.args["BASE_IMAGE"] == "debian:12"
-        )
+        build = validate(good(services=services), project).services["web"].build
+        assert build
+        assert build.args["BASE_IMAGE"] == "debian:12"
 
 
 class TestMistakes:
