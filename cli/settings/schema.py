@@ -142,7 +142,9 @@ class Schema:
 
     def _names(self, node: dict[str, Any] | None) -> tuple[str, dict[str, Any]] | None:
         """For a map with names that users choose: their pattern, and the schema of a value."""
-        resolved = self._resolved(node or {})
+        # Of alternatives, one may be a map.
+        arm = next((arm for arm in (node or {}).get("anyOf", ()) if arm.get("type") == "object"), node)
+        resolved = self._resolved(arm or {})
         other = resolved.get("additionalProperties")
         patterns = resolved.get("patternProperties") or ({"": other} if isinstance(other, dict) else {})
         return next(iter(patterns.items()), None)

@@ -288,7 +288,8 @@ class FakePulumi:
         self.outputs = outputs
 
     def read(self, *_: str, stdin: str | None = None) -> str:
-        return json.dumps(self.outputs)
+        stack = {"type": "pulumi:pulumi:Stack", "outputs": self.outputs}
+        return json.dumps({"deployment": {"resources": [stack]}})
 
 
 @pytest.fixture
@@ -305,7 +306,7 @@ def run(
         monkeypatch.setattr(fleet, "ask", lambda _, hosts: {one.host: one for one in reports})
         pulumi: Any = FakePulumi(told)
         return images.run(
-            Stack(Project(tmp_path), "local", Backend("file:///state"), pulumi), as_json=as_json
+            Stack(Project(tmp_path), "local", Backend("s3://state"), pulumi), as_json=as_json
         )
 
     return command

@@ -31,7 +31,8 @@ class FakePulumi:
         self.outputs = outputs
 
     def read(self, *_: str, stdin: str | None = None) -> str:
-        return json.dumps(self.outputs)
+        stack = {"type": "pulumi:pulumi:Stack", "outputs": self.outputs}
+        return json.dumps({"deployment": {"resources": [stack]}})
 
 
 class FakeDocker(list[tuple[tuple[str, ...], str]]):
@@ -73,7 +74,7 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 def stack(tmp_path: Path, certificates: Path) -> Stack:
     (tmp_path / "Pulumi.yaml").write_text("name: slipway\n")
     (tmp_path / "Pulumi.local.yaml").write_text(CONFIG)
-    return Stack(Project(tmp_path), "local", Backend("file:///state"), FakePulumi({**OUTPUTS}))  # type: ignore[arg-type]
+    return Stack(Project(tmp_path), "local", Backend("s3://state"), FakePulumi({**OUTPUTS}))  # type: ignore[arg-type]
 
 
 def outputs(stack: Stack) -> dict[str, Any]:

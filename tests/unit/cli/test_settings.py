@@ -87,7 +87,7 @@ class TestSchema:
     ("key", "value", "source"),
     [
         ("services.web.port", 3000, "Pulumi.local.yaml, line 8"),
-        ("services.web.health", "/up", "default"),
+        ("services.web.health", "/up", "derived"),
         ("services.web.hosts", ["web-1"], "derived"),
         ("hosts.web-1.slot", 1, "derived"),
         ("registry.port", 5000, "derived"),
