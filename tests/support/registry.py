@@ -5,6 +5,7 @@ import json
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
 from tests.support.tls import tls_context
@@ -40,14 +41,14 @@ class Registry:
         """TLS for its clients."""
         return tls_context(self.certificate_authority, self.identity)
 
-    def _ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+    def _ask(self, method: str, path: str) -> tuple[int, Message, bytes]:
         connection = http.client.HTTPSConnection(self.address, context=self.tls(), timeout=ANSWER)
         try:
             credentials = b64encode(":".join(self.account).encode()).decode()
             headers = {"Authorization": f"Basic {credentials}", "Accept": MANIFESTS}
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
-            return answer.status, dict(answer.headers.items()), answer.read()
+            return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
 
