@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 CHANGES = {
     "yard": (
-        "rm /etc/slipway/registry/tls.crt",
+        "rm /etc/slipway/registry-proxy/tls.pem",
         "sed -i 1d /etc/slipway/registry/htpasswd",
         "chmod 644 /etc/slipway/registry/config.yml",
     ),
@@ -27,7 +27,7 @@ CHANGES = {
 }
 FOUND = {
     "yard": {
-        "/etc/slipway/registry/tls.crt is missing",
+        "/etc/slipway/registry-proxy/tls.pem is missing",
         "/etc/slipway/registry/htpasswd has another content",
         "/etc/slipway/registry/config.yml has the mode 644, not 600",
     },

@@ -67,7 +67,8 @@ def test_no_other_identity_is_let_in_at_an_engine(stack: Stack) -> None:
     def engines_own(host: str) -> tuple[str, str]:
         return on_host(host, "/etc/docker/tls/cert.pem", "/etc/docker/tls/key.pem")
 
-    registry = "/etc/slipway/registry"
+    # One file has certificate and key.
+    registry = "/etc/slipway/registry-proxy/tls.pem"
     expired = Authority("another").leaf(lasts=-timedelta(hours=1))
     identities = {
         "none": None,
@@ -77,7 +78,7 @@ def test_no_other_identity_is_let_in_at_an_engine(stack: Stack) -> None:
         # From the right authority, but for servers.
         "this engine's": engines_own("web-1"),
         "another engine's": engines_own("web-2"),
-        "the registry's": on_host("yard", f"{registry}/tls.crt", f"{registry}/tls.key"),
+        "the registry's": on_host("yard", registry, registry),
     }
     assert {name: _ping(stack, "web-1", identity) for name, identity in identities.items()} == dict.fromkeys(
         identities
