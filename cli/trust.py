@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import child_environment
 from cli import console
 from cli.errors import CommandError
 from cli.outputs import read
@@ -175,6 +176,7 @@ def _certutil(database: Path, *arguments: str) -> bool:
         capture_output=True,
         text=True,
         check=False,
+        env=child_environment.of("certutil"),
     )
     if result.returncode and "-D" not in arguments:
         raise CommandError(
@@ -191,7 +193,8 @@ def _run(command: Sequence[str]) -> None:
         console.say(f"$ {' '.join(line)}")
     try:
         # sudo asks for its password on the terminal itself.
-        result = subprocess.run(line, capture_output=True, text=True, check=False)
+        environment = child_environment.of(line[0])
+        result = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     except OSError as error:
         raise CommandError(
             f"{line[0]} cannot run: {error.strerror}", "Run the command as root.", status=1

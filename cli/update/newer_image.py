@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import child_environment
 from cli import console
 from cli.errors import CommandError
 from cli.running import drift
@@ -132,6 +133,7 @@ def _hand_over(stack: Stack, state: Deployment, copy: Copy, image: str) -> str:
         capture_output=True,
         text=True,
         check=False,
+        env=child_environment.of("docker"),
     )
     if about.returncode:
         raise CommandError(
@@ -142,7 +144,8 @@ def _hand_over(stack: Stack, state: Deployment, copy: Copy, image: str) -> str:
     running = RunningStack.of(deployment.outputs_with_secrets(state), option=stack.option)
     with running.docker(host) as engine:
         engine.timeout = LOAD_PATIENCE
-        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
+        environment = child_environment.of("docker")
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE, env=environment) as saving:
             for _ in engine.load_image(saving.stdout):  # type: ignore[no-untyped-call]
                 pass
         if saving.returncode:

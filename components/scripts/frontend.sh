@@ -116,7 +116,6 @@ backend() {
   [ -z "$allowed" ] || echo "  http-request deny deny_status 403 unless { var(txn.client) -m ip ${allowed//,/ } }"
   # Servers that are added later do not get this one's limit (`steps` in routes.sh).
   [ -z "$most" ] || printf '  %s\n' "default-server maxconn $most" "timeout queue ${timeout:-60}s"
-  maintenance_of "${service_of[${words[0]:--}]:-}"
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
   echo "  http-response set-timeout server 24d"

@@ -305,9 +305,7 @@ def run(
         }
         monkeypatch.setattr(fleet, "ask", lambda _, hosts: {one.host: one for one in reports})
         pulumi: Any = FakePulumi(told)
-        return images.run(
-            Stack(Project(tmp_path), "local", Backend("s3://state"), pulumi), as_json=as_json
-        )
+        return images.run(Stack(Project(tmp_path), "local", Backend("s3://state"), pulumi), as_json=as_json)
 
     return command
 
