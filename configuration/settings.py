@@ -292,6 +292,12 @@ class StackSettings(Settings):
         """The names of the services that this host runs."""
         return tuple(name for name in self.services if host in self.service_hosts(name))
 
+    def repositories_on(self, host: str) -> tuple[str, ...]:
+        """The repositories of the stack's registry with the images of these services."""
+        sources = [self.image_source(name) for name in self.services_on(host)]
+        images = {name: self.services[name].image for name in sources}
+        return tuple(ImageName.of(image).copy if image else name for name, image in images.items())
+
     def tls(self, service: str) -> Tls:
         """Who vouches for a service's names. A service without a name has nothing to vouch for."""
         settings = self.services[service]

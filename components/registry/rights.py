@@ -28,7 +28,7 @@ class Rights:
 def rights_of(settings: StackSettings) -> dict[str, Rights]:
     """The rights of each account.
 
-    A host that runs services pulls these and nothing else. The registry's host has all images anyway.
+    A host that runs services pulls their images and nothing else. The registry's host has all images anyway.
     """
     found = {
         user: Rights(push=rights.push, pull=rights.pull)
@@ -38,7 +38,7 @@ def rights_of(settings: StackSettings) -> dict[str, Rights]:
     for host in settings.hosts:
         account = settings.account_of(host)
         everything = host == settings.registry_host
-        found[account] = Rights(pull=EVERYTHING if everything else settings.services_on(host), is_host=True)
+        found[account] = Rights(pull=EVERYTHING if everything else settings.repositories_on(host), is_host=True)
     found[settings.hosts_account] = Rights(push=EVERYTHING, pull=EVERYTHING, mirrors=True, is_host=True)
     return dict(sorted(found.items()))
 

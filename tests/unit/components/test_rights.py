@@ -1,6 +1,7 @@
 """Who may do what in the registry, as maps, and the proxy's configuration that reads them."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,13 @@ from tests.unit.program import PASSWORDS, ROOT
 CONTEXT = "tests/e2e/fixtures/tiny"
 
 
-def rights(users: object) -> dict[str, Rights]:
+SERVICES = {
+    "web": {"build": {"context": CONTEXT}, "hosts": ["web-1"]},
+    "shop": {"build": {"context": CONTEXT}, "hosts": ["web-2"], "domains": ["shop.example.com"]},
+}
+
+
+def rights(users: object, services: dict[str, Any] = SERVICES) -> dict[str, Rights]:
     """The rights of a stack of three hosts with these users."""
     names = list(users) if isinstance(users, (dict, list)) else []
     configuration = {
@@ -21,10 +28,7 @@ def rights(users: object) -> dict[str, Rights]:
             "web-1": {"roles": ["app"]},
             "web-2": {"roles": ["app"]},
         },
-        "services": {
-            "web": {"build": {"context": CONTEXT}, "hosts": ["web-1"]},
-            "shop": {"build": {"context": CONTEXT}, "hosts": ["web-2"], "domains": ["shop.example.com"]},
-        },
+        "services": services,
         "registry": {"users": users},
         "passwords": dict.fromkeys(["hosts", *names], PASSWORDS["alice"]),
     }
@@ -69,6 +73,20 @@ def test_an_app_host_pulls_the_services_that_it_runs_and_pushes_nothing() -> Non
         "host/web-1 host",
         "host/web-2 host",
         "hosts host",
+    ]
+
+
+def test_an_app_host_pulls_the_images_of_services_that_have_none_of_their_own() -> None:
+    services = {
+        "web": {"build": {"context": CONTEXT}, "hosts": ["web-1"]},
+        "worker": {"from": "web", "health": {"none": True}, "hosts": ["web-2"]},
+        "db": {"image": "postgres:16", "health": {"tcp": 5432}, "hosts": ["web-2"]},
+    }
+    found = maps(rights(["alice"], services))
+    assert [line for line in found["pull"].splitlines() if line.startswith("host/")] == [
+        "host/web-1:web$ yes",
+        "host/web-2:mirror/postgres$ yes",
+        "host/web-2:web$ yes",
     ]
 
 
