@@ -38,7 +38,9 @@ def rights_of(settings: StackSettings) -> dict[str, Rights]:
     for host in settings.hosts:
         account = settings.account_of(host)
         everything = host == settings.registry_host
-        found[account] = Rights(pull=EVERYTHING if everything else settings.repositories_on(host), is_host=True)
+        found[account] = Rights(
+            pull=EVERYTHING if everything else settings.repositories_on(host), is_host=True
+        )
     found[settings.hosts_account] = Rights(push=EVERYTHING, pull=EVERYTHING, mirrors=True, is_host=True)
     return dict(sorted(found.items()))
 

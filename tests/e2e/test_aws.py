@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from tests.support.http_load import Load, greeting
 from tests.support.permissions import undocumented
 from tests.support.settings import DRAIN_TIMEOUT, HEALTH_TIMEOUT
 from tests.support.waiting import ANSWER, PATIENCE, TOOLS_LIMIT, eventually
-from well_known import REGISTRY_DATA_PATH
+from well_known import REGISTRY_DATA_PATH, REGISTRY_PORT
 
 SETTINGS: dict[str, Any] = {
     # A network for documentation, which a real stack must not name: an emulated one puts this machine in its place.
@@ -96,7 +97,12 @@ def connects(address: str, port: int, source: str) -> bool:
     """Whether a client at the address `source` gets an answer; a refused client is cut off without one."""
     try:
         with socket.create_connection((address, port), PATIENCE, source_address=(source, 0)) as connection:
-            # Servers of SSH, of HTTP and of TLS all answer to that.
+            if port == REGISTRY_PORT:
+                # The proxy before the registry answers to TLS only.
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                return bool(context.wrap_socket(connection).version())
+            # Servers of SSH, of HTTP and of the engine's TLS all answer to that.
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return bool(connection.recv(1))
     except TimeoutError:
@@ -131,7 +137,7 @@ def test_no_key_is_printed(emulated: tuple[EmulatedStack, Result], aws: Emulated
 
 def test_the_world_reaches_the_service_and_nothing_else(aws: EmulatedStack) -> None:
     addresses = {host: values["address"] for host, values in aws.outputs()["hosts"].items()}
-    for port in (22, 2376, 5000):
+    for port in (22, 2376, REGISTRY_PORT):
         assert connects(addresses["yard"], port, "127.0.0.1"), port
         assert not connects(addresses["yard"], port, WORLD), port
     assert connects(addresses["web-1"], 80, WORLD)

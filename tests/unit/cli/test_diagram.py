@@ -92,7 +92,7 @@ class TestPicture:
         [
             (host("web-1", "web", healthy=False), State.ILL, "/up times out"),
             (
-                host("web-1", "web", image=f"yard:5000/web@sha256:{'b' * 64}"),
+                host("web-1", "web", image=OTHER_IMAGE),
                 State.ILL,
                 "not the wanted sha256:aaaaaaaaaaaa",
             ),
