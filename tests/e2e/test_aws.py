@@ -216,6 +216,8 @@ def test_a_snapshot_brings_the_images_back(aws: EmulatedStack) -> None:
     assert aws.instance("yard")["InstanceId"] == yard
     assert "registry-container" not in names
     assert aws.on_host("yard", "ls", f"{REGISTRY_DATA_PATH}/from-before")
+    # It has just been started again, on the other volume.
+    eventually("the registry serves again", aws.registry().answers)
     assert not aws.registry().lacks(images)
     pulls(aws, "web-1", "web-2")
 
