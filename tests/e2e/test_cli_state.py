@@ -65,7 +65,7 @@ def stack(first_use: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     """A copy of it."""
     _forget_login(monkeypatch, tmp_path)
     project = tmp_path / "a clone"
-    shutil.copytree(first_use, project)
+    shutil.copytree(first_use, project, symlinks=True)
     return open_stack("local", project=Project(project))
 
 
