@@ -21,7 +21,6 @@ TARGET = versions.REPOSITORY / "sbom.json"
 _MODULES = {
     "pulumi-language-python": "github.com/pulumi/pulumi/sdk/v3",
     "registry": "github.com/distribution/distribution/v3",
-    "kamal-proxy": "github.com/basecamp/kamal-proxy",
 }
 """The programs that are built on closed networks: the folder of `toolchain/go`, and the module that it pins."""
 
