@@ -27,7 +27,7 @@ def fleet(clone: Clone) -> Iterator[Stack]:
     stack.remove_traces()
     stack.write_config(
         {
-            "platform": {"kind": "local", "portOffset": 700},
+            "platform": {"kind": "local", "portOffset": 1100},
             "hosts": {"web-1": {"roles": ["registry", "build", "app"]}, "web-2": {"roles": ["app"]}},
             "services": {
                 "web": {
