@@ -137,7 +137,7 @@ def test_a_rollback_needs_no_build_no_registry_and_fails_no_request(fleet: Stack
     # Its settings came along, and nothing but the service was touched.
     container = fleet.app_containers("web-1")[0]
     assert fleet.on_host("web-1", "docker", "inspect", "--format", "{{.HostConfig.Memory}}", container) == (
-        f"{512 * 2**20}\n"
+        f"{512 * 2**20}"
     )
     assert {name for name in result.changes if not name.startswith("web-")} == set(), str(result)
     assert "web-image" not in result.changes
