@@ -8,12 +8,13 @@
 #   BUILD_HOST  docker context of the build host
 #   APP_HOSTS   docker context and network of each host, in the order of the roll-out: "web-1=net-1 web-2=net-2"
 #   DOMAIN      the service's domain
+#   PREFIX      what the names of the hosts' own containers begin with
 #
 # The stack's proxy has the port, so it switches as that proxy's host does: by the host's own command, which waits until
-# the container is healthy, switches over, waits for the last requests and ends the container before. A container that
-# stays, made at the first run, starts it by `docker exec`.
+# the container is healthy, switches over, waits for the last requests and ends the container before. The hosts are
+# containers of this machine, so `docker exec` starts it, where a team would have `ssh`.
 set -euo pipefail
-: "${CONTEXT:?}" "${BASE_IMAGE:?}" "${REGISTRY:?}" "${BUILD_HOST:?}" "${APP_HOSTS:?}" "${DOMAIN:?}"
+: "${CONTEXT:?}" "${BASE_IMAGE:?}" "${REGISTRY:?}" "${BUILD_HOST:?}" "${APP_HOSTS:?}" "${DOMAIN:?}" "${PREFIX:?}"
 
 service=plain
 tag=$(date +%Y%m%d%H%M%S)
@@ -35,10 +36,7 @@ for pair in $APP_HOSTS; do
   on_host run --detach --name "$service-$tag" --network "$network" --label bench.service="$service" \
     --label slipway.service="$service" \
     --restart unless-stopped --memory 512m --security-opt no-new-privileges --ulimit nproc=4096 "$reference"
-  if [ -z "$old" ]; then
-    on_host run --detach --name "$service-host" --privileged --pid host --user 0 --entrypoint sleep "$reference" infinity
-  fi
-  on_host exec "$service-host" nsenter --target 1 --all \
+  docker exec "$PREFIX$host" \
     /usr/local/lib/slipway/switch "$service" "$service-$tag" 8080 /up 30 30 10 "$DOMAIN"
   if [ -n "$old" ]; then
     on_host rm --force "$old"

@@ -182,6 +182,7 @@ class PlainScript:
                 "BUILD_HOST": build_host,
                 "APP_HOSTS": " ".join(pairs),
                 "DOMAIN": PLAIN_DOMAIN,
+                "PREFIX": f"slipway-{NAME}-",
             },
         )
 
