@@ -82,6 +82,18 @@ def _containers(stack: Stack) -> dict[str, list[str]]:
 
 
 @contextmanager
+def _registry_stopped(stack: Stack) -> Iterator[None]:
+    # Else it would be started again.
+    stack.on_host("web-1", "systemctl", "stop", "slipway-keep")
+    stack.on_host("web-1", "docker", "stop", "slipway-registry")
+    try:
+        yield
+    finally:
+        stack.on_host("web-1", "docker", "start", "slipway-registry")
+        stack.on_host("web-1", "systemctl", "start", "slipway-keep")
+
+
+@contextmanager
 def _eight_clients(stack: Stack) -> Iterator[None]:
     """Eight clients for each host, and not one failed request."""
     urls = stack.urls()
@@ -125,12 +137,8 @@ def test_versions_are_recorded_and_compared(fleet: Stack) -> None:
 
 
 def test_a_rollback_needs_no_build_no_registry_and_fails_no_request(fleet: Stack) -> None:
-    fleet.on_host("web-1", "docker", "stop", "slipway-registry")
-    try:
-        with _eight_clients(fleet):
-            result = fleet.slip("rollback", "web", "--to", "1", "--yes")
-    finally:
-        fleet.on_host("web-1", "docker", "start", "slipway-registry")
+    with _registry_stopped(fleet), _eight_clients(fleet):
+        result = fleet.slip("rollback", "web", "--to", "1", "--yes")
     assert result.status == 0, str(result)
     assert _greetings(fleet) == {"tiny version 1"}
     assert _current(fleet) == [1]
@@ -190,11 +198,8 @@ def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: S
     for host in HOSTS:
         fleet.on_host(host, "docker", "rmi", "--force", f"{repository}@{digest}")
     # A host pulls what the registry still has.
-    fleet.on_host("web-1", "docker", "stop", "slipway-registry")
-    try:
+    with _registry_stopped(fleet):
         refused = fleet.slip("rollback", "web", "--to", "1", "--yes")
-    finally:
-        fleet.on_host("web-1", "docker", "start", "slipway-registry")
     assert refused.status == 1
     assert "is not on web-1, web-2, and the registry at" in refused.output, str(refused)
     assert _containers(fleet) == serving
