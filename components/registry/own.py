@@ -178,10 +178,7 @@ class Registry(pulumi.ComponentResource):
                 docker.ContainerVolumeArgs(host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY),
                 docker.ContainerVolumeArgs(host_path=REGISTRY_DATA_PATH, container_path="/var/lib/registry"),
             ],
-            labels=[
-                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
-            ],
+            labels=_labels(),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
@@ -224,10 +221,7 @@ class Registry(pulumi.ComponentResource):
                 ),
                 docker.ContainerVolumeArgs(host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY),
             ],
-            labels=[
-                docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
-                docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
-            ],
+            labels=_labels(),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
@@ -238,3 +232,11 @@ class Registry(pulumi.ComponentResource):
                 )
             ),
         )
+
+
+def _labels() -> list[docker.ContainerLabelArgs]:
+    """The labels of the registry's containers."""
+    return [
+        docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
+        docker.ContainerLabelArgs(label=ROLE_LABEL, value="registry"),
+    ]
