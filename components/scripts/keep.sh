@@ -7,9 +7,13 @@ set -euo pipefail
 # ended LABEL: the names of the containers with this label that ran and ended. One that never ran is still being made.
 ended() { docker ps -a --filter "label=$1" --filter status=exited --format '{{.Names}}'; }
 
+# restarts CONTAINER: its restart policy. Whoever takes its volume away sets `no` first: it must not start without it.
+restarts() { docker container inspect "$1" --format '{{.HostConfig.RestartPolicy.Name}}'; }
+
 start_ended() {
   local name
   for name in $(ended slipway.role); do
+    [ "$(restarts "$name")" != no ] || continue
     echo "starting $name, which has ended"
     docker start "$name" >/dev/null || true
   done
@@ -17,7 +21,7 @@ start_ended() {
   for name in $(ended slipway.service); do
     routed "$name" || continue
     # Its settings say when it starts again.
-    case "$(docker container inspect "$name" --format '{{.HostConfig.RestartPolicy.Name}}')" in no | on-failure) continue ;; esac
+    case "$(restarts "$name")" in no | on-failure) continue ;; esac
     /usr/local/lib/slipway/switch --may-start "$name" || continue
     echo "starting $name, which has ended although it serves"
     docker start "$name" >/dev/null || true

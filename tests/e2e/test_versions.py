@@ -51,9 +51,6 @@ def fleet(clone: Clone) -> Iterator[Stack]:
         stack.up()
         yield stack
     finally:
-        if "tiny version 2" in (clone.root / SERVER).read_text():
-            clone.edit(SERVER, "tiny version 2", "tiny version 1")
-            clone.commit("Greet as at first")
         stack.take_down()
 
 

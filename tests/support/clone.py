@@ -87,6 +87,10 @@ class Clone:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
 
+    def untracked(self) -> set[str]:
+        """The files that git neither has nor ignores."""
+        return set(filter(None, self.git("ls-files", "-z", "--others", "--exclude-standard").split("\0")))
+
     @property
     def commands(self) -> int:
         """A number that grows with each command that begins, and with each that ends."""

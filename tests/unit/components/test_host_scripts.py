@@ -530,13 +530,18 @@ class TestResolvers:
 
 class TestKeep:
     def keep(
-        self, machine: Machine, ended: dict[str, str], configuration: str = "", event: str = "an event"
+        self,
+        machine: Machine,
+        ended: dict[str, str],
+        configuration: str = "",
+        event: str = "an event",
+        policy: str = "always",
     ) -> list[str]:
         """The containers that are started, if these have ended, by label, and the engine tells of an event."""
         cases = "".join(f'*label={label}*) echo "{names}" ;; ' for label, names in ended.items())
         machine.command(
             "docker",
-            f'case "$*" in *status=exited*) case "$*" in {cases} esac ;; esac',
+            f'case "$*" in *status=exited*) case "$*" in {cases} esac ;; *RestartPolicy*) echo {policy} ;; esac',
         )
         machine.command("curl", f"echo '{event}'")
         file = machine.root / "haproxy.cfg"
@@ -562,6 +567,10 @@ class TestKeep:
     def test_at_its_start_and_at_each_end_it_starts_what_has_ended(self, machine: Machine) -> None:
         assert self.keep(machine, {"slipway.role": "slipway-proxy"}) == ["slipway-proxy", "slipway-proxy"]
         assert "switch --restore" in machine.called
+
+    def test_the_registry_does_not_start_while_its_volume_is_exchanged(self, machine: Machine) -> None:
+        """mount-data.sh takes the restart policy away first. The registry would serve an empty folder."""
+        assert self.keep(machine, {"slipway.role": "slipway-registry"}, policy="no") == []
 
     def test_of_the_apps_it_starts_what_the_proxy_routes_to(self, machine: Machine) -> None:
         """A version that never became healthy has ended on purpose."""
