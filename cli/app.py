@@ -526,6 +526,10 @@ def prune(
             "--dry-run", "-n", help="Only show what would be removed, and how much space that would free."
         ),
     ] = False,
+    hosts: Annotated[
+        bool,
+        typer.Option("--hosts", help="Remove images and build cache of the hosts, not of the registry."),
+    ] = False,
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
@@ -534,11 +538,20 @@ def prune(
     The rule is slipway:registry.retention, and the registry's host applies it each day. Images that a host serves or a
     service is going to run stay, and so do images that others are built on. Asks each host which images it serves.
     Pulls work during the removal; pushes are refused for a moment.
+
+    With --hosts it goes by slipway:cleanup, as each host does by itself each hour. Nothing that a container has goes,
+    and whatever goes can be pulled again.
     """
-    from cli.registry.prune import run
     from cli.stack.open import open_stack
 
-    run(open_stack(stack, emulate=emulate), dry_run=dry_run, as_json=as_json)
+    opened = open_stack(stack, emulate=emulate)
+    if hosts:
+        from cli.update.prune_hosts import run as prune_hosts
+
+        raise typer.Exit(prune_hosts(opened, dry_run=dry_run, as_json=as_json))
+    from cli.registry.prune import run
+
+    run(opened, dry_run=dry_run, as_json=as_json)
 
 
 @_command(app, "new")

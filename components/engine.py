@@ -15,6 +15,7 @@ from components.host import Host
 from components.operators import authorized_keys
 from components.registry_access import RegistryAccess
 from configuration.address_pools import daemon_settings
+from configuration.cleanup import CleanupSettings
 from configuration.networks import IPNetwork
 from configuration.settings import StackSettings
 from well_known import IMAGE_DIGESTS, by_digest
@@ -44,6 +45,8 @@ class DockerEngineArgs:
     """Arguments of the host's firewall.sh."""
     images: Sequence[str]
     """Images to load first: the host pulls them, or gets them from the operator's engine."""
+    cleanup: CleanupSettings
+    """Which images and how much build cache stay on the host."""
     address_pools: Sequence[IPNetwork] = ()
     """Where the networks of its containers lie; by default in the engine's own pools."""
     private_ports: pulumi.Input[str] = ""
@@ -105,6 +108,15 @@ class DockerEngine(pulumi.ComponentResource):
                 "SWITCH_SCRIPT": script.text("switch.sh"),
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 "KEEP_SCRIPT": script.text("keep.sh"),
+                "HOST_IMAGES": script.assignments(
+                    {
+                        # As the engine shows names.
+                        "REGISTRY": access.repository("").removeprefix("docker.io/"),
+                        "KEEP": str(args.cleanup.keep),
+                        "CACHE": str(args.cleanup.build_cache),
+                    }
+                ),
+                "HOST_IMAGES_SCRIPT": script.text("host-images.sh"),
                 **({"PRIVATE_PORTS": args.private_ports} if args.private_ports else {}),
                 # Left out if empty, so that the engines of most stacks have the same input as before.
                 **({"ADDRESS_POOLS": pools} if (pools := daemon_settings(args.address_pools)) else {}),
@@ -206,6 +218,7 @@ def make_engines(
                 access=access.of_host(name),
                 firewall=firewall.arguments(settings, hosts, name),
                 images=first_images[name],
+                cleanup=settings.cleanup,
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
                 optional_images=originals if name == settings.copying_host else [],

@@ -10,6 +10,7 @@ from configuration.address_pools import chosen
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
 from configuration.base import Settings
 from configuration.certificates import CertificateSettings
+from configuration.cleanup import CleanupSettings
 from configuration.hosts import (
     HostName,
     HostSettings,
@@ -79,6 +80,10 @@ class StackSettings(Settings):
     certificates: CertificateSettings = Field(default_factory=CertificateSettings)
     """How long certificates are valid, and when certificate authorities rotate. Default: certificates of
     one year."""
+
+    cleanup: CleanupSettings = Field(default_factory=CleanupSettings)
+    """What hosts keep on their disks beside what runs. Default: three images of each service, and 10 GiB of
+    the build cache."""
 
     operators: dict[OperatorName, PublicKey] = Field(
         default_factory=dict, examples=[{"alice": "ssh-ed25519 AAAA…"}]

@@ -158,14 +158,9 @@ def has_room(running: RunningStack, host: str) -> str:
 def _room(running: RunningStack, host: str, path: str) -> str:
     if path == REGISTRY_DATA_PATH and running.reports[host].retention:
         return f"./slip prune{running.option}"
-    facts = running.outputs["hosts"][host]
-    login = f"ssh -p {facts['sshPort']} {facts['sshUser']}@{facts['address']}"
-    if running.outputs.get("platform") == "local":
-        login = f"docker exec slipway-{running.name}-{host}"
-    sudo = "" if facts["sshUser"] == "root" else "sudo "
     if path == REGISTRY_DATA_PATH:
         return f"set slipway:registry.retention, then:\n./slip up{running.option}"
-    return f"{login} {sudo}docker image prune --all --force"
+    return f"./slip prune --hosts{running.option}"
 
 
 def with_retention(running: RunningStack) -> list[str]:

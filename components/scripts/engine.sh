@@ -19,6 +19,7 @@
 #   APART_SCRIPT                             text of apart.sh
 #   RESOLVERS RESOLVERS_SCRIPT               name servers for builds, or empty; text of resolvers.sh
 #   SWITCH_SCRIPT WAIT_SCRIPT KEEP_SCRIPT    texts of switch.sh, wait-for-registry.sh and keep.sh
+#   HOST_IMAGES HOST_IMAGES_SCRIPT           which images and how much build cache stay; text of host-images.sh
 #
 # ssh-server.sh comes ahead of it.
 set -euo pipefail
@@ -26,7 +27,7 @@ set -euo pipefail
 : "${MACHINE_ID:?}" "${ENGINE_CA:?}" "${ENGINE_CERTIFICATE:?}" "${ENGINE_KEY:?}" "${VALID_FROM:?}"
 : "${SSH_USER:?}" "${OPERATOR_KEYS?}"
 : "${REGISTRY_ADDRESS:?}" "${REGISTRY_HOST_ADDRESS?}" "${REGISTRY_CA?}" "${SWITCH_SCRIPT:?}" "${WAIT_SCRIPT:?}" \
-  "${KEEP_SCRIPT:?}"
+  "${KEEP_SCRIPT:?}" "${HOST_IMAGES:?}" "${HOST_IMAGES_SCRIPT:?}"
 
 # Names the registry's host in /etc/hosts if no name server does. The file may be a mount, so it is written in place.
 name_registry() {
@@ -236,6 +237,41 @@ UNIT
   made+=("unit slipway-$name.service")
 }
 
+# Installs host-images.sh and its timer. The minute differs from host to host, so that not all work at once.
+tidy_images() {
+  local units=/etc/systemd/system unit=slipway-host-images
+  changed=false
+  put /usr/local/lib/slipway/host-images 0755 <<<"$HOST_IMAGES_SCRIPT"
+  put /etc/slipway/host-images 0600 <<<"$HOST_IMAGES"
+  put "$units/$unit.service" 0644 <<UNIT
+[Unit]
+Description=Removal of images that this host no longer needs
+After=docker.service
+Requires=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/lib/slipway/host-images run
+Nice=10
+IOSchedulingClass=idle
+UNIT
+  put "$units/$unit.timer" 0644 <<'UNIT'
+[Unit]
+Description=Hourly removal of images that this host no longer needs
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=3600
+
+[Install]
+WantedBy=timers.target
+UNIT
+  if $changed; then systemctl daemon-reload; fi
+  enabled "$unit.timer"
+  if $changed; then systemctl restart "$unit.timer"; else systemctl start "$unit.timer"; fi
+  made+=("unit $unit.timer")
+}
+
 # The proxy's configuration is there before the proxy is. When the machine starts, containers get new addresses, so the
 # proxy knows none until slipway-keep tells it.
 prepare_proxy() {
@@ -403,6 +439,7 @@ main() {
   made+=("unit docker.service" "engine $(command_line)")
   prepare_proxy
   service keep "$KEEP_SCRIPT" "Starts the containers of Slipway that should run and have ended"
+  tidy_images
   service apart "$APART_SCRIPT" "Keeps the services of Slipway apart"
   forward_ports
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates

@@ -139,6 +139,7 @@ start_service() {
     sleep 0.1
   done
   put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
+  note_healthy
   look_around
   for name in $(containers_of "$service"); do
     if [ "$name" != "$container" ] && is_running "$name"; then end "$name" "$stop_grace"; fi

@@ -29,12 +29,30 @@ set -euo pipefail
 # Processes and threads of a container. A limit of a user (`nproc`) would count all containers with that user together.
 processes=4096
 
+# Of each service, the images that were healthy on this host, the newest last. host-images.sh reads these files.
+healthy=/var/lib/slipway/healthy
+
+# note_healthy: notes the image of the new container. A few more than any rule keeps would be no use.
+note_healthy() {
+  local line lines=()
+  [[ $image =~ ^sha256:[0-9a-f]{64}$ ]] || return 0
+  mkdir -p "$healthy"
+  if [ -e "$healthy/$service" ]; then
+    while read -r line; do [ "$line" = "$image" ] || lines+=("$line"); done <"$healthy/$service"
+  fi
+  lines+=("$image")
+  [ "${#lines[@]}" -le 100 ] || lines=("${lines[@]: -100}")
+  printf '%s\n' "${lines[@]}" >"$healthy/$service.new"
+  mv -fT "$healthy/$service.new" "$healthy/$service"
+}
+
 remove() {
   local removed
   look_around
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
   rm -f "$serving/$1"
+  [ ! -e "$healthy/$1" ] || mv -fT "$healthy/$1" "$healthy/@$1"
   end_all "$(containers_of "$1")"
   rm -f "$maintained/$1" "$pages/"*".$1.html"
 }
@@ -109,6 +127,8 @@ see() {
   local value
   field "${1#*'"State":{'}" Status
   status=$value
+  field "$1" Image
+  image=$value
   field "$1" ExitCode
   exit_code=$value
   field "$1" RestartCount
@@ -355,6 +375,7 @@ roll_out() {
     givers+=("$old")
   done
   locked hand_over || give_up "the proxy did not take it; its reason is above"
+  note_healthy
   finish "$drain_timeout" "${former[@]}"
 
   # Other services may have switched meanwhile.

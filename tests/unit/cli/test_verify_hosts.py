@@ -200,7 +200,7 @@ def test_a_full_disk_names_its_place_and_how_to_make_room() -> None:
     assert _remedy(machine.has_room, _running(kept), "web-1", "full") == "./slip prune -s dev"
     var = replace(report, disks=(disks[0], Disk("/var", 10 * GB, 90 * GB, 0.01)))
     assert _remedy(machine.has_room, _running(var), "web-1", "full: /var.*1% of its inodes") == (
-        "ssh -p 22 admin@192.0.2.1 sudo docker image prune --all --force"
+        "./slip prune --hosts -s dev"
     )
 
 
