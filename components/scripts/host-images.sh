@@ -123,7 +123,9 @@ main() {
   remove "$now"
   bound_cache
   forget_gone
-  echo "freed $(($(free) - before))"
+  # Other things write to the disk, too.
+  before=$(($(free) - before))
+  echo "freed $((before > 0 ? before : 0))"
 }
 
 main "$@" </dev/null

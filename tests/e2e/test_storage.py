@@ -200,9 +200,21 @@ def test_versions_that_never_get_healthy_cost_no_image_that_serves(storage: Stac
         assert went == {wanted}
         for kept in (good, better):
             assert client.pull("web", kept.partition("@")[2])
+        # The host itself had all of them. As its timer does it: what two runs saw unused goes.
+        assert {good, better, bad} <= _images_on_host(storage)
+        for _ in range(2):
+            _on_host(storage, "systemctl start slipway-host-images.service")
+        assert _images_on_host(storage) == {good, better}
         storage.up("--refresh", "--expect-no-changes")
     finally:
         (storage.clone.root / server).write_text(text)
+
+
+def _images_on_host(storage: Stack) -> set[str]:
+    """The images of the service that the host has, as `web@DIGEST`."""
+    repository = storage.outputs()["images"]["web"].partition("@")[0]
+    digests = _on_host(storage, f"docker images --digests --format '{{{{.Digest}}}}' {repository}")
+    return {f"web@{digest}" for digest in digests.split()}
 
 
 @contextmanager
