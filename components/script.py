@@ -18,7 +18,8 @@ LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
     "engine.sh": ("ssh-server.sh", "private-ports.sh"),
-    "registry.sh": ("registry-front.sh",),
+    "mount-data.sh": ("registry-data.sh",),
+    "registry.sh": ("registry-front.sh", "registry-data.sh"),
     "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "unhealthy.sh"),
 }
 """Functions that are put ahead of one script, after the library's."""

@@ -14,6 +14,7 @@ from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
 from tests.support.waiting import ANSWER, eventually
+from well_known import REGISTRY_DATA_PATH, REGISTRY_USER
 
 METADATA = "169.254.169.254"
 """Where clouds tell a machine about itself."""
@@ -191,6 +192,49 @@ def test_root_in_a_container_has_few_rights(one_host: Stack) -> None:
             "box", "docker", "inspect", container, "--format", "{{.HostConfig.CapDrop}}"
         )
         assert rights.strip() == "[ALL]"
+
+
+OWN_CONTAINERS = {
+    "slipway-proxy": "/etc/slipway/proxy",
+    "slipway-registry": "/etc/slipway/registry",
+    "slipway-registry-proxy": "/etc/slipway/registry-proxy",
+}
+"""Slipway's own containers, and the folder of the files that each reads."""
+
+
+def test_slipways_own_containers_are_not_roots(one_host: Stack) -> None:
+    one_host.up()
+    script = """
+        pid=$(docker inspect "$1" --format '{{.State.Pid}}')
+        for process in /proc/[0-9]*; do
+          [ "$(readlink "$process/ns/pid")" = "$(readlink "/proc/$pid/ns/pid")" ] || continue
+          awk '$1 == "Uid:" { user = $2 " " $3 " " $4 " " $5 } $1 == "CapPrm:" { print user, $2 }' "$process/status"
+        done
+    """
+    for container, files in OWN_CONTAINERS.items():
+        found = one_host.on_host("box", "bash", "-c", script, "bash", container).splitlines()
+        assert found, container
+        for *users, rights in (line.split() for line in found):
+            assert "0" not in users, (container, found)
+            assert int(rights, 16) == 0, (container, found)
+        # Whoever else gets on the host reads none of the keys, passwords and rights.
+        secret = (
+            "-name",
+            "*.pem",
+            "-o",
+            "-name",
+            "htpasswd",
+            "-o",
+            "-name",
+            "*.map",
+            "-o",
+            "-name",
+            "config.yml",
+        )
+        readable = one_host.on_host("box", "find", files, "(", *secret, ")", "-perm", "/007")
+        assert readable == "", readable
+    owners = one_host.on_host("box", "find", REGISTRY_DATA_PATH, "-printf", "%U\n")
+    assert set(owners.split()) == {str(REGISTRY_USER)}
 
 
 def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
