@@ -27,22 +27,22 @@ from well_known import REGISTRY_CONTAINER, REGISTRY_DATA_PATH, REGISTRY_PROXY_CO
 
 OLD_COMMIT = "0ffc4e6ad6636bcf28403fa0e8903c3193f6f75b"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
-ALLOWED_CREATES: tuple[str, ...] = ()
+ALLOWED_CREATES: tuple[str, ...] = ("web-box-secrets",)
 """Patterns of the names of resources that the first `up` of this version creates."""
-ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "registry-settings")
+ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "box-mirror", "registry-settings", "web-box-switch")
 """Patterns of the names of resources that the first `up` of this version updates in place."""
 ALLOWED_REPLACEMENTS: tuple[str, ...] = (
-    *("registry-container", "registry-front-container", "registry-answers"),
+    *("registry-container", "registry-front-container", "registry-answers", "web-box"),
 )
 """Patterns of the names of resources that the first `up` of this version replaces: the registry and the proxy before it
-are no longer root's.
+are no longer root's, and secrets are files in memory.
 
 Every other change is a failure. So is a pattern of any list that matches no such change: take it out once
 `OLD_COMMIT` has moved past the change.
 """
 ALLOWED_DELETES: tuple[str, ...] = ()
 """Patterns of the names of resources that the first `up` of this version removes."""
-REPLACED_CONTAINERS = (REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER)
+REPLACED_CONTAINERS = (REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER, "web-box-*")
 """Patterns of the names of the containers that these replacements concern."""
 NEW_CONTAINERS: tuple[str, ...] = ()
 """The names of the containers that this version adds."""

@@ -237,11 +237,22 @@ def test_slipways_own_containers_are_not_roots(one_host: Stack) -> None:
     assert set(owners.split()) == {str(REGISTRY_USER)}
 
 
-def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
+def set_secret(stack: Stack, name: str, value: str) -> None:
+    line = f"printf %s {value} | ./slip secret set {name} --stack {stack.name}"
+    assert stack.clone.start("bash", "-c", line).wait().status == 0
+
+
+def test_a_container_that_may_not_write_still_serves_and_has_its_secrets(one_host: Stack) -> None:
     def read_only(settings: dict[str, Any]) -> None:
-        settings["services"]["web"] |= {"readOnly": True, "capabilities": []}
+        settings["services"]["web"] |= {"readOnly": True, "capabilities": [], "secrets": ["TOKEN"]}
+
+    def token() -> str:
+        """As the service reads it, whoever it is."""
+        (app,) = one_host.app_containers("box")
+        return one_host.on_host("box", "docker", "exec", "--user", "65534", app, "cat", "/run/secrets/TOKEN")
 
     with one_host.configured(read_only):
+        set_secret(one_host, "TOKEN", "a-former-token")
         one_host.up()
         (app,) = one_host.app_containers("box")
         inside = ("docker", "exec", app, "sh", "-c")
@@ -250,9 +261,32 @@ def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
         )
         assert one_host.on_host("box", *inside, "touch /tmp/x && echo written").strip() == "written"
         assert one_host.on_host("box", *inside, "grep CapBnd /proc/1/status").split()[1] == "0" * 16
+        assert token() == "a-former-token"
+        # In no file of the engine, and for root alone.
+        search = "! grep -rqs a-former-token /var/lib/docker/containers /var/lib/docker/overlay2/*/diff/run"
+        one_host.on_host("box", "sh", "-c", search)
+        other = "setpriv --reuid 65534 --regid 65534 --clear-groups find {} 2>&1 | grep -c denied"
+        for place in ("/run/slipway/secrets", "/var/lib/slipway/secrets"):
+            assert one_host.on_host("box", "sh", "-c", other.format(place)).strip() == "1"
         preview = one_host.slip("preview", "--refresh", "--expect-no-changes")
         assert preview.status == 0, str(preview)
+
+        # A machine that starts by itself has them again.
+        url = one_host.urls()[0]
+        docker("restart", one_host.container("box"))
+        eventually("the service is back", lambda: bool(greeting(url)))
+        assert token() == "a-former-token"
+
+        set_secret(one_host, "TOKEN", "a-newer-token")
+        with Load(url) as load:
+            one_host.up()
+        load.check()
+        assert token() == "a-newer-token"
+        places = "/run/slipway/secrets /var/lib/slipway/secrets /var/lib/docker/containers"
+        left = ("sh", "-c", f"grep -rls a-former-token {places} || true")
+        eventually("the former value is gone", lambda: one_host.on_host("box", *left) == "")
     one_host.up()
+    assert one_host.on_host("box", "find", "/run/slipway/secrets", "-type", "f") == ""
 
 
 def test_rules_that_were_removed_are_found_and_made_again(stack: Stack) -> None:
