@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components import script
-from components.host import Host
+from components.engine import DockerEngine
 from configuration.resource_names import container as container_name
 from well_known import SECRETS_PATH
 
@@ -44,11 +44,12 @@ def lines(secrets: Mapping[str, str]) -> str:
 
 
 def bring(
-    service: str, host: Host, secrets: Mapping[str, pulumi.Input[str]], parent: pulumi.Resource
+    service: str, engine: DockerEngine, secrets: Mapping[str, pulumi.Input[str]], parent: pulumi.Resource
 ) -> SecretFiles | None:
     """Brings a service's secrets to a host; None if it has none."""
     if not secrets:
         return None
+    host = engine.host
     values = pulumi.Output.secret(pulumi.Output.all(**secrets))
     folder = pulumi.Output.unsecret(
         pulumi.Output.all(host.ssh_private_key, values).apply(lambda known: version(known[0], known[1]))
@@ -63,7 +64,8 @@ def bring(
             "SECRETS": values.apply(lines),
             "KEEP_SECRETS_SCRIPT": script.text("keep-secrets.sh"),
         },
-        pulumi.ResourceOptions(parent=parent, depends_on=[*host.ready]),
+        # As with switches: what is undone is the former host's.
+        pulumi.ResourceOptions(parent=parent, depends_on=[*engine.ready], delete_before_replace=True),
         is_undone=True,
     )
     return SecretFiles(pulumi.Output.concat(f"{SECRETS_PATH}/{service}/", folder), brought)

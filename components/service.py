@@ -103,7 +103,7 @@ class Service(pulumi.ComponentResource):
             )
             waits_for = [*proxy.ready, *previous, *deployed, *args.after]
             volumes = make_volumes(name, args.settings.volumes, engine, self)
-            secrets = secret_files.bring(name, engine.host, args.secrets, self)
+            secrets = secret_files.bring(name, engine, args.secrets, self)
             container = self._container(name, args, engine, proxy, pulled, volumes, secrets, waits_for)
             switch = self._switch(name, args, engine, container)
             if markers:
