@@ -15,6 +15,7 @@ from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
+from components.raw_packets import warn_of_pretenders
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from components.routing import Routing
@@ -252,6 +253,7 @@ def make_services(
 ) -> dict[str, Service]:
     """The services, by name."""
     warn_of_volumes(settings)
+    warn_of_pretenders(settings)
     proxies: dict[str, Proxy] = {}
     for name in settings.hosts_with("app"):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]

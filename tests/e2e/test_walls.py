@@ -134,6 +134,32 @@ def test_a_build_step_reaches_no_host(stack: Stack) -> None:
     assert found == names(services(stack)), found
 
 
+AT_ONCE = """
+import socket, sys
+reached = 0
+for _ in range(60):
+    with socket.socket() as attempt:
+        attempt.settimeout(0.05)
+        reached += attempt.connect_ex((sys.argv[1], 8080)) == 0
+print(reached)
+"""
+"""How often a container reaches an address, from the first moment of its first process on."""
+BY_HAND = """
+import socket, struct, subprocess, sys
+own, other, own_mac, macs = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+def mac(text): return bytes.fromhex(text.replace(":", ""))
+udp = struct.pack("!HHHH", 4444, 9999, 8, 0)
+head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + socket.inet_aton(own) + socket.inet_aton(other)
+total = sum(struct.unpack("!10H", head))
+while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+head = head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:]
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("eth0", 0))
+for to in macs: link.send(mac(to) + mac(own_mac) + b"\\x08\\x00" + head + udp)
+"""
+"""Sends a packet to another container in frames to these: to itself, and to the host, which would bring it there."""
+
+
 def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
     (app,) = stack.app_containers("web-1")
     form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}} {{.Config.Image}}"
@@ -152,6 +178,28 @@ def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
         eventually("the proxy reaches it", lambda: not stack.on_host("web-1", *inside, *probe))
         targets = [f"neighbour {address} 8080", f"proxy {proxy[1]} 80"]
         assert reached_from(stack, "web-1", app, targets) == ["proxy"]
+
+        pid, there = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+        run = ("docker", "run", "--rm", "--network", network, image, "python3", "-c")
+        assert stack.on_host("web-1", *run, AT_ONCE, there).strip() == "0"
+
+        # Docker's own list has NET_RAW, so this neighbour makes its packets by itself.
+        def refused() -> int:
+            script = f"nsenter --net=/proc/{pid}/ns/net awk '/^Udp: [0-9]/ {{ print $3 }}' /proc/net/snmp"
+            return int(stack.on_host("web-1", "bash", "-c", script))
+
+        before = refused()
+        stack.on_host("web-1", "bash", "-c", f"echo >/dev/udp/{there}/9999")
+        eventually("a packet of the host arrives", lambda: refused() == before + 1)
+        form = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.MacAddress}}{{end}}"
+        gateway_, own_mac = stack.on_host("web-1", "docker", "inspect", name, "--format", form).split()
+        _, app_mac = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+        script = f"cat /sys/class/net/$(ip -o address show to {gateway_} | awk '{{ print $2 }}')/address"
+        host_mac = stack.on_host("web-1", "bash", "-c", script).strip()
+        raw = ("docker", "exec", "--user", "0", name, "python3", "-c", BY_HAND)
+        stack.on_host("web-1", *raw, address, there, own_mac, app_mac, host_mac)
+        stack.on_host("web-1", "sleep", "0.5")
+        assert refused() == before + 1
     finally:
         docker("exec", stack.container("web-1"), "docker", "rm", "--force", name, check=False)
 

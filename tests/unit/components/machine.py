@@ -27,6 +27,7 @@ class Machine:
             "/etc/systemd/system/",
             "/run/",
             "/var/log/",
+            "/etc/slipway/",
             "/var/lib/slipway/",
             "/usr/local/lib/slipway/",
         ):
