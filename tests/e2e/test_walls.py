@@ -1,6 +1,7 @@
 """What an attacker in a container, in a build step, on the network and on a web host does not reach."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Iterator
@@ -8,8 +9,10 @@ from typing import Any
 
 import asyncssh
 import pytest
+import yaml
 
 from configuration.services import CAPABILITIES
+from tests.e2e.conftest import FirstUp
 from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
@@ -458,3 +461,89 @@ def test_root_on_a_web_host_gets_no_more_than_the_host_has(stack: Stack) -> None
     text = "\n".join(lines)
     search = f"grep -rslIF -D skip -f /dev/stdin {places} <<'END' || true\n{text}\nEND"
     assert stack.on_host("web-1", "bash", "-c", search) == ""
+
+
+SHOP_SECRET = "a-secret-of-the-shop"
+
+
+@pytest.fixture(scope="module")
+def shop(first_up: FirstUp) -> Iterator[Stack]:
+    """The stack with another service, which web-2 runs, and web-1 does not."""
+    stack = first_up.stack
+    before = stack.config_file.read_text()
+    services = yaml.safe_load(before)["config"]["slipway:services"]
+    services["shop"] = {
+        "build": {"context": "tests/e2e/fixtures/tiny"},
+        "health": "/",
+        "domains": ["shop.localhost"],
+        "tls": "off",
+        "secrets": ["KEY"],
+        "hosts": ["web-2"],
+    }
+    try:
+        set_secret(stack, "KEY", SHOP_SECRET)
+        stack.configure({"services": services})
+        stack.up()
+        yield stack
+    finally:
+        stack.config_file.write_text(before)
+        stack.up()
+
+
+def test_root_on_a_web_host_gets_nothing_of_services_elsewhere(stack: Stack, shop: Stack) -> None:
+    """Every way out of web-1 that its root could try for what only web-2 has."""
+    outputs = stack.outputs()
+    address = outputs["registryAddress"]
+    account = outputs["registryHostAccounts"]["web-1"]
+    digest = outputs["images"]["shop"].partition("@")[2]
+    (app,) = stack.app_containers("web-2", service="shop")
+    assert stack.on_host("web-2", "docker", "exec", app, "cat", "/run/secrets/KEY") == SHOP_SECRET
+    # The image of another service, with the account of this host.
+    script = f"""
+        cd "/etc/docker/certs.d/{address}"
+        ask() {{
+          printf 'user = "%s"\\n' '{account}:{outputs["registryPasswords"][account]}' |
+            curl -s -K - --cacert ca.crt -o /dev/null -w '%{{http_code}} ' -X "$1" "https://{address}/v2/$2"
+        }}
+        ask GET shop/tags/list
+        ask GET shop/manifests/{digest}
+        ask GET shop/blobs/{digest}
+        ask POST "web/blobs/uploads/?mount={digest}&from=shop"
+        ask POST shop/blobs/uploads/
+        ask PUT shop/manifests/latest
+        ask DELETE shop/manifests/{digest}
+    """
+    answers = stack.on_host("web-1", "bash", "-c", script).split()
+    assert answers == ["403", "403", "403", "403", "403", "403", "405"]
+    # Every private key of this host, at the SSH server and at the engine of every other one.
+    script = """
+        keys=$(grep -rlsI -D skip 'BEGIN .*PRIVATE KEY' /etc /root /run /var/lib/slipway | sort -u)
+        for key in $keys; do
+          for host in yard web-2; do
+            ! ssh -i "$key" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+              -o IdentitiesOnly=yes -o ConnectTimeout=5 "root@$host" true 2>/dev/null || echo "SSH of $host by $key"
+          done
+        done
+        for cert in $(grep -rlsI -D skip 'BEGIN CERTIFICATE' /etc/docker /etc/slipway /root); do
+          for key in $keys; do
+            for host in yard web-2; do
+              ! curl -sfk --max-time 5 -o /dev/null --cert "$cert" --key "$key" "https://$host:2376/version" ||
+                echo "engine of $host by $cert"
+            done
+          done
+        done
+        echo "tried $(wc -w <<<"$keys")"
+    """
+    *reached, tried = stack.on_host("web-1", "bash", "-c", script).splitlines()
+    assert reached == []
+    # Its SSH server's, and its engine's.
+    assert int(tried.split()[1]) >= 2
+    # Nothing of the secret was ever here, not even encoded.
+    encoded = base64.b64encode(SHOP_SECRET.encode()).decode()
+    places = (
+        "/etc /root /home /run /tmp /usr/local /var/lib/slipway /var/lib/docker/containers /var/log /var/tmp"
+    )
+    search = f"grep -rslIF -D skip -f /dev/stdin {places} <<'END' || true\n{SHOP_SECRET}\n{encoded}\nEND"
+    assert stack.on_host("web-1", "bash", "-c", search) == ""
+    # The search finds it where it is.
+    assert "/run/slipway/secrets/shop/" in stack.on_host("web-2", "bash", "-c", search)
