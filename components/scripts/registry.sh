@@ -78,8 +78,8 @@ UNIT
 }
 
 own_data_text() {
+  echo '#!/usr/bin/env bash'
   cat <<SCRIPT
-#!/usr/bin/env bash
 set -euo pipefail
 $(declare -f own_data)
 exec 9>/run/slipway-registry.lock

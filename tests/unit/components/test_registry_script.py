@@ -215,6 +215,7 @@ def test_the_data_of_an_older_version_goes_to_the_registrys_user(host: RegistryH
     # What that registry has written until then goes over once the new one runs.
     (data / "docker/late").touch()
     script = host.machine.root / "usr/local/lib/slipway/own-registry-data"
+    assert script.read_text().startswith("#!/usr/bin/env bash\n")
     text = script.read_text().replace("chown", f"{host.machine.root}/bin/chown")
     subprocess.run(["/bin/bash", "-c", text], check=True, timeout=30)
     assert any(f"{data}/docker/late" in line for line in host.machine.calls("chown"))
