@@ -7,12 +7,11 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import script
+from components import haproxy, script
 from components.certificates import Certificate, CertificateArgs, Lifetime
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.proxy import MASTER_SOCKET
 from components.registry.config import METRICS_PORT, SOCKET_DIRECTORY, config
-from components.registry.front import PORT, SETTINGS_PATH, configuration
+from components.registry.front import PORT, configuration
 from components.registry.htpasswd import htpasswd
 from components.registry.retention import InUseMarkers, Retention, retention_values
 from components.registry.rights import Rights, maps
@@ -207,21 +206,14 @@ class Registry(pulumi.ComponentResource):
             f"{name}-front-container",
             name=REGISTRY_PROXY_CONTAINER,
             image=image.image_id,
-            command=["haproxy", "-W", "-db", "-S", MASTER_SOCKET, "-f", f"{SETTINGS_PATH}/haproxy.cfg"],
-            restart="always",
-            # The image's own signal waits for the last request.
-            stop_signal="SIGTERM",
-            read_only=True,
-            memory=PROXY_MEMORY_MIB,
             user=f"{REGISTRY_USER}:{REGISTRY_PROXY_GROUP}",
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges"],
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTIONS,
+            **haproxy.options(PROXY_MEMORY_MIB),
             ports=[docker.ContainerPortArgs(internal=PORT, external=args.port)],
             volumes=[
                 docker.ContainerVolumeArgs(
-                    host_path=REGISTRY_PROXY_SETTINGS_PATH, container_path=SETTINGS_PATH, read_only=True
+                    host_path=REGISTRY_PROXY_SETTINGS_PATH,
+                    container_path=haproxy.CONFIGURATION_PATH,
+                    read_only=True,
                 ),
                 docker.ContainerVolumeArgs(
                     host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY, read_only=True
