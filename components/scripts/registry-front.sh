@@ -14,8 +14,7 @@ front_inside=/usr/local/etc/haproxy
 ask_front() {
   local process
   process=$(docker inspect "$front" --format '{{ .State.Pid }}' 2>/dev/null) && [ "$process" != 0 ] || return
-  printf '%s\n' "$@" quit | nsenter --net="/proc/$process/ns/net" timeout 15 bash -c '
-    exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3' 2>/dev/null
+  printf '%s\n' "$@" quit | talk "$process"
 }
 
 # put_front: installs the files, and sets `front_mark` to the mark of all but the maps.
