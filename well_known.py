@@ -78,6 +78,14 @@ def host_account(host: str) -> str:
     return f"host/{host}"
 
 
+# Users on the hosts, by their numbers. None of them has a name, and nobody logs in. systemd's list of numbers says that
+# 60578 to 61183 are in no use (https://systemd.io/UIDS-GIDS), and Debian gives none of them to a package.
+REGISTRY_USER = 60601
+"""The user of the registry and of the proxy before it: who connects to a socket has to be its owner, since distribution
+lets nobody else write to it. The group of the registry's settings, which the proxy is not in."""
+REGISTRY_PROXY_GROUP = 60602
+"""The group of the settings of the proxy before the registry, which the registry is not in."""
+
 # Paths on the hosts.
 SCRIPTS_PATH = "/usr/local/lib/slipway"
 """Where engine.sh and registry.sh install the scripts that run later."""
@@ -85,16 +93,21 @@ SWITCH_SCRIPT_PATH = f"{SCRIPTS_PATH}/switch"
 """scripts/switch.sh, on every host."""
 WAIT_SCRIPT_PATH = f"{SCRIPTS_PATH}/wait-for-registry"
 """scripts/wait-for-registry.sh, on every host."""
+OWN_DATA_SCRIPT_PATH = f"{SCRIPTS_PATH}/own-registry-data"
+"""What scripts/registry.sh leaves on the registry's host, to give the registry's folder to its user."""
 RETENTION_SCRIPT_PATH = f"{SCRIPTS_PATH}/retention"
 """scripts/retention.sh, on the registry's host."""
+SECRETS_PATH = "/run/slipway/secrets"
+"""Where an app host has the secrets of its services, in memory: a folder for each service and version of them."""
 PROXY_SETTINGS_PATH = "/etc/slipway/proxy"
 """Where an app host keeps the proxy's configuration, which its scripts make."""
 MAINTENANCE_HEADER = "X-Maintenance"
 """What a proxy adds to the page that it sends in place of a service under maintenance."""
 REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
-"""Where a registry's host keeps the registry's configuration and accounts: readable by root only."""
+"""Where a registry's host keeps the registry's configuration and accounts: readable by root and the registry only."""
 REGISTRY_PROXY_SETTINGS_PATH = "/etc/slipway/registry-proxy"
-"""Where it keeps the configuration, rights and certificate of the proxy before it: readable by root only."""
+"""Where it keeps the configuration, rights and certificate of the proxy before it: readable by root and that proxy
+only."""
 REGISTRY_SOCKET_PATH = "/var/lib/slipway/registry-socket"
 """The directory on a registry's host in which the registry listens for the proxy before it."""
 REGISTRY_DATA_PATH = "/var/lib/slipway/registry"

@@ -20,6 +20,7 @@ def options(
     check: HealthCheck | None,
     names: Mapping[str, str],
     volumes: Mapping[str, Any],
+    secrets: pulumi.Input[str] | None = None,
 ) -> dict[str, Any]:
     """Arguments of `docker.Container`. What is not set is left out: a stack that has it not keeps its containers.
 
@@ -28,6 +29,7 @@ def options(
         check: how it is known to be healthy, if no proxy asks it.
         names: names of other services, each with its address.
         volumes: the names of its volumes on the engine, by the names in the settings.
+        secrets: the folder of its secrets on the host; None without any.
     """
     tests = list(check.command) if check and check.command else ["NONE"] if check and not check.image else []
     found: dict[str, Any] = {
@@ -66,6 +68,11 @@ def options(
                     read_only=target.endswith(":ro"),
                 )
                 for path, target in sorted(settings.bind.items())
+            ),
+            *(
+                [docker.ContainerVolumeArgs(host_path=secrets, container_path="/run/secrets", read_only=True)]
+                if secrets is not None
+                else []
             ),
         ],
         "ports": [docker.ContainerPortArgs(internal=port, external=port) for port in settings.ports.private],

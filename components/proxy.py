@@ -6,17 +6,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
+from components import haproxy
+from components.engine import ENGINE_DECIDES, DockerEngine
 from well_known import PROXY_CONTAINER, PROXY_IMAGE, PROXY_SETTINGS_PATH, ROLE_LABEL, STACK_LABEL
 
 MEMORY_MIB = 512
 """Memory limit of the container: 4,096 connections with two buffers of 16 KiB each, and workers that still finish
 their requests after a reload."""
-CONFIGURATION_PATH = "/usr/local/etc/haproxy"
-"""The configuration's directory in the container, as in the official image."""
-MASTER_SOCKET = "127.0.0.1:9998"
-"""Where HAProxy's master process takes commands: the container's own loopback, which no other container reaches.
-scripts/routes.sh asks there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,23 +46,13 @@ class Proxy(pulumi.ComponentResource):
             f"{name}-container",
             name=PROXY_CONTAINER,
             image=image.image_id,
-            command=["haproxy", "-W", "-db", "-S", MASTER_SOCKET, "-f", f"{CONFIGURATION_PATH}/haproxy.cfg"],
-            restart="always",
-            # The image's own signal waits for streams.
-            stop_signal="SIGTERM",
-            memory=MEMORY_MIB,
-            read_only=True,
-            # Its user is none of root's, and an engine lets every user of a container listen on port 80.
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges"],
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTIONS,
+            **haproxy.options(MEMORY_MIB),
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
             # Nothing listens on 443 until a service has HTTPS. Published later, it would stop the proxy.
             ports=[docker.ContainerPortArgs(internal=port, external=port) for port in (80, 443)],
             volumes=[
                 docker.ContainerVolumeArgs(
-                    host_path=PROXY_SETTINGS_PATH, container_path=CONFIGURATION_PATH, read_only=True
+                    host_path=PROXY_SETTINGS_PATH, container_path=haproxy.CONFIGURATION_PATH, read_only=True
                 )
             ],
             labels=[

@@ -18,7 +18,8 @@ LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
     "engine.sh": ("ssh-server.sh", "private-ports.sh"),
-    "registry.sh": ("registry-front.sh",),
+    "mount-data.sh": ("registry-data.sh",),
+    "registry.sh": ("registry-front.sh", "registry-data.sh"),
     "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "unhealthy.sh"),
 }
 """Functions that are put ahead of one script, after the library's."""
@@ -70,6 +71,7 @@ def remote_command(
     opts: pulumi.ResourceOptions,
     *,
     undone_with: Sequence[pulumi.Input[str]] = (),
+    is_undone: bool = False,
 ) -> command.remote.Command:
     """Runs a script on a host as root; again whenever the script or one of its values changes.
 
@@ -83,6 +85,7 @@ def remote_command(
         opts: the resource's options.
         undone_with: ids of resources that cannot go before the script has undone its work: if one of them is replaced,
             the script first runs with the argument `undo`, with its earlier values. None if there is nothing to undo.
+        is_undone: whether the script runs with the argument `undo` when the command is deleted.
     """
     private = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout", "stderr"],
@@ -93,7 +96,7 @@ def remote_command(
         name,
         connection=host.ssh,
         create=host.as_root("bash -s"),
-        delete=host.as_root("bash -s undo") if undone_with else None,
+        delete=host.as_root("bash -s undo") if undone_with or is_undone else None,
         triggers=list(undone_with) or None,
         stdin=with_values(script, values),
         logging=command.remote.Logging.NONE,

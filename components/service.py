@@ -8,16 +8,18 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import containers
+from components import containers, secret_files
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
 from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
 from components.proxy import Proxy, ProxyArgs
+from components.raw_packets import warn_of_pretenders
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from components.routing import Routing
+from components.secret_files import SecretFiles
 from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
@@ -102,7 +104,8 @@ class Service(pulumi.ComponentResource):
             )
             waits_for = [*proxy.ready, *previous, *deployed, *args.after]
             volumes = make_volumes(name, args.settings.volumes, engine, self)
-            container = self._container(name, args, engine, proxy, pulled, volumes, waits_for)
+            secrets = secret_files.bring(name, engine, args.secrets, self)
+            container = self._container(name, args, engine, proxy, pulled, volumes, secrets, waits_for)
             switch = self._switch(name, args, engine, container)
             if markers:
                 # The next host does not wait for it.
@@ -127,6 +130,7 @@ class Service(pulumi.ComponentResource):
         proxy: Proxy,
         image: docker.RemoteImage,
         volumes: Mapping[str, pulumi.Output[str]],
+        secrets: SecretFiles | None,
         waits_for: list[pulumi.Resource],
     ) -> docker.Container:
         return docker.Container(
@@ -148,15 +152,8 @@ class Service(pulumi.ComponentResource):
             log_driver=LOG_DRIVER,
             log_opts=containers.log_options(args.settings),
             envs=containers.environment(args.environment, args.secret_environment),
-            uploads=[
-                docker.ContainerUploadArgs(
-                    # Readable by all, since the user inside the container is not root.
-                    file=f"/run/secrets/{key}",
-                    content=pulumi.Output.secret(value),
-                    permissions="0444",
-                )
-                for key, value in sorted(args.secrets.items())
-            ],
+            # An empty list, as stacks that exist have it. Older versions wrote secrets here.
+            uploads=[],
             networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=proxy.network)],
             labels=[
                 docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
@@ -168,11 +165,13 @@ class Service(pulumi.ComponentResource):
                     )
                 ),
             ],
-            **containers.options(args.settings, args.check, args.names, volumes),
+            **containers.options(
+                args.settings, args.check, args.names, volumes, secrets.path if secrets else None
+            ),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=waits_for,
+                    depends_on=[*waits_for, *([secrets.brought] if secrets else [])],
                     # By default the plugin would remove the old container first, which serves until the switch.
                     delete_before_replace=False,
                     ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports.private else [])],
@@ -254,6 +253,7 @@ def make_services(
 ) -> dict[str, Service]:
     """The services, by name."""
     warn_of_volumes(settings)
+    warn_of_pretenders(settings)
     proxies: dict[str, Proxy] = {}
     for name in settings.hosts_with("app"):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]

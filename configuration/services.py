@@ -236,8 +236,7 @@ class ServiceSettings(ContainerSettings):
     Default: CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID and SETUID."""
 
     read_only: bool = False
-    """Whether the containers' own files cannot be changed, but for a /tmp in memory. It cannot be combined with
-    `secrets`, which Docker writes among these files. Default: false."""
+    """Whether the containers' own files cannot be changed, but for a /tmp in memory. Default: false."""
 
     max_connections: Annotated[int, Within(1, 4096, "a number of requests", "requests")] | None = None
     """Requests that a container of the service gets at the same time, 1 to 4096; the others wait in the proxy for as

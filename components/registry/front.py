@@ -3,10 +3,11 @@
 It knows who may do what; who somebody is, is for the registry to say: passwords are in its accounts file only.
 """
 
+from components.haproxy import CONFIGURATION_PATH
 from components.registry.config import SOCKET
 
-SETTINGS_PATH = "/usr/local/etc/haproxy"
-"""The directory of its files in the container, as in the official image."""
+SETTINGS_PATH = CONFIGURATION_PATH
+"""The directory of its files in the container."""
 PORT = 5000
 """TCP port inside the container."""
 

@@ -7,25 +7,27 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import script
+from components import haproxy, script
 from components.certificates import Certificate, CertificateArgs, Lifetime
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, LOG_OPTIONS, DockerEngine
-from components.proxy import MASTER_SOCKET
 from components.registry.config import METRICS_PORT, SOCKET_DIRECTORY, config
-from components.registry.front import PORT, SETTINGS_PATH, configuration
+from components.registry.front import PORT, configuration
 from components.registry.htpasswd import htpasswd
 from components.registry.retention import InUseMarkers, Retention, retention_values
 from components.registry.rights import Rights, maps
 from components.registry_access import OwnRegistry, RegistryAccess
 from well_known import (
+    OWN_DATA_SCRIPT_PATH,
     PROXY_IMAGE,
     REGISTRY_CONTAINER,
     REGISTRY_DATA_PATH,
     REGISTRY_IMAGE,
     REGISTRY_PROXY_CONTAINER,
+    REGISTRY_PROXY_GROUP,
     REGISTRY_PROXY_SETTINGS_PATH,
     REGISTRY_SETTINGS_PATH,
     REGISTRY_SOCKET_PATH,
+    REGISTRY_USER,
     ROLE_LABEL,
     STACK_LABEL,
     WAIT_SCRIPT_PATH,
@@ -119,6 +121,8 @@ class Registry(pulumi.ComponentResource):
                 "CERTIFICATE": certificate.certificate_pem,
                 "KEY": certificate.private_key_pem,
                 "DATA_PATH": REGISTRY_DATA_PATH,
+                "REGISTRY_USER": str(REGISTRY_USER),
+                "FRONT_GROUP": str(REGISTRY_PROXY_GROUP),
                 "SOCKET_PATH": REGISTRY_SOCKET_PATH,
                 "AUTHORITY": args.own.authority.trusted_pem,
                 "URL": url,
@@ -131,7 +135,7 @@ class Registry(pulumi.ComponentResource):
         answers = command.remote.Command(
             f"{name}-answers",
             connection=host.ssh,
-            create=host.as_root(f"{WAIT_SCRIPT_PATH} {url}"),
+            create=host.as_root(f"{OWN_DATA_SCRIPT_PATH} && {host.as_root(f'{WAIT_SCRIPT_PATH} {url}')}"),
             add_previous_output_in_env=False,
             triggers=[container.id, proxy.id],
             opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container, proxy])),
@@ -165,7 +169,7 @@ class Registry(pulumi.ComponentResource):
             envs=["OTEL_TRACES_EXPORTER=none"],
             read_only=True,
             memory=MEMORY_MIB,
-            # Its files are root's, and it is root.
+            user=f"{REGISTRY_USER}:{REGISTRY_USER}",
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges"],
             log_driver=LOG_DRIVER,
@@ -202,24 +206,18 @@ class Registry(pulumi.ComponentResource):
             f"{name}-front-container",
             name=REGISTRY_PROXY_CONTAINER,
             image=image.image_id,
-            command=["haproxy", "-W", "-db", "-S", MASTER_SOCKET, "-f", f"{SETTINGS_PATH}/haproxy.cfg"],
-            restart="always",
-            # The image's own signal waits for the last request.
-            stop_signal="SIGTERM",
-            read_only=True,
-            memory=PROXY_MEMORY_MIB,
-            # Its files and the registry's socket are root's; without a capability it has no other right of root's.
-            user="0",
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges"],
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTIONS,
+            user=f"{REGISTRY_USER}:{REGISTRY_PROXY_GROUP}",
+            **haproxy.options(PROXY_MEMORY_MIB),
             ports=[docker.ContainerPortArgs(internal=PORT, external=args.port)],
             volumes=[
                 docker.ContainerVolumeArgs(
-                    host_path=REGISTRY_PROXY_SETTINGS_PATH, container_path=SETTINGS_PATH, read_only=True
+                    host_path=REGISTRY_PROXY_SETTINGS_PATH,
+                    container_path=haproxy.CONFIGURATION_PATH,
+                    read_only=True,
                 ),
-                docker.ContainerVolumeArgs(host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY),
+                docker.ContainerVolumeArgs(
+                    host_path=REGISTRY_SOCKET_PATH, container_path=SOCKET_DIRECTORY, read_only=True
+                ),
             ],
             labels=_labels(),
             opts=engine.on_engine(

@@ -184,7 +184,7 @@ UNIT
   for iptables in iptables ip6tables; do
     # As the kernel has them.
     while read -r rule; do made+=("rule $iptables $rule"); done < <(
-      "$iptables" -w -S 2>/dev/null | grep -E '^-A (SLIPWAY-|(INPUT|DOCKER-USER) -j SLIPWAY-|FORWARD -j DOCKER-USER$)'
+      "$iptables" -w -S 2>/dev/null | grep -v '^-A SLIPWAY-APART ' | grep -E '^-A (SLIPWAY-|(INPUT|DOCKER-USER) -j SLIPWAY-|FORWARD -j DOCKER-USER$)'
     )
   done
 }

@@ -12,6 +12,8 @@ set -euo pipefail
 # What the cloud tells a machine about itself, with the machine's keys: for IPv4, and on AWS for IPv6.
 metadata=169.254.169.254
 metadata_ipv6=fd00:ec2::254
+# The bridge of the services' network, as apart.sh has found it.
+apart=/etc/slipway/apart
 
 # refused IPTABLES: how a packet is refused, by what the kernel has.
 refused() { if [ "$1" = ip6tables ]; then echo "REJECT --reject-with icmp6-port-unreachable"; else echo "REJECT --reject-with icmp-port-unreachable"; fi; }
@@ -24,12 +26,23 @@ open() {
   done
 }
 
+# separate IPTABLES: the chain by which apart.sh keeps services apart. It is made with the machine's start, when none of them
+# reaches another one yet; later it is for apart.sh, which knows the proxy's ports.
+separate() {
+  local bridge
+  "$1" -w -N SLIPWAY-APART 2>/dev/null || return 0
+  [ -e "$apart" ] || return 0
+  read -r bridge <"$apart"
+  "$1" -w -A SLIPWAY-APART -i "$bridge" -o "$bridge" -j DROP
+}
+
 # rules IPTABLES REFUSAL PORTS=ADDRESS…
 rules() {
   local ipv6=false refusal=$2 chain uplink bridge host
   [ "$1" = iptables ] || ipv6=true
   echo '*filter'
   for chain in SLIPWAY-INPUT SLIPWAY-FORWARD SLIPWAY-HOST SLIPWAY-OTHERS; do echo ":$chain - [0:0]"; done
+  echo "-A SLIPWAY-FORWARD -j SLIPWAY-APART"
   for chain in INPUT:HOST FORWARD:OTHERS; do
     # A machine may itself be in its network by a bridge.
     for uplink in $(ip -o route show default | sed -n 's/.* dev \(br-[^ ]*\).*/\1/p' | sort -u); do
@@ -72,9 +85,12 @@ hook() {
 
 main() {
   local iptables
+  # What bridges pass on goes through these rules, too, as Docker Engine itself has had it for long.
+  [ -e /proc/sys/net/bridge ] || modprobe -q br_netfilter || true
   for iptables in iptables ip6tables; do
     # A kernel without IPv6 has no rules for it.
     [ "$iptables" = iptables ] || ip6tables -w -S >/dev/null 2>&1 || continue
+    separate "$iptables"
     # In one step, so that there is no moment without them. Not every kernel can say no.
     rules "$iptables" "$(refused "$iptables")" "$@" | "$iptables-restore" -w --noflush 2>/dev/null ||
       rules "$iptables" DROP "$@" | "$iptables-restore" -w --noflush

@@ -44,6 +44,8 @@ open_ports() {
   done
 }
 
+sweep_secrets() { [ ! -x /usr/local/lib/slipway/keep-secrets ] || /usr/local/lib/slipway/keep-secrets sweep || true; }
+
 # A container may have another address after each start.
 restore() { [ ! -e /etc/slipway/proxy/haproxy.cfg ] || /usr/local/lib/slipway/switch --restore || true; }
 
@@ -53,9 +55,10 @@ main() {
   start_ended
   open_ports
   restore
+  sweep_secrets
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
-    --data-urlencode 'filters={"type":["container"],"event":["die","start"]}' |
+    --data-urlencode 'filters={"type":["container"],"event":["die","start","destroy"]}' |
     while read -r event; do
       case "$event" in
         *'"Action":"start"'*)
@@ -63,6 +66,8 @@ main() {
           name=${name%%'"'*}
           if [ "$name" = slipway-proxy ] || routed "$name"; then restore; fi
           ;;
+        # The last container with a former value of a secret may be gone.
+        *'"Action":"destroy"'*) sweep_secrets ;;
         *)
           # The engine tells of the end a moment before it lists the container as ended.
           sleep 0.2

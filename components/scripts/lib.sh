@@ -17,13 +17,14 @@ fail() {
 # What the script has made, a line each, for `tell_made`: `slip` compares the host with these lines later (cli/running/scripts/drift.sh).
 made=()
 
-# put FILE MODE: installs standard input as FILE, atomically, if it differs. Then it sets `changed`.
-# Another mode or owner is corrected without that.
+# put FILE MODE [OWNER]: installs standard input as FILE, atomically, if it differs. Then it sets `changed`.
+# Another mode or owner is corrected without that. The owner is USER:GROUP, in numbers; by default who runs this.
 put() {
   local file=$1 mode=$2 new
   mkdir -p "$(dirname "$file")"
   new=$(mktemp "$file.XXXXXX")
   cat >"$new"
+  [ -z "${3:-}" ] || chown "$3" "$new"
   chmod "$mode" "$new"
   if [ ! -L "$file" ] && cmp -s "$new" "$file"; then
     chown --reference="$new" "$file"
@@ -39,10 +40,10 @@ put() {
   made+=("file $(stat -c '%a %u:%g' "$file") $(sha256sum <"$file" | cut -d' ' -f1) $file")
 }
 
-# folder PATH MODE: makes a directory, or corrects its owner and mode.
+# folder PATH MODE [OWNER]: makes a directory, or corrects its owner and mode.
 folder() {
   mkdir -p "$1"
-  chown "$(id -u):$(id -g)" "$1"
+  chown "${3:-$(id -u):$(id -g)}" "$1"
   chmod "$2" "$1"
   made+=("folder $(stat -c '%a %u:%g' "$1") $1")
 }
@@ -55,6 +56,13 @@ absent() {
 
 # tell_made: prints what the script has made. It is the script's last output, which Pulumi's state keeps as a secret.
 tell_made() { printf 'made %s\n' "${made[@]}"; }
+
+# talk PROCESS: has HAProxy's master process, whose id on this host this is, take what comes on standard input, which nobody
+# sees in a list of processes. Prints what it answers.
+talk() {
+  nsenter --net="/proc/$1/ns/net" timeout 15 bash -c '
+    exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3' 2>/dev/null
+}
 
 # lock NAME: waits for another run of the script on this host. A run goes on after its operator's `slip` was killed.
 lock() {

@@ -10,12 +10,15 @@
 #   VOLUME      id of the volume: vol-…
 #   SIZE        its size, GiB
 #   DATA_PATH   where to mount it
+#   DATA_USER   the number of the user that its files belong to
+#
+# registry-data.sh comes ahead of it.
 set -euo pipefail
 
 # Other accounts of the machine may read the units that this makes.
 umask 022
 
-: "${VOLUME:?}" "${SIZE:?}" "${DATA_PATH:?}"
+: "${VOLUME:?}" "${SIZE:?}" "${DATA_PATH:?}" "${DATA_USER:?}"
 
 patience=120
 
@@ -153,6 +156,8 @@ main() {
     [ -z "$(ls -A "$DATA_PATH")" ] || refuse "$DATA_PATH on the root disk is not empty, and must be to mount the volume"
     install_units "$uuid"
     mount -o noatime "$dev" "$DATA_PATH"
+    # A snapshot may be of an older version.
+    is_owned "$DATA_PATH" "$DATA_USER" || own_data "$DATA_PATH" "$DATA_USER"
     start_users
   else
     install_units "$uuid"

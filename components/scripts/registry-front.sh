@@ -14,20 +14,20 @@ front_inside=/usr/local/etc/haproxy
 ask_front() {
   local process
   process=$(docker inspect "$front" --format '{{ .State.Pid }}' 2>/dev/null) && [ "$process" != 0 ] || return
-  printf '%s\n' "$@" quit | nsenter --net="/proc/$process/ns/net" timeout 15 bash -c '
-    exec 3<>/dev/tcp/127.0.0.1/9998 && cat >&3 && cat <&3' 2>/dev/null
+  printf '%s\n' "$@" quit | talk "$process"
 }
 
 # put_front: installs the files, and sets `front_mark` to the mark of all but the maps.
 put_front() {
-  folder "$front_files" 0700
-  put "$front_files/accounts.map" 0600 <<<"$FRONT_ACCOUNTS"
-  put "$front_files/push.map" 0600 <<<"$FRONT_PUSH"
-  put "$front_files/pull.map" 0600 <<<"$FRONT_PULL"
-  put "$front_files/tls.pem" 0600 <<<"$CERTIFICATE"$'\n'"$KEY"
-  put "$front_files/ca.crt" 0600 <<<"$AUTHORITY"
+  local owner=0:$FRONT_GROUP
+  folder "$front_files" 0750 "$owner"
+  put "$front_files/accounts.map" 0640 "$owner" <<<"$FRONT_ACCOUNTS"
+  put "$front_files/push.map" 0640 "$owner" <<<"$FRONT_PUSH"
+  put "$front_files/pull.map" 0640 "$owner" <<<"$FRONT_PULL"
+  put "$front_files/tls.pem" 0640 "$owner" <<<"$CERTIFICATE"$'\n'"$KEY"
+  put "$front_files/ca.crt" 0640 "$owner" <<<"$AUTHORITY"
   front_mark=$(sha256sum <<<"$FRONT_CONFIG $CERTIFICATE $KEY $AUTHORITY" | cut -c 1-16)
-  put "$front_files/haproxy.cfg" 0600 <<<"${FRONT_CONFIG/MARK/$front_mark}"
+  put "$front_files/haproxy.cfg" 0640 "$owner" <<<"${FRONT_CONFIG/MARK/$front_mark}"
   made+=("front $front_mark")
 }
 

@@ -11,6 +11,8 @@
 #   FRONT_ACCOUNTS FRONT_PUSH FRONT_PULL    maps of accounts and their rights
 #   URL                     its address as the hosts use it: https://host:port, or http:// without TLS
 #   DATA_PATH               folder of its data
+#   REGISTRY_USER           the number of its user and group, who also owns its data
+#   FRONT_GROUP             the number of the group of the proxy before it
 #   SOCKET_PATH             folder of the socket on which it listens
 #   RETENTION               the settings file of retention.sh; empty if all images are kept
 #   RETENTION_TIME          when retention.sh runs each day, HH:MM by this host's clock
@@ -19,10 +21,11 @@
 set -euo pipefail
 
 : "${CONFIG:?}" "${ACCOUNTS:?}" "${CERTIFICATE:?}" "${KEY:?}" "${DATA_PATH:?}"
-: "${AUTHORITY:?}" "${URL:?}" "${SOCKET_PATH:?}"
+: "${AUTHORITY:?}" "${URL:?}" "${SOCKET_PATH:?}" "${REGISTRY_USER:?}" "${FRONT_GROUP:?}"
 : "${FRONT_CONFIG:?}" "${FRONT_ACCOUNTS:?}" "${FRONT_PUSH:?}" "${FRONT_PULL:?}"
 
 settings=/etc/slipway/registry
+own_data_script=/usr/local/lib/slipway/own-registry-data
 
 # accounts_are_valid: whether each line is a name and a bcrypt hash. With another line the registry refuses all accounts.
 accounts_are_valid() {
@@ -74,6 +77,17 @@ UNIT
   made+=("unit slipway-retention.timer")
 }
 
+own_data_text() {
+  echo '#!/usr/bin/env bash'
+  cat <<SCRIPT
+set -euo pipefail
+$(declare -f own_data)
+exec 9>/run/slipway-registry.lock
+flock 9
+own_data '$DATA_PATH' '$REGISTRY_USER'
+SCRIPT
+}
+
 # is_behind_proxy: whether the registry's container is one that listens for the proxy before it. Older versions made another,
 # which goes on with the settings that it has read, until Pulumi replaces it.
 is_behind_proxy() {
@@ -83,20 +97,24 @@ is_behind_proxy() {
 main() {
   lock registry
   mkdir -p "$DATA_PATH"
+  is_owned "$DATA_PATH" "$REGISTRY_USER" || own_data "$DATA_PATH" "$REGISTRY_USER"
+  # For what a registry of an older version writes until its end.
+  put "$own_data_script" 0755 < <(own_data_text)
   folder "${settings%/*}" 0700
-  folder "$settings" 0700
-  folder "$SOCKET_PATH" 0700
+  folder "$settings" 0750 "0:$REGISTRY_USER"
+  # The group is that of containers of older versions.
+  folder "$SOCKET_PATH" 0770 "$REGISTRY_USER:0"
   accounts_are_valid ||
     fail 8 "a line of the registry's accounts is no name with a bcrypt hash; those on $(hostname) stay as they are"
   # The accounts come first: without this file the registry would make up an account and print its password.
-  put "$settings/htpasswd" 0600 <<<"$ACCOUNTS"
+  put "$settings/htpasswd" 0640 "0:$REGISTRY_USER" <<<"$ACCOUNTS"
   put_front
   # A killed run may have changed files that the registry has not read yet.
   local status unread=/run/slipway-registry-unread killed=false
   [ ! -e "$unread" ] || killed=true
   touch "$unread"
   changed=$killed
-  put "$settings/config.yml" 0600 <<<"$CONFIG"
+  put "$settings/config.yml" 0640 "0:$REGISTRY_USER" <<<"$CONFIG"
   # The proxy before the registry has these.
   absent "$settings"/{tls.crt,tls.key,ca.crt}
   if status=$(docker inspect slipway-registry --format '{{ .State.Status }}' 2>/dev/null) && is_behind_proxy; then

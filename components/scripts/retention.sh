@@ -279,10 +279,11 @@ stop_collector() {
 }
 
 collect() {
-  local image
-  image=$(docker inspect --format '{{.Image}}' "$registry")
+  local image user
+  read -r image user < <(docker inspect --format '{{.Image}} {{.Config.User}}' "$registry")
   # Without --delete-untagged, which would delete the platforms of an index.
   docker run --rm --name "$collector" --network none --read-only --security-opt no-new-privileges \
+    --user "$user" --cap-drop ALL \
     --log-driver none --cpu-shares 256 -e OTEL_TRACES_EXPORTER=none -e REGISTRY_LOG_LEVEL=warn \
     -v "$writable:$inside" -v /etc/slipway/registry:/etc/distribution:ro \
     "$image" garbage-collect --quiet /etc/distribution/config.yml

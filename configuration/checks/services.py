@@ -113,18 +113,6 @@ def builds(checks: Checks) -> Iterator[Problem]:
             )
 
 
-def files(checks: Checks) -> Iterator[Problem]:
-    """A service with secrets can be given them."""
-    for name, service in checks.settings.services.items():
-        if service.read_only and service.secrets:
-            yield Problem(
-                ("services", name, "readOnly"),
-                "the service has secrets, which Docker writes among the container's own files",
-                "Leave it out, or leave out secrets.",
-                value=True,
-            )
-
-
 def names(checks: Checks) -> Iterator[Problem]:
     """What is named after a service, and after a service and a host, has a name of its own that resolves."""
     settings = checks.settings
@@ -173,7 +161,7 @@ def _container(pair: tuple[str, str]) -> str:
     return container(*pair)
 
 
-CHECKS: tuple[Check, ...] = (hosts, domains, routing, names, builds, files)
+CHECKS: tuple[Check, ...] = (hosts, domains, routing, names, builds)
 
 
 def _context(checks: Checks, location: Location, image: BaseImageSettings) -> Iterator[Problem]:

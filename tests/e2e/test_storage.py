@@ -20,7 +20,7 @@ from tests.support.registry_load import RegistryLoad
 from tests.support.settings import REGISTRY
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from well_known import REGISTRY_SOCKET_PATH
+from well_known import REGISTRY_PROXY_GROUP, REGISTRY_SOCKET_PATH, REGISTRY_USER
 
 KEEP = 5
 DATA = "/var/lib/slipway/registry"
@@ -458,6 +458,8 @@ def test_corrupt_accounts_are_refused_before_they_are_installed(storage: Stack, 
             "URL": "x",
             "DATA_PATH": DATA,
             "SOCKET_PATH": REGISTRY_SOCKET_PATH,
+            "REGISTRY_USER": str(REGISTRY_USER),
+            "FRONT_GROUP": str(REGISTRY_PROXY_GROUP),
             "FRONT_CONFIG": "x",
             "FRONT_ACCOUNTS": "x",
             "FRONT_PUSH": "x",

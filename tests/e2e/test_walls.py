@@ -1,6 +1,7 @@
 """What an attacker in a container, in a build step, on the network and on a web host does not reach."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine, Iterator
@@ -8,12 +9,15 @@ from typing import Any
 
 import asyncssh
 import pytest
+import yaml
 
 from configuration.services import CAPABILITIES
+from tests.e2e.conftest import FirstUp
 from tests.support.docker_command import docker
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
 from tests.support.waiting import ANSWER, eventually
+from well_known import REGISTRY_DATA_PATH, REGISTRY_USER
 
 METADATA = "169.254.169.254"
 """Where clouds tell a machine about itself."""
@@ -133,6 +137,32 @@ def test_a_build_step_reaches_no_host(stack: Stack) -> None:
     assert found == names(services(stack)), found
 
 
+AT_ONCE = """
+import socket, sys
+reached = 0
+for _ in range(60):
+    with socket.socket() as attempt:
+        attempt.settimeout(0.05)
+        reached += attempt.connect_ex((sys.argv[1], 8080)) == 0
+print(reached)
+"""
+"""How often a container reaches an address, from the first moment of its first process on."""
+BY_HAND = """
+import socket, struct, subprocess, sys
+own, other, own_mac, macs = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+def mac(text): return bytes.fromhex(text.replace(":", ""))
+udp = struct.pack("!HHHH", 4444, 9999, 8, 0)
+head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + socket.inet_aton(own) + socket.inet_aton(other)
+total = sum(struct.unpack("!10H", head))
+while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+head = head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:]
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("eth0", 0))
+for to in macs: link.send(mac(to) + mac(own_mac) + b"\\x08\\x00" + head + udp)
+"""
+"""Sends a packet to another container in frames to these: to itself, and to the host, which would bring it there."""
+
+
 def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
     (app,) = stack.app_containers("web-1")
     form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}} {{.Config.Image}}"
@@ -151,6 +181,28 @@ def test_services_of_a_host_reach_the_proxy_only(stack: Stack) -> None:
         eventually("the proxy reaches it", lambda: not stack.on_host("web-1", *inside, *probe))
         targets = [f"neighbour {address} 8080", f"proxy {proxy[1]} 80"]
         assert reached_from(stack, "web-1", app, targets) == ["proxy"]
+
+        pid, there = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+        run = ("docker", "run", "--rm", "--network", network, image, "python3", "-c")
+        assert stack.on_host("web-1", *run, AT_ONCE, there).strip() == "0"
+
+        # Docker's own list has NET_RAW, so this neighbour makes its packets by itself.
+        def refused() -> int:
+            script = f"nsenter --net=/proc/{pid}/ns/net awk '/^Udp: [0-9]/ {{ print $3 }}' /proc/net/snmp"
+            return int(stack.on_host("web-1", "bash", "-c", script))
+
+        before = refused()
+        stack.on_host("web-1", "bash", "-c", f"echo >/dev/udp/{there}/9999")
+        eventually("a packet of the host arrives", lambda: refused() == before + 1)
+        form = "{{range .NetworkSettings.Networks}}{{.Gateway}} {{.MacAddress}}{{end}}"
+        gateway_, own_mac = stack.on_host("web-1", "docker", "inspect", name, "--format", form).split()
+        _, app_mac = stack.on_host("web-1", "docker", "inspect", app, "--format", form).split()
+        script = f"cat /sys/class/net/$(ip -o address show to {gateway_} | awk '{{ print $2 }}')/address"
+        host_mac = stack.on_host("web-1", "bash", "-c", script).strip()
+        raw = ("docker", "exec", "--user", "0", name, "python3", "-c", BY_HAND)
+        stack.on_host("web-1", *raw, address, there, own_mac, app_mac, host_mac)
+        stack.on_host("web-1", "sleep", "0.5")
+        assert refused() == before + 1
     finally:
         docker("exec", stack.container("web-1"), "docker", "rm", "--force", name, check=False)
 
@@ -193,11 +245,65 @@ def test_root_in_a_container_has_few_rights(one_host: Stack) -> None:
         assert rights.strip() == "[ALL]"
 
 
-def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
+OWN_CONTAINERS = {
+    "slipway-proxy": "/etc/slipway/proxy",
+    "slipway-registry": "/etc/slipway/registry",
+    "slipway-registry-proxy": "/etc/slipway/registry-proxy",
+}
+"""Slipway's own containers, and the folder of the files that each reads."""
+
+
+def test_slipways_own_containers_are_not_roots(one_host: Stack) -> None:
+    one_host.up()
+    script = """
+        pid=$(docker inspect "$1" --format '{{.State.Pid}}')
+        for process in /proc/[0-9]*; do
+          [ "$(readlink "$process/ns/pid")" = "$(readlink "/proc/$pid/ns/pid")" ] || continue
+          awk '$1 == "Uid:" { user = $2 " " $3 " " $4 " " $5 } $1 == "CapPrm:" { print user, $2 }' "$process/status"
+        done
+    """
+    for container, files in OWN_CONTAINERS.items():
+        found = one_host.on_host("box", "bash", "-c", script, "bash", container).splitlines()
+        assert found, container
+        for *users, rights in (line.split() for line in found):
+            assert "0" not in users, (container, found)
+            assert int(rights, 16) == 0, (container, found)
+        # Whoever else gets on the host reads none of the keys, passwords and rights.
+        secret = (
+            "-name",
+            "*.pem",
+            "-o",
+            "-name",
+            "htpasswd",
+            "-o",
+            "-name",
+            "*.map",
+            "-o",
+            "-name",
+            "config.yml",
+        )
+        readable = one_host.on_host("box", "find", files, "(", *secret, ")", "-perm", "/007")
+        assert readable == "", readable
+    owners = one_host.on_host("box", "find", REGISTRY_DATA_PATH, "-printf", "%U\n")
+    assert set(owners.split()) == {str(REGISTRY_USER)}
+
+
+def set_secret(stack: Stack, name: str, value: str) -> None:
+    line = f"printf %s {value} | ./slip secret set {name} --stack {stack.name}"
+    assert stack.clone.start("bash", "-c", line).wait().status == 0
+
+
+def test_a_container_that_may_not_write_still_serves_and_has_its_secrets(one_host: Stack) -> None:
     def read_only(settings: dict[str, Any]) -> None:
-        settings["services"]["web"] |= {"readOnly": True, "capabilities": []}
+        settings["services"]["web"] |= {"readOnly": True, "capabilities": [], "secrets": ["TOKEN"]}
+
+    def token() -> str:
+        """As the service reads it, whoever it is."""
+        (app,) = one_host.app_containers("box")
+        return one_host.on_host("box", "docker", "exec", "--user", "65534", app, "cat", "/run/secrets/TOKEN")
 
     with one_host.configured(read_only):
+        set_secret(one_host, "TOKEN", "a-former-token")
         one_host.up()
         (app,) = one_host.app_containers("box")
         inside = ("docker", "exec", app, "sh", "-c")
@@ -206,9 +312,32 @@ def test_a_container_that_may_not_write_still_serves(one_host: Stack) -> None:
         )
         assert one_host.on_host("box", *inside, "touch /tmp/x && echo written").strip() == "written"
         assert one_host.on_host("box", *inside, "grep CapBnd /proc/1/status").split()[1] == "0" * 16
+        assert token() == "a-former-token"
+        # In no file of the engine, and for root alone.
+        search = "! grep -rqs a-former-token /var/lib/docker/containers /var/lib/docker/overlay2/*/diff/run"
+        one_host.on_host("box", "sh", "-c", search)
+        other = "setpriv --reuid 65534 --regid 65534 --clear-groups find {} 2>&1 | grep -c denied"
+        for place in ("/run/slipway/secrets", "/var/lib/slipway/secrets"):
+            assert one_host.on_host("box", "sh", "-c", other.format(place)).strip() == "1"
         preview = one_host.slip("preview", "--refresh", "--expect-no-changes")
         assert preview.status == 0, str(preview)
+
+        # A machine that starts by itself has them again.
+        url = one_host.urls()[0]
+        docker("restart", one_host.container("box"))
+        eventually("the service is back", lambda: bool(greeting(url)))
+        assert token() == "a-former-token"
+
+        set_secret(one_host, "TOKEN", "a-newer-token")
+        with Load(url) as load:
+            one_host.up()
+        load.check()
+        assert token() == "a-newer-token"
+        places = "/run/slipway/secrets /var/lib/slipway/secrets /var/lib/docker/containers"
+        left = ("sh", "-c", f"grep -rls a-former-token {places} || true")
+        eventually("the former value is gone", lambda: one_host.on_host("box", *left) == "")
     one_host.up()
+    assert one_host.on_host("box", "find", "/run/slipway/secrets", "-type", "f") == ""
 
 
 def test_rules_that_were_removed_are_found_and_made_again(stack: Stack) -> None:
@@ -332,3 +461,89 @@ def test_root_on_a_web_host_gets_no_more_than_the_host_has(stack: Stack) -> None
     text = "\n".join(lines)
     search = f"grep -rslIF -D skip -f /dev/stdin {places} <<'END' || true\n{text}\nEND"
     assert stack.on_host("web-1", "bash", "-c", search) == ""
+
+
+SHOP_SECRET = "a-secret-of-the-shop"
+
+
+@pytest.fixture(scope="module")
+def shop(first_up: FirstUp) -> Iterator[Stack]:
+    """The stack with another service, which web-2 runs, and web-1 does not."""
+    stack = first_up.stack
+    before = stack.config_file.read_text()
+    services = yaml.safe_load(before)["config"]["slipway:services"]
+    services["shop"] = {
+        "build": {"context": "tests/e2e/fixtures/tiny"},
+        "health": "/",
+        "domains": ["shop.localhost"],
+        "tls": "off",
+        "secrets": ["KEY"],
+        "hosts": ["web-2"],
+    }
+    try:
+        set_secret(stack, "KEY", SHOP_SECRET)
+        stack.configure({"services": services})
+        stack.up()
+        yield stack
+    finally:
+        stack.config_file.write_text(before)
+        stack.up()
+
+
+def test_root_on_a_web_host_gets_nothing_of_services_elsewhere(stack: Stack, shop: Stack) -> None:
+    """Every way out of web-1 that its root could try for what only web-2 has."""
+    outputs = stack.outputs()
+    address = outputs["registryAddress"]
+    account = outputs["registryHostAccounts"]["web-1"]
+    digest = outputs["images"]["shop"].partition("@")[2]
+    (app,) = stack.app_containers("web-2", service="shop")
+    assert stack.on_host("web-2", "docker", "exec", app, "cat", "/run/secrets/KEY") == SHOP_SECRET
+    # The image of another service, with the account of this host.
+    script = f"""
+        cd "/etc/docker/certs.d/{address}"
+        ask() {{
+          printf 'user = "%s"\\n' '{account}:{outputs["registryPasswords"][account]}' |
+            curl -s -K - --cacert ca.crt -o /dev/null -w '%{{http_code}} ' -X "$1" "https://{address}/v2/$2"
+        }}
+        ask GET shop/tags/list
+        ask GET shop/manifests/{digest}
+        ask GET shop/blobs/{digest}
+        ask POST "web/blobs/uploads/?mount={digest}&from=shop"
+        ask POST shop/blobs/uploads/
+        ask PUT shop/manifests/latest
+        ask DELETE shop/manifests/{digest}
+    """
+    answers = stack.on_host("web-1", "bash", "-c", script).split()
+    assert answers == ["403", "403", "403", "403", "403", "403", "405"]
+    # Every private key of this host, at the SSH server and at the engine of every other one.
+    script = """
+        keys=$(grep -rlsI -D skip 'BEGIN .*PRIVATE KEY' /etc /root /run /var/lib/slipway | sort -u)
+        for key in $keys; do
+          for host in yard web-2; do
+            ! ssh -i "$key" -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+              -o IdentitiesOnly=yes -o ConnectTimeout=5 "root@$host" true 2>/dev/null || echo "SSH of $host by $key"
+          done
+        done
+        for cert in $(grep -rlsI -D skip 'BEGIN CERTIFICATE' /etc/docker /etc/slipway /root); do
+          for key in $keys; do
+            for host in yard web-2; do
+              ! curl -sfk --max-time 5 -o /dev/null --cert "$cert" --key "$key" "https://$host:2376/version" ||
+                echo "engine of $host by $cert"
+            done
+          done
+        done
+        echo "tried $(wc -w <<<"$keys")"
+    """
+    *reached, tried = stack.on_host("web-1", "bash", "-c", script).splitlines()
+    assert reached == []
+    # Its SSH server's, and its engine's.
+    assert int(tried.split()[1]) >= 2
+    # Nothing of the secret was ever here, not even encoded.
+    encoded = base64.b64encode(SHOP_SECRET.encode()).decode()
+    places = (
+        "/etc /root /home /run /tmp /usr/local /var/lib/slipway /var/lib/docker/containers /var/log /var/tmp"
+    )
+    search = f"grep -rslIF -D skip -f /dev/stdin {places} <<'END' || true\n{SHOP_SECRET}\n{encoded}\nEND"
+    assert stack.on_host("web-1", "bash", "-c", search) == ""
+    # The search finds it where it is.
+    assert "/run/slipway/secrets/shop/" in stack.on_host("web-2", "bash", "-c", search)

@@ -27,6 +27,7 @@ SMALL = (
     Part.VOLUME,
     Part.NETWORK,
     Part.PULL,
+    Part.SECRETS,
     Part.HOST_IMAGE,
     Part.HOST_BOOT,
     Part.HOST_IMAGES,

@@ -1,7 +1,9 @@
 """The sentences about services and their images."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+from cli.screen.events import Step
 from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Notice, Sentence, hosts_of
 from cli.screen.subjects import Part
 
@@ -27,6 +29,8 @@ SETTINGS = {
     "shmSize": "shared memory",
 }
 """Inputs of a container, as the configuration speaks of them."""
+SECRETS_TARGET = "/run/secrets"
+"""Where a container has its secrets: a folder of the host, another one for other values."""
 
 
 def about_services(found: Changes) -> list[Sentence]:
@@ -46,6 +50,8 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     mine = [c for c in found.of(Part.CONTAINER, Part.SWITCH, Part.PULL) if c.subject.of == name]
     found.tell([*images, *mine])
     containers = [c for c in mine if c.subject.part is Part.CONTAINER]
+    if containers:
+        found.tell(c for c in found.of(Part.SECRETS) if c.subject.of == name)
     by_verb: dict[str, list[Change]] = {}
     for change in containers:
         machine = found.hosts.get(change.subject.host)
@@ -106,11 +112,30 @@ def stops_first(change: Change) -> bool:
 
 def _why(rolled: Collection[Change], images: Collection[Change]) -> str:
     """Why containers are replaced: a new image, or settings."""
-    inputs = set().union(*(change.step.changed | change.step.replacing for change in rolled))
+    inputs = set().union(*(_inputs(change.step) for change in rolled))
     settings = inputs - {"image"}
     if images or "image" in inputs or not inputs:
         return f"new image and settings ({_words(settings)})" if settings else "new image"
     return f"new settings ({_words(settings)})"
+
+
+def _inputs(step: Step) -> set[str]:
+    """The inputs that differ; `secrets` for the volume that holds them."""
+    inputs = set(step.changed | step.replacing)
+    before, after = (_volumes(state) for state in (step.before, step.after))
+    if "volumes" in inputs and before.get(SECRETS_TARGET) != after.get(SECRETS_TARGET):
+        inputs.add("secrets")
+        if {**before, SECRETS_TARGET: None} == {**after, SECRETS_TARGET: None}:
+            inputs.remove("volumes")
+    return inputs
+
+
+def _volumes(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A container's volumes, by their places in it."""
+    volumes = state.get("volumes")
+    if not isinstance(volumes, list):
+        return {}
+    return {volume.get("containerPath", ""): volume for volume in volumes if isinstance(volume, dict)}
 
 
 def _words(inputs: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from components import script
 from components.host import Host
 from components.hosts.aws.cloud_config import CloudConfigArgs, cloud_config
 from configuration.aws import Architecture, CpuCredits, Distribution
-from well_known import EMULATED, REGISTRY_DATA_PATH
+from well_known import EMULATED, REGISTRY_DATA_PATH, REGISTRY_USER
 
 DEVICE = "/dev/sdf"
 """The device name of the data volume. NVMe devices get other names: see scripts/mount-data.sh."""
@@ -204,7 +204,12 @@ class AwsHost(pulumi.ComponentResource):
             f"{name}-mount",
             host,
             "mount-data.sh",
-            {"VOLUME": volume_id, "SIZE": str(size_gib), "DATA_PATH": REGISTRY_DATA_PATH},
+            {
+                "VOLUME": volume_id,
+                "SIZE": str(size_gib),
+                "DATA_PATH": REGISTRY_DATA_PATH,
+                "DATA_USER": str(REGISTRY_USER),
+            },
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*host.ready, attachment],

@@ -88,6 +88,27 @@ def test_a_kernel_that_cannot_refuse_drops(machine: Machine) -> None:
     assert rules(machine)[-2:] == ["-A SLIPWAY-HOST -j DROP", "COMMIT"]
 
 
+def test_services_are_kept_apart_from_the_machines_start_on(machine: Machine, tmp_path: Path) -> None:
+    """Docker Engine starts containers before slipway-apart knows the proxy's ports."""
+    assert run(machine, "=").returncode == 0
+    assert (
+        rules(machine)[rules(machine).index(":SLIPWAY-OTHERS - [0:0]") + 1]
+        == "-A SLIPWAY-FORWARD -j SLIPWAY-APART"
+    )
+    assert not [rule for rule in rules(machine) if rule.startswith((":SLIPWAY-APART", "-A SLIPWAY-APART"))]
+    # Nothing is known of the network before the first proxy.
+    assert not [line for line in machine.calls("iptables") if "-A SLIPWAY-APART" in line]
+    apart = tmp_path / "etc/slipway/apart"
+    apart.write_text("br-0123456789ab\n")
+    assert run(machine, "=").returncode == 0
+    added = "iptables -w -A SLIPWAY-APART -i br-0123456789ab -o br-0123456789ab -j DROP"
+    assert machine.called.count(added) == 1
+    # A chain that is there is for slipway-apart.
+    machine.command("iptables", 'case "$*" in *-N*) exit 1 ;; esac')
+    assert run(machine, "=").returncode == 0
+    assert machine.called.count(added) == 1
+
+
 def test_a_kernel_without_ipv6_has_no_rules_for_it(machine: Machine) -> None:
     machine.command("ip6tables", "exit 1")
     assert run(machine, "=").returncode == 0

@@ -48,7 +48,8 @@ class TestMountData:
 
     def run(self, machine: Machine, size: int = 2) -> subprocess.CompletedProcess[str]:
         path = f"{machine.root}{DATA}"
-        return machine.run("mount-data.sh", {"VOLUME": "vol-0123", "SIZE": str(size), "DATA_PATH": path})
+        values = {"VOLUME": "vol-0123", "SIZE": str(size), "DATA_PATH": path, "DATA_USER": "60601"}
+        return machine.run("mount-data.sh", values)
 
     def test_a_blank_volume_is_formatted_and_mounted(self, machine: Machine) -> None:
         self.prepare(machine, "exit 2")
@@ -140,7 +141,12 @@ class TestUnmount:
         (units / "docker.service.d/slipway-data.conf").touch()
 
     def run(self, machine: Machine) -> subprocess.CompletedProcess[str]:
-        values = {"VOLUME": "vol-0123", "SIZE": "2", "DATA_PATH": f"{machine.root}{DATA}"}
+        values = {
+            "VOLUME": "vol-0123",
+            "SIZE": "2",
+            "DATA_PATH": f"{machine.root}{DATA}",
+            "DATA_USER": "60601",
+        }
         return machine.run("mount-data.sh", values, "undo")
 
     def test_what_uses_the_volume_stops_first_and_stays_down(self, machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """The resources that the program registers: their parents, their secrets, what is retained."""
 
+import base64
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from components import secret_files
 from components.host import DIAL_RETRIES
 from components.registry_access import _mistake
 from configuration.services import CAPABILITIES
@@ -535,9 +537,27 @@ def test_a_services_secrets_are_files_and_nothing_else() -> None:
     )
     inputs = program.named("web-web-1", "container:Container").inputs
     assert inputs["envs"] == ["LEVEL=info"]
-    assert [(u["file"], u["content"]) for u in inputs["uploads"]] == [
-        ("/run/secrets/TOKEN", Secret("a-token-of-the-service"))
-    ]
+    assert inputs["uploads"] == []
+    folder = "/run/slipway/secrets/web/"
+    (volume,) = inputs["volumes"]
+    assert volume["hostPath"].startswith(folder)
+    assert (volume["containerPath"], volume["readOnly"]) == ("/run/secrets", True)
+    brought = program.named("web-web-1-secrets")
+    assert f"VERSION={volume['hostPath'].removeprefix(folder)}\n" in brought.inputs["stdin"].value
+    encoded = base64.b64encode(b"a-token-of-the-service").decode()
+    assert f"SECRETS='TOKEN {encoded}'\n" in brought.inputs["stdin"].value
+    container = program.named("web-web-1", "container:Container").request
+    assert brought.full_urn in container.dependencies
+
+
+def test_another_secret_makes_another_folder_that_tells_nothing_of_it() -> None:
+    key, other = "a key", "another key"
+    assert secret_files.version(key, {"A": "1"}) == secret_files.version(key, {"A": "1"})
+    folders = {
+        secret_files.version(*known)
+        for known in ((key, {"A": "1"}), (key, {"A": "2"}), (key, {"B": "1"}), (other, {"A": "1"}))
+    }
+    assert len(folders) == 4
 
 
 def test_a_host_gets_no_secret_of_services_elsewhere() -> None:
@@ -567,7 +587,9 @@ def test_a_host_gets_no_secret_of_services_elsewhere() -> None:
             if resource.provider == f"{host}-docker" or host in resource.request.name
         )
         secrets = {"TOKEN": "a-token-of-the-service", "KEY": "a-key-of-the-shop"}
-        assert secrets[own] in there
+        encoded = {name: base64.b64encode(value.encode()).decode() for name, value in secrets.items()}
+        assert encoded[own] in there
+        assert encoded[others] not in there
         assert secrets[others] not in there
         seen = {name for name, password in passwords.items() if password in there}
         assert seen == {f"host/{host}"}

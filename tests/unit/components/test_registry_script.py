@@ -20,6 +20,8 @@ VALUES = {
     "URL": "https://yard:5000",
     "DATA_PATH": "/var/lib/slipway/registry",
     "SOCKET_PATH": "/var/lib/slipway/registry-socket",
+    "REGISTRY_USER": "60601",
+    "FRONT_GROUP": "60602",
     "FRONT_CONFIG": "global\n  description MARK",
     "FRONT_ACCOUNTS": "hosts host",
     "FRONT_PUSH": "hosts: mirror",
@@ -57,6 +59,8 @@ class RegistryHost:
         root = self.machine.root
         self.machine.command("nsenter", f"cd {root}\n{PROCESS}")
         self.machine.command("wait-for-registry")
+        # Only root gives files away.
+        self.machine.command("chown")
         self.machine.command(
             "docker",
             f"""
@@ -179,6 +183,39 @@ def test_a_proxy_that_does_not_take_its_settings_is_a_failure(host: RegistryHost
     assert "the proxy before the registry did not take its settings" in result.stderr
 
 
-def test_files_are_for_root_alone(host: RegistryHost) -> None:
-    for name in ("accounts.map", "push.map", "pull.map", "tls.pem", "ca.crt", "haproxy.cfg"):
-        assert host.file(f"registry-proxy/{name}").stat().st_mode & 0o777 == 0o600
+FRONT_FILES = ("accounts.map", "push.map", "pull.map", "tls.pem", "ca.crt", "haproxy.cfg")
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "owner"),
+    [("registry", ("config.yml", "htpasswd"), "0:60601"), ("registry-proxy", FRONT_FILES, "0:60602")],
+)
+def test_files_are_for_root_and_their_reader_alone(
+    host: RegistryHost, folder: str, names: tuple[str, ...], owner: str
+) -> None:
+    """Neither of the two containers reads the other's."""
+    given = host.machine.calls("chown")
+    assert f"chown {owner} {host.file(folder)}" in given
+    assert host.file(folder).stat().st_mode & 0o777 == 0o750
+    for name in names:
+        assert host.file(f"{folder}/{name}").stat().st_mode & 0o777 == 0o640
+        assert any(line.startswith(f"chown {owner} {host.file(folder)}/{name}.") for line in given), name
+
+
+def test_the_data_of_an_older_version_goes_to_the_registrys_user(host: RegistryHost) -> None:
+    data = host.machine.root / "var/lib/slipway/registry"
+    (data / "docker").mkdir()
+    (data / "docker/blob").touch(0o644)
+    host.again()
+    (given,) = (line for line in host.machine.calls("chown") if f"{data}/docker/blob" in line)
+    # The folder itself comes last: its owner says that all of it is done. Until its end an older registry writes as
+    # one of root's group.
+    assert given == f"chown -h 60601 {data}/docker/blob {data}/docker {data}"
+    assert (data / "docker/blob").stat().st_mode & 0o777 == 0o664
+    # What that registry has written until then goes over once the new one runs.
+    (data / "docker/late").touch()
+    script = host.machine.root / "usr/local/lib/slipway/own-registry-data"
+    assert script.read_text().startswith("#!/usr/bin/env bash\n")
+    text = script.read_text().replace("chown", f"{host.machine.root}/bin/chown")
+    subprocess.run(["/bin/bash", "-c", text], check=True, timeout=30)
+    assert any(f"{data}/docker/late" in line for line in host.machine.calls("chown"))

@@ -327,3 +327,36 @@ def test_a_service_that_is_stopped_first_is_told(after: dict[str, Any], is_away:
     (told,) = sentences([replaced])
     assert ("stopped first on web-1" in told.text) == is_away
     assert (told.notice is Notice.RESTART) == is_away
+
+
+DATA = {"volumeName": "web.data", "containerPath": "/data"}
+
+
+def secrets_volume(version: str) -> dict[str, Any]:
+    return {
+        "hostPath": f"/run/slipway/secrets/web/{version}",
+        "containerPath": "/run/secrets",
+        "readOnly": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ([secrets_volume("v1")], [secrets_volume("v2")], "secrets"),
+        ([], [secrets_volume("v1")], "secrets"),
+        ([{**DATA, "readOnly": True}], [secrets_volume("v1")], "secrets, volumes"),
+        ([secrets_volume("v1")], [secrets_volume("v1"), {**DATA, "readOnly": True}], "volumes"),
+    ],
+)
+def test_another_secret_is_told_as_one(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], what: str
+) -> None:
+    """Not as a volume, and not once more for the command that brings it to the host."""
+    made_anew = dataclasses.replace(
+        container("replace", "web-1", changed="volumes"), before={"volumes": before}, after={"volumes": after}
+    )
+    brought = step("update", f"{SERVICE}command:remote:Command::web-web-1-secrets", "web", changed="stdin")
+    assert [f"{one.about}: {one.text}" for one in sentences([brought, made_anew])] == [
+        f"web: new settings ({what}), rolled over web-1; nobody notices"
+    ]

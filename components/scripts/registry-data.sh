@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The registry's folder belongs to the registry's user, for registry.sh and mount-data.sh.
+set -euo pipefail
+
+# own_data PATH USER: gives it all that is another's. Older versions had it as root, and a registry of theirs goes on
+# until it is replaced: as a member of root's group, since it has no rights of root's. The folder itself comes last, so its
+# owner says whether all of it is done.
+own_data() { find "$1" -depth ! -user "$2" -exec chmod g=u {} + -exec chown -h "$2" {} +; }
+
+# is_owned PATH USER
+is_owned() { [ "$(stat -c %u "$1")" = "$2" ]; }
