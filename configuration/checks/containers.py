@@ -11,7 +11,7 @@ from configuration.services import ServiceSettings
 
 PROXY_SETTINGS = (
     *("port", "domain", "domains", "canonical", "path", "strip_path", "timeout", "max_body", "allowed_cidrs"),
-    *("max_connections", "allow"),
+    *("max_connections", "allow", "auth", "rate_limit", "error_page"),
     "drain_timeout",
 )
 """What only a service behind the proxy has."""
