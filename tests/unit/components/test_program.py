@@ -363,16 +363,17 @@ def test_two_services_share_a_host_by_their_domains() -> None:
 
 
 def test_what_a_proxy_demands_of_visitors_comes_before_the_switch_and_is_secret() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
     services = {
         "shop": {
-            "build": {"context": "app"},
+            "build": build,
             "domain": "shop.example.com",
             "tls": "off",
             "auth": {"alice": "ALICE_PASSWORD", "bob": "BOB_PASSWORD"},
             "rateLimit": {"requests": 100, "seconds": 10},
             "errorPage": "app/Dockerfile",
         },
-        "blog": {"build": {"context": "app"}, "hosts": ["web-2"]},
+        "blog": {"build": build, "hosts": ["web-2"]},
     }
     secrets = {"ALICE_PASSWORD": "hers is long", "BOB_PASSWORD": "his is long"}
     program = run(json.dumps({"services": services, "secrets": secrets}))
