@@ -46,6 +46,8 @@ class DockerEngineArgs:
     """Images to load first: the host pulls them, or gets them from the operator's engine."""
     address_pools: Sequence[IPNetwork] = ()
     """Where the networks of its containers lie; by default in the engine's own pools."""
+    proxy_metrics_port: int | None = None
+    """Port of the loopback for the metrics of the host's proxy; None if nothing listens there."""
     private_ports: pulumi.Input[str] = ""
     """Private ports of services on other hosts, a line each: the port, and the host's address."""
     optional_images: Sequence[str] = ()
@@ -106,6 +108,7 @@ class DockerEngine(pulumi.ComponentResource):
                 "WAIT_SCRIPT": script.text("wait-for-registry.sh"),
                 "KEEP_SCRIPT": script.text("keep.sh"),
                 **({"PRIVATE_PORTS": args.private_ports} if args.private_ports else {}),
+                **({"PROXY_METRICS_PORT": str(args.proxy_metrics_port)} if args.proxy_metrics_port else {}),
                 # Left out if empty, so that the engines of most stacks have the same input as before.
                 **({"ADDRESS_POOLS": pools} if (pools := daemon_settings(args.address_pools)) else {}),
             },
@@ -208,6 +211,7 @@ def make_engines(
                 images=first_images[name],
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
+                proxy_metrics_port=settings.proxy.metrics_port if name in settings.hosts_with("app") else None,
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )

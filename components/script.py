@@ -17,7 +17,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
-    "engine.sh": ("ssh-server.sh", "private-ports.sh"),
+    "engine.sh": ("ssh-server.sh", "private-ports.sh", "proxy-metrics.sh"),
     "registry.sh": ("registry-front.sh",),
     "switch.sh": ("frontend.sh", "limits.sh", "routes.sh", "services.sh", "unhealthy.sh"),
 }

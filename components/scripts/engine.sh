@@ -405,6 +405,7 @@ main() {
   service keep "$KEEP_SCRIPT" "Starts the containers of Slipway that should run and have ended"
   service apart "$APART_SCRIPT" "Keeps the services of Slipway apart"
   forward_ports
+  show_metrics
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

@@ -219,8 +219,8 @@ defaults
 frontend http
   bind :80$(https_bind)
   unique-id-format %[uuid()]
-  log-format "%{+json}o %(client)ci %(request_id)ID %(method)HM %(host)[var(txn.host)] %(path)HP %(status)ST %(bytes)B %(route)b %(container)s %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta"
-  error-log-format "%{+json}o %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
+  log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)[var(txn.client)] %(peer)ci %(request_id)ID %(scheme)[var(txn.scheme)] %(method)HM %(host)[var(txn.host)] %(path)HP %(version)HV %(status)ST %(bytes_in)U %(bytes)B %(route)b %(container)s %(visitor)[var(txn.visitor)] %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta %(retries)rc %(ended)tsc"
+  error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
   http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
@@ -246,6 +246,12 @@ CONFIGURATION
   rules "${keys[@]}"
   cat <<'CONFIGURATION'
   default_backend nobody
+
+frontend metrics
+  bind 127.0.0.1:8404
+  no log
+  http-request use-service prometheus-exporter if { path /metrics }
+  http-request return status 404
 
 backend nobody
   http-request return status 404 content-type text/plain string "No service has this name and path.\n"

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -335,6 +336,16 @@ class TestHttps:
         left = https.on_host("box", "sh", "-c", "ls /etc/slipway/visitors /etc/slipway/proxy/errors")
         assert "store" not in left
 
+    def test_the_log_and_the_metrics_say_what_went_wrong(self, https: Stack) -> None:
+        (url,) = https.urls("plain")
+        assert _asked(url, "nobody.test", "/no-such-page")[0] == 404
+        found = https.slip("logs", "proxy", "--status", "404", "--tail", "all")
+        entries = [json.loads(line) for line in found.output.splitlines() if line.startswith("{")]
+        assert {entry["status"] for entry in entries} == {404}
+        assert "/no-such-page" in {entry["path"] for entry in entries}
+        metrics = https.on_host("box", "curl", "--silent", "--fail", "http://127.0.0.1:9101/metrics")
+        assert 'haproxy_frontend_http_responses_total{proxy="http",code="4xx"}' in metrics
+
     def test_a_lost_certificate_is_told_and_mended(self, https: Stack) -> None:
         file = "/etc/slipway/certificates/store.pem"
         assert https.on_host("box", "stat", "-c", "%a %U", file).split() == ["600", "root"]
@@ -362,7 +373,7 @@ def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None =
     services["store"] |= more
     stack.configure(
         settings.one_host()
-        | {"services": services}
+        | {"services": services, "proxy": {"metricsPort": 9101}}
         | ({"certificates": certificates} if certificates else {})
     )
 

@@ -1,13 +1,21 @@
 """What the proxy does with visitors: the configuration that the scripts render, in a real HAProxy, without a stack."""
 
 import base64
+import json
+import re
+import socket
+import threading
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from components.visitors import hashes
+from tests.support.authority import Authority
 from tests.support.front_door import App, FrontDoor
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "open, Sesame! 9"  # noqa: S105 - of a test
 
 
@@ -38,6 +46,8 @@ def door(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDo
         found.bring(f"/etc/slipway/visitors/{service}", hashes(service, {"alice": PASSWORD, "bob": "other-one"}))
     for service in ("gone", "late"):
         found.bring(f"/etc/slipway/proxy/errors/{service}.0123456789abcdef.html", f"<p>{service} is down\n")
+    certificate, key = Authority().leaf("web.test")
+    found.bring("/etc/slipway/proxy/certificates/web.pem", certificate + key)
     with found:
         yield found
 
@@ -102,3 +112,32 @@ def test_a_service_has_a_page_of_its_own_for_errors(door: FrontDoor) -> None:
     assert "host" in door.ask("/own-502", "late.test")[2]
 
 
+
+
+def test_the_log_says_what_became_of_a_request(door: FrontDoor) -> None:
+    door.ask("/logged", "web.test", {"X-Forwarded-For": "192.0.2.66"})
+    door.ask("/logged", "private.test", _basic("alice", PASSWORD))
+    door.ask("/logged", "gone.test")
+    found = [line for line in door.log() if line.get("path") == "/logged"]
+    web, private, gone = found
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", web["time"])
+    assert (web["client"], web["peer"], web["scheme"], web["host"]) == (*["127.0.0.1"] * 2, "http", "web.test")
+    assert (web["route"], web["container"], web["status"]) == ("r:web.test", "web-1", 200)
+    for name in ("queue_ms", "connect_ms", "first_byte_ms", "total_ms"):
+        assert 0 <= web[name] < 30_000
+    assert private["visitor"] == "alice"
+    assert (gone["status"], gone["first_byte_ms"]) == (503, -1)
+    assert PASSWORD not in json.dumps(found)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(door: FrontDoor) -> None:
+    door.ask("/", "web.test")
+    with urllib.request.urlopen(f"http://127.0.0.1:{door.metrics_port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    there = set(re.findall(r"^(haproxy_\w+)\{", text, re.MULTILINE)) | set(
+        re.findall(r"^(haproxy_\w+) ", text, re.MULTILINE)
+    )
+    asked = set(re.findall(r"haproxy_\w+", (ROOT / "examples/grafana/proxies.json").read_text()))
+    assert asked
+    assert asked <= there
+    assert 'haproxy_backend_http_requests_total{proxy="r:web.test"}' in text

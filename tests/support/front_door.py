@@ -72,7 +72,7 @@ class FrontDoor:
             apps: what answers as each service, or the port of something that does not.
         """
         self.root, self.name, self._routes, self._apps = root, name, routes, apps
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port, self.metrics_port = _free_port(), _free_port(), _free_port()
         self.settings = root / PROXY_SETTINGS_PATH.strip("/")
         self.settings.mkdir(parents=True)
         for folder in (root, *self.settings.relative_to(root).parents):
@@ -111,6 +111,7 @@ class FrontDoor:
             timeout=60,
         )
         bound = result.stdout.replace("bind :80", f"bind 127.0.0.1:{self.port}")
+        bound = bound.replace("bind 127.0.0.1:8404", f"bind 127.0.0.1:{self.metrics_port}")
         return bound.replace("bind :443", f"bind 127.0.0.1:{self.tls_port}")
 
     def __enter__(self) -> "FrontDoor":
