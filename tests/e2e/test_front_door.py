@@ -1,10 +1,13 @@
 """What the proxy does with visitors: the configuration that the scripts render, in a real HAProxy, without a stack."""
 
 import base64
+import contextlib
 import json
 import re
+import resource
 import socket
-import threading
+import ssl
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +144,147 @@ def test_the_dashboard_asks_for_metrics_that_there_are(door: FrontDoor) -> None:
     assert asked
     assert asked <= there
     assert 'haproxy_backend_http_requests_total{proxy="r:web.test"}' in text
+
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: web.test\r\n\r\n"
+"""A request inside another one's body."""
+CHUNKED = b"0\r\n\r\n" + SMUGGLED
+
+
+def _post(*headers: bytes, body: bytes = CHUNKED, version: bytes = b"1.1", end: bytes = b"\r\n") -> bytes:
+    head = [b"POST /outer HTTP/" + version, b"Host: web.test", *headers]
+    return end.join([*head, b"", b""]) + body
+
+
+WHOLE, SHORT = (b"Content-Length: %d" % size for size in (len(CHUNKED), 5))
+DOUBTFUL = {
+    "CL.TE": _post(WHOLE, b"Transfer-Encoding: chunked"),
+    "TE.CL": _post(b"Transfer-Encoding: chunked", b"Content-Length: 3", body=b"2e\r\n" + SMUGGLED + b"\r\n0\r\n\r\n"),
+    "a space before the colon": _post(WHOLE, b"Transfer-Encoding : chunked"),
+    "another coding": _post(WHOLE, b"Transfer-Encoding: xchunked"),
+    "chunked not last": _post(WHOLE, b"Transfer-Encoding: chunked, identity"),
+    "two codings": _post(WHOLE, b"Transfer-Encoding: chunked", b"Transfer-Encoding: x"),
+    "a tab": _post(WHOLE, b"Transfer-Encoding:\tchunked"),
+    "a folded line": _post(WHOLE, b"X: y\r\n Transfer-Encoding: chunked"),
+    "a folded value": _post(WHOLE, b"Transfer-Encoding:\r\n chunked"),
+    "bare line feeds": _post(WHOLE, b"Transfer-Encoding: chunked", end=b"\n"),
+    "a bare line feed in a value": _post(WHOLE, b"X: y\nTransfer-Encoding: chunked"),
+    "a bare carriage return": _post(WHOLE, b"X: y\rTransfer-Encoding: chunked"),
+    "a NUL": _post(WHOLE, b"X: \0", b"Transfer-Encoding: chunked"),
+    "two lengths": _post(WHOLE, SHORT),
+    "a list of lengths": _post(b"Content-Length: 5, %d" % len(CHUNKED)),
+    "a length with a sign": _post(b"Content-Length: +5"),
+    "a negative length": _post(b"Content-Length: -5"),
+    "a length in hexadecimal": _post(b"Content-Length: 0x5"),
+    "a chunk's size with a sign": _post(b"Transfer-Encoding: chunked", body=b"+0\r\n\r\n" + SMUGGLED),
+    "a chunk that ends in a bare line feed": _post(b"Transfer-Encoding: chunked", body=b"0\n\n" + SMUGGLED),
+    "chunks in HTTP/1.0": _post(WHOLE, b"Transfer-Encoding: chunked", version=b"1.0"),
+    "two names": _post(WHOLE, b"Host: private.test"),
+    "another name in the target": WHOLE.join(
+        [b"POST http://private.test/ HTTP/1.1\r\nHost: web.test\r\n", b"\r\n\r\n" + CHUNKED]
+    ),
+    "a body that is not announced": b"GET /outer HTTP/1.1\r\nHost: web.test\r\n\r\n" + CHUNKED,
+}
+REFUSED = {
+    *("a space before the colon", "chunked not last", "two codings", "a bare carriage return", "a NUL", "two lengths"),
+    *("a list of lengths", "a length with a sign", "a negative length", "a length in hexadecimal"),
+    *("two names", "another name in the target"),
+}
+"""Those that get no further than the proxy. It takes a bare line feed for the end of a line, and writes whole ones itself."""
+
+
+@pytest.mark.parametrize("sample", DOUBTFUL)
+def test_no_request_hides_in_another(sample: str, door: FrontDoor, app: App) -> None:
+    before = len(app.asked)
+    answer = door.said(DOUBTFUL[sample], patience=1)
+    seen = app.asked[before:]
+    # The proxy gives each request that it reads an id. One that it has not read has none.
+    ids = [headers.get("x-request-id") for _, _, headers, _ in seen]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    assert {headers["host"] for _, _, headers, _ in seen} <= {"web.test"}
+    assert re.match(rb"HTTP/1\.[01] (200|400|401|501) ", answer), answer
+    if sample in REFUSED:
+        assert (seen, answer.split()[1][:1]) == ([], b"4")
+    assert door.ask("/", "web.test")[0] == 200
+
+
+def test_forged_headers_do_not_reach_a_service(door: FrontDoor, app: App) -> None:
+    forged = {
+        "X-Forwarded-For": "192.0.2.66",
+        "x-forwarded-proto": "https",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Port": "666",
+        "X-Forwarded-Prefix": "/evil",
+        "X-Forwarded-User": "root",
+        "Forwarded": "for=192.0.2.66",
+        "X-Real-IP": "192.0.2.66",
+        "X-Request-Id": "forged",
+    }
+    assert door.ask("/", "web.test", forged)[0] == 200
+    got = app.asked[-1][2]
+    assert (got["x-forwarded-for"], got["x-forwarded-proto"]) == ("127.0.0.1", "http")
+    assert got["x-forwarded-host"] == "web.test"
+    for value in ("192.0.2.66", "evil", "666", "root", "forged"):
+        assert value not in json.dumps(got)
+
+
+@pytest.mark.parametrize("size", [16_000, 64 * 1024])
+def test_headers_that_are_too_long_are_refused(size: int, door: FrontDoor) -> None:
+    assert door.ask("/", "web.test", {"X-Long": "a" * size})[0] in {400, 431}
+    assert door.ask("/", "web.test", {"X-Long": "a" * 8000})[0] == 200
+
+
+def test_a_name_that_nobody_has(door: FrontDoor) -> None:
+    assert door.ask("/", "nobody.test")[0] == 404
+    for name in ("nobody.test", "web.test.evil.test", None):
+        with pytest.raises(ssl.SSLError):
+            _handshake(door, name)
+    assert _handshake(door, "web.test") in {"TLSv1.2", "TLSv1.3"}
+
+
+def _handshake(door: FrontDoor, name: str | None) -> str | None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", door.tls_port), 30) as plain,
+        context.wrap_socket(plain, server_hostname=name) as connection,
+    ):
+        return connection.version()
+
+
+def test_slow_clients_hold_up_nobody(door: FrontDoor, app: App) -> None:
+    """2,000 connections that send their headers letter by letter."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    slow = []
+    try:
+        for _ in range(2000):
+            connection = socket.create_connection(("127.0.0.1", door.port), 30)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: web.test\r\nX-S")
+            slow.append(connection)
+        asked, took = len(app.asked), []
+        for _ in range(50):
+            begun = time.monotonic()
+            assert door.ask("/", "web.test")[0] == 200
+            took.append(time.monotonic() - begun)
+        # No slow client has got as far as a container.
+        assert len(app.asked) == asked + 50
+        print(f"50 requests beside 2,000 slow clients: the slowest took {max(took) * 1000:.0f} ms")
+        ends = 0
+        for connection in slow:
+            connection.settimeout(60)
+            # A letter now and then makes no difference.
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"l")
+            with contextlib.suppress(ConnectionResetError):
+                answer = b""
+                while part := connection.recv(4096):
+                    answer += part
+                assert answer.startswith(b"HTTP/1.1 408 ")
+            ends += 1
+        assert ends == 2000
+    finally:
+        for connection in slow:
+            connection.close()
+    assert door.ask("/", "web.test")[0] == 200
