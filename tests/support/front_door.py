@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from components import script
+from components.engine import LOG_DRIVER, LOG_OPTIONS
+from components.proxy import MEMORY_MIB
 from tests.support.waiting import eventually
 from well_known import PROXY_IMAGE, PROXY_SETTINGS_PATH
 
@@ -129,7 +131,9 @@ class FrontDoor:
         (self.settings / "haproxy.cfg").write_text(self.rendered())
         (self.settings / "haproxy.cfg").chmod(0o644)
         _docker(
-            *("run", "--detach", "--name", self.name, "--network", "host", "--memory", "512m"),
+            *("run", "--detach", "--name", self.name, "--network", "host", "--memory", f"{MEMORY_MIB}m"),
+            *("--log-driver", LOG_DRIVER),
+            *(word for option in LOG_OPTIONS.items() for word in ("--log-opt", "=".join(option))),
             *("--volume", f"{self.settings}:{INSIDE}:ro", "--cap-drop", "ALL", PROXY_IMAGE),
             *("haproxy", "-W", "-db", "-f", f"{INSIDE}/haproxy.cfg"),
         )
