@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fork_server, registry, report, rotation, verify
+from bench import experiments, fork_server, proxy, registry, report, rotation, verify
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -28,6 +28,7 @@ class Experiment(StrEnum):
     VERIFY = "verify"
     ROTATION = "rotation"
     REGISTRY = "registry"
+    PROXY = "proxy"
     GROWTH = "growth"
 
 
@@ -47,7 +48,7 @@ def main(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="How often each measurement is repeated.")] = 5,
     hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
-    seconds: Annotated[int, typer.Option(min=1, help="How long each load of `registry` lasts.")] = 120,
+    seconds: Annotated[int, typer.Option(min=1, help="How long each load of `registry` lasts, and all of `proxy`.")] = 120,
 ) -> None:
     """Measure updates of a stack that is made for this and removed at the end.
 
@@ -68,7 +69,7 @@ def main(
     results = Results()
     try:
         with prepared() as stack:
-            if chosen != {Experiment.GROWTH}:
+            if chosen - {Experiment.GROWTH, Experiment.PROXY}:
                 stack.configure(APP_HOSTS)
                 say("bringing the stack up …")
                 stack.slip_up()
@@ -90,6 +91,8 @@ def main(
                 rotation.rotation(stack, results, runs, APP_HOSTS, say)
             if Experiment.REGISTRY in chosen:
                 registry.registry(stack, results, seconds, APP_HOSTS, say)
+            if Experiment.PROXY in chosen:
+                proxy.proxy(results, runs, seconds, say)
             if Experiment.GROWTH in chosen:
                 experiments.growth(stack, results, min(runs, experiments.GROWTH_RUNS), sizes, say)
             say("removing the stack …")

@@ -470,11 +470,20 @@ def logs(
         typer.Option("--tail", "-n", metavar="N", help="The last N lines of each container, or `all`."),
     ] = "100",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
+    status: Annotated[
+        str,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="Of `proxy`: only requests that were answered with it, such as `5xx` or `404,5xx`.",
+        ),
+    ] = "",
     emulate: Emulate = False,
 ) -> None:
     """Print the logs of the registry, the proxies or a service.
 
-    `logs registry` shows which account pushed and pulled which image. Hosts keep 50 MB of each container's log, in 5
+    `logs registry` shows which account pushed and pulled which image. `logs proxy` is the access log: a JSON object for
+    each request, with its times in milliseconds. With `--status` and without `-f`, `--tail` counts those that fit. Hosts keep 50 MB of each container's log, in 5
     rotated files.
     """
     from cli.logs import run
@@ -482,7 +491,7 @@ def logs(
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
-    raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow, status=status))
 
 
 @_command(app, "maintenance")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cli import console
+from cli import access_log, console
 from cli.errors import CommandError
 from cli.running import fleet, silence
 from cli.running.stack import Failed, RunningStack
@@ -26,13 +26,28 @@ class Source:
     container: str
 
 
-def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -> int:
+def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool, status: str = "") -> int:
     """Print the logs of a service, the registry or the proxies. Returns the exit status: 1 if a host did not answer.
 
+    Args:
+        stack: the stack.
+        what: the service's name, `registry` or `proxy`.
+        host: only this host.
+        tail: how many of each container's last lines, or `all`.
+        follow: whether to go on with new lines.
+        status: of the proxies' requests, only those with such a status, such as `5xx`; empty for all.
+
     Raises:
-        CommandError: the stack has no service or host of this name.
+        CommandError: the stack has no service or host of this name, or the status is none.
 
     """
+    wanted = access_log.filter_of(status)
+    if wanted and what != "proxy":
+        raise CommandError(
+            f"--status is for the access log of the proxies, not of {what}",
+            f"For example: ./slip logs proxy --status {status}",
+            status=2,
+        )
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
     known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
     if what not in known:
@@ -57,14 +72,17 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool) -
     def show(name: str) -> None:
         found = False
         try:
-            for source, line in lines(running, name, what, tail=tail, follow=follow):
+            found_lines = lines(running, name, what, tail="all" if wanted and not follow else tail, follow=follow)
+            if wanted:
+                found_lines = access_log.chosen(found_lines, wanted, None if follow else tail)
+            for source, line in found_lines:
                 found = True
                 write(f"{source.host} | {line}" if several else line)
         except Failed as failed:
             failures.append(_reason(running, name) or f"{failed}.")
         else:
             if not found:
-                console.say(f"{name}: no log lines of {what}.")
+                console.say(f"{name}: no log lines of {what}{f' with the status {status}' if status else ''}.")
 
     in_parallel(show, hosts)
     for failure in sorted(failures):

@@ -49,6 +49,8 @@ class DockerEngineArgs:
     """Which images and how much build cache stay on the host."""
     address_pools: Sequence[IPNetwork] = ()
     """Where the networks of its containers lie; by default in the engine's own pools."""
+    proxy_metrics_port: int | None = None
+    """Port of the loopback for the metrics of the host's proxy; None if nothing listens there."""
     private_ports: pulumi.Input[str] = ""
     """Private ports of services on other hosts, a line each: the port, and the host's address."""
     optional_images: Sequence[str] = ()
@@ -118,6 +120,7 @@ class DockerEngine(pulumi.ComponentResource):
                 ),
                 "HOST_IMAGES_SCRIPT": script.text("host-images.sh"),
                 **({"PRIVATE_PORTS": args.private_ports} if args.private_ports else {}),
+                **({"PROXY_METRICS_PORT": str(args.proxy_metrics_port)} if args.proxy_metrics_port else {}),
                 # Left out if empty, so that the engines of most stacks have the same input as before.
                 **({"ADDRESS_POOLS": pools} if (pools := daemon_settings(args.address_pools)) else {}),
             },
@@ -221,6 +224,7 @@ def make_engines(
                 cleanup=settings.cleanup,
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
+                proxy_metrics_port=settings.proxy.metrics_port if name in settings.hosts_with("app") else None,
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )

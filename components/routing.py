@@ -27,6 +27,10 @@ class Routing:
     """Requests that a container gets at the same time; None for no limit."""
     allow: Sequence[str] = ()
     """Networks of the clients that it is for; none for all."""
+    has_visitors: bool = False
+    """Whether it asks visitors for a password."""
+    rate: tuple[int, int] | None = None
+    """Requests that a client may send, in so many seconds; None for no limit."""
     has_https: bool = False
     """Whether its names have HTTPS, to which plain HTTP redirects."""
     hsts_seconds: int | None = None
@@ -45,6 +49,8 @@ class Routing:
             max_body_mib=service.max_body,
             max_connections=service.max_connections,
             allow=[str(network) for network in service.allow],
+            has_visitors=bool(service.auth),
+            rate=(limit.requests, limit.seconds) if (limit := service.rate_limit) else None,
             has_https=settings.has_https(name),
             hsts_seconds=service.hsts,
         )
@@ -68,6 +74,8 @@ class Routing:
             "maxBody": str(self.max_body_mib or ""),
             "maxConnections": str(self.max_connections or ""),
             "allow": ",".join(self.allow),
+            "auth": "yes" if self.has_visitors else "",
+            "rate": "/".join(map(str, self.rate)) if self.rate else "",
             "https": str(https_port) if self.has_https else "",
             "hsts": "" if self.hsts_seconds is None else str(self.hsts_seconds),
         }

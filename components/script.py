@@ -17,10 +17,10 @@ SCRIPTS = Path(__file__).parent / "scripts"
 LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
-    "engine.sh": ("ssh-server.sh", "private-ports.sh"),
+    "engine.sh": ("ssh-server.sh", "private-ports.sh", "proxy-metrics.sh"),
     "mount-data.sh": ("registry-data.sh",),
     "registry.sh": ("registry-front.sh", "registry-data.sh"),
-    "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "unhealthy.sh"),
+    "switch.sh": ("frontend.sh", "limits.sh", "routes.sh", "services.sh", "unhealthy.sh"),
 }
 """Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import containers, secret_files
+from components import containers, secret_files, visitors
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
 from components.https import Https
@@ -261,6 +261,7 @@ def make_services(
     for name, proxy in proxies.items():
         # A service's names lead to HTTPS once its certificate is there.
         proxy.ready += https.deliver(settings.https_on(name), engines[name].host, proxy)
+        proxy.ready += visitors.deliver(settings, engines[name].host, proxy)
     services: dict[str, Service] = {}
     for name in settings.needed_first():
         service = settings.services[name]
@@ -315,11 +316,16 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
     trusted = (
         [f"trusted={','.join(map(str, networks))}"] if (networks := settings.proxy.trusted_proxies) else []
     )
-    certified = [f"certificates={','.join(names)}"] if (names := settings.https_on(host.name)) else []
+    kept = {
+        "certificates": settings.https_on(host.name),
+        "passwords": settings.with_visitors(host.name),
+        "pages": settings.with_error_page(host.name),
+    }
+    files = [f"{kind}={','.join(names)}" for kind, names in kept.items() if names]
     command.remote.Command(
         f"{host.name}-routes",
         connection=host.ssh,
-        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *certified])),
+        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *files])),
         add_previous_output_in_env=False,
         opts=host.on_host(
             pulumi.ResourceOptions(

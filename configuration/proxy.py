@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from configuration.base import Settings
 from configuration.constraints import distinct
 from configuration.networks import Network
+from configuration.types import Port
 
 
 class ProxySettings(Settings):
@@ -17,3 +18,7 @@ class ProxySettings(Settings):
     ] = ()
     """Networks of a CDN or load balancer in front of the hosts: from there the headers `X-Forwarded-For`, `-Proto`
     and `-Host` and `X-Request-Id` are passed on. From everybody else they are not. Default: none."""
+
+    metrics_port: Annotated[Port | None, Field(examples=[9101])] = None
+    """TCP port of the proxies' metrics (`/metrics`, for Prometheus), 1 to 65535: on the loopback of each app host, so only
+    programs on the host itself reach it. Default: none."""

@@ -318,6 +318,14 @@ class StackSettings(Settings):
         """The names of the services that answer by HTTPS on this host."""
         return tuple(name for name in self.services_on(host) if self.has_https(name))
 
+    def with_visitors(self, host: str) -> tuple[str, ...]:
+        """The names of the services on this host that ask visitors for a password."""
+        return tuple(name for name in self.services_on(host) if self.services[name].auth)
+
+    def with_error_page(self, host: str) -> tuple[str, ...]:
+        """The names of the services on this host that have a page of their own for errors."""
+        return tuple(name for name in self.services_on(host) if self.services[name].error_page)
+
     def slot(self, host: str) -> int:
         """The host's slot: the configured one, or else the number at the end of its name, or else 0."""
         configured = self.hosts[host].slot

@@ -6,6 +6,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
+REFUSALS = {
+    "network": "is for other networks",
+    "password": "asks for a password",
+    "rate": "has had too many requests from here",
+}
+"""What the proxy's own refusal of this machine means, by what it says in `REFUSAL_HEADER`. The service may be well."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A service on one of its hosts."""

@@ -33,6 +33,8 @@ class Process:
     health: str
     """What its health path answered; or why that is unknown."""
     healthy: bool
+    maintenance: bool
+    """Whether visitors get a page in its place (`slip maintenance`)."""
     restarts: int
     """How often the engine has restarted it by itself."""
     memory: int | None
@@ -77,7 +79,9 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
     serving = report.services.get(service)
     if serving is None:
         why = report.serves_unknown or "nothing serves"
-        return Process(service, host, None, False, "", "", why, False, 0, None)
+        return Process(
+            service, host, None, False, "", "", why, False, service in report.maintained, 0, None
+        )
     number = known.number_of(serving.digests, serving.since) if known else None
     container = report.container(serving.container)
     return Process(
@@ -89,6 +93,7 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         since=serving.since.isoformat(timespec="seconds") if serving.since else "",
         health=serving.health or "unknown",
         healthy=bool(serving.healthy),
+        maintenance=service in report.maintained,
         restarts=container.restarts if container else 0,
         memory=report.memory.get(serving.container),
     )
@@ -103,7 +108,7 @@ def row(process: Process, now: datetime) -> tuple[str, ...]:
         number if process.current or process.version is None else f"{number}, not the current one",
         short_digest(process.digest).removeprefix("sha256:") or "-",
         age(process.since, now) or "-",
-        process.health,
+        f"{process.health}, under maintenance" if process.maintenance else process.health,
         str(process.restarts),
         "-" if process.memory is None else size(process.memory),
     )

@@ -3,15 +3,18 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cli.running.place import Place, places
+from cli.running.place import REFUSALS, Place, places
 from cli.update.aftermath import Aftermath
-from well_known import MAINTENANCE_HEADER
+from well_known import MAINTENANCE_HEADER, REFUSAL_HEADER
 
 if TYPE_CHECKING:
     from cli.running.host_report import HostReport
 
 PATIENCE = 2.0
 """Seconds that a service has to answer at the end of an update, which was healthy a moment ago."""
+
+EXPECTED = frozenset({"healthy", *REFUSALS.values(), ""})
+"""Answers of a service that is as it should be."""
 
 
 def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -60,6 +63,8 @@ def _answer(place: Place, authority: str) -> str:
         connection.close()
     if response.header(MAINTENANCE_HEADER):
         return "under maintenance"
+    if refusal := REFUSALS.get(response.header(REFUSAL_HEADER)):
+        return refusal
     return "healthy" if place.is_well(response.status) else f"HTTP {response.status} on {path}"
 
 

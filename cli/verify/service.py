@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from cli.running.host_report import Serving
 from cli.running.http import get
+from cli.running.place import REFUSALS
 from cli.running.https import https_context
 from cli.running.stack import Failed, RunningStack
 from cli.text import age, first_line, short_digest
 from cli.verify.found import host_of
+from well_known import REFUSAL_HEADER
 
 
 def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
@@ -79,6 +81,9 @@ def answers_health(running: RunningStack, subject: str) -> str:
     report = running.reports.get(host)
     if report and service in report.maintained:
         return f"under maintenance: HTTP {response.status} on {place.probe}"
+    # The proxy answered. The row `serves_what_is_wanted` says what the container itself answers.
+    if refusal := REFUSALS.get(response.header(REFUSAL_HEADER)):
+        return f"HTTP {response.status} on {place.probe}: {refusal}"
     # As in the roll-out: every status of 2xx is healthy.
     if not place.is_well(response.status):
         raise Failed(f"HTTP {response.status} on {place.probe}: {first_line(response.body)}")

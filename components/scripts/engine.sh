@@ -442,6 +442,7 @@ main() {
   tidy_images
   service apart "$APART_SCRIPT" "Keeps the services of Slipway apart"
   forward_ports
+  show_metrics
   [ -z "$CLIENT_CERTIFICATE" ] || require_client_certificates
   sweep
   docker version --format 'Docker Engine {{.Server.Version}}'

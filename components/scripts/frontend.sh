@@ -37,9 +37,16 @@ maintenance_of() {
 
 # backend_of KEY: the name of a route's backend. HAProxy allows letters, digits and -_.: in it.
 backend_of() {
-  local name=${1#@}
-  name=${name//%/:}
-  echo "r:${name/'*'/_}"
+  local backend
+  name_backend "$1"
+  echo "$backend"
+}
+
+# name_backend KEY: sets `backend` to it, without another process.
+name_backend() {
+  backend=${1#@}
+  backend=${backend//%/:}
+  backend=r:${backend/'*'/_}
 }
 
 # option NAME WORD…: the value of a record's option NAME=VALUE; nothing if it has none.
@@ -47,6 +54,16 @@ option() {
   local word
   for word in "${@:2}"; do
     if [[ $word = "$1="* ]]; then echo "${word#*=}"; fi
+  done
+}
+
+# options_of KEY: sets `container` and `options` to what the record of a route has.
+options_of() {
+  local words=() word
+  read -r -a words <"$records/$1" || true
+  container=${words[0]:-} options=()
+  for word in "${words[@]:1}"; do
+    if [[ $word = *=* ]]; then options[${word%%=*}]=${word#*=}; fi
   done
 }
 
@@ -78,17 +95,14 @@ https_bind() {
   for file in $files; do printf ' crt %s' "$served_inside/$file"; done
 }
 
-# port_of NUMBER: what follows a name in a URL of HTTPS.
-port_of() { [ "$1" = 443 ] || echo ":$1"; }
-
 # mark_of: the mark of a configuration on standard input: all but its servers, which change at run time.
 mark_of() { sed '/^  server /d; s/^  description .*//' | sha256sum | cut -c 1-16; }
 
-# rules: what leads to which backend. Exact names come before wildcards, and these before what has no name; longer paths
+# rules KEY…: what leads to which backend. Exact names come before wildcards, and these before what has no name; longer paths
 # come first.
 rules() {
-  local key name path kind condition
-  for key in $(keys); do
+  local key name path kind condition backend
+  for key in "$@"; do
     name=${key#@} path=
     if [[ $name = *%* ]]; then path=/${name#*%}/ path=${path//%//} name=${name%%%*}; fi
     case "$name" in
@@ -97,23 +111,29 @@ rules() {
       *) kind=0 condition=" { var(txn.host) -m str $name }" ;;
     esac
     [ -z "$path" ] || condition="$condition { var(txn.path) -m beg $path }"
-    echo "$kind ${#path} use_backend $(backend_of "$key")${condition:+ if$condition}"
+    name_backend "$key"
+    echo "$kind ${#path} use_backend $backend${condition:+ if$condition}"
   done | LC_ALL=C sort -k 1,1n -k 2,2nr -k 3 | sed 's/^[0-9]* [0-9]* /  /'
 }
 
 # backend KEY SERVERS: the part of a route. Servers are lines as `wanted` in routes.sh prints them.
 backend() {
-  local key=$1 name words=() path canonical timeout body most allowed https hsts regex backend container address port
-  read -r -a words <"$records/$key" || true
+  local key=$1 name path canonical timeout body most allowed https hsts regex backend container address port other service
+  local -A options
+  options_of "$key"
+  service=${service_of[${container:--}]:-}
   name=${key#@} path=
   if [[ $name = *%* ]]; then path=/${name#*%} path=${path//%//} name=${name%%%*}; fi
-  backend=$(backend_of "$key")
-  canonical=$(option canonical "${words[@]}") timeout=$(option timeout "${words[@]}")
-  body=$(option maxBody "${words[@]}") most=$(option maxConnections "${words[@]}")
-  allowed=$(option allow "${words[@]}") https=$(option https "${words[@]}") hsts=$(option hsts "${words[@]}")
+  name_backend "$key"
+  canonical=${options[canonical]:-} timeout=${options[timeout]:-} body=${options[maxBody]:-}
+  most=${options[maxConnections]:-} allowed=${options[allow]:-} https=${options[https]:-} hsts=${options[hsts]:-}
   echo
   echo "backend $backend"
-  [ -z "$allowed" ] || echo "  http-request deny deny_status 403 unless { var(txn.client) -m ip ${allowed//,/ } }"
+  if [ -n "$allowed" ]; then
+    refuse 403 network "This address has no access."
+    echo " unless { var(txn.client) -m ip ${allowed//,/ } }"
+  fi
+  [ -z "$service" ] || limits_of "$service" "${options[rate]:-}"
   # Servers that are added later do not get this one's limit (`steps` in routes.sh).
   [ -z "$most" ] || printf '  %s\n' "default-server maxconn $most" "timeout queue ${timeout:-60}s"
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
@@ -123,33 +143,56 @@ backend() {
     [ -z "$hsts" ] || echo "  http-after-response set-header Strict-Transport-Security max-age=$hsts" \
       "if { var(txn.scheme) -m str https }"
     # Where visitors reach 443 of this host, which is another port on a person's own machine.
-    echo "  http-request redirect code 308 location https://${canonical:-%[var(txn.host)]}$(port_of "$https")%[pathq]" \
+    if [ "$https" = 443 ]; then port=; else port=:$https; fi
+    echo "  http-request redirect code 308 location https://${canonical:-%[var(txn.host)]}$port%[pathq]" \
       "unless { var(txn.scheme) -m str https }"
   fi
-  maintenance_of "${service_of[${words[0]:--}]:-}"
+  maintenance_of "$service"
   if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
     echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
   fi
+  [ -z "${options[auth]:-}" ] || password_of "${service:-nobody}"
   if [ -n "$body" ]; then
     # What a body without a length comes to is only known at its end.
     echo "  http-request return status 411 content-type text/plain string \"A length is required.\"" \
       "if { req.hdr(transfer-encoding) -m found }"
     echo "  http-request deny deny_status 413 if { req.hdr(content-length),add(0) gt $((body * 1024 * 1024)) }"
   fi
-  if [ -n "$(option strip "${words[@]}")" ]; then
+  if [ -n "${options[strip]:-}" ]; then
     regex=${path//./\\.}
     echo "  http-request set-header X-Forwarded-Prefix $path"
     printf '  http-request replace-path ^%s/?(.*)$ /\\1\n' "$regex"
   fi
-  while read -r _ container address port _; do
+  error_page_of "$service"
+  while read -r other container address port _; do
+    [ "$other" = "$backend" ] || continue
     if [ "$address" = 0.0.0.0 ]; then port="$port disabled"; fi
     echo "  server $container $address:$port"
-  done < <(awk -v backend="$backend" '$1 == backend' <<<"$2")
+  done <<<"$2"
+}
+
+# tables KEY…: what the rules of all services count and look up.
+tables() {
+  local key container service told=' ' needs_nobody=
+  local -A options
+  for key in "$@"; do
+    options_of "$key"
+    service=${service_of[${container:--}]:-}
+    if [ -z "$service" ]; then
+      # Its container is gone, so nobody may get in by its route.
+      [ -z "${options[auth]:-}" ] || needs_nobody=yes
+    elif [[ $told != *" $service "* ]]; then
+      told="$told$service "
+      tables_of "$service" "${options[rate]:-}" "${options[auth]:-}"
+    fi
+  done
+  [ -z "$needs_nobody" ] || tables_of nobody '' yes
 }
 
 # configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
 configuration() {
-  local key networks=
+  local key keys=() networks=
+  mapfile -t keys < <(keys)
   [ ! -e "$trusted" ] || networks=$(<"$trusted")
   cat <<CONFIGURATION
 global
@@ -176,8 +219,8 @@ defaults
 frontend http
   bind :80$(https_bind)
   unique-id-format %[uuid()]
-  log-format "%{+json}o %(client)ci %(request_id)ID %(method)HM %(host)[var(txn.host)] %(path)HP %(status)ST %(bytes)B %(route)b %(container)s %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta"
-  error-log-format "%{+json}o %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
+  log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)[var(txn.client)] %(peer)ci %(request_id)ID %(scheme)[var(txn.scheme)] %(method)HM %(host)[var(txn.host)] %(path)HP %(version)HV %(status)ST %(bytes_in)U %(bytes)B %(route)b %(container)s %(visitor)[var(txn.visitor)] %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta %(retries)rc %(ended)tsc"
+  error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
   http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
@@ -200,12 +243,33 @@ frontend http
   http-request disable-l7-retry unless { method GET HEAD OPTIONS }
   http-response set-timeout client 24d
 CONFIGURATION
-  rules
+  rules "${keys[@]}"
   cat <<'CONFIGURATION'
   default_backend nobody
+
+frontend metrics
+  bind 127.0.0.1:8404
+  no log
+  http-request use-service prometheus-exporter if { path /metrics }
+  http-request return status 404
 
 backend nobody
   http-request return status 404 content-type text/plain string "No service has this name and path.\n"
 CONFIGURATION
-  for key in $(keys); do backend "$key" "$1"; done
+  for key in "${keys[@]}"; do backend "$key" "$1"; done
+  tables "${keys[@]}"
+}
+
+# put_configuration: installs standard input as HAProxy's configuration. With hashes of passwords in it, only root and the
+# proxy read it.
+put_configuration() {
+  local text
+  text=$(cat)
+  put "$configured" 0640 <<<"$text"
+  guard "$configured" "$text"
+}
+
+# guard FILE TEXT: has the right ones read it.
+guard() {
+  if [[ $2 = *$'\nuserlist '* ]]; then chgrp "$reader" "$1"; else chmod 0644 "$1"; fi
 }

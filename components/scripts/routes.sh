@@ -196,7 +196,7 @@ read_process() {
 # wanted: sets `targets` to the servers that the records ask for, a line each: backend, container, address, port and, if
 # it has one, its limit of requests. The address of one that does not run is 0.0.0.0.
 wanted() {
-  local file container port address options limit
+  local file container port address options limit backend
   targets=
   for file in "$records"/@*; do
     [ -e "$file" ] || continue
@@ -205,7 +205,8 @@ wanted() {
     if [[ $options =~ maxConnections=([0-9]+) ]]; then limit=" ${BASH_REMATCH[1]}"; fi
     address=0.0.0.0
     if is_running "$container"; then address=${address_of[$container]:-$address}; fi
-    targets="$targets$(backend_of "${file##*/}") $container $address $port$limit"$'\n'
+    name_backend "${file##*/}"
+    targets="$targets$backend $container $address $port$limit"$'\n'
   done
 }
 
@@ -297,7 +298,8 @@ apply() {
   text=${text/MARK/$mark}
   if [ "$text" != "$(cat "$configured" 2>/dev/null)" ]; then
     [ -d "${configured%/*}" ] || folder "${configured%/*}" 0755
-    (umask 022 && printf '%s\n' "$text" >"$configured.new")
+    (umask 027 && printf '%s\n' "$text" >"$configured.new")
+    guard "$configured.new" "$text"
     # It has taken all of it already, but for other servers.
     if [ "$loaded" != "$mark" ] && ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
       printf '%s\n' "$answer" >&2
@@ -360,12 +362,12 @@ prepare() {
   certify
   wanted
   text=$(configuration "$targets")
-  put "$configured" 0644 <<<"${text/MARK/$(mark_of <<<"$text")}"
+  put_configuration <<<"${text/MARK/$(mark_of <<<"$text")}"
 }
 
 # cold: nothing is known of the containers' addresses before the engine has started them.
 cold() {
-  [ ! -e "$configured" ] || put "$configured" 0644 < <(
+  [ ! -e "$configured" ] || put_configuration < <(
     sed -E 's/^(  server [^ ]+ )[^ ]+(:[0-9]+).*/\10.0.0.0\2 disabled/' "$configured"
   )
 }

@@ -6,15 +6,16 @@
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
 #                             maxConnections=NUMBER allow=NETWORK,…
 #                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
-#                             https=PORT (of visitors) hsts=SECONDS
+#                             https=PORT (of visitors) hsts=SECONDS auth=yes rate=REQUESTS/SECONDS
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
 #   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
 #                             does so with a service that no proxy asks; services.sh says what a CHECK is
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
-#                             the proxy believes who the client is; certificates=SERVICE,… says whose stay
-#   switch --certificates     has the proxy take the certificates that certificates.sh has brought
+#                             the proxy believes who the client is; certificates=SERVICE,… says whose stay, and so do
+#                             passwords=SERVICE,… and pages=SERVICE,… of those for errors
+#   switch --certificates     has the proxy take what certificates.sh and visitors.sh have brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --may-start CONTAINER
 #                             whether it may run now, as its exit status: two of one service may not share a volume or port
@@ -22,7 +23,7 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, routes.sh, services.sh and unhealthy.sh come ahead of it.
+# frontend.sh, limits.sh, routes.sh, services.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -77,17 +78,20 @@ maintenance() {
 }
 
 only() {
-  local key networks='' certified='' former=()
+  local key networks='' certified='' protected='' paged='' former=()
   for key in "$@"; do
     case "$key" in
       trusted=*) networks=${key#*=} networks=${networks//,/ } ;;
       certificates=*) certified=${key#*=} certified=${certified//,/ } ;;
+      passwords=*) protected=${key#*=} protected=${protected//,/ } ;;
+      pages=*) paged=${key#*=} paged=${paged//,/ } ;;
     esac
   done
   folder "${trusted%/*}" 0755
   put "$trusted" 0644 <<<"$networks"
   # shellcheck disable=SC2086 # one word a service
   keep_certificates $certified
+  keep_visitors "$protected" "$paged"
   restore
   for key in $(keys); do
     case " $* " in *" $key "*) ;; *) former+=("$key") ;; esac

@@ -11,10 +11,12 @@ from configuration.services import ServiceSettings
 
 PROXY_SETTINGS = (
     *("port", "domain", "domains", "canonical", "path", "strip_path", "timeout", "max_body", "allowed_cidrs"),
-    *("max_connections", "allow"),
+    *("max_connections", "allow", "auth", "rate_limit", "error_page"),
     "drain_timeout",
 )
 """What only a service behind the proxy has."""
+HOST_PORTS = frozenset({22, 80, 443, 2376})
+"""Ports of every app host: SSH, the proxy, the engine."""
 RUN_PATHS = ("/run/secrets", "/tmp", "/dev/shm", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname")  # noqa: S108
 
 
@@ -151,7 +153,7 @@ def private_ports(checks: Checks) -> Iterator[Problem]:
                     f"Let {name} listen on another port.",
                     port,
                 )
-            elif port in {22, 80, 443, 2376, settings.registry_port, settings.registry.metrics_port}:
+            elif port in {*HOST_PORTS, settings.registry_port, settings.registry.metrics_port, settings.proxy.metrics_port}:
                 yield Problem(
                     location, "the hosts themselves listen there", f"Let {name} listen on another port.", port
                 )
@@ -163,6 +165,18 @@ def private_ports(checks: Checks) -> Iterator[Problem]:
                 f"it runs on {words(hosts)}, and its name leads to one host",
                 f"Set {path_of(('services', name, 'hosts'))} to one host.",
             )
+
+
+def metrics_port(checks: Checks) -> Iterator[Problem]:
+    """The proxies' metrics have a port of the host on which nothing else listens."""
+    settings, port = checks.settings, checks.settings.proxy.metrics_port
+    taken: set[int | None] = {*HOST_PORTS}
+    if checks.is_valid("platform") and checks.roles_known:
+        taken |= {settings.registry_port, settings.registry.metrics_port}
+    if port and port in taken:
+        yield Problem(
+            ("proxy", "metricsPort"), "the hosts themselves listen there", "Set another port, such as 9101.", port
+        )
 
 
 def mounts(checks: Checks) -> Iterator[Problem]:
@@ -229,4 +243,4 @@ def _default(key: str) -> object:
     return ServiceSettings.model_fields[key].get_default(call_default_factory=True)
 
 
-CHECKS: tuple[Check, ...] = (images, copies, proxied, needs, private_ports, mounts, secrets)
+CHECKS: tuple[Check, ...] = (images, copies, proxied, needs, private_ports, metrics_port, mounts, secrets)

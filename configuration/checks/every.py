@@ -1,6 +1,16 @@
 """All checks, in the order in which their problems are reported."""
 
-from configuration.checks import certificates, containers, hosts, platform, registry, secrets, services, tls
+from configuration.checks import (
+    certificates,
+    containers,
+    hosts,
+    platform,
+    registry,
+    secrets,
+    services,
+    tls,
+    visitors,
+)
 from configuration.checks.context import Check, Checks
 from configuration.problems import Problem
 
@@ -11,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     *services.CHECKS,
     *containers.CHECKS,
     *tls.CHECKS,
+    *visitors.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,
 )

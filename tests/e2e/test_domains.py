@@ -1,6 +1,8 @@
 """Services pass their domains on, and a proxy that was killed gets its routes back; no request is lost."""
 
+import base64
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -296,6 +298,54 @@ class TestHttps:
         https.up()
         assert greeting(url, "store.test", own) == "store again"
 
+    def test_a_password_comes_and_goes_without_a_lost_request(self, https: Stack) -> None:
+        password, authority = "a long word for the shop", _authority(https)
+        (url,) = https.urls("store")
+        (https.clone.root / "sorry.html").write_text("<p>Sorry\n")
+        (https.clone.root / "word").write_text(password)
+        https.clone.read("bash", "-c", f"./slip secret set --stack {https.name} STORE_WORD <word")
+        _with_https(https, "store again", auth={"alice": "STORE_WORD"}, errorPage="sorry.html")
+        right = {"Authorization": f"Basic {base64.b64encode(f'alice:{password}'.encode()).decode()}"}
+        with Load(url, domain="a.wild.test", authority=authority) as load:
+            result = https.up()
+        load.check()
+        assert "asks for a password" in result.output
+        assert _asked(url, "store.test", "/", authority=authority)[0] == 401
+        assert _asked(url, "store.test", "/", {"Authorization": "Basic eDp5"}, authority)[0] == 401
+        status, _, echo = _asked(url, "store.test", "/echo", right, authority)
+        assert (status, "x-forwarded-user: alice" in echo.lower(), "authorization" in echo.lower()) == (
+            200,
+            True,
+            False,
+        )
+        # Neither in the state nor on the host; and the configuration, which has its hash, is the proxy's alone.
+        assert password not in https.export()
+        assert https.on_host("box", "stat", "-c", "%a %u:%g", CONFIGURATION).split() == ["640", "0:99"]
+        listed = https.on_host("box", "cat", CONFIGURATION, "/etc/slipway/visitors/store")
+        assert ("alice $2b$08$" in listed, password in listed) == (True, False)
+        https.up("--expect-no-changes")
+        verified = https.slip("verify")
+        assert (verified.status, "asks for a password" in verified.output) == (0, True), str(verified)
+        (container,) = https.app_containers("box", service="store")
+        https.on_host("box", "docker", "kill", container)
+        status, _, page = _asked(url, "store.test", "/", right, authority)
+        assert (status, page) == (503, "<p>Sorry\n")
+        _with_https(https, "store again")
+        https.up("--refresh")
+        assert greeting(url, "store.test", authority) == "store again"
+        left = https.on_host("box", "sh", "-c", "ls /etc/slipway/visitors /etc/slipway/proxy/errors")
+        assert "store" not in left
+
+    def test_the_log_and_the_metrics_say_what_went_wrong(self, https: Stack) -> None:
+        (url,) = https.urls("plain")
+        assert _asked(url, "nobody.test", "/no-such-page")[0] == 404
+        found = https.slip("logs", "proxy", "--status", "404", "--tail", "all")
+        entries = [json.loads(line) for line in found.output.splitlines() if line.startswith("{")]
+        assert {entry["status"] for entry in entries} == {404}
+        assert "/no-such-page" in {entry["path"] for entry in entries}
+        metrics = https.on_host("box", "curl", "--silent", "--fail", "http://127.0.0.1:9101/metrics")
+        assert 'haproxy_frontend_http_responses_total{proxy="http",code="4xx"}' in metrics
+
     def test_a_lost_certificate_is_told_and_mended(self, https: Stack) -> None:
         file = "/etc/slipway/certificates/store.pem"
         assert https.on_host("box", "stat", "-c", "%a %U", file).split() == ["600", "root"]
@@ -323,7 +373,7 @@ def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None =
     services["store"] |= more
     stack.configure(
         settings.one_host()
-        | {"services": services}
+        | {"services": services, "proxy": {"metricsPort": 9101}}
         | ({"certificates": certificates} if certificates else {})
     )
 

@@ -21,6 +21,7 @@ from cli.verify import registry as registry_checks
 from cli.verify import service as service_checks
 from cli.verify.checks import CHECKS, Check
 from cli.verify.found import Result
+from cli.update.serving import EXPECTED, answers
 from cli.verify.verify import verify
 from tests.support.authority import Authority
 from tests.unit.cli.servers import PASSWORD, engine, outputs, server_context, serving
@@ -246,6 +247,32 @@ def test_a_service_under_maintenance_is_told_and_no_failure(authority: Authority
         stack = replace(RunningStack.of(outputs(authority, **places)), reports=reports)
         said = service_checks.answers_health(stack, "web on web-1")
     assert said == "under maintenance: HTTP 503 on /up"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [
+        (403, "network", "is for other networks"),
+        (401, "password", "asks for a password"),
+        (429, "rate", "has had too many requests from here"),
+    ],
+)
+def test_the_proxys_own_refusal_is_told_and_no_failure(
+    status: int, reason: str, told: str, authority: Authority
+) -> None:
+    with serving(lambda _: (status, "no", {"X-Refused": reason})) as port:
+        places = {
+            "serviceUrls": {"web": [f"http://127.0.0.1:{port}/"]},
+            "serviceHosts": {"web": ["web-1"]},
+        }
+        found = outputs(authority, **places)
+        said = service_checks.answers_health(RunningStack.of(found), "web on web-1")
+        assert said == f"HTTP {status} on /up: {told}"
+        assert [answer for _, _, answer in answers(found)] == [told]
+        assert told in EXPECTED
+    with serving(lambda _: (status, "no", {})) as port, pytest.raises(Failed):
+        places["serviceUrls"] = {"web": [f"http://127.0.0.1:{port}/"]}
+        service_checks.answers_health(RunningStack.of(outputs(authority, **places)), "web on web-1")
 
 
 def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> None:

@@ -167,3 +167,17 @@ def test_a_name_that_is_none_is_told_with_those_that_are(stack: Any, what: str, 
     assert ("registry, proxy, web" in str(caught.value.remedy)) or (
         "web-1, web-2, yard" in str(caught.value.remedy)
     )
+
+
+def test_of_the_access_log_the_last_ones_with_a_status_are_shown(
+    stack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [f'{{"status": {status}}}\n'.encode() for status in (502, 503, 504, 200, 200)]
+    ENGINES["web-1"] = FakeEngine(container(1, "slipway.role=proxy", *said))
+    assert logs.run(stack, "proxy", host="web-1", tail="2", follow=False, status="5xx") == 0
+    assert capsys.readouterr().out == '{"status": 503}\n{"status": 504}\n'
+    assert ENGINES["web-1"].asked[0]["tail"] == "all"
+    assert logs.run(stack, "proxy", host="web-1", tail="2", follow=False, status="404") == 0
+    assert capsys.readouterr().err == "web-1: no log lines of proxy with the status 404.\n"
+    with pytest.raises(CommandError, match="not of web"):
+        logs.run(stack, "web", host=None, tail="2", follow=False, status="5xx")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from components import secret_files
@@ -360,6 +361,45 @@ def test_two_services_share_a_host_by_their_domains() -> None:
     assert routes["web-2"].inputs["create"].endswith(only)
     waits_for = {urn.rpartition("::")[2] for urn in routes["web-2"].request.dependencies}
     assert waits_for >= {"shop-web-2-switch", "blog-web-2-switch"}
+
+
+def test_what_a_proxy_demands_of_visitors_comes_before_the_switch_and_is_secret() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    services = {
+        "shop": {
+            "build": build,
+            "domain": "shop.example.com",
+            "tls": "off",
+            "auth": {"alice": "ALICE_PASSWORD", "bob": "BOB_PASSWORD"},
+            "rateLimit": {"requests": 100, "seconds": 10},
+            "errorPage": "app/Dockerfile",
+        },
+        "blog": {"build": build, "hosts": ["web-2"]},
+    }
+    secrets = {"ALICE_PASSWORD": "hers is long", "BOB_PASSWORD": "his is long"}
+    program = run(json.dumps({"services": services, "secrets": secrets}))
+    for host in ("web-1", "web-2"):
+        handed = program.named(f"{host}-visitors", "Command")
+        values = handed.inputs["stdin"]
+        assert isinstance(values, Secret)
+        script = "visitors.sh without its comments"
+        assert script in values.value
+        head = values.value.partition("#!/usr/bin/env bash")[0]
+        result = subprocess.run(
+            ["bash", "-c", f'{head}\nprintf %s "$VISITORS" "$PAGES"'], capture_output=True, text=True, check=True
+        )
+        first, alice, bob, page = result.stdout.splitlines()
+        assert (first, page.partition(" ")[0]) == ("service shop", "shop")
+        for line, name, password in ((alice, "alice", b"hers is long"), (bob, "bob", b"his is long")):
+            assert line.startswith(f"{name} $2b$08$")
+            assert bcrypt.checkpw(password, line.partition(" ")[2].encode())
+        assert base64.b64decode(page.partition(" ")[2]) == (ROOT / "app/Dockerfile").read_bytes()
+        waits = program.named(f"shop-{host}", "Container").request.dependencies
+        assert any(urn.endswith(f"::{host}-visitors") for urn in waits)
+        assert program.named(f"shop-{host}-switch").inputs["create"].endswith(" auth=yes rate=100/10")
+        only = program.named(f"{host}-routes").inputs["create"]
+        assert only.endswith(" passwords=shop pages=shop")
+    assert "is long" not in "".join(text_outside_secrets(r.inputs) for r in program.resources.values())
 
 
 def test_the_switch_starts_a_services_container(program: Program) -> None:

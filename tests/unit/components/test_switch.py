@@ -445,7 +445,7 @@ class TestSuccess:
             "path=/api/v1",
             "strip=yes",
             "canonical=shop.test",
-            *("timeout=120", "maxConnections=7", "allow=10.0.0.0/8,10.1.0.1/32"),
+            *("timeout=120", "maxConnections=7", "allow=10.0.0.0/8,10.1.0.1/32", "rate=9/10"),
         )
         assert switch(machine, *ARGUMENTS, *words, "maxBody=2", curl=HEALTHY).returncode == 0
         assert taking(machine) == ["r:_.shop.test:api:v1/new", "r:shop.test:api:v1/new"]
@@ -459,7 +459,10 @@ class TestSuccess:
         assert text.count("timeout server 120s") == 2
         assert text.count("gt 2097152") == 2
         assert text.count("  default-server maxconn 7\n  timeout queue 120s\n") == 2
-        assert text.count("deny_status 403 unless { var(txn.client) -m ip 10.0.0.0/8 10.1.0.1/32 }\n") == 2
+        refused = 'status 403 content-type text/plain string "This address has no access.\\n" hdr X-Refused network'
+        assert text.count(f"{refused} unless {{ var(txn.client) -m ip 10.0.0.0/8 10.1.0.1/32 }}\n") == 2
+        assert text.count(" if { sc_http_req_rate(0) gt 9 }\n") == 2
+        assert text.count("\nbackend rate:web\n") == 1
         (asked,) = [call for call in machine.calls("curl") if "http://10." in call]
         assert " -H Host: shop.test " in asked
 
@@ -542,6 +545,64 @@ class TestRoutes:
         result = switch(machine, "--remove", "web", answers=False, proxy="", containers="web-1 web running\n")
         assert result.returncode == 0, result.stderr
         assert calls(machine) == ["stop -t 10 web-1"]
+
+
+class TestVisitors:
+    ROUTES: ClassVar = {"@a.test": "web-1 80 30 10 auth=yes", "@": "blog-1 80 30 10"}
+    CONTAINERS = "web-1 web running 10.0.0.3\nblog-1 blog running 10.0.0.4\n"
+
+    def bring(self, machine: Machine) -> None:
+        for path in ("visitors/web", "visitors/old", "proxy/errors/web.1.html", "proxy/errors/old.1.html"):
+            file = machine.root / "etc/slipway" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("alice $2b$08$hash\n")
+
+    def restore(self, machine: Machine, *arguments: str) -> str:
+        words = arguments or ("--restore",)
+        result = switch(machine, *words, routes=self.ROUTES, containers=self.CONTAINERS)
+        assert result.returncode == 0, result.stderr
+        return configuration(machine)
+
+    def test_hashes_are_read_by_the_proxy_alone(self, machine: Machine) -> None:
+        self.restore(machine)
+        file = machine.root / "etc/slipway/proxy/haproxy.cfg"
+        assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
+        self.bring(machine)
+        assert "\nuserlist web\n  user alice password $2b$08$hash\n" in self.restore(machine, "--certificates")
+        assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
+        assert told(machine) == ["reload"]
+        self.restore(machine, "--cold")
+        assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
+
+    def test_without_hashes_the_list_is_there_and_empty(self, machine: Machine) -> None:
+        text = self.restore(machine)
+        assert text.endswith("\nuserlist web\n")
+        assert "http_auth(web)" in text
+
+    def test_a_route_whose_container_is_gone_lets_nobody_in(self, machine: Machine) -> None:
+        result = switch(machine, "--restore", routes=self.ROUTES, containers="blog-1 blog running 10.0.0.4\n")
+        assert result.returncode == 0, result.stderr
+        assert "http_auth(nobody)" in configuration(machine)
+        assert configuration(machine).endswith("\nuserlist nobody\n")
+
+    def test_another_page_is_another_configuration(self, machine: Machine) -> None:
+        self.bring(machine)
+        text = self.restore(machine)
+        for status in (502, 503, 504):
+            assert (
+                f'http-error status {status} content-type "text/html; charset=utf-8" file '
+                "/usr/local/etc/haproxy/errors/web.1.html hdr Cache-Control no-store hdr Retry-After 10\n"
+            ) in text
+        assert "blog.1.html" not in text
+
+    def test_files_of_services_that_have_none_any_more_go(self, machine: Machine) -> None:
+        self.bring(machine)
+        self.restore(machine, "--only", "@", "@a.test", "passwords=web,api", "pages=web")
+        assert [file.name for file in (machine.root / "etc/slipway/visitors").iterdir()] == ["web"]
+        assert [file.name for file in (machine.root / "etc/slipway/proxy/errors").iterdir()] == ["web.1.html"]
+        self.restore(machine, "--only", "@", "@a.test")
+        assert list((machine.root / "etc/slipway/visitors").iterdir()) == []
+        assert list((machine.root / "etc/slipway/proxy/errors").iterdir()) == []
 
 
 class TestMaintenance:
