@@ -149,6 +149,15 @@ Forward = Annotated[
         autocompletion=_service_names,
     ),
 ]
+ReleaseAgain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release-again",
+        metavar="SERVICE",
+        help="Let the release command of this service run again, if it was interrupted. May be repeated.",
+        autocompletion=_service_names,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in plain text.")]
 
@@ -203,6 +212,7 @@ def up(
     parallel: Parallel = "",
     target: Target = None,
     forward: Forward = None,
+    release_again: ReleaseAgain = None,
     emulate: Emulate = False,
     approved: Annotated[
         str,
@@ -238,7 +248,11 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved=approved)))
+    again = tuple(release_again or ())
+    update = Update(
+        stack, yes, preview, options, emulate, verbose, release_again=again, approved=approved
+    )
+    raise typer.Exit(run(update))
 
 
 @_command(app, "update", **PULUMI_OPTIONS)

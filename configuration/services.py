@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, Settings
+from configuration.commands import Command
 from configuration.constraints import Within, distinct, not_empty, reserved
 from configuration.containers import ContainerSettings, EnvironmentSettings, FromSecret, Health, HealthCheck
 from configuration.networks import Network
@@ -160,6 +161,20 @@ class ServiceSettings(ContainerSettings):
     ) = None
     """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
     name."""
+
+    release: Annotated[Command, Field(examples=["bin/migrate", ["bin/migrate", "--all"]])] = None
+    """Command that runs once for each version, before anything of it serves: a migration, for example. A line runs by
+    /bin/sh, a list of words without a shell; the image's entrypoint has no part in it. It runs on the first host, in a
+    container of its own with the new image, the service's environment, secrets and limits. It can only read the
+    service's volumes, since the old version may write there. If it fails, the update ends, and the old version serves
+    everywhere. Default: none."""
+
+    release_timeout: Seconds = 600
+    """Seconds that `release` may take, 1 to 3600; after that it is ended, and the update fails. Default: 600."""
+
+    release_again: StrictBool = False
+    """Whether `release` may run again if it was killed, with its host for example, and nobody knows how far it came.
+    Otherwise the next `./slip up` says so and asks. Default: false."""
 
     domain: DomainName | None = None
     """The one name of `domains`, for a service that has no more. Default: none."""

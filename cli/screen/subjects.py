@@ -25,6 +25,7 @@ class Part(Enum):
     PULL = "pull"
     CONTAINER = "container"
     SWITCH = "switch"
+    RELEASE = "release command"
     MARKER = "in-use marker"
     REGISTRY = "registry"
     REGISTRY_SETTINGS = "registry's settings"
@@ -67,6 +68,8 @@ class Subject:
                 return f"image {self.of}"
             case Part.PULL | Part.CONTAINER | Part.SWITCH:
                 return f"{self.of} on {self.host}"
+            case Part.RELEASE:
+                return f"release of {self.of}"
             case Part.REGISTRY | Part.REGISTRY_SETTINGS | Part.REGISTRY_ANSWERS | Part.REGISTRY_DATA:
                 return "registry"
             case Part.REGISTRY_LOGIN:
@@ -147,6 +150,8 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
             return Subject(Part.CONTAINER, service, rest)
         case "Command" if rest.endswith("-switch"):
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
+        case "Command" if rest == "release":
+            return Subject(Part.RELEASE, service)
         case "Volume":
             return Subject(Part.VOLUME if name.endswith("-volume") else Part.MARKER, name)
     return None

@@ -16,6 +16,7 @@ IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
 PASSWORD = "a-database-password-of-tests"
 DATA = "/var/lib/postgresql/data"
+PSQL = "psql -h db -U postgres -tAqc"
 DEVICE = "/dev/slipway-null"
 
 
@@ -44,6 +45,7 @@ def _services(**of_database: Any) -> dict[str, Any]:
         "entrypoint": ["perl", "/server.pl"],
         "needs": ["db"],
         "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}},
+        "release": f"{PSQL} 'create table if not exists notes (text text)'",
         "healthTimeout": settings.HEALTH_TIMEOUT,
         "drainTimeout": 1,
     }
@@ -71,7 +73,6 @@ def store(one_host: Stack) -> Stack:
     set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
     assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
     one_host.up(seconds=2 * PATIENCE)
-    assert _ask(one_host, "make") == ""
     return one_host
 
 
@@ -127,6 +128,39 @@ def test_the_old_version_starts_again_if_the_new_one_fails(store: Stack) -> None
     store.configure({"services": _services()})
     store.up()
     assert _ask(store, "count") == count
+
+
+def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack) -> None:
+    services = _services()
+    # The second run ends.
+    services["web"]["release"] = (
+        f"{PSQL} \"insert into notes values ('released')\"; echo half way; "
+        f"[ $({PSQL} \"select count(*) from notes where text = 'released'\") -gt 1 ] || exec sleep 1000"
+    )
+    services["web"]["memory"] = 300
+    store.configure({"services": services})
+    before = {host: store.app_containers(host) for host in ("box", "data-1")}
+    twins = ("docker", "ps", "--quiet", "--filter", "label=slipway.release=web")
+    update = store.start_slip("up", "--yes")
+    eventually("the release command runs", lambda: store.on_host("box", *twins), seconds=PATIENCE)
+    eventually("it has begun", lambda: "half way" in store.on_host("box", "docker", "logs", *store.on_host("box", *twins).split()))
+    store.on_host("box", "docker", "kill", *store.on_host("box", *twins).split())
+    for result in (update.wait(PATIENCE), store.slip("up", "--yes")):
+        said = " ".join(result.output.split())
+        assert result.status == 1, str(result)
+        assert "its release command was interrupted, and nobody knows how far it came" in said
+        assert "| half way" in said
+        assert "./slip up --release-again web" in said
+    assert {host: store.app_containers(host) for host in before} == before
+    store.up("--release-again", "web")
+    assert all(store.app_containers(host) != names for host, names in before.items())
+    # It does not run again for the same version.
+    count = _ask(store, "count")
+    services["web"]["memory"] = 310
+    store.configure({"services": services})
+    store.up()
+    assert _ask(store, "count") == count
+    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 
 
 def test_containers_get_what_the_settings_say(store: Stack) -> None:

@@ -540,6 +540,29 @@ def test_a_services_secrets_are_files_and_nothing_else() -> None:
     ]
 
 
+def test_a_release_command_runs_on_the_first_host_before_any_switch() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    services = {
+        # It is made after web, although it comes first.
+        "jobs": {"from": "web", "health": {"none": True}},
+        "web": {"build": build, "release": "bin/migrate 'all of it'", "releaseTimeout": 60, "secrets": ["TOKEN"]},
+    }
+    program = run(json.dumps({"services": services, "secrets": {"TOKEN": "a-token-of-the-service"}}))
+    release = program.named("web-release", "remote:Command")
+
+    def before(name: str, kind: str) -> set[str]:
+        return {urn.rpartition("::")[2] for urn in program.named(name, kind).request.dependencies}
+
+    assert "web-release" in before("web-web-1-switch", "remote:Command")
+    assert "web-release" not in before("web-web-2-switch", "remote:Command")
+    assert {"web-release"} <= before("jobs-web-1", "container:Container") - before("web-web-1", "container:Container")
+    assert "web-web-1" in before("web-release", "remote:Command")
+    words = shlex.split(release.inputs["create"])
+    assert words[:4] == ["/usr/local/lib/slipway/switch", "--release", "web", "web-web-1-0123456"]
+    assert words[5:] == ["60", "10", "--", "/bin/sh", "-c", "bin/migrate 'all of it'"]
+    assert len(words[4]) == 16
+
+
 def test_a_host_gets_no_secret_of_services_elsewhere() -> None:
     """Nor an account of the registry but its own."""
     build = {"context": "app", "base": {"context": "app/base"}}
