@@ -249,9 +249,7 @@ def up(
         target=target,
     )
     again = tuple(release_again or ())
-    update = Update(
-        stack, yes, preview, options, emulate, verbose, release_again=again, approved=approved
-    )
+    update = Update(stack, yes, preview, options, emulate, verbose, release_again=again, approved=approved)
     raise typer.Exit(run(update))
 
 

@@ -1,6 +1,6 @@
 """A service's container in the words of the Docker provider, as far as the settings say it. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -20,6 +20,7 @@ def options(
     check: HealthCheck | None,
     names: Mapping[str, str],
     volumes: Mapping[str, Any],
+    files: Sequence[docker.ContainerVolumeArgs] = (),
 ) -> dict[str, Any]:
     """Arguments of `docker.Container`. What is not set is left out: a stack that has it not keeps its containers.
 
@@ -28,6 +29,7 @@ def options(
         check: how it is known to be healthy, if no proxy asks it.
         names: names of other services, each with its address.
         volumes: the names of its volumes on the engine, by the names in the settings.
+        files: the mounts of its files.
     """
     tests = list(check.command) if check and check.command else ["NONE"] if check and not check.image else []
     found: dict[str, Any] = {
@@ -67,6 +69,7 @@ def options(
                 )
                 for path, target in sorted(settings.bind.items())
             ),
+            *files,
         ],
         "ports": [docker.ContainerPortArgs(internal=port, external=port) for port in settings.ports.private],
         "healthcheck": docker.ContainerHealthcheckArgs(tests=tests, interval="30s", timeout="30s", retries=3)

@@ -12,6 +12,7 @@ import pulumi_docker as docker
 
 from components.containers import PLENTY_OF_PROCESSES
 from components.host import Host
+from components.service_files import ServiceFiles
 from components.versions import secret_hashes
 from configuration.services import ServiceSettings
 from configuration.settings import StackSettings
@@ -44,6 +45,7 @@ class ReleaseCommand:
         name: str,
         reference: pulumi.Input[str],
         key: pulumi.Input[str],
+        files: ServiceFiles | None = None,
         *,
         is_known: bool,
     ) -> "ReleaseCommand | None":
@@ -54,6 +56,7 @@ class ReleaseCommand:
             name: the service's name.
             reference: its image by digest.
             key: a secret of the stack's state, for the hashes of secrets.
+            files: what the service has besides its image.
             is_known: whether this update takes the service back to a version that it had.
         """
         service = settings.services[name]
@@ -64,8 +67,10 @@ class ReleaseCommand:
         return cls(
             words=service.release.words,
             key=pulumi.Output.unsecret(
-                pulumi.Output.all(reference, key).apply(
-                    lambda known: version_key(service, known[0], secret_hashes(name, secrets, known[1]))
+                pulumi.Output.all(reference, key, files.version if files else "").apply(
+                    lambda known: version_key(
+                        service, known[0], {**secret_hashes(name, secrets, known[1]), "": known[2]}
+                    )
                 )
             ),
             timeout_seconds=service.release_timeout,
@@ -107,7 +112,7 @@ def version_key(service: ServiceSettings, reference: str, secrets: Mapping[str, 
     Args:
         service: the settings.
         reference: the image by digest; which registry has it says nothing.
-        secrets: a hash of each secret.
+        secrets: a hash of each secret, and of the files.
     """
     known = [
         reference.rpartition("@")[2],

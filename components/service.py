@@ -19,6 +19,7 @@ from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
 from components.release import ReleaseCommand
 from components.routing import Routing
+from components.service_files import ServiceFiles
 from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
@@ -68,6 +69,8 @@ class ServiceArgs:
     """Secrets by name: each is a file of that name in /run/secrets."""
     owns_image: bool = True
     """Whether the image is made for it, and not for another service."""
+    files: ServiceFiles | None = None
+    """Its files besides the image."""
     release: ReleaseCommand | None = None
     """What runs before a version serves."""
     markers: InUseMarkers | None = None
@@ -108,6 +111,8 @@ class Service(pulumi.ComponentResource):
             )
             waits_for = [*proxy.ready, *previous, *deployed, *args.after]
             volumes = make_volumes(name, args.settings.volumes, engine, self)
+            if args.files:
+                waits_for.append(args.files.bring(engine, self))
             container = self._container(name, args, engine, proxy, pulled, volumes, waits_for)
             if args.release and not previous:
                 self.released = [args.release.on(name, engine.host, container, self)]
@@ -176,7 +181,9 @@ class Service(pulumi.ComponentResource):
                     )
                 ),
             ],
-            **containers.options(args.settings, args.check, args.names, volumes),
+            **containers.options(
+                args.settings, args.check, args.names, volumes, args.files.mounts if args.files else ()
+            ),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
                     parent=self,
@@ -231,7 +238,9 @@ class Service(pulumi.ComponentResource):
             # Replaced with its host only. If an update ends amid that replacement, Pulumi would otherwise create the
             # new one first and then run the old one's `delete` on the new host.
             opts=host.on_host(
-                pulumi.ResourceOptions(parent=self, depends_on=[*released] or None, delete_before_replace=True)
+                pulumi.ResourceOptions(
+                    parent=self, depends_on=[*released] or None, delete_before_replace=True
+                )
             ),
         )
 
@@ -306,7 +315,10 @@ def make_services(
                     *(switch for other in service.needs for switch in services[other].switches.values()),
                     *(source.released if source else []),
                 ],
-                release=ReleaseCommand.of(settings, name, images[name].reference, key, is_known=name in held),
+                files=(files := ServiceFiles.of(settings, name, key)),
+                release=ReleaseCommand.of(
+                    settings, name, images[name].reference, key, files, is_known=name in held
+                ),
                 owns_image=settings.image_source(name) == name,
                 image=images[name],
                 hosts=[(engines[host], proxies[host]) for host in settings.service_hosts(name)],

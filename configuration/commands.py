@@ -7,7 +7,9 @@ from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from configuration.constraints import mistake
 
-REMEDY = "Write a line for /bin/sh, such as bin/migrate --all; or a list of words, which runs without a shell."
+REMEDY = (
+    "Write a line for /bin/sh, such as bin/migrate --all; or a list of words, which runs without a shell."
+)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,16 @@ from pydantic import AfterValidator, Field, StrictBool
 from configuration.base import OnAws, Settings
 from configuration.commands import Command
 from configuration.constraints import Within, distinct, not_empty, reserved
-from configuration.containers import ContainerSettings, EnvironmentSettings, FromSecret, Health, HealthCheck
+from configuration.containers import (
+    ContainerPath,
+    ContainerSettings,
+    EnvironmentSettings,
+    FromSecret,
+    Health,
+    HealthCheck,
+)
 from configuration.networks import Network
+from configuration.service_files import FileSettings
 from configuration.tls import Hsts, TlsSetting
 from configuration.types import (
     DomainName,
@@ -238,6 +246,13 @@ class ServiceSettings(ContainerSettings):
     ] = ()
     """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
     none."""
+
+    files: dict[ContainerPath, FileSettings] = Field(
+        default_factory=dict, examples=[{"/etc/app/app.ini": {"template": "config/app.ini.j2"}}]
+    )
+    """Files that the containers get besides their image, by their path there: a local file, or a template rendered from
+    settings and secrets. A changed file makes new containers of this service, as a new image does. Their contents are
+    secrets. Default: none."""
 
     memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB", "MiB")] = 512
     """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""

@@ -40,7 +40,10 @@ def ask(stack: Stack, aftermath: Aftermath) -> bool:
     if not found:
         return False
     names = ", ".join(f"{service} on {host}" for service, host in found)
-    if console.ask(f"Run the interrupted release command of {names} again? [y/N]", "").lower() not in {"y", "yes"}:
+    if console.ask(f"Run the interrupted release command of {names} again? [y/N]", "").lower() not in {
+        "y",
+        "yes",
+    }:
         return False
     for service, host in found:
         _allow(aftermath.outputs, service, host)
@@ -57,4 +60,6 @@ def _allow(outputs: Mapping[str, Any], service: str, host: str) -> None:
 
     result = ssh.run(outputs, host, shlex.join([SWITCH_SCRIPT_PATH, "--release-again", service]))
     if result.status:
-        raise CommandError(f"{host}: {result.stderr.strip()}", "`./slip verify` shows what is wrong.", status=1)
+        raise CommandError(
+            f"{host}: {result.stderr.strip()}", "`./slip verify` shows what is wrong.", status=1
+        )

@@ -39,6 +39,7 @@ remove() {
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
   rm -f "$serving/$1" "$releases/$1"
+  rm -rf "/etc/slipway/files/$1"
   end_all "$(containers_of "$1")"
   rm -f "$maintained/$1" "$pages/"*".$1.html"
 }

@@ -162,6 +162,7 @@ def mounts(checks: Checks) -> Iterator[Problem]:
             *((("volumes", key), path) for key, path in service.volumes.items()),
             *((("bind", key), path.removesuffix(":ro")) for key, path in service.bind.items()),
             *((("tmpfs", path), path) for path in service.tmpfs),
+            *((("files", path), path) for path in service.files),
         ]
         seen: dict[str, tuple[str, str]] = {}
         for (key, entry), path in paths:

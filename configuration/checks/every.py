@@ -1,6 +1,16 @@
 """All checks, in the order in which their problems are reported."""
 
-from configuration.checks import certificates, containers, hosts, platform, registry, secrets, services, tls
+from configuration.checks import (
+    certificates,
+    containers,
+    hosts,
+    platform,
+    registry,
+    secrets,
+    service_files,
+    services,
+    tls,
+)
 from configuration.checks.context import Check, Checks
 from configuration.problems import Problem
 
@@ -13,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *tls.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,
+    *service_files.CHECKS,
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,7 +144,10 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
     twins = ("docker", "ps", "--quiet", "--filter", "label=slipway.release=web")
     update = store.start_slip("up", "--yes")
     eventually("the release command runs", lambda: store.on_host("box", *twins), seconds=PATIENCE)
-    eventually("it has begun", lambda: "half way" in store.on_host("box", "docker", "logs", *store.on_host("box", *twins).split()))
+    eventually(
+        "it has begun",
+        lambda: "half way" in store.on_host("box", "docker", "logs", *store.on_host("box", *twins).split()),
+    )
     store.on_host("box", "docker", "kill", *store.on_host("box", *twins).split())
     for result in (update.wait(PATIENCE), store.slip("up", "--yes")):
         said = " ".join(result.output.split())
@@ -163,9 +167,18 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 
 
-def test_containers_get_what_the_settings_say(store: Stack) -> None:
+def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:
     store.on_host("box", "sh", "-c", f"[ -e {DEVICE} ] || mknod {DEVICE} c 1 3; mkdir -p /srv/notes")
     store.on_host("box", "sh", "-c", "echo from the host >/srv/notes/note")
+    # They lie in no repository.
+    (tmp_path / "app.ini.j2").write_text(
+        "{{ service }} {{ secrets.DB_PASSWORD }} {{ settings.hosts | length }}\n"
+    )
+    (tmp_path / "bytes").write_bytes(b"\xff\n")
+    files = {
+        "/etc/app/app.ini": {"template": str(tmp_path / "app.ini.j2"), "owner": "65534", "mode": "0400"},
+        "/bytes": {"file": str(tmp_path / "bytes"), "owner": "1:2"},
+    }
     services = _services()
     services["worker"] |= {
         "user": "nobody:nogroup",
@@ -189,6 +202,8 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         "extraHosts": {"legacy": "10.0.0.9"},
         "logOptions": {"max-size": "1m"},
         "bind": {"/srv/notes": "/notes:ro"},
+        "readOnly": True,
+        "files": files,
         "volumes": {"work": "/work"},
     }
 
@@ -204,7 +219,8 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         "cat pids.max 2>/dev/null || cat pids/pids.max; df -m --output=size /dev/shm /scratch | tail -n 2 | tr -d ' '; "
         f"cat /proc/1/comm; ulimit -n; cat /proc/sys/net/core/somaxconn; test -c {DEVICE} && echo device; "
         "getent hosts legacy | tr -s ' '; cat /notes/note; touch /notes/x 2>&1 | grep -o 'Read-only.*'; "
-        "grep -c ' /work ' /proc/mounts"
+        "grep -c ' /work ' /proc/mounts; cat /etc/app/app.ini; stat -c '%a %u:%g' /etc/app/app.ini /bytes; "
+        "od -An -tx1 /bytes | tr -d ' '; touch /etc/app/app.ini 2>&1 | grep -o 'Read-only.*'"
     )
     found = store.on_host("box", "docker", "exec", name, "sh", "-c", script).splitlines()
     assert found == [
@@ -214,6 +230,7 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         *("docker-init", "2048", "1234", "device"),
         "10.0.0.9 legacy",
         *("from the host", "Read-only file system", "1"),
+        *(f"worker {PASSWORD} 2", "400 65534:65534", "444 1:2", "ff0a", "Read-only file system"),
     ]
     inspected = json.loads(store.on_host("box", "docker", "inspect", name))[0]
     host = inspected["HostConfig"]
@@ -221,4 +238,18 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
     assert inspected["Config"]["StopSignal"] == "SIGINT"
     assert (host["RestartPolicy"]["Name"], host["Dns"]) == ("always", ["10.0.0.53"])
     assert host["LogConfig"]["Config"]["max-size"] == "1m"
+    assert PASSWORD not in store.export()
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+    # A changed file comes with a new container of this service, and of no other.
+    others = {service: store.app_containers("box", service=service) for service in ("web", "db")}
+    (tmp_path / "app.ini.j2").write_text("of the second version\n")
+    preview = store.slip("preview")
+    assert "new settings (volumes or files)" in " ".join(preview.output.split()), str(preview)
+    store.up()
+    (second,) = store.app_containers("box", service="worker")
+    assert second != name
+    assert (
+        store.on_host("box", "docker", "exec", second, "cat", "/etc/app/app.ini") == "of the second version"
+    )
+    assert {service: store.app_containers("box", service=service) for service in others} == others

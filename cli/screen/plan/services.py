@@ -20,7 +20,7 @@ SETTINGS = {
     "stopTimeout": "stop timeout",
     "healthcheck": "health check",
     "ports": "ports",
-    "volumes": "volumes",
+    "volumes": "volumes or files",
     "command": "command",
     "entrypoints": "entrypoint",
     "hosts": "names of other services",
@@ -94,7 +94,9 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     if released and is_new:
         texts.append("its release command runs before that")
     elif released and (images or any("image" in c.step.changed | c.step.replacing for c in rolled)):
-        texts.append("its release command runs before; the old version serves meanwhile, and stays if it fails")
+        texts.append(
+            "its release command runs before; the old version serves meanwhile, and stays if it fails"
+        )
     elif released:
         texts.append("its release command runs before, unless it has run for this version")
     notices = {gone: Notice.FAILURES, interrupted: Notice.RESTART}

@@ -134,7 +134,11 @@ def test_release_commands_that_were_interrupted_are_told(
     folder.mkdir()
     (folder / "web").write_text("one done -\ntwo begun slipway-release-web-1\n")
     (folder / "api").write_text("one failed slipway-release-api-1\n")
-    body = (machine.root / "docker").read_text().replace("container*)", f"*release-web-1*) echo {twin} ;; container*)")
+    body = (
+        (machine.root / "docker")
+        .read_text()
+        .replace("container*)", f"*release-web-1*) echo {twin} ;; container*)")
+    )
     (machine.root / "docker").write_text(body.replace('case "$1 $2" in', 'case "$*" in'))
     report = machine.report()
     assert report.interrupted == expected

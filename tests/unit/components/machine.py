@@ -23,7 +23,7 @@ class Machine:
     def run(self, script: str, values: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a script as hosts get it, with this folder in place of `/`."""
         text = scripts.text(script).replace("patience=120", "patience=1")
-        for folder in ("/etc/systemd/system/", "/run/", "/var/log/"):
+        for folder in ("/etc/systemd/system/", "/etc/slipway/files", "/run/", "/var/log/"):
             (self.root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
             text = text.replace(folder, f"{self.root}{folder}")
         return subprocess.run(

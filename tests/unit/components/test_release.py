@@ -115,7 +115,9 @@ def test_one_that_went_on_without_its_update_does_not_run_twice(machine: Machine
     result = release(machine)
     assert calls(machine, "start") == []
     # The stand-in's twin never ends.
-    assert (result.returncode, noted(machine)) == ((0, ["key done"]) if "exited" in twin else (6, ["key begun"]))
+    assert (result.returncode, noted(machine)) == (
+        (0, ["key done"]) if "exited" in twin else (6, ["key begun"])
+    )
 
 
 def test_a_version_that_has_served_is_released(machine: Machine) -> None:
@@ -131,7 +133,7 @@ def test_a_removed_service_leaves_no_record(machine: Machine) -> None:
 
 
 def test_another_version_has_another_key() -> None:
-    def key(image: str = "r:5000/web@sha256:1", secret: str = "s", **settings: object) -> str:  # noqa: S107
+    def key(image: str = "r:5000/web@sha256:1", secret: str = "s", **settings: object) -> str:
         written = {"build": {"context": "app"}, "release": "bin/migrate", **settings}
         service = ServiceSettings.model_validate(written, context={STACK_CONTEXT: "dev"})
         return version_key(service, image, {"URL": secret})
@@ -139,7 +141,7 @@ def test_another_version_has_another_key() -> None:
     assert key() == key(memory=64) == key(image="other:5000/web@sha256:1")
     others = [
         key(image="r:5000/web@sha256:2"),
-        key(secret="t"),  # noqa: S106
+        key(secret="t"),
         key(release="bin/other"),
         key(env={"A": "1"}),
     ]
