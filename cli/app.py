@@ -3,13 +3,13 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import CommandError
-from cli.pass_on import PassingCommand
+from cli.pass_on import PassingCommand, WordsCommand
 from well_known import FORWARD_VARIABLE
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ app.add_typer(operator, name="operator")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
+WORDS = {"allow_extra_args": True, "allow_interspersed_args": True}
+"""For commands that run another program: its words come after `--`."""
 
 
 def _command(
@@ -71,7 +73,7 @@ def _command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
-        kind = PassingCommand if settings == PULUMI_OPTIONS else None
+        kind = {str(PULUMI_OPTIONS): PassingCommand, str(WORDS): WordsCommand}.get(str(settings))
         group.command(name, cls=kind, help=text, context_settings=settings)(function)
         return function
 
@@ -495,6 +497,70 @@ def logs(
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
     raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow))
+
+
+_Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host", help="On this host; by default the service's first one.", autocompletion=_host_names
+    ),
+]
+_Service = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+]
+
+
+def _inside(
+    stack: str, service: str, words: Sequence[str], host: str | None, *, fresh: bool = False, emulate: bool
+) -> int:
+    from cli.inside import run
+    from cli.stack.open import open_stack
+
+    return run(open_stack(stack, emulate=emulate), service, words, host=host, fresh=fresh)
+
+
+@_command(app, "run", **WORDS)
+def run_once(
+    context: typer.Context,
+    service: _Service,
+    stack: StackName = "local",
+    host: _Host = None,
+    emulate: Emulate = False,
+) -> None:
+    """Run one command in the deployed version of a service: `./slip run web -- bin/console`.
+
+    The command comes after `--`. It runs in a container of its own on a host of the service, with the image,
+    environment, secrets, files and limits of the container that serves, but without its entrypoint and its ports; it
+    can only read the service's volumes. It has a terminal where this command has one. The container goes when it ends,
+    and its exit status is this command's; 255 without a connection to the host.
+    """
+    raise typer.Exit(_inside(stack, service, context.args, host, fresh=True, emulate=emulate))
+
+
+@_command(app, "exec", **WORDS)
+def run_inside(
+    context: typer.Context,
+    service: _Service,
+    stack: StackName = "local",
+    host: _Host = None,
+    emulate: Emulate = False,
+) -> None:
+    """Run a command in the container that serves: `./slip exec db -- psql -U postgres`.
+
+    The command comes after `--`. It has a terminal where this command has one, and its exit status is this command's;
+    255 without a connection to the host.
+    """
+    raise typer.Exit(_inside(stack, service, context.args, host, emulate=emulate))
+
+
+@_command(app, "shell")
+def shell(
+    service: _Service, stack: StackName = "local", host: _Host = None, emulate: Emulate = False
+) -> None:
+    """Open a shell in the container that serves: bash if the image has it, or else sh."""
+    from cli.inside import SHELL
+
+    raise typer.Exit(_inside(stack, service, SHELL, host, emulate=emulate))
 
 
 @_command(app, "maintenance")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Commands that run once and end, for switch.sh: a service's release command.
+# Commands that run once and end, for switch.sh: a service's release command, and those of people.
 #
 # Such a command runs in a twin: a fresh container with the image of another one, its environment, limits, networks and files.
 # A twin has no port, and no volume or directory to write to, since the service itself may write there.
@@ -20,6 +20,9 @@ json() {
   value="\"$value\""
 }
 
+# What a twin has besides, as members of the engine's request: `more` of the container, `more_of_host` of its host.
+more='' more_of_host=''
+
 # twin CONTAINER NAME LABEL SERVICE WORD…: makes a twin of a container, which runs these words. No secret is an argument.
 twin() {
   local container=$1 name=$2 label=$3 service=$4 word words='' value binds='' bind network body answer
@@ -37,7 +40,7 @@ twin() {
     binds="$binds${binds:+,}$value"
   done < <(docker container inspect "$container" --format '{{range .HostConfig.Binds}}{{println .}}{{end}}')
   # The words are no part of the template, where braces have a meaning.
-  body="{\"Entrypoint\":[$words],\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},$(
+  body="{\"Entrypoint\":[$words],\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},$more$(
     docker container inspect "$container" --format '"Image":{{json .Image}},"Env":{{json .Config.Env}},
       "User":{{json .Config.User}},"WorkingDir":{{json .Config.WorkingDir}},
       "Labels":{"slipway.stack":{{json (index .Config.Labels "slipway.stack")}},"'"$label"'":"'"$service"'"},
@@ -48,7 +51,7 @@ twin() {
       "Tmpfs":{{json .HostConfig.Tmpfs}},"Ulimits":{{json .HostConfig.Ulimits}},"Sysctls":{{json .HostConfig.Sysctls}},
       "Devices":{{json .HostConfig.Devices}},"Dns":{{json .HostConfig.DNS}},"ExtraHosts":{{json .HostConfig.ExtraHosts}},
       "LogConfig":{{json .HostConfig.LogConfig}},'
-  )\"Binds\":[$binds],\"NetworkMode\":\"${network:-bridge}\",\"PidsLimit\":${own_limit:-$processes},\"RestartPolicy\":{\"Name\":\"no\"}}}"
+  )\"Binds\":[$binds],\"NetworkMode\":\"${network:-bridge}\",\"PidsLimit\":${own_limit:-$processes},$more_of_host\"RestartPolicy\":{\"Name\":\"no\"}}}"
   answer=$(curl -gsS --noproxy '*' --unix-socket /var/run/docker.sock -H 'Content-Type: application/json' -d @- \
     "http://docker/containers/create?name=$name" <<<"$body")
   case "$answer" in
@@ -155,7 +158,7 @@ release() {
   shift
   exec 7>"/run/slipway-release-$service.lock"
   # An update that was killed has left it running.
-  flock -n 7 || { echo "slipway: the release command of $service still runs, for an earlier update: waiting for its end" && flock 7; }
+  flock -n 7 || { echo "the release command of $service still runs, for an earlier update: waiting for its end" && flock 7; }
   released "$key"
   case "$how$known" in
     done*) return ;;
@@ -191,4 +194,45 @@ release_again() {
   service=$1
   [ -e "$releases/$service" ] || return 0
   sed -i 's/^\([^ ]* \)begun /\1failed /' "$releases/$service"
+}
+
+# serves SERVICE: the container of the service that serves here.
+serves() {
+  local key name
+  look_around
+  name=$(own_target "$1")
+  for key in $(keys "$1"); do name=$(target_of "$key"); done
+  is_running "$name" || fail 125 "$1 does not run on $(hostname); \`./slip ps\` shows what runs"
+  echo "$name"
+}
+
+# run_inside SERVICE [terminal=yes] -- WORD…: runs a command in the container that serves.
+run_inside() {
+  local container options=(-i)
+  container=$(serves "$1") || exit
+  shift
+  if [ "$1" = terminal=yes ]; then
+    options+=(-t)
+    shift
+  fi
+  shift
+  exec docker exec "${options[@]}" "$container" "$@"
+}
+
+# run_beside SERVICE [terminal=yes] -- WORD…: runs a command in a twin of the container that serves, which goes afterwards.
+run_beside() {
+  local container name service=$1 has_terminal=false
+  container=$(serves "$service") || exit
+  shift
+  if [ "$1" = terminal=yes ]; then
+    has_terminal=true
+    shift
+  fi
+  shift
+  own_limit=$(docker container inspect "$container" --format '{{.HostConfig.PidsLimit}}')
+  case "$own_limit" in '' | *[!0-9]*) own_limit=$processes ;; esac
+  name=slipway-run-$service-$(printf '%x' "$(now)")
+  more="\"Tty\":$has_terminal,\"OpenStdin\":true,\"StdinOnce\":true," more_of_host='"AutoRemove":true,'
+  twin "$container" "$name" slipway.run "$service" "$@"
+  exec docker start -ai "$name"
 }

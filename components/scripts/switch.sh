@@ -15,6 +15,10 @@
 #                             runs a version's release command, once (once.sh)
 #   switch --release-again SERVICE
 #                             one that was interrupted may run again
+#   switch --exec SERVICE [terminal=yes] -- WORD…
+#                             runs a command in the container that serves, with this process's input and output
+#   switch --run SERVICE [terminal=yes] -- WORD…
+#                             does so in a fresh container of the same version
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay
@@ -382,6 +386,8 @@ main() {
     --may-start) look_around && may_start "$2" ;;
     --start) start_service "${@:2}" ;;
     --release) release "${@:2}" ;;
+    --exec) run_inside "${@:2}" ;;
+    --run) run_beside "${@:2}" ;;
     --release-again) release_again "$2" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;

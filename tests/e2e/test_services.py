@@ -11,6 +11,7 @@ from tests.support import settings
 from tests.support.clone import REPOSITORY
 from tests.support.docker_command import docker
 from tests.support.stack import Stack
+from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 IMAGE = "slipway-test/store:1"
@@ -153,9 +154,9 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
         said = " ".join(result.output.split())
         assert result.status == 1, str(result)
         assert "its release command was interrupted, and nobody knows how far it came" in said
-        assert "| half way" in said
+        assert "| half way" in said, str(result)
         assert "./slip up --release-again web" in said
-    assert {host: store.app_containers(host) for host in before} == before
+    assert {host: store.app_containers(host) for host in before} == before, "something was switched"
     store.up("--release-again", "web")
     assert all(store.app_containers(host) != names for host, names in before.items())
     # It does not run again for the same version.
@@ -165,6 +166,27 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
     store.up()
     assert _ask(store, "count") == count
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
+    def run(command: str, service: str, *words: str) -> tuple[int, str]:
+        result = store.slip(command, service, "--", *words)
+        return result.status, result.output
+
+    # A fresh container of the deployed version, with its secrets and the way to the database.
+    status, said = run("run", "web", "sh", "-c", f"{PSQL} 'select 40 + 2'; hostname; exit 7")
+    assert status == 7, said
+    answer, name = said.split()[-2:]
+    assert (answer, name in store.on_host("box", "docker", "ps", "--all", "--quiet")) == ("42", False)
+    status, said = run("exec", "db", "sh", "-c", "printenv IMAGE_VERSION; cat >/dev/null; exit 3")
+    assert (status, said.split()[-1]) == (3, "2")
+    piped = f"head -c 300000 /dev/zero | ./slip exec worker --stack {store.name} -- wc -c"
+    assert store.clone.start("bash", "-c", piped).wait().output.split()[-1] == "300000"
+    line = ("./slip", "shell", "worker", "--stack", store.name)
+    with terminal(line, store.clone.root, store.clone.environment, 90) as opened:
+        opened.press(b"stty size; exit 5\r")
+        assert opened.wait() == 5, opened.output
+        assert "40 90" in opened.output
 
 
 def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:

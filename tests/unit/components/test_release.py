@@ -97,6 +97,7 @@ def test_one_that_was_interrupted_asks_first(machine: Machine) -> None:
     result = release(machine)
     assert result.returncode == 6
     assert "`./slip up --release-again web` runs it again" in result.stderr
+    assert "  | last words" in result.stderr
     assert calls(machine, "start") == []
     assert switch(machine, "--release-again", "web").returncode == 0
     assert release(machine).returncode == 0
