@@ -3,13 +3,13 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import CommandError
-from cli.pass_on import PassingCommand
+from cli.pass_on import PassingCommand, WordsCommand
 from well_known import FORWARD_VARIABLE
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ app.add_typer(operator, name="operator")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
+WORDS = {"allow_extra_args": True, "allow_interspersed_args": True}
+"""For commands that run another program: its words come after `--`."""
 
 
 def _command(
@@ -71,7 +73,7 @@ def _command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
-        kind = PassingCommand if settings == PULUMI_OPTIONS else None
+        kind = {str(PULUMI_OPTIONS): PassingCommand, str(WORDS): WordsCommand}.get(str(settings))
         group.command(name, cls=kind, help=text, context_settings=settings)(function)
         return function
 
@@ -149,6 +151,15 @@ Forward = Annotated[
         autocompletion=_service_names,
     ),
 ]
+ReleaseAgain = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release-again",
+        metavar="SERVICE",
+        help="Let the release command of this service run again, if it was interrupted. May be repeated.",
+        autocompletion=_service_names,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Print secrets in plain text.")]
 
@@ -203,6 +214,7 @@ def up(
     parallel: Parallel = "",
     target: Target = None,
     forward: Forward = None,
+    release_again: ReleaseAgain = None,
     emulate: Emulate = False,
     approved: Annotated[
         str,
@@ -238,7 +250,9 @@ def up(
         parallel=parallel,
         target=target,
     )
-    raise typer.Exit(run(Update(stack, yes, preview, options, emulate, verbose, approved=approved)))
+    again = tuple(release_again or ())
+    update = Update(stack, yes, preview, options, emulate, verbose, release_again=again, approved=approved)
+    raise typer.Exit(run(update))
 
 
 @_command(app, "update", **PULUMI_OPTIONS)
@@ -492,6 +506,70 @@ def logs(
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
     raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow, status=status))
+
+
+_Host = Annotated[
+    str | None,
+    typer.Option(
+        "--host", help="On this host; by default the service's first one.", autocompletion=_host_names
+    ),
+]
+_Service = Annotated[
+    str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+]
+
+
+def _inside(
+    stack: str, service: str, words: Sequence[str], host: str | None, *, fresh: bool = False, emulate: bool
+) -> int:
+    from cli.inside import run
+    from cli.stack.open import open_stack
+
+    return run(open_stack(stack, emulate=emulate), service, words, host=host, fresh=fresh)
+
+
+@_command(app, "run", **WORDS)
+def run_once(
+    context: typer.Context,
+    service: _Service,
+    stack: StackName = "local",
+    host: _Host = None,
+    emulate: Emulate = False,
+) -> None:
+    """Run one command in the deployed version of a service: `./slip run web -- bin/console`.
+
+    The command comes after `--`. It runs in a container of its own on a host of the service, with the image,
+    environment, secrets, files and limits of the container that serves, but without its entrypoint and its ports; it
+    can only read the service's volumes. It has a terminal where this command has one. The container goes when it ends,
+    and its exit status is this command's; 255 without a connection to the host.
+    """
+    raise typer.Exit(_inside(stack, service, context.args, host, fresh=True, emulate=emulate))
+
+
+@_command(app, "exec", **WORDS)
+def run_inside(
+    context: typer.Context,
+    service: _Service,
+    stack: StackName = "local",
+    host: _Host = None,
+    emulate: Emulate = False,
+) -> None:
+    """Run a command in the container that serves: `./slip exec db -- psql -U postgres`.
+
+    The command comes after `--`. It has a terminal where this command has one, and its exit status is this command's;
+    255 without a connection to the host.
+    """
+    raise typer.Exit(_inside(stack, service, context.args, host, emulate=emulate))
+
+
+@_command(app, "shell")
+def shell(
+    service: _Service, stack: StackName = "local", host: _Host = None, emulate: Emulate = False
+) -> None:
+    """Open a shell in the container that serves: bash if the image has it, or else sh."""
+    from cli.inside import SHELL
+
+    raise typer.Exit(_inside(stack, service, SHELL, host, emulate=emulate))
 
 
 @_command(app, "maintenance")

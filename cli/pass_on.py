@@ -90,6 +90,22 @@ class PassingCommand(TyperCommand):
         return rest
 
 
+class WordsCommand(TyperCommand):
+    """A command that runs another program. Its words come after `--`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse what comes before `--`, and keep the rest for the program."""
+        at = args.index(SEPARATOR) if SEPARATOR in args else len(args)
+        rest: list[str] = super().parse_args(ctx, args[:at])
+        words = args[at + 1 :]
+        if not ctx.resilient_parsing and (ctx.args or not words):
+            name = ctx.info_name or ""
+            wrong = f"'{ctx.args[0]}' comes before --" if ctx.args else "there is no command"
+            raise CommandError(wrong, f"Write: ./slip {name} SERVICE -- PROGRAM ARGUMENTS", status=2)
+        ctx.args = words
+        return rest
+
+
 def check(options: Sequence[str]) -> None:
     """Refuse options that `slip` decides itself, and words that are no options.
 

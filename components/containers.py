@@ -1,6 +1,6 @@
 """A service's container in the words of the Docker provider, as far as the settings say it. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -21,6 +21,7 @@ def options(
     names: Mapping[str, str],
     volumes: Mapping[str, Any],
     secrets: pulumi.Input[str] | None = None,
+    files: Sequence[docker.ContainerVolumeArgs] = (),
 ) -> dict[str, Any]:
     """Arguments of `docker.Container`. What is not set is left out: a stack that has it not keeps its containers.
 
@@ -30,6 +31,7 @@ def options(
         names: names of other services, each with its address.
         volumes: the names of its volumes on the engine, by the names in the settings.
         secrets: the folder of its secrets on the host; None without any.
+        files: the mounts of its files.
     """
     tests = list(check.command) if check and check.command else ["NONE"] if check and not check.image else []
     found: dict[str, Any] = {
@@ -74,6 +76,7 @@ def options(
                 if secrets is not None
                 else []
             ),
+            *files,
         ],
         "ports": [docker.ContainerPortArgs(internal=port, external=port) for port in settings.ports.private],
         "healthcheck": docker.ContainerHealthcheckArgs(tests=tests, interval="30s", timeout="30s", retries=3)

@@ -1,7 +1,7 @@
 """A service on its app hosts, rolled out host after host, each only after its health check passes."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -18,8 +18,10 @@ from components.proxy import Proxy, ProxyArgs
 from components.raw_packets import warn_of_pretenders
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
+from components.release import ReleaseCommand
 from components.routing import Routing
 from components.secret_files import SecretFiles
+from components.service_files import ServiceFiles
 from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
@@ -69,6 +71,10 @@ class ServiceArgs:
     """Secrets by name: each is a file of that name in /run/secrets."""
     owns_image: bool = True
     """Whether the image is made for it, and not for another service."""
+    files: ServiceFiles | None = None
+    """Its files besides the image."""
+    release: ReleaseCommand | None = None
+    """What runs before a version serves."""
     markers: InUseMarkers | None = None
     """Makes in-use markers for the image; None if the registry keeps all images."""
 
@@ -85,6 +91,8 @@ class Service(pulumi.ComponentResource):
     left out some hosts."""
     switches: dict[str, pulumi.Resource]
     """The command that switches the traffic on each host, by the host's name."""
+    released: list[pulumi.Resource]
+    """What other services of the same image wait for: the release command, if it has one."""
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Service", name, None, opts)
@@ -94,6 +102,7 @@ class Service(pulumi.ComponentResource):
         previous: list[pulumi.Resource] = []
         served: list[pulumi.Output[str]] = []
         self.switches: dict[str, pulumi.Resource] = {}
+        self.released: list[pulumi.Resource] = []
         for engine, proxy in args.hosts:
             # All hosts pull at once, before the roll-out reaches them.
             pulled = docker.RemoteImage(
@@ -105,8 +114,12 @@ class Service(pulumi.ComponentResource):
             waits_for = [*proxy.ready, *previous, *deployed, *args.after]
             volumes = make_volumes(name, args.settings.volumes, engine, self)
             secrets = secret_files.bring(name, engine, args.secrets, self)
+            if args.files:
+                waits_for.append(args.files.bring(engine, self))
             container = self._container(name, args, engine, proxy, pulled, volumes, secrets, waits_for)
-            switch = self._switch(name, args, engine, container)
+            if args.release and not previous:
+                self.released = [args.release.on(name, engine.host, container, self)]
+            switch = self._switch(name, args, engine, container, [] if previous else self.released)
             if markers:
                 # The next host does not wait for it.
                 markers.serving(name, engine.host.name, image.references, switch, self)
@@ -166,7 +179,12 @@ class Service(pulumi.ComponentResource):
                 ),
             ],
             **containers.options(
-                args.settings, args.check, args.names, volumes, secrets.path if secrets else None
+                args.settings,
+                args.check,
+                args.names,
+                volumes,
+                secrets.path if secrets else None,
+                args.files.mounts if args.files else (),
             ),
             opts=engine.on_engine(
                 pulumi.ResourceOptions(
@@ -180,7 +198,12 @@ class Service(pulumi.ComponentResource):
         )
 
     def _switch(
-        self, name: str, args: ServiceArgs, engine: DockerEngine, container: docker.Container
+        self,
+        name: str,
+        args: ServiceArgs,
+        engine: DockerEngine,
+        container: docker.Container,
+        released: Sequence[pulumi.Resource],
     ) -> command.remote.Command:
         host = engine.host
         before: list[str] = ["--start"] if args.check else []
@@ -216,7 +239,11 @@ class Service(pulumi.ComponentResource):
             add_previous_output_in_env=False,
             # Replaced with its host only. If an update ends amid that replacement, Pulumi would otherwise create the
             # new one first and then run the old one's `delete` on the new host.
-            opts=host.on_host(pulumi.ResourceOptions(parent=self, delete_before_replace=True)),
+            opts=host.on_host(
+                pulumi.ResourceOptions(
+                    parent=self, depends_on=[*released] or None, delete_before_replace=True
+                )
+            ),
         )
 
 
@@ -250,8 +277,18 @@ def make_services(
     images: Mapping[str, RunImage],
     registry: AnyRegistry,
     https: Https,
+    held: Collection[str] = (),
 ) -> dict[str, Service]:
-    """The services, by name."""
+    """The services, by name.
+
+    Args:
+        settings: the stack's.
+        engines: by the name of the host.
+        images: the services' images.
+        registry: the registry that has them.
+        https: the services' certificates.
+        held: the services at a version that they had before.
+    """
     warn_of_volumes(settings)
     warn_of_pretenders(settings)
     proxies: dict[str, Proxy] = {}
@@ -263,8 +300,11 @@ def make_services(
         proxy.ready += https.deliver(settings.https_on(name), engines[name].host, proxy)
         proxy.ready += visitors.deliver(settings, engines[name].host, proxy)
     services: dict[str, Service] = {}
+    # One key logs in to all hosts.
+    key = next(iter(engines.values())).host.ssh_private_key
     for name in settings.needed_first():
         service = settings.services[name]
+        source = services.get(settings.image_source(name))
         services[name] = Service(
             name,
             ServiceArgs(
@@ -275,7 +315,14 @@ def make_services(
                     for other in settings.private_ports.values()
                     if other != name
                 },
-                after=[switch for other in service.needs for switch in services[other].switches.values()],
+                after=[
+                    *(switch for other in service.needs for switch in services[other].switches.values()),
+                    *(source.released if source else []),
+                ],
+                files=(files := ServiceFiles.of(settings, name, key)),
+                release=ReleaseCommand.of(
+                    settings, name, images[name].reference, key, files, is_known=name in held
+                ),
                 owns_image=settings.image_source(name) == name,
                 image=images[name],
                 hosts=[(engines[host], proxies[host]) for host in settings.service_hosts(name)],

@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import is_dry_run
 
-from components import versions
+from components import service_files, versions
 from components.git import Repository
 from components.images.image import AppImage, RunImage
 from components.rollbacks import Rollbacks
@@ -148,7 +148,7 @@ class VersionLog:
             images=digests(name, references),
             source=held.version["source"] if held else self._sources[name],
             settings=settings_of(service),
-            secrets=secret_hashes(name, secrets, key),
+            secrets={**secret_hashes(name, secrets, key), **service_files.hashes(self._settings, name, key)},
             left=held.left if held else (),
             built=held.built if held else self._sources[name],
         )

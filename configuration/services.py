@@ -2,12 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, Settings
+from configuration.commands import Command
 from configuration.constraints import Within, distinct, not_empty, reserved
-from configuration.containers import ContainerSettings, EnvironmentSettings, FromSecret, Health, HealthCheck
+from configuration.containers import (
+    ContainerPath,
+    ContainerSettings,
+    EnvironmentSettings,
+    FromSecret,
+    Health,
+    HealthCheck,
+)
 from configuration.networks import Network
+from configuration.service_files import FileSettings
 from configuration.tls import Hsts, TlsSetting
 from configuration.types import (
     DomainName,
@@ -162,6 +171,20 @@ class ServiceSettings(ContainerSettings):
     """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
     name."""
 
+    release: Annotated[Command, Field(examples=["bin/migrate", ["bin/migrate", "--all"]])] = None
+    """Command that runs once for each version, before anything of it serves: a migration, for example. A line runs by
+    /bin/sh, a list of words without a shell; the image's entrypoint has no part in it. It runs on the first host, in a
+    container of its own with the new image, the service's environment, secrets and limits. It can only read the
+    service's volumes, since the old version may write there. If it fails, the update ends, and the old version serves
+    everywhere. Default: none."""
+
+    release_timeout: Seconds = 600
+    """Seconds that `release` may take, 1 to 3600; after that it is ended, and the update fails. Default: 600."""
+
+    release_again: StrictBool = False
+    """Whether `release` may run again if it was killed, with its host for example, and nobody knows how far it came.
+    Otherwise the next `./slip up` says so and asks. Default: false."""
+
     domain: DomainName | None = None
     """The one name of `domains`, for a service that has no more. Default: none."""
 
@@ -224,6 +247,13 @@ class ServiceSettings(ContainerSettings):
     ] = ()
     """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
     none."""
+
+    files: dict[ContainerPath, FileSettings] = Field(
+        default_factory=dict, examples=[{"/etc/app/app.ini": {"template": "config/app.ini.j2"}}]
+    )
+    """Files that the containers get besides their image, by their path there: a local file, or a template rendered from
+    settings and secrets. A changed file makes new containers of this service, as a new image does. Their contents are
+    secrets. Default: none."""
 
     memory: Annotated[int, Within(6, 1_048_576, "an amount of memory in MiB", "MiB")] = 512
     """MiB of memory that a container may use, from 6, which Docker requires, to 1048576. Default: 512."""

@@ -264,19 +264,37 @@ class StackSettings(Settings):
         )
 
     def needed_first(self) -> list[str]:
-        """The names of the services, each behind those that it needs, and otherwise in their own order."""
+        """The names of the services, each behind those that it needs, and otherwise in their own order.
+
+        Behind a service whose image it runs, too, if that one has a release command and does not need it itself.
+        """
         found: dict[str, None] = {}
 
         def add(name: str) -> None:
             for other in self.services[name].needs:
                 if other not in found:
                     add(other)
+            source = self.image_source(name)
+            releases = source in self.services and self.services[source].release is not None
+            if releases and source not in found and name not in self.all_needed(source):
+                add(source)
             found[name] = None
 
         for name in self.services:
             if name not in found:
                 add(name)
         return list(found)
+
+    def all_needed(self, service: str) -> set[str]:
+        """The service, and all that it needs, and what those need."""
+        found: set[str] = set()
+        left = [service]
+        while left:
+            name = left.pop()
+            if name not in found and name in self.services:
+                found.add(name)
+                left += self.services[name].needs
+        return found
 
     @property
     def private_ports(self) -> dict[int, str]:

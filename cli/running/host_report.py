@@ -106,6 +106,8 @@ class HostReport:
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
     maintained: frozenset[str] = frozenset()
     """The services under maintenance there."""
+    interrupted: frozenset[str] = frozenset()
+    """The services whose release command was interrupted there, so that nobody knows how far it came."""
     retention: Retention | None = None
     """None without a retention rule, and on hosts without the registry."""
     differences: tuple[Difference, ...] = ()
@@ -185,6 +187,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
         maintained=frozenset(row[0] for row in of("maintenance")),
+        interrupted=frozenset(row[0] for row in of("interrupted")),
         retention=next(
             (
                 Retention(

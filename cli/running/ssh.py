@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,10 +121,7 @@ async def execute_all(
         Unreachable: the host does not answer, or presents an unknown host key.
 
     """
-    asyncssh = import_asyncssh()
-    facts = outputs["hosts"][host]
-    user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
-    pinned = asyncssh.import_public_key(facts["sshHostKey"])
+    user = outputs["hosts"][host]["sshUser"]
 
     async def attempt(connection: Any, command: Command) -> CommandResult | Unreachable:
         text = command.text if user == "root" else f"sudo -n {command.text}"
@@ -136,6 +133,24 @@ async def execute_all(
         status = done.exit_status if done.exit_status is not None else -1
         return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""), time.time())
 
+    async with connected(outputs, host, connect_patience) as connection:
+        return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
+
+
+@asynccontextmanager
+async def connected(
+    outputs: Mapping[str, Any], host: str, connect_patience: float = CONNECT_PATIENCE
+) -> AsyncIterator[Any]:
+    """A connection to a host, of asyncssh, for one block.
+
+    Raises:
+        Unreachable: the host does not answer, or presents an unknown host key.
+
+    """
+    asyncssh = import_asyncssh()
+    facts = outputs["hosts"][host]
+    user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
+    pinned = asyncssh.import_public_key(facts["sshHostKey"])
     try:
         async with asyncio.timeout(connect_patience):
             connecting = await asyncssh.connect(
@@ -152,7 +167,7 @@ async def execute_all(
                 connect_timeout=connect_patience,
             )
         async with connecting as connection:
-            return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
+            yield connection
     except TimeoutError as error:
         raise Unreachable(f"{where} gives no answer within {connect_patience:g} s") from error
     except ConnectionRefusedError as error:

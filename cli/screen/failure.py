@@ -193,7 +193,7 @@ def _remedy(about: Subject, why: str, names: Names, is_push: bool) -> str:
             return f"`./slip logs registry{names.option}` shows the registry's side. Then {again}."
         case Part.IMAGE:
             return f"Correct the Dockerfile or the app, then {again}."
-        case Part.CONTAINER | Part.SWITCH:
+        case Part.CONTAINER | Part.SWITCH | Part.RELEASE:
             return f"Correct the app or its settings, then {again}."
         case Part.HOST_BOOT:
             return f"Correct the cause, then {again}."

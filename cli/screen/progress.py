@@ -27,6 +27,7 @@ DOING = {
     Part.PULL: "pulling the image",
     Part.CONTAINER: "starting the container",
     Part.SWITCH: "waiting until it is healthy",
+    Part.RELEASE: "running its release command",
     Part.REGISTRY: "starting",
     Part.REGISTRY_SETTINGS: "putting its settings in place",
     Part.REGISTRY_ANSWERS: "waiting for its answer",
@@ -165,6 +166,8 @@ class Progress:
                 return ""
             case Part.SWITCH:
                 return self._switched(step, about, took)
+            case Part.RELEASE:
+                return f"release command has run, {took}"
             case Part.PULL:
                 return f"image pulled, {took}" if seconds > SLOW_PULL else ""
             case Part.HOST_SETUP if operation in CREATES:

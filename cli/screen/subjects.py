@@ -26,6 +26,7 @@ class Part(Enum):
     CONTAINER = "container"
     SWITCH = "switch"
     SECRETS = "secret file"
+    RELEASE = "release command"
     MARKER = "in-use marker"
     REGISTRY = "registry"
     REGISTRY_SETTINGS = "registry's settings"
@@ -70,6 +71,8 @@ class Subject:
                 return f"{self.of} on {self.host}"
             case Part.SECRETS:
                 return f"secrets of {self.of} on {self.host}"
+            case Part.RELEASE:
+                return f"release of {self.of}"
             case Part.REGISTRY | Part.REGISTRY_SETTINGS | Part.REGISTRY_ANSWERS | Part.REGISTRY_DATA:
                 return "registry"
             case Part.REGISTRY_LOGIN:
@@ -152,6 +155,8 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
         case "Command" if rest.endswith("-secrets"):
             return Subject(Part.SECRETS, service, rest.removesuffix("-secrets"))
+        case "Command" if rest == "release":
+            return Subject(Part.RELEASE, service)
         case "Volume":
             return Subject(Part.VOLUME if name.endswith("-volume") else Part.MARKER, name)
     return None

@@ -59,6 +59,8 @@ class Update:
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
     back: Mapping[str, int] = field(default_factory=dict)
     """The version to which each service goes back, in a rollback."""
+    release_again: tuple[str, ...] = ()
+    """The services whose release command runs again if it was interrupted."""
     approved: str = ""
     """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
@@ -105,8 +107,13 @@ def up(update: Update) -> int:
         _repair().before_refresh(stack)
     elif lost_hosts.will_be_made(stack):
         _repair().before_new_hosts(stack)
+    if update.release_again:
+        _release().allow(stack, update.release_again)
     aftermath = Aftermath(stack)
     status = _run_and_renew(stack, consent, options, aftermath, verbose=update.verbose)
+    if status == 1 and not update.yes and _release().ask(stack, aftermath):
+        aftermath = Aftermath(stack)
+        status = _run_and_renew(stack, consent, options, aftermath, verbose=update.verbose)
     if status == 0 and refreshes:
         _repair().after_refresh(stack)
     elif status == 1:
@@ -295,6 +302,13 @@ def _repair() -> ModuleType:
     from cli.update import repair
 
     return repair
+
+
+def _release() -> ModuleType:
+    """The module that asks hosts about release commands: an everyday update goes without it."""
+    from cli.update import release
+
+    return release
 
 
 def _run(

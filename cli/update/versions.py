@@ -228,7 +228,8 @@ def differences(
     for name in sorted(secrets_before.keys() | secrets_after.keys()):
         first, second = secrets_before.get(name), secrets_after.get(name)
         if first != second:
-            found.append((f"secret {name}", "a value" if first else "-", "another value" if second else "-"))
+            what = name if name.startswith("file ") else f"secret {name}"
+            found.append((what, "a value" if first else "-", "another value" if second else "-"))
     return found
 
 

@@ -11,6 +11,14 @@
 #                             visitors get the page on standard input in place of the service, but for these addresses
 #   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
 #                             does so with a service that no proxy asks; services.sh says what a CHECK is
+#   switch --release SERVICE CONTAINER KEY TIMEOUT STOP_GRACE [OPTION…] -- WORD…
+#                             runs a version's release command, once (once.sh)
+#   switch --release-again SERVICE
+#                             one that was interrupted may run again
+#   switch --exec SERVICE [terminal=yes] -- WORD…
+#                             runs a command in the container that serves, with this process's input and output
+#   switch --run SERVICE [terminal=yes] -- WORD…
+#                             does so in a fresh container of the same version
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay, and so do
@@ -23,7 +31,7 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, limits.sh, routes.sh, services.sh and unhealthy.sh come ahead of it.
+# frontend.sh, limits.sh, routes.sh, services.sh, once.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -52,7 +60,8 @@ remove() {
   look_around
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
-  rm -f "$serving/$1"
+  rm -f "$serving/$1" "$releases/$1"
+  rm -rf "/etc/slipway/files/$1"
   [ ! -e "$healthy/$1" ] || mv -fT "$healthy/$1" "$healthy/@$1"
   end_all "$(containers_of "$1")"
   rm -f "$maintained/$1" "$pages/"*".$1.html"
@@ -401,6 +410,10 @@ main() {
     --maintenance) maintenance "${@:2}" ;;
     --may-start) look_around && may_start "$2" ;;
     --start) start_service "${@:2}" ;;
+    --release) release "${@:2}" ;;
+    --exec) run_inside "${@:2}" ;;
+    --run) run_beside "${@:2}" ;;
+    --release-again) release_again "$2" ;;
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
     --certificates) restore ;;

@@ -118,25 +118,13 @@ def needs(checks: Checks) -> Iterator[Problem]:
                         if others
                         else Problem(location, "no such service", "Leave it out.", other)
                     )
-            elif name in _all_needed(checks, other):
+            elif name in settings.all_needed(other):
                 yield Problem(
                     location,
                     f"{other} needs {name}, so neither could start",
                     "Leave out one of the two.",
                     other,
                 )
-
-
-def _all_needed(checks: Checks, service: str) -> set[str]:
-    """The service, and all that it needs."""
-    found: set[str] = set()
-    left = [service]
-    while left:
-        name = left.pop()
-        if name not in found and name in checks.settings.services:
-            found.add(name)
-            left += checks.settings.services[name].needs
-    return found
 
 
 def private_ports(checks: Checks) -> Iterator[Problem]:
@@ -188,6 +176,7 @@ def mounts(checks: Checks) -> Iterator[Problem]:
             *((("volumes", key), path) for key, path in service.volumes.items()),
             *((("bind", key), path.removesuffix(":ro")) for key, path in service.bind.items()),
             *((("tmpfs", path), path) for path in service.tmpfs),
+            *((("files", path), path) for path in service.files),
         ]
         seen: dict[str, tuple[str, str]] = {}
         for (key, entry), path in paths:

@@ -7,6 +7,7 @@ from configuration.checks import (
     platform,
     registry,
     secrets,
+    service_files,
     services,
     tls,
     visitors,
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     *visitors.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,
+    *service_files.CHECKS,
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from tests.support import settings
 from tests.support.clone import REPOSITORY
 from tests.support.docker_command import docker
 from tests.support.stack import Stack
+from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
 PASSWORD = "a-database-password-of-tests"
 DATA = "/var/lib/postgresql/data"
+PSQL = "psql -h db -U postgres -tAqc"
 DEVICE = "/dev/slipway-null"
 
 
@@ -44,6 +47,7 @@ def _services(**of_database: Any) -> dict[str, Any]:
         "entrypoint": ["perl", "/server.pl"],
         "needs": ["db"],
         "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}},
+        "release": f"{PSQL} 'create table if not exists notes (text text)'",
         "healthTimeout": settings.HEALTH_TIMEOUT,
         "drainTimeout": 1,
     }
@@ -71,7 +75,6 @@ def store(one_host: Stack) -> Stack:
     set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
     assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
     one_host.up(seconds=2 * PATIENCE)
-    assert _ask(one_host, "make") == ""
     return one_host
 
 
@@ -129,9 +132,75 @@ def test_the_old_version_starts_again_if_the_new_one_fails(store: Stack) -> None
     assert _ask(store, "count") == count
 
 
-def test_containers_get_what_the_settings_say(store: Stack) -> None:
+def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack) -> None:
+    services = _services()
+    # The second run ends.
+    services["web"]["release"] = (
+        f"{PSQL} \"insert into notes values ('released')\"; echo half way; "
+        f"[ $({PSQL} \"select count(*) from notes where text = 'released'\") -gt 1 ] || exec sleep 1000"
+    )
+    services["web"]["memory"] = 300
+    store.configure({"services": services})
+    before = {host: store.app_containers(host) for host in ("box", "data-1")}
+    twins = ("docker", "ps", "--quiet", "--filter", "label=slipway.release=web")
+    update = store.start_slip("up", "--yes")
+    eventually("the release command runs", lambda: store.on_host("box", *twins), seconds=PATIENCE)
+    eventually(
+        "it has begun",
+        lambda: "half way" in store.on_host("box", "docker", "logs", *store.on_host("box", *twins).split()),
+    )
+    store.on_host("box", "docker", "kill", *store.on_host("box", *twins).split())
+    for result in (update.wait(PATIENCE), store.slip("up", "--yes")):
+        said = " ".join(result.output.split())
+        assert result.status == 1, str(result)
+        assert "its release command was interrupted, and nobody knows how far it came" in said
+        assert "| half way" in said, str(result)
+        assert "./slip up --release-again web" in said
+    assert {host: store.app_containers(host) for host in before} == before, "something was switched"
+    store.up("--release-again", "web")
+    assert all(store.app_containers(host) != names for host, names in before.items())
+    # It does not run again for the same version.
+    count = _ask(store, "count")
+    services["web"]["memory"] = 310
+    store.configure({"services": services})
+    store.up()
+    assert _ask(store, "count") == count
+    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
+    def run(command: str, service: str, *words: str) -> tuple[int, str]:
+        result = store.slip(command, service, "--", *words)
+        return result.status, result.output
+
+    # A fresh container of the deployed version, with its secrets and the way to the database.
+    status, said = run("run", "web", "sh", "-c", f"{PSQL} 'select 40 + 2'; hostname; exit 7")
+    assert status == 7, said
+    answer, name = said.split()[-2:]
+    assert (answer, name in store.on_host("box", "docker", "ps", "--all", "--quiet")) == ("42", False)
+    status, said = run("exec", "db", "sh", "-c", "printenv IMAGE_VERSION; cat >/dev/null; exit 3")
+    assert (status, said.split()[-1]) == (3, "2")
+    piped = f"head -c 300000 /dev/zero | ./slip exec worker --stack {store.name} -- wc -c"
+    assert store.clone.start("bash", "-c", piped).wait().output.split()[-1] == "300000"
+    line = ("./slip", "shell", "worker", "--stack", store.name)
+    with terminal(line, store.clone.root, store.clone.environment, 90) as opened:
+        opened.press(b"stty size; exit 5\r")
+        assert opened.wait() == 5, opened.output
+        assert "40 90" in opened.output
+
+
+def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:
     store.on_host("box", "sh", "-c", f"[ -e {DEVICE} ] || mknod {DEVICE} c 1 3; mkdir -p /srv/notes")
     store.on_host("box", "sh", "-c", "echo from the host >/srv/notes/note")
+    # They lie in no repository.
+    (tmp_path / "app.ini.j2").write_text(
+        "{{ service }} {{ secrets.DB_PASSWORD }} {{ settings.hosts | length }}\n"
+    )
+    (tmp_path / "bytes").write_bytes(b"\xff\n")
+    files = {
+        "/etc/app/app.ini": {"template": str(tmp_path / "app.ini.j2"), "owner": "65534", "mode": "0400"},
+        "/bytes": {"file": str(tmp_path / "bytes"), "owner": "1:2"},
+    }
     services = _services()
     services["worker"] |= {
         "user": "nobody:nogroup",
@@ -155,6 +224,8 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         "extraHosts": {"legacy": "10.0.0.9"},
         "logOptions": {"max-size": "1m"},
         "bind": {"/srv/notes": "/notes:ro"},
+        "readOnly": True,
+        "files": files,
         "volumes": {"work": "/work"},
     }
 
@@ -170,7 +241,8 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         "cat pids.max 2>/dev/null || cat pids/pids.max; df -m --output=size /dev/shm /scratch | tail -n 2 | tr -d ' '; "
         f"cat /proc/1/comm; ulimit -n; cat /proc/sys/net/core/somaxconn; test -c {DEVICE} && echo device; "
         "getent hosts legacy | tr -s ' '; cat /notes/note; touch /notes/x 2>&1 | grep -o 'Read-only.*'; "
-        "grep -c ' /work ' /proc/mounts"
+        "grep -c ' /work ' /proc/mounts; cat /etc/app/app.ini; stat -c '%a %u:%g' /etc/app/app.ini /bytes; "
+        "od -An -tx1 /bytes | tr -d ' '; touch /etc/app/app.ini 2>&1 | grep -o 'Read-only.*'"
     )
     found = store.on_host("box", "docker", "exec", name, "sh", "-c", script).splitlines()
     assert found == [
@@ -180,6 +252,7 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
         *("docker-init", "2048", "1234", "device"),
         "10.0.0.9 legacy",
         *("from the host", "Read-only file system", "1"),
+        *(f"worker {PASSWORD} 2", "400 65534:65534", "444 1:2", "ff0a", "Read-only file system"),
     ]
     inspected = json.loads(store.on_host("box", "docker", "inspect", name))[0]
     host = inspected["HostConfig"]
@@ -187,4 +260,18 @@ def test_containers_get_what_the_settings_say(store: Stack) -> None:
     assert inspected["Config"]["StopSignal"] == "SIGINT"
     assert (host["RestartPolicy"]["Name"], host["Dns"]) == ("always", ["10.0.0.53"])
     assert host["LogConfig"]["Config"]["max-size"] == "1m"
+    assert PASSWORD not in store.export()
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+    # A changed file comes with a new container of this service, and of no other.
+    others = {service: store.app_containers("box", service=service) for service in ("web", "db")}
+    (tmp_path / "app.ini.j2").write_text("of the second version\n")
+    preview = store.slip("preview")
+    assert "new settings (volumes or files)" in " ".join(preview.output.split()), str(preview)
+    store.up()
+    (second,) = store.app_containers("box", service="worker")
+    assert second != name
+    assert (
+        store.on_host("box", "docker", "exec", second, "cat", "/etc/app/app.ini") == "of the second version"
+    )
+    assert {service: store.app_containers("box", service=service) for service in others} == others

@@ -108,6 +108,21 @@ own_services() {
   done
 }
 
+# Release commands that had begun, and whose end nobody has noted (components/scripts/once.sh).
+interrupted() {
+  local file how twin
+  for file in /etc/slipway/releases/*; do
+    [ -e "$file" ] || continue
+    while read -r _ how twin; do
+      [ "$how" = begun ] || continue
+      case "$(engine container inspect "$twin" --format '{{.State.Status}} {{.State.ExitCode}}')" in
+        running* | created* | 'exited 0') ;;
+        *) say interrupted "${file##*/}" ;;
+      esac
+    done <"$file"
+  done
+}
+
 # ask_proxy: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
 ask_proxy() {
   local process answer
@@ -169,6 +184,7 @@ main() {
     about_engine &
     sizes &
     memory &
+    interrupted &
     about_containers
     wait
   fi

@@ -11,7 +11,7 @@ _OF_REGISTRY = {
     *(Part.REGISTRY, Part.REGISTRY_SETTINGS, Part.REGISTRY_ANSWERS, Part.REGISTRY_DATA),
     *(Part.REGISTRY_LOGIN, Part.MIRROR, Part.SNAPSHOTS),
 }
-_OF_SERVICES = {Part.CONTAINER, Part.SWITCH, Part.PULL}
+_OF_SERVICES = {Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL}
 _ORDER = ("service", "host", "registry", "certificates", "network", "other")
 
 

@@ -22,7 +22,7 @@ SETTINGS = {
     "stopTimeout": "stop timeout",
     "healthcheck": "health check",
     "ports": "ports",
-    "volumes": "volumes",
+    "volumes": "volumes or files",
     "command": "command",
     "entrypoints": "entrypoint",
     "hosts": "names of other services",
@@ -37,7 +37,7 @@ def about_services(found: Changes) -> list[Sentence]:
     """What happens to each service."""
     names = dict.fromkeys(
         [c.step.parent_name for c in found.of(Part.IMAGE)]
-        + [c.subject.of for c in found.of(Part.CONTAINER, Part.SWITCH, Part.PULL)]
+        + [c.subject.of for c in found.of(Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL)]
     )
     told = []
     for name in names:
@@ -47,7 +47,7 @@ def about_services(found: Changes) -> list[Sentence]:
 
 def _about_service(found: Changes, name: str) -> list[Sentence]:
     images = [c for c in found.of(Part.IMAGE) if c.step.parent_name == name]
-    mine = [c for c in found.of(Part.CONTAINER, Part.SWITCH, Part.PULL) if c.subject.of == name]
+    mine = [c for c in found.of(Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL) if c.subject.of == name]
     found.tell([*images, *mine])
     containers = [c for c in mine if c.subject.part is Part.CONTAINER]
     if containers:
@@ -96,6 +96,15 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     pulled = [c for c in mine if c.subject.part is Part.PULL]
     if not containers and not switched and pulled:
         texts.append(f"image pulled again on {hosts_of(pulled)}; nobody notices")
+    released = [c for c in mine if c.subject.part is Part.RELEASE and c.verb != REMOVE]
+    if released and is_new:
+        texts.append("its release command runs before that")
+    elif released and (images or any("image" in c.step.changed | c.step.replacing for c in rolled)):
+        texts.append(
+            "its release command runs before; the old version serves meanwhile, and stays if it fails"
+        )
+    elif released:
+        texts.append("its release command runs before, unless it has run for this version")
     notices = {gone: Notice.FAILURES, interrupted: Notice.RESTART}
     return [Sentence(name, text, notices.get(text, Notice.NOBODY)) for text in texts]
 

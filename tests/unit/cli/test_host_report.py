@@ -11,6 +11,7 @@ import pytest
 
 from cli.running.fleet import SCRIPT
 from cli.running.host_report import HostReport, moment, parse
+from cli.update.release import interrupted
 
 OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
 PROXY_LIST = """\
@@ -75,7 +76,8 @@ class Machine:
         asked = time.time()
         result = subprocess.run(
             ["/bin/bash", "-s"],
-            input=f"CHECKS={shlex.quote(checks)}\n{sizes}\n{SCRIPT.read_text()}",
+            input=f"CHECKS={shlex.quote(checks)}\n{sizes}\n"
+            + SCRIPT.read_text().replace("/etc/slipway/releases", f"{self.root}/releases"),
             env={"PATH": f"{self.root}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -120,6 +122,27 @@ def test_a_host_says_what_its_proxy_serves(machine: Machine) -> None:
     assert report.disks[0].free_inodes_share == 0.9
     assert report.retention is None
     assert abs(report.clock_difference) < 1
+
+
+@pytest.mark.parametrize(
+    ("twin", "expected"), [("exited 137", {"web"}), ("", {"web"}), ("running 0", set()), ("exited 0", set())]
+)
+def test_release_commands_that_were_interrupted_are_told(
+    machine: Machine, twin: str, expected: set[str]
+) -> None:
+    folder = machine.root / "releases"
+    folder.mkdir()
+    (folder / "web").write_text("one done -\ntwo begun slipway-release-web-1\n")
+    (folder / "api").write_text("one failed slipway-release-api-1\n")
+    body = (
+        (machine.root / "docker")
+        .read_text()
+        .replace("container*)", f"*release-web-1*) echo {twin} ;; container*)")
+    )
+    (machine.root / "docker").write_text(body.replace('case "$1 $2" in', 'case "$*" in'))
+    report = machine.report()
+    assert report.interrupted == expected
+    assert interrupted({"web-1": report}) == [(service, "web-1") for service in expected]
 
 
 def test_what_containers_have_written_is_counted_on_demand(machine: Machine) -> None:

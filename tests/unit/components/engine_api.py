@@ -18,16 +18,21 @@ def main(folder: Path, arguments: list[str]) -> None:
             method = arguments[position + 1]
         elif word == "-d":
             body = arguments[position + 1]
+            body = sys.stdin.read() if body == "@-" else body
         elif word.startswith("http://docker/"):
             status, answer = _answer(folder, method, word.removeprefix("http://docker"), body)
             print("" if answer is None else json.dumps(answer, separators=(",", ":")))
-            print(f"code {status}")
+            if "-w" in arguments:
+                print(f"code {status}")
             method, body = "GET", ""
 
 
 def _answer(folder: Path, method: str, path: str, body: str) -> tuple[int, Any]:
     if path.startswith("/containers/json?all=1&filters="):
         return 200, [_listed(line) for line in (folder / "containers").read_text().splitlines()]
+    if path.startswith("/containers/create?name="):
+        (folder / "created.json").write_text(json.dumps({"name": path.partition("=")[2], **json.loads(body)}))
+        return 201, {"Id": "7d" * 32, "Warnings": []}
     found = re.fullmatch(r"/containers/([^/]+)/(json|start|stop|update)(?:\?t=(\d+))?", path)
     assert found, path
     name, verb, seconds = found.groups()

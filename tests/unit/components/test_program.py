@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import pytest
@@ -598,6 +599,67 @@ def test_another_secret_makes_another_folder_that_tells_nothing_of_it() -> None:
         for known in ((key, {"A": "1"}), (key, {"A": "2"}), (key, {"B": "1"}), (other, {"A": "1"}))
     }
     assert len(folders) == 4
+
+
+def test_a_release_command_runs_on_the_first_host_before_any_switch() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    services = {
+        # It is made after web, although it comes first.
+        "jobs": {"from": "web", "health": {"none": True}},
+        "web": {
+            "build": build,
+            "release": "bin/migrate 'all of it'",
+            "releaseTimeout": 60,
+            "secrets": ["TOKEN"],
+        },
+    }
+    program = run(json.dumps({"services": services, "secrets": {"TOKEN": "a-token-of-the-service"}}))
+    release = program.named("web-release", "remote:Command")
+
+    def before(name: str, kind: str) -> set[str]:
+        return {urn.rpartition("::")[2] for urn in program.named(name, kind).request.dependencies}
+
+    assert "web-release" in before("web-web-1-switch", "remote:Command")
+    assert "web-release" not in before("web-web-2-switch", "remote:Command")
+    assert {"web-release"} <= before("jobs-web-1", "container:Container") - before(
+        "web-web-1", "container:Container"
+    )
+    assert "web-web-1" in before("web-release", "remote:Command")
+    words = shlex.split(release.inputs["create"])
+    assert words[:4] == ["/usr/local/lib/slipway/switch", "--release", "web", "web-web-1-0123456"]
+    assert words[5:] == ["60", "10", "--", "/bin/sh", "-c", "bin/migrate 'all of it'"]
+    assert len(words[4]) == 16
+
+
+def test_a_services_files_are_secrets_that_its_host_mounts(tmp_path: Path) -> None:
+    local, template = tmp_path / "users.xml", tmp_path / "app.ini.j2"
+    local.write_bytes(b"\xff users")
+    template.write_text("{{ stack }} {{ service }} {{ settings.services.web.port }} {{ secrets.TOKEN }}\n")
+    build = {"context": "app", "base": {"context": "app/base"}}
+    files = {
+        "/srv/users.xml": {"file": str(local), "owner": "1000"},
+        "/etc/app.ini": {"template": str(template), "owner": "1:2", "mode": "440"},
+    }
+
+    def made(secret: str) -> tuple[dict[str, Any], list[Any]]:
+        services = {"web": {"build": build, "port": 9000, "files": files, "readOnly": True}}
+        program = run(json.dumps({"services": services, "secrets": {"TOKEN": secret}}))
+        container = program.named("web-web-1", "container:Container")
+        assert "web-web-1-files" in {urn.rpartition("::")[2] for urn in container.request.dependencies}
+        return program.named("web-web-1-files", "remote:Command").inputs, container.inputs["volumes"]
+
+    command, mounts = made("a-token-of-the-service")
+    stdin = command["stdin"].value
+    content = base64.b64encode(b"test web 9000 a-token-of-the-service\n").decode()
+    assert f"0 0440 1:2 {content}\n1 0444 1000:1000 {base64.b64encode(local.read_bytes()).decode()}" in stdin
+    assert [(mount["containerPath"], mount["readOnly"]) for mount in mounts] == [
+        ("/etc/app.ini", True),
+        ("/srv/users.xml", True),
+    ]
+    (version,) = {mount["hostPath"].rpartition("/")[0] for mount in mounts}
+    assert version.startswith("/etc/slipway/files/web/")
+    # Another content is at another path, so that it comes with a new container.
+    assert made("another-token-of-the-service")[1] != mounts
 
 
 def test_a_host_gets_no_secret_of_services_elsewhere() -> None:

@@ -29,6 +29,10 @@ def switch(operation: str, host: str) -> Step:
     return step(operation, f"{SERVICE}command:remote:Command::web-{host}-switch", "web", changed="create")
 
 
+def release(operation: str) -> Step:
+    return step(operation, f"{SERVICE}command:remote:Command::web-release", "web", changed="create")
+
+
 def image(operation: str) -> Step:
     return step(
         operation, "slipway:index:AppImage$docker:index/image:Image::web-image", "web", changed="build"
@@ -84,6 +88,24 @@ def proxy(operation: str, host: str) -> Step:
                 *(container("create-replacement", host, "image") for host in ("web-1", "web-2")),
             ],
             ["web: new image, rolled over web-1, web-2; nobody notices"],
+        ),
+        (
+            [
+                image("update"),
+                release("update"),
+                container("create-replacement", "web-1", "image"),
+            ],
+            [
+                "web: new image, rolled over web-1; nobody notices",
+                "web: its release command runs before; the old version serves meanwhile, and stays if it fails",
+            ],
+        ),
+        (
+            [container("replace", "web-1", "memory"), release("update")],
+            [
+                "web: new settings (memory), rolled over web-1; nobody notices",
+                "web: its release command runs before, unless it has run for this version",
+            ],
         ),
         (
             [container("replace", "web-1", "envs memory"), container("delete-replaced", "web-1")],

@@ -54,6 +54,12 @@ def test_every_resource_of_the_program_is_known(file: Path) -> None:
             "web-web on web-1",
         ),
         (
+            "slipway:index:Service$command:remote:Command::web-release",
+            "web",
+            Subject(Part.RELEASE, "web"),
+            "release of web",
+        ),
+        (
             "slipway:index:AppImage$docker:index/image:Image::web-base-image",
             "web",
             Subject(Part.IMAGE, "web-base"),

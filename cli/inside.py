@@ -1,0 +1,65 @@
+"""`slip run`, `slip exec` and `slip shell`: commands in a service's image, and in a container that runs."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from cli.errors import CommandError
+from cli.running import silence, terminal
+from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
+from cli.running.stack import RunningStack
+from cli.stack.stack import Stack
+from well_known import SWITCH_SCRIPT_PATH
+
+NO_CONNECTION = 255
+"""The exit status without a connection, as ssh(1) has it: commands seldom end with it."""
+SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
+"""The better shell of an image."""
+
+
+def run(stack: Stack, service: str, words: Sequence[str], *, host: str | None, fresh: bool) -> int:
+    """Run a command in the deployed version of a service. Returns the command's exit status.
+
+    Args:
+        stack: the stack.
+        service: the service's name.
+        words: the program and its arguments.
+        host: the host; by default the service's first one.
+        fresh: whether it runs in a container of its own, and not in the one that serves.
+
+    Raises:
+        CommandError: there is no such service, it does not run there, or the host does not answer.
+
+    """
+    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    hosts = [place for name, place in running.places if name == service]
+    if not hosts:
+        raise CommandError(
+            f"the stack '{stack.name}' has no service '{service}'",
+            f"Services: {', '.join(running.services) or 'none'}.",
+            status=2,
+        )
+    if host is not None and host not in hosts:
+        raise CommandError(f"{host} runs no {service}", f"{service} runs on {', '.join(hosts)}.", status=2)
+    where = host or hosts[0]
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    command = shlex.join(
+        [
+            SWITCH_SCRIPT_PATH,
+            "--run" if fresh else "--exec",
+            service,
+            *(["terminal=yes"] if is_terminal else []),
+            "--",
+            *words,
+        ]
+    )
+    try:
+        return terminal.run(running.outputs, where, command, is_terminal=is_terminal)
+    except ForeignKey as error:
+        raise CommandError(
+            f"{where}: {error}", remedy_of_foreign_key(where, stack.option), status=NO_CONNECTION
+        ) from error
+    except Unreachable as error:
+        raise CommandError(
+            f"{where} does not answer: {error}", silence.remedy(running, where), status=NO_CONNECTION
+        ) from error
