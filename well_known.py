@@ -12,6 +12,7 @@ SETTINGS = (
     "registry",
     "services",
     "proxy",
+    "rollout",
     "passwords",
     "secrets",
     "certificates",

@@ -111,6 +111,12 @@ def say_failure(
     return REFUSED if is_refused and not serving_now and not silent else FAILED
 
 
+def why_failed(stack: Stack, run: Run, command: str) -> list[str]:
+    """The first line of each reason of a failed run."""
+    found = reasons(run.record, Names(command, stack.option, stack.edited_file.name))
+    return [reason.text.partition("\n")[0] for reason in found]
+
+
 def foreign_keys(stack: Stack, record: Record) -> list[Reason]:
     """A reason for each host that presented another SSH host key than the stack's."""
     hosts = {subject(record.by_urn[urn]).host for urn in record.foreign_keys if urn in record.by_urn}
