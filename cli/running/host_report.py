@@ -106,6 +106,8 @@ class HostReport:
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
     maintained: frozenset[str] = frozenset()
     """The services under maintenance there."""
+    stopped: Mapping[str, datetime] = field(default_factory=dict)
+    """The services that an operator has stopped there, and when."""
     retention: Retention | None = None
     """None without a retention rule, and on hosts without the registry."""
     differences: tuple[Difference, ...] = ()
@@ -185,6 +187,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
         maintained=frozenset(row[0] for row in of("maintenance")),
+        stopped={row[0]: datetime.fromtimestamp(int(row[1]), UTC) for row in of("stopped")},
         retention=next(
             (
                 Retention(

@@ -36,7 +36,9 @@ def say_what_runs(stack: Stack, run: Run) -> None:
     width = max((len(who) for who, _, _ in services), default=0)
     for who, url, answer in services:
         console.result(f"  {who:<{width}}  {url}{f'  {answer}' if answer else ''}")
-    if any(answer not in {"healthy", ""} for _, _, answer in services):
+    for who in (who for who, _, answer in services if answer == serving.STOPPED):
+        console.warn(f"{who} is stopped. To start it: ./slip start {who.partition(' ')[0]}{stack.option}")
+    if any(answer not in {"healthy", "", serving.STOPPED} for _, _, answer in services):
         console.warn(f"Not every service is healthy. `./slip verify{stack.option}` shows what is wrong.")
 
 

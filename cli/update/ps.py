@@ -31,10 +31,13 @@ class Process:
     since: str
     """When its container was made, RFC 3339; empty if nothing serves."""
     health: str
-    """What its health path answered; or why that is unknown."""
+    """What its health path answered; `runs` for a service without one; or why that is unknown."""
     healthy: bool
+    """Whether it is as it should be: healthy, or stopped by an operator."""
     restarts: int
     """How often the engine has restarted it by itself."""
+    stopped: str
+    """When an operator stopped it, RFC 3339; empty if it is not stopped."""
     memory: int | None
     """Bytes; None if the host does not say."""
 
@@ -75,9 +78,13 @@ def processes(
 
 def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:
     serving = report.services.get(service)
+    if since := report.stopped.get(service):
+        return Process(
+            service, host, None, False, "", "", "stopped", True, 0, since.isoformat(timespec="seconds"), None
+        )
     if serving is None:
         why = report.serves_unknown or "nothing serves"
-        return Process(service, host, None, False, "", "", why, False, 0, None)
+        return Process(service, host, None, False, "", "", why, False, 0, "", None)
     number = known.number_of(serving.digests, serving.since) if known else None
     container = report.container(serving.container)
     return Process(
@@ -87,9 +94,10 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         current=known is not None and number == known.current,
         digest=serving.digest,
         since=serving.since.isoformat(timespec="seconds") if serving.since else "",
-        health=serving.health or "unknown",
-        healthy=bool(serving.healthy),
+        health=serving.health or "runs",
+        healthy=serving.healthy is not False,
         restarts=container.restarts if container else 0,
+        stopped="",
         memory=report.memory.get(serving.container),
     )
 
@@ -103,7 +111,7 @@ def row(process: Process, now: datetime) -> tuple[str, ...]:
         number if process.current or process.version is None else f"{number}, not the current one",
         short_digest(process.digest).removeprefix("sha256:") or "-",
         age(process.since, now) or "-",
-        process.health,
+        f"stopped since {age(process.stopped, now)}" if process.stopped else process.health,
         str(process.restarts),
         "-" if process.memory is None else size(process.memory),
     )

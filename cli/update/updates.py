@@ -59,6 +59,8 @@ class Update:
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
     back: Mapping[str, int] = field(default_factory=dict)
     """The version to which each service goes back, in a rollback."""
+    kept: frozenset[str] = frozenset()
+    """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
     approved: str = ""
     """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
@@ -75,6 +77,10 @@ def up(update: Update) -> int:
         from cli.update import orders
 
         stack = orders.ordered(stack, update.back)
+    if update.kept:
+        from cli.update import orders
+
+        stack = orders.keeping(stack, update.kept)
     consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.

@@ -10,7 +10,7 @@ from cli.running.http import get
 from cli.running.https import https_context
 from cli.running.stack import Failed, RunningStack
 from cli.text import age, first_line, short_digest
-from cli.verify.found import host_of
+from cli.verify.found import Warned, host_of
 
 
 def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
@@ -18,6 +18,9 @@ def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
     service, host = subject.rpartition(" on ")[0], host_of(subject)
     serving = running.reports[host].services.get(service)
     wanted = running.wanted(service).partition("@")[2]
+    if since := running.reports[host].stopped.get(service):
+        said = age(since.isoformat(), datetime.now(UTC))
+        return Warned(f"stopped since {said}; ./slip start {service}{running.option} starts it")
     if serving is None:
         raise Failed("its proxy serves nothing by this name")
     if not serving.digests:
@@ -77,6 +80,8 @@ def answers_health(running: RunningStack, subject: str) -> str:
     tls = https_context(place, running.services_authority) if place.tls else None
     response = get(f"{place.scheme}://{place.address}{place.probe}", tls, host=place.domain)
     report = running.reports.get(host)
+    if report and service in report.stopped:
+        return f"stopped: HTTP {response.status} on {place.probe}"
     if report and service in report.maintained:
         return f"under maintenance: HTTP {response.status} on {place.probe}"
     # As in the roll-out: every status of 2xx is healthy.
