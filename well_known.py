@@ -12,6 +12,7 @@ SETTINGS = (
     "registry",
     "services",
     "proxy",
+    "rollout",
     "passwords",
     "secrets",
     "certificates",
@@ -107,6 +108,8 @@ MAINTENANCE_HEADER = "X-Maintenance"
 """What a proxy adds to the page that it sends in place of a service under maintenance."""
 REFUSAL_HEADER = "X-Refused"
 """What a proxy adds to its own refusal of a visitor: `network`, `password` or `rate`."""
+STOPPED_HEADER = "X-Stopped"
+"""What a proxy adds to its answer in place of a service that an operator has stopped."""
 REGISTRY_SETTINGS_PATH = "/etc/slipway/registry"
 """Where a registry's host keeps the registry's configuration and accounts: readable by root and the registry only."""
 REGISTRY_PROXY_SETTINGS_PATH = "/etc/slipway/registry-proxy"
@@ -154,6 +157,9 @@ ROLLBACK_VARIABLE = "SLIPWAY_ROLLBACK"
 """The variable that orders an update to take services back to versions: `web=41,api=7`."""
 FORWARD_VARIABLE = "SLIPWAY_FORWARD"
 """The variable that orders an update to deploy what a rollback left: `web,api`."""
+KEEP_VARIABLE = "SLIPWAY_KEEP"
+"""The variable that orders an update to keep services at the versions that they have: `web,api`, or `*` for all."""
+KEEP_ALL = "*"
 
 TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
 """The refusal of a stack whose name another clone's stack has on this machine."""

@@ -112,7 +112,9 @@ def proxy(results: Results, runs: int, seconds: int, say: Say) -> None:
         config = PROXY.format(port=before, behind=behind, folder=folder, name=NAME)
         running.enter_context(_nginx(folder, "proxy", config, log=f"{folder}/access.log"))
         plain = running.enter_context(_haproxy(folder / "plain", "https=443", behind, certificate + key))
-        options = "https=443 hsts=300 auth=yes rate=1000000/60 allow=127.0.0.0/8 maxBody=50 maxConnections=4096"
+        options = (
+            "https=443 hsts=300 auth=yes rate=1000000/60 allow=127.0.0.0/8 maxBody=50 maxConnections=4096"
+        )
         full = running.enter_context(_haproxy(folder / "full", options, behind, certificate + key))
         account = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
         ports = {"nginx": before, "HAProxy": plain.tls_port, "HAProxy with every limit": full.tls_port}

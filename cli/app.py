@@ -505,7 +505,9 @@ def logs(
 
     if tail != "all" and not (tail.isascii() and tail.isdecimal()):
         raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
-    raise typer.Exit(run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow, status=status))
+    raise typer.Exit(
+        run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow, status=status)
+    )
 
 
 _Host = Annotated[
@@ -602,6 +604,80 @@ def maintenance(
     from cli.stack.open import open_stack
 
     raise typer.Exit(run(open_stack(stack, emulate=emulate), service, state, page=page, allow=allow or []))
+
+
+@_command(app, "restart", **PULUMI_OPTIONS)
+def restart(
+    context: typer.Context,
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+    ],
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Give a service fresh containers, host after host, at the version that serves.
+
+    Each gets the traffic once it is healthy, so no request fails; a service of which two versions may not run at once
+    is away for a moment, as in a roll-out. Secrets are as they are now. Runs an update of the service alone.
+    """
+    from cli.update.restart import run
+
+    raise typer.Exit(run(stack, service, options=context.args, emulate=emulate))
+
+
+@_command(app, "renew", **PULUMI_OPTIONS)
+def renew(
+    context: typer.Context,
+    stack: StackName = "local",
+    yes: Yes = False,
+    emulate: Emulate = False,
+) -> None:
+    """Update all but the services: the command for a schedule.
+
+    Renews the certificates that end soon, and brings hosts, registry and proxies to the configuration, as `up` does.
+    Every service stays as it is, whatever code and settings the clone has: nothing is built, and no container of a
+    service is touched. Refuses to remove or replace hosts, or the registry, even with --yes.
+    """
+    from cli.update.renew import run
+
+    raise typer.Exit(run(stack, yes=yes, options=context.args, emulate=emulate))
+
+
+@_command(app, "stop")
+def stop(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+    ],
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Stop a service on all its hosts, until you start it again.
+
+    Its containers end once they have answered what they are at. The service stays stopped through `up`, roll-outs and
+    restarts of its hosts, and `up`, `ps` and `verify` say so. Visitors get status 503.
+    """
+    from cli.stack.open import open_stack
+    from cli.stop import stop as run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service))
+
+
+@_command(app, "start")
+def start(
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service.", autocompletion=_service_names)
+    ],
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Start a service again that was stopped, on all its hosts.
+
+    Waits until it is healthy; the exit status is 1 if it is not within its `healthTimeout`.
+    """
+    from cli.stack.open import open_stack
+    from cli.stop import start as run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service))
 
 
 @_command(app, "prune")

@@ -1,17 +1,14 @@
 """`slip maintenance`: visitors get a page in place of a service, until that is over."""
 
 import ipaddress
-import shlex
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import ssh
+from cli.running import switch
 from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
-from well_known import SWITCH_SCRIPT_PATH
 
 LARGEST_PAGE = 12 * 1024
 """Bytes of a page: HAProxy has it in one buffer of 16 KiB, with the headers."""
@@ -43,25 +40,8 @@ def run(stack: Stack, service: str, state: str, *, page: str, allow: Sequence[st
     if state == "off" and (page or allow):
         raise CommandError("--page and --allow are for `on`", "Leave them out.", status=2)
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
-    if service not in running.services:
-        raise CommandError(
-            f"the stack '{stack.name}' has no service '{service}'",
-            f"Services: {', '.join(running.services) or 'none'}.",
-            status=2,
-        )
-    hosts = [host for name, host in running.places if name == service]
-    command = shlex.join([SWITCH_SCRIPT_PATH, "--maintenance", service, state, *addresses])
-
-    def tell(host: str) -> str:
-        """What went wrong on a host; empty if nothing did."""
-        try:
-            result = ssh.run(running.outputs, host, command, stdin=text)
-        except CommandError as error:
-            return str(error)
-        return f"{host}: {result.stderr.strip()}" if result.status else ""
-
-    with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
-        failures = [failure for failure in pool.map(tell, hosts) if failure]
+    hosts = switch.hosts_of(running, service, stack.name)
+    failures = switch.order(running, hosts, ["--maintenance", service, state, *addresses], stdin=text)
     for failure in failures:
         console.warn(failure)
     if failures:

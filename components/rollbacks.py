@@ -2,7 +2,8 @@
 
 A rollback is an update with an order (`SLIPWAY_ROLLBACK`). It holds: the stack's outputs say which versions it left. An
 update whose tree has one of them does not deploy it again, whoever runs it, until its content changes or somebody
-orders it (`SLIPWAY_FORWARD`).
+orders it (`SLIPWAY_FORWARD`). An update can also be ordered to keep services at what they have (`SLIPWAY_KEEP`): one
+that renews certificates, or that restarts a service.
 """
 
 import os
@@ -22,7 +23,7 @@ from configuration.checks.context import Checks
 from configuration.services import BuildSettings, ServiceSettings
 from configuration.settings import StackSettings
 from configuration.types import STACK_CONTEXT
-from well_known import FORWARD_VARIABLE, ROLLBACK_VARIABLE
+from well_known import FORWARD_VARIABLE, KEEP_ALL, KEEP_VARIABLE, ROLLBACK_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Rollbacks:
     """By service."""
     known: Mapping[str, ServiceVersions | None]
     """The versions before this update, by service."""
+    kept: frozenset[str] = frozenset()
+    """The services whose records stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,23 @@ class Orders:
     """The version to go back to, by service."""
     forward: frozenset[str]
     """The services that get what the tree has, whatever was left."""
+    keep: frozenset[str] = frozenset()
+    """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "Orders":
-        """The orders in the environment: `web=41,api=7`, and `web,api`."""
+        """The orders in the environment: `web=41,api=7`, `web,api`, and `web` or `*`."""
         back = {}
         for word in filter(None, variables.get(ROLLBACK_VARIABLE, "").split(",")):
             service, _, number = word.partition("=")
             if not number.isdecimal():
                 raise pulumi.RunError(f"{ROLLBACK_VARIABLE} = {word}: write SERVICE=VERSION, such as web=41")
             back[service.strip()] = int(number)
-        forward = {word.strip() for word in variables.get(FORWARD_VARIABLE, "").split(",")}
-        return cls(back, frozenset(forward - {""}))
+        forward, keep = (
+            frozenset(word.strip() for word in variables.get(name, "").split(",") if word.strip())
+            for name in (FORWARD_VARIABLE, KEEP_VARIABLE)
+        )
+        return cls(back, forward, keep)
 
 
 def make_rollbacks(
@@ -89,11 +97,14 @@ def make_rollbacks(
     orders = Orders.of(os.environ)
     written = previous_outputs.get("versions")
     every_known = written if isinstance(written, Mapping) else {}
+    if KEEP_ALL in orders.keep:
+        settings = as_deployed(settings, previous_outputs)
     known = {name: recorded(every_known.get(name)) for name in settings.services}
     mistakes = [
         f"{name}: the stack has no such service. Services: {', '.join(settings.services) or 'none'}."
-        for name in sorted({*orders.back, *orders.forward} - settings.services.keys())
+        for name in sorted({*orders.back, *orders.forward, *orders.keep} - {*settings.services, KEEP_ALL})
     ]
+    kept = frozenset(name for name in settings.services if known[name] and orders.keep & {name, KEEP_ALL})
     held: dict[str, Held] = {}
     services: dict[str, ServiceSettings] = dict(settings.services)
     built = settings.built_services
@@ -105,7 +116,8 @@ def make_rollbacks(
             continue
         if mine is None and name not in orders.back:
             continue
-        if not (name in orders.back or (mine and mine["left"] and name not in orders.forward)):
+        holds = mine and mine["left"] and name not in orders.forward
+        if not (name in orders.back or name in kept or holds):
             continue
         source = _source(settings, engines, name, built[name])
         number = orders.back.get(name) or (mine["current"] if mine else 0)
@@ -115,6 +127,8 @@ def make_rollbacks(
             continue
         if name in orders.back:
             left = left_by(mine, number)
+        elif name in kept:
+            left = mine["left"]
         elif is_left(mine, source, settings_of(service)):
             left = mine["left"]
             pulumi.warn(_about_hold(name, mine, version, source, settings_of(service)))
@@ -134,7 +148,43 @@ def make_rollbacks(
         mistakes += _mistakes(settings, held)
     if mistakes:
         raise pulumi.RunError("nothing was touched:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
-    return Rollbacks(settings, held, known)
+    return Rollbacks(settings, held, known, kept)
+
+
+def as_deployed(settings: StackSettings, previous_outputs: Mapping[str, object]) -> StackSettings:
+    """The settings with the services that run, each on the hosts on which it runs.
+
+    Raises:
+        pulumi.RunError: the configuration lacks a service that runs, or its image.
+    """
+    written, copies = previous_outputs.get("serviceHosts"), previous_outputs.get("mirror")
+    places: Mapping[str, Sequence[str]] = written if isinstance(written, Mapping) else {}
+    mistakes = [
+        f"{name} runs, and this configuration does not have it."
+        for name in places
+        if name not in settings.services
+    ]
+    mistakes += [
+        f"{name} runs another image than {service.image}."
+        for name, service in settings.services.items()
+        if name in places
+        and service.image
+        and isinstance(copies, Mapping)
+        and settings.mirrored_as(service.image) not in copies
+    ]
+    if mistakes:
+        lines = "\n".join(f"  {mistake}" for mistake in mistakes)
+        raise pulumi.RunError(
+            f"nothing was touched: only an `up` does what this configuration says.\n{lines}"
+        )
+    services = {
+        name: service.model_copy(update={"hosts": tuple(str(host) for host in places[name])})
+        for name, service in settings.services.items()
+        if name in places
+    }
+    if new := [name for name in settings.services if name not in places]:
+        pulumi.warn(f"only an `up` deploys what does not run yet: {', '.join(new)}")
+    return settings.model_copy(update={"services": services})
 
 
 def _without_versions(name: str, service: ServiceSettings, source: str) -> str:

@@ -119,7 +119,12 @@ class VersionLog:
         return every.apply(lambda _: True)
 
     def _begin(self, known: Mapping[str, Mapping[str, object]], key: str) -> dict[str, ServiceVersions]:
-        return {
+        kept = {
+            name: one
+            for name in known
+            if name in self._rollbacks.kept and (one := self._rollbacks.known[name])
+        }
+        return kept | {
             name: versions.begun(
                 self._rollbacks.known[name],
                 candidate := self._candidate(name, known[name]["references"], key),
@@ -128,6 +133,7 @@ class VersionLog:
                 self._keep,
             )
             for name in known
+            if name not in kept
         }
 
     def _end(self, begun: Mapping[str, ServiceVersions], done: set[str]) -> dict[str, ServiceVersions]:

@@ -25,6 +25,7 @@ from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
+from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
 from configuration.tls import Tls
 from configuration.types import Account, Password, Secret, Variable
@@ -67,6 +68,9 @@ class StackSettings(Settings):
 
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     """The proxies of the app hosts. Default: they trust no other proxy."""
+
+    rollout: RolloutSettings = Field(default_factory=RolloutSettings)
+    """How new versions reach the hosts. Default: all hosts get a version, or all keep the old one."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
     """Password of each account of the registry: 16 to 72 printable ASCII characters. `./slip account rotate

@@ -204,6 +204,10 @@ def _unknown(running: RunningStack, service: str, host: str) -> Node:
 def _service(running: RunningStack, report: HostReport, service: str, taken: datetime) -> Node:
     key, host = f"service-{service}-{report.host}", report.host
     serving = report.services.get(service)
+    if service in report.stopped:
+        return Node(
+            key, service, ("stopped",), State.UNKNOWN, f"./slip start {service}{running.option}", host
+        )
     if serving is None:
         why = report.serves_unknown
         found = clean_cell(f"unknown: {why}") if why else "does not run here"

@@ -108,6 +108,8 @@ class HostReport:
     """The services under maintenance there."""
     interrupted: frozenset[str] = frozenset()
     """The services whose release command was interrupted there, so that nobody knows how far it came."""
+    stopped: Mapping[str, datetime] = field(default_factory=dict)
+    """The services that an operator has stopped there, and when."""
     retention: Retention | None = None
     """None without a retention rule, and on hosts without the registry."""
     differences: tuple[Difference, ...] = ()
@@ -188,6 +190,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         services=_services([_serving(row, containers, health) for row in of("route")]),
         maintained=frozenset(row[0] for row in of("maintenance")),
         interrupted=frozenset(row[0] for row in of("interrupted")),
+        stopped={row[0]: datetime.fromtimestamp(int(row[1]), UTC) for row in of("stopped")},
         retention=next(
             (
                 Retention(

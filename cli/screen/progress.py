@@ -8,6 +8,8 @@ from cli.screen.events import Began, Done, Event, Failed, Message, Step
 from cli.screen.subjects import Part, Subject, subject
 from toolchain.report import duration
 
+STAYS_STOPPED = " is stopped, and stays so"
+"""What switch.sh says at the end of a roll-out of a service that an operator has stopped."""
 PATIENCE = 10.0
 """Seconds after which a step that is still running is worth a line of its own, where there is no status line."""
 SLOW_PULL = 5.0
@@ -87,6 +89,8 @@ class Progress:
         self._containers: dict[tuple[str, str], Step] = {}
         self._pushing: dict[str, float] = {}
         self._healthy: dict[str, str] = {}
+        self._stopped: set[str] = set()
+        """The switches of services that an operator has stopped, by URN."""
         self._held: list[tuple[str, str]] = []
         """Lines about what is unchanged: worth showing only in a run that changes something."""
         self._has_changed = False
@@ -127,6 +131,8 @@ class Progress:
         running.said = text.rsplit("\n", 1)[-1]
         if running.subject.part is Part.IMAGE and PUSHING in text:
             self._pushing[running.step.urn] = self._clock()
+        if running.subject.part is Part.SWITCH and text.rstrip().endswith(STAYS_STOPPED):
+            self._stopped.add(running.step.urn)
         if running.subject.part is Part.SWITCH and "healthy after " in text:
             self._healthy[running.step.urn] = (
                 text.rpartition("healthy after ")[2].split(",")[0].split("\n")[0]
@@ -213,6 +219,8 @@ class Progress:
         if container.operation not in REPLACES:
             return healthy
         new = "new version" if "image" in container.changed | container.replacing else "new container"
+        if step.urn in self._stopped:
+            return f"{new} in place; the service is stopped, and stays so"
         return f"{new} {healthy}, old one drained"
 
     def _hold(self, about: str, text: str) -> None:

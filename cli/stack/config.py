@@ -102,6 +102,11 @@ class StackConfig:
         return tuple(str(name) for name in self._object("services"))
 
     @property
+    def moves_back(self) -> bool:
+        """Whether hosts go back to the last good version if a new one fails on a later host."""
+        return self._object("rollout").get("onFailure") != "stop"
+
+    @property
     def secrets(self) -> frozenset[str]:
         """The names of the secrets that are set."""
         return frozenset(self._object("secrets"))

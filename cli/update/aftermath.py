@@ -18,6 +18,8 @@ class Aftermath:
     def __init__(self, stack: Stack) -> None:
         """Ask nothing yet."""
         self._stack = stack
+        self.reasons: list[str] = []
+        """Why the update failed, one line each: who, and why."""
 
     @cached_property
     def state(self) -> Deployment:

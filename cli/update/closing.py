@@ -36,7 +36,9 @@ def say_what_runs(stack: Stack, run: Run) -> None:
     width = max((len(who) for who, _, _ in services), default=0)
     for who, url, answer in services:
         console.result(f"  {who:<{width}}  {url}{f'  {answer}' if answer else ''}")
-    if any(answer not in serving.EXPECTED for _, _, answer in services):
+    for who in (who for who, _, answer in services if answer == serving.STOPPED):
+        console.warn(f"{who} is stopped. To start it: ./slip start {who.partition(' ')[0]}{stack.option}")
+    if any(answer not in {*serving.EXPECTED, serving.STOPPED} for _, _, answer in services):
         console.warn(f"Not every service is healthy. `./slip verify{stack.option}` shows what is wrong.")
 
 
@@ -109,6 +111,12 @@ def say_failure(
         console.warn(text)
     is_refused = bool(found) and all(reason.is_refusal for reason in found)
     return REFUSED if is_refused and not serving_now and not silent else FAILED
+
+
+def why_failed(stack: Stack, run: Run, command: str) -> list[str]:
+    """The first line of each reason of a failed run."""
+    found = reasons(run.record, Names(command, stack.option, stack.edited_file.name))
+    return [reason.text.partition("\n")[0] for reason in found]
 
 
 def foreign_keys(stack: Stack, record: Record) -> list[Reason]:

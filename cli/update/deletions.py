@@ -76,6 +76,28 @@ def ask(
     return 0
 
 
+def refuse(stack: Stack, options: Sequence[str]) -> None:
+    """End a command that must not remove anything.
+
+    Raises:
+        CommandError: by the configuration, the update removes or replaces something.
+
+    """
+    config = stack.config
+    if stack.emulates or has_other_sources(config.content, stack.project.file.content):
+        return
+    want = wanted(config)
+    gone = deletions(want, stack.deployment()) if want else ()
+    found = [one for one in gone if not one.rule and _is_targeted(one, options)]
+    if found:
+        listed = "".join(f"\n  {deletion.text}" for deletion in found)
+        raise CommandError(
+            f"by {stack.edited_file.name}, an update removes or interrupts what runs, and nothing was changed:{listed}",
+            f"If that is meant: `./slip up{stack.option}`. If not, correct {stack.edited_file.name}.",
+            status=REFUSED,
+        )
+
+
 def _with_images(stack: Stack, deletion: Deletion) -> Deletion | None:
     """For a rule of retention: with the images that it would remove, as the registry's host says; None without any."""
     if deletion.rule is None:
@@ -250,19 +272,22 @@ def _is_component(urn: str, kind: str) -> bool:
 
 
 def _is_targeted(deletion: Deletion, options: Sequence[str]) -> bool:
-    """Whether the options `--target` leave the deletion in."""
-    targets = [
+    """Whether the options `--target` and `--exclude` leave the deletion in."""
+    targets, excluded = _patterns(options, "--target", "-t"), _patterns(options, "--exclude")
+    left = [urn for urn in deletion.urns if not any(pattern.fullmatch(urn) for pattern in excluded)]
+    if not left and deletion.urns:
+        return False
+    return not targets or any(pattern.fullmatch(urn) for pattern in targets for urn in left)
+
+
+def _patterns(options: Sequence[str], *names: str) -> list[re.Pattern[str]]:
+    """The values of an option. Pulumi's wildcards: `**` is anything, `*` anything without a colon."""
+    values = [
         option.partition("=")[2] or (options[index + 1] if index + 1 < len(options) else "")
         for index, option in enumerate(options)
-        if option.split("=", 1)[0] in {"--target", "-t"}
+        if option.split("=", 1)[0] in names
     ]
-    if not targets:
-        return True
-    # Pulumi's wildcards: `**` is anything, `*` anything without a colon.
-    patterns = [
-        re.compile(re.escape(target).replace(r"\*\*", ".*").replace(r"\*", "[^:]*")) for target in targets
-    ]
-    return any(pattern.fullmatch(urn) for pattern in patterns for urn in deletion.urns)
+    return [re.compile(re.escape(value).replace(r"\*\*", ".*").replace(r"\*", "[^:]*")) for value in values]
 
 
 def _words(items: Sequence[str]) -> str:

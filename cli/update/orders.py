@@ -1,12 +1,12 @@
 """An update with an order to the program (components/rollbacks.py), limited to a service's own resources."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
-from well_known import ROLLBACK_VARIABLE
+from well_known import KEEP_VARIABLE, ROLLBACK_VARIABLE
 
 SERVICE_COMPONENT = "slipway:index:Service"
 IMAGE_COMPONENT = "slipway:index:AppImage"
@@ -14,9 +14,41 @@ IMAGE_COMPONENT = "slipway:index:AppImage"
 
 def ordered(stack: Stack, back: Mapping[str, int]) -> Stack:
     """The stack, whose updates take services back to versions."""
-    order = ",".join(f"{service}={number}" for service, number in back.items())
-    variables = {**stack.pulumi.variables, ROLLBACK_VARIABLE: order}
+    return _with(stack, ROLLBACK_VARIABLE, (f"{service}={number}" for service, number in back.items()))
+
+
+def keeping(stack: Stack, services: Iterable[str]) -> Stack:
+    """The stack, whose updates keep services at what they have; `KEEP_ALL` for all."""
+    return _with(stack, KEEP_VARIABLE, services)
+
+
+def _with(stack: Stack, variable: str, words: Iterable[str]) -> Stack:
+    variables = {**stack.pulumi.variables, variable: ",".join(words)}
     return replace(stack, pulumi=replace(stack.pulumi, variables=variables))
+
+
+def resources_of(state: Deployment, service: str) -> list[str]:
+    """All resources of a service and of its image, by URN."""
+    return [
+        str(resource["urn"])
+        for resource in deployment.resources(state)
+        if any(
+            _is(str(urn or ""), kind, service)
+            for urn in (resource["urn"], resource.get("parent"))
+            for kind in (SERVICE_COMPONENT, IMAGE_COMPONENT)
+        )
+    ]
+
+
+def containers_of(state: Deployment, service: str) -> list[str]:
+    """The containers of a service, by URN."""
+    return [
+        str(resource["urn"])
+        for resource in deployment.resources(state)
+        if resource.get("type") == deployment.CONTAINER_TYPE
+        and not resource.get("delete")
+        and _is(str(resource.get("parent") or ""), SERVICE_COMPONENT, service)
+    ]
 
 
 def targets_of(state: Deployment, service: str, silent: Sequence[str] = ()) -> list[str]:

@@ -31,12 +31,15 @@ class Process:
     since: str
     """When its container was made, RFC 3339; empty if nothing serves."""
     health: str
-    """What its health path answered; or why that is unknown."""
+    """What its health path answered; `runs` for a service without one; or why that is unknown."""
     healthy: bool
+    """Whether it is as it should be: healthy, or stopped by an operator."""
     maintenance: bool
     """Whether visitors get a page in its place (`slip maintenance`)."""
     restarts: int
     """How often the engine has restarted it by itself."""
+    stopped: str
+    """When an operator stopped it, RFC 3339; empty if it is not stopped."""
     memory: int | None
     """Bytes; None if the host does not say."""
 
@@ -77,10 +80,25 @@ def processes(
 
 def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:
     serving = report.services.get(service)
+    if since := report.stopped.get(service):
+        return Process(
+            service,
+            host,
+            None,
+            False,
+            "",
+            "",
+            "stopped",
+            True,
+            False,
+            0,
+            since.isoformat(timespec="seconds"),
+            None,
+        )
     if serving is None:
         why = report.serves_unknown or "nothing serves"
         return Process(
-            service, host, None, False, "", "", why, False, service in report.maintained, 0, None
+            service, host, None, False, "", "", why, False, service in report.maintained, 0, "", None
         )
     number = known.number_of(serving.digests, serving.since) if known else None
     container = report.container(serving.container)
@@ -91,12 +109,19 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         current=known is not None and number == known.current,
         digest=serving.digest,
         since=serving.since.isoformat(timespec="seconds") if serving.since else "",
-        health=serving.health or "unknown",
-        healthy=bool(serving.healthy),
+        health=serving.health or "runs",
+        healthy=serving.healthy is not False,
         maintenance=service in report.maintained,
         restarts=container.restarts if container else 0,
+        stopped="",
         memory=report.memory.get(serving.container),
     )
+
+
+def _health(process: Process, now: datetime) -> str:
+    if process.stopped:
+        return f"stopped since {age(process.stopped, now)}"
+    return f"{process.health}, under maintenance" if process.maintenance else process.health
 
 
 def row(process: Process, now: datetime) -> tuple[str, ...]:
@@ -108,7 +133,7 @@ def row(process: Process, now: datetime) -> tuple[str, ...]:
         number if process.current or process.version is None else f"{number}, not the current one",
         short_digest(process.digest).removeprefix("sha256:") or "-",
         age(process.since, now) or "-",
-        f"{process.health}, under maintenance" if process.maintenance else process.health,
+        _health(process, now),
         str(process.restarts),
         "-" if process.memory is None else size(process.memory),
     )

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from cli.running.place import REFUSALS, Place, places
 from cli.update.aftermath import Aftermath
-from well_known import MAINTENANCE_HEADER, REFUSAL_HEADER
+from well_known import MAINTENANCE_HEADER, REFUSAL_HEADER, STOPPED_HEADER
 
 if TYPE_CHECKING:
     from cli.running.host_report import HostReport
 
+STOPPED = "stopped"
+"""What is said of a service that an operator has stopped."""
 PATIENCE = 2.0
 """Seconds that a service has to answer at the end of an update, which was healthy a moment ago."""
 
@@ -61,6 +63,8 @@ def _answer(place: Place, authority: str) -> str:
         return f"no answer on {path}: {str(getattr(error, 'strerror', None) or error).lower()}"
     finally:
         connection.close()
+    if response.header(STOPPED_HEADER):
+        return STOPPED
     if response.header(MAINTENANCE_HEADER):
         return "under maintenance"
     if refusal := REFUSALS.get(response.header(REFUSAL_HEADER)):
@@ -98,6 +102,8 @@ def _serves(service: str, found: "HostReport", *, is_new: bool) -> str:
     if not found.knows_services:
         return "unknown: its Docker Engine or its proxy does not answer"
     serving = found.services.get(service)
+    if service in found.stopped:
+        return STOPPED
     if serving is None:
         return "nothing serves"
     version = "the new version" if is_new else "as before"

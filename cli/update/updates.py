@@ -61,6 +61,8 @@ class Update:
     """The version to which each service goes back, in a rollback."""
     release_again: tuple[str, ...] = ()
     """The services whose release command runs again if it was interrupted."""
+    kept: frozenset[str] = frozenset()
+    """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
     approved: str = ""
     """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
@@ -77,6 +79,10 @@ def up(update: Update) -> int:
         from cli.update import orders
 
         stack = orders.ordered(stack, update.back)
+    if update.kept:
+        from cli.update import orders
+
+        stack = orders.keeping(stack, update.kept)
     consent = _consent(stack, update)
     options = [*update.options]
     # Both, one after the other: the first may have removed what the second looks for.
@@ -118,10 +124,22 @@ def up(update: Update) -> int:
         _repair().after_refresh(stack)
     elif status == 1:
         _repair().found(stack, aftermath)
+        # Whoever rolls back wants to leave a version, not to return to it.
+        if not update.back:
+            status = _move_back(stack, aftermath, verbose=update.verbose)
     if status == 0 and is_local:
         purging.mark_checked(stack)
         name_servers.follow(stack)
     return status
+
+
+def _move_back(stack: Stack, aftermath: Aftermath, *, verbose: bool) -> int:
+    from cli.update.move_back import move_back
+
+    def run_up(ordered: Stack, options: Sequence[str], after: Aftermath) -> int:
+        return _run(ordered, "up", options, after, verbose=verbose)
+
+    return move_back(stack, aftermath, run_up)
 
 
 def _approved(update: Update) -> tuple[int, Update]:
@@ -443,6 +461,7 @@ def _update(
         status = closing.say_failure(
             stack, done, silent, _NAMES[command], serving_now=after if done.record.changes else None
         )
+        after.reasons = closing.why_failed(stack, done, _NAMES[command])
         if command == "up" and done.record.failed and not silent:
             # The registry's own error does not say it.
             full_disk.report(after, stack.option)

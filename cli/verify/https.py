@@ -25,7 +25,8 @@ def subjects(running: RunningStack) -> list[str]:
     return [
         f"{name} of {service} on {host}"
         for service, host in running.places
-        if running.place(service, host).tls
+        # A service that no proxy asks has no URL, and no place.
+        if urls.get(service) and running.place(service, host).tls
         for name in dict.fromkeys(urlsplit(str(url)).hostname for url in urls[service])
     ]
 
@@ -55,7 +56,7 @@ def answers(running: RunningStack, subject: str) -> str:
     url = f"https://{place.address}{place.probe}"
     status = get(url, unverified_tls_context(), host=name).status
     report = running.reports.get(host)
-    maintained = report is not None and service in report.maintained
+    maintained = report is not None and (service in report.maintained or service in report.stopped)
     if not (maintained or place.is_well(status) or status == REDIRECT):
         raise Failed(
             f"HTTP {status} on {place.probe}", f"./slip logs {service} --host {host}{running.option}"

@@ -11,7 +11,7 @@ from cli.running.place import REFUSALS
 from cli.running.https import https_context
 from cli.running.stack import Failed, RunningStack
 from cli.text import age, first_line, short_digest
-from cli.verify.found import host_of
+from cli.verify.found import Warned, host_of
 from well_known import REFUSAL_HEADER
 
 
@@ -20,6 +20,9 @@ def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
     service, host = subject.rpartition(" on ")[0], host_of(subject)
     serving = running.reports[host].services.get(service)
     wanted = running.wanted(service).partition("@")[2]
+    if since := running.reports[host].stopped.get(service):
+        said = age(since.isoformat(), datetime.now(UTC))
+        return Warned(f"stopped since {said}; ./slip start {service}{running.option} starts it")
     if serving is None:
         raise Failed("its proxy serves nothing by this name")
     if not serving.digests:
@@ -79,6 +82,8 @@ def answers_health(running: RunningStack, subject: str) -> str:
     tls = https_context(place, running.services_authority) if place.tls else None
     response = get(f"{place.scheme}://{place.address}{place.probe}", tls, host=place.domain)
     report = running.reports.get(host)
+    if report and service in report.stopped:
+        return f"stopped: HTTP {response.status} on {place.probe}"
     if report and service in report.maintained:
         return f"under maintenance: HTTP {response.status} on {place.probe}"
     # The proxy answered. The row `serves_what_is_wanted` says what the container itself answers.

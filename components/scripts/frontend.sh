@@ -22,10 +22,22 @@ maintained=/etc/slipway/maintenance
 pages=${configured%/*}/pages
 # Tells Slipway's own checks that it is no failure.
 maintenance_header=X-Maintenance
+# A file for each service that an operator has stopped, by its name: when, in seconds since 1970.
+halted=/etc/slipway/stopped
+# As the one of maintenance.
+stopped_header=X-Stopped
 
-# maintenance_of SERVICE: the rule that answers in place of a service under maintenance.
+# is_halted SERVICE: whether an operator has stopped it.
+is_halted() { [ -n "${1:-}" ] && [ -e "$halted/$1" ]; }
+
+# maintenance_of SERVICE: the rule that answers in place of a service that is stopped or under maintenance.
 maintenance_of() {
   local page allowed content
+  if is_halted "$1"; then
+    echo '  http-request return status 503 content-type text/plain string "This service is stopped.\n"' \
+      "hdr Cache-Control no-store hdr $stopped_header $1"
+    return
+  fi
   [ -n "$1" ] && [ -e "$maintained/$1" ] || return 0
   read -r page allowed <"$maintained/$1" || true
   # HAProxy starts with no file missing.

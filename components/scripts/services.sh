@@ -54,10 +54,11 @@ gone_away() {
   for name in "${stopped[@]}"; do rm -f "/run/slipway-away-$name"; done
 }
 
-# may_start CONTAINER: whether it may run now. One that a switch has ended for its successor may not while that switch runs;
+# may_start CONTAINER: whether it may run now. None of a stopped service may. One that a switch has ended for its successor may not while that switch runs;
 # nor one that writes to a volume or has a port, beside another version. A switch that was killed leaves both.
 may_start() {
   local other
+  ! is_halted "${service_of[$1]:-}" || return
   ! kill -0 "$(cat "/run/slipway-away-$1" 2>/dev/null)" 2>/dev/null || return
   [ -n "$(docker container inspect "$1" --format \
     '{{join .HostConfig.Binds " "}}{{range $port, $_ := .HostConfig.PortBindings}}{{$port}}{{end}}' 2>/dev/null)" ] || return 0
@@ -127,6 +128,13 @@ start_service() {
   folder "$serving" 0755
   look_around
   remove_leftovers
+  if is_halted "$service"; then
+    limit_processes
+    put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
+    end_others
+    say_halted
+    return
+  fi
   ! $stops_first || make_way
   start
   [ "$check" != command ] || read_test
@@ -140,8 +148,51 @@ start_service() {
   done
   put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
   note_healthy
+  end_others
+}
+
+# say_halted: for the end of `up`.
+say_halted() { echo "slipway: $service on $(hostname) is stopped, and stays so"; }
+
+# end_others: ends all containers of the service but the new one.
+end_others() {
+  local name
   look_around
   for name in $(containers_of "$service"); do
     if [ "$name" != "$container" ] && is_running "$name"; then end "$name" "$stop_grace"; fi
   done
+}
+
+# halt SERVICE: ends its containers, once they have answered what they are at. They stay so until `resume`: through
+# restarts of the engine and of the machine, and through roll-outs.
+halt() {
+  local name one former drain grace
+  folder "$halted" 0755
+  [ -e "$halted/$1" ] || put "$halted/$1" 0600 <<<"$EPOCHSECONDS"
+  # The proxy answers in its place.
+  restore
+  for name in $(containers_of "$1"); do
+    case "${state_of[$name]}" in running | restarting | paused) ;; *) continue ;; esac
+    recorded "$name"
+    read_process || true
+    former=()
+    for one in "${servers[@]}"; do
+      if [ "${one##*/}" = "$name" ]; then former+=("$one"); fi
+    done
+    finish "$drain" "${former[@]}"
+    end "$name" "$grace"
+  done
+  restore
+}
+
+# resume SERVICE: starts what is to serve. Whether it is well is another question.
+resume() {
+  local name message
+  rm -f "$halted/$1"
+  look_around
+  for name in $(containers_of "$1"); do
+    has_route "$name" || continue
+    message=$(docker start "$name" 2>&1 >/dev/null </dev/null) || fail 6 "$1 on $(hostname) cannot be started: $message"
+  done
+  restore
 }

@@ -9,6 +9,8 @@
 #                             https=PORT (of visitors) hsts=SECONDS auth=yes rate=REQUESTS/SECONDS
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
+#   switch --halt SERVICE     ends the service's containers, which stay so through roll-outs and restarts
+#   switch --resume SERVICE   starts them again
 #   switch --start SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE check=CHECK [OPTION…]
 #                             does so with a service that no proxy asks; services.sh says what a CHECK is
 #   switch --release SERVICE CONTAINER KEY TIMEOUT STOP_GRACE [OPTION…] -- WORD…
@@ -64,7 +66,7 @@ remove() {
   rm -rf "/etc/slipway/files/$1"
   [ ! -e "$healthy/$1" ] || mv -fT "$healthy/$1" "$healthy/@$1"
   end_all "$(containers_of "$1")"
-  rm -f "$maintained/$1" "$pages/"*".$1.html"
+  rm -f "$maintained/$1" "$halted/$1" "$pages/"*".$1.html"
 }
 
 # maintenance SERVICE on|off [ADDRESS…]: kept through restarts and roll-outs, until it is off.
@@ -117,6 +119,10 @@ stop_all() {
 restore_all() {
   local key container file
   look_around
+  # The engine starts those whose policy is `always` with the machine.
+  for container in "${names[@]}"; do
+    if is_halted "${service_of[$container]}" && is_running "$container"; then end "$container" "$default_grace"; fi
+  done
   for key in $(keys); do
     container=$(target_of "$key")
     ! exists "$container" || is_running "$container" || ! may_start "$container" || docker start "$container" >/dev/null || true
@@ -222,6 +228,11 @@ remove_leftovers() {
       unset "service_of[$name]" "state_of[$name]"
     fi
   done
+}
+
+# limit_processes: as `start` does, of a container that is not started now.
+limit_processes() {
+  engine "POST /containers/$container/update {\"PidsLimit\":${own_limit:-$processes}}"
 }
 
 # start: starts the new container, which Pulumi only makes: a killed update leaves none that works beside the old one.
@@ -377,6 +388,13 @@ roll_out() {
   routes=("${routes[@]/%/${prefix//\//%}}")
   restore
   remove_leftovers
+  if is_halted "$service"; then
+    limit_processes
+    locked hand_over || give_up "the proxy did not take it; its reason is above"
+    end_others
+    say_halted
+    return
+  fi
   ! $stops_first || make_way
   start
   wait_until_healthy
@@ -408,6 +426,8 @@ main() {
   case "$1" in
     --remove) remove "$2" ;;
     --maintenance) maintenance "${@:2}" ;;
+    --halt) halt "$2" ;;
+    --resume) resume "$2" ;;
     --may-start) look_around && may_start "$2" ;;
     --start) start_service "${@:2}" ;;
     --release) release "${@:2}" ;;

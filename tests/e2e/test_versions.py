@@ -1,4 +1,4 @@
-"""Versions of a service on two hosts: history, differences, and rollbacks that hold."""
+"""Versions of a service on two hosts: history, differences, rollbacks that hold, and one version everywhere."""
 
 import json
 import shutil
@@ -13,10 +13,14 @@ from tests.support import settings
 from tests.support.clone import Clone
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
-from tests.support.waiting import TOOLS_LIMIT
+from tests.support.waiting import TOOLS_LIMIT, eventually
 
 SERVER = "tests/e2e/fixtures/tiny/server.pl"
 HOSTS = ("web-1", "web-2")
+SHORT = 5
+"""Seconds for the health check of a version that cannot get healthy."""
+BLOCKED = 8081
+"""A port to which the second host lets no connection through."""
 SECRET = "a-secret-of-all-versions"
 
 
@@ -186,6 +190,67 @@ def _colleague(stack: Stack) -> Iterator[Stack]:
         yield Stack(other, stack.name)
     finally:
         shutil.rmtree(other.root)
+
+
+@contextmanager
+def _fault_of_the_second_host(stack: Stack) -> Iterator[None]:
+    """What listens on one port gets no connection there."""
+    block = ("OUTPUT", "--protocol", "tcp", "--dport", str(BLOCKED), "--jump", "REJECT")
+    stack.on_host("web-2", "iptables", "--insert", *block)
+    try:
+        yield
+    finally:
+        stack.on_host("web-2", "iptables", "--delete", *block)
+
+
+def test_what_fails_on_the_second_host_only_is_taken_back_from_the_first(fleet: Stack) -> None:
+    env = {"GREETING": "tiny version 4", "PORT": str(BLOCKED)}
+    with _fault_of_the_second_host(fleet):
+        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT)
+        with _eight_clients(fleet):
+            failed = fleet.slip("up", "--yes")
+    assert failed.status == 1, str(failed)
+    told = failed.output[failed.output.rindex("error:") :]
+    assert f"version 4 failed: web on web-2: it refused the connection on port {BLOCKED}" in told, str(failed)
+    assert "All its hosts serve version 3 again: web-1, web-2" in told
+    assert "--forward web" in told
+    assert _greetings(fleet) == {"tiny version 3"}
+    recorded = _history(fleet)
+    assert [(one["number"], one["result"]) for one in recorded][:2] == [(4, "failed"), (3, "rolled back to")]
+    assert _current(fleet) == [3]
+
+    serving = _containers(fleet)
+    after = fleet.up()
+    assert "web stays at version 3" in after.output
+    assert {name for name in after.changes if name.startswith("web-web")} == set(), str(after)
+    assert _containers(fleet) == serving
+    for host in HOSTS:
+        assert len(fleet.app_containers(host, all_=True)) == 1, host
+
+
+def test_the_next_command_ends_a_way_back_that_was_killed(fleet: Stack) -> None:
+    def first_host_has(number: int) -> bool:
+        return len(fleet.app_containers("web-1", all_=True)) == number
+
+    env = {"GREETING": "tiny version 5", "PORT": str(BLOCKED)}
+    with _fault_of_the_second_host(fleet):
+        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT)
+        with _eight_clients(fleet):
+            command = fleet.start_slip("up", "--yes")
+            eventually("the first host has a third container", lambda: first_host_has(3))
+            command.kill_everything()
+            killed = command.wait()
+            assert "All go back to version 3" in killed.output, str(killed)
+            ended = fleet.slip("up", "--yes")
+    assert _greetings(fleet) == {"tiny version 3"}, str(ended)
+    assert _current(fleet) == [3]
+    for host in HOSTS:
+        assert len(fleet.app_containers(host, all_=True)) == 1, host
+
+    # The host is well again, and a good version reaches both.
+    fleet.up("--forward", "web")
+    assert _greetings(fleet) == {"tiny version 5"}
+    assert _history(fleet)[0]["result"] == "deployed"
 
 
 def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: Stack) -> None:

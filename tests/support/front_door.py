@@ -191,7 +191,12 @@ class FrontDoor:
 
 def _docker(*words: str) -> str:
     result = subprocess.run(
-        ["docker", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120
+        ["docker", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if words[0] != "rm":
         assert result.returncode == 0, result.stdout

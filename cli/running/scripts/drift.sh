@@ -79,14 +79,14 @@ engine() {
   done
 }
 
-# containers: name and state of all, asked once.
+# containers: name, state and service of all, asked once.
 containers=
 container() {
   $engine_runs || return 0
-  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}}')}
-  local state
-  state=$(awk -v name="$1" '$1 == name { print $2 }' <<<"$containers")
-  [ "$state" = running ] || differs "the container $1 is ${state:-missing}"
+  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{.Label "slipway.service"}}')}
+  local state service
+  read -r state service < <(awk -v name="$1" '$1 == name { print $2, $3 }' <<<"$containers") || true
+  [ "$state" = running ] || is_stopped "$service" || differs "the container $1 is ${state:-missing}"
 }
 
 # ask_proxy: what HAProxy's process says of itself, by its runtime API (components/scripts/routes.sh).
@@ -98,6 +98,9 @@ ask_proxy() {
     exec 3<>/dev/tcp/127.0.0.1/9998 && printf "@1 show info\n@1 show servers state\nquit\n" >&3 && cat <&3' 2>/dev/null
 }
 
+# is_stopped SERVICE: whether an operator has stopped it (components/scripts/services.sh).
+is_stopped() { [ -n "$1" ] && [ -e "/etc/slipway/stopped/$1" ]; }
+
 # route SERVICE CONTAINER: in the proxy's process, and in the file that it would start with. The process is asked once.
 asked=
 configuration=/etc/slipway/proxy/haproxy.cfg
@@ -108,7 +111,7 @@ route() {
   # Without a running proxy, that is what is missing.
   [ "$asked" != none ] || return 0
   awk -v container="$2" '$2 ~ /^r:/ && $4 == container && $6 == 2 && $7 ~ /^[04]$/ { found = 1 } END { exit !found }' \
-    <<<"$asked" || differs "the proxy does not route $1 to $2"
+    <<<"$asked" || is_stopped "$1" || differs "the proxy does not route $1 to $2"
   # Its description is a mark of all the rest of it, but for the servers.
   mark=$(sed '/^  server /d; s/^  description .*//' "$configuration" 2>/dev/null | sha256sum | cut -c 1-16)
   loaded=$(awk '/^description: / { print $2; exit }' <<<"$asked")

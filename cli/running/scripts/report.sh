@@ -165,6 +165,7 @@ about_containers() {
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
   for file in /etc/slipway/maintenance/*; do [ ! -e "$file" ] || say maintenance "${file##*/}"; done
+  for file in /etc/slipway/stopped/*; do [ ! -e "$file" ] || say stopped "${file##*/}" "$(<"$file")"; done
   own_services "$listed"
   while IFS=$'\t' read -r service container port address; do
     say route "$service" "$container" "$port"

@@ -232,6 +232,8 @@ def test_pulumis_own_question_is_enough(stack: Any, capsys: pytest.CaptureFixtur
         (["--target=**web-web-2"], True),
         (["-t", "urn:pulumi:local::slipway::*"], False),
         (["--target", "**::yard"], False),
+        (["--exclude", "**::web-web-1"], True),
+        (["--exclude", "**::web-web-1", "--exclude=**::web-web-2"], False),
     ],
 )
 def test_only_targets_are_deleted(
@@ -243,6 +245,13 @@ def test_only_targets_are_deleted(
             deletions.ask(stack, options, pulumi_asks=False)
     else:
         deletions.ask(stack, options, pulumi_asks=False)
+
+
+def test_a_command_that_must_remove_nothing_ends_by_naming_it(stack: Any) -> None:
+    with pytest.raises(CommandError, match="the whole service web on web-1 and web-2") as raised:
+        deletions.refuse(stack, [])
+    assert "--yes" not in (raised.value.remedy or "")
+    deletions.refuse(stack, ["--exclude", "**::web-web-*"])
 
 
 def test_an_emulated_stack_is_not_asked_about(stack: Any) -> None:

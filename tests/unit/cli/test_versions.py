@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from cli.errors import CommandError
 from cli.running.host_report import HostReport, Serving
-from cli.update import orders, ps, versions
+from cli.update import move_back, orders, ps, versions
+from cli.update.aftermath import Aftermath
 
 
 def version(number: int, *results: str, minute: int = 0, **changes: Any) -> dict[str, Any]:
@@ -143,6 +145,42 @@ def report(host: str, number: int | None, minute: int = 9) -> HostReport:
     made = datetime(2026, 1, 1, 0, minute, tzinfo=UTC)
     serving = Serving("web", "web-a", (f"yard:5000/web@sha256:{number}",), made, "HTTP 200 on /up", True)
     return HostReport(host, engine_version="28", proxy_answers=True, services={"web": serving})
+
+
+@pytest.mark.parametrize(
+    ("serving", "back"),
+    [
+        pytest.param((3, 1), {"web": (3, 1)}, id="the hosts are apart"),
+        pytest.param((1, 1), {}, id="none has moved"),
+        pytest.param((3, 3), {}, id="all have moved"),
+        pytest.param((3, None), {}, id="one does not say what it serves"),
+        pytest.param((3, 9), {"web": (3, 2)}, id="one serves what no record names"),
+    ],
+)
+def test_hosts_go_back_if_they_are_apart(serving: tuple[int | None, ...], back: dict[str, Any]) -> None:
+    stack = outputs(
+        version(3, BEGUN, minute=5), version(2, GOOD, minute=4), version(1, GOOD, minute=1), current=3
+    )
+    stack["serviceHosts"] = {"web": ["web-1", "web-2"]}
+    aftermath = Aftermath(mock.Mock())
+    aftermath.__dict__ |= {
+        "outputs": stack,
+        "reports": {
+            host: report(host, number) for host, number in zip(("web-1", "web-2"), serving, strict=True)
+        },
+    }
+    assert move_back.moved_apart(aftermath) == back
+
+
+def test_a_deployment_that_ended_well_takes_nothing_back() -> None:
+    stack = outputs(version(2, GOOD), version(1, GOOD), current=2)
+    stack["serviceHosts"] = {"web": ["web-1", "web-2"]}
+    aftermath = Aftermath(mock.Mock())
+    aftermath.__dict__ |= {
+        "outputs": stack,
+        "reports": {"web-1": report("web-1", 2), "web-2": report("web-2", 1)},
+    }
+    assert move_back.moved_apart(aftermath) == {}
 
 
 def test_the_table_of_what_serves() -> None:

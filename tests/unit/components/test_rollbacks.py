@@ -17,6 +17,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
     monkeypatch.delenv("SLIPWAY_ROLLBACK", raising=False)
     monkeypatch.delenv("SLIPWAY_FORWARD", raising=False)
+    monkeypatch.delenv("SLIPWAY_KEEP", raising=False)
 
 
 def up(before: dict[str, Any], **service: Any) -> Program:
@@ -97,6 +98,7 @@ def test_a_rollback_holds_for_a_tree_that_has_what_was_left(monkeypatch: pytest.
         ("SLIPWAY_ROLLBACK", "shop=1", r"shop: the stack has no such service\. Services: web\."),
         ("SLIPWAY_ROLLBACK", "web", "write SERVICE=VERSION, such as web=41"),
         ("SLIPWAY_FORWARD", "shop", "shop: the stack has no such service"),
+        ("SLIPWAY_KEEP", "shop", "shop: the stack has no such service"),
     ],
 )
 def test_an_order_for_what_does_not_exist_is_refused(
@@ -106,6 +108,58 @@ def test_an_order_for_what_does_not_exist_is_refused(
     monkeypatch.setenv(variable, order)
     with pytest.raises(pulumi.RunError, match=message):
         up(before, memory=200)
+
+
+def test_a_service_that_is_kept_has_what_its_version_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    web = before["versions"]["web"]
+    # A failed roll-out is no reason to note another deployment.
+    web["versions"][0]["deployments"][-1]["result"] = "begun"
+    monkeypatch.setenv("SLIPWAY_KEEP", "web")
+    program = up(before, memory=300, env={"B": "2"})
+    container = program.named("web-web-1", "container:Container").inputs
+    assert (container["memory"], container.get("envs", [])) == (200, [])
+    after = program.outputs["versions"]["web"]
+    assert (after["current"], after["left"]) == (2, [])
+    assert [len(one["deployments"]) for one in after["versions"]] == [1, 1]
+
+
+def test_if_all_are_kept_a_tree_with_other_services_and_places_deploys_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = two_versions() | {"serviceHosts": {"web": ["web-1"]}}
+    monkeypatch.setenv("SLIPWAY_KEEP", "*")
+    services = {
+        "web": {**CONFIGURATION["services"]["web"], "memory": 300},
+        "shop": {**CONFIGURATION["services"]["web"], "domain": "shop.example.com"},
+    }
+    program = run_stack("test", {**CONFIGURATION, "services": services}, before)
+    assert program.outputs["serviceHosts"] == {"web": ["web-1"]}
+    made = {one.rpartition("::")[2] for one in program.resources if "docker:index/container:Container" in one}
+    assert {"web-web-1"} == {name for name in made if name.startswith(("web-web", "shop"))}
+    assert program.outputs["versions"] == before["versions"]
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (
+            {"serviceHosts": {"web": ["web-1"], "cron": ["web-1"]}},
+            "cron runs, and this configuration does not",
+        ),
+        (
+            {"serviceHosts": {"web": ["web-1"], "db": ["web-1"]}, "mirror": {"postgres:16": "yard:5000/x"}},
+            "db runs another image than postgres:17",
+        ),
+    ],
+)
+def test_if_all_are_kept_a_tree_without_what_runs_is_refused(
+    monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setenv("SLIPWAY_KEEP", "*")
+    services = {**CONFIGURATION["services"], "db": {"image": "postgres:17", "health": {"command": "true"}}}
+    with pytest.raises(pulumi.RunError, match=message):
+        run_stack("test", {**CONFIGURATION, "services": services}, before)
 
 
 def test_a_version_whose_secret_is_gone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

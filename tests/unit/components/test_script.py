@@ -90,6 +90,7 @@ def test_scripts_use_the_labels_that_everyone_shares() -> None:
     ("name", "line"),
     [
         ("switch.sh", f"proxy={well_known.PROXY_CONTAINER}\n"),
+        ("switch.sh", f"stopped_header={well_known.STOPPED_HEADER}\n"),
         ("switch.sh", f"maintenance_header={well_known.MAINTENANCE_HEADER}\n"),
         ("switch.sh", f"refusal_header={well_known.REFUSAL_HEADER}\n"),
         ("retention.sh", f"registry={well_known.REGISTRY_CONTAINER}\n"),

@@ -466,7 +466,9 @@ class TestSuccess:
         assert text.count("timeout server 120s") == 2
         assert text.count("gt 2097152") == 2
         assert text.count("  default-server maxconn 7\n  timeout queue 120s\n") == 2
-        refused = 'status 403 content-type text/plain string "This address has no access.\\n" hdr X-Refused network'
+        refused = (
+            'status 403 content-type text/plain string "This address has no access.\\n" hdr X-Refused network'
+        )
         assert text.count(f"{refused} unless {{ var(txn.client) -m ip 10.0.0.0/8 10.1.0.1/32 }}\n") == 2
         assert text.count(" if { sc_http_req_rate(0) gt 9 }\n") == 2
         assert text.count("\nbackend rate:web\n") == 1
@@ -575,7 +577,9 @@ class TestVisitors:
         file = machine.root / "etc/slipway/proxy/haproxy.cfg"
         assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
         self.bring(machine)
-        assert "\nuserlist web\n  user alice password $2b$08$hash\n" in self.restore(machine, "--certificates")
+        assert "\nuserlist web\n  user alice password $2b$08$hash\n" in self.restore(
+            machine, "--certificates"
+        )
         assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
         assert told(machine) == ["reload"]
         self.restore(machine, "--cold")
@@ -677,6 +681,91 @@ class TestMaintenance:
         self.switch(machine, "web", "on", stdin="<p>Back soon\n")
         assert switch(machine, "--remove", "web", containers=self.CONTAINERS).returncode == 0
         assert (self.pages(machine), list((machine.root / "etc/slipway/maintenance").iterdir())) == ([], [])
+
+
+class TestStopped:
+    """A service that an operator has stopped runs nowhere until it is started again."""
+
+    ROUTES: ClassVar = {"@a.test": "web-1 80 30 10", "@": "blog-1 80 30 10"}
+    RUNS = "web-1 web running 10.0.0.3\nblog-1 blog running 10.0.0.4\n"
+    ENDED = "web-1 web exited\nblog-1 blog running 10.0.0.4\n"
+
+    def halt(self, machine: Machine) -> None:
+        result = switch(machine, "--halt", "web", routes=self.ROUTES, containers=self.RUNS)
+        assert result.returncode == 0, result.stderr
+
+    def mark(self, machine: Machine) -> Path:
+        return machine.root / "etc/slipway/stopped/web"
+
+    def answers(self, machine: Machine) -> list[str]:
+        """The backends with an answer in place of the service."""
+        found, backend = [], ""
+        for line in configuration(machine).splitlines():
+            if line.startswith("backend "):
+                backend = line.split()[1]
+            if line.endswith(" hdr X-Stopped web"):
+                found.append(backend)
+        return found
+
+    def test_its_containers_end_and_the_proxy_answers_in_its_place(self, machine: Machine) -> None:
+        self.halt(machine)
+        assert self.answers(machine) == ["r:a.test"]
+        assert calls(machine) == ["stop -t 10 web-1"]
+        # New requests get the answer before anything ends.
+        assert told(machine)[0] == "reload"
+        assert self.mark(machine).read_text().strip().isdecimal()
+
+    def test_nothing_starts_it_but_an_operator(self, machine: Machine) -> None:
+        self.halt(machine)
+        assert switch(machine, "--may-start", "web-1", containers=self.ENDED).returncode == 1
+        assert switch(machine, "--may-start", "blog-1", containers=self.ENDED).returncode == 0
+        assert switch(machine, "--restore", containers=self.ENDED).returncode == 0
+        assert calls(machine) == []
+        # The engine has started it with the machine.
+        assert switch(machine, "--restore", containers=self.RUNS).returncode == 0
+        assert calls(machine) == ["stop -t 10 web-1"]
+
+        assert switch(machine, "--resume", "web", containers=self.ENDED).returncode == 0
+        assert calls(machine) == ["start web-1"]
+        assert self.answers(machine) == []
+        assert not self.mark(machine).exists()
+        assert switch(machine, "--may-start", "web-1", containers=self.ENDED).returncode == 0
+
+    def test_a_roll_out_leaves_it_stopped(self, machine: Machine) -> None:
+        self.halt(machine)
+        containers = f"new web created\n{self.ENDED}"
+        result = switch(machine, *ARGUMENTS, "a.test", containers=containers)
+        assert result.returncode == 0, result.stderr
+        assert [call for call in calls(machine) if not call.startswith("update new ")] == []
+        assert record(machine, "@a.test") == "new 8080 1 3\n"
+        assert result.stdout.endswith(" is stopped, and stays so\n")
+        assert self.answers(machine) == ["r:a.test"]
+        assert taking(machine) == ["r:/blog-1"]
+
+        resumed = switch(machine, "--resume", "web", containers=containers)
+        assert resumed.returncode == 0, resumed.stderr
+        assert calls(machine) == ["start new"]
+
+    def test_a_service_without_a_proxy_stays_stopped_too(self, machine: Machine) -> None:
+        services = machine.root / "etc/slipway/services"
+        services.mkdir(parents=True)
+        (services / "web").write_text("web-1 - 10 10\n")
+        containers = "web-1 web running 10.0.0.3\n"
+        assert switch(machine, "--halt", "web", containers=containers).returncode == 0
+        assert calls(machine) == ["stop -t 10 web-1"]
+        result = switch(
+            machine,
+            *("--start", "web", "new", "1", "3", "check=none"),
+            containers="new web created\nweb-1 web exited\n",
+        )
+        assert result.returncode == 0, result.stderr
+        assert [call for call in calls(machine) if not call.startswith("update new ")] == []
+        assert (services / "web").read_text() == "new - 3 3\n"
+
+    def test_a_removed_service_leaves_no_mark(self, machine: Machine) -> None:
+        self.halt(machine)
+        assert switch(machine, "--remove", "web", containers=self.ENDED).returncode == 0
+        assert not self.mark(machine).exists()
 
 
 @pytest.mark.parametrize(("mask", "grace"), [("0000000000000000", 0), ("0000000000004000", 10)])

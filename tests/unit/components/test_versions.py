@@ -150,7 +150,10 @@ def test_a_secret_has_a_hash_that_needs_the_key() -> None:
 
 
 def test_orders() -> None:
-    orders = Orders.of({"SLIPWAY_ROLLBACK": "web=41,api=7", "SLIPWAY_FORWARD": "shop, blog"})
+    orders = Orders.of(
+        {"SLIPWAY_ROLLBACK": "web=41,api=7", "SLIPWAY_FORWARD": "shop, blog", "SLIPWAY_KEEP": "*"}
+    )
     assert orders.back == {"web": 41, "api": 7}
     assert orders.forward == {"shop", "blog"}
+    assert orders.keep == {"*"}
     assert Orders.of({}) == Orders({}, frozenset())

@@ -53,6 +53,7 @@ class TestMarkdown:
             "Registry",
             "Services",
             "Proxy",
+            "Rollout",
             "Certificates",
             "Cleanup",
             "Operators",
