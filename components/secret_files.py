@@ -50,7 +50,8 @@ def bring(
     if not secrets:
         return None
     host = engine.host
-    values = pulumi.Output.secret(pulumi.Output.all(**secrets))
+    # What is made from them is secret: the script by itself. The folder's name tells nothing.
+    values: pulumi.Output[dict[str, str]] = pulumi.Output.all(**secrets)
     folder = pulumi.Output.unsecret(
         pulumi.Output.all(host.ssh_private_key, values).apply(lambda known: version(known[0], known[1]))
     )

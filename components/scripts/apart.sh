@@ -29,7 +29,8 @@ wall() {
       echo "-A SLIPWAY-APART -i $1 -o $1 -m conntrack --ctstate DNAT -j RETURN"
       echo "-A SLIPWAY-APART -i $1 -o $1 -j DROP"
       echo COMMIT
-    } | "$iptables-restore" -w --noflush || return
+    } | "$iptables-restore" -w --noflush 2>/dev/null ||
+      echo "slipway: $(hostname) cannot make the chain SLIPWAY-APART ($iptables); the isolated ports are all there is" >&2
   done
   walled=$*
 }
@@ -52,8 +53,7 @@ separate() {
     read -r now <"/sys/class/net/$port/brport/isolated" || true
     [ "$now" = "$isolated" ] || bridge link set dev "$port" isolated "${words[isolated]}" || true
   done 2>/dev/null
-  # A kernel without such rules has the isolated ports.
-  [ "${#ports[@]}" = 0 ] || wall "br-$network" "${ports[@]}" || true
+  [ "${#ports[@]}" = 0 ] || wall "br-$network" "${ports[@]}"
 }
 
 main() {

@@ -5,7 +5,11 @@ set -euo pipefail
 # own_data PATH USER: gives it all that is another's. Older versions had it as root, and a registry of theirs goes on
 # until it is replaced: as a member of root's group, since it has no rights of root's. The folder itself comes last, so its
 # owner says whether all of it is done.
-own_data() { find "$1" -depth ! -user "$2" -exec chmod g=u {} + -exec chown -h "$2" {} +; }
+own_data() {
+  local found=(find "$1" -ignore_readdir_race -depth ! -user "$2" -exec chmod g=u {} + -exec chown -h "$2" {} +)
+  # Meanwhile that registry may remove a file, as at the end of an upload.
+  "${found[@]}" 2>/dev/null || "${found[@]}"
+}
 
 # is_owned PATH USER
 is_owned() { [ "$(stat -c %u "$1")" = "$2" ]; }

@@ -60,6 +60,8 @@ main() {
     done <<<"$SECRETS"
   done
   put "$stored/$SERVICE/.newest" 0600 <<<"$VERSION"
+  # The unit takes the lock, too.
+  exec 9>&-
   install_unit
   tell_made
 }

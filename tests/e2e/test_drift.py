@@ -29,7 +29,7 @@ FOUND = {
     "yard": {
         "/etc/slipway/registry-proxy/tls.pem is missing",
         "/etc/slipway/registry/htpasswd has another content",
-        "/etc/slipway/registry/config.yml has the mode 644, not 600",
+        "/etc/slipway/registry/config.yml has the mode 644, not 640",
     },
     "web-1": {
         "/etc/docker/certs.d/yard:5300/ca.crt is missing",

@@ -109,6 +109,37 @@ def test_services_are_kept_apart_from_the_machines_start_on(machine: Machine, tm
     assert machine.called.count(added) == 1
 
 
+def test_only_what_comes_from_or_goes_to_the_proxy_passes(machine: Machine, tmp_path: Path) -> None:
+    machine.command("ip6tables", "exit 1")
+    machine.command("iptables")
+    text = scripts.text("apart.sh").replace(
+        "main </dev/null", "wall br-x veth1\nwall br-x veth1\nwall br-x veth2"
+    )
+    (tmp_path / "etc/slipway").mkdir(parents=True)
+    subprocess.run(
+        ["/bin/bash", "-s"],
+        input=text.replace("/etc/slipway", f"{tmp_path}/etc/slipway"),
+        env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"},
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    # Once for each port that the proxy has had, and for no kernel without the chain.
+    assert len(machine.calls("iptables-restore")) == 2
+    assert not [line for line in machine.called if line.startswith("ip6tables-restore")]
+    assert (tmp_path / "etc/slipway/apart").read_text() == "br-x\n"
+    bridged = "-A SLIPWAY-APART -m physdev --physdev-is-bridged"
+    assert rules(machine) == [
+        "*filter",
+        ":SLIPWAY-APART - [0:0]",
+        f"{bridged} --physdev-in veth2 -j RETURN",
+        f"{bridged} --physdev-out veth2 -j RETURN",
+        "-A SLIPWAY-APART -i br-x -o br-x -m conntrack --ctstate DNAT -j RETURN",
+        "-A SLIPWAY-APART -i br-x -o br-x -j DROP",
+        "COMMIT",
+    ]
+
+
 def test_a_kernel_without_ipv6_has_no_rules_for_it(machine: Machine) -> None:
     machine.command("ip6tables", "exit 1")
     assert run(machine, "=").returncode == 0

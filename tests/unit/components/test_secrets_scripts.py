@@ -17,7 +17,9 @@ class SecretsHost(Machine):
     """A host, and what its containers have mounted."""
 
     def bring(self, service: str, version: str, secrets: dict[str, str], *arguments: str) -> None:
-        self.command("systemctl", '[ "$1" = -q ] && [ "$2" = is-enabled ] && exit 1; exit 0')
+        # The unit waits for the lock, so nobody holds it while it starts.
+        lock = f"flock -n {self.root}/run/slipway-secrets.lock true"
+        self.command("systemctl", f'case "$*" in start*) exec {lock} ;; *is-enabled*) exit 1 ;; esac')
         values = {
             "SERVICE": service,
             "VERSION": version,
