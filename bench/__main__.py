@@ -48,7 +48,9 @@ def main(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="How often each measurement is repeated.")] = 5,
     hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
-    seconds: Annotated[int, typer.Option(min=1, help="How long each load of `registry` lasts, and all of `proxy`.")] = 120,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="How long each load of `registry` lasts, and all of `proxy`.")
+    ] = 120,
 ) -> None:
     """Measure updates of a stack that is made for this and removed at the end.
 

@@ -112,7 +112,9 @@ def proxy(results: Results, runs: int, seconds: int, say: Say) -> None:
         config = PROXY.format(port=before, behind=behind, folder=folder, name=NAME)
         running.enter_context(_nginx(folder, "proxy", config, log=f"{folder}/access.log"))
         plain = running.enter_context(_haproxy(folder / "plain", "https=443", behind, certificate + key))
-        options = "https=443 hsts=300 auth=yes rate=1000000/60 allow=127.0.0.0/8 maxBody=50 maxConnections=4096"
+        options = (
+            "https=443 hsts=300 auth=yes rate=1000000/60 allow=127.0.0.0/8 maxBody=50 maxConnections=4096"
+        )
         full = running.enter_context(_haproxy(folder / "full", options, behind, certificate + key))
         account = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
         ports = {"nginx": before, "HAProxy": plain.tls_port, "HAProxy with every limit": full.tls_port}
@@ -151,7 +153,7 @@ def _nginx(folder: Path, name: str, http: str, *, log: str) -> Iterator[None]:
         *("run", "--detach", "--name", container, "--network", "host", "--memory", "512m"),
         *("--volume", "/:/machine:ro", "--volume", f"{folder}:/machine{folder}"),
         *(("--env", f"LD_LIBRARY_PATH={libraries}") if libraries else ()),
-        *(DEBIAN_IMAGE, "chroot", "/machine", str(_program("nginx")), "-c", str(config), "-e", "stderr"),
+        *(DEBIAN_IMAGE, "chroot", "/machine", _program("nginx"), "-c", str(config), "-e", "stderr"),
     )
     try:
         ports = [int(port) for port in re.findall(r"listen 127\.0\.0\.1:(\d+)", http)]
@@ -223,8 +225,9 @@ def _load(port: int, words: list[str], seconds: int, folder: Path) -> Load:
     return Load(float(rate[1]), statistics.quantiles(took, n=100)[98])
 
 
-def _program(name: str) -> str | None:
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+def _program(name: str) -> str:
+    """The path of a program; empty without it."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""
 
 
 def _free_port() -> int:

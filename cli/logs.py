@@ -72,7 +72,9 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool, s
     def show(name: str) -> None:
         found = False
         try:
-            found_lines = lines(running, name, what, tail="all" if wanted and not follow else tail, follow=follow)
+            found_lines = lines(
+                running, name, what, tail="all" if wanted and not follow else tail, follow=follow
+            )
             if wanted:
                 found_lines = access_log.chosen(found_lines, wanted, None if follow else tail)
             for source, line in found_lines:
@@ -82,7 +84,9 @@ def run(stack: Stack, what: str, *, host: str | None, tail: str, follow: bool, s
             failures.append(_reason(running, name) or f"{failed}.")
         else:
             if not found:
-                console.say(f"{name}: no log lines of {what}{f' with the status {status}' if status else ''}.")
+                console.say(
+                    f"{name}: no log lines of {what}{f' with the status {status}' if status else ''}."
+                )
 
     in_parallel(show, hosts)
     for failure in sorted(failures):

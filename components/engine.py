@@ -211,7 +211,9 @@ def make_engines(
                 images=first_images[name],
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
-                proxy_metrics_port=settings.proxy.metrics_port if name in settings.hosts_with("app") else None,
+                proxy_metrics_port=settings.proxy.metrics_port
+                if name in settings.hosts_with("app")
+                else None,
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )

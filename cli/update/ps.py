@@ -79,9 +79,7 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
     serving = report.services.get(service)
     if serving is None:
         why = report.serves_unknown or "nothing serves"
-        return Process(
-            service, host, None, False, "", "", why, False, service in report.maintained, 0, None
-        )
+        return Process(service, host, None, False, "", "", why, False, service in report.maintained, 0, None)
     number = known.number_of(serving.digests, serving.since) if known else None
     container = report.container(serving.container)
     return Process(

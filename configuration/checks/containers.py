@@ -153,7 +153,12 @@ def private_ports(checks: Checks) -> Iterator[Problem]:
                     f"Let {name} listen on another port.",
                     port,
                 )
-            elif port in {*HOST_PORTS, settings.registry_port, settings.registry.metrics_port, settings.proxy.metrics_port}:
+            elif port in {
+                *HOST_PORTS,
+                settings.registry_port,
+                settings.registry.metrics_port,
+                settings.proxy.metrics_port,
+            }:
                 yield Problem(
                     location, "the hosts themselves listen there", f"Let {name} listen on another port.", port
                 )
@@ -175,7 +180,10 @@ def metrics_port(checks: Checks) -> Iterator[Problem]:
         taken |= {settings.registry_port, settings.registry.metrics_port}
     if port and port in taken:
         yield Problem(
-            ("proxy", "metricsPort"), "the hosts themselves listen there", "Set another port, such as 9101.", port
+            ("proxy", "metricsPort"),
+            "the hosts themselves listen there",
+            "Set another port, such as 9101.",
+            port,
         )
 
 

@@ -385,7 +385,10 @@ def test_what_a_proxy_demands_of_visitors_comes_before_the_switch_and_is_secret(
         assert script in values.value
         head = values.value.partition("#!/usr/bin/env bash")[0]
         result = subprocess.run(
-            ["bash", "-c", f'{head}\nprintf %s "$VISITORS" "$PAGES"'], capture_output=True, text=True, check=True
+            ["bash", "-c", f'{head}\nprintf %s "$VISITORS" "$PAGES"'],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         first, alice, bob, page = result.stdout.splitlines()
         assert (first, page.partition(" ")[0]) == ("service shop", "shop")

@@ -459,7 +459,9 @@ class TestSuccess:
         assert text.count("timeout server 120s") == 2
         assert text.count("gt 2097152") == 2
         assert text.count("  default-server maxconn 7\n  timeout queue 120s\n") == 2
-        refused = 'status 403 content-type text/plain string "This address has no access.\\n" hdr X-Refused network'
+        refused = (
+            'status 403 content-type text/plain string "This address has no access.\\n" hdr X-Refused network'
+        )
         assert text.count(f"{refused} unless {{ var(txn.client) -m ip 10.0.0.0/8 10.1.0.1/32 }}\n") == 2
         assert text.count(" if { sc_http_req_rate(0) gt 9 }\n") == 2
         assert text.count("\nbackend rate:web\n") == 1
@@ -568,7 +570,9 @@ class TestVisitors:
         file = machine.root / "etc/slipway/proxy/haproxy.cfg"
         assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
         self.bring(machine)
-        assert "\nuserlist web\n  user alice password $2b$08$hash\n" in self.restore(machine, "--certificates")
+        assert "\nuserlist web\n  user alice password $2b$08$hash\n" in self.restore(
+            machine, "--certificates"
+        )
         assert (file.stat().st_mode & 0o777, file.stat().st_gid) == (0o640, 99)
         assert told(machine) == ["reload"]
         self.restore(machine, "--cold")
