@@ -131,6 +131,8 @@ class FrontDoor:
     def __enter__(self) -> "FrontDoor":
         (self.settings / "haproxy.cfg").write_text(self.rendered())
         (self.settings / "haproxy.cfg").chmod(0o644)
+        # A run that was killed leaves it.
+        _docker("rm", "--force", self.name)
         _docker(
             *("run", "--detach", "--name", self.name, "--network", "host", "--memory", f"{MEMORY_MIB}m"),
             *("--log-driver", LOG_DRIVER),
