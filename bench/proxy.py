@@ -30,6 +30,8 @@ TARGET, FULL_TARGET = 1.0, 1 / 0.8
 PROGRAMS = {"nginx": "nginx-light", "h2load": "nghttp2-client"}
 """What has to be on this machine, each with its package in Debian."""
 CLIENTS = 16
+LEAST = 200
+"""Requests of a load that says something."""
 ANSWER = "x" * 1024
 """What the server behind both answers with."""
 NAME, PASSWORD = "web.test", "bench-password"
@@ -89,6 +91,8 @@ class Load:
     """Requests a second."""
     p99: float
     """Milliseconds in which 99 of 100 requests were answered."""
+    cpu: float
+    """Microseconds of a processor that the proxy used for a request: other work of the machine changes it little."""
 
 
 def proxy(results: Results, runs: int, seconds: int, say: Say) -> None:
@@ -117,16 +121,22 @@ def proxy(results: Results, runs: int, seconds: int, say: Say) -> None:
         )
         full = running.enter_context(_haproxy(folder / "full", options, behind, certificate + key))
         account = base64.b64encode(f"alice:{PASSWORD}".encode()).decode()
-        ports = {"nginx": before, "HAProxy": plain.tls_port, "HAProxy with every limit": full.tls_port}
-        each = max(1, seconds // (runs * len(PROTOCOLS) * len(ports)))
-        for protocol, words in PROTOCOLS.items():
-            found: dict[str, list[Load]] = {what: [] for what in ports}
+        proxies = {
+            "nginx": (_container("proxy"), before),
+            "HAProxy": (plain.name, plain.tls_port),
+            "HAProxy with every limit": (full.name, full.tls_port),
+        }
+        each = max(1, seconds // (runs * len(PROTOCOLS) * len(proxies)))
+        for protocol, options_of_protocol in PROTOCOLS.items():
+            found: dict[str, list[Load]] = {what: [] for what in proxies}
             for number in range(1, runs + 1):
-                for what, port in ports.items():
-                    load = _load(port, [*words, "-H", f"Authorization: Basic {account}"], each, folder)
+                for what, (container, port) in proxies.items():
+                    words = [*options_of_protocol, "-H", f"Authorization: Basic {account}"]
+                    load = _load(container, port, words, each, folder)
                     found[what].append(load)
                     say(
-                        f"proxy {number} of {runs}, {protocol}, {what}: {load.rate:.0f}/s, p99 {load.p99:.1f} ms"
+                        f"proxy {number} of {runs}, {protocol}, {what}: {load.rate:.0f}/s, p99 {load.p99:.1f} ms, "
+                        f"{load.cpu:.0f} µs of a processor each"
                     )
             _add(results, protocol, found)
 
@@ -135,11 +145,17 @@ def _add(results: Results, protocol: str, found: Mapping[str, list[Load]]) -> No
     for what, loads in found.items():
         results.add("proxy", f"{protocol}, {what}", "/s", [load.rate for load in loads], 1)
         results.add("proxy", f"{protocol}, {what}, p99", "ms", [load.p99 for load in loads], 1)
+        results.add(
+            "proxy", f"{protocol}, {what}, processor a request", "µs", [load.cpu for load in loads], 1
+        )
     nginx = [load.rate for load in found["nginx"]]
     for what, target in (("HAProxy", TARGET), ("HAProxy with every limit", FULL_TARGET)):
         # These are rates, so the quotient is inverted: nginx's rate / our rate = our time / nginx's time.
         ours = [load.rate for load in found[what]]
         results.compare("proxy", f"{protocol}, {what} / nginx", nginx, ours, target)
+        # Without the engine's share, which reads HAProxy's log.
+        used = [[load.cpu for load in found[name]] for name in (what, "nginx")]
+        results.compare("proxy", f"{protocol}, {what} / nginx, processor a request", used[0], used[1], None)
 
 
 @contextmanager
@@ -147,13 +163,13 @@ def _nginx(folder: Path, name: str, http: str, *, log: str) -> Iterator[None]:
     """This machine's nginx in a container like HAProxy's: a busy machine shares its processors out by container."""
     config = folder / f"{name}.conf"
     config.write_text(COMMON.format(folder=folder, name=name, log=log, http=http))
-    container = f"slipway-bench-nginx-{name}"
+    container = _container(name)
     libraries = os.environ.get("LD_LIBRARY_PATH")
     _docker(
         *("run", "--detach", "--name", container, "--network", "host", "--memory", "512m"),
         *("--volume", "/:/machine:ro", "--volume", f"{folder}:/machine{folder}"),
         *(("--env", f"LD_LIBRARY_PATH={libraries}") if libraries else ()),
-        *(DEBIAN_IMAGE, "chroot", "/machine", str(_program("nginx")), "-c", str(config), "-e", "stderr"),
+        *(DEBIAN_IMAGE, "chroot", "/machine", _program("nginx"), "-c", str(config), "-e", "stderr"),
     )
     try:
         ports = [int(port) for port in re.findall(r"listen 127\.0\.0\.1:(\d+)", http)]
@@ -161,6 +177,10 @@ def _nginx(folder: Path, name: str, http: str, *, log: str) -> Iterator[None]:
         yield
     finally:
         _docker("rm", "--force", container)
+
+
+def _container(name: str) -> str:
+    return f"slipway-bench-nginx-{name}"
 
 
 def _wait(ports: list[int], container: str) -> None:
@@ -201,32 +221,53 @@ def _haproxy(root: Path, options: str, behind: int, certificate: str) -> Iterato
         yield door
 
 
-def _load(port: int, words: list[str], seconds: int, folder: Path) -> Load:
-    """Let clients ask again and again.
+def _load(container: str, port: int, words: list[str], seconds: int, folder: Path) -> Load:
+    """Let clients ask a proxy in a container again and again.
 
     Raises:
         BenchError: a request failed.
     """
     log = folder / "requests"
-    log.unlink(missing_ok=True)
     command = [
-        *(_program("h2load"), f"--clients={CLIENTS}", f"--duration={seconds}", "--warm-up-time=1"),
-        *(f"--connect-to=127.0.0.1:{port}", f"--log-file={log}", *words, f"https://{NAME}:{port}/"),
+        *(_program("h2load"), f"--clients={CLIENTS}", f"--connect-to=127.0.0.1:{port}"),
+        *(*words, f"https://{NAME}:{port}/"),
     ]
+    environment = child_environment.of("h2load")
+    subprocess.run([*command, "--duration=1"], env=environment, capture_output=True, check=False)
+    log.unlink(missing_ok=True)
+    before = _cpu_seconds(container)
     result = subprocess.run(
-        command, env=child_environment.of("h2load"), capture_output=True, text=True, check=False
+        [*command, f"--duration={seconds}", f"--log-file={log}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    used = _cpu_seconds(container) - before
     statuses = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", result.stdout)
     rate = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", result.stdout)
     if not statuses or not rate or any(int(number) for number in statuses.groups()[1:]):
         raise BenchError(f"a request failed:\n{result.stdout}{result.stderr}")
     # Each line: when it began, its status, and how long it took, in microseconds.
     took = [int(line.split()[2]) / 1000 for line in log.read_text().splitlines()]
-    return Load(float(rate[1]), statistics.quantiles(took, n=100)[98])
+    if len(took) < LEAST:
+        raise BenchError(f"only {len(took)} requests in {seconds} s; give it more --seconds")
+    return Load(float(rate[1]), statistics.quantiles(took, n=100)[98], used * 1e6 / len(took))
 
 
-def _program(name: str) -> str | None:
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+def _cpu_seconds(container: str) -> float:
+    """What the processes of a container have used so far."""
+    ticks = 0
+    for line in _docker("top", container, "-o", "pid").splitlines()[1:]:
+        # The program's name, in brackets, may have spaces in it.
+        fields = Path(f"/proc/{line.strip()}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _program(name: str) -> str:
+    """The path of a program; empty without it."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""
 
 
 def _free_port() -> int:

@@ -496,9 +496,9 @@ def logs(
 ) -> None:
     """Print the logs of the registry, the proxies or a service.
 
-    `logs registry` shows which account pushed and pulled which image. `logs proxy` is the access log: a JSON object for
-    each request, with its times in milliseconds. With `--status` and without `-f`, `--tail` counts those that fit. Hosts keep 50 MB of each container's log, in 5
-    rotated files.
+    `logs registry` shows which account pushed and pulled which image. `logs proxy` is the access log: a JSON object
+    for each request, with its times in milliseconds. With `--status`, without `-f`, `--tail` counts those that fit.
+    Hosts keep 50 MB of each container's log, in 5 rotated files.
     """
     from cli.logs import run
     from cli.stack.open import open_stack

@@ -14,7 +14,7 @@ from configuration.files import read_text
 from configuration.settings import StackSettings
 
 COST = 8
-"""bcrypt's cost, the binary logarithm of its rounds: about 15 milliseconds for each password that the proxy has not
+"""bcrypt's cost, the binary logarithm of its rounds: about 20 milliseconds for each password that the proxy has not
 seen lately. HAProxy answers nobody else on that thread meanwhile, so a higher cost would let strangers slow it down; it
 takes ten wrong passwords a minute from a client (scripts/limits.sh)."""
 

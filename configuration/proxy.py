@@ -20,5 +20,5 @@ class ProxySettings(Settings):
     and `-Host` and `X-Request-Id` are passed on. From everybody else they are not. Default: none."""
 
     metrics_port: Annotated[Port | None, Field(examples=[9101])] = None
-    """TCP port of the proxies' metrics (`/metrics`, for Prometheus), 1 to 65535: on the loopback of each app host, so only
-    programs on the host itself reach it. Default: none."""
+    """TCP port of the proxies' metrics (`/metrics`, for Prometheus), 1 to 65535: on the loopback of each app host, so
+    only programs on the host itself reach it. Default: none."""

@@ -280,17 +280,17 @@ class ServiceSettings(ContainerSettings):
     behind one of `proxy.trustedProxies`, their own address counts. Default: all."""
 
     auth: dict[Visitor, Variable] = Field(default_factory=dict, examples=[{"alice": "ALICE_PASSWORD"}])
-    """People who may use the service, each with the name of the secret in `slipway:secrets` that is their password, 8 to
-    72 printable ASCII characters. The proxy asks for it (HTTP Basic authentication), and tells the service who it is in
-    `X-Forwarded-User`. Default: everybody."""
+    """People who may use the service, each with the name of the secret in `slipway:secrets` that is their password, 8
+    to 72 printable ASCII characters. The proxy asks for it (HTTP Basic authentication), and tells the service who it is
+    in `X-Forwarded-User`. Default: everybody."""
 
     rate_limit: Annotated[RateLimit | None, Field(examples=[{"requests": 100, "seconds": 10}])] = None
     """How many requests a client may send to the service, on each host; the proxy answers others with 429. A client is
     an IPv4 address or an IPv6 network of 64 bits. Default: no limit."""
 
     error_page: Annotated[FilePath | None, Field(examples=["pages/down.html"])] = None
-    """File with the page that visitors get when no container answers (502, 503 and 504), relative to the project: HTML in
-    UTF-8, 12 KiB at most. Errors that the service itself answers with stay. Default: a plain sentence."""
+    """File with the page that visitors get when no container answers (502, 503 and 504), relative to the project: HTML
+    in UTF-8, 12 KiB at most. Errors that the service itself answers with stay. Default: a plain sentence."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-
 REFUSALS = {
     "network": "is for other networks",
     "password": "asks for a password",

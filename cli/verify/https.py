@@ -11,9 +11,10 @@ from cryptography import x509
 
 from cli.running import certificates
 from cli.running.http import get, system_tls_context, tls_context, unverified_tls_context
-from cli.running.place import Place
+from cli.running.place import REFUSALS, Place
 from cli.running.stack import Failed, RunningStack
 from cli.verify.found import Warned, host_of
+from well_known import REFUSAL_HEADER
 
 REDIRECT = 308
 """The status by which plain HTTP leads to HTTPS: method and body stay."""
@@ -54,10 +55,12 @@ def answers(running: RunningStack, subject: str) -> str:
     if left < running.minimum_validity:
         raise Failed(f"its certificate by {issuer}: {certificates.validity(certificate)}", remedy)
     url = f"https://{place.address}{place.probe}"
-    status = get(url, unverified_tls_context(), host=name).status
+    response = get(url, unverified_tls_context(), host=name)
+    status = response.status
     report = running.reports.get(host)
     maintained = report is not None and (service in report.maintained or service in report.stopped)
-    if not (maintained or place.is_well(status) or status == REDIRECT):
+    refused = response.header(REFUSAL_HEADER) in REFUSALS
+    if not (maintained or refused or place.is_well(status) or status == REDIRECT):
         raise Failed(
             f"HTTP {status} on {place.probe}", f"./slip logs {service} --host {host}{running.option}"
         )
@@ -80,6 +83,9 @@ def _redirects(running: RunningStack, place: Place, name: str) -> None:
     port = running.outputs["hosts"][place.host].get("httpPort")
     address = place.address.rpartition(":")[0]
     response = get(f"http://{address}:{port}{place.probe}", host=name)
+    # The proxy refuses clients before it looks at anything else.
+    if response.header(REFUSAL_HEADER) in REFUSALS:
+        return
     if response.status != REDIRECT or not response.header("Location").startswith("https://"):
         raise Failed(f"plain HTTP does not redirect: HTTP {response.status}", f"./slip up{running.option}")
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from cli.running.host_report import Serving
 from cli.running.http import get
-from cli.running.place import REFUSALS
 from cli.running.https import https_context
+from cli.running.place import REFUSALS
 from cli.running.stack import Failed, RunningStack
 from cli.text import age, first_line, short_digest
 from cli.verify.found import Warned, host_of

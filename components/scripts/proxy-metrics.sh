@@ -15,8 +15,7 @@ show_metrics() {
     systemctl daemon-reload
     return
   fi
-  put "$script" 0755 <<'SCRIPT'
-#!/usr/bin/env bash
+  put "$script" 0644 <<'SCRIPT'
 set -uo pipefail
 while IFS= read -r -t 5 line && [ -n "${line%$'\r'}" ]; do :; done
 process=$(docker container inspect slipway-proxy --format '{{.State.Pid}}' 2>/dev/null) || process=0
@@ -44,7 +43,7 @@ Description=Answers a request for the metrics of the proxy
 CollectMode=inactive-or-failed
 
 [Service]
-ExecStart=$script
+ExecStart=/bin/bash $script
 StandardInput=socket
 StandardError=journal
 RuntimeMaxSec=30

@@ -13,7 +13,7 @@ visitors=/etc/slipway/visitors
 errors=/etc/slipway/proxy/errors
 
 main() {
-  local service='' text='' line page file current=' '
+  local service='' text='' line page file
   lock visitors
   folder "$visitors" 0700
   while IFS= read -r line; do

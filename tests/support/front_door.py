@@ -1,7 +1,6 @@
 """HAProxy with the configuration that a host's scripts render, in front of servers of a test, without a stack."""
 
 import json
-import re
 import socket
 import subprocess
 import threading
@@ -24,11 +23,10 @@ INSIDE = "/usr/local/etc/haproxy"
 class App(ThreadingHTTPServer):
     """A service's container: it answers with what it was asked, and keeps that."""
 
-    daemon_threads = True
-    request_queue_size = 256
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        # It keeps its connections, as HAProxy does.
+        handler = type("Handler", (_Handler,), {"protocol_version": "HTTP/1.1"})
+        super().__init__(("127.0.0.1", 0), handler)
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         """Method, path, headers in lower case, and body of each request."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -38,7 +36,6 @@ class App(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
     server: App
 
     def _answer(self) -> None:
@@ -64,7 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return body
 
-    do_GET = do_POST = do_PUT = _answer
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
@@ -130,6 +131,8 @@ class FrontDoor:
     def __enter__(self) -> "FrontDoor":
         (self.settings / "haproxy.cfg").write_text(self.rendered())
         (self.settings / "haproxy.cfg").chmod(0o644)
+        # A run that was killed leaves it.
+        _docker("rm", "--force", self.name)
         _docker(
             *("run", "--detach", "--name", self.name, "--network", "host", "--memory", f"{MEMORY_MIB}m"),
             *("--log-driver", LOG_DRIVER),
@@ -181,12 +184,6 @@ class FrontDoor:
     def log(self) -> list[dict[str, Any]]:
         """The access log."""
         return [json.loads(line) for line in _docker("logs", self.name).splitlines() if line.startswith("{")]
-
-    def cpu_seconds(self) -> float:
-        """What its processes have used so far."""
-        top = _docker("top", self.name, "-o", "pid,time")
-        times = re.findall(r"(\d+):(\d+):(\d+)$", top, re.MULTILINE)
-        return sum(int(hours) * 3600 + int(minutes) * 60 + int(seconds) for hours, minutes, seconds in times)
 
 
 def _docker(*words: str) -> str:

@@ -16,12 +16,12 @@ from cli.errors import CommandError
 from cli.running.host_report import HostReport
 from cli.running.http import get, private_files, tls_context
 from cli.running.stack import Failed, RunningStack
+from cli.update.serving import EXPECTED, answers
 from cli.verify import engine as engine_checks
 from cli.verify import registry as registry_checks
 from cli.verify import service as service_checks
 from cli.verify.checks import CHECKS, Check
 from cli.verify.found import Result
-from cli.update.serving import EXPECTED, answers
 from cli.verify.verify import verify
 from tests.support.authority import Authority
 from tests.unit.cli.servers import PASSWORD, engine, outputs, server_context, serving
@@ -270,9 +270,12 @@ def test_the_proxys_own_refusal_is_told_and_no_failure(
         assert said == f"HTTP {status} on /up: {told}"
         assert [answer for _, _, answer in answers(found)] == [told]
         assert told in EXPECTED
-    with serving(lambda _: (status, "no", {})) as port, pytest.raises(Failed):
-        places["serviceUrls"] = {"web": [f"http://127.0.0.1:{port}/"]}
-        service_checks.answers_health(RunningStack.of(outputs(authority, **places)), "web on web-1")
+    with serving(lambda _: (status, "no", {})) as port:
+        running = RunningStack.of(
+            outputs(authority, **places | {"serviceUrls": {"web": [f"http://127.0.0.1:{port}/"]}})
+        )
+        with pytest.raises(Failed):
+            service_checks.answers_health(running, "web on web-1")
 
 
 def test_a_service_that_speaks_no_http_fails_by_itself(authority: Authority) -> None:

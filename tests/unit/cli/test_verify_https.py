@@ -29,12 +29,14 @@ def stack(
     name: str = "shop.test",
     location: str = "https://shop.test/up",
     lasts: timedelta = 90 * 24 * HOUR,
+    answer: tuple[int, str, dict[str, str]] = (200, "well", {}),
+    plainly: tuple[int, str, dict[str, str]] | None = None,
 ) -> Iterator[RunningStack]:
     context = server_context_of(*signer.leaf(name, lasts), tmp_path)
     redirect = {"Location": location} if location else {}
     with (
-        serving(lambda _: (200, "well", {}), context) as port,
-        serving(lambda _: (308 if location else 200, "", redirect)) as plain,
+        serving(lambda _: answer, context) as port,
+        serving(lambda _: plainly or (308 if location else 200, "", redirect)) as plain,
     ):
         found: dict[str, Any] = outputs(
             trusted,
@@ -52,6 +54,18 @@ def stack(
 @pytest.fixture
 def own() -> Authority:
     return Authority("the services'")
+
+
+def test_the_proxys_own_refusal_is_no_failure(own: Authority, tmp_path: Path) -> None:
+    asks = (401, "", {"X-Refused": "password"})
+    with stack(tmp_path, own, own, answer=asks) as running:
+        assert https.answers(running, SUBJECT).startswith("HTTP 401 by ")
+    # Whoever has no access is refused by plain HTTP, too.
+    keeps_out = (403, "", {"X-Refused": "network"})
+    with stack(tmp_path, own, own, answer=keeps_out, plainly=keeps_out) as running:
+        assert https.answers(running, SUBJECT).startswith("HTTP 403 by ")
+    with stack(tmp_path, own, own, answer=(401, "", {})) as running, pytest.raises(Failed, match="HTTP 401"):
+        https.answers(running, SUBJECT)
 
 
 def test_each_name_is_looked_at_on_each_host(own: Authority, tmp_path: Path) -> None:

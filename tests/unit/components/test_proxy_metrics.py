@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def machine(tmp_path: Path) -> Machine:
 def show(machine: Machine, port: str) -> dict[str, str]:
     """The files of the host afterwards."""
     text = "".join((SCRIPTS / part).read_text() for part in ("lib.sh", "proxy-metrics.sh"))
+    # Hosts get it without comments, and without lines that look like comments.
+    text = re.sub(r"^[ \t]*#.*\n", "", text, flags=re.MULTILINE)
     for folder in ("/etc/systemd/system", "/usr/local/lib/slipway"):
         text = text.replace(folder, f"{machine.root}/host")
     text += '\nenabled() { systemctl enable "$@"; }\nshow_metrics\n'
@@ -62,7 +65,7 @@ def test_a_proxy_that_does_not_run_is_told_by_the_status(machine: Machine, proce
     show(machine, "9101")
     machine.command("docker", f"echo {process}; exit {int(not process)}")
     result = subprocess.run(
-        [machine.root / "host/proxy-metrics"],
+        ["/bin/bash", machine.root / "host/proxy-metrics"],
         input="GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
         env=os.environ | {"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
         capture_output=True,
