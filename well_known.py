@@ -17,6 +17,7 @@ SETTINGS = (
     "secrets",
     "certificates",
     "operators",
+    "cleanup",
     "protect",
 )
 """The settings at the top, as in `configuration/settings.py`, which is slow to import."""

@@ -28,6 +28,7 @@ _LETTERS = {"d": "0-9", "s": "\\t\\n\\f\\r ", "w": "0-9A-Za-z_"}
 _CONTROLS = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 NOT_VALID = "has a [ ] that is not valid"
+NOT_VALID_ESCAPE = "has a backslash ahead of a letter, a digit or a character outside ASCII"
 NOT_CLOSED = "has a [ without its ]"
 
 
@@ -138,8 +139,8 @@ def _character(pattern: str, at: int) -> tuple[str, str, int]:
     escaped = pattern[at + 1 : at + 2]
     if escaped in _LETTERS:
         return "", _LETTERS[escaped], at + 2
-    if escaped.isascii() and escaped.isalnum():
+    if escaped.isalnum() or not escaped.isascii():
         if escaped not in _CONTROLS:
-            raise InvalidWildcard(NOT_VALID)
+            raise InvalidWildcard(NOT_VALID_ESCAPE)
         escaped = _CONTROLS[escaped]
     return escaped, re.escape(escaped), at + 2

@@ -1,13 +1,18 @@
 """Which images a build takes from elsewhere.
 
-Source: Docker's Dockerfile reference (FROM, ARG, COPY --from, RUN --mount, automatic platform arguments).
+Source: Docker's Dockerfile reference (FROM, ARG, COPY --from, RUN --mount, automatic platform arguments, `# syntax=`).
 """
 
+import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dockerfiles.instructions import InvalidInstruction, parse
+from dockerfiles.instructions import Instruction, Instructions, InvalidInstruction, parse
 from dockerfiles.words import LENGTH, InvalidWord, expand
+
+_SYNTAX_ARGUMENT = "BUILDKIT_SYNTAX"
+"""The argument of a build that goes ahead of a line `# syntax=`."""
 
 
 class InvalidDockerfile(ValueError):
@@ -23,7 +28,9 @@ class _Stage:
     base: str
     """The image or stage after FROM, with its variables replaced."""
     sources: list[str] = field(default_factory=list)
-    """What it copies or mounts from: images, or names or numbers of stages."""
+    """What it copies from: images, or names or numbers of stages."""
+    mounts: list[str] = field(default_factory=list)
+    """What it mounts: images, or names of stages."""
     volumes: list[str] = field(default_factory=list)
     """The paths of its VOLUME instructions, as they are written."""
 
@@ -37,7 +44,8 @@ def needed_images(
 ) -> list[str]:
     """The images that a build takes from an engine or a registry, in the order in which the stages name them.
 
-    Stages that the build does not use count for nothing: BuildKit leaves them out. `scratch` is no image.
+    Stages that the build does not use count for nothing: BuildKit leaves them out. `scratch` is no image. The image
+    that a line `# syntax=` names comes first: BuildKit runs it to read the Dockerfile.
 
     Args:
         text: the Dockerfile.
@@ -49,7 +57,8 @@ def needed_images(
     Raises:
         InvalidDockerfile: BuildKit would not build it either.
     """
-    stages = _stages(text, _platform_arguments(platform, build_platform or platform), arguments)
+    dockerfile = _parsed(text)
+    stages = _stages(dockerfile, _platform_arguments(platform, build_platform or platform), arguments, target)
     used: dict[int, list[str]] = {}
     waiting = [_number(stages, target)]
     while waiting:
@@ -57,8 +66,9 @@ def needed_images(
         if number not in used:
             needed_stages, used[number] = _needs(stages, number)
             waiting += needed_stages
-    images = dict.fromkeys(image for number in sorted(used) for image in used[number])
-    return [image for image in images if image != "scratch"]
+    syntax = arguments.get(_SYNTAX_ARGUMENT, dockerfile.syntax)
+    images = dict.fromkeys((syntax, *(image for number in sorted(used) for image in used[number])))
+    return [image for image in images if image not in {"", "scratch"}]
 
 
 def volumes(text: str, arguments: Mapping[str, str], platform: str) -> list[str]:
@@ -74,48 +84,67 @@ def volumes(text: str, arguments: Mapping[str, str], platform: str) -> list[str]
     Raises:
         InvalidDockerfile: BuildKit would not build it either.
     """
-    stages = _stages(text, _platform_arguments(platform, platform), arguments)
+    stages = _stages(_parsed(text), _platform_arguments(platform, platform), arguments)
     found: list[str] = []
     number: int | None = len(stages) - 1
     while number is not None:
         found += stages[number].volumes
-        number = _stage_named(stages[:number], stages[number].base, numbers=False)
+        number = _stage_named(stages[:number], stages[number].base)
     return sorted(set(found))
 
 
 def _needs(stages: list[_Stage], number: int) -> tuple[list[int], list[str]]:
-    """The earlier stages that a stage uses, by number, and the images, in its order."""
-    earlier, stage = stages[:number], stages[number]
-    numbers, images = [], []
-    # Only FROM cannot name a stage by its number.
-    for source, by_number in ((stage.base, False), *((source, True) for source in stage.sources)):
-        other = _stage_named(earlier, source, numbers=by_number)
-        if other is None:
-            images.append(source)
-        else:
-            numbers.append(other)
-    return numbers, images
+    """The stages that a stage uses, by number, and the images, in its order.
+
+    FROM knows only the stages above it, and only in the letters of BuildKit, which are small. COPY and RUN know all
+    stages, and COPY knows them by their numbers, too.
+    """
+    stage = stages[number]
+    used = [
+        (stage.base, _stage_named(stages[:number], stage.base)),
+        *(
+            (
+                source,
+                _stage_numbered(stages, source)
+                if _is_number(source)
+                else _stage_named(stages, source.lower()),
+            )
+            for source in stage.sources
+        ),
+        *((source, _stage_named(stages, source.lower())) for source in stage.mounts),
+    ]
+    return [other for _, other in used if other is not None], [
+        source for source, other in used if other is None
+    ]
 
 
 def _number(stages: list[_Stage], target: str) -> int:
     if not target:
         return len(stages) - 1
-    number = _stage_named(stages, target, numbers=True)
+    number = _stage_named(stages, target.lower())
     if number is None:
         raise InvalidDockerfile(f"it has no stage {target}")
     return number
 
 
-def _stage_named(stages: list[_Stage], name: str, *, numbers: bool) -> int | None:
-    """The stage of this name, the last one if several have it. Where `numbers`, a number names a stage, too."""
+def _stage_named(stages: list[_Stage], name: str) -> int | None:
+    """The stage of this name, the last one if several have it."""
     for number in range(len(stages) - 1, -1, -1):
-        if stages[number].name == name.lower() != "":
+        if stages[number].name == name != "":
             return number
-    # Python refuses to read numbers of thousands of digits.
-    is_number = name.isascii() and name.isdecimal() and len(name.lstrip("0")) < 10
-    if numbers and is_number and int(name) < len(stages):
-        return int(name)
     return None
+
+
+def _is_number(source: str) -> bool:
+    # Python refuses to read numbers of thousands of digits.
+    return re.fullmatch(r"[+-]?[0-9]{1,18}", source) is not None
+
+
+def _stage_numbered(stages: list[_Stage], source: str) -> int:
+    number = int(source)
+    if not 0 <= number < len(stages):
+        raise InvalidDockerfile(f"COPY --from={source}: it has no stage of this number")
+    return number
 
 
 def _platform_arguments(platform: str, build_platform: str) -> dict[str, str]:
@@ -133,11 +162,17 @@ def _platform_arguments(platform: str, build_platform: str) -> dict[str, str]:
     return found
 
 
-def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> list[_Stage]:
+def _parsed(text: str) -> Instructions:
     try:
-        dockerfile = parse(text)
+        return parse(text)
     except InvalidInstruction as error:
         raise InvalidDockerfile(str(error)[:200]) from None
+
+
+def _stages(
+    dockerfile: Instructions, platforms: dict[str, str], arguments: Mapping[str, str], target: str = ""
+) -> list[_Stage]:
+    known = platforms | {"TARGETSTAGE": target or _last_name(dockerfile.all) or "default"}
     variables = {name: arguments.get(name, value) for name, value in known.items()}
     stages: list[_Stage] = []
     length = 0
@@ -146,8 +181,7 @@ def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> l
             if instruction.name.upper() == "FROM":
                 stages.append(_stage(instruction.words, variables, dockerfile.escape))
             elif instruction.name.upper() == "ARG" and not stages:
-                for name, default in _declared(instruction.words, variables, dockerfile.escape):
-                    value = arguments.get(name, default)
+                for name, value in _declared(instruction.words, variables, arguments, dockerfile.escape):
                     if value is not None:
                         variables[name] = value
                         length += len(value)
@@ -156,7 +190,7 @@ def _stages(text: str, known: dict[str, str], arguments: Mapping[str, str]) -> l
             elif instruction.name.upper() == "VOLUME" and stages:
                 stages[-1].volumes += instruction.words
             elif stages:
-                stages[-1].sources += _sources(instruction.name.upper(), instruction.flags)
+                _add_sources(stages[-1], instruction.name.upper(), instruction.flags)
         except InvalidWord as error:
             raise InvalidDockerfile(f"line {instruction.line}: {error}") from None
     if not stages:
@@ -174,22 +208,35 @@ def _stage(words: tuple[str, ...], variables: Mapping[str, str], escape: str) ->
 
 
 def _declared(
-    words: tuple[str, ...], variables: Mapping[str, str], escape: str
+    words: tuple[str, ...], variables: Mapping[str, str], arguments: Mapping[str, str], escape: str
 ) -> Iterator[tuple[str, str | None]]:
-    """The arguments that an ARG declares, with their defaults."""
+    """The arguments that an ARG declares, with their values. A default that the build replaces is not read."""
     for word in words:
         name, equals, default = word.partition("=")
-        yield name, expand(default, variables, escape) if equals else variables.get(name)
+        if name in arguments:
+            yield name, arguments[name]
+        else:
+            yield name, expand(default, variables, escape) if equals else variables.get(name)
 
 
-def _sources(instruction: str, flags: tuple[str, ...]) -> list[str]:
-    """What COPY, ADD and RUN take from other stages or images. BuildKit replaces no variables there."""
-    found = []
+def _last_name(instructions: tuple[Instruction, ...]) -> str:
+    """The name of the last stage."""
+    *_, words = ((), *(found.words for found in instructions if found.name.upper() == "FROM"))
+    return words[2].lower() if len(words) == 3 else ""
+
+
+def _add_sources(stage: _Stage, instruction: str, flags: tuple[str, ...]) -> None:
+    """Add what COPY and RUN take from other stages or images. BuildKit refuses variables there."""
     for flag in flags:
         name, _, value = flag.removeprefix("--").partition("=")
-        if instruction in {"COPY", "ADD"} and name == "from":
-            found.append(value)
+        if instruction == "COPY" and name == "from":
+            stage.sources += _without_variables(value)
         elif instruction == "RUN" and name == "mount":
-            options = dict(part.partition("=")[::2] for part in value.split(","))
-            found.append(options.get("from", ""))
-    return [source for source in found if source and "$" not in source]
+            # A line of CSV, whose fields may be in quotes.
+            fields = next(csv.reader([value]), [])
+            options = {key.lower(): text for key, _, text in (field.partition("=") for field in fields)}
+            stage.mounts += _without_variables(options.get("from", ""))
+
+
+def _without_variables(source: str) -> list[str]:
+    return [source] if source and "$" not in source else []

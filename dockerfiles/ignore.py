@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dockerfiles.brackets import InvalidWildcard
 from dockerfiles.wildcards import Wildcards
+from dockerfiles.words import SPACES
 
 _Matched = tuple[bool, ...]
 """For each pattern, whether it matches."""
@@ -33,19 +34,25 @@ def patterns(text: str) -> list[str]:
         InvalidPattern: Docker would refuse one.
     """
     found = []
-    for line in text.removeprefix("\ufeff").splitlines():
+    # Lines and blanks are Go's: Python ends lines at more characters, such as U+2028.
+    for line in text.removeprefix("\ufeff").split("\n"):
         # Only a `#` in the first column begins a comment.
-        if line.startswith("#") or not (pattern := line.strip()):
+        if line.startswith("#") or not (pattern := line.strip(SPACES)):
             continue
         exception = "!" if pattern.startswith("!") else ""
-        pattern = pattern.removeprefix("!").strip() if exception else pattern
+        pattern = pattern.removeprefix("!").strip(SPACES) if exception else pattern
         if pattern:
             # POSIX keeps two slashes at the start, Go does not.
             pattern = re.sub(r"^/+(?=.)", "", posixpath.normpath(pattern))
-            # Docker shortens an exception once more, with its `!`: `!../../a` becomes `a`.
-            pattern = posixpath.normpath(exception + pattern)
-        if pattern in {"", "!"}:
-            raise InvalidPattern(f"the exception {line.strip()[:100]!r} names no path inside the context")
+        # Docker trims and shortens once more, with the `!`: `a /` becomes `a`, and `!../../a`, too.
+        pattern = (exception + pattern).strip(SPACES)
+        if not pattern:
+            continue
+        pattern = posixpath.normpath(pattern)
+        if pattern == "!":
+            raise InvalidPattern(
+                f"the exception {line.strip(SPACES)[:100]!r} names no path inside the context"
+            )
         found.append(pattern)
     return found
 
@@ -89,7 +96,7 @@ class _Pattern:
     @cached_property
     def is_fixed(self) -> bool:
         """Whether it has no wildcard at all."""
-        return not re.search(r"[*?\[\\]", self.text)
+        return not re.search(r"[*?\[\]\\]", self.text)
 
 
 class Ignore:

@@ -56,6 +56,8 @@ class Instructions:
     all: tuple[Instruction, ...]
     escape: str
     """The escape character."""
+    syntax: str = ""
+    """The image of the frontend that reads the Dockerfile in BuildKit's place; empty for none."""
 
 
 def parse(text: str) -> Instructions:
@@ -68,7 +70,7 @@ def parse(text: str) -> Instructions:
     found = tuple(reader.instructions())
     if not found:
         raise InvalidInstruction("it has no instructions")
-    return Instructions(found, reader.escape)
+    return Instructions(found, reader.escape, reader.syntax)
 
 
 class _Lines:
@@ -83,6 +85,7 @@ class _Lines:
         self._directives: set[str] | None = set()
         """Those that were read; None behind them."""
         self.escape = "\\"
+        self.syntax = ""
         for number, line in enumerate(lines, 1):
             if len(line.encode()) > LINE_LENGTH:
                 raise InvalidInstruction(f"line {number}: it has more than {LINE_LENGTH} bytes")
@@ -124,7 +127,10 @@ class _Lines:
         if name in self._directives:
             raise InvalidInstruction(f"line {number}: the directive {name} is given twice")
         self._directives.add(name)
-        if name == "escape":
+        if name == "syntax":
+            # What follows a blank are arguments of the frontend.
+            self.syntax = found[2].strip("\t\n\f\r ").partition(" ")[0]
+        elif name == "escape":
             escape = found[2].strip("\t\n\f\r ")
             if escape not in _CONTINUED:
                 raise InvalidInstruction(f"line {number}: the escape character can only be \\ or `")

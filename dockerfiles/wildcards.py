@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 
-from dockerfiles.brackets import check_brackets, read_class, read_escaped
+from dockerfiles.brackets import InvalidWildcard, check_brackets, read_class, read_escaped
 
 _STATES = 500
 """How many states are remembered for one pattern, so that many paths do not fill the memory."""
@@ -59,6 +59,8 @@ class Wildcards:
         # Docker compares these as text. Else `**` stands for a `.*` of Go's, which a line end does not match.
         as_text = re.fullmatch(r"\*\*[^*?\[\]\\]*|[^*?\[\]\\]+\*\*", pattern) is not None
         self._across_lines = as_text
+        if not as_text:
+            _check_operators(pattern)
         self._parts: _Parts = list(_parts(pattern, is_suffix=as_text and pattern[:2] == "**"))
         self._states: dict[frozenset[int], _State] = {}
         self._first = self._state([0])
@@ -124,6 +126,16 @@ class Wildcards:
         for state in self._states.values():
             state.following.clear()  # they refer to each other
         self._states = {self._first.places: self._first}
+
+
+def _check_operators(pattern: str) -> None:
+    """Refuse what Docker gives to Go's `regexp` as an operator: `a|*.b` is whatever begins with `a`."""
+    for found in re.finditer(r"\\.|\[(?:\\.|[^\]\\])*\]|([|^]|\{[0-9]+(?:,[0-9]*)?\})", pattern, re.DOTALL):
+        if operator := found[1]:
+            raise InvalidWildcard(
+                f"has {operator} beside a wildcard, which Docker does not take for itself: write a ? for "
+                f"{'each of these characters' if operator[1:] else 'this character'}"
+            )
 
 
 def _parts(pattern: str, *, is_suffix: bool) -> Iterator[str | _Part | re.Pattern[str]]:

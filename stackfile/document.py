@@ -260,7 +260,7 @@ def show(at: Location) -> str:
         else:
             # `alice:password` may stand in the place of a name.
             name, colon, _ = step.partition(":") if text else (step, "", "")
-            text += f"{'.' if text else ''}{name}{':…' if colon else ''}"
+            text += f"{'.' if text else ''}{name or repr(name)}{':…' if colon else ''}"
     return text or "the file"
 
 
@@ -294,6 +294,12 @@ def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:
     mark, start = error.problem_mark, error.context_mark
     lines = data.decode(errors="replace").splitlines()
     line = mark.line if mark else 0
+    if "quoted scalar" in context and ("escape" in problem or "hexdec" in problem):
+        return _at(
+            lines,
+            line,
+            "a backslash in double quotes that begins no escape of YAML. Put the text in single quotes, or write \\\\.",
+        )
     if "quoted scalar" in context and start:
         return _at(
             lines, start.line, "a text that begins with a quotation mark and does not end. Close the quotes."
@@ -316,6 +322,17 @@ def _malformed(data: bytes, error: yaml.MarkedYAMLError) -> Mistake:
     )
     if tab is not None or "\\t" in problem or "tab" in problem:
         return _at(lines, line if tab is None else tab, "a tab in the indentation. Indent with spaces.")
+    if mark and line < len(lines) and re.search(r"[:\-,\[{]\s*([\"']).*\1\s*\Z", lines[line][: mark.column]):
+        return _at(
+            lines,
+            line,
+            "characters behind a closing quotation mark. Put the whole text in quotes, and write '' for a ' in single "
+            'quotes, \\" for a " in double ones.',
+        )
+    if "block sequence entries" in problem:
+        return _at(
+            lines, line, "a list that begins in the line of its key. Write each entry in a line of its own."
+        )
     if "cannot start any token" in problem:
         return _at(lines, line, "a value that begins with a character of YAML's own. Put it in quotes.")
     if "flow" in context and start:

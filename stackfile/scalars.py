@@ -8,6 +8,9 @@ import re
 SAFE_DIGITS = 15
 """Significant digits that a number keeps on its way through JSON, where it is a 64-bit float."""
 
+_BITS = 64
+"""Bits of the integers that Pulumi reads."""
+
 NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 TRUE = frozenset(("true", "True", "TRUE"))
 FALSE = frozenset(("false", "False", "FALSE"))
@@ -36,10 +39,13 @@ def read(text: str) -> Scalar:
             for name, base in (("hex", 16), ("bin", 2), ("oct", 8), ("dec", 10))
             if whole[name]
         )
-        value = int(digits, base)
-        return -value if whole["sign"] == "-" else value
-    if number and _FLOAT.fullmatch(number):
-        return float(number)
+        # Python refuses to read numbers of thousands of digits.
+        value = int(digits, base) if len(digits.lstrip("0")) <= _BITS else 1 << _BITS
+        if -(1 << (_BITS - 1)) <= (value := -value if whole["sign"] == "-" else value) < 1 << _BITS:
+            return value
+    # A number of more bits is read as a float, if it can be one, and a float that is too large as a text.
+    if number and _FLOAT.fullmatch(number) and abs(float(number)) != float("inf"):
+        return value
     return text
 
 
@@ -49,15 +55,16 @@ def misread(text: str) -> str:
         return "a date"
     if _SEXAGESIMAL.fullmatch(text) and text.count(":") < 3:
         return "a number to the base 60 by some tools"
-    if _NOT_FINITE.fullmatch(text.replace("_", "")):
+    number = text.replace("_", "")
+    if _NOT_FINITE.fullmatch(number) or (_FLOAT.fullmatch(number) and abs(float(number)) == float("inf")):
         return "a number that is not finite"
     value = read(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
     if isinstance(value, int) and len(re.sub(r"\D", "", text).lstrip("0")) > SAFE_DIGITS:
         return f"a number, of which only the first {SAFE_DIGITS} digits are kept"
-    if value in (float("inf"), float("-inf")):
-        return "a number that is not finite"
+    if isinstance(value, float) and value == int(value) and abs(value) > 10**SAFE_DIGITS and text.isdecimal():
+        return f"a number, of which only the first {SAFE_DIGITS} digits are kept"
     shown = canonical(value)
     return "" if shown == text else shown
 

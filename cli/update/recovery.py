@@ -13,7 +13,7 @@ from cli.errors import CommandError
 from cli.stack import deployment, processes
 from cli.stack.backend import Lock
 from cli.stack.stack import Stack
-from cli.update import remote_lock
+from cli.update import copied_clone, remote_lock
 from cli.update.marker import Marker, hold, unmark
 
 PLUGINS_PATIENCE = 10.0
@@ -30,9 +30,11 @@ def recover(stack: Stack) -> bool:
     no update was killed, this reads two files.
 
     Raises:
-        CommandError: another update runs, or another machine or clone holds the lock.
+        CommandError: another update runs, another machine or clone holds the lock, or this clone is a copy.
 
     """
+    # Ahead of the marker and the lock, which may be copies, too.
+    copied_clone.refuse(stack)
     hold(stack)
     marker = Marker.read(stack)
     if marker:

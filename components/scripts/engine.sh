@@ -55,7 +55,7 @@ wait_for_validity() {
 name_resolvers() {
   [ -n "$RESOLVERS" ] || return 0
   put /usr/local/lib/slipway/resolvers 0755 <<<"$RESOLVERS_SCRIPT"
-  put /etc/systemd/system/slipway-resolvers.service 0644 <<UNIT
+  own_unit slipway-resolvers.service <<UNIT
 [Unit]
 Before=docker.service
 [Service]
@@ -65,8 +65,9 @@ ExecStart=/usr/local/lib/slipway/resolvers $RESOLVERS
 WantedBy=multi-user.target
 UNIT
   systemctl daemon-reload
-  systemctl enable -q slipway-resolvers.service
+  enabled slipway-resolvers.service
   systemctl restart slipway-resolvers.service
+  made+=("enabled slipway-resolvers.service")
 }
 
 install_engine() {
@@ -160,7 +161,7 @@ trust_registry() {
 close_to_containers() {
   local changed=false unit=slipway-firewall.service
   put /usr/local/lib/slipway/firewall 0755 <<<"$FIREWALL_SCRIPT"
-  put "/etc/systemd/system/$unit" 0644 <<UNIT
+  own_unit "$unit" <<UNIT
 [Unit]
 Description=Closes the hosts of Slipway to containers and build steps
 Before=docker.service
@@ -217,7 +218,7 @@ service() {
   local name=$1 script=$2 description=$3
   changed=false
   put "/usr/local/lib/slipway/$name" 0755 <<<"$script"
-  put "/etc/systemd/system/slipway-$name.service" 0644 <<UNIT
+  own_unit "slipway-$name.service" <<UNIT
 [Unit]
 Description=$description
 After=docker.service
@@ -239,11 +240,11 @@ UNIT
 
 # Installs host-images.sh and its timer. The minute differs from host to host, so that not all work at once.
 tidy_images() {
-  local units=/etc/systemd/system unit=slipway-host-images
+  local unit=slipway-host-images
   changed=false
   put /usr/local/lib/slipway/host-images 0755 <<<"$HOST_IMAGES_SCRIPT"
   put /etc/slipway/host-images 0600 <<<"$HOST_IMAGES"
-  put "$units/$unit.service" 0644 <<UNIT
+  own_unit "$unit.service" <<UNIT
 [Unit]
 Description=Removal of images that this host no longer needs
 After=docker.service
@@ -255,7 +256,7 @@ ExecStart=/usr/local/lib/slipway/host-images run
 Nice=10
 IOSchedulingClass=idle
 UNIT
-  put "$units/$unit.timer" 0644 <<'UNIT'
+  own_unit "$unit.timer" <<'UNIT'
 [Unit]
 Description=Hourly removal of images that this host no longer needs
 
@@ -276,7 +277,7 @@ UNIT
 # proxy knows none until slipway-keep tells it.
 prepare_proxy() {
   changed=false
-  put /etc/systemd/system/slipway-cold.service 0644 <<'UNIT'
+  own_unit slipway-cold.service <<'UNIT'
 [Unit]
 Description=Forgets the addresses of containers, ahead of Docker Engine
 Before=docker.service
@@ -292,6 +293,7 @@ WantedBy=docker.service
 UNIT
   if $changed; then systemctl daemon-reload; fi
   enabled slipway-cold.service
+  made+=("enabled slipway-cold.service")
   /usr/local/lib/slipway/switch --prepare
 }
 

@@ -78,9 +78,16 @@ rules() {
   echo COMMIT
 }
 
-# hook IPTABLES CHAIN OWN: the chain goes through Slipway's first.
+# hook IPTABLES CHAIN OWN: the chain goes through Slipway's first. A rule ahead of it could let everything pass.
 hook() {
-  "$1" -w -C "$2" -j "$3" 2>/dev/null || "$1" -w -I "$2" -j "$3"
+  # The first line is the chain itself.
+  [ "$("$1" -w -S "$2" | sed -n 2p)" != "-A $2 -j $3" ] || return 0
+  {
+    echo '*filter'
+    ! "$1" -w -C "$2" -j "$3" 2>/dev/null || echo "-D $2 -j $3"
+    echo "-I $2 -j $3"
+    echo COMMIT
+  } | "$1-restore" -w --noflush
 }
 
 main() {

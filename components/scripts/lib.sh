@@ -48,10 +48,19 @@ folder() {
   made+=("folder $(stat -c '%a %u:%g' "$1") $1")
 }
 
-# absent FILE…: removes files.
+# absent PATH…: removes files, and directories with what is in them.
 absent() {
-  rm -f "$@"
+  rm -rf "$@"
   made+=("${@/#/absent }")
+}
+
+# own_unit NAME: installs standard input as a unit of systemd's that is Slipway's alone, without what was added to it by
+# hand: a drop-in may keep it from starting.
+own_unit() {
+  put "/etc/systemd/system/$1" 0644
+  # shellcheck disable=SC2034 # for the script
+  if [ -e "/etc/systemd/system/$1.d" ]; then changed=true; fi
+  absent "/etc/systemd/system/$1.d"
 }
 
 # tell_made: prints what the script has made. It is the script's last output, which Pulumi's state keeps as a secret.

@@ -16,7 +16,7 @@ forward_ports() {
     [ -n "$port" ] || continue
     [ -x "$proxy" ] || fail 4 "$(hostname) lacks systemd-socket-proxyd, which leads to private ports on other hosts"
     listed="$listed$port "
-    put "/etc/systemd/system/slipway-port-$port.socket" 0644 <<UNIT
+    own_unit "slipway-port-$port.socket" <<UNIT
 [Unit]
 Description=Private port $port of a service on another host
 
@@ -27,7 +27,7 @@ FreeBind=yes
 [Install]
 WantedBy=sockets.target
 UNIT
-    put "/etc/systemd/system/slipway-port-$port.service" 0644 <<UNIT
+    own_unit "slipway-port-$port.service" <<UNIT
 [Unit]
 Description=Passes connections to port $port on to $address
 

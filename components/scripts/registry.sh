@@ -47,7 +47,7 @@ retention() {
   put "$script" 0755 <<<"$RETENTION_SCRIPT"
   put "${script%/*}/retention.awk" 0644 <<<"$RETENTION_RULES"
   put /etc/slipway/retention 0600 <<<"$RETENTION"
-  put "$units/slipway-retention.service" 0644 <<UNIT
+  own_unit slipway-retention.service <<UNIT
 [Unit]
 Description=Removal of images that the registry need not keep
 After=docker.service
@@ -60,7 +60,7 @@ ExecStopPost=$script restore
 Nice=10
 IOSchedulingClass=idle
 UNIT
-  put "$units/slipway-retention.timer" 0644 <<UNIT
+  own_unit slipway-retention.timer <<UNIT
 [Unit]
 Description=Daily removal of images that the registry need not keep
 

@@ -35,7 +35,7 @@ folder() {
   if [ -d "$3" ] && [ ! -L "$3" ]; then compare "$@"; else differs "$3 is missing"; fi
 }
 
-absent() { [ ! -e "$1" ] || differs "$1 should not be there"; }
+absent() { { [ ! -e "$1" ] && [ ! -L "$1" ]; } || differs "$1 should not be there"; }
 
 line() { grep -qxF "${*:2}" "$1" || differs "$1 lacks the line: ${*:2}"; }
 
@@ -45,15 +45,60 @@ unit() {
   local state
   state=$(systemctl is-active "$1" || true)
   [ "$state" = active ] || differs "$1 is $state"
+  enabled "$1"
+}
+
+# enabled UNIT: of one that works at the machine's start only.
+enabled() {
+  local state
   state=$(systemctl is-enabled "$1" 2>/dev/null || true)
   [ "$state" = enabled ] || differs "$1 is ${state:-missing}, so it does not start with the machine"
 }
 
 # rule IPTABLES RULE: rules are asked for once.
-declare -A rules
+declare -A rules wanted wanted_by
 rule() {
+  local text="${*:2}"
   rules[$1]=${rules[$1]:-$'\n'$("$1" -w -S 2>/dev/null || true)$'\n'}
-  [[ ${rules[$1]} = *$'\n'"${*:2}"$'\n'* ]] || differs "the firewall ($1) lacks the rule ${*:2}"
+  wanted[$1]=${wanted[$1]:-$'\n'}$text$'\n'
+  wanted_by[$1]=$number
+  if [[ ${rules[$1]} != *$'\n'"$text"$'\n'* ]]; then
+    differs "the firewall ($1) lacks the rule $text"
+  elif [[ $text != "-A SLIPWAY-"* ]]; then
+    first_in "$1" "$text"
+  fi
+}
+
+# first_in IPTABLES RULE: whether rules ahead of this one, which leads to Slipway's, let packets of containers pass.
+first_in() {
+  local chain=${2#-A } interface=' -i ([^ ]+)'
+  chain=${chain%% *}
+  while read -r; do
+    [ "$REPLY" != "$2" ] || break
+    [[ $REPLY = "-A $chain "*"-j "@(ACCEPT|RETURN) && $REPLY != *" --ctstate RELATED,ESTABLISHED "* ]] || continue
+    if [[ $REPLY != *" ! -i "* && $REPLY =~ $interface ]]; then
+      # Others than those of containers do not count.
+      case ${BASH_REMATCH[1]} in docker* | br-* | *+) ;; *) continue ;; esac
+    fi
+    differs "the firewall ($1) has a rule ahead of Slipway's: $REPLY"
+  done <<<"${rules[$1]}"
+}
+
+# strange_rules: rules in Slipway's own chains that it has not made, and its own in another order.
+strange_rules() {
+  local iptables now made number
+  for iptables in "${!wanted[@]}"; do
+    number=${wanted_by[$iptables]}
+    now=$(grep '^-A SLIPWAY-' <<<"${rules[$iptables]}" || true)
+    made=$(grep '^-A SLIPWAY-' <<<"${wanted[$iptables]}" || true)
+    while read -r; do
+      [[ $'\n'$made$'\n' = *$'\n'"$REPLY"$'\n'* ]] ||
+        differs "the firewall ($iptables) has a rule that is not Slipway's: $REPLY"
+    done <<<"$now"
+    if [ "$now" != "$made" ] && [ "$(sort -u <<<"$now")" = "$(sort -u <<<"$made")" ]; then
+      differs "the firewall ($iptables) has Slipway's rules in another order, or twice"
+    fi
+  done
 }
 
 # sshd SETTING VALUE: settings are asked for once.
@@ -154,9 +199,10 @@ main() {
     case $kind in
       mount) mount_ $rest ;;
       sshd) sshd_ $rest ;;
-      file | folder | absent | line | rule | unit | engine | container | front | route | service) "$kind" $rest ;;
+      file | folder | absent | line | rule | unit | enabled | engine | container | front | route | service) "$kind" $rest ;;
     esac
   done <<<"$EXPECTED"
+  strange_rules
 }
 
 main </dev/null

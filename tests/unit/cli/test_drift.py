@@ -110,6 +110,8 @@ CHANGES = [
     ("chmod 777 keys", "keys has the mode 777, not 700"),
     ("echo x >old", "old should not be there"),
     ("rm -r keys", "keys is missing"),
+    ("ln -s nowhere old", "old should not be there"),
+    ("mkdir old; touch old/file", "old should not be there"),
 ]
 
 
@@ -196,6 +198,66 @@ def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
     found = drift.differences(parts)["web-1"]
     assert [str(item) for item in found] == ["web-1: docker.service is inactive"]  # type: ignore[union-attr]
     assert not (host.root / "asked").exists()
+
+
+FIREWALL = (
+    "-A INPUT -j SLIPWAY-INPUT",
+    "-A SLIPWAY-INPUT -i docker0 -g SLIPWAY-HOST",
+    "-A SLIPWAY-HOST -d 169.254.169.254/32 -j DROP",
+    "-A SLIPWAY-HOST -p tcp -m tcp --dport 80 -j RETURN",
+    "-A SLIPWAY-HOST -j DROP",
+)
+FIREWALLS: list[tuple[list[str], list[str]]] = [
+    (["-P INPUT ACCEPT", *FIREWALL], []),
+    (list(FIREWALL[:-1]), ["lacks the rule -A SLIPWAY-HOST -j DROP"]),
+    (["-A INPUT -j ACCEPT", *FIREWALL], ["has a rule ahead of Slipway's: -A INPUT -j ACCEPT"]),
+    (
+        ["-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", *FIREWALL],
+        ["has a rule ahead of Slipway's: -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"],
+    ),
+    (
+        ["-A INPUT -i br-1 -j RETURN", *FIREWALL],
+        ["has a rule ahead of Slipway's: -A INPUT -i br-1 -j RETURN"],
+    ),
+    (
+        ["-A INPUT ! -i lo -j ACCEPT", *FIREWALL],
+        ["has a rule ahead of Slipway's: -A INPUT ! -i lo -j ACCEPT"],
+    ),
+    # These let nothing of containers pass.
+    (
+        [
+            "-A INPUT -i lo -j ACCEPT",
+            "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-A INPUT -j f2b-sshd",
+            "-A INPUT -s 1.2.3.4/32 -j DROP",
+            "-A FORWARD -j ACCEPT",
+            *FIREWALL,
+            "-A INPUT -j ACCEPT",
+        ],
+        [],
+    ),
+    (
+        [*FIREWALL, "-A SLIPWAY-HOST -p udp -j RETURN"],
+        ["has a rule that is not Slipway's: -A SLIPWAY-HOST -p udp -j RETURN"],
+    ),
+    (
+        [*FIREWALL[:2], FIREWALL[3], FIREWALL[2], FIREWALL[4]],
+        ["has Slipway's rules in another order, or twice"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rules", "expected"), FIREWALLS)
+def test_the_firewall_is_compared(host: Host, rules: list[str], expected: list[str]) -> None:
+    host.command("iptables", "printf '%s\\n' " + " ".join(f"'{rule}'" for rule in rules))
+    part = Desired(LOGIN, "urn::web-1-setup", tuple(f"rule iptables {rule}" for rule in FIREWALL))
+    assert texts(part) == [f"the firewall (iptables) {text}" for text in expected]
+
+
+def test_a_unit_that_starts_with_the_machine_may_have_ended(host: Host) -> None:
+    host.command("systemctl", "case $1 in is-enabled) echo masked ;; is-active) echo inactive ;; esac")
+    part = Desired(LOGIN, "urn::web-1-setup", ("enabled slipway-cold.service",))
+    assert texts(part) == ["slipway-cold.service is masked, so it does not start with the machine"]
 
 
 CONFIGURATION = "global\n  description MARK\nbackend r:\n  server web-a 10.0.0.2:8080\n"

@@ -39,7 +39,7 @@ def machine(tmp_path: Path) -> Machine:
         # No rule and no chain is there yet; without IPv6 in the kernel nothing can be listed.
         machine.command(command, 'case "$*" in *-C*|*-L*) exit 1 ;; esac')
     for command in ("iptables-restore", "ip6tables-restore"):
-        machine.command(command, f'cat >"{tmp_path}/{command}.rules"')
+        machine.command(command, f'cat >>"{tmp_path}/{command}.rules"')
     machine.command("ip", "echo default via 192.168.7.1 dev ens5")
     return machine
 
@@ -69,8 +69,25 @@ def test_everything_that_is_not_named_is_refused(machine: Machine) -> None:
     assert f"-A SLIPWAY-OTHERS -d 169.254.169.254 -j {refusal}" in others
     # The metadata comes before any port that is open.
     assert others.index(f"-A SLIPWAY-OTHERS -d 169.254.169.254 -j {refusal}") < 3
-    assert "iptables -w -I INPUT -j SLIPWAY-INPUT" in machine.called
-    assert "iptables -w -I DOCKER-USER -j SLIPWAY-FORWARD" in machine.called
+    assert "-I INPUT -j SLIPWAY-INPUT" in rules(machine)
+    assert "-I DOCKER-USER -j SLIPWAY-FORWARD" in rules(machine)
+
+
+def test_its_chains_come_first(machine: Machine) -> None:
+    """A rule ahead of them could let everything pass. They are moved in one step."""
+    machine.command(
+        "iptables",
+        'case "$*" in'
+        ' *"-S INPUT") printf "%s\\n" "-P INPUT ACCEPT" "-A INPUT -j ACCEPT" "-A INPUT -j SLIPWAY-INPUT" ;;'
+        ' *"-S DOCKER-USER") printf "%s\\n" "-N DOCKER-USER" "-A DOCKER-USER -j SLIPWAY-FORWARD" ;;'
+        ' *"-S FORWARD") printf "%s\\n" "-P FORWARD DROP" ;;'
+        ' *"-C FORWARD"*) exit 1 ;; esac',
+    )
+    assert run(machine, "=").returncode == 0
+    written = "\n".join(rules(machine))
+    assert "*filter\n-D INPUT -j SLIPWAY-INPUT\n-I INPUT -j SLIPWAY-INPUT\nCOMMIT" in written
+    assert "*filter\n-I FORWARD -j DOCKER-USER\nCOMMIT" in written
+    assert "SLIPWAY-FORWARD\nCOMMIT" not in written
 
 
 def test_a_machine_whose_own_network_is_a_bridge_stays_reachable(machine: Machine) -> None:
@@ -82,7 +99,7 @@ def test_a_machine_whose_own_network_is_a_bridge_stays_reachable(machine: Machin
 
 def test_a_kernel_that_cannot_refuse_drops(machine: Machine) -> None:
     kept = machine.root / "iptables-restore.rules"
-    keep = f'text=$(cat); case "$text" in *REJECT*) exit 1 ;; esac; echo "$text" >"{kept}"'
+    keep = f'text=$(cat); case "$text" in *REJECT*) exit 1 ;; *-A*) echo "$text" >"{kept}" ;; esac'
     machine.command("iptables-restore", keep)
     assert run(machine, "=").returncode == 0
     assert rules(machine)[-2:] == ["-A SLIPWAY-HOST -j DROP", "COMMIT"]

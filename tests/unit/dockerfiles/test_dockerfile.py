@@ -13,6 +13,7 @@ CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
         {"BASE": "alpine"},
         ["alpine"],
     ),
+    "a default that the build replaces is not read": ("ARG A=${B:?}\nFROM $A\n", {"A": "b"}, ["b"]),
     "an undeclared argument is none": ("FROM debian:${REL:-12}\n", {"REL": "13"}, ["debian:12"]),
     "an argument without a default": ("ARG BASE\nFROM ${BASE}\n", {"BASE": "alpine:3"}, ["alpine:3"]),
     "quotes": ("ARG BASE=\"debian:12\"\nFROM '$BASE'x\n", {}, ["$BASEx"]),
@@ -45,6 +46,41 @@ CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
         {},
         ["a", "golang:1"],
     ),
+    "a frontend": (
+        "# syntax = docker/dockerfile:1 x\n# escape=`\nFROM a\n",
+        {},
+        ["docker/dockerfile:1", "a"],
+    ),
+    "a frontend after another line is a comment": ("# a\n# syntax=b\nFROM a\n", {}, ["a"]),
+    "a frontend by argument": ("# syntax=b\nFROM a\n", {"BUILDKIT_SYNTAX": "c"}, ["c", "a"]),
+    "COPY --from a later stage": (
+        "FROM a AS x\nCOPY --from=later / /\nFROM b AS later\nFROM x\n",
+        {},
+        ["a", "b"],
+    ),
+    "COPY --from a later stage by number": (
+        "FROM a AS x\nCOPY --from=+1 / /\nFROM b\nFROM x\n",
+        {},
+        ["a", "b"],
+    ),
+    "RUN --mount from a later stage": (
+        "FROM a AS x\nRUN --mount=from=later,target=/t x\nFROM b AS later\nFROM x\n",
+        {},
+        ["a", "b"],
+    ),
+    "RUN --mount knows no numbers": ("FROM a\nFROM b\nRUN --mount=from=0,target=/t x\n", {}, ["b", "0"]),
+    "RUN --mount in capitals and quotes": (
+        "FROM a\nRUN --mount='FROM=b,target=/t' x\nRUN --mount=\\\"from=c\\\",target=/t x\n",
+        {},
+        ["a", "b", "c"],
+    ),
+    "FROM takes the letters of a stage as they are": ("FROM a AS Build\nFROM Build\n", {}, ["Build"]),
+    "the name of the last stage is predefined": (
+        "FROM a AS for-web\nFROM b AS for-api\nFROM for-$TARGETSTAGE AS web\n",
+        {},
+        ["a"],
+    ),
+    "a last stage without a name is the default": ("FROM a AS is-default\nFROM is-$TARGETSTAGE\n", {}, ["a"]),
     "RUN --mount from a stage": ("FROM a AS t\nFROM b\nRUN --mount=from=t,target=/t x\n", {}, ["a", "b"]),
     "each image once": ("FROM a AS b\nFROM a\nCOPY --from=b / /\n", {}, ["a"]),
     "ONBUILD is of another build": ("FROM a\nONBUILD COPY --from=z / /\n", {}, ["a"]),
@@ -64,6 +100,12 @@ def test_the_target_chooses_the_stages() -> None:
     assert needed_images(text, {}, "linux/amd64", target="TWO") == ["b"]
     with pytest.raises(InvalidDockerfile, match="no stage three"):
         needed_images(text, {}, "linux/amd64", target="three")
+
+
+@pytest.mark.parametrize("number", ["2", "-1"])
+def test_a_number_without_a_stage_is_refused(number: str) -> None:
+    with pytest.raises(InvalidDockerfile, match=f"COPY --from={number}: it has no stage of this number"):
+        needed_images(f"FROM a\nFROM b\nCOPY --from={number} / /\n", {}, "linux/amd64")
 
 
 @pytest.mark.parametrize(

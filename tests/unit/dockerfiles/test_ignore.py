@@ -57,6 +57,36 @@ def test_only_a_number_sign_in_the_first_column_begins_a_comment() -> None:
     assert patterns("# a\n #b\nc #d\n\n  \n") == ["#b", "c #d"]
 
 
+def test_lines_and_blanks_are_those_of_docker() -> None:
+    assert patterns("a\u2028b\x0cc\x85d\re\r\nf\x1c\r\n\x85g\v\n") == [
+        "a\u2028b\x0cc\x85d\re",
+        "f\x1c",
+        "g",
+    ]
+
+
+def test_blanks_beside_a_slash_are_cut_off() -> None:
+    assert patterns("/ a\nb /\n! c /\n/ !d\n") == ["a", "b", "!c", "!d"]
+
+
+@pytest.mark.parametrize("pattern", ["a|*.b", "^a*", "*.{1}", "?{2,}", "a]|b", "[a]b{1,2}", r"\*a^"])
+def test_an_operator_of_regular_expressions_beside_a_wildcard_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidPattern, match=r"beside a wildcard, .* write a \?"):
+        Ignore.of(pattern)
+
+
+def test_operators_are_characters_where_docker_compares_text() -> None:
+    rules = Ignore.of("a|b\n**/c^d\ne{1}/**\n*.{js,ts}\n[|^]x\n*f\\|g\n")
+    assert all(rules(path) for path in ("a|b", "x/c^d", "e{1}/y", "z.{js,ts}", "|x", "^x", "f|g"))
+    assert not any(rules(path) for path in ("a", "b", "z.js", "e/y"))
+
+
+@pytest.mark.parametrize("pattern", ["\\é", "*\\\U0001f600"])
+def test_a_backslash_ahead_of_a_character_outside_ascii_is_refused(pattern: str) -> None:
+    with pytest.raises(InvalidPattern, match="outside ASCII"):
+        Ignore.of(pattern)
+
+
 @pytest.mark.parametrize("text", ["a[", "a\\", "!", "!/."])
 def test_a_pattern_that_docker_refuses_is_refused(text: str) -> None:
     with pytest.raises(InvalidPattern):
