@@ -179,7 +179,7 @@ def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
     answer, name = said.split()[-2:]
     assert (answer, name in store.on_host("box", "docker", "ps", "--all", "--quiet")) == ("42", False)
     status, said = run("exec", "db", "sh", "-c", "printenv IMAGE_VERSION; cat >/dev/null; exit 3")
-    assert (status, said.split()[-1]) == (3, "2")
+    assert (status, said.split()[-1] in {"1", "2"}) == (3, True), said
     piped = f"head -c 300000 /dev/zero | ./slip exec worker --stack {store.name} -- wc -c"
     assert store.clone.start("bash", "-c", piped).wait().output.split()[-1] == "300000"
     line = ("./slip", "shell", "worker", "--stack", store.name)
