@@ -76,6 +76,8 @@ def switch(
         "container inspect slipway-release-"*) [ ! -e twin ] || cut -d ' ' -f 1,2 twin ;;
         "ps -aq "*) echo earlier ;;
         "cp "* | "wait "*) ;;
+        "container inspect new "*PidsLimit*) echo 88 ;;
+        "exec -i "* | "start -ai "*) ;;
         "start slipway-release-"*) mv -f next twin 2>/dev/null || true ;;
         "container inspect new "*Healthcheck*) printf '%b' "$(cat healthcheck 2>/dev/null)\\n" ;;
         "exec new "*) {check} ;;
