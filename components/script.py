@@ -19,7 +19,7 @@ LIBRARY = "lib.sh"
 PARTS = {
     "engine.sh": ("ssh-server.sh", "private-ports.sh"),
     "registry.sh": ("registry-front.sh",),
-    "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "once.sh", "unhealthy.sh"),
+    "switch.sh": ("frontend.sh", "routes.sh", "services.sh", "once.sh", "jobs.sh", "unhealthy.sh"),
 }
 """Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {

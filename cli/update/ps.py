@@ -75,6 +75,8 @@ def processes(
 
 def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:
     serving = report.services.get(service)
+    if job := report.jobs.get(service):
+        return Process(service, host, None, True, "", "", str(job), job.is_well, 0, None)
     if serving is None:
         why = report.serves_unknown or "nothing serves"
         return Process(service, host, None, False, "", "", why, False, 0, None)

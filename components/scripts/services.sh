@@ -127,6 +127,7 @@ start_service() {
   folder "$serving" 0755
   look_around
   remove_leftovers
+  forget_job "$service"
   ! $stops_first || make_way
   start
   [ "$check" != command ] || read_test

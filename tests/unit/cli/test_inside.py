@@ -60,7 +60,7 @@ def test_a_place_that_does_not_exist_is_refused(
 
 
 def test_a_host_without_an_answer_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_: object, is_terminal: bool) -> int:  # noqa: ARG001
+    def silent(*_: object, is_terminal: bool) -> int:
         raise Unreachable("SSH refuses connections")
 
     monkeypatch.setattr(terminal, "run", silent)
