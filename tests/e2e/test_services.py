@@ -13,6 +13,7 @@ from tests.support.docker_command import docker
 from tests.support.stack import Stack
 from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
+from well_known import RELEASE_LABEL
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
@@ -142,7 +143,7 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
     services["web"]["memory"] = 300
     store.configure({"services": services})
     before = {host: store.app_containers(host) for host in ("box", "data-1")}
-    twins = ("docker", "ps", "--quiet", "--filter", "label=slipway.release=web")
+    twins = ("docker", "ps", "--quiet", "--filter", f"label={RELEASE_LABEL}=web")
     update = store.start_slip("up", "--yes")
     eventually("the release command runs", lambda: store.on_host("box", *twins), seconds=PATIENCE)
     eventually(
@@ -189,6 +190,32 @@ def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
         assert "40 90" in opened.output
 
 
+def _runs_by_a_timer(stack: Stack) -> None:
+    """The job has a timer in its time zone; a run fails, is told, and leaves its output."""
+    timers = stack.on_host("box", "systemctl", "list-timers", "--all", "--no-pager")
+    assert "slipway-job-tidy.timer" in timers
+    assert not stack.app_containers("box", service="tidy")
+    (job,) = [one for one in _processes(stack) if one["service"] == "tidy"]
+    assert job["healthy"], job
+    assert "has not run yet; next" in job["health"]
+    stack.on_host("box", "sh", "-c", "systemctl start slipway-job-tidy || true")
+    (job,) = [one for one in _processes(stack) if one["service"] == "tidy"]
+    assert not job["healthy"], job
+    assert "ended with status 3" in job["health"]
+    verified = stack.slip("verify")
+    assert verified.status == 1, str(verified)
+    assert "ended with status 3" in " ".join(verified.output.split()), str(verified)
+    assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "kept"]
+
+
+def _processes(stack: Stack) -> list[dict[str, Any]]:
+    # It fails if something is not healthy.
+    output = stack.slip("ps", "--json").output
+    found: list[dict[str, Any]]
+    found, _ = json.JSONDecoder().raw_decode(output[output.index("[") :])
+    return found
+
+
 def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:
     store.on_host("box", "sh", "-c", f"[ -e {DEVICE} ] || mknod {DEVICE} c 1 3; mkdir -p /srv/notes")
     store.on_host("box", "sh", "-c", "echo from the host >/srv/notes/note")
@@ -228,9 +255,20 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         "files": files,
         "volumes": {"work": "/work"},
     }
+    services["tidy"] = {
+        "from": "db",
+        "entrypoint": ["/bin/sh", "-c"],
+        "command": [f"{PSQL} 'select 40 + 2'; echo kept >/work/file; cat /work/file; exit $STATUS"],
+        "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}, "STATUS": "3"},
+        "volumes": {"work": "/work"},
+        "hosts": ["box"],
+        "schedule": "17 3 1 1 *",
+        "timeZone": "Europe/Berlin",
+    }
 
     store.configure({"services": services})
     store.up()
+    _runs_by_a_timer(store)
     (name,) = store.app_containers("box", service="worker")
     script = (
         "id -un; id -gn; pwd; cd /sys/fs/cgroup; "

@@ -11,6 +11,7 @@ from configuration.services import ServiceSettings
 from configuration.types import STACK_CONTEXT
 from tests.unit.components.machine import Machine
 from tests.unit.components.test_switch import calls, switch
+from well_known import RUN_LABEL
 
 RUNNING = "old web running 10.0.0.3\nnew web created\n"
 WORDS = ("--", "/bin/sh", "-c", 'echo "{{x}}" \\\n')
@@ -136,6 +137,7 @@ def test_a_command_of_a_person_runs_beside_what_serves(
     result = switch(machine, "--run", "web", *options, *WORDS, containers=containers, routes=routes)
     assert result.returncode == 0, result.stderr
     made = json.loads((machine.root / "created.json").read_text())
+    assert made["Labels"] == {RUN_LABEL: "web"}
     assert (made["Tty"], made["OpenStdin"], made["HostConfig"]["AutoRemove"]) == (has_terminal, True, True)
     assert calls(machine, "start") == [f"start -ai {made['name']}"]
 

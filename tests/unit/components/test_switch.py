@@ -71,7 +71,9 @@ def switch(
         "start slipway-proxy" | "unpause slipway-proxy" | "restart slipway-proxy")
           echo '{{"mark": "", "servers": {{}}}}' >process.json ;;
         "container inspect new "*Networks*) echo box-proxy-network ;;
-        "container inspect new "*Config.Env*) echo '"Image":"sha256:1","HostConfig":{{"Memory":1,' ;;
+        "container inspect new "*Config.Env*)
+          own=$(grep -o '"slipway.[a-z]*":"[a-z]*"' <<<"$*")
+          echo '"Image":"sha256:1","Labels":{{'"$own"'}},"HostConfig":{{"Memory":1,' ;;
         "container inspect slipway-release-"*OOMKilled*) cat twin ;;
         "container inspect slipway-release-"*) [ ! -e twin ] || cut -d ' ' -f 1,2 twin ;;
         "ps -q --filter label=slipway.job="*) cat runs ;;
