@@ -92,6 +92,8 @@ refuse_release() {
   local logs=''
   [ -z "$twin" ] || logs=$(last_words "$twin") || true
   look_around
+  # The engine may write the last lines a moment after the end.
+  [ -n "$logs" ] || [ -z "$twin" ] || { sleep 0.5 && logs=$(last_words "$twin"); } || true
   echo "slipway: $service on $(hostname): $1"
   [ -z "${2:-}" ] || echo "slipway: to mend it: $2"
   if [ -n "$(running_of "$service")" ]; then
