@@ -12,7 +12,7 @@ from cli.running import fleet, silence
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
 from cli.text import clean_log_line
-from well_known import ROLE_LABEL, SERVICE_LABEL
+from well_known import JOB_LABEL, ROLE_LABEL, SERVICE_LABEL
 
 OWN = ("registry", "proxy")
 """Slipway's own containers. The settings refuse services with these names."""
@@ -129,9 +129,14 @@ def lines(
         Failed: the host's engine does not answer.
 
     """
-    label = f"{ROLE_LABEL if what in OWN else SERVICE_LABEL}={what}"
+    # The runs of a job have a label of their own.
+    labels = [ROLE_LABEL] if what in OWN else [SERVICE_LABEL, JOB_LABEL]
     with running.docker(host) as engine:
-        found = engine.containers(all=True, filters={"label": [label]})
+        found = [
+            container
+            for label in labels
+            for container in engine.containers(all=True, filters={"label": [f"{label}={what}"]})
+        ]
         for container in sorted(found, key=lambda one: int(one["Created"])):
             if follow and container["State"] != "running":
                 continue

@@ -109,6 +109,9 @@ class StackOutputs(TypedDict):
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
     ]
+    serviceSchedules: Annotated[
+        dict[str, str], "for each service that is a job, its schedule in cron's syntax, and the time zone"
+    ]
     serviceTls: Annotated[
         dict[str, Literal["own", "given"]],
         "for each service with HTTPS, who signed its certificate: `own`, the stack's authority in "

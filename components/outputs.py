@@ -214,6 +214,11 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             if service.own_check is None and (on := settings.service_hosts(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
+        "serviceSchedules": {
+            name: f"{service.schedule} {service.time_zone}"
+            for name, service in settings.services.items()
+            if service.schedule is not None
+        },
         "serviceTls": {
             name: "own" if settings.tls(name) == "own" else "given"
             for name in settings.services

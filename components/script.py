@@ -20,7 +20,10 @@ PARTS = {
     "engine.sh": ("ssh-server.sh", "private-ports.sh", "proxy-metrics.sh"),
     "mount-data.sh": ("registry-data.sh",),
     "registry.sh": ("registry-front.sh", "registry-data.sh"),
-    "switch.sh": ("frontend.sh", "limits.sh", "routes.sh", "services.sh", "once.sh", "unhealthy.sh"),
+    "switch.sh": (
+        *("frontend.sh", "limits.sh", "routes.sh", "services.sh", "once.sh", "jobs.sh"),
+        "unhealthy.sh",
+    ),
 }
 """Functions that are put ahead of one script, after the library's."""
 UNCHANGED = {

@@ -14,6 +14,7 @@ from components.host import Host
 from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
+from components.job import Job
 from components.proxy import Proxy, ProxyArgs
 from components.raw_packets import warn_of_pretenders
 from components.registry.registries import AnyRegistry
@@ -26,7 +27,7 @@ from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
 from configuration.settings import StackSettings
-from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH
+from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH, TEMPLATE_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,8 @@ class ServiceArgs:
     """Whether the image is made for it, and not for another service."""
     files: ServiceFiles | None = None
     """Its files besides the image."""
+    job: Job | None = None
+    """When it runs; None if it runs all the time."""
     release: ReleaseCommand | None = None
     """What runs before a version serves."""
     markers: InUseMarkers | None = None
@@ -171,6 +174,7 @@ class Service(pulumi.ComponentResource):
             labels=[
                 docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
                 docker.ContainerLabelArgs(label=SERVICE_LABEL, value=name),
+                *([docker.ContainerLabelArgs(label=TEMPLATE_LABEL, value="job")] if args.job else []),
                 *(
                     docker.ContainerLabelArgs(label=label, value=value)
                     for label, value in sorted(
@@ -206,9 +210,11 @@ class Service(pulumi.ComponentResource):
         released: Sequence[pulumi.Resource],
     ) -> command.remote.Command:
         host = engine.host
-        before: list[str] = ["--start"] if args.check else []
-        arguments: list[object] = (
-            [
+        before: list[str] = ["--job"] if args.job else ["--start"] if args.check else []
+        arguments: Sequence[object] = (
+            args.job.arguments(args.stop_grace_seconds, args.settings.pids)
+            if args.job
+            else [
                 args.health_timeout_seconds,
                 args.stop_grace_seconds,
                 containers.checked_by(args.check),
@@ -319,6 +325,7 @@ def make_services(
                     *(switch for other in service.needs for switch in services[other].switches.values()),
                     *(source.released if source else []),
                 ],
+                job=Job.of(service),
                 files=(files := ServiceFiles.of(settings, name, key)),
                 release=ReleaseCommand.of(
                     settings, name, images[name].reference, key, files, is_known=name in held

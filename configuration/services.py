@@ -1,12 +1,14 @@
 """`slipway:services`: the services, and where their images come from."""
 
+import re
+import zoneinfo
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
 from configuration.base import OnAws, Settings
 from configuration.commands import Command
-from configuration.constraints import Within, distinct, not_empty, reserved
+from configuration.constraints import Within, distinct, mistake, not_empty, reserved
 from configuration.containers import (
     ContainerPath,
     ContainerSettings,
@@ -15,6 +17,7 @@ from configuration.containers import (
     Health,
     HealthCheck,
 )
+from configuration.cron import InvalidSchedule, calendars
 from configuration.networks import Network
 from configuration.service_files import FileSettings
 from configuration.tls import Hsts, TlsSetting
@@ -55,6 +58,29 @@ ServiceName = Annotated[
         )
     ),
 ]
+
+
+def _schedule(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            calendars(text)
+        except InvalidSchedule as error:
+            raise mistake(
+                f"not a schedule: {error}",
+                "Write five fields as in cron, such as 17 3 * * * for 3:17 each day.",
+            ) from None
+    return text
+
+
+def _time_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        if zoneinfo.available_timezones() or not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", name):
+            raise mistake(
+                "not a time zone", "Write a name of the tz database, such as Europe/Berlin."
+            ) from None
+    return name
 
 
 class BaseImageSettings(Settings):
@@ -185,6 +211,19 @@ class ServiceSettings(ContainerSettings):
     """Whether `release` may run again if it was killed, with its host for example, and nobody knows how far it came.
     Otherwise the next `./slip up` says so and asks. Default: false."""
 
+    schedule: Annotated[str | None, AfterValidator(_schedule), Field(examples=["17 3 * * *"])] = None
+    """When the service runs, in cron's syntax: minute, hour, day of the month, month, day of the week; or `@hourly`,
+    `@daily`, `@weekly`, `@monthly`, `@yearly`. It is a job then: its command runs on its one host at these times, and
+    ends. A run that was missed, since the host was down, is made up for once. There are never two runs at once.
+    Default: none, for a service that runs all the time."""
+
+    time_zone: Annotated[str, AfterValidator(_time_zone), Field(examples=["Europe/Berlin"])] = "UTC"
+    """Time zone of `schedule`, by its name in the tz database. Default: UTC."""
+
+    time_limit: Annotated[int, Within(1, 604_800, "a time in seconds", "seconds")] = 3600
+    """Seconds that one run of a job may take, 1 to 604800, which is a week; then it is ended, and has failed. Default:
+    3600."""
+
     domain: DomainName | None = None
     """The one name of `domains`, for a service that has no more. Default: none."""
 
@@ -302,6 +341,8 @@ class ServiceSettings(ContainerSettings):
     @property
     def own_check(self) -> HealthCheck | None:
         """How it is known to be healthy if no proxy asks it; None for a service behind the proxy."""
+        if self.schedule is not None:
+            return HealthCheck(none=True)
         if isinstance(self.health, HealthCheck):
             return self.health
         if self.health is None and self.ports.private and "port" not in self.model_fields_set:

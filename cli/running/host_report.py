@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from cli.running.disk import Disk
 from cli.running.drift import Difference
+from cli.running.job import Job, job
 from well_known import PROXY_CONTAINER
 
 ACTIVE = "active"
@@ -106,6 +107,8 @@ class HostReport:
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
     maintained: frozenset[str] = frozenset()
     """The services under maintenance there."""
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    """The jobs there, by service."""
     interrupted: frozenset[str] = frozenset()
     """The services whose release command was interrupted there, so that nobody knows how far it came."""
     stopped: Mapping[str, datetime] = field(default_factory=dict)
@@ -189,6 +192,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
         maintained=frozenset(row[0] for row in of("maintenance")),
+        jobs={row[0]: job(row[1:]) for row in of("job")},
         interrupted=frozenset(row[0] for row in of("interrupted")),
         stopped={row[0]: datetime.fromtimestamp(int(row[1]), UTC) for row in of("stopped")},
         retention=next(

@@ -106,7 +106,8 @@ def _raw(process: Any) -> Iterator[None]:
     before = termios.tcgetattr(descriptor)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*_size()))
-    tty.setraw(descriptor)
+    # What was typed until now is kept.
+    tty.setraw(descriptor, termios.TCSADRAIN)
     try:
         yield
     finally:

@@ -212,6 +212,8 @@ class Progress:
         return f"built in {duration(pushing - since)}, pushed in {self._since(pushing)}"
 
     def _switched(self, step: Step, about: Subject, took: str) -> str:
+        if "switch --job " in str(step.after.get("create")):
+            return f"its timer is set, {took}"
         container = self._containers.get((about.of, about.host))
         healthy = f"healthy after {self._healthy.get(step.urn, took)}"
         if container is None:

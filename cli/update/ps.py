@@ -95,6 +95,8 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
             since.isoformat(timespec="seconds"),
             None,
         )
+    if job := report.jobs.get(service):
+        return Process(service, host, None, True, "", "", str(job), job.is_well, False, 0, "", None)
     if serving is None:
         why = report.serves_unknown or "nothing serves"
         return Process(

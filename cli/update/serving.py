@@ -101,6 +101,8 @@ def _serves(service: str, found: "HostReport", *, is_new: bool) -> str:
         return f"unknown: {found.silence}"
     if not found.knows_services:
         return "unknown: its Docker Engine or its proxy does not answer"
+    if job := found.jobs.get(service):
+        return f"a job: {job}"
     serving = found.services.get(service)
     if service in found.stopped:
         return STOPPED

@@ -112,7 +112,15 @@ def _places(running: RunningStack) -> list[str]:
 
 
 def _asked_places(running: RunningStack) -> list[str]:
-    return [f"{name} on {host}" for name, host in running.places if host in running.reports]
+    jobs = running.outputs.get("serviceSchedules") or {}
+    return [
+        f"{name} on {host}" for name, host in running.places if host in running.reports and name not in jobs
+    ]
+
+
+def _jobs(running: RunningStack) -> list[str]:
+    jobs = running.outputs.get("serviceSchedules") or {}
+    return [f"{name} on {host}" for name, host in running.places if host in running.reports and name in jobs]
 
 
 def _pulls(running: RunningStack) -> list[str]:
@@ -175,6 +183,13 @@ SERVICES = (
         _places,
         "./slip logs {service} --host {host}{option}",
         # Not its engine: containers outlive a stopped one.
+        host=_its_host,
+    ),
+    Check(
+        "runs on its schedule",
+        service.runs_on_schedule,
+        _jobs,
+        "./slip logs {service} --host {host}{option}",
         host=_its_host,
     ),
     Check("answers by HTTPS", https.answers, https.subjects, REPAIR, host=_its_host),

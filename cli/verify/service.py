@@ -39,6 +39,19 @@ def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
     return described(serving) + (f", {serving.health}" if serving.health else "")
 
 
+def runs_on_schedule(running: RunningStack, subject: str) -> str:
+    """A job's timer is active, and its last run did not fail."""
+    service, host = subject.rpartition(" on ")[0], host_of(subject)
+    job = running.reports[host].jobs.get(service)
+    if job is None:
+        raise Failed("its host has no timer for it", f"./slip up --refresh{running.option}")
+    if not job.is_scheduled:
+        raise Failed(str(job), f"./slip up --refresh{running.option}")
+    if not job.is_well:
+        raise Failed(str(job))
+    return str(job)
+
+
 def described(serving: Serving) -> str:
     """An image that serves, and since when: `sha256:0123456789ab since 5 min`."""
     since = age(serving.since.isoformat(), datetime.now(UTC)) if serving.since else ""

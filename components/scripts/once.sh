@@ -22,8 +22,11 @@ json() {
 
 # What a twin has besides, as members of the engine's request: `more` of the container, `more_of_host` of its host.
 more='' more_of_host=''
+# Whether a twin may write where its container may.
+writes=false
 
-# twin CONTAINER NAME LABEL SERVICE WORD…: makes a twin of a container, which runs these words. No secret is an argument.
+# twin CONTAINER NAME LABEL SERVICE [WORD…]: makes a twin of a container, which runs these words, or what the container
+# would. No secret is an argument.
 twin() {
   local container=$1 name=$2 label=$3 service=$4 word words='' value binds='' bind network body answer
   shift 4
@@ -35,12 +38,17 @@ twin() {
     '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' | grep -vx bridge | head -n 1) || true
   while IFS= read -r bind; do
     [ -n "$bind" ] || continue
-    case "$bind" in *:ro) ;; *:rw) bind=${bind%:rw}:ro ;; *) bind=$bind:ro ;; esac
+    $writes || case "$bind" in *:ro) ;; *:rw) bind=${bind%:rw}:ro ;; *) bind=$bind:ro ;; esac
     json "$bind"
     binds="$binds${binds:+,}$value"
   done < <(docker container inspect "$container" --format '{{range .HostConfig.Binds}}{{println .}}{{end}}')
+  if [ -z "$words" ]; then
+    words=$(docker container inspect "$container" --format '"Entrypoint":{{json .Config.Entrypoint}},"Cmd":{{json .Config.Cmd}}')
+  else
+    words="\"Entrypoint\":[$words],\"Cmd\":[]"
+  fi
   # The words are no part of the template, where braces have a meaning.
-  body="{\"Entrypoint\":[$words],\"Cmd\":[],\"Healthcheck\":{\"Test\":[\"NONE\"]},$more$(
+  body="{$words,\"Healthcheck\":{\"Test\":[\"NONE\"]},$more$(
     docker container inspect "$container" --format '"Image":{{json .Image}},"Env":{{json .Config.Env}},
       "User":{{json .Config.User}},"WorkingDir":{{json .Config.WorkingDir}},
       "Labels":{"slipway.stack":{{json (index .Config.Labels "slipway.stack")}},"'"$label"'":"'"$service"'"},
@@ -84,6 +92,8 @@ refuse_release() {
   local logs=''
   [ -z "$twin" ] || logs=$(last_words "$twin") || true
   look_around
+  # The engine may write the last lines a moment after the end.
+  [ -n "$logs" ] || [ -z "$twin" ] || { sleep 0.5 && logs=$(last_words "$twin"); } || true
   echo "slipway: $service on $(hostname): $1"
   [ -z "${2:-}" ] || echo "slipway: to mend it: $2"
   if [ -n "$(running_of "$service")" ]; then

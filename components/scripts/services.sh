@@ -128,6 +128,7 @@ start_service() {
   folder "$serving" 0755
   look_around
   remove_leftovers
+  forget_job "$service"
   if is_halted "$service"; then
     limit_processes
     put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"

@@ -17,6 +17,9 @@
 #                             runs a version's release command, once (once.sh)
 #   switch --release-again SERVICE
 #                             one that was interrupted may run again
+#   switch --job SERVICE CONTAINER LIMIT STOP_GRACE [pids=NUMBER] -- CALENDAR…
+#                             runs a service at these times of systemd (jobs.sh)
+#   switch --run-job SERVICE  one run of it
 #   switch --exec SERVICE [terminal=yes] -- WORD…
 #                             runs a command in the container that serves, with this process's input and output
 #   switch --run SERVICE [terminal=yes] -- WORD…
@@ -33,7 +36,7 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, limits.sh, routes.sh, services.sh, once.sh and unhealthy.sh come ahead of it.
+# frontend.sh, limits.sh, routes.sh, services.sh, once.sh, jobs.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -57,15 +60,22 @@ note_healthy() {
   mv -fT "$healthy/$service.new" "$healthy/$service"
 }
 
-remove() {
+# retire_service SERVICE: it serves no more.
+retire_service() {
   local removed
-  look_around
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
-  rm -f "$serving/$1" "$releases/$1"
+  rm -f "$serving/$1"
+  end_all "$(containers_of "$1")"
+}
+
+remove() {
+  look_around
+  retire_service "$1"
+  forget_job "$1"
+  rm -f "$releases/$1"
   rm -rf "/etc/slipway/files/$1"
   [ ! -e "$healthy/$1" ] || mv -fT "$healthy/$1" "$healthy/@$1"
-  end_all "$(containers_of "$1")"
   rm -f "$maintained/$1" "$halted/$1" "$pages/"*".$1.html"
 }
 
@@ -388,6 +398,7 @@ roll_out() {
   routes=("${routes[@]/%/${prefix//\//%}}")
   restore
   remove_leftovers
+  forget_job "$service"
   if is_halted "$service"; then
     limit_processes
     locked hand_over || give_up "the proxy did not take it; its reason is above"
@@ -431,6 +442,8 @@ main() {
     --may-start) look_around && may_start "$2" ;;
     --start) start_service "${@:2}" ;;
     --release) release "${@:2}" ;;
+    --job) plan_job "${@:2}" ;;
+    --run-job) run_job "$2" ;;
     --exec) run_inside "${@:2}" ;;
     --run) run_beside "${@:2}" ;;
     --release-again) release_again "$2" ;;

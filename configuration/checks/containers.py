@@ -236,8 +236,43 @@ def secrets(checks: Checks) -> Iterator[Problem]:
                 )
 
 
+def jobs(checks: Checks) -> Iterator[Problem]:
+    """A job runs on one host, and has nothing that only a service has which runs all the time."""
+    settings = checks.settings
+    for name, service in settings.services.items():
+        if service.schedule is None or not checks.is_valid("services", name):
+            continue
+        hosts = settings.service_hosts(name)
+        if len(hosts) > 1 and not checks.hosts_replaced:
+            yield Problem(
+                ("services", name, "schedule"),
+                f"it would run on {words(hosts)}, and a job runs on one host",
+                f"Set {path_of(('services', name, 'hosts'))} to one host.",
+                service.schedule,
+            )
+        for key in ("health", "release"):
+            if getattr(service, key) is not None:
+                yield Problem(
+                    ("services", name, key), "a job has none, since it runs and ends", "Leave it out."
+                )
+        if service.ports.private:
+            yield Problem(
+                ("services", name, "ports"), "a job has none, since it runs and ends", "Leave it out."
+            )
+        for other, needing in settings.services.items():
+            if name in needing.needs:
+                yield Problem(
+                    ("services", other, "needs"),
+                    f"{name} is a job, which nothing can wait for",
+                    f"Leave out {name}; a command before a version serves is a release.",
+                )
+
+
 def _default(key: str) -> object:
     return ServiceSettings.model_fields[key].get_default(call_default_factory=True)
 
 
-CHECKS: tuple[Check, ...] = (images, copies, proxied, needs, private_ports, metrics_port, mounts, secrets)
+CHECKS: tuple[Check, ...] = (
+    *(images, copies, proxied, needs, private_ports, metrics_port, mounts, jobs),
+    secrets,
+)

@@ -108,6 +108,11 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceHosts")
 
     @property
+    def service_schedules(self) -> pulumi.Output[dict[str, str]]:
+        """For each service that is a job, its schedule in cron's syntax, and the time zone. Since 0.9.0."""
+        return self.reference.require_output("serviceSchedules")
+
+    @property
     def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "given"]]]:
         """For each service with HTTPS, who signed its certificate: `own`, the stack's authority in
         `servicesCaCertificate`; or `given`, someone else. Since 0.9.0.

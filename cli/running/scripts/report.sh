@@ -108,6 +108,18 @@ own_services() {
   done
 }
 
+# Jobs: their timers, and how the last run of each ended (components/scripts/jobs.sh).
+jobs() {
+  local file name status started ended
+  for file in /etc/slipway/jobs/*; do
+    [ -e "$file" ] || continue
+    name=${file##*/} status='' started='' ended=''
+    read -r status started ended _ <"${file%/*}/.$name.last" 2>/dev/null || true
+    say job "$name" "$(systemctl is-active "slipway-job-$name.timer")" "$(systemctl is-active "slipway-job-$name.service")" \
+      "$status" "$started" "$ended" "$(systemctl show -P NextElapseUSecRealtime "slipway-job-$name.timer")"
+  done
+}
+
 # Release commands that had begun, and whose end nobody has noted (components/scripts/once.sh).
 interrupted() {
   local file how twin
@@ -180,6 +192,7 @@ main() {
   say unit "$state"
   disks
   retention
+  jobs 2>/dev/null
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
     about_engine &

@@ -6,6 +6,7 @@ from typing import Any
 from cli.screen.events import Step
 from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Notice, Sentence, hosts_of
 from cli.screen.subjects import Part
+from well_known import TEMPLATE_LABEL
 
 SETTINGS = {
     "envs": "environment",
@@ -112,6 +113,11 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
 def stops_first(change: Change) -> bool:
     """Whether the old container ends before the new one starts: one that writes to a volume, or has a port."""
     after = change.step.after
+    labels = after.get("labels")
+    if isinstance(labels, list) and any(
+        isinstance(one, dict) and one.get("label") == TEMPLATE_LABEL for one in labels
+    ):
+        return False  # a job, whose container never runs itself
     volumes = after.get("volumes")
     writes = isinstance(volumes, list) and any(
         isinstance(volume, dict) and not volume.get("readOnly") for volume in volumes

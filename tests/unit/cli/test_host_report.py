@@ -77,7 +77,9 @@ class Machine:
         result = subprocess.run(
             ["/bin/bash", "-s"],
             input=f"CHECKS={shlex.quote(checks)}\n{sizes}\n"
-            + SCRIPT.read_text().replace("/etc/slipway/releases", f"{self.root}/releases"),
+            + SCRIPT.read_text()
+            .replace("/etc/slipway/releases", f"{self.root}/releases")
+            .replace("/etc/slipway/jobs", f"{self.root}/jobs"),
             env={"PATH": f"{self.root}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -122,6 +124,36 @@ def test_a_host_says_what_its_proxy_serves(machine: Machine) -> None:
     assert report.disks[0].free_inodes_share == 0.9
     assert report.retention is None
     assert abs(report.clock_difference) < 1
+
+
+@pytest.mark.parametrize(
+    ("record", "units", "said", "is_well"),
+    [
+        ("", "active inactive", "has not run yet; next Sat", True),
+        ("0 100 200 twin", "active inactive", "ended with status 0 ", True),
+        ("3 100 200 twin", "active failed", "ended with status 3 ", False),
+        ("timeout 100 200 twin", "active failed", "took too long and was ended ", False),
+        ("running 100 0 twin", "active activating", "runs for ", True),
+        ("running 100 0 twin", "active failed", "was interrupted; next Sat", False),
+        ("0 100 200 twin", "inactive inactive", "its timer is not active", False),
+    ],
+)
+def test_a_job_is_told_by_its_timer_and_its_last_run(
+    machine: Machine, record: str, units: str, said: str, is_well: bool
+) -> None:
+    folder = machine.root / "jobs"
+    folder.mkdir()
+    (folder / "tidy").write_text("web-1-tidy 60 10\n")
+    if record:
+        (folder / ".tidy.last").write_text(f"{record}\n")
+    timer, unit = units.split()
+    machine.command(
+        "systemctl",
+        f"""case "$*" in "show "*) echo Sat ;; *.timer) echo {timer} ;; *job*) echo {unit} ;; *) echo active ;; esac""",
+    )
+    found = machine.report().jobs["tidy"]
+    assert said in str(found)
+    assert found.is_well == is_well
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from configuration.services import ServiceSettings
 from configuration.types import STACK_CONTEXT
 from tests.unit.components.machine import Machine
 from tests.unit.components.test_switch import calls, switch
+from well_known import RUN_LABEL
 
 RUNNING = "old web running 10.0.0.3\nnew web created\n"
 WORDS = ("--", "/bin/sh", "-c", 'echo "{{x}}" \\\n')
@@ -125,6 +126,38 @@ def test_a_version_that_has_served_is_released(machine: Machine) -> None:
     assert release(machine, "known=yes").returncode == 0
     assert calls(machine, "start") == []
     assert noted(machine) == ["key done"]
+
+
+@pytest.mark.parametrize(("options", "has_terminal"), [((), False), (("terminal=yes",), True)])
+def test_a_command_of_a_person_runs_beside_what_serves(
+    machine: Machine, options: tuple[str, ...], has_terminal: bool
+) -> None:
+    containers = "new web running 10.0.0.2\n"
+    routes = {"@": "new 8080 1 3"}
+    result = switch(machine, "--run", "web", *options, *WORDS, containers=containers, routes=routes)
+    assert result.returncode == 0, result.stderr
+    made = json.loads((machine.root / "created.json").read_text())
+    assert made["Labels"] == {RUN_LABEL: "web"}
+    assert (made["Tty"], made["OpenStdin"], made["HostConfig"]["AutoRemove"]) == (has_terminal, True, True)
+    assert calls(machine, "start") == [f"start -ai {made['name']}"]
+
+
+def test_a_command_of_a_person_runs_inside_what_serves(machine: Machine) -> None:
+    containers = "old web exited\nnew web running 10.0.0.2\n"
+    routes = {"@": "new 8080 1 3"}
+    arguments = ("--exec", "web", "terminal=yes", "--", "id", "-u")
+    switch(machine, *arguments, containers=containers, routes=routes)
+    assert calls(machine, "exec") == ["exec -i -t new id -u"]
+
+
+@pytest.mark.parametrize("verb", ["--run", "--exec"])
+def test_a_service_that_does_not_run_has_no_commands(machine: Machine, verb: str) -> None:
+    result = switch(
+        machine, verb, "web", "--", "id", containers="old web exited\n", routes={"@": "old 8080 1 3"}
+    )
+    assert result.returncode == 125
+    assert "web does not run on" in result.stderr
+    assert calls(machine, "exec", "start") == []
 
 
 def test_a_removed_service_leaves_no_record(machine: Machine) -> None:

@@ -71,11 +71,21 @@ def switch(
         "start slipway-proxy" | "unpause slipway-proxy" | "restart slipway-proxy")
           echo '{{"mark": "", "servers": {{}}}}' >process.json ;;
         "container inspect new "*Networks*) echo box-proxy-network ;;
-        "container inspect new "*Config.Env*) echo '"Image":"sha256:1","HostConfig":{{"Memory":1,' ;;
+        "container inspect new "*Config.Env*)
+          own=$(grep -o '"slipway.[a-z]*":"[a-z]*"' <<<"$*")
+          echo '"Image":"sha256:1","Labels":{{'"$own"'}},"HostConfig":{{"Memory":1,' ;;
         "container inspect slipway-release-"*OOMKilled*) cat twin ;;
         "container inspect slipway-release-"*) [ ! -e twin ] || cut -d ' ' -f 1,2 twin ;;
+        "ps -q --filter label=slipway.job="*) cat runs ;;
+        "ps -aq --filter label=slipway.job="*) cat earlier 2>/dev/null ;;
+        "wait slipway-job-"*) [ ! -e slow ] || exec /bin/sleep 5 ;;
         "ps -aq "*) echo earlier ;;
         "cp "* | "wait "*) ;;
+        "container inspect new "*Config.Entrypoint*) echo '"Entrypoint":["/entry"],"Cmd":["word"]' ;;
+        "container inspect slipway-job-"*) cat ends ;;
+        "start slipway-job-"*) ;;
+        "container inspect new "*PidsLimit*) echo 88 ;;
+        "exec -i "* | "start -ai "*) ;;
         "start slipway-release-"*) mv -f next twin 2>/dev/null || true ;;
         "container inspect new "*Healthcheck*) printf '%b' "$(cat healthcheck 2>/dev/null)\\n" ;;
         "exec new "*) {check} ;;
@@ -88,7 +98,7 @@ def switch(
     )
     # Each look at a container is a process of Python here.
     text = scripts.text("switch.sh").replace("seq 50", "seq 5")
-    for folder in ("/proc/", "/etc/slipway/", "/run/slipway-"):
+    for folder in ("/proc/", "/etc/slipway/", "/etc/systemd/system", "/run/slipway-"):
         (root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
         text = text.replace(folder, f"{root}{folder}")
     (root / "proc/4712/ns").mkdir(parents=True, exist_ok=True)
