@@ -484,10 +484,12 @@ def logs(
         ),
     ] = None,
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="Only lines since then: 10m, 2h, or 2026-01-31T12:00.")
+        str,
+        typer.Option("--since", metavar="TIME", help="Only lines since then: 10m, 2h, or 2026-01-31T12:00."),
     ] = "",
     grep: Annotated[
-        str, typer.Option("--grep", metavar="PATTERN", help="Only lines with this regular expression in them.")
+        str,
+        typer.Option("--grep", metavar="PATTERN", help="Only lines with this regular expression in them."),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON for each line.")] = False,
@@ -511,11 +513,14 @@ def events(
     since: Annotated[
         str,
         typer.Option(
-            "--since", metavar="TIME", help="Only events since then: 10m, 2h, or 2026-01-31T12:00. Default: 24h."
+            "--since",
+            metavar="TIME",
+            help="Only events since then: 10m, 2h, or 2026-01-31T12:00. Default: 24h.",
         ),
     ] = "",
     grep: Annotated[
-        str, typer.Option("--grep", metavar="PATTERN", help="Only events with this regular expression in them.")
+        str,
+        typer.Option("--grep", metavar="PATTERN", help="Only events with this regular expression in them."),
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON for each event.")] = False,

@@ -56,7 +56,9 @@ class Wanted:
     """What their text has in it."""
 
     @classmethod
-    def of(cls, tail: str | None, since: str, grep: str, *, follow: bool, now: float | None = None) -> "Wanted":
+    def of(
+        cls, tail: str | None, since: str, grep: str, *, follow: bool, now: float | None = None
+    ) -> "Wanted":
         """The wish as it is written on the command line.
 
         Raises:
@@ -71,7 +73,9 @@ class Wanted:
             pattern = re.compile(grep) if grep else None
         except re.error as error:
             raise CommandError(
-                f"--grep {grep}: {error}", "Write a regular expression of Python's, such as --grep 'HTTP 5..'", status=2
+                f"--grep {grep}: {error}",
+                "Write a regular expression of Python's, such as --grep 'HTTP 5..'",
+                status=2,
             ) from error
         begin = _moment(since, time.time() if now is None else now) if since else None
         # Whoever names a time or a word wants all of that.
@@ -102,7 +106,9 @@ def _moment(text: str, now: float) -> float:
     return (moment if moment.tzinfo else moment.astimezone()).astimezone(UTC).timestamp()
 
 
-def run(stack: Stack, whats: Sequence[str], wanted: Wanted, *, host: str | None, as_json: bool = False) -> int:
+def run(
+    stack: Stack, whats: Sequence[str], wanted: Wanted, *, host: str | None, as_json: bool = False
+) -> int:
     """Print logs, all hosts' in the order of time. Returns the exit status: 1 if a host did not answer.
 
     Args:
@@ -176,7 +182,11 @@ def _prefix(*, several_services: bool, several_hosts: bool) -> Callable[[Line], 
 
 
 def print_in_order(
-    threads: Sequence[threading.Thread], found: "queue.SimpleQueue[Line]", show: Callable[[Line], None], *, follow: bool
+    threads: Sequence[threading.Thread],
+    found: "queue.SimpleQueue[Line]",
+    show: Callable[[Line], None],
+    *,
+    follow: bool,
 ) -> None:
     """Print what threads find, by time: at the end, or, if they go on, each line shortly after it came."""
     held: list[Line] = []
@@ -294,7 +304,9 @@ def _said(engine: Any, host: str, what: str, container: dict[str, Any], wanted: 
     for chunk in engine.logs(container["Id"], stream=True, **wanted.options):
         text = chunk.decode(errors="replace")
         # The engine stores a long line in pieces, and puts the time before each.
-        *complete, rest = (rest + (_TIME.sub("", text, count=1) if rest and _TIME.match(text) else text)).split("\n")
+        *complete, rest = (
+            rest + (_TIME.sub("", text, count=1) if rest and _TIME.match(text) else text)
+        ).split("\n")
         for line in complete:
             yield from _wanted(line, host, what, name, wanted)
     if rest:

@@ -104,9 +104,7 @@ def make_rollbacks(
         f"{name}: the stack has no such service. Services: {', '.join(settings.services) or 'none'}."
         for name in sorted({*orders.back, *orders.forward, *orders.keep} - {*settings.services, KEEP_ALL})
     ]
-    kept = frozenset(
-        name for name in settings.services if known[name] and orders.keep & {name, KEEP_ALL}
-    )
+    kept = frozenset(name for name in settings.services if known[name] and orders.keep & {name, KEEP_ALL})
     held: dict[str, Held] = {}
     services: dict[str, ServiceSettings] = dict(settings.services)
     built = settings.built_services
@@ -162,7 +160,9 @@ def as_deployed(settings: StackSettings, previous_outputs: Mapping[str, object])
     written, copies = previous_outputs.get("serviceHosts"), previous_outputs.get("mirror")
     places: Mapping[str, Sequence[str]] = written if isinstance(written, Mapping) else {}
     mistakes = [
-        f"{name} runs, and this configuration does not have it." for name in places if name not in settings.services
+        f"{name} runs, and this configuration does not have it."
+        for name in places
+        if name not in settings.services
     ]
     mistakes += [
         f"{name} runs another image than {service.image}."
@@ -174,7 +174,9 @@ def as_deployed(settings: StackSettings, previous_outputs: Mapping[str, object])
     ]
     if mistakes:
         lines = "\n".join(f"  {mistake}" for mistake in mistakes)
-        raise pulumi.RunError(f"nothing was touched: only an `up` does what this configuration says.\n{lines}")
+        raise pulumi.RunError(
+            f"nothing was touched: only an `up` does what this configuration says.\n{lines}"
+        )
     services = {
         name: service.model_copy(update={"hosts": tuple(str(host) for host in places[name])})
         for name, service in settings.services.items()

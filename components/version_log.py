@@ -119,7 +119,11 @@ class VersionLog:
         return every.apply(lambda _: True)
 
     def _begin(self, known: Mapping[str, Mapping[str, object]], key: str) -> dict[str, ServiceVersions]:
-        kept = {name: one for name in known if name in self._rollbacks.kept and (one := self._rollbacks.known[name])}
+        kept = {
+            name: one
+            for name in known
+            if name in self._rollbacks.kept and (one := self._rollbacks.known[name])
+        }
         return kept | {
             name: versions.begun(
                 self._rollbacks.known[name],

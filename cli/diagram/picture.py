@@ -205,7 +205,9 @@ def _service(running: RunningStack, report: HostReport, service: str, taken: dat
     key, host = f"service-{service}-{report.host}", report.host
     serving = report.services.get(service)
     if service in report.stopped:
-        return Node(key, service, ("stopped",), State.UNKNOWN, f"./slip start {service}{running.option}", host)
+        return Node(
+            key, service, ("stopped",), State.UNKNOWN, f"./slip start {service}{running.option}", host
+        )
     if serving is None:
         why = report.serves_unknown
         found = clean_cell(f"unknown: {why}") if why else "does not run here"

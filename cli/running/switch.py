@@ -27,7 +27,12 @@ def hosts_of(running: RunningStack, service: str, stack: str) -> list[str]:
 
 
 def order(
-    running: RunningStack, hosts: Sequence[str], words: Sequence[str], *, stdin: str = "", patience: float = 60
+    running: RunningStack,
+    hosts: Sequence[str],
+    words: Sequence[str],
+    *,
+    stdin: str = "",
+    patience: float = 60,
 ) -> list[str]:
     """Give hosts an order. Returns what went wrong, a text for each host that did not obey.
 

@@ -68,7 +68,7 @@ class AppImage(pulumi.ComponentResource):
             self._build(name, args)
         if args.held:
             # In the state, what runs the image depends on the one that was built. Of what an update leaves out, Pulumi
-            # copies what that depends on as well, and then refuses its registration by the program. So that comes first.
+            # copies what that depends on as well, and then refuses its registration by the program: that comes first.
             engine = args.engine
             before = [*args.ready, engine.provider, engine.setup, *engine.ready, *self._images]
             registered = pulumi.Output.all(*(resource.urn for resource in before))

@@ -303,7 +303,9 @@ def test_a_renewal_in_a_tree_with_other_code_deploys_nothing(fleet: Stack) -> No
         renewed = fleet.slip("renew", "--yes")
     assert renewed.status == 0, str(renewed)
     assert "web-2-engine-certificate" in renewed.changes, str(renewed)
-    assert {name for name in renewed.changes if name.startswith(("web-web", "web-image", "cron", "more"))} == set()
+    assert {
+        name for name in renewed.changes if name.startswith(("web-web", "web-image", "cron", "more"))
+    } == set()
     assert _containers(fleet) == serving
     assert _history(fleet) == recorded
     assert not fleet.up().changes

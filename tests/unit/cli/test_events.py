@@ -16,7 +16,12 @@ SECOND = 10**9
 
 def event(action: str, at: int, name: str = "web-a", **more: str) -> dict[str, Any]:
     known = {"name": name, "slipway.service": "web", **more}
-    return {"Type": "container", "Action": action, "Actor": {"Attributes": known}, "timeNano": at * SECOND + 5}
+    return {
+        "Type": "container",
+        "Action": action,
+        "Actor": {"Attributes": known},
+        "timeNano": at * SECOND + 5,
+    }
 
 
 class FakeEngine:
@@ -54,7 +59,9 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Stack()
 
 
-def test_events_of_all_hosts_come_in_the_order_of_time(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_all_hosts_come_in_the_order_of_time(
+    stack: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     ENGINES["web-1"] = FakeEngine(
         event("start", 1), event("exec_start: sh", 2), event("die", 4, exitCode="137"), event("kill", 4)
     )

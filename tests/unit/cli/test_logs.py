@@ -38,7 +38,9 @@ class FakeEngine:
         for piece in found["said"]:
             for part in piece.splitlines(keepends=True):
                 number += begins
-                yield (f"2026-01-01T00:00:{found['at'] + number:02}.000000000Z " if begins else "").encode() + part
+                yield (
+                    f"2026-01-01T00:00:{found['at'] + number:02}.000000000Z " if begins else ""
+                ).encode() + part
                 begins = part.endswith(b"\n")
 
 
@@ -215,7 +217,9 @@ def test_a_line_in_pieces_has_its_time_once(stack: Any, capsys: pytest.CaptureFi
 
 def test_only_lines_since_a_time_and_with_a_word(stack: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ENGINES["web-1"] = FakeEngine(container(1, "slipway.service=web", b"GET 200\nGET 500\n"))
-    assert logs.run(stack, ["web"], logs.Wanted.of(None, "10m", "5..$", follow=False, now=1e9), host=None) == 0
+    assert (
+        logs.run(stack, ["web"], logs.Wanted.of(None, "10m", "5..$", follow=False, now=1e9), host=None) == 0
+    )
     assert capsys.readouterr().out == "GET 500\n"
     (asked,) = ENGINES["web-1"].asked
     assert (asked["since"], asked["tail"]) == (1_000_000_000 - 600, "all")

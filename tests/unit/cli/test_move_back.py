@@ -43,8 +43,7 @@ def resource(service: str) -> dict[str, Any]:
 
 
 def stack(**rollout: str) -> Any:
-    found = mock.Mock(config=config(**rollout), option="", spec=["config", "option", "pulumi"])
-    return found
+    return mock.Mock(config=config(**rollout), option="", spec=["config", "option", "pulumi"])
 
 
 def test_services_that_run_another_ones_image_are_found() -> None:

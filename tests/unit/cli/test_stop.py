@@ -109,7 +109,10 @@ def test_it_has_started_once_each_host_says_that_it_is_healthy(
     [
         (report("web-2", healthy=False), "web on web-2: HTTP 500 on /up"),
         (report("web-2", "exited"), "web on web-2: it does not run"),
-        (HostReport("web-2", silence="SSH refuses connections"), "it does not answer: SSH refuses connections"),
+        (
+            HostReport("web-2", silence="SSH refuses connections"),
+            "it does not answer: SSH refuses connections",
+        ),
     ],
 )
 def test_what_does_not_get_healthy_is_named(

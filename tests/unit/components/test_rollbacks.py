@@ -143,7 +143,10 @@ def test_if_all_are_kept_a_tree_with_other_services_and_places_deploys_nothing(
 @pytest.mark.parametrize(
     ("before", "message"),
     [
-        ({"serviceHosts": {"web": ["web-1"], "cron": ["web-1"]}}, "cron runs, and this configuration does not"),
+        (
+            {"serviceHosts": {"web": ["web-1"], "cron": ["web-1"]}},
+            "cron runs, and this configuration does not",
+        ),
         (
             {"serviceHosts": {"web": ["web-1"], "db": ["web-1"]}, "mirror": {"postgres:16": "yard:5000/x"}},
             "db runs another image than postgres:17",

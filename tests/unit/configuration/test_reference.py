@@ -47,7 +47,16 @@ class TestMarkdown:
 
     def test_each_group_has_a_heading(self) -> None:
         headings = re.findall(r"^## (.*)$", reference.markdown(), re.MULTILINE)
-        groups = ["Platform", "Hosts", "Registry", "Services", "Proxy", "Rollout", "Certificates", "Operators"]
+        groups = [
+            "Platform",
+            "Hosts",
+            "Registry",
+            "Services",
+            "Proxy",
+            "Rollout",
+            "Certificates",
+            "Operators",
+        ]
         assert headings == [*groups, "Secrets and protection"]
 
     def test_what_is_inside_a_setting_of_one_platform_belongs_to_it_too(self) -> None:

@@ -364,7 +364,9 @@ def test_no_update_is_ended_half_way_or_meets_another(path: Path) -> None:
         concurrency = job.get("concurrency") or workflow["concurrency"]
         # A group alone ends nothing that runs.
         assert isinstance(concurrency, str) or concurrency["cancel-in-progress"] is False
-        full = [step["with"].get("fetch-depth") for step in job["steps"] if "checkout" in step.get("uses", "")]
+        full = [
+            step["with"].get("fetch-depth") for step in job["steps"] if "checkout" in step.get("uses", "")
+        ]
         # `renew` deploys nothing that the history could change.
         assert full == ([0] if any(command.startswith("./slip up") for command in commands) else [None])
 
