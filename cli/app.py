@@ -407,6 +407,19 @@ def verify(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
 
 
+@_command(app, "status")
+def status(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
+    """Say on one screen whether all is as the configuration says, what is old, and what needs a person.
+
+    Runs the checks of `verify`, reads the versions of the services, and previews what an `up` would change. Each line
+    that needs a person has the command that mends it. The exit status is 1 if something does not work; what waits for
+    an `up` is a warning.
+    """
+    from cli.status import run
+
+    raise typer.Exit(run(stack, as_json=as_json, emulate=emulate))
+
+
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """List the registry's images, and which hosts serve them.

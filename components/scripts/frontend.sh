@@ -34,7 +34,7 @@ is_halted() { [ -n "${1:-}" ] && [ -e "$halted/$1" ]; }
 maintenance_of() {
   local page allowed content
   if is_halted "$1"; then
-    echo '  http-request return status 503 content-type text/plain string "This service is stopped.\n"' \
+    echo "  http-request return status 503 content-type text/plain string \"This service is stopped.\\n\"" \
       "hdr Cache-Control no-store hdr $stopped_header $1"
     return
   fi
