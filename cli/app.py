@@ -471,6 +471,26 @@ def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = Fal
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
+@_command(app, "top")
+def top(
+    stack: StackName = "local",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once, as without a terminal.")
+    ] = False,
+    as_json: Json = False,
+    emulate: Emulate = False,
+) -> None:
+    """Show what the stack's containers use: CPU and memory, the busiest first.
+
+    Asks all hosts at once, over one connection each. 100 % is one CPU. On a terminal the table is drawn again every two
+    seconds, until Ctrl-C. The exit status is 1 if a host does not answer.
+    """
+    from cli.stack.open import open_stack
+    from cli.top import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), once=once, as_json=as_json))
+
+
 @_command(app, "logs")
 def logs(
     what: Annotated[

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,10 +121,7 @@ async def execute_all(
         Unreachable: the host does not answer, or presents an unknown host key.
 
     """
-    asyncssh = import_asyncssh()
-    facts = outputs["hosts"][host]
-    user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
-    pinned = asyncssh.import_public_key(facts["sshHostKey"])
+    user = outputs["hosts"][host]["sshUser"]
 
     async def attempt(connection: Any, command: Command) -> CommandResult | Unreachable:
         text = command.text if user == "root" else f"sudo -n {command.text}"
@@ -136,6 +133,43 @@ async def execute_all(
         status = done.exit_status if done.exit_status is not None else -1
         return CommandResult(status, str(done.stdout or ""), str(done.stderr or ""), time.time())
 
+    async with _connected(outputs, host, connect_patience) as connection:
+        return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
+
+
+async def lines(
+    outputs: Mapping[str, Any], host: str, command: Command, connect_patience: float = CONNECT_PATIENCE
+) -> AsyncIterator[str]:
+    """The lines that a command prints, as they come, until it ends; its own patience does not count.
+
+    Raises:
+        Unreachable: the host does not answer, or presents an unknown host key.
+
+    """
+    user = outputs["hosts"][host]["sshUser"]
+    text = command.text if user == "root" else f"sudo -n {command.text}"
+    async with (
+        _connected(outputs, host, connect_patience) as connection,
+        connection.create_process(text) as process,
+    ):
+        process.stdin.write(command.stdin)
+        process.stdin.write_eof()
+        async for line in process.stdout:
+            yield str(line).rstrip("\n")
+
+
+@asynccontextmanager
+async def _connected(outputs: Mapping[str, Any], host: str, connect_patience: float) -> AsyncIterator[Any]:
+    """A connection to a host, for one block.
+
+    Raises:
+        Unreachable: the host does not answer, presents an unknown host key, or closes the connection.
+
+    """
+    asyncssh = import_asyncssh()
+    facts = outputs["hosts"][host]
+    user, where = facts["sshUser"], f"SSH at {facts['address']}:{int(facts['sshPort'])}"
+    pinned = asyncssh.import_public_key(facts["sshHostKey"])
     try:
         async with asyncio.timeout(connect_patience):
             connecting = await asyncssh.connect(
@@ -152,7 +186,7 @@ async def execute_all(
                 connect_timeout=connect_patience,
             )
         async with connecting as connection:
-            return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
+            yield connection
     except TimeoutError as error:
         raise Unreachable(f"{where} gives no answer within {connect_patience:g} s") from error
     except ConnectionRefusedError as error:
