@@ -421,6 +421,19 @@ def verify(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json, days=days))
 
 
+@_command(app, "status")
+def status(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
+    """Say on one screen whether all is as the configuration says, what is old, and what needs a person.
+
+    Runs the checks of `verify`, reads the versions of the services, and previews what an `up` would change. Each line
+    that needs a person has the command that mends it. The exit status is 1 if something does not work; what waits for
+    an `up` is a warning.
+    """
+    from cli.status import run
+
+    raise typer.Exit(run(stack, as_json=as_json, emulate=emulate))
+
+
 @_command(app, "images")
 def images(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """List the registry's images, and which hosts serve them.
@@ -472,17 +485,59 @@ def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = Fal
     raise typer.Exit(run(open_stack(stack, emulate=emulate), as_json=as_json))
 
 
+@_command(app, "top")
+def top(
+    stack: StackName = "local",
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table once, as without a terminal.")
+    ] = False,
+    as_json: Json = False,
+    emulate: Emulate = False,
+) -> None:
+    """Show what the stack's containers use: CPU and memory, the busiest first.
+
+    Asks all hosts at once, over one connection each. 100 % is one CPU. On a terminal the table is drawn again every two
+    seconds, until Ctrl-C. The exit status is 1 if a host does not answer.
+    """
+    from cli.stack.open import open_stack
+    from cli.top import run
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), once=once, as_json=as_json))
+
+
 @_command(app, "logs")
 def logs(
-    what: Annotated[str, typer.Argument(help="`registry`, `proxy`, or a service.")],
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE]…",
+            help="Services, `registry` or `proxy`; by default all services.",
+            autocompletion=_service_names,
+            show_default=False,
+        ),
+    ] = None,
     stack: StackName = "local",
     host: Annotated[
         str | None, typer.Option("--host", help="Only this host.", autocompletion=_host_names)
     ] = None,
     tail: Annotated[
+        str | None,
+        typer.Option(
+            "--tail",
+            "-n",
+            metavar="N",
+            help="The last N lines of each container, or `all`. By default 100, and all with --since or --grep.",
+            show_default=False,
+        ),
+    ] = None,
+    since: Annotated[
         str,
-        typer.Option("--tail", "-n", metavar="N", help="The last N lines of each container, or `all`."),
-    ] = "100",
+        typer.Option("--since", metavar="TIME", help="Only lines since then: 10m, 2h, or 2026-01-31T12:00."),
+    ] = "",
+    grep: Annotated[
+        str,
+        typer.Option("--grep", metavar="PATTERN", help="Only lines with this regular expression in them."),
+    ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     status: Annotated[
         str,
@@ -492,22 +547,53 @@ def logs(
             help="Of `proxy`: only requests that were answered with it, such as `5xx` or `404,5xx`.",
         ),
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON for each line.")] = False,
     emulate: Emulate = False,
 ) -> None:
-    """Print the logs of the registry, the proxies or a service.
+    """Print the logs of services, the registry or the proxies, in the order of time.
 
-    `logs registry` shows which account pushed and pulled which image. `logs proxy` is the access log: a JSON object
-    for each request, with its times in milliseconds. With `--status`, without `-f`, `--tail` counts those that fit.
-    Hosts keep 50 MB of each container's log, in 5 rotated files.
+    Asks all hosts at once. Lines of several hosts or services begin with whose they are. `logs registry` shows which
+    account pushed and pulled which image. `logs proxy` is the access log: a JSON object for each request, with its
+    times in milliseconds. With `--status`, without `-f`, `--tail` counts those that fit. Hosts keep 50 MB of each
+    container's log, in 5 rotated files.
     """
-    from cli.logs import run
+    from cli.logs import Wanted, run
     from cli.stack.open import open_stack
 
-    if tail != "all" and not (tail.isascii() and tail.isdecimal()):
-        raise CommandError(f"--tail {tail}: not a number", "For example: --tail 100, or --tail all", status=2)
-    raise typer.Exit(
-        run(open_stack(stack, emulate=emulate), what, host=host, tail=tail, follow=follow, status=status)
-    )
+    wanted = Wanted.of(tail, since, grep, follow=follow, status=status)
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), what or [], wanted, host=host, as_json=as_json))
+
+
+@_command(app, "events")
+def events(
+    stack: StackName = "local",
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only events since then: 10m, 2h, or 2026-01-31T12:00. Default: 24h.",
+        ),
+    ] = "",
+    grep: Annotated[
+        str,
+        typer.Option("--grep", metavar="PATTERN", help="Only events with this regular expression in them."),
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON for each event.")] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Print what happened to the stack's containers: started, ended, out of memory, removed.
+
+    Asks all hosts at once, and prints in the order of time (UTC). An engine remembers its last 256 events since its
+    start.
+    """
+    from cli.events import run
+    from cli.logs import Wanted
+    from cli.stack.open import open_stack
+
+    wanted = Wanted.of(None, since, grep, follow=follow)
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), wanted, as_json=as_json))
 
 
 _Host = Annotated[

@@ -137,6 +137,27 @@ async def execute_all(
         return [*await asyncio.gather(*(attempt(connection, command) for command in commands))]
 
 
+async def lines(
+    outputs: Mapping[str, Any], host: str, command: Command, connect_patience: float = CONNECT_PATIENCE
+) -> AsyncIterator[str]:
+    """The lines that a command prints, as they come, until it ends; its own patience does not count.
+
+    Raises:
+        Unreachable: the host does not answer, or presents an unknown host key.
+
+    """
+    user = outputs["hosts"][host]["sshUser"]
+    text = command.text if user == "root" else f"sudo -n {command.text}"
+    async with (
+        connected(outputs, host, connect_patience) as connection,
+        connection.create_process(text) as process,
+    ):
+        process.stdin.write(command.stdin)
+        process.stdin.write_eof()
+        async for line in process.stdout:
+            yield str(line).rstrip("\n")
+
+
 @asynccontextmanager
 async def connected(
     outputs: Mapping[str, Any], host: str, connect_patience: float = CONNECT_PATIENCE
@@ -144,7 +165,7 @@ async def connected(
     """A connection to a host, of asyncssh, for one block.
 
     Raises:
-        Unreachable: the host does not answer, or presents an unknown host key.
+        Unreachable: the host does not answer, presents an unknown host key, or closes the connection.
 
     """
     asyncssh = import_asyncssh()

@@ -101,6 +101,17 @@ class StackConfig:
         """The names of the services."""
         return tuple(str(name) for name in self._object("services"))
 
+    def followers(self, service: str) -> tuple[str, ...]:
+        """The services that run the image of this one, by `from`."""
+        sources = {
+            name: settings.get("from") if isinstance(settings, dict) else None
+            for name, settings in self._object("services").items()
+        }
+        found = [service]
+        for one in found:
+            found += [name for name, source in sources.items() if source == one and name not in found]
+        return tuple(str(name) for name in found[1:])
+
     @property
     def moves_back(self) -> bool:
         """Whether hosts go back to the last good version if a new one fails on a later host."""

@@ -31,13 +31,17 @@ def move_back(stack: Stack, aftermath: Aftermath, run: RunUp) -> int:
         run: runs an update.
 
     """
-    if not stack.config.moves_back or not (back := moved_apart(aftermath)):
+    # What runs the image of another service goes with that one.
+    followers = {name for service in stack.config.services for name in stack.config.followers(service)}
+    back = {name: both for name, both in moved_apart(aftermath).items() if name not in followers}
+    if not stack.config.moves_back or not back:
         return FAILED
     for service, (failed, good) in back.items():
         console.say(
             f"{service}: some hosts serve version {failed} and others do not. All go back to version {good}."
         )
-    targets = [urn for service in back for urn in orders.targets_of(aftermath.state, service)]
+    moved = dict.fromkeys(name for service in back for name in (service, *stack.config.followers(service)))
+    targets = [urn for service in moved for urn in orders.targets_of(aftermath.state, service)]
     options = ["--yes", "--skip-preview", *(word for urn in targets for word in ("--target", urn))]
     after = Aftermath(stack)
     ordered = orders.ordered(stack, {service: good for service, (_, good) in back.items()})

@@ -49,12 +49,16 @@ def run(
     number = _target(known, to, stack.option)
     version = known.version(number, stack.option)
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
-    hosts = list((running.outputs.get("serviceHosts") or {}).get(service) or ())
+    followers = stack.config.followers(service)
+    places = running.outputs.get("serviceHosts") or {}
+    hosts = list(dict.fromkeys(host for name in (service, *followers) for host in places.get(name) or ()))
     silent = require_image(running, service, version, hosts)
-    _announce(known, version, hosts, service)
+    _announce(known, version, places.get(service) or (), service)
+    for follower in followers:
+        console.say(f"  {follower}, which runs its image, goes along, with the settings of this clone")
     if not yes:
         console.confirm(f"Roll {service} back to version {number}?", remedy="Pass --yes.")
-    targets = targets_of(state, service, silent)
+    targets = [urn for name in (service, *followers) for urn in targets_of(state, name, silent)]
     options = (*(word for urn in targets for word in ("--target", urn)), *options)
     status = up(
         Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})

@@ -72,6 +72,28 @@ def verify(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _running(stack: Stack, days: float | None) -> RunningStack:
+    half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
+    minimum_validity = half_of_renewal if days is None else timedelta(days=days)
+    state = _state(stack)
+    running = RunningStack.of(
+        deployment.outputs_with_secrets(state), minimum_validity, name=stack.short_name, option=stack.option
+    )
+    # Other checks look at containers and routes.
+    return replace(running, desired=tuple(part for part in desired(state) if part.is_set_up))
+
+
+def results(stack: Stack) -> list[Result]:
+    """Verify a stack, and print nothing."""
+    running = _running(stack, None)
+
+    def ask(answered: Callable[[HostReport], None]) -> None:
+        threading.Thread(target=_warm_up, daemon=True).start()
+        fleet.ask(running.outputs, desired=running.desired, answered=answered, sizes=True)
+
+    return verify(running, ask=ask)
+
+
 def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
     """Verify a stack and print the results. Returns the exit status: 1 if a check failed.
 
@@ -82,14 +104,7 @@ def run(stack: Stack, *, as_json: bool, days: float | None = None) -> int:
             `up` renews it: a certificate with less time left was due for renewal, but no `up` has run.
 
     """
-    half_of_renewal = timedelta(hours=stack.config.early_renewal_hours) / 2
-    minimum_validity = half_of_renewal if days is None else timedelta(days=days)
-    state = _state(stack)
-    running = RunningStack.of(
-        deployment.outputs_with_secrets(state), minimum_validity, name=stack.short_name, option=stack.option
-    )
-    # Other checks look at containers and routes.
-    running = replace(running, desired=tuple(part for part in desired(state) if part.is_set_up))
+    running = _running(stack, days)
     rows = Rows(running) if not as_json and sys.stdout.isatty() else None
 
     def ask(answered: Callable[[HostReport], None]) -> None:

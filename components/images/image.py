@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -62,11 +63,17 @@ class AppImage(pulumi.ComponentResource):
         self.tags = {}
         self.source = ""
         self.references = []
+        self._images: list[pulumi.Resource] = []
         if args.builds:
             self._build(name, args)
         if args.held:
+            # In the state, what runs the image depends on the one that was built. Of what an update leaves out, Pulumi
+            # copies what that depends on as well, and then refuses its registration by the program: that comes first.
+            engine = args.engine
+            before = [*args.ready, engine.provider, engine.setup, *engine.ready, *self._images]
+            registered = pulumi.Output.all(*(resource.urn for resource in before))
             self.references = [
-                pulumi.Output.from_input(f"{args.access.repository(repository)}@{digest}")
+                registered.apply(partial(_after, f"{args.access.repository(repository)}@{digest}"))
                 for repository, digest in sorted(args.held.items())
             ]
             self.reference = self.references[0]
@@ -120,8 +127,13 @@ class AppImage(pulumi.ComponentResource):
             ),
             opts=args.engine.on_engine(pulumi.ResourceOptions(parent=self, depends_on=args.ready)),
         )
+        self._images.append(image)
         # For Docker Hub the engine reports a shortened name; use the full repository name.
         return image.repo_digest.apply(lambda digest: f"{repository}@{digest.partition('@')[2]}")
+
+
+def _after(reference: str, _: object) -> str:
+    return reference
 
 
 class OthersImage:

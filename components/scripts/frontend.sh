@@ -34,8 +34,8 @@ is_halted() { [ -n "${1:-}" ] && [ -e "$halted/$1" ]; }
 maintenance_of() {
   local page allowed content
   if is_halted "$1"; then
-    echo '  http-request return status 503 content-type text/plain string "This service is stopped.\n"' \
-      "hdr Cache-Control no-store hdr $stopped_header $1"
+    printf '  http-request return status 503 content-type text/plain string "%s" hdr Cache-Control no-store hdr %s %s\n' \
+      'This service is stopped.\n' "$stopped_header" "$1"
     return
   fi
   [ -n "$1" ] && [ -e "$maintained/$1" ] || return 0

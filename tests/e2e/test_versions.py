@@ -39,7 +39,8 @@ def fleet(clone: Clone) -> Iterator[Stack]:
                     "health": "/",
                     "healthTimeout": settings.HEALTH_TIMEOUT,
                     "drainTimeout": 2,
-                }
+                },
+                "cron": {"from": "web", "health": {"command": "test -e /server.pl"}, "hosts": ["web-2"]},
             },
         }
     )
@@ -59,8 +60,8 @@ def fleet(clone: Clone) -> Iterator[Stack]:
 
 
 def _configure(stack: Stack, **changes: Any) -> None:
-    now = yaml.safe_load(stack.config_file.read_text())["config"]["slipway:services"]["web"]
-    stack.configure({"services": {"web": {**now, **changes}}})
+    services = yaml.safe_load(stack.config_file.read_text())["config"]["slipway:services"]
+    stack.configure({"services": {**services, "web": {**services["web"], **changes}}})
 
 
 def _history(stack: Stack) -> list[dict[str, Any]]:
@@ -80,6 +81,11 @@ def _greetings(stack: Stack) -> set[str]:
 
 def _containers(stack: Stack) -> dict[str, list[str]]:
     return {host: sorted(stack.app_containers(host)) for host in HOSTS}
+
+
+def _image_of(stack: Stack, service: str) -> str:
+    (container,) = stack.app_containers("web-2", service=service)
+    return stack.on_host("web-2", "docker", "inspect", "--format", "{{.Image}}", container)
 
 
 @contextmanager
@@ -130,9 +136,10 @@ def test_versions_are_recorded_and_compared(fleet: Stack) -> None:
     table = fleet.slip("ps")
     assert table.status == 0, str(table)
     running = json.loads(fleet.clone.read("./slip", "ps", "--stack", fleet.name, "--json"))
-    assert [(one["host"], one["version"], one["healthy"]) for one in running] == [
-        ("web-1", 3, True),
-        ("web-2", 3, True),
+    assert [(one["service"], one["host"], one["version"], one["healthy"]) for one in running] == [
+        ("cron", "web-2", 2, True),
+        ("web", "web-1", 3, True),
+        ("web", "web-2", 3, True),
     ]
     assert all(1_000_000 < one["memory"] < 256 * 2**20 for one in running)
 
@@ -148,8 +155,10 @@ def test_a_rollback_needs_no_build_no_registry_and_fails_no_request(fleet: Stack
     assert fleet.on_host("web-1", "docker", "inspect", "--format", "{{.HostConfig.Memory}}", container) == (
         f"{512 * 2**20}"
     )
-    assert {name for name in result.changes if not name.startswith("web-")} == set(), str(result)
+    assert {name for name in result.changes if not name.startswith(("web-", "cron-"))} == set(), str(result)
     assert "web-image" not in result.changes
+    # What runs its image follows.
+    assert _image_of(fleet, "cron") == _image_of(fleet, "web")
 
 
 def test_a_rollback_holds_in_every_clone_until_somebody_orders_what_was_left(fleet: Stack) -> None:
@@ -251,6 +260,55 @@ def test_the_next_command_ends_a_way_back_that_was_killed(fleet: Stack) -> None:
     fleet.up("--forward", "web")
     assert _greetings(fleet) == {"tiny version 5"}
     assert _history(fleet)[0]["result"] == "deployed"
+
+
+def test_a_restart_gives_fresh_containers_and_fails_no_request(fleet: Stack) -> None:
+    before, recorded = _containers(fleet), _history(fleet)
+    with _eight_clients(fleet):
+        result = fleet.slip("restart", "web")
+    assert result.status == 0, str(result)
+    after = _containers(fleet)
+    assert all(len(after[host]) == 1 and after[host] != before[host] for host in HOSTS)
+    assert _history(fleet) == recorded
+    assert not fleet.up().changes
+
+
+def test_a_service_that_is_stopped_stays_so_through_a_roll_out(fleet: Stack) -> None:
+    for service in ("web", "cron"):
+        assert fleet.slip("stop", service).status == 0
+    _configure(fleet, env={"GREETING": "tiny version 6", "PORT": str(BLOCKED)})
+    deployed = fleet.up()
+    assert "web on web-1 is stopped" in deployed.output, str(deployed)
+    assert fleet.app_containers("web-2") == fleet.app_containers("web-2", service="cron") == []
+    running = json.loads(fleet.clone.read("./slip", "ps", "--stack", fleet.name, "--json"))
+    assert {(one["service"], one["health"]) for one in running} == {("web", "stopped"), ("cron", "stopped")}
+    for service in ("web", "cron"):
+        started = fleet.slip("start", service)
+        assert started.status == 0, str(started)
+    assert _greetings(fleet) == {"tiny version 6"}
+    assert fleet.slip("preview", "--refresh", "--expect-no-changes").status == 0
+
+
+def test_a_renewal_in_a_tree_with_other_code_deploys_nothing(fleet: Stack) -> None:
+    serving, recorded = _containers(fleet), _history(fleet)
+
+    def other(configuration: dict[str, Any]) -> None:
+        services = configuration["services"]
+        services["web"]["memory"] = 128
+        services["more"] = services["cron"]
+        # A certificate that lasts a year is due in its last year but for an hour.
+        configuration["certificates"] = {"earlyRenewalHours": 8759}
+
+    with fleet.clone.edited(SERVER, "tiny version 2", "tiny version 7"), fleet.configured(other):
+        renewed = fleet.slip("renew", "--yes")
+    assert renewed.status == 0, str(renewed)
+    assert "web-2-engine-certificate" in renewed.changes, str(renewed)
+    assert {
+        name for name in renewed.changes if name.startswith(("web-web", "web-image", "cron", "more"))
+    } == set()
+    assert _containers(fleet) == serving
+    assert _history(fleet) == recorded
+    assert not fleet.up().changes
 
 
 def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: Stack) -> None:

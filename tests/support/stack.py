@@ -66,7 +66,7 @@ class Stack:
     def start_slip(self, command: str, *options: str) -> Command:
         """Start a command of `./slip` on this stack."""
         log: tuple[str, ...] = ()
-        if command in {"up", "preview", "down", "rollback"}:
+        if command in {"up", "preview", "down", "rollback", "restart", "renew"}:
             log = ("--event-log", "{events}") if "--" in options else ("--", "--event-log", "{events}")
         return self.clone.start("./slip", command, "--stack", self.name, *options, *log)
 
