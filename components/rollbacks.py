@@ -36,7 +36,7 @@ class Held:
     built: str
     """The content tag of the image in the state."""
     builds: bool
-    """Whether the tree has the image that is in the state, so that its resource stays as it is."""
+    """Whether the resource of the image in the state stays as it is: the tree has it, or the update leaves it out."""
 
     @property
     def images(self) -> Mapping[str, str]:
@@ -142,7 +142,10 @@ def make_rollbacks(
             )
             mistakes.append(f"version {number} of {name} has settings that are not valid any more: {wrong}")
             continue
-        held[name] = Held(version, left, mine["built"], builds=source == mine["built"])
+        # An update that keeps a service leaves its image's resource out, whatever the tree would make. It has to be
+        # registered all the same: else Pulumi writes it into the state behind what depends on it, and refuses that.
+        builds = name in kept or source == mine["built"]
+        held[name] = Held(version, left, mine["built"], builds=builds)
     if held and not mistakes:
         settings = settings.model_copy(update={"services": services})
         mistakes += _mistakes(settings, held)

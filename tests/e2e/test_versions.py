@@ -308,7 +308,10 @@ def test_a_renewal_in_a_tree_with_other_code_deploys_nothing(fleet: Stack) -> No
     } == set()
     assert _containers(fleet) == serving
     assert _history(fleet) == recorded
-    assert not fleet.up().changes
+    # The certificates change once more, since they are due later again.
+    after = fleet.up()
+    assert {name for name in after.changes if not name.endswith("-certificate")} == set(), str(after)
+    assert _containers(fleet) == serving
 
 
 def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: Stack) -> None:
