@@ -69,15 +69,7 @@ class Chain:
             names: the names by which clients come.
             now: the time; by default this machine's clock.
         """
-        moment = now or datetime.now(UTC)
-        begin, end = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
-        if moment >= end:
-            yield Unfit(f"expired {end:%Y-%m-%d %H:%M} UTC", "Name a file with a renewed certificate.")
-        elif moment < begin:
-            yield Unfit(
-                f"not valid before {begin:%Y-%m-%d %H:%M} UTC",
-                "Wait until then, name another certificate, or correct this machine's clock.",
-            )
+        yield from self._outside_validity(now or datetime.now(UTC))
         if missing := [name for name in names if not self.covers(name)]:
             yield Unfit(
                 f"does not vouch for {', '.join(missing)}, but for {', '.join(self.names) or 'no name'}",
@@ -96,6 +88,27 @@ class Chain:
                 f"its chain is incomplete: {_issuer(last)}, which signed {_subject(last)}, is missing",
                 "Append the certificates between it and a root that this machine trusts, or that root itself.",
             )
+
+    def _outside_validity(self, now: datetime) -> Iterator[Unfit]:
+        """The certificates that are not valid now. Clients have the root themselves, so its time does not count."""
+        for certificate in self.certificates:
+            above = certificate is not self.leaf
+            if above and _signed(certificate, certificate):
+                continue
+            who = f"its chain has {_subject(certificate)}, which is " if above else ""
+            begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            if now >= end:
+                yield Unfit(
+                    f"{who}expired {end:%Y-%m-%d %H:%M} UTC",
+                    "Put the one there that the authority gives out now."
+                    if above
+                    else "Name a file with a renewed certificate.",
+                )
+            elif now < begin:
+                yield Unfit(
+                    f"{who}not valid before {begin:%Y-%m-%d %H:%M} UTC",
+                    "Wait until then, name another certificate, or correct this machine's clock.",
+                )
 
 
 def chain(text: str) -> Chain:

@@ -1,6 +1,8 @@
 """The parsed file: its values, and the line of each key."""
 
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,7 @@ class Document:
             UnreadableFile: it cannot be read, or is not a map in YAML.
         """
         try:
-            data = path.read_bytes()
+            data = _read(path)
         except FileNotFoundError:
             return cls()
         except OSError as error:
@@ -96,6 +98,14 @@ class Document:
         builder = _Builder()
         content = builder.value(root, ())
         return cls(content, builder.lines, builder.mistakes)
+
+
+def _read(path: Path) -> bytes:
+    """The start of a regular file. Opening a FIFO would wait, and a device may never end."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "it is not a regular file")
+        return file.read(LIMIT + 1)
 
 
 class _Resolver(yaml.resolver.BaseResolver):

@@ -45,7 +45,7 @@ def read(text: str) -> Scalar:
             return value
     # A number of more bits is read as a float, if it can be one, and a float that is too large as a text.
     if number and _FLOAT.fullmatch(number) and abs(float(number)) != float("inf"):
-        return value
+        return float(number)
     return text
 
 

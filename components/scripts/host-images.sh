@@ -76,8 +76,8 @@ plan() {
 
 # remove PLAN: removes the images of a plan, name by name. The engine itself refuses what a container has.
 remove() {
-  local id size names name left=0
-  while IFS=$'\t' read -r _ id size names; do
+  local size names name left=0
+  while IFS=$'\t' read -r _ _ size names; do
     for name in $names; do docker rmi "$name" >/dev/null 2>&1 </dev/null || left=$((left + 1)); done
     echo "slipway: removed $names ($size)"
   done <"$1"

@@ -102,7 +102,17 @@ def test_a_certificate_with_its_chain_and_its_key_is_accepted(tmp_path: Path) ->
 
 EXPIRED = made("shop", ROOT, "shop.example.com", begin=-9, end=-1)
 EARLY = made("shop", ROOT, "shop.example.com", begin=2, end=9)
+OLD_MIDDLE = made("an old one", ROOT, begin=-9, end=-1, ca=True)
+BELOW_OLD = made("shop", OLD_MIDDLE, "shop.example.com")
+OLD_ROOT = made("an old root", begin=-9, end=-1, ca=True)
+BELOW_OLD_ROOT = made("shop", OLD_ROOT, "shop.example.com")
 FOREIGN = made("shop", made("a stranger", ca=True), "shop.example.com")
+
+
+def test_the_time_of_a_root_does_not_count(tmp_path: Path) -> None:
+    """Clients have it themselves, and may trust it for longer."""
+    whole = BELOW_OLD_ROOT.pem + OLD_ROOT.pem
+    assert problems(tmp_path, whole, BELOW_OLD_ROOT.key_pem(), ("shop.example.com",)) == []
 
 
 @pytest.mark.parametrize(
@@ -111,6 +121,12 @@ FOREIGN = made("shop", made("a stranger", ca=True), "shop.example.com")
         (WHOLE, ROOT.key_pem(), "is not the key of the certificate in shop.pem", "secret set SHOP_KEY"),
         (EXPIRED.pem + ROOT.pem, EXPIRED.key_pem(), "expired", "renewed"),
         (EARLY.pem + ROOT.pem, EARLY.key_pem(), "not valid before", "Wait"),
+        (
+            BELOW_OLD.pem + OLD_MIDDLE.pem + ROOT.pem,
+            BELOW_OLD.key_pem(),
+            'its chain has "an old one", which is expired',
+            "gives out now",
+        ),
         (
             LEAF.pem,
             LEAF.key_pem(),
@@ -129,7 +145,16 @@ FOREIGN = made("shop", made("a stranger", ca=True), "shop.example.com")
         (None, LEAF.key_pem(), "cannot be read", "Name a file"),
     ],
     ids=[
-        *("another key", "expired", "not valid yet", "no intermediate", "no root", "a gap", "encrypted key"),
+        *(
+            "another key",
+            "expired",
+            "not valid yet",
+            "an expired intermediate",
+            "no intermediate",
+            "no root",
+            "a gap",
+            "encrypted key",
+        ),
         *("no key", "unset key", "Ed25519", "small RSA", "key beside it", "no certificate", "no file"),
     ],
 )

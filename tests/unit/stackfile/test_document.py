@@ -1,5 +1,6 @@
 """A stack's file as it is written: lines, keys, and mistakes with what to do."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,12 @@ def test_a_folder_or_a_huge_file_is_refused(tmp_path: Path) -> None:
         Document.read(tmp_path)
     with pytest.raises(UnreadableFile, match="larger than 1 MiB"):
         Document.parse(b"#" * (document.LIMIT + 1))
+
+
+def test_a_file_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UnreadableFile, match="cannot be read: it is not a regular file"):
+        Document.read(tmp_path / "fifo")
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20)
