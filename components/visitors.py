@@ -48,7 +48,9 @@ def deliver(settings: StackSettings, host: Host, proxy: Proxy) -> list[pulumi.Re
         for name in protected
     )
     texts = {
-        name: read_text(Path.cwd() / page) for name in pages if (page := settings.services[name].error_page)
+        name: read_text(Path.cwd() / page, within=Path.cwd())
+        for name in pages
+        if (page := settings.services[name].error_page)
     }
     return [
         script.remote_command(

@@ -23,6 +23,7 @@ PAGES = {
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",
     "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",
     "examples/automation/deploy.py": "examples/automation/deploy.py",
+    "examples/grafana/proxies.json": "examples/grafana/proxies.json",
     "LICENSE": "LICENSE.txt",
 }
 """What the site shows of the clone besides `docs/`: where it lies, and where it goes."""

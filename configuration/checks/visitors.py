@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from configuration.base import STAND_IN
 from configuration.checks.context import Check, Checks
 from configuration.files import UnfitFile, read_text
+from configuration.private_files import is_private
 from configuration.problems import Location, Problem, path_of, suggestion
 from configuration.types import PASSWORD_MAX
 from configuration.visitors import LARGEST_PAGE, PASSWORD_PATTERN, SHORTEST_PASSWORD
@@ -53,11 +54,15 @@ def pages(checks: Checks) -> Iterator[Problem]:
     for name, service in checks.settings.services.items():
         if not service.error_page or not checks.is_valid("services", name, "errorPage"):
             continue
+        page = checks.directory / service.error_page
         try:
-            size = len(read_text(checks.directory / service.error_page).encode())
+            # Everybody gets to see it, so a link must not lead to a file of the operator.
+            size = len(read_text(page, within=checks.directory).encode())
             wrong = "" if size <= LARGEST_PAGE else f"has {size} bytes"
+            if is_private(page.resolve(), checks.directory.resolve()):
+                wrong = "one of the files that Pulumi, Slipway and git keep to themselves"
         except UnfitFile as error:
-            wrong = str(error)
+            wrong = str(error).replace("is a link to a file outside the context", "is outside the project")
         if wrong:
             yield Problem(
                 ("services", name, "errorPage"),

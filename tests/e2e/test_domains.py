@@ -336,15 +336,15 @@ class TestHttps:
         left = https.on_host("box", "sh", "-c", "ls /etc/slipway/visitors /etc/slipway/proxy/errors")
         assert "store" not in left
 
-    def test_the_log_and_the_metrics_say_what_went_wrong(self, https: Stack) -> None:
+    def test_the_log_and_the_metrics_say_what_was_answered(self, https: Stack) -> None:
         (url,) = https.urls("plain")
-        assert _asked(url, "nobody.test", "/no-such-page")[0] == 404
-        found = https.slip("logs", "proxy", "--status", "404", "--tail", "all")
+        assert _asked(url, "www.test", "/told")[0] == 308
+        found = https.slip("logs", "proxy", "--status", "308", "--tail", "all")
         entries = [json.loads(line) for line in found.output.splitlines() if line.startswith("{")]
-        assert {entry["status"] for entry in entries} == {404}
-        assert "/no-such-page" in {entry["path"] for entry in entries}
+        assert {entry["status"] for entry in entries} == {308}
+        assert "/told" in {entry["path"] for entry in entries}
         metrics = https.on_host("box", "curl", "--silent", "--fail", "http://127.0.0.1:9101/metrics")
-        assert 'haproxy_frontend_http_responses_total{proxy="http",code="4xx"}' in metrics
+        assert 'haproxy_frontend_http_responses_total{proxy="http",code="3xx"}' in metrics
 
     def test_a_lost_certificate_is_told_and_mended(self, https: Stack) -> None:
         file = "/etc/slipway/certificates/store.pem"
