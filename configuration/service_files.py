@@ -35,4 +35,4 @@ class FileSettings(Settings):
         str,
         Matching("0?[0-7]{3}", "not a mode", 'Write three octal digits in quotes, such as "0440".'),
     ] = "0444"
-    """Who may read it, in octal digits and quotes. Nobody can write it. Default: "0444"."""
+    """Who may read it, in octal digits and quotes. Nobody can write it. Default: `0444`."""
