@@ -25,7 +25,8 @@ def subjects(running: RunningStack) -> list[str]:
     return [
         f"{name} of {service} on {host}"
         for service, host in running.places
-        if running.place(service, host).tls
+        # One that no proxy asks has no URL.
+        if urls.get(service) and running.place(service, host).tls
         for name in dict.fromkeys(urlsplit(str(url)).hostname for url in urls[service])
     ]
 
