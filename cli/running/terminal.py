@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import termios
@@ -71,6 +72,9 @@ async def _send(process: Any) -> None:
             if is_watched:
                 await ready.wait()
                 ready.clear()
+                # It may have been told twice of the same input, and a read without any would hold everything up.
+                if not select.select([descriptor], [], [], 0)[0]:
+                    continue
             chunk = os.read(descriptor, CHUNK)
             if not chunk:
                 break

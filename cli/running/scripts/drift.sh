@@ -89,7 +89,8 @@ strange_rules() {
   local iptables now made number
   for iptables in "${!wanted[@]}"; do
     number=${wanted_by[$iptables]}
-    now=$(grep '^-A SLIPWAY-' <<<"${rules[$iptables]}" || true)
+    # The rules of SLIPWAY-APART follow the containers (apart.sh).
+    now=$(grep '^-A SLIPWAY-' <<<"${rules[$iptables]}" | grep -v '^-A SLIPWAY-APART ' || true)
     made=$(grep '^-A SLIPWAY-' <<<"${wanted[$iptables]}" || true)
     while read -r; do
       [[ $'\n'$made$'\n' = *$'\n'"$REPLY"$'\n'* ]] ||

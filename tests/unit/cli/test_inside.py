@@ -15,6 +15,7 @@ from cli.errors import CommandError
 from cli.running import terminal
 from cli.running.ssh import Unreachable
 from tests.plugins.ssh_server import SSHServer
+from tests.support.terminal import terminal as terminal_of
 from tests.unit.cli.test_maintenance import FakeStack
 
 ROOT = Path(__file__).parents[3]
@@ -78,6 +79,16 @@ def server() -> Iterator[SSHServer]:
 
 def passed_on(server: SSHServer, command: str, given: bytes | Path) -> subprocess.CompletedProcess[bytes]:
     """A process that runs a command over SSH, with this standard input."""
+    code = program(server, command)
+    options: dict[str, Any] = {"cwd": ROOT, "env": dict(os.environ), "capture_output": True, "timeout": 120}
+    if isinstance(given, Path):
+        with given.open("rb") as file:
+            return subprocess.run([sys.executable, "-c", code], stdin=file, check=False, **options)
+    return subprocess.run([sys.executable, "-c", code], input=given, check=False, **options)
+
+
+def program(server: SSHServer, command: str) -> str:
+    """A program that does so."""
     outputs: dict[str, Any] = {
         "sshPrivateKey": server.client_key,
         "hosts": {
@@ -89,15 +100,10 @@ def passed_on(server: SSHServer, command: str, given: bytes | Path) -> subproces
             }
         },
     }
-    code = (
+    return (
         f"import sys; from cli.running import terminal; "
         f"sys.exit(terminal.run({outputs!r}, 'web-1', {command!r}, is_terminal=False))"
     )
-    options: dict[str, Any] = {"cwd": ROOT, "env": dict(os.environ), "capture_output": True, "timeout": 120}
-    if isinstance(given, Path):
-        with given.open("rb") as file:
-            return subprocess.run([sys.executable, "-c", code], stdin=file, check=False, **options)
-    return subprocess.run([sys.executable, "-c", code], input=given, check=False, **options)
 
 
 def test_bytes_and_the_exit_status_come_through(server: SSHServer, tmp_path: Path) -> None:
@@ -112,3 +118,12 @@ def test_bytes_and_the_exit_status_come_through(server: SSHServer, tmp_path: Pat
 
 def test_a_command_that_reads_nothing_ends_without_its_input(server: SSHServer) -> None:
     assert passed_on(server, "exit 3", b"x" * 5_000_000).returncode == 3
+
+
+def test_a_terminals_input_comes_line_by_line(server: SSHServer) -> None:
+    """A read that waits for more would hold up what has come already."""
+    code = program(server, "echo ready; head -n 1; exit 4")
+    with terminal_of((sys.executable, "-c", code), ROOT, os.environ) as opened:
+        opened.wait_for("ready")
+        opened.press(b"hello\n")
+        assert opened.wait() == 4, opened.output
