@@ -146,7 +146,7 @@ def test_only_what_comes_from_or_goes_to_the_proxy_passes(machine: Machine, tmp_
     assert not [line for line in machine.called if line.startswith("ip6tables-restore")]
     assert (tmp_path / "etc/slipway/apart").read_text() == "br-x\n"
     bridged = "-A SLIPWAY-APART -m physdev --physdev-is-bridged"
-    assert rules(machine) == [
+    assert rules(machine)[-7:] == [
         "*filter",
         ":SLIPWAY-APART - [0:0]",
         f"{bridged} --physdev-in veth2 -j RETURN",

@@ -367,8 +367,8 @@ def secrets_volume(version: str) -> dict[str, Any]:
     [
         ([secrets_volume("v1")], [secrets_volume("v2")], "secrets"),
         ([], [secrets_volume("v1")], "secrets"),
-        ([{**DATA, "readOnly": True}], [secrets_volume("v1")], "secrets, volumes"),
-        ([secrets_volume("v1")], [secrets_volume("v1"), {**DATA, "readOnly": True}], "volumes"),
+        ([{**DATA, "readOnly": True}], [secrets_volume("v1")], "secrets, volumes or files"),
+        ([secrets_volume("v1")], [secrets_volume("v1"), {**DATA, "readOnly": True}], "volumes or files"),
     ],
 )
 def test_another_secret_is_told_as_one(
