@@ -114,14 +114,14 @@ def clone(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="module", autouse=True)
 def _clone_as_found(request: pytest.FixtureRequest, clone: Clone) -> Iterator[None]:
-    """Give the clone to the next file as this one found it, unless a shared stack has to go on from here."""
+    """Give the clone to the next file as this one found it. A shared stack goes on from the commit that it has."""
     before, files = clone.git("rev-parse", "HEAD").strip(), clone.untracked()
     yield
+    for name in clone.untracked() - files:
+        (clone.root / name).unlink()
     ours = [item for item in request.session.items if item.path == request.path]
     if not any(map(_shared_stack, ours)):
         clone.git("reset", "--quiet", "--hard", before)
-        for name in clone.untracked() - files:
-            (clone.root / name).unlink()
 
 
 @dataclass(frozen=True)
