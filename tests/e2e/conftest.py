@@ -118,7 +118,9 @@ def _clone_as_found(request: pytest.FixtureRequest, clone: Clone) -> Iterator[No
     before, files = clone.git("rev-parse", "HEAD").strip(), clone.untracked()
     yield
     for name in clone.untracked() - files:
-        (clone.root / name).unlink()
+        # A repository in the clone is listed as one name.
+        remove = shutil.rmtree if name.endswith("/") else os.unlink
+        remove(clone.root / name)
     ours = [item for item in request.session.items if item.path == request.path]
     if not any(map(_shared_stack, ours)):
         clone.git("reset", "--quiet", "--hard", before)
