@@ -175,7 +175,7 @@ def _of_registry(kind: str, name: str) -> Subject | None:
     match kind, name.rpartition("-")[2]:
         case (("Container" | "RemoteImage"), _):
             return Subject(Part.REGISTRY, name)
-        case "Command", "settings":
+        case "Command", ("settings" | "owner"):
             return Subject(Part.REGISTRY_SETTINGS, name)
         case "Command", "answers":
             return Subject(Part.REGISTRY_ANSWERS, name)

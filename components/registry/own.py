@@ -131,11 +131,20 @@ class Registry(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*engine.ready, *args.trusted_by]),
         )
         container = self._container(name, args, settings)
-        proxy = self._proxy(name, args, container)
+        # What a registry of an older version has written until its end is not this one's yet. No client may come before.
+        owned = command.remote.Command(
+            f"{name}-owner",
+            connection=host.ssh,
+            create=host.as_root(OWN_DATA_SCRIPT_PATH),
+            add_previous_output_in_env=False,
+            triggers=[container.id],
+            opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container])),
+        )
+        proxy = self._proxy(name, args, container, owned)
         answers = command.remote.Command(
             f"{name}-answers",
             connection=host.ssh,
-            create=host.as_root(f"{OWN_DATA_SCRIPT_PATH} && {host.as_root(f'{WAIT_SCRIPT_PATH} {url}')}"),
+            create=host.as_root(f"{WAIT_SCRIPT_PATH} {url}"),
             add_previous_output_in_env=False,
             triggers=[container.id, proxy.id],
             opts=host.on_host(pulumi.ResourceOptions(parent=self, depends_on=[container, proxy])),
@@ -194,7 +203,9 @@ class Registry(pulumi.ComponentResource):
             ),
         )
 
-    def _proxy(self, name: str, args: RegistryArgs, registry: docker.Container) -> docker.Container:
+    def _proxy(
+        self, name: str, args: RegistryArgs, registry: docker.Container, owned: pulumi.Resource
+    ) -> docker.Container:
         engine = args.engine
         image = docker.RemoteImage(
             f"{name}-front-image",
@@ -224,7 +235,7 @@ class Registry(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     parent=self,
                     # An older registry held the port itself.
-                    depends_on=[registry],
+                    depends_on=[registry, owned],
                     delete_before_replace=True,
                     ignore_changes=ENGINE_DECIDES,
                 )

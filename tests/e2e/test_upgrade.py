@@ -33,7 +33,7 @@ from well_known import (
 
 OLD_COMMIT = "f43d3099fd455ed891bd84fa9ef0bb1ec2479877"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
-ALLOWED_CREATES: tuple[str, ...] = ("registry-front-*", "web-box-secrets")
+ALLOWED_CREATES: tuple[str, ...] = ("registry-front-*", "registry-owner", "web-box-secrets")
 """Patterns of the names of resources that the first `up` of this version creates."""
 ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "box-mirror", "registry-settings", "web-box-switch")
 """Patterns of the names of resources that the first `up` of this version updates in place."""
