@@ -131,7 +131,7 @@ class Registry(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[*engine.ready, *args.trusted_by]),
         )
         container = self._container(name, args, settings)
-        # What a registry of an older version has written until its end is not this one's yet. No client may come before.
+        # What an older version's registry has written until its end is not this one's yet. No client may come sooner.
         owned = command.remote.Command(
             f"{name}-owner",
             connection=host.ssh,

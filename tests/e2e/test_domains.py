@@ -327,9 +327,12 @@ class TestHttps:
         verified = https.slip("verify")
         assert (verified.status, "asks for a password" in verified.output) == (0, True), str(verified)
         (container,) = https.app_containers("box", service="store")
+        # Else it would be started again.
+        https.on_host("box", "systemctl", "stop", "slipway-keep")
         https.on_host("box", "docker", "kill", container)
         status, _, page = _asked(url, "store.test", "/", right, authority)
         assert (status, page) == (503, "<p>Sorry\n")
+        https.on_host("box", "systemctl", "start", "slipway-keep")
         _with_https(https, "store again")
         https.up("--refresh")
         assert greeting(url, "store.test", authority) == "store again"
