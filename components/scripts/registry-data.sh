@@ -6,9 +6,10 @@ set -euo pipefail
 # until it is replaced: as a member of root's group, since it has no rights of root's. The folder itself comes last, so its
 # owner says whether all of it is done.
 own_data() {
-  local found=(find "$1" -ignore_readdir_race -depth ! -user "$2" -exec chmod g=u {} + -exec chown -h "$2" {} +)
-  # Meanwhile that registry may remove a file, as at the end of an upload.
-  "${found[@]}" 2>/dev/null || "${found[@]}"
+  # Meanwhile a registry may remove a file, as at the end of an upload: both fail for that one, and go on.
+  find "$1" -mindepth 1 -ignore_readdir_race -depth ! -user "$2" -exec chmod g=u {} + -exec chown -h "$2" {} + 2>/dev/null || true
+  chmod g=u "$1"
+  chown "$2" "$1"
 }
 
 # is_owned PATH USER

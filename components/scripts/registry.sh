@@ -85,6 +85,9 @@ $(declare -f own_data)
 exec 9>/run/slipway-registry.lock
 flock 9
 own_data '$DATA_PATH' '$REGISTRY_USER'
+# The former registry is gone by now.
+left=\$(find '$DATA_PATH' -ignore_readdir_race ! -user '$REGISTRY_USER' -print -quit)
+[ -z "\$left" ] || { echo "slipway: the registry's user cannot be given \$left" >&2; exit 7; }
 SCRIPT
 }
 
