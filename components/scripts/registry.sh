@@ -77,6 +77,7 @@ UNIT
   made+=("unit slipway-retention.timer")
 }
 
+# own_data_text: a script for the time after an older version's registry, which wrote as root.
 own_data_text() {
   echo '#!/usr/bin/env bash'
   cat <<SCRIPT
@@ -85,7 +86,6 @@ $(declare -f own_data)
 exec 9>/run/slipway-registry.lock
 flock 9
 own_data '$DATA_PATH' '$REGISTRY_USER'
-# The former registry is gone by now.
 left=\$(find '$DATA_PATH' -ignore_readdir_race ! -user '$REGISTRY_USER' -print -quit)
 [ -z "\$left" ] || { echo "slipway: the registry's user cannot be given \$left" >&2; exit 7; }
 SCRIPT
