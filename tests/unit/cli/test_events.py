@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from cli import events
 from cli.logs import Wanted
-from cli.running.stack import Failed, RunningStack
+from tests.unit.cli import engines
 
 SECOND = 10**9
 
@@ -39,15 +38,7 @@ ENGINES: dict[str, FakeEngine] = {}
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
-    @contextmanager
-    def engine(_: RunningStack, host: str) -> Iterator[FakeEngine]:
-        if host not in ENGINES:
-            raise Failed(f"the engine of {host}: no answer")
-        yield ENGINES[host]
-
-    monkeypatch.setattr(RunningStack, "docker", engine)
-    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs, **more: cls(outputs, **more)))
-    ENGINES.clear()
+    engines.give(monkeypatch, ENGINES)
 
     class Stack:
         name = short_name = "dev"

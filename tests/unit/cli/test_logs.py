@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from cli import logs
 from cli.errors import CommandError
 from cli.running import fleet
 from cli.running.host_report import HostReport
-from cli.running.stack import Failed, RunningStack
+from tests.unit.cli import engines
 
 
 class FakeEngine:
@@ -63,15 +62,7 @@ REPORTS: dict[str, HostReport] = {}
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Any:
-    @contextmanager
-    def engine(_: RunningStack, host: str) -> Iterator[FakeEngine]:
-        if host not in ENGINES:
-            raise Failed(f"the engine of {host}: no answer")
-        yield ENGINES[host]
-
-    monkeypatch.setattr(RunningStack, "docker", engine)
-    monkeypatch.setattr(RunningStack, "of", classmethod(lambda cls, outputs, **more: cls(outputs, **more)))
-    ENGINES.clear()
+    engines.give(monkeypatch, ENGINES)
 
     monkeypatch.setattr(fleet, "ask", lambda _, hosts: {host: REPORTS[host] for host in hosts})
 
