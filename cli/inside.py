@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cli.errors import CommandError
-from cli.running import silence, terminal
+from cli.running import silence, switch, terminal
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
 from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
@@ -32,13 +32,7 @@ def run(stack: Stack, service: str, words: Sequence[str], *, host: str | None, f
 
     """
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
-    hosts = [place for name, place in running.places if name == service]
-    if not hosts:
-        raise CommandError(
-            f"the stack '{stack.name}' has no service '{service}'",
-            f"Services: {', '.join(running.services) or 'none'}.",
-            status=2,
-        )
+    hosts = switch.hosts_of(running, service, stack.name)
     if host is not None and host not in hosts:
         raise CommandError(f"{host} runs no {service}", f"{service} runs on {', '.join(hosts)}.", status=2)
     where = host or hosts[0]
