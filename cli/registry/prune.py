@@ -157,9 +157,7 @@ def ask(outputs: Mapping[str, Any], option: str, command: str, served: Sequence[
             "Set the retention at that registry.",
             status=2,
         )
-    # Through a shell, since `sudo` has another exit status for a missing command.
-    script = f"test -x {SCRIPT} || exit {NOT_FOUND}; {shlex.join([SCRIPT, command, *served])}"
-    result = ssh.run(outputs, hosts[0], f"bash -c {shlex.quote(script)}", PATIENCE)
+    result = run_installed(outputs, hosts[0], [SCRIPT, command, *served], PATIENCE)
     if result.status == NOT_FOUND:
         raise CommandError(
             "the stack keeps all its images: slipway:registry.retention is not set",
@@ -168,7 +166,7 @@ def ask(outputs: Mapping[str, Any], option: str, command: str, served: Sequence[
         )
     if result.status:
         raise CommandError(
-            f"removing images failed on {hosts[0]}: {_problem(result)}",
+            f"removing images failed on {hosts[0]}: {problem(result)}",
             f"The whole output is in `journalctl -u slipway-retention` on {hosts[0]}.",
             status=1,
         )
@@ -194,11 +192,31 @@ def plan_by(outputs: Mapping[str, Any], keep: int, days: int) -> Plan:
     )
     result = ssh.run(outputs, host, f"bash -c {shlex.quote(script)}", QUESTION_PATIENCE)
     if result.status:
-        raise CommandError(f"{host}: {_problem(result)}", status=1)
+        raise CommandError(f"{host}: {problem(result)}", status=1)
     return parse(result.stdout)
 
 
-def _problem(result: ssh.CommandResult) -> str:
+def run_installed(
+    outputs: Mapping[str, Any], host: str, words: Sequence[str], patience: float
+) -> ssh.CommandResult:
+    """Run a script that a set-up has installed on a host; its exit status is `NOT_FOUND` if it is not there.
+
+    Args:
+        outputs: the stack's, with their secrets.
+        host: the host's name.
+        words: the script's path and its arguments.
+        patience: seconds that it may take.
+
+    Raises:
+        CommandError: the host does not answer.
+
+    """
+    # Through a shell, since `sudo` has another exit status for a missing command.
+    script = f"test -x {shlex.quote(words[0])} || exit {NOT_FOUND}; {shlex.join(words)}"
+    return ssh.run(outputs, host, f"bash -c {shlex.quote(script)}", patience)
+
+
+def problem(result: ssh.CommandResult) -> str:
     """Why a script failed: its own last message, or else the last line, which may be systemd's."""
     lines = result.stderr.strip().splitlines() or [f"exit status {result.status}"]
     own = [line for line in lines if line.startswith("slipway: ")]

@@ -1,13 +1,12 @@
 """`slip prune --hosts`: removes images and build cache that the hosts no longer need, at once on all hosts."""
 
 import json
-import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from cli import console
 from cli.errors import CommandError
-from cli.running import ssh
+from cli.registry.prune import NOT_FOUND, problem, run_installed
 from cli.running.stack import RunningStack
 from cli.stack.stack import Stack
 from cli.text import size
@@ -16,8 +15,6 @@ from well_known import SCRIPTS_PATH
 
 SCRIPT = f"{SCRIPTS_PATH}/host-images"
 """Where engine.sh installs host-images.sh."""
-NOT_FOUND = 127
-"""A shell's exit status for a missing command."""
 PATIENCE = 600.0
 """Seconds that a host may take: a large build cache takes minutes."""
 
@@ -72,16 +69,11 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> int:
 
 
 def _prune(running: RunningStack, host: str, *, dry_run: bool) -> Pruned:
-    # The list first: removing prints no sizes by itself.
-    words = "plan" if dry_run else f"plan && {SCRIPT} now"
-    # Through a shell, since `sudo` has another exit status for a missing command.
-    script = f"test -x {SCRIPT} || exit {NOT_FOUND}; {SCRIPT} {words}"
-    result = ssh.run(running.outputs, host, f"bash -c {shlex.quote(script)}", PATIENCE)
+    result = run_installed(running.outputs, host, [SCRIPT, "plan" if dry_run else "now"], PATIENCE)
     if result.status == NOT_FOUND:
         return Pruned(host, problem=f"it has no {SCRIPT} yet; `./slip up{running.option}` brings it")
     if result.status:
-        last = (result.stderr.strip().splitlines() or [f"exit status {result.status}"])[-1]
-        return Pruned(host, problem=last.removeprefix("slipway: "))
+        return Pruned(host, problem=problem(result))
     return parse(host, result.stdout)
 
 

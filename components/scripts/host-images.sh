@@ -3,7 +3,7 @@
 # engine.sh installs it on each host, with a timer for it. `slip prune --hosts` runs it at once.
 #
 #   host-images plan   prints what `now` would remove, and changes nothing
-#   host-images now    removes it; no update may run meanwhile
+#   host-images now    prints it and removes it; no update may run meanwhile
 #   host-images run    for slipway-host-images.service, beside updates
 #
 # An update pulls an image some time before a container has it. So `run` removes only what the run before saw unused, too.
@@ -105,9 +105,9 @@ main() {
   trap "rm -f '$now'" EXIT
   plan >"$now"
   case "$1" in
-    plan)
+    plan | now)
       cat "$now"
-      return
+      [ "$1" = now ] || return 0
       ;;
     run)
       mkdir -p "${unused%/*}"
