@@ -232,10 +232,15 @@ RestartSec=1
 [Install]
 WantedBy=docker.service
 UNIT
+  run_unit "slipway-$name.service"
+}
+
+# run_unit UNIT: has it start with the machine, and run by now. It begins anew if a file of it has `changed`.
+run_unit() {
   if $changed; then systemctl daemon-reload; fi
-  enabled "slipway-$name.service"
-  if $changed; then systemctl restart "slipway-$name.service"; else systemctl start "slipway-$name.service"; fi
-  made+=("unit slipway-$name.service")
+  enabled "$1"
+  if $changed; then systemctl restart "$1"; else systemctl start "$1"; fi
+  made+=("unit $1")
 }
 
 # Installs host-images.sh and its timer. The minute differs from host to host, so that not all work at once.
@@ -267,10 +272,7 @@ RandomizedDelaySec=3600
 [Install]
 WantedBy=timers.target
 UNIT
-  if $changed; then systemctl daemon-reload; fi
-  enabled "$unit.timer"
-  if $changed; then systemctl restart "$unit.timer"; else systemctl start "$unit.timer"; fi
-  made+=("unit $unit.timer")
+  run_unit "$unit.timer"
 }
 
 # The proxy's configuration is there before the proxy is. When the machine starts, containers get new addresses, so the

@@ -25,7 +25,7 @@ if [ "$process" != 0 ]; then
 fi
 printf 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 SCRIPT
-  put "$units/$unit.socket" 0644 <<UNIT
+  own_unit "$unit.socket" <<UNIT
 [Unit]
 Description=Metrics of the proxy
 
@@ -37,7 +37,7 @@ MaxConnections=16
 [Install]
 WantedBy=sockets.target
 UNIT
-  put "$units/$unit@.service" 0644 <<UNIT
+  own_unit "$unit@.service" <<UNIT
 [Unit]
 Description=Answers a request for the metrics of the proxy
 CollectMode=inactive-or-failed

@@ -23,7 +23,7 @@ unit=slipway-secrets.service
 install_unit() {
   local changed=false
   put /usr/local/lib/slipway/keep-secrets 0755 <<<"$KEEP_SECRETS_SCRIPT"
-  put "/etc/systemd/system/$unit" 0644 <<'UNIT'
+  own_unit "$unit" <<'UNIT'
 [Unit]
 Description=The secrets of Slipway's services, in memory
 Before=docker.service
