@@ -387,10 +387,14 @@ start_proxy() {
 # restore: looks around; the proxy then runs, and has each recorded route.
 restore() { locked restore_now; }
 restore_now() {
+  local former
   look_around
   if ! read_process; then
     # The file may have been lost, or changed by hand so that HAProxy cannot read it.
+    former=$(mark_of <"$configured" 2>/dev/null) || former=
     prepare
+    # Whoever began with the former file does not get over it, and its end would count as a crash.
+    if [ "$proxy_state" = running ] && [ "$former" != "$(mark_of <"$configured")" ]; then proxy_state=restarting; fi
     start_proxy
     for _ in $(seq 200); do
       ! read_process || break

@@ -10,7 +10,7 @@ from tests.support.stack import Stack
 
 ON_WEB_1 = re.compile(r"::web-1-(setup|docker|images|routes)$|::web-1-proxy-|::web-web-1(-image|-switch)?$")
 ON_YARD = re.compile(
-    r"::yard-(setup|docker|images)$|::registry-(front-)?(settings|image|container|answers)$|::web(-base)?-image$"
+    r"::yard-(setup|docker|images)$|::registry-(front-)?(settings|image|container|owner|answers)$|::web(-base)?-image$"
 )
 
 
