@@ -80,7 +80,7 @@ class Desired:
     @property
     def container(self) -> str:
         """The container's name, if it is a container."""
-        kind, _, name = self.made[0].partition(" ")
+        kind, name, *_ = self.made[0].split()
         return name if kind == "container" else ""
 
 

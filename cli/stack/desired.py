@@ -33,6 +33,7 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
     found: list[Desired] = []
     logins: dict[str, Login] = {}
     containers: dict[tuple[str, str], str] = {}
+    networks: dict[str, tuple[str, ...]] = {}
     alone: set[str] = set()
     for resource in deployment.managed(state):
         name = hosts.get(deployment.host_urn(state, resource), "")
@@ -42,6 +43,9 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
             container = (resource.get("outputs") or {}).get("name", "")
             containers[name, container] = resource["urn"]
             given = resource.get("inputs") or {}
+            networks[resource["urn"]] = tuple(
+                deployment.plain(network)["name"] for network in given.get("networksAdvanced") or ()
+            )
             if container not in {PROXY_CONTAINER, REGISTRY_CONTAINER} and (
                 given.get("volumes") or given.get("ports")
             ):
@@ -53,7 +57,7 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
         login = logins[name] = _login(name, inputs["connection"])
         if part := _set_up(resource, inputs, login) or _route(resource, inputs, login):
             found.append(part)
-    return [*found, *_containers(found, logins, containers, alone)]
+    return [*found, *_containers(found, logins, containers, networks, alone)]
 
 
 def _login(host: str, connection: dict[str, Any]) -> Login:
@@ -107,7 +111,11 @@ def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired 
 
 
 def _containers(
-    found: list[Desired], logins: dict[str, Login], containers: dict[tuple[str, str], str], alone: set[str]
+    found: list[Desired],
+    logins: dict[str, Login],
+    containers: dict[tuple[str, str], str],
+    networks: dict[str, tuple[str, ...]],
+    alone: set[str],
 ) -> list[Desired]:
     """The containers that run: Slipway's own, and those that a route leads to.
 
@@ -121,16 +129,28 @@ def _containers(
         if part.made[0].split()[0] in {"route", "service"}
     }
     return [
-        Desired(logins[host], urn, (f"container {name}",), _start(name, alone=name in alone))
+        Desired(
+            logins[host],
+            urn,
+            (" ".join(("container", name, *networks[urn])),),
+            _start(name, networks[urn], alone=name in alone),
+        )
         for (host, name), urn in containers.items()
         if (host, name) in wanted
     ]
 
 
-def _start(container: str, *, alone: bool) -> str:
-    """The command that starts a container that exists; one that must be alone, unless another version runs."""
+def _start(container: str, networks: tuple[str, ...], *, alone: bool) -> str:
+    """The command that starts a container that exists; one that must be alone, unless another version runs.
+
+    Whoever took it out of its networks is undone first. It has another address then, which the proxy has to know.
+    """
     name = shlex.quote(container)
+    connect = "".join(
+        f"docker network connect {shlex.quote(network)} {name} 2>/dev/null && moved=yes; " for network in networks
+    )
     start = f"docker start {name}"
     if alone:
         start = f"if {SWITCH_SCRIPT_PATH} --may-start {name}; then {start}; fi"
-    return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; {start}')}"
+    look = f"; [ -z \"${{moved:-}}\" ] || {SWITCH_SCRIPT_PATH} --restore" if networks else ""
+    return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; {connect}{start}{look}')}"

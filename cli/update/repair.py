@@ -12,7 +12,7 @@ from cli.running import drift
 from cli.running.drift import Desired, Difference, Job
 from cli.running.ssh import Unreachable
 from cli.stack import deployment
-from cli.stack.deployment import REMOTE_COMMAND, Deployment
+from cli.stack.deployment import NETWORK_TYPE, REMOTE_COMMAND, Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
 from cli.update import diagnosis, marker, missing_images, recovery
@@ -187,7 +187,16 @@ def _tell(outcome: Outcome) -> None:
 def _make_containers(stack: Stack, state: Deployment, urns: Sequence[str]) -> None:
     """Have Pulumi make containers again, and what follows from a new container: its check, its route."""
     targets = [*urns]
+    needed = {
+        urn
+        for resource in deployment.managed(state)
+        if resource["urn"] in urns
+        for urn in resource.get("dependencies") or ()
+    }
     for resource in deployment.managed(state):
+        # A network that is gone takes its containers with it.
+        if resource["type"] == NETWORK_TYPE and resource["urn"] in needed:
+            targets.append(resource["urn"])
         follows = resource["type"] == REMOTE_COMMAND and not (resource.get("inputs") or {}).get("stdin")
         if follows and set(urns) & set(resource.get("dependencies") or ()):
             targets.append(resource["urn"])

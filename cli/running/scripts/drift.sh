@@ -125,14 +125,24 @@ engine() {
   done
 }
 
-# containers: name, state and service of all, asked once.
+# containers: name, state, networks and service of all, asked once.
 containers=
+# container NAME NETWORK…: it runs, in its networks.
 container() {
   $engine_runs || return 0
-  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{.Label "slipway.service"}}')}
-  local state service
-  read -r state service < <(awk -v name="$1" '$1 == name { print $2, $3 }' <<<"$containers") || true
-  [ "$state" = running ] || is_stopped "$service" || differs "the container $1 is ${state:-missing}"
+  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{or .Networks "-"}} {{.Label "slipway.service"}}')}
+  local state networks service network
+  read -r state networks service < <(awk -v name="$1" '$1 == name { print $2, $3, $4 }' <<<"$containers") || true
+  if [ "$state" != running ]; then
+    is_stopped "$service" || differs "the container $1 is ${state:-missing}"
+    return 0
+  fi
+  for network in "${@:2}"; do
+    case ",$networks," in
+      *",$network,"*) ;;
+      *) differs "the container $1 is not in its network $network" ;;
+    esac
+  done
 }
 
 # ask_proxy: what HAProxy's process says of itself, by its runtime API (components/scripts/routes.sh).

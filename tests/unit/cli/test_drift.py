@@ -171,14 +171,17 @@ def test_a_silent_host_is_told(host: Host) -> None:
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("running", []),
-        ("exited", ["the container slipway-proxy is exited"]),
+        ("running web-1-net ", []),
+        ("running other,web-1-net web", []),
+        ("running other web", ["the container slipway-proxy is not in its network web-1-net"]),
+        ("running - ", ["the container slipway-proxy is not in its network web-1-net"]),
+        ("exited - ", ["the container slipway-proxy is exited"]),
         ("", ["the container slipway-proxy is missing"]),
     ],
 )
 def test_containers_are_looked_at(host: Host, state: str, expected: list[str]) -> None:
     host.command("docker", f"echo '{f'slipway-proxy {state}' if state else ''}'")
-    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy",))) == expected
+    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy web-1-net",))) == expected
 
 
 def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
