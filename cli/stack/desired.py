@@ -132,7 +132,7 @@ def _containers(
         Desired(
             logins[host],
             urn,
-            (" ".join(("container", name, *networks[urn])),),
+            (f"container {name}", *(f"network {name} {network}" for network in networks[urn])),
             _start(name, networks[urn], alone=name in alone),
         )
         for (host, name), urn in containers.items()

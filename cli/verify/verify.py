@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from cli import console
 from cli.running import fleet
+from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.stack import RunningStack, foreign_certificate
 from cli.stack import deployment
@@ -79,8 +80,17 @@ def _running(stack: Stack, days: float | None) -> RunningStack:
     running = RunningStack.of(
         deployment.outputs_with_secrets(state), minimum_validity, name=stack.short_name, option=stack.option
     )
-    # Other checks look at containers and routes.
-    return replace(running, desired=tuple(part for part in desired(state) if part.is_set_up))
+    return replace(running, desired=tuple(_compared(desired(state))))
+
+
+def _compared(parts: Iterable[Desired]) -> Iterator[Desired]:
+    """What no other check looks at: those look at containers, but not at their networks, and at routes."""
+    for part in parts:
+        networks = part.made[1:]
+        if part.is_set_up:
+            yield part
+        elif part.container and networks:
+            yield replace(part, made=networks)
 
 
 def results(stack: Stack) -> list[Result]:

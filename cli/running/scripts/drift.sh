@@ -4,7 +4,8 @@
 #
 # Values:
 #   EXPECTED   lines `NUMBER KIND DETAILS`, as `tell_made` prints them (components/scripts/lib.sh), and `NUMBER container
-#              NAME`, `NUMBER route SERVICE CONTAINER` and `NUMBER service SERVICE CONTAINER`. The number is the caller's.
+#              NAME`, `NUMBER network CONTAINER NETWORK`, `NUMBER route SERVICE CONTAINER` and `NUMBER service SERVICE
+#              CONTAINER`. The number is the caller's.
 set -euo pipefail -f
 
 : "${EXPECTED?}"
@@ -127,22 +128,26 @@ engine() {
 
 # containers: name, state, networks and service of all, asked once.
 containers=
-# container NAME NETWORK…: it runs, in its networks.
+look_at() {
+  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{or .Networks "-"}} {{.Label "slipway.service"}}')}
+  read -r state networks service < <(awk -v name="$1" '$1 == name { print $2, $3, $4 }' <<<"$containers") || true
+}
+
 container() {
   $engine_runs || return 0
-  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{or .Networks "-"}} {{.Label "slipway.service"}}')}
-  local state networks service network
-  read -r state networks service < <(awk -v name="$1" '$1 == name { print $2, $3, $4 }' <<<"$containers") || true
-  if [ "$state" != running ]; then
-    is_stopped "$service" || differs "the container $1 is ${state:-missing}"
-    return 0
-  fi
-  for network in "${@:2}"; do
-    case ",$networks," in
-      *",$network,"*) ;;
-      *) differs "the container $1 is not in its network $network" ;;
-    esac
-  done
+  local state networks service
+  look_at "$1"
+  [ "$state" = running ] || is_stopped "$service" || differs "the container $1 is ${state:-missing}"
+}
+
+# network CONTAINER NETWORK
+network() {
+  $engine_runs || return 0
+  local state networks service
+  look_at "$1"
+  # Without a running container, that is what is missing.
+  [ "$state" = running ] || return 0
+  case ",$networks," in *",$2,"*) ;; *) differs "the container $1 is not in its network $2" ;; esac
 }
 
 # ask_proxy: what HAProxy's process says of itself, by its runtime API (components/scripts/routes.sh).
@@ -210,7 +215,7 @@ main() {
     case $kind in
       mount) mount_ $rest ;;
       sshd) sshd_ $rest ;;
-      file | folder | absent | line | rule | unit | enabled | engine | container | front | route | service) "$kind" $rest ;;
+      file | folder | absent | line | rule | unit | enabled | engine | container | network | front | route | service) "$kind" $rest ;;
     esac
   done <<<"$EXPECTED"
   strange_rules

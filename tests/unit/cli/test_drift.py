@@ -181,7 +181,7 @@ def test_a_silent_host_is_told(host: Host) -> None:
 )
 def test_containers_are_looked_at(host: Host, state: str, expected: list[str]) -> None:
     host.command("docker", f"echo '{f'slipway-proxy {state}' if state else ''}'")
-    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy web-1-net",))) == expected
+    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy", "network slipway-proxy web-1-net"))) == expected
 
 
 def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
