@@ -45,7 +45,7 @@ def engine_runs(running: RunningStack, host: str) -> str:
     if report.engine_unit != ACTIVE:
         raise Failed(f"Docker Engine is {report.engine_unit or 'not there'}; the machine runs")
     if not report.engine_answers:
-        raise Failed("Docker Engine does not answer; the machine runs")
+        raise Failed("Docker Engine has not answered in time; the machine runs")
     return f"Docker Engine {report.engine_version}"
 
 
