@@ -1053,6 +1053,33 @@ def rollback(
     raise typer.Exit(run(stack, service, to=to, yes=yes, options=options, emulate=emulate))
 
 
+@_command(app, "promote", **PULUMI_OPTIONS)
+def promote(
+    context: typer.Context,
+    service: ServiceName,
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="STACK", help="The stack that runs the version.", show_default=False),
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="STACK", help="The stack that gets it.", show_default=False)
+    ],
+    yes: Yes = False,
+) -> None:
+    """Deploy in one stack the image that another one runs: by digest, without a build.
+
+    Copies the image, its own base image and their signatures from registry to registry, and deploys it as a version,
+    with the settings and secrets of the stack that gets it. Refuses what the other stack does not run healthily on all
+    hosts, as these say themselves. Says what changes, and asks. The image is pinned: no `up`, on whatever machine,
+    builds another one until the service's code changes, or until `./slip up --forward SERVICE`. Runs `pulumi up` for
+    the service's own resources, with the options after `--`.
+    """
+    from cli.update.promote import run
+
+    options = tuple(context.args)
+    raise typer.Exit(run(service, source=source, target=target, yes=yes, options=options))
+
+
 @_command(app, "output")
 def output(
     key: Annotated[
