@@ -5,6 +5,7 @@ import startup  # noqa: F401  # isort: skip  # it makes the imports below faster
 import signal
 
 from components.authorities import make_authorities
+from components.checkout import require_commits
 from components.engine import make_engines
 from components.hosts.platforms import make_hosts
 from components.https import make_https
@@ -25,6 +26,7 @@ if __name__ == "__main__":
 
 # Wrong settings end the program here, before anything is changed.
 settings = configuration.load()
+require_commits(settings)
 
 # Who may drive the engines: the engine CA and the operator's client certificate.
 authorities = make_authorities(settings)

@@ -1059,10 +1059,23 @@ def promote(
     service: ServiceName,
     source: Annotated[
         str,
-        typer.Option("--from", metavar="STACK", help="The stack that runs the version.", show_default=False),
+        typer.Option(
+            "--from",
+            metavar="STACK",
+            help="The stack that runs the version.",
+            show_default=False,
+            autocompletion=_stack_names,
+        ),
     ],
     target: Annotated[
-        str, typer.Option("--to", metavar="STACK", help="The stack that gets it.", show_default=False)
+        str,
+        typer.Option(
+            "--to",
+            metavar="STACK",
+            help="The stack that gets it.",
+            show_default=False,
+            autocompletion=_stack_names,
+        ),
     ],
     yes: Yes = False,
 ) -> None:
