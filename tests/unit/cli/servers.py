@@ -35,6 +35,8 @@ def serving(
             self.end_headers()
             self.wfile.write(body.encode())
 
+        do_POST = do_PUT = do_GET
+
         def do_HEAD(self) -> None:
             status, body, headers = answer(self)
             self.send_response(status)
