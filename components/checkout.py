@@ -179,9 +179,7 @@ def _pointers(repository: Repository, inside: Path, folder: Path) -> Iterator[st
         if path.read_bytes().startswith(_LFS_POINTER)
     ]
     lost = [
-        path
-        for path in found
-        if repository.ask("check-attr", "filter", path=path).answer().endswith(": lfs")
+        path for path in found if repository.ask("check-attr", "filter", path=path).answer().endswith(": lfs")
     ]
     if lost:
         names = ", ".join(map(str, lost[:SHOWN]))

@@ -124,9 +124,7 @@ class ImageCopy:
 
     def _signatures(self, digest: str) -> Iterator[tuple[str, str]]:
         """What refers to an image: its digest, and the tag by which it is found; empty where a list has it."""
-        listed = {
-            str(one.get("digest")) for one in self.source.referrers(self.source_repository, digest)
-        }
+        listed = {str(one.get("digest")) for one in self.source.referrers(self.source_repository, digest)}
         yield from ((one, "") for one in sorted(listed) if DIGEST.fullmatch(one))
         for end in SIGNATURES:
             tag = f"{digest.replace(':', '-')}{end}"

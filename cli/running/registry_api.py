@@ -259,7 +259,11 @@ class RegistryApi:
         raise self._unexpected(response.status, path)
 
     def _retried(
-        self, path: str, method: str, body: bytes | None = None, more: Mapping[str, str] = MappingProxyType({})
+        self,
+        path: str,
+        method: str,
+        body: bytes | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> Response:
         try:
             return self.ask(path, method=method, body=body, more=more)

@@ -169,7 +169,11 @@ def as_record(versions: Versions, version: Mapping[str, Any]) -> dict[str, Any]:
         **version,
         "number": int(version["number"]),
         "deployments": deployments,
-        **({"origin": {**origin, "number": int(origin["number"])}} if (origin := version.get("origin")) else {}),
+        **(
+            {"origin": {**origin, "number": int(origin["number"])}}
+            if (origin := version.get("origin"))
+            else {}
+        ),
         "current": int(version["number"]) == versions.current,
         "result": result(version),
     }

@@ -49,7 +49,10 @@ class Store:
         return digest
 
     def image(self, *layers: str, tag: str = "") -> str:
-        document = {"config": self.blob('{"architecture": "amd64"}'), "layers": [self.blob(one) for one in layers]}
+        document = {
+            "config": self.blob('{"architecture": "amd64"}'),
+            "layers": [self.blob(one) for one in layers],
+        }
         return self.keep(document, OCI_MANIFEST, tag)
 
     def __call__(self, request: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
@@ -120,7 +123,9 @@ def test_an_image_is_copied_to_the_letter_and_tagged(pair: Pair) -> None:
     digest = pair.source.image("a layer" * 100_000, "another")
     copied = pair.way.copy(digest, "staging-41")
     assert copied == Copied(3, 700_000 + 7 + 25)
-    assert pair.target.manifests[digest] == pair.source.manifests[digest] == pair.target.manifests["staging-41"]
+    assert (
+        pair.target.manifests[digest] == pair.source.manifests[digest] == pair.target.manifests["staging-41"]
+    )
     assert pair.target.blobs == pair.source.blobs
 
 
@@ -149,7 +154,9 @@ def test_signatures_come_along(pair: Pair) -> None:
     assert {signed, listed, f"{digest.replace(':', '-')}.sig"} <= {*pair.target.manifests}
 
 
-def test_signatures_that_the_target_has_made_itself_stay(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_signatures_that_the_target_has_made_itself_stay(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     digest = pair.source.image("a layer")
     tag = f"{digest.replace(':', '-')}.sig"
     pair.source.image("theirs", tag=tag)
@@ -213,7 +220,9 @@ def test_blobs_of_an_external_registry_may_be_elsewhere(
             return 307, "", {"Location": f"https://127.0.0.1:{port}/a/blob?signed"}
 
         with serving(registry, server_context(authority, tmp_path)) as first:
-            endpoint = RegistryEndpoint(f"127.0.0.1:{first}", authority.pem, ("alice", PASSWORD), mode="external")
+            endpoint = RegistryEndpoint(
+                f"127.0.0.1:{first}", authority.pem, ("alice", PASSWORD), mode="external"
+            )
             with RegistryApi(endpoint) as api, api.pieces("web", digest_of("a layer")) as content:
                 assert b"".join(content) == b"a layer"
     assert seen == [None]

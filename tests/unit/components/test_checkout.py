@@ -160,7 +160,9 @@ def test_changed_files_of_a_submodule_are_refused(project: Path, submodule: Path
 
 def test_a_submodule_that_is_not_fetched_is_named(project: Path, submodule: Path) -> None:
     git(project, "submodule", "--quiet", "deinit", "--force", "app/library")
-    with pytest.raises(pulumi.RunError, match=r"the submodule app/library is not there: `git submodule update"):
+    with pytest.raises(
+        pulumi.RunError, match=r"the submodule app/library is not there: `git submodule update"
+    ):
         require()
 
 
@@ -170,5 +172,7 @@ def test_pointers_of_git_lfs_are_refused(project: Path) -> None:
         app__model="version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
         **{".gitattributes": "app/model filter=lfs -text\n"},
     )
-    with pytest.raises(pulumi.RunError, match=r"only the pointers of Git LFS for app/model: `git lfs install`"):
+    with pytest.raises(
+        pulumi.RunError, match=r"only the pointers of Git LFS for app/model: `git lfs install`"
+    ):
         require()

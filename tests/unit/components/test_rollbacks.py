@@ -230,7 +230,10 @@ def test_a_promotion_holds_until_the_code_changes_or_somebody_goes_forward(
     monkeypatch.setenv("SLIPWAY_FORWARD", "web")
     forward = up(before, memory=200)
     assert image_on(forward, "web-1") != "yard:5000/web@sha256:89ab"
-    assert (forward.outputs["versions"]["web"]["current"], "pinned" in forward.outputs["versions"]["web"]) == (
+    assert (
+        forward.outputs["versions"]["web"]["current"],
+        "pinned" in forward.outputs["versions"]["web"],
+    ) == (
         2,
         False,
     )
@@ -238,7 +241,9 @@ def test_a_promotion_holds_until_the_code_changes_or_somebody_goes_forward(
 
 def test_another_code_than_this_stack_has_known_ends_a_promotion(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {"versions": promoted(monkeypatch, two_versions(), memory=200).outputs["versions"]}
-    changed = up(before, memory=200, build={**CONFIGURATION["services"]["web"]["build"], "args": {"NEW": "1"}})
+    changed = up(
+        before, memory=200, build={**CONFIGURATION["services"]["web"]["build"], "args": {"NEW": "1"}}
+    )
     assert image_on(changed, "web-1") != "yard:5000/web@sha256:89ab"
     assert "pinned" not in changed.outputs["versions"]["web"]
 
