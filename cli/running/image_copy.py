@@ -113,8 +113,8 @@ class ImageCopy:
             return None
         if there is not None:
             raise CommandError(
-                f"the registry at {self.target.address} has the blob {short_digest(blob.digest)} damaged: {there} bytes "
-                f"in place of {blob.size}",
+                f"the registry at {self.target.address} has the blob {short_digest(blob.digest)} damaged: "
+                f"{there} bytes in place of {blob.size}",
                 "`./slip repair` mends the registry's images.",
                 status=1,
             )

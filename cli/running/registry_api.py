@@ -239,6 +239,7 @@ class RegistryApi:
         self._retried(path, "HEAD")
         connection = connection_to(*self._target, self._tls)
         headers = self._authorization(_SCOPE.sub("", path))
+        status = 0
         for _ in range(_REDIRECTS):
             connection.timeout = BLOB_PATIENCE
             try:
@@ -250,13 +251,14 @@ class RegistryApi:
             if response.status == HTTPStatus.OK:
                 return connection, response
             connection.close()
+            status = response.status
             parts = urlsplit(response.headers.get("Location", ""))
-            if not (300 <= response.status < 400 and self._takes_tokens and parts.scheme == "https"):
+            if not (300 <= status < 400 and self._takes_tokens and parts.scheme == "https"):
                 break
             # Registries of a cloud keep their blobs elsewhere: no account goes there.
             connection = connection_to(parts.hostname or "", parts.port, system_tls_context())
             path, headers = f"{parts.path}?{parts.query}" if parts.query else parts.path, {}
-        raise self._unexpected(response.status, path)
+        raise self._unexpected(status, path)
 
     def _retried(
         self,

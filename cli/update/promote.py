@@ -1,7 +1,7 @@
 """`slip promote`: the version that one stack runs is deployed in another one, by digest and without a build.
 
-The images are copied from registry to registry. The rest is an update of the service's own resources with an order to the
-program (components/promotion.py), as a rollback is.
+The images are copied from registry to registry. The rest is an update of the service's own resources with an order to
+the program (components/promotion.py), as a rollback is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from cli.running import fleet
 from cli.running.image_copy import Copied, ImageCopy
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
-from cli.stack import deployment
 from cli.stack.open import open_stack
 from cli.stack.stack import Stack
 from cli.text import first_line, short_digest, short_revision, size

@@ -35,7 +35,11 @@ def serving(
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_POST = do_PUT = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def do_HEAD(self) -> None:
             status, body, headers = answer(self)

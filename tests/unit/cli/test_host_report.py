@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.running.fleet import SCRIPT
-from cli.running.usage import CGROUPS
 from cli.running.host_report import HostReport, moment, parse
+from cli.running.usage import CGROUPS
 from cli.update.release import interrupted
 
 OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
@@ -217,7 +217,8 @@ def test_containers_that_do_not_serve_are_listed_too(machine: Machine) -> None:
 
 def test_the_image_says_when_it_was_built(machine: Machine) -> None:
     web, api = (machine.report().container(name) for name in ("web-web-1-1a2b", "api-web-1-3c4d"))
-    assert web and api
+    assert web
+    assert api
     assert web.image_made == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
     assert api.image_made is None
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cli.errors import CommandError
+from cli.running.http import tls_context
 from cli.running.image_copy import Copied, ImageCopy
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
 from tests.support.authority import Authority
@@ -213,7 +214,7 @@ def test_blobs_of_an_external_registry_may_be_elsewhere(
         seen.append(request.headers.get("Authorization"))
         return 200, "a layer", {}
 
-    monkeypatch.setattr("cli.running.registry_api.system_tls_context", lambda *_: context_of(authority))
+    monkeypatch.setattr("cli.running.registry_api.system_tls_context", lambda *_: tls_context(authority.pem))
     with serving(elsewhere, server_context(authority, tmp_path)) as port:
 
         def registry(_: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
@@ -226,9 +227,3 @@ def test_blobs_of_an_external_registry_may_be_elsewhere(
             with RegistryApi(endpoint) as api, api.pieces("web", digest_of("a layer")) as content:
                 assert b"".join(content) == b"a layer"
     assert seen == [None]
-
-
-def context_of(authority: Authority):  # type: ignore[no-untyped-def]
-    from cli.running.http import tls_context
-
-    return tls_context(authority.pem)

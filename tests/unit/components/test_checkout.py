@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pulumi
 import pytest
@@ -52,11 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def require(context: str = "app") -> None:
-    class Settings:
-        build_host = "yard"
-        built_services = {"web": BuildSettings(context=context, source="commit")}
-
-    settings: StackSettings = Settings()  # type: ignore[assignment]
+    services = {"web": BuildSettings(context=context, source="commit")}
+    settings = mock.Mock(spec=StackSettings, build_host="yard", built_services=services)
     require_commits(settings)
 
 
