@@ -92,8 +92,8 @@ class HistoryOutputs(TypedDict):
         "the versions, the newest first: `number`; `images`, digests by repository; `source`, the content's tag; "
         "`settings`, those that differ from the defaults; `secrets`, a keyed hash of each; `revision` and `message` of "
         "the commit; `deployments`, the last five, each with `started` (UTC), `seconds`, `result` (`deployed`, or "
-        "`begun` if it did not end well), `author`, `hosts` and `cause` (`up`, `rollback` or `promotion`); `origin`, the "
-        "`stack` and the `number` that it was promoted from, if it was",
+        "`begun` if it did not end well), `author`, `hosts` and `cause` (`up`, `rollback` or `promotion`); `origin`, "
+        "the `stack` and the `number` that it was promoted from, if it was",
     ]
 
 

@@ -1,5 +1,7 @@
 """`slip promote`: which version may be promoted, and with which order."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ from cli.running.host_report import HostReport
 from cli.running.stack import RunningStack
 from cli.update import promote, versions
 from cli.update.promote import Running
+from tests.support.authority import Authority
+from tests.unit.cli.servers import outputs as server_outputs
+from tests.unit.cli.servers import server_context, serving
+from tests.unit.cli.test_image_copy import Store
 from tests.unit.cli.test_versions import BEGUN, GOOD, outputs, report, version
 
 HOSTS = ("web-1", "web-2")
@@ -105,3 +111,52 @@ def test_history_says_where_a_version_comes_from() -> None:
     found = running(there, current=3).known
     assert versions.row(found, there)[6] == "promoted from staging 41, current"
     assert versions.as_record(found, there)["origin"] == {"stack": "staging", "number": 41}
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[tuple[Store, Store, list[Running]]]:
+    """The registries of two stacks, and the stacks; the first one has a version with a base image."""
+    stores, stacks = (Store(), Store()), []
+    base, own = stores[0].image("the base"), stores[0].image("the base", "the app")
+    with ExitStack() as opened:
+        for name, store in zip(("staging", "prod"), stores, strict=True):
+            authority = Authority(name)
+            (tmp_path / name).mkdir()
+            port = opened.enter_context(serving(store, server_context(authority, tmp_path / name)))
+            one = running(
+                version(41, GOOD, images={"web-base": base, "web": own}, source="tag"), current=41, name=name
+            )
+            known = dict(one.running.outputs) | server_outputs(
+                authority, registryPublicAddress=f"127.0.0.1:{port}"
+            )
+            stacks.append(replace(one, running=RunningStack(known)))
+        yield *stores, stacks
+
+
+def test_the_base_image_comes_along(stores: tuple[Store, Store, list[Running]]) -> None:
+    _, target, (there, here) = stores
+    images = there.current["images"]
+    assert promote._copy(here, there, there.current) == images
+    assert {*images.values(), "staging-41"} <= {*target.manifests}
+
+
+def test_a_base_image_that_the_registry_has_removed_is_left_out(
+    stores: tuple[Store, Store, list[Running]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target, (there, here) = stores
+    images = there.current["images"]
+    del source.manifests[images["web-base"]]
+    assert promote._copy(here, there, there.current) == {"web": images["web"]}
+    assert images["web"] in target.manifests
+    assert "base image of web is not in the registry of staging" in "".join(capsys.readouterr())
+
+
+def test_a_copy_that_fails_says_that_nothing_was_touched(
+    stores: tuple[Store, Store, list[Running]],
+) -> None:
+    _, target, (there, here) = stores
+    target.refuses = True
+    with pytest.raises(
+        CommandError, match="web was not promoted, and nothing that serves was touched: the registry"
+    ):
+        promote._copy(here, there, there.current)
