@@ -267,3 +267,11 @@ def test_a_promotion_of_what_another_service_builds_is_refused(monkeypatch: pyte
     monkeypatch.setenv("SLIPWAY_PROMOTE", '{"web": {}}')
     with pytest.raises(pulumi.RunError, match=r"use `\./slip promote`"):
         up(two_versions())
+
+
+def test_the_way_back_of_a_promotion_that_failed_wins_over_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
+    program = promoted(monkeypatch, before, memory=200)
+    assert image_on(program, "web-1") == f"yard:5000/web@{OLD}"
+    assert program.outputs["versions"]["web"]["current"] == 1
