@@ -474,7 +474,7 @@ def diagram(
 
 @_command(app, "ps")
 def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
-    """List what serves: service, host, version, since when, health, restarts, memory.
+    """List what serves: service, host, version, age of the image, since when, health, restarts, CPU, memory.
 
     Asks the hosts themselves, all at once, over one connection each. The exit status is 1 if a service does not serve
     or is not healthy on one of its hosts, or if a host does not answer.

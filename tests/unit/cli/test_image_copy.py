@@ -50,7 +50,7 @@ class Store:
         return digest
 
     def image(self, *layers: str, tag: str = "") -> str:
-        document = {
+        document: dict[str, object] = {
             "config": self.blob('{"architecture": "amd64"}'),
             "layers": [self.blob(one) for one in layers],
         }
