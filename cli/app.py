@@ -476,8 +476,9 @@ def diagram(
 def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
     """List what serves: service, host, version, age of the image, since when, health, restarts, CPU, memory.
 
-    Asks the hosts themselves, all at once, over one connection each. The exit status is 1 if a service does not serve
-    or is not healthy on one of its hosts, or if a host does not answer.
+    Asks the hosts themselves, all at once, over one connection each. CPU is what a container uses while its host gives
+    its answers, a fraction of a second; `./slip top` shows it over longer. The exit status is 1 if a service does not
+    serve or is not healthy on one of its hosts, or if a host does not answer.
     """
     from cli.stack.open import open_stack
     from cli.update.ps import run

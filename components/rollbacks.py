@@ -320,6 +320,6 @@ def _about_pin(name: str, version: Version) -> str:
     if origin:
         what += f", promoted from the stack {origin['stack']}"
     return (
-        f"{name} stays at {what}: this tree's code is not newer than that promotion. "
+        f"{name} stays at {what}: this tree's code is as it was before the promotion. "
         f"To deploy it: `./slip up --forward {name}`"
     )
