@@ -56,7 +56,7 @@ def require_commits(settings: StackSettings) -> None:
     mistakes = [
         f"services.{name}.build.source = commit: {problem}"
         for name, build in settings.built_services.items()
-        if build.source == "commit" and settings.build_host
+        if build.from_commit and settings.build_host
         for problem in dict.fromkeys(_problems(build, ordered=ordered))
     ]
     if mistakes:
