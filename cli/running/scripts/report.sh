@@ -74,13 +74,13 @@ usage() {
   running=$(engine ps -q --no-trunc --filter label=slipway.stack |
     xargs -r timeout "$limit" docker inspect --format '{{.Name}} {{.State.Pid}}' 2>/dev/null)
   while read -r name pid; do
-    [ -n "$name" ] && read -r time memory < <(use "$pid") || continue
+    if [ -z "$name" ] || ! read -r time memory < <(use "$pid"); then continue; fi
     say memory "$name" "$memory"
     say cpu "$name" "$EPOCHREALTIME" "$time"
   done <<<"$running"
   cat >/dev/null
   while read -r name pid; do
-    [ -n "$name" ] && read -r time memory < <(use "$pid") || continue
+    if [ -z "$name" ] || ! read -r time memory < <(use "$pid"); then continue; fi
     say cpu "$name" "$EPOCHREALTIME" "$time"
   done <<<"$running"
 }
