@@ -5,6 +5,7 @@ import startup  # noqa: F401  # isort: skip  # it makes the imports below faster
 import signal
 
 from components.authorities import make_authorities
+from components.checkout import require_commits
 from components.engine import make_engines
 from components.hosts.platforms import make_hosts
 from components.https import make_https
@@ -25,6 +26,7 @@ if __name__ == "__main__":
 
 # Wrong settings end the program here, before anything is changed.
 settings = configuration.load()
+require_commits(settings)
 
 # Who may drive the engines: the engine CA and the operator's client certificate.
 authorities = make_authorities(settings)
@@ -55,7 +57,7 @@ images = make_images(settings, engines, registry, mirror, rollbacks.held)
 https = make_https(settings, authorities)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-services = make_services(settings, engines, images, registry, https, rollbacks.held)
+services = make_services(settings, engines, images, registry, https, rollbacks.served_before)
 
 # The stack's outputs, for people, for `slip` and for other projects.
 export(settings, hosts, authorities, access, engines, registry, images, mirror, https, services, rollbacks)

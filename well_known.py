@@ -169,6 +169,8 @@ FORWARD_VARIABLE = "SLIPWAY_FORWARD"
 KEEP_VARIABLE = "SLIPWAY_KEEP"
 """The variable that orders an update to keep services at the versions that they have: `web,api`, or `*` for all."""
 KEEP_ALL = "*"
+PROMOTE_VARIABLE = "SLIPWAY_PROMOTE"
+"""The variable that orders an update to deploy versions of another stack, as JSON (components/promotion.py)."""
 
 TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
 """The refusal of a stack whose name another clone's stack has on this machine."""

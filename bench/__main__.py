@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fork_server, proxy, registry, report, rotation, verify
+from bench import experiments, fork_server, proxy, registry, report, rollback, rotation, verify
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -20,6 +20,7 @@ class Experiment(StrEnum):
     """The experiments."""
 
     CODE_CHANGE = "code-change"
+    ROLLBACK = "rollback"
     TIMELINE = "timeline"
     NO_OP = "no-op"
     FORK_SERVER = "fork-server"
@@ -77,6 +78,8 @@ def main(
                 stack.slip_up()
             if Experiment.CODE_CHANGE in chosen:
                 experiments.code_change(stack, results, runs, APP_HOSTS, say)
+            if Experiment.ROLLBACK in chosen:
+                rollback.rollback(stack, results, runs, APP_HOSTS, say)
             if Experiment.TIMELINE in chosen:
                 experiments.timeline(stack, results, runs, say)
             if Experiment.NO_OP in chosen:

@@ -95,6 +95,10 @@ class Stack:
             ["./slip", arguments[0], "--stack", NAME, *arguments[1:]], self.root, self.environment, started
         )
 
+    def version(self, service: str) -> int:
+        """The number of a service's current version."""
+        return int(self.outputs["versions"][service]["current"])
+
     def slip_up(self, started: Callable[[int], None] = lambda _: None) -> float:
         """Run `./slip up`. Returns the seconds that it took."""
         return self.slip("up", started=started)
@@ -188,7 +192,21 @@ class PlainScript:
 
     def up(self) -> float:
         """Roll out the current code. Returns the seconds that it took."""
-        return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, self.environment)
+        return self._run({})
+
+    def roll_back(self, reference: str) -> float:
+        """Roll out an image that the hosts have. Returns the seconds that it took."""
+        return self._run({"REFERENCE": reference})
+
+    def _run(self, more: dict[str, str]) -> float:
+        return run([str(Path(__file__).with_name("plain.sh"))], self.stack.root, self.environment | more)
+
+    def reference(self) -> str:
+        """The image that the first host runs, by digest."""
+        host = self.environment["APP_HOSTS"].partition("=")[0]
+        label = "label=bench.service=plain"
+        command = ["docker", "--context", host, "ps", "--filter", label, "--format", "{{.Image}}"]
+        return _read(command, self.stack.root, self.environment).strip()
 
 
 @dataclass(frozen=True)

@@ -474,10 +474,11 @@ def diagram(
 
 @_command(app, "ps")
 def ps(stack: StackName = "local", as_json: Json = False, emulate: Emulate = False) -> None:
-    """List what serves: service, host, version, since when, health, restarts, memory.
+    """List what serves: service, host, version, age of the image, since when, health, restarts, CPU, memory.
 
-    Asks the hosts themselves, all at once, over one connection each. The exit status is 1 if a service does not serve
-    or is not healthy on one of its hosts, or if a host does not answer.
+    Asks the hosts themselves, all at once, over one connection each. CPU is what a container uses while its host gives
+    its answers, a fraction of a second; `./slip top` shows it over longer. The exit status is 1 if a service does not
+    serve or is not healthy on one of its hosts, or if a host does not answer.
     """
     from cli.stack.open import open_stack
     from cli.update.ps import run
@@ -1051,6 +1052,46 @@ def rollback(
 
     options = tuple(context.args)
     raise typer.Exit(run(stack, service, to=to, yes=yes, options=options, emulate=emulate))
+
+
+@_command(app, "promote", **PULUMI_OPTIONS)
+def promote(
+    context: typer.Context,
+    service: ServiceName,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="STACK",
+            help="The stack that runs the version.",
+            show_default=False,
+            autocompletion=_stack_names,
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="STACK",
+            help="The stack that gets it.",
+            show_default=False,
+            autocompletion=_stack_names,
+        ),
+    ],
+    yes: Yes = False,
+) -> None:
+    """Deploy in one stack the image that another one runs: by digest, without a build.
+
+    Copies the image, its own base image and their signatures from registry to registry, and deploys it as a version,
+    with the settings and secrets of the stack that gets it. Refuses what the other stack does not run healthily on all
+    hosts, as these say themselves. Says what changes, and asks. The image is pinned: no `up`, on whatever machine,
+    builds another one until the service's code changes, or until `./slip up --forward SERVICE`. Runs `pulumi up` for
+    the service's own resources, with the options after `--`.
+    """
+    from cli.update.promote import run
+
+    options = tuple(context.args)
+    raise typer.Exit(run(service, source=source, target=target, yes=yes, options=options))
 
 
 @_command(app, "output")

@@ -9,8 +9,10 @@ A filter named in `.gitattributes` runs only if the operator's own configuration
 """
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import child_environment
 
@@ -66,18 +68,24 @@ class Repository:
             return None
         return inside
 
-    def ask(self, command: str, *arguments: str, path: Path | None = None) -> "Question":
-        """Start a git command, for one path if given."""
+    def ask(
+        self,
+        command: str,
+        *arguments: str,
+        path: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> "Question":
+        """Start a git command, for one path if given, with more variables than its own."""
         rest = () if path is None else ("--", path.as_posix())
-        environment = child_environment.of("git")
+        variables = {**child_environment.of("git"), **environment}
         # git must not search above the top.
-        environment["GIT_CEILING_DIRECTORIES"] = str(self.root.parent)
-        environment["GIT_TERMINAL_PROMPT"] = "0"
+        variables["GIT_CEILING_DIRECTORIES"] = str(self.root.parent)
+        variables["GIT_TERMINAL_PROMPT"] = "0"
         try:
             process = subprocess.Popen(
                 ["git", *_OPTIONS, command, *arguments, *rest],
                 cwd=self.root,
-                env=environment,
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -98,12 +106,16 @@ class Question:
 
     def answer(self) -> str:
         """Its output; empty if it failed."""
+        return (self.output() or "").strip()
+
+    def output(self) -> str | None:
+        """Its output to the letter; None if it failed."""
         if self.process is None:
-            return ""
+            return None
         try:
             printed, _ = self.process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
-            return ""
-        return printed.strip() if self.process.returncode == 0 else ""
+            return None
+        return printed if self.process.returncode == 0 else None

@@ -82,13 +82,18 @@ class HistoryOutputs(TypedDict):
         list[int],
         "the numbers of the versions that a rollback left: an `up` whose tree has one of them keeps `current`",
     ]
-    built: Annotated[str, "the tag of the image that was built last"]
+    built: Annotated[
+        str,
+        "the tag of the image that was built last; after a promotion, `pinned` beside it lists the content tags of the "
+        "trees that an `up` does not build",
+    ]
     versions: Annotated[
         list[dict[str, Any]],
         "the versions, the newest first: `number`; `images`, digests by repository; `source`, the content's tag; "
         "`settings`, those that differ from the defaults; `secrets`, a keyed hash of each; `revision` and `message` of "
         "the commit; `deployments`, the last five, each with `started` (UTC), `seconds`, `result` (`deployed`, or "
-        "`begun` if it did not end well), `author`, `hosts` and `cause` (`up` or `rollback`)",
+        "`begun` if it did not end well), `author`, `hosts` and `cause` (`up`, `rollback` or `promotion`); `origin`, "
+        "the `stack` and the `number` that it was promoted from, if it was",
     ]
 
 

@@ -2,13 +2,15 @@
 
 A rollback is an update with an order (`SLIPWAY_ROLLBACK`). It holds: the stack's outputs say which versions it left. An
 update whose tree has one of them does not deploy it again, whoever runs it, until its content changes or somebody
-orders it (`SLIPWAY_FORWARD`). An update can also be ordered to keep services at what they have (`SLIPWAY_KEEP`): one
+orders it (`SLIPWAY_FORWARD`). A promotion deploys a version of another stack (`SLIPWAY_PROMOTE`), and pins its image:
+trees that this stack knew before are not built until their content changes, while its settings go on to count. An
+update can also be ordered to keep services at what they have (`SLIPWAY_KEEP`): one
 that renews certificates, or that restarts a service.
 """
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pydantic import ValidationError
 
 from components.engine import DockerEngine
 from components.images.image import source_of
+from components.promotion import Promotion, promotions
 from components.versions import NOT_RECORDED, ServiceVersions, Version, find, recorded, settings_of
 from configuration.checks import every
 from configuration.checks.context import Checks
@@ -37,6 +40,18 @@ class Held:
     """The content tag of the image in the state."""
     builds: bool
     """Whether the resource of the image in the state stays as it is: the tree has it, or the update leaves it out."""
+    pinned: Sequence[str] = ()
+    """Content tags of the trees that are not built, since a version of another stack was promoted."""
+    has_own_settings: bool = True
+    """Whether its settings are held as well; else those of the configuration count, and may make another version."""
+    is_promoted_now: bool = False
+    """Whether this update was ordered to promote it."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has served here before."""
+        deployments = self.version["deployments"]
+        return self.has_own_settings or bool(deployments and deployments[-1]["cause"] == "rollback")
 
     @property
     def images(self) -> Mapping[str, str]:
@@ -57,6 +72,11 @@ class Rollbacks:
     kept: frozenset[str] = frozenset()
     """The services whose records stay as they are."""
 
+    @property
+    def served_before(self) -> frozenset[str]:
+        """The held services whose version has served here before."""
+        return frozenset(name for name, one in self.held.items() if one.is_known)
+
 
 @dataclass(frozen=True)
 class Orders:
@@ -68,6 +88,8 @@ class Orders:
     """The services that get what the tree has, whatever was left."""
     keep: frozenset[str] = frozenset()
     """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
+    promoted: Mapping[str, Promotion] = field(default_factory=dict)
+    """The versions of another stack to deploy, by service."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "Orders":
@@ -82,7 +104,7 @@ class Orders:
             frozenset(word.strip() for word in variables.get(name, "").split(",") if word.strip())
             for name in (FORWARD_VARIABLE, KEEP_VARIABLE)
         )
-        return cls(back, forward, keep)
+        return cls(back, forward, keep, promotions(variables))
 
 
 def make_rollbacks(
@@ -102,7 +124,9 @@ def make_rollbacks(
     known = {name: recorded(every_known.get(name)) for name in settings.services}
     mistakes = [
         f"{name}: the stack has no such service. Services: {', '.join(settings.services) or 'none'}."
-        for name in sorted({*orders.back, *orders.forward, *orders.keep} - {*settings.services, KEEP_ALL})
+        for name in sorted(
+            {*orders.back, *orders.forward, *orders.keep, *orders.promoted} - {*settings.services, KEEP_ALL}
+        )
     ]
     kept = frozenset(name for name in settings.services if known[name] and orders.keep & {name, KEEP_ALL})
     held: dict[str, Held] = {}
@@ -111,15 +135,32 @@ def make_rollbacks(
     for name, service in settings.services.items():
         mine = known[name]
         if name not in built:
-            if name in orders.back:
+            if name in {*orders.back, *orders.promoted}:
                 mistakes.append(_without_versions(name, service, settings.image_source(name)))
+            continue
+        promoted = orders.promoted.get(name) if name not in orders.back else None
+        if promoted and mine is None:
+            mistakes.append(f"{name}: no version of it is recorded yet. `./slip up` records what it deploys.")
             continue
         if mine is None and name not in orders.back:
             continue
-        holds = mine and mine["left"] and name not in orders.forward
-        if not (name in orders.back or name in kept or holds):
+        holds = mine and (mine["left"] or mine.get("pinned")) and name not in orders.forward
+        if not (name in orders.back or name in kept or promoted or holds):
             continue
         source = _source(settings, engines, name, built[name])
+        if promoted and mine:
+            # Whichever of these a clone has, its next update does not undo the promotion.
+            trees = {source, promoted.source, mine["built"], *(one["source"] for one in mine["versions"])}
+            held[name] = Held(
+                promoted.version,
+                (),
+                mine["built"],
+                builds=source == mine["built"],
+                pinned=sorted(trees - {""}),
+                has_own_settings=False,
+                is_promoted_now=True,
+            )
+            continue
         number = orders.back.get(name) or (mine["current"] if mine else 0)
         version = find(mine, number)
         if mine is None or version is None:
@@ -132,6 +173,18 @@ def make_rollbacks(
         elif is_left(mine, source, settings_of(service)):
             left = mine["left"]
             pulumi.warn(_about_hold(name, mine, version, source, settings_of(service)))
+        elif source in mine.get("pinned", ()):
+            if source != version["source"]:
+                pulumi.warn(_about_pin(name, version))
+            held[name] = Held(
+                version,
+                (),
+                mine["built"],
+                builds=source == mine["built"],
+                pinned=mine.get("pinned", ()),
+                has_own_settings=False,
+            )
+            continue
         else:
             continue
         try:
@@ -145,7 +198,7 @@ def make_rollbacks(
         # An update that keeps a service leaves its image's resource out, whatever the tree would make. It has to be
         # registered all the same: else Pulumi writes it into the state behind what depends on it, and refuses that.
         builds = name in kept or source == mine["built"]
-        held[name] = Held(version, left, mine["built"], builds=builds)
+        held[name] = Held(version, left, mine["built"], builds=builds, pinned=mine.get("pinned", ()))
     if held and not mistakes:
         settings = settings.model_copy(update={"services": services})
         mistakes += _mistakes(settings, held)
@@ -236,7 +289,11 @@ def _mistakes(settings: StackSettings, held: Mapping[str, Held]) -> list[str]:
         secret_keys=None,
         stack=pulumi.get_stack(),
     )
-    whose = ", ".join(f"version {one.version['number']} of {name}" for name, one in held.items())
+    whose = ", ".join(
+        f"version {one.version['number']} of {name}" for name, one in held.items() if one.has_own_settings
+    )
+    if not whose:
+        return []
     return [f"with {whose}: {problem}" for problem in every.problems(checks)]
 
 
@@ -254,4 +311,15 @@ def _about_hold(
     return (
         f"{name} stays at version {version['number']}: a rollback left version {left}, which this tree has "
         f"({', '.join(changed)}). To deploy it: `./slip up --forward {name}`"
+    )
+
+
+def _about_pin(name: str, version: Version) -> str:
+    origin = version.get("origin")
+    what = f"version {version['number']}"
+    if origin:
+        what += f", promoted from the stack {origin['stack']}"
+    return (
+        f"{name} stays at {what}: this tree's code is as it was before the promotion. "
+        f"To deploy it: `./slip up --forward {name}`"
     )

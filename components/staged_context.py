@@ -8,6 +8,7 @@ The time is that of the copy: web servers compare times to tell browsers whether
 the tag nor BuildKit's cache keys.
 """
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -237,6 +238,24 @@ def _report(name: str, content: Content) -> None:
             f"{name}: the build does not get {ascii(path[-60:])[1:-1]} of its context, which is neither a file, a "
             "folder nor a link."
         )
+
+
+def scratch(stack: str) -> Path:
+    """A new empty folder for this process. It is removed as the process ends, or by a later `sweep`.
+
+    Raises:
+        pulumi.RunError: it cannot be made.
+    """
+    folder = STAGED_CONTEXTS_PATH / stack / ".checkout"
+    try:
+        STAGED_CONTEXTS_PATH.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".", dir=folder)).absolute()
+        _IN_USE.append(_locked(made))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def sweep(stack: str) -> None:

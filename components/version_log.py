@@ -129,12 +129,18 @@ class VersionLog:
                 self._rollbacks.known[name],
                 candidate := self._candidate(name, known[name]["references"], key),
                 self._deployment(name),
-                _origin(candidate, known[name]["revisions"], self._rollbacks.known[name]),
+                self._commit(candidate, name, known[name]["revisions"]),
                 self._keep,
             )
             for name in known
             if name not in kept
         }
+
+    def _commit(self, candidate: Candidate, name: str, revisions: object) -> tuple[str, str]:
+        held = self._rollbacks.held.get(name)
+        if held and not held.has_own_settings:
+            return held.version["revision"], held.version["message"]
+        return _origin(candidate, revisions, self._rollbacks.known[name])
 
     def _end(self, begun: Mapping[str, ServiceVersions], done: set[str]) -> dict[str, ServiceVersions]:
         seconds = max(1, round(time.time() - STARTED))
@@ -150,14 +156,22 @@ class VersionLog:
         names = {*service.secrets, *service.secret_env.values()}
         secrets = {secret: self._settings.secrets[secret].get_secret_value() for secret in names}
         return Candidate(
-            number=held.version["number"] if held else None,
+            number=held.version["number"] if held and held.has_own_settings else None,
             images=digests(name, references),
             source=held.version["source"] if held else self._sources[name],
             settings=settings_of(service),
             secrets={**secret_hashes(name, secrets, key), **service_files.hashes(self._settings, name, key)},
             left=held.left if held else (),
             built=held.built if held else self._sources[name],
+            origin=held.version.get("origin") if held else None,
+            pinned=held.pinned if held else (),
         )
+
+    def _cause(self, name: str) -> str:
+        held = self._rollbacks.held.get(name)
+        if held is None or not (held.has_own_settings or held.is_promoted_now):
+            return "up"
+        return "promotion" if held.is_promoted_now else "rollback"
 
     def _deployment(self, name: str) -> Deployment:
         return Deployment(
@@ -166,7 +180,7 @@ class VersionLog:
             result=versions.BEGUN,
             author=f"{_user()}@{socket.gethostname()}",
             hosts=list(self._settings.service_hosts(name)),
-            cause="rollback" if name in self._rollbacks.held else "up",
+            cause=self._cause(name),
         )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
@@ -41,6 +41,13 @@ class Deployment(TypedDict):
     cause: str
 
 
+class Origin(TypedDict):
+    """The version of another stack that a version was promoted from."""
+
+    stack: str
+    number: int
+
+
 class Version(TypedDict):
     """One version of a service."""
 
@@ -52,6 +59,7 @@ class Version(TypedDict):
     revision: str
     message: str
     deployments: list[Deployment]
+    origin: NotRequired[Origin]
 
 
 class ServiceVersions(TypedDict):
@@ -61,6 +69,8 @@ class ServiceVersions(TypedDict):
     left: list[int]
     built: str
     versions: list[Version]
+    pinned: NotRequired[list[str]]
+    """Content tags of the trees that no update builds by itself, since a version of another stack was promoted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +89,10 @@ class Candidate:
     """The versions that a rollback left, and that no update deploys by itself."""
     built: str
     """The content tag of the image that the state has."""
+    origin: Origin | None = None
+    """Where it was promoted from, if it was."""
+    pinned: Sequence[str] = ()
+    """Content tags of the trees that no update builds by itself."""
 
     def is_same(self, version: Version) -> bool:
         """Whether a version is the same image with the same settings and secrets."""
@@ -98,16 +112,23 @@ def recorded(known: object) -> ServiceVersions | None:
     """A service's versions from the stack's outputs; None if there are none. Pulumi's numbers are floats."""
     if not isinstance(known, Mapping) or not known.get("versions"):
         return None
-    return ServiceVersions(
+    found = ServiceVersions(
         current=int(known["current"]),
         left=[int(number) for number in known.get("left") or ()],
         built=str(known.get("built") or ""),
         versions=[_version(one) for one in known["versions"]],
     )
+    return _pinned(found, [str(tag) for tag in known.get("pinned") or ()])
+
+
+def _pinned(known: ServiceVersions, trees: Sequence[str]) -> ServiceVersions:
+    if trees:
+        known["pinned"] = sorted(trees)
+    return known
 
 
 def _version(known: Mapping[str, Any]) -> Version:
-    return Version(
+    found = Version(
         number=int(known["number"]),
         images=dict(known["images"]),
         source=str(known["source"]),
@@ -119,6 +140,9 @@ def _version(known: Mapping[str, Any]) -> Version:
             cast("Deployment", {**one, "seconds": int(one["seconds"])}) for one in known["deployments"]
         ],
     )
+    if origin := known.get("origin"):
+        found["origin"] = Origin(stack=str(origin["stack"]), number=int(origin["number"]))
+    return found
 
 
 def _whole(value: Any) -> Any:
@@ -182,8 +206,11 @@ def begun(
         None,
     )
     number = match["number"] if match else max((one["number"] for one in versions), default=0) + 1
-    found = ServiceVersions(
-        current=number, left=sorted(wanted.left), built=wanted.built or wanted.source, versions=versions
+    found = _pinned(
+        ServiceVersions(
+            current=number, left=sorted(wanted.left), built=wanted.built or wanted.source, versions=versions
+        ),
+        wanted.pinned,
     )
     if match and known and known["current"] == number and match["deployments"][-1]["result"] == DEPLOYED:
         return found
@@ -203,6 +230,8 @@ def begun(
             message=origin[1],
             deployments=[deployment],
         )
+        if wanted.origin:
+            new["origin"] = wanted.origin
         found["versions"] = [new, *versions]
     found["versions"] = trimmed(found["versions"], number, keep)
     return found

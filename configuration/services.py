@@ -119,6 +119,15 @@ class BuildSettings(BaseImageSettings):
     platform: Literal["linux/amd64", "linux/arm64"] | None = None
     """Platform that the image is built for. Default: the hosts' platform."""
 
+    source: Literal["tree", "commit"] = "tree"
+    """What is built: `tree`, the files as they are, or `commit`, a clean checkout of the last commit, with submodules.
+    An `up` refuses changed files of the contexts then. Default: `tree`."""
+
+    @property
+    def from_commit(self) -> bool:
+        """Whether a clean checkout is built."""
+        return self.source == "commit"
+
 
 Capability = Literal[
     "AUDIT_WRITE",

@@ -12,6 +12,7 @@ from cli.running import drift, ssh
 from cli.running.drift import Desired
 from cli.running.host_report import HostReport, parse
 from cli.running.ssh import Command, Unreachable
+from cli.running.usage import CGROUPS
 
 SCRIPT = Path(__file__).parent / "scripts/report.sh"
 CONNECT_PATIENCE = 8.0
@@ -27,7 +28,7 @@ def ask(
     desired: Iterable[Desired] = (),
     answered: Callable[[HostReport], None] = lambda _: None,
     sizes: bool = False,
-    memory: bool = False,
+    usage: bool = False,
 ) -> dict[str, HostReport]:
     """What each host runs and serves, by the host's name. A host that gives no answer has a report, too.
 
@@ -37,14 +38,14 @@ def ask(
         desired: what was made on the hosts, to be compared over the same connection.
         answered: called with each report as it comes.
         sizes: whether the hosts say what their containers have written, too. The engines have to count it.
-        memory: whether they say how much memory their containers use.
+        usage: whether they say how much CPU and memory their containers use.
 
     """
     names = sorted(outputs["hosts"]) if hosts is None else list(hosts)
     values = [
         f"CHECKS={shlex.quote(_checks(outputs))}\n",
         *(["SIZES=yes\n"] if sizes else []),
-        *(["MEMORY=yes\n"] if memory else []),
+        *(["USAGE=yes\n", CGROUPS.read_text()] if usage else []),
     ]
     question = Command("bash -s", "".join([*values, SCRIPT.read_text()]), PATIENCE)
     made = drift.by_host(desired)

@@ -36,6 +36,8 @@ class Container:
     images: tuple[str, ...]
     """Its image by digest, `host:port/repository@sha256:…`. Several names where several repositories have it; none if
     the image came from no registry."""
+    image_made: datetime | None = None
+    """When the image was built, as the image says; None if it does not."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class HostReport:
     """Bytes that containers have written into their own files, by the container's name; empty if that was not asked."""
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes of memory that running containers use, by the container's name; empty if that was not asked."""
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    """How much of one CPU they use, 1.0 for all of it, while the host answers; empty if that was not asked."""
     proxy_answers: bool = False
     services: dict[str, Serving] = field(default_factory=dict)
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
@@ -175,7 +179,8 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         return [row[1:] for row in rows if row[0] == kind]
 
     images = {row[0]: tuple(row[1:]) for row in of("image")}
-    containers = tuple(_container(row, images) for row in of("container"))
+    made = {row[0]: moment(row[1]) for row in of("made")}
+    containers = tuple(_container(row, images, made) for row in of("container"))
     health = {row[0]: row[1:] for row in of("health")}
     versions = [row[0] for row in of("engine")]
     return HostReport(
@@ -188,6 +193,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         open_engine=tuple(row[0] for row in of("open")),
         containers=containers,
         written={row[0].removeprefix("/"): int(row[1]) for row in of("written")},
+        cpu=_cpu(of("cpu")),
         memory={row[0].removeprefix("/"): int(row[1]) for row in of("memory")},
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
@@ -223,7 +229,23 @@ def _disk(path: str, used: str, free: str, inodes: str, free_inodes: str) -> Dis
     return Disk(path, numbers[0], numbers[1], share)
 
 
-def _container(row: list[str], images: dict[str, tuple[str, ...]]) -> Container:
+def _cpu(rows: list[list[str]]) -> dict[str, float]:
+    """The CPU of each container, by its first and its last sample."""
+    first: dict[str, tuple[float, int]] = {}
+    found = {}
+    for name, when, time in rows:
+        if not time.isdecimal():
+            continue
+        now = float(when), int(time)
+        before = first.setdefault(name.removeprefix("/"), now)
+        if now[0] > before[0]:
+            found[name.removeprefix("/")] = max(0, now[1] - before[1]) / 1_000_000 / (now[0] - before[0])
+    return found
+
+
+def _container(
+    row: list[str], images: dict[str, tuple[str, ...]], made: Mapping[str, datetime | None]
+) -> Container:
     name, _, image, role, service, status, code, killed, restarts, created, started, *_ = row
     return Container(
         name=name.removeprefix("/"),
@@ -236,6 +258,7 @@ def _container(row: list[str], images: dict[str, tuple[str, ...]]) -> Container:
         created=moment(created),
         started=moment(started),
         images=images.get(image, ()),
+        image_made=made.get(image),
     )
 
 

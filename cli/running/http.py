@@ -7,7 +7,7 @@ import socket
 import ssl
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -110,16 +110,23 @@ def connection_to(
 
 
 def exchange(
-    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], method: str = "GET"
+    connection: http.client.HTTPConnection,
+    path: str,
+    headers: Mapping[str, str],
+    method: str = "GET",
+    body: bytes | Iterable[bytes] | None = None,
 ) -> Response:
-    """Send a request over a connection and read the response: all of it, or `LARGEST_BODY`."""
-    connection.request(method, path, headers=dict(headers))
+    """Send a request over a connection and read the response: all of it, or `LARGEST_BODY`.
+
+    A body that comes in pieces needs its length in the headers.
+    """
+    connection.request(method, path, headers=dict(headers), body=body)
     response = connection.getresponse()
-    body = response.read(LARGEST_BODY).decode(errors="replace")
+    read = response.read(LARGEST_BODY).decode(errors="replace")
     if not response.isclosed():
         # What follows is not the next response.
         connection.close()
-    return Response(response.status, body, dict(response.headers.items()))
+    return Response(response.status, read, dict(response.headers.items()))
 
 
 def basic_authorization(account: Account) -> str:

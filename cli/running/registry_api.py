@@ -5,11 +5,13 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import new as new_hash
 from hashlib import sha256
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -45,7 +47,13 @@ MANIFEST_TYPES = frozenset(
 PAGE = 100
 """How many names are requested at a time; the registry may return fewer."""
 
-_SCOPE = re.compile(r"/(manifests|blobs|tags)/.*")
+PIECE = 1 << 18
+"""Bytes of a blob that are in memory at a time."""
+BLOB_PATIENCE = 120
+"""Seconds that one piece of a blob may take, and the registry's check of the whole."""
+_REDIRECTS = 4
+
+_SCOPE = re.compile(r"/(manifests|blobs|tags|referrers)/.*")
 """What follows a repository's name in a path."""
 
 _LINK = re.compile(r"<([^>]*)>([^<]*)")
@@ -145,7 +153,70 @@ class RegistryApi:
             int(length) if length and length.isascii() and length.isdecimal() else (0 if response else None)
         )
 
-    def ask(self, path: str, accept: str = "application/json", method: str = "GET") -> Response:
+    def manifest_text(self, repository: str, reference: str) -> tuple[str, str] | None:
+        """Media type and text of a manifest or an index, to the letter; None if the registry does not have it."""
+        response = self._get(
+            f"/v2/{repository}/manifests/{quote(reference, safe=':')}",
+            ", ".join(sorted(INDEX_TYPES | MANIFEST_TYPES)),
+        )
+        return (response.header("Content-Type"), response.body) if response else None
+
+    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """The manifests that refer to one: signatures, attestations. None from a registry that does not list them."""
+        response = self._retried(f"/v2/{repository}/referrers/{digest}", "GET")
+        found = _object(response) if response.status == HTTPStatus.OK else None
+        listed = found.get("manifests") if found else None
+        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+    @contextmanager
+    def pieces(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
+        """The content of a blob, piece by piece, over a connection of its own.
+
+        The iterator raises CommandError at its end if the content has another digest.
+        """
+        connection, response = self._open_blob(f"/v2/{repository}/blobs/{digest}")
+        try:
+            yield _verified(response, digest, self.address)
+        finally:
+            connection.close()
+
+    def push_blob(self, repository: str, digest: str, size: int, content: Iterator[bytes]) -> None:
+        """Push a blob, piece by piece, over a connection of its own. The registry checks its digest, too."""
+        begun = self._expect(
+            self._retried(f"/v2/{repository}/blobs/uploads/", "POST"), HTTPStatus.ACCEPTED, repository
+        )
+        # Only path and query count: the content goes to the registry itself.
+        parts = urlsplit(urljoin(f"/v2/{repository}/blobs/uploads/", begun.header("Location")))
+        path = f"{parts.path}?{parts.query + '&' if parts.query else ''}digest={quote(digest, safe=':')}"
+        connection = connection_to(*self._target, self._tls)
+        connection.timeout = BLOB_PATIENCE
+        headers = {
+            **self._authorization(_SCOPE.sub("", f"/v2/{repository}/blobs/")),
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(size),
+        }
+        try:
+            self._expect(exchange(connection, path, headers, "PUT", content), HTTPStatus.CREATED, repository)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._silence(error) from error
+        finally:
+            connection.close()
+
+    def push_manifest(self, repository: str, reference: str, media_type: str, text: str) -> None:
+        """Push a manifest or an index, whose blobs or manifests the registry has already, by its tag or digest."""
+        path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
+        pushed = self._retried(path, "PUT", text.encode(), {"Content-Type": media_type})
+        self._expect(pushed, HTTPStatus.CREATED, repository)
+
+    def ask(
+        self,
+        path: str,
+        accept: str = "application/json",
+        method: str = "GET",
+        *,
+        body: bytes | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> Response:
         """The registry's response to a request, whatever its status; with a token where the registry wants one.
 
         Raises:
@@ -157,11 +228,66 @@ class RegistryApi:
         if open_already:
             # The registry may have closed it since; then a new connection is worth a try.
             with suppress(OSError, http.client.HTTPException):
-                return self._exchange(open_already, path, accept, method)
+                return self._exchange(open_already, path, accept, method, body, more)
             open_already.close()
         self._local.connection = connection_to(*self._target, self._tls)
         self._connections.append(self._local.connection)
-        return self._exchange(self._local.connection, path, accept, method)
+        return self._exchange(self._local.connection, path, accept, method, body, more)
+
+    def _open_blob(self, path: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        # A token for this repository, where the registry wants one; what it answers is not read.
+        self._retried(path, "HEAD")
+        connection = connection_to(*self._target, self._tls)
+        headers = self._authorization(_SCOPE.sub("", path))
+        status = 0
+        for _ in range(_REDIRECTS):
+            connection.timeout = BLOB_PATIENCE
+            try:
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                raise self._silence(error) from error
+            if response.status == HTTPStatus.OK:
+                return connection, response
+            connection.close()
+            status = response.status
+            parts = urlsplit(response.headers.get("Location", ""))
+            if not (300 <= status < 400 and self._takes_tokens and parts.scheme == "https"):
+                break
+            # Registries of a cloud keep their blobs elsewhere: no account goes there.
+            connection = connection_to(parts.hostname or "", parts.port, system_tls_context())
+            path, headers = f"{parts.path}?{parts.query}" if parts.query else parts.path, {}
+        raise self._unexpected(status, path)
+
+    def _retried(
+        self,
+        path: str,
+        method: str,
+        body: bytes | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> Response:
+        try:
+            return self.ask(path, method=method, body=body, more=more)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._silence(error) from error
+
+    def _expect(self, response: Response, status: HTTPStatus, repository: str) -> Response:
+        if response.status != status:
+            raise self._unexpected(response.status, f"a push to {repository}")
+        return response
+
+    def _unexpected(self, status: int, path: str) -> CommandError:
+        remedy = "`./slip up` puts the accounts in place." if status == HTTPStatus.UNAUTHORIZED else ""
+        said = f"the registry at {self.address} answers HTTP {status} to {path.partition('?')[0]}"
+        return CommandError(said, remedy, status=1)
+
+    def _silence(self, error: Exception) -> CommandError:
+        return CommandError(
+            f"the registry at {self.address} does not answer: {str(error) or type(error).__name__}",
+            "`./slip verify` shows what is wrong.",
+            status=1,
+        )
 
     def _names(self, path: str, key: str) -> Iterator[str]:
         """All names of a list that comes in pages. Only the first page is requested with a size."""
@@ -186,31 +312,24 @@ class RegistryApi:
                 status=1,
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(
-                f"the registry at {self.address} does not answer: {str(error) or type(error).__name__}",
-                "`./slip verify` shows what is wrong.",
-                status=1,
-            ) from error
+            raise self._silence(error) from error
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
-            remedy = (
-                "`./slip up` puts the accounts in place."
-                if response.status == HTTPStatus.UNAUTHORIZED
-                else ""
-            )
-            raise CommandError(
-                f"the registry at {self.address} answers HTTP {response.status} to {path.partition('?')[0]}",
-                remedy,
-                status=1,
-            )
+            raise self._unexpected(response.status, path)
         return response
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, path: str, accept: str, method: str
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        accept: str,
+        method: str,
+        body: bytes | None,
+        more: Mapping[str, str],
     ) -> Response:
-        scope = _SCOPE.sub("", path)
-        response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)}, method)
+        scope, sent = _SCOPE.sub("", path), {"Accept": accept, **more}
+        response = exchange(connection, path, {**sent, **self._authorization(scope)}, method, body)
         if (
             response.status == HTTPStatus.UNAUTHORIZED
             and self._account
@@ -219,7 +338,7 @@ class RegistryApi:
             and (fresh := token(response, self._account, self._tls))
         ):
             self._tokens[scope] = fresh
-            response = exchange(connection, path, {"Accept": accept, **self._authorization(scope)}, method)
+            response = exchange(connection, path, {**sent, **self._authorization(scope)}, method, body)
         return response
 
     def _authorization(self, scope: str) -> dict[str, str]:
@@ -263,3 +382,16 @@ def next_page(link: str, path: str) -> str:
             parts = urlsplit(urljoin(path, url))
             return f"{parts.path}?{parts.query}" if parts.query else parts.path
     return ""
+
+
+def _verified(response: http.client.HTTPResponse, digest: str, address: str) -> Iterator[bytes]:
+    seen = new_hash(digest.partition(":")[0])
+    while piece := response.read(PIECE):
+        seen.update(piece)
+        yield piece
+    if seen.hexdigest() != digest.partition(":")[2]:
+        raise CommandError(
+            f"the registry at {address} gives another content for the blob {digest[:19]}",
+            "`./slip verify` shows what is wrong; `./slip repair` pushes images again.",
+            status=1,
+        )

@@ -9,6 +9,8 @@ from cli.running import ssh
 from cli.running.ssh import Command
 
 SCRIPT = Path(__file__).parent / "scripts/usage.sh"
+CGROUPS = Path(__file__).parent / "scripts/cgroup.sh"
+"""Functions that say what a container uses; they are sent ahead of a script."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ async def samples(
 
     """
     found = Samples(host)
-    question = Command("bash -s", f"SAMPLES={count} PAUSE={pause}\n{SCRIPT.read_text()}")
+    question = Command("bash -s", f"SAMPLES={count} PAUSE={pause}\n{CGROUPS.read_text()}{SCRIPT.read_text()}")
     async for line in ssh.lines(outputs, host, question):
         if (sample := found.take(line)) is not None:
             yield sample

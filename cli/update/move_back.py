@@ -14,6 +14,7 @@ from cli.stack.stack import Stack
 from cli.update import orders, versions
 from cli.update.aftermath import Aftermath
 from cli.update.versions import Versions
+from well_known import PROMOTE_VARIABLE
 
 FAILED = 1
 """The exit status: the update has failed, whatever came of the move back."""
@@ -52,7 +53,12 @@ def move_back(stack: Stack, aftermath: Aftermath, run: RunUp) -> int:
             hosts = ", ".join(aftermath.outputs["serviceHosts"][service])
             console.say(
                 f"  All its hosts serve version {good} again: {hosts}. Correct the code or the settings, then run "
-                f"`./slip up{stack.option}`. If it was the host's fault: `./slip up --forward {service}{stack.option}`"
+                f"`./slip up{stack.option}`. If it was the host's fault: "
+                + (
+                    "promote it again."
+                    if PROMOTE_VARIABLE in stack.pulumi.variables
+                    else f"`./slip up --forward {service}{stack.option}`"
+                )
             )
         else:
             for host, number in _serving(after, service).items():

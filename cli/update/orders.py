@@ -1,12 +1,13 @@
 """An update with an order to the program (components/rollbacks.py), limited to a service's own resources."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
-from well_known import KEEP_VARIABLE, ROLLBACK_VARIABLE
+from well_known import KEEP_VARIABLE, PROMOTE_VARIABLE, ROLLBACK_VARIABLE
 
 SERVICE_COMPONENT = "slipway:index:Service"
 IMAGE_COMPONENT = "slipway:index:AppImage"
@@ -20,6 +21,11 @@ def ordered(stack: Stack, back: Mapping[str, int]) -> Stack:
 def keeping(stack: Stack, services: Iterable[str]) -> Stack:
     """The stack, whose updates keep services at what they have; `KEEP_ALL` for all."""
     return _with(stack, KEEP_VARIABLE, services)
+
+
+def promoting(stack: Stack, versions: Mapping[str, Mapping[str, object]]) -> Stack:
+    """The stack, whose updates deploy versions of another stack (components/promotion.py)."""
+    return _with(stack, PROMOTE_VARIABLE, [json.dumps(versions)])
 
 
 def _with(stack: Stack, variable: str, words: Iterable[str]) -> Stack:

@@ -42,13 +42,17 @@ class Process:
     """When an operator stopped it, RFC 3339; empty if it is not stopped."""
     memory: int | None
     """Bytes; None if the host does not say."""
+    cpu: float | None = None
+    """How much of one CPU it used, 1.0 for all of it, while the host answered; None if that is unknown."""
+    built: str = ""
+    """When its image was built, RFC 3339; empty if the image does not say."""
 
 
 def run(stack: Stack, *, as_json: bool) -> int:
     """Print what serves. Returns the exit status: 1 if a service is not healthy on a host, or a host is silent."""
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
     hosts = sorted({host for _, host in running.places})
-    reports = fleet.ask(running.outputs, hosts, memory=True)
+    reports = fleet.ask(running.outputs, hosts, usage=True)
     found = list(processes(running.outputs, running.places, reports))
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))
@@ -56,7 +60,7 @@ def run(stack: Stack, *, as_json: bool) -> int:
         now = datetime.now(UTC)
         console.table(
             f"Services of the stack '{stack.name}'",
-            ("service", "host", "version", "image", "since", "health", "restarts", "memory"),
+            ("service", "host", "version", "image", "built", "since", "health", "restarts", "CPU", "memory"),
             [row(one, now) for one in found],
         )
     return 0 if all(one.healthy for one in found) else 1
@@ -117,6 +121,8 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         restarts=container.restarts if container else 0,
         stopped="",
         memory=report.memory.get(serving.container),
+        cpu=report.cpu.get(serving.container),
+        built=made.isoformat(timespec="seconds") if container and (made := container.image_made) else "",
     )
 
 
@@ -134,8 +140,10 @@ def row(process: Process, now: datetime) -> tuple[str, ...]:
         process.host,
         number if process.current or process.version is None else f"{number}, not the current one",
         short_digest(process.digest).removeprefix("sha256:") or "-",
+        age(process.built, now) or "-",
         age(process.since, now) or "-",
         _health(process, now),
         str(process.restarts),
+        "-" if process.cpu is None else f"{process.cpu:.1%}",
         "-" if process.memory is None else size(process.memory),
     )

@@ -114,29 +114,49 @@ def require_image(
         CommandError: a host of the service does not answer, or has not got the image, and the registry has not either.
 
     """
-    reference = f"{running.wanted(service).partition('@')[0]}@{versions.image_of(version, service)}"
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        found = dict(
-            zip(
-                running.hosts,
-                pool.map(lambda host: _has(running, host, reference), running.hosts),
-                strict=True,
-            )
-        )
-    silent = [host for host, has in found.items() if has is None]
-    if dead := [host for host in hosts if host in silent]:
-        raise CommandError(
-            f"nothing was changed: the engine of {', '.join(dead)} does not answer, and {service} runs there",
-            f"`./slip verify{running.option}` shows what is wrong. If the machine is lost: "
-            f"`./slip forget {dead[0]}{running.option}`, and then the rollback.",
-            status=1,
-        )
+    found = images_on_hosts(running, service, versions.image_of(version, service))
+    silent = silent_hosts(running, found, service, hosts, "the rollback")
     lacking = [host for host in hosts if not found[host]]
     if lacking and (why := _not_in_registry(running, service, version)):
         raise CommandError(
             f"nothing was changed: the image of version {int(version['number'])} of {service}, "
             f"{short_digest(versions.image_of(version, service))}, is not on {', '.join(lacking)}, and {why}",
             f"`./slip history {service}{running.option}` shows the other versions.",
+            status=1,
+        )
+    return silent
+
+
+def images_on_hosts(running: RunningStack, service: str, digest: str) -> dict[str, bool | None]:
+    """Whether each host of the stack has an image of a service; None for one whose engine does not answer."""
+    reference = f"{running.wanted(service).partition('@')[0]}@{digest}"
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        has = pool.map(lambda host: _has(running, host, reference), running.hosts)
+        return dict(zip(running.hosts, has, strict=True))
+
+
+def silent_hosts(
+    running: RunningStack, found: Mapping[str, bool | None], service: str, hosts: Sequence[str], command: str
+) -> list[str]:
+    """The hosts whose engines do not answer, on none of which the service runs.
+
+    Args:
+        running: the stack.
+        found: what `images_on_hosts` says.
+        service: the service's name.
+        hosts: where it runs.
+        command: what to do again once the host is no longer in the stack.
+
+    Raises:
+        CommandError: a host of the service does not answer.
+
+    """
+    silent = [host for host, has in found.items() if has is None]
+    if dead := [host for host in hosts if host in silent]:
+        raise CommandError(
+            f"nothing was changed: the engine of {', '.join(dead)} does not answer, and {service} runs there",
+            f"`./slip verify{running.option}` shows what is wrong. If the machine is lost: "
+            f"`./slip forget {dead[0]}{running.option}`, and then {command}.",
             status=1,
         )
     return silent

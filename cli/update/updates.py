@@ -59,6 +59,8 @@ class Update:
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
     back: Mapping[str, int] = field(default_factory=dict)
     """The version to which each service goes back, in a rollback."""
+    promoted: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The version of another stack that each service gets, in a promotion."""
     release_again: tuple[str, ...] = ()
     """The services whose release command runs again if it was interrupted."""
     kept: frozenset[str] = frozenset()
@@ -79,6 +81,10 @@ def up(update: Update) -> int:
         from cli.update import orders
 
         stack = orders.ordered(stack, update.back)
+    if update.promoted:
+        from cli.update import orders
+
+        stack = orders.promoting(stack, update.promoted)
     if update.kept:
         from cli.update import orders
 

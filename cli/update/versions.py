@@ -169,6 +169,11 @@ def as_record(versions: Versions, version: Mapping[str, Any]) -> dict[str, Any]:
         **version,
         "number": int(version["number"]),
         "deployments": deployments,
+        **(
+            {"origin": {**origin, "number": int(origin["number"])}}
+            if (origin := version.get("origin"))
+            else {}
+        ),
         "current": int(version["number"]) == versions.current,
         "result": result(version),
     }
@@ -179,7 +184,10 @@ def result(version: Mapping[str, Any]) -> str:
     last = version["deployments"][-1]
     if last["result"] != DEPLOYED:
         return "failed"
-    return "rolled back to" if last["cause"] == "rollback" else DEPLOYED
+    if last["cause"] == "rollback":
+        return "rolled back to"
+    origin = version.get("origin")
+    return f"promoted from {origin['stack']} {int(origin['number'])}" if origin else DEPLOYED
 
 
 def row(versions: Versions, version: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import pulumi
 import pulumi_docker as docker
 
+from components.checkout import context_of
 from components.engine import DockerEngine
 from components.images.first_images import images_below, images_below_step
 from components.registry.mirror import Mirror, tag_on
@@ -82,14 +83,20 @@ class AppImage(pulumi.ComponentResource):
     def _build(self, name: str, args: AppImageArgs) -> None:
         base = args.build.base
         if base is None:
-            step = _Step.of(name, args.build, args.platform)
+            step = _Step.of(name, args.build, args.platform, from_commit=args.build.from_commit)
             self.reference = self._image(name, args, step)
             self.references = [self.reference]
         else:
-            below = _Step.of(base_image(name), base, args.platform)
+            below = _Step.of(base_image(name), base, args.platform, from_commit=args.build.from_commit)
             reference = self._image(base_image(name), args, below)
             # The reference of the base image is unknown before its push; its tag names the same content, and is known.
-            step = _Step.of(name, args.build, args.platform, {BASE_IMAGE_ARGUMENT: below.staged.tag})
+            step = _Step.of(
+                name,
+                args.build,
+                args.platform,
+                {BASE_IMAGE_ARGUMENT: below.staged.tag},
+                from_commit=args.build.from_commit,
+            )
             self.reference = self._image(name, args, step, {BASE_IMAGE_ARGUMENT: reference})
             self.references = [self.reference, reference]
         self.source = step.staged.tag
@@ -168,11 +175,14 @@ class _Step:
         build: BaseImageSettings,
         platform: str,
         below: Mapping[str, str] = MappingProxyType({}),
+        *,
+        from_commit: bool = False,
     ) -> "_Step":
         """A tag must always name the same image, so it also follows the title and the base image."""
         arguments = {**build.args, TITLE_ARGUMENT: name}
         content = {**arguments, **below, "TARGETPLATFORM": platform}
-        staged = stage(pulumi.get_stack(), name, Path(build.context), Path(build.dockerfile_path), content)
+        context = context_of(build, from_commit=from_commit)
+        staged = stage(pulumi.get_stack(), name, context, context / build.dockerfile, content)
         return cls(build, arguments, staged)
 
 
@@ -184,10 +194,11 @@ def source_of(name: str, build: BuildSettings, platform: str) -> str:
         build: its build.
         platform: the platform to build for.
     """
+    of_step = partial(_Step.of, from_commit=build.from_commit)
     if build.base is None:
-        return _Step.of(name, build, platform).staged.tag
-    below = _Step.of(base_image(name), build.base, platform)
-    return _Step.of(name, build, platform, {BASE_IMAGE_ARGUMENT: below.staged.tag}).staged.tag
+        return of_step(name, build, platform).staged.tag
+    below = of_step(base_image(name), build.base, platform)
+    return of_step(name, build, platform, {BASE_IMAGE_ARGUMENT: below.staged.tag}).staged.tag
 
 
 class HeldImages(Protocol):

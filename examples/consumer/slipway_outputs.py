@@ -33,12 +33,15 @@ class HistoryOutputs(TypedDict):
     `current`.
     """
     built: str
-    """The tag of the image that was built last."""
+    """The tag of the image that was built last; after a promotion, `pinned` beside it lists the content
+    tags of the trees that an `up` does not build.
+    """
     versions: list[dict[str, Any]]
     """The versions, the newest first: `number`; `images`, digests by repository; `source`, the content's
     tag; `settings`, those that differ from the defaults; `secrets`, a keyed hash of each; `revision` and
     `message` of the commit; `deployments`, the last five, each with `started` (UTC), `seconds`, `result`
-    (`deployed`, or `begun` if it did not end well), `author`, `hosts` and `cause` (`up` or `rollback`).
+    (`deployed`, or `begun` if it did not end well), `author`, `hosts` and `cause` (`up`, `rollback` or
+    `promotion`); `origin`, the `stack` and the `number` that it was promoted from, if it was.
     """
 
 

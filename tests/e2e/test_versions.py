@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from tests.support import settings
 from tests.support.clone import Clone
+from tests.support.command import Command
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
 from tests.support.waiting import TOOLS_LIMIT, eventually
@@ -22,6 +24,10 @@ SHORT = 5
 BLOCKED = 8081
 """A port to which the second host lets no connection through."""
 SECRET = "a-secret-of-all-versions"
+MOMENTS = 8
+"""Moments of a way back at which it is killed."""
+SOAK_LIMIT = 2 * 3600
+"""Seconds that the kills may take."""
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +318,107 @@ def test_a_renewal_in_a_tree_with_other_code_deploys_nothing(fleet: Stack) -> No
     after = fleet.up()
     assert {name for name in after.changes if not name.endswith("-certificate")} == set(), str(after)
     assert _containers(fleet) == serving
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(SOAK_LIMIT, func_only=True)
+def test_a_way_back_that_is_killed_at_any_of_eight_moments_is_completed(fleet: Stack) -> None:
+    def start(number: int) -> tuple[Command, float]:
+        """An `up` whose version fails on the second host, as its way back begins."""
+        env = {"GREETING": f"tiny kill {number}", "PORT": str(BLOCKED)}
+        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT)
+        command = fleet.start_slip("up", "--yes")
+        command.wait_until_printed("All go back to version")
+        return command, time.monotonic()
+
+    _configure(fleet, env={"GREETING": "tiny good"}, port=8080)
+    fleet.up("--forward", "web")
+    (good,) = _current(fleet)
+    with _fault_of_the_second_host(fleet), _eight_clients(fleet):
+        command, began = start(0)
+        assert command.wait().status == 1
+        # How long a way back takes here spreads the moments.
+        usual = time.monotonic() - began
+        for number in range(1, MOMENTS + 1):
+            command, began = start(number)
+            after = usual * (number - 0.5) / MOMENTS
+            time.sleep(max(0.0, began + after - time.monotonic()))  # the moment itself is the test's input
+            command.kill_everything()
+            status = command.wait().status
+            ended = fleet.slip("up", "--yes")
+            said = f"kill {number} after {after:.2f} s of {usual:.2f} s, status {status}; then {ended}"
+            print(said.partition(";")[0])
+            assert _greetings(fleet) == {"tiny good"}, said
+            assert _current(fleet) == [good], said
+            for host in HOSTS:
+                assert len(fleet.app_containers(host, all_=True)) == 1, said
+            assert len(fleet.app_containers("web-2", all_=True, service="cron")) == 1, said
+    _configure(fleet, env={"GREETING": "tiny good"}, port=8080)
+    fleet.up("--refresh")
+    assert fleet.up("--refresh", "--expect-no-changes").changes == {}
+
+
+@pytest.fixture
+def production(fleet: Stack) -> Iterator[Stack]:
+    """Another stack of the clone with the same service, its own registry and its own settings."""
+    stack = Stack(fleet.clone, "e2e-promoted")
+    stack.remove_traces()
+    services = {
+        "web": {
+            "build": {"context": "tests/e2e/fixtures/tiny"},
+            "health": "/",
+            "healthTimeout": settings.HEALTH_TIMEOUT,
+            "drainTimeout": 2,
+            "env": {"GREETING": "tiny in production"},
+        }
+    }
+    stack.write_config(
+        {
+            "platform": {"kind": "local", "portOffset": 1200},
+            "hosts": {"box": {"roles": ["registry", "build", "app"]}},
+            "services": services,
+        }
+    )
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.take_down()
+
+
+def test_what_a_stack_runs_healthily_is_promoted_to_another_one(fleet: Stack, production: Stack) -> None:
+    promotion = ("promote", "web", "--from", fleet.name, "--to", production.name, "--yes")
+    clone = fleet.clone
+    with clone.edited(SERVER, "ends in order", "ends in good order"):
+        fleet.up("--forward", "web")
+    digest = next(one["images"]["web"] for one in _history(fleet) if one["current"])
+    assert not production.registry().has("web", digest)
+
+    # The hosts are asked, and not the state.
+    (container,) = fleet.app_containers("web-2")
+    fleet.on_host("web-2", "docker", "pause", container)
+    try:
+        refused = clone.start("./slip", *promotion).wait()
+    finally:
+        fleet.on_host("web-2", "docker", "unpause", container)
+    assert refused.status == 1, str(refused)
+    assert "does not run one healthy version of web:\n  web-2: " in refused.output, str(refused)
+    assert not production.registry().has("web", digest)
+
+    with Load(*production.urls()) as load:
+        promoted = clone.start("./slip", *promotion).wait()
+    load.check()
+    assert promoted.status == 0, str(promoted)
+    assert production.registry().has("web", digest)
+    (container,) = production.app_containers("box")
+    assert production.outputs()["images"]["web"].endswith(f"@{digest}")
+    assert _greetings(production) == {"tiny in production"}
+    newest = _history(production)[0]
+    assert newest["origin"] == {"stack": fleet.name, "number": _current(fleet)[0]}
+    # The clone has other code, which the promoted version holds back.
+    held = production.up("--expect-no-changes")
+    assert f"web stays at version 2, promoted from the stack {fleet.name}" in held.output, str(held)
+    assert production.app_containers("box") == [container]
 
 
 def test_an_image_that_is_gone_everywhere_is_said_before_anything_stops(fleet: Stack) -> None:

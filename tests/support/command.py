@@ -127,6 +127,15 @@ class Command:
         self._steps += [_step(event["resourcePreEvent"]) for event in events if "resourcePreEvent" in event]
         return tuple(self._steps)
 
+    def wait_until_printed(self, text: str) -> None:
+        """Wait until it has printed a text, and fail if it ends first."""
+        deadline = time.monotonic() + PATIENCE
+        while not any(text in line for line in [*self._lines]):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill_everything()
+                raise AssertionError(f"{self._arguments} never said {text!r}; it printed:\n{self._output()}")
+            time.sleep(0.02)
+
     def wait_until(self, what: str, reached: Callable[[Step], bool]) -> None:
         """Wait until the engine begins such a step, and fail if the command ends first."""
         deadline = time.monotonic() + PATIENCE

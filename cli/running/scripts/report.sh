@@ -6,7 +6,7 @@
 #
 # Values:
 #   CHECKS   a line for each service: its name, its health path and, if it has one, its domain, separated by tabs
-#   MEMORY   not empty to hear how much memory the containers use; unset otherwise
+#   USAGE    not empty to hear how much CPU and memory the containers use, with cgroup.sh ahead of this; unset otherwise
 #   SIZES    not empty to hear what the containers have written; unset otherwise, since the engine has to count it
 set -uo pipefail
 export LC_ALL=C
@@ -67,23 +67,22 @@ sizes() {
     xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
 }
 
-# What each running container uses of its memory, in bytes, without the files that the kernel would drop first: as
-# `docker stats` counts it, which needs a second for it.
-memory() {
-  [ -n "${MEMORY:-}" ] || return 0
-  local name pid folder used cached
-  engine ps -q --no-trunc --filter label=slipway.stack |
-    xargs -r timeout "$limit" docker inspect --format '{{.Name}} {{.State.Pid}}' 2>/dev/null |
-    while read -r name pid; do
-      # Version 2 has one tree; version 1 one for each controller, and other names in it.
-      folder=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup" 2>/dev/null)
-      if [ ! -e "$folder/memory.current" ]; then
-        folder=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' "/proc/$pid/cgroup" 2>/dev/null)
-      fi
-      used=$(cat "$folder/memory.current" 2>/dev/null || cat "$folder/memory.usage_in_bytes" 2>/dev/null) || continue
-      cached=$(sed -nE 's/^(total_)?inactive_file //p' "$folder/memory.stat" 2>/dev/null | tail -n 1)
-      say memory "$name" "$((used - ${cached:-0}))"
-    done
+# What each running container uses: its memory, and its CPU time now and when the input ends. `docker stats` needs a second
+# for that; this takes the time that the host needs for its other answers.
+usage() {
+  local name pid time memory running
+  running=$(engine ps -q --no-trunc --filter label=slipway.stack |
+    xargs -r timeout "$limit" docker inspect --format '{{.Name}} {{.State.Pid}}' 2>/dev/null)
+  while read -r name pid; do
+    if [ -z "$name" ] || ! read -r time memory < <(use "$pid"); then continue; fi
+    say memory "$name" "$memory"
+    say cpu "$name" "$EPOCHREALTIME" "$time"
+  done <<<"$running"
+  cat >/dev/null
+  while read -r name pid; do
+    if [ -z "$name" ] || ! read -r time memory < <(use "$pid"); then continue; fi
+    say cpu "$name" "$EPOCHREALTIME" "$time"
+  done <<<"$running"
 }
 
 # routes LISTED: what gets requests from the proxy: service, container, its address and its port. The container's label
@@ -172,7 +171,8 @@ about_containers() {
   listed=$(containers <<<"$ids")
   while IFS= read -r line; do [ -z "$line" ] || say container "$line"; done <<<"$listed"
   cut -sf 3 <<<"$listed" | sort -u | xargs -r timeout "$limit" \
-    docker image inspect --format 'image	{{.Id}}{{range .RepoDigests}}	{{.}}{{end}}' 2>/dev/null
+    docker image inspect --format 'image	{{.Id}}{{range .RepoDigests}}	{{.}}{{end}}{{println}}made	{{.Id}}	{{.Created}}' \
+    2>/dev/null
   say listed
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
@@ -186,7 +186,7 @@ about_containers() {
 }
 
 main() {
-  local state
+  local state others
   say clock "$EPOCHREALTIME"
   state=$(systemctl is-active docker.service)
   say unit "$state"
@@ -195,11 +195,12 @@ main() {
   jobs 2>/dev/null
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
+    [ -z "${USAGE:-}" ] || exec {others}> >(usage)
     about_engine &
     sizes &
-    memory &
     interrupted &
     about_containers
+    [ -z "${USAGE:-}" ] || exec {others}>&-
     wait
   fi
   say end

@@ -35,6 +35,12 @@ def serving(
             self.end_headers()
             self.wfile.write(body.encode())
 
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_PUT(self) -> None:
+            self.do_GET()
+
         def do_HEAD(self) -> None:
             status, body, headers = answer(self)
             self.send_response(status)

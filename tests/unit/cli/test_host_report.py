@@ -11,6 +11,7 @@ import pytest
 
 from cli.running.fleet import SCRIPT
 from cli.running.host_report import HostReport, moment, parse
+from cli.running.usage import CGROUPS
 from cli.update.release import interrupted
 
 OLD, NEW = (f"sha256:{digit * 64}" for digit in "12")
@@ -35,6 +36,8 @@ IMAGES = [
     f"image sha256:a yard:5000/web@{OLD}",
     f"image sha256:c yard:5000/other@{NEW} yard:5000/api@{OLD}",
     "image sha256:p",
+    f"made sha256:a {MADE}",
+    "made sha256:c 0001-01-01T00:00:00Z",
 ]
 
 
@@ -65,7 +68,10 @@ class Machine:
               info*) {info} ;;
               ps*) printf 'p1\\nw1\\n' ;;
               "inspect --size") printf 'written\t/web-web-1-1a2b\t4096\n' ;;
-              inspect*) cat {self.root}/containers ;;
+              inspect*) case "$*" in
+                *State.Pid*) printf '/web-web-1-1a2b 4711\n/web-web-1-gone 4712\n' ;;
+                *) cat {self.root}/containers ;;
+              esac ;;
               "image inspect") cat {self.root}/images ;;
               container*) echo 4711 ;;
             esac""",
@@ -77,7 +83,9 @@ class Machine:
         result = subprocess.run(
             ["/bin/bash", "-s"],
             input=f"CHECKS={shlex.quote(checks)}\n{sizes}\n"
-            + SCRIPT.read_text()
+            + (CGROUPS.read_text() + SCRIPT.read_text())
+            .replace("/sys/fs/cgroup", f"{self.root}/cgroup")
+            .replace('"/proc/', f'"{self.root}/proc/')
             .replace("/etc/slipway/releases", f"{self.root}/releases")
             .replace("/etc/slipway/jobs", f"{self.root}/jobs"),
             env={"PATH": f"{self.root}:/usr/bin:/bin"},
@@ -205,6 +213,33 @@ def test_containers_that_do_not_serve_are_listed_too(machine: Machine) -> None:
     assert (web.restarts, web.service, web.role) == (2, "web", "")
     assert report.proxy is not None
     assert report.proxy.role == "proxy"
+
+
+def test_the_image_says_when_it_was_built(machine: Machine) -> None:
+    web, api = (machine.report().container(name) for name in ("web-web-1-1a2b", "api-web-1-3c4d"))
+    assert web
+    assert api
+    assert web.image_made == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
+    assert api.image_made is None
+
+
+def test_containers_are_asked_for_their_cpu_and_memory_only_on_wish(machine: Machine) -> None:
+    """The CPU time grows while the host gives its other answers: its command does it here."""
+    (machine.root / "proc/4711").mkdir(parents=True)
+    (machine.root / "proc/4711/cgroup").write_text("0::/one\n")
+    folder = machine.root / "cgroup/one"
+    folder.mkdir(parents=True)
+    (folder / "memory.current").write_text("5000\n")
+    (folder / "memory.stat").write_text("inactive_file 1000\n")
+    (folder / "cpu.stat").write_text("usage_usec 1000000\n")
+    machine.command(
+        "curl", f"sleep 0.3; echo usage_usec 1600000 >{folder}/cpu.stat; printf 200; exec >&-; sleep 0.1"
+    )
+    report = machine.report(sizes="USAGE=yes")
+    assert report.memory == {"web-web-1-1a2b": 4000}
+    assert 0 < report.cpu["web-web-1-1a2b"] < 2
+    asleep = machine.report()
+    assert (asleep.memory, asleep.cpu) == ({}, {})
 
 
 def test_a_stopped_engine_is_not_asked(machine: Machine) -> None:

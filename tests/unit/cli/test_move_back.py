@@ -43,7 +43,8 @@ def resource(service: str) -> dict[str, Any]:
 
 
 def stack(**rollout: str) -> Any:
-    return mock.Mock(config=config(**rollout), option="", spec=["config", "option", "pulumi"])
+    pulumi = mock.Mock(variables={})
+    return mock.Mock(config=config(**rollout), option="", pulumi=pulumi, spec=["config", "option", "pulumi"])
 
 
 def test_services_that_run_another_ones_image_are_found() -> None:

@@ -186,7 +186,7 @@ def test_a_deployment_that_ended_well_takes_nothing_back() -> None:
 def test_the_table_of_what_serves() -> None:
     stack = outputs(version(2, GOOD, minute=4), version(1, GOOD, minute=1), current=2)
     reports = {
-        "web-1": replace(report("web-1", 2), memory={"web-a": 12_300_000}),
+        "web-1": replace(report("web-1", 2), memory={"web-a": 12_300_000}, cpu={"web-a": 0.123}),
         "web-2": replace(report("web-2", 1), maintained=frozenset({"web"})),
         "web-3": report("web-3", None),
     }
@@ -197,7 +197,7 @@ def test_the_table_of_what_serves() -> None:
         (None, False, False),
     ]
     rows = [ps.row(one, datetime(2026, 1, 1, 0, 20, tzinfo=UTC)) for one in found]
-    assert rows[0] == ("web", "web-1", "2", "2", "11 min", "HTTP 200 on /up", "0", "12.3 MB")
-    assert (rows[1][2], rows[1][5]) == ("1, not the current one", "HTTP 200 on /up, under maintenance")
+    assert rows[0] == ("web", "web-1", "2", "2", "-", "11 min", "HTTP 200 on /up", "0", "12.3%", "12.3 MB")
+    assert (rows[1][2], rows[1][6]) == ("1, not the current one", "HTTP 200 on /up, under maintenance")
     assert [one.maintenance for one in found] == [False, True, False]
-    assert rows[2][5] == "it does not answer: SSH refuses connections"
+    assert rows[2][6] == "it does not answer: SSH refuses connections"

@@ -18,6 +18,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_ROLLBACK", raising=False)
     monkeypatch.delenv("SLIPWAY_FORWARD", raising=False)
     monkeypatch.delenv("SLIPWAY_KEEP", raising=False)
+    monkeypatch.delenv("SLIPWAY_PROMOTE", raising=False)
 
 
 def up(before: dict[str, Any], **service: Any) -> Program:
@@ -168,3 +169,109 @@ def test_a_version_whose_secret_is_gone_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
     with pytest.raises(pulumi.RunError, match=r"with version 1 of web: .*TOKEN"):
         up(before, memory=200)
+
+
+PROMOTED = {
+    "images": {"web": "sha256:89ab", "web-base": "sha256:cdef"},
+    "source": "tag-of-staging",
+    "revision": "a" * 40,
+    "message": "Say hello",
+    "origin": {"stack": "staging", "number": 41},
+}
+
+
+def promoted(monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], **service: Any) -> Program:
+    with monkeypatch.context() as order:
+        order.setenv("SLIPWAY_PROMOTE", json.dumps({"web": PROMOTED}))
+        return up(before, **service)
+
+
+def image_on(program: Program, host: str) -> object:
+    return program.named(f"web-{host}-image").inputs["name"]
+
+
+def test_a_promotion_deploys_the_image_of_another_stack_with_the_settings_of_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = promoted(monkeypatch, two_versions(), memory=300)
+    for host in ("web-1", "web-2"):
+        assert image_on(program, host) == "yard:5000/web@sha256:89ab"
+        assert program.named(f"web-{host}", "container:Container").inputs["memory"] == 300
+    web = program.outputs["versions"]["web"]
+    newest = web["versions"][0]
+    assert (web["current"], web["left"], newest["number"]) == (3, [], 3)
+    assert newest["images"] == PROMOTED["images"]
+    assert (newest["origin"], newest["revision"], newest["message"]) == (
+        PROMOTED["origin"],
+        PROMOTED["revision"],
+        "Say hello",
+    )
+    assert (newest["settings"], newest["deployments"][-1]["cause"]) == ({"memory": 300}, "promotion")
+
+
+def test_a_promotion_holds_until_the_code_changes_or_somebody_goes_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {"versions": promoted(monkeypatch, two_versions(), memory=200).outputs["versions"]}
+    again = up(before, memory=200)
+    assert image_on(again, "web-1") == "yard:5000/web@sha256:89ab"
+    assert again.outputs["versions"] == before["versions"]
+    # The tree has what was built last: its resource stays.
+    assert "docker:index/image:Image::web-image" in again.resources
+
+    # The settings of this stack are not pinned: with others it is another version, of the same image.
+    other = up(before, memory=400)
+    assert image_on(other, "web-1") == "yard:5000/web@sha256:89ab"
+    assert other.named("web-web-1", "container:Container").inputs["memory"] == 400
+    versions = other.outputs["versions"]["web"]
+    assert (versions["current"], versions["versions"][0]["deployments"][-1]["cause"]) == (4, "up")
+    assert versions["pinned"] == before["versions"]["web"]["pinned"]
+
+    monkeypatch.setenv("SLIPWAY_FORWARD", "web")
+    forward = up(before, memory=200)
+    assert image_on(forward, "web-1") != "yard:5000/web@sha256:89ab"
+    assert (
+        forward.outputs["versions"]["web"]["current"],
+        "pinned" in forward.outputs["versions"]["web"],
+    ) == (
+        2,
+        False,
+    )
+
+
+def test_another_code_than_this_stack_has_known_ends_a_promotion(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {"versions": promoted(monkeypatch, two_versions(), memory=200).outputs["versions"]}
+    changed = up(
+        before, memory=200, build={**CONFIGURATION["services"]["web"]["build"], "args": {"NEW": "1"}}
+    )
+    assert image_on(changed, "web-1") != "yard:5000/web@sha256:89ab"
+    assert "pinned" not in changed.outputs["versions"]["web"]
+
+
+def test_a_rollback_from_a_promoted_version_holds_against_the_trees_from_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {"versions": promoted(monkeypatch, two_versions(), memory=200).outputs["versions"]}
+    with monkeypatch.context() as order:
+        order.setenv("SLIPWAY_ROLLBACK", "web=1")
+        back = up(before, memory=200).outputs
+    assert (back["versions"]["web"]["current"], back["versions"]["web"]["left"]) == (1, [2, 3])
+    held = up({"versions": back["versions"]}, memory=200)
+    assert image_on(held, "web-1") == f"yard:5000/web@{OLD}"
+
+
+def test_a_promotion_of_what_another_service_builds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLIPWAY_PROMOTE", json.dumps({"web": PROMOTED}))
+    with pytest.raises(pulumi.RunError, match=r"web: no version of it is recorded yet. `\./slip up`"):
+        up({})
+    monkeypatch.setenv("SLIPWAY_PROMOTE", '{"web": {}}')
+    with pytest.raises(pulumi.RunError, match=r"use `\./slip promote`"):
+        up(two_versions())
+
+
+def test_the_way_back_of_a_promotion_that_failed_wins_over_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
+    program = promoted(monkeypatch, before, memory=200)
+    assert image_on(program, "web-1") == f"yard:5000/web@{OLD}"
+    assert program.outputs["versions"]["web"]["current"] == 1
