@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingTCPServer
+from socketserver import StreamRequestHandler, TCPServer, ThreadingTCPServer
 from typing import Any
 
 from tests.support.authority import Authority
@@ -105,6 +105,9 @@ def pebble(
 def name_server() -> Iterator[str]:
     """A name server for which every name has the address 127.0.0.1, and no other record. Gives its address."""
 
+    class Server(ThreadingTCPServer):
+        daemon_threads = True
+
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
             # Pebble asks by TCP, where a length is ahead of each message.
@@ -112,13 +115,12 @@ def name_server() -> Iterator[str]:
                 answer = _record(self.rfile.read(int.from_bytes(length)))
                 self.wfile.write(len(answer).to_bytes(2) + answer)
 
-    with _serving(ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+    with _serving(Server(("127.0.0.1", 0), Handler)) as port:
         yield f"127.0.0.1:{port}"
 
 
 @contextmanager
-def _serving(server: ThreadingTCPServer) -> Iterator[int]:
-    server.daemon_threads = True
+def _serving(server: TCPServer) -> Iterator[int]:
     with server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
