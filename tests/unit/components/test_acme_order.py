@@ -157,7 +157,10 @@ def test_a_host_that_answers_otherwise_is_told_in_the_authoritys_words(
 
 
 def test_an_external_account_is_bound(host: int, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"externalAccountBindingRequired": True, "externalAccountMACKeys": {EAB[0]: EAB[1]}}
+    settings: dict[str, Any] = {
+        "externalAccountBindingRequired": True,
+        "externalAccountMACKeys": {EAB[0]: EAB[1]},
+    }
     with pebble(tmp_path, host, **settings) as running:
         missing = run(request(running, "shop.test"))
         wrong = run(request(running, "shop.test", eab=["kid-2", EAB[1]]))
