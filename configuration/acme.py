@@ -41,8 +41,8 @@ class AcmeSettings(Settings):
     """The authority of services with `tls: auto`, which speaks ACME (RFC 8555)."""
 
     directory: Annotated[StrictStr, AfterValidator(_directory)] = LETS_ENCRYPT
-    """URL of its directory. With `tls: auto` you agree to its terms of service. Default: Let's Encrypt,
-    `https://acme-v02.api.letsencrypt.org/directory`."""
+    """URL of its directory. With `tls: auto` you agree to its terms of service. Default:
+    `https://acme-v02.api.letsencrypt.org/directory`, which is Let's Encrypt's."""
 
     email: (
         Annotated[
