@@ -3,9 +3,13 @@
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from josepy.jwk import JWKEC
 
 from components.acme import order
 from components.acme.thumbprint import thumbprint
+from tests.support.authority import Authority
 from tests.support.pebble import BLOCKED, EAB, Pebble, pebble, responder
 
 ROOT = Path(__file__).parents[3]
@@ -181,3 +186,72 @@ def test_an_authority_that_is_not_trusted_or_not_there_is_told(authority: Pebble
 def test_a_name_that_does_not_resolve_is_told_before_anything_is_ordered(authority: Pebble) -> None:
     done = run(request(authority, "no-such-name.invalid", directoryCa=""))
     assert "no-such-name.invalid does not resolve: make a record" in done.stderr
+
+
+@contextmanager
+def rate_limited(folder: Path) -> Iterator[Pebble]:
+    """An authority that has signed enough for this account."""
+    own = Authority("acme")
+    certificate, key = own.leaf("127.0.0.1")
+    (folder / "both.pem").write_text(certificate + key)
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, status: int, body: dict[str, str], kind: str = "application/json") -> None:
+            text = b"" if self.command == "HEAD" else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Replay-Nonce", base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("="))
+            self.send_header("Location", f"{url}/account/1")
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def do_HEAD(self) -> None:
+            self.answer(200, {})
+
+        def do_GET(self) -> None:
+            self.answer(200, {what: f"{url}/{what}" for what in ("newNonce", "newAccount", "newOrder")})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/newAccount":
+                return self.answer(201, {"status": "valid"})
+            problem = {
+                "type": "urn:ietf:params:acme:error:rateLimited",
+                "detail": "too many certificates (5)",
+            }
+            return self.answer(429, problem, "application/problem+json")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        url = f"https://127.0.0.1:{server.server_port}"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "both.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield Pebble(f"{url}/dir", own.pem, url)
+        finally:
+            server.shutdown()
+
+
+def test_a_rate_limit_leaves_the_certificate_and_is_told(tmp_path: Path) -> None:
+    at = "{url} refused the order: too many certificates (5) (rateLimited)"
+    # Somebody else's signature under it does for this.
+    certificate, key = Authority().leaf("shop.test")
+    with rate_limited(tmp_path) as running:
+        said = at.format(url=running.directory)
+        first = run(request(running, "shop.test", key=key))
+        previous = {"ordered": "1", "certificate": certificate, "renewAfter": "", "problem": ""}
+        renewal = run(request(running, "shop.test", key=key), json.dumps(previous))
+        other = run(request(running, "shop.test"), json.dumps(previous))
+    assert first.returncode == 1
+    assert first.stderr.splitlines() == [
+        f"slipway: shop has no certificate: {said}",
+        "slipway: what serves now is as before",
+    ]
+    assert json.loads(renewal.stdout) == previous | {"problem": said}
+    # It is the certificate of another key.
+    assert (other.returncode, other.stdout) == (1, "")
