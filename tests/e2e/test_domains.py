@@ -307,7 +307,7 @@ class TestHttps:
         with pebble(tmp_path, https.outputs()["hosts"]["box"]["httpPort"]) as authority:
             (https.clone.root / "acme-ca.pem").write_text(authority.ca)
             acme = {"directory": authority.directory, "ca": "acme-ca.pem"}
-            auto = {"domains": ["store.test", "www.test"], "tls": "auto"}
+            auto: dict[str, Any] = {"domains": ["store.test", "www.test"], "tls": "auto"}
             _with_https(https, "store again", acme=acme, **auto)
             with Load(url, domain="a.wild.test", authority=own) as other:
                 https.up()

@@ -11,7 +11,12 @@ from configuration.acme import LETS_ENCRYPT, STAGING
 from tests.unit.program import ORDERED, Program, Secret, run
 
 BUILD = {"context": "app", "base": {"context": "app/base"}}
-SHOP = {"build": BUILD, "domains": ["shop.example.com", "www.example.com"], "tls": "auto", "hosts": ["web-1"]}
+SHOP: dict[str, Any] = {
+    "build": BUILD,
+    "domains": ["shop.example.com", "www.example.com"],
+    "tls": "auto",
+    "hosts": ["web-1"],
+}
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
