@@ -267,7 +267,9 @@ def reason(error: Exception, directory: str) -> str:
         case requests.ConnectionError() | requests.Timeout():
             return f"{directory} does not answer"
         case _:
-            return f"{directory} gave no answer of ACME: {str(error) or type(error).__name__}"
+            what = error.args[0] if error.args else type(error).__name__
+            said = f"HTTP {what.status_code}" if isinstance(what, requests.Response) else what
+            return f"{directory} gave no answer of ACME: {said}"
 
 
 def _words(error: messages.Error) -> str:
