@@ -8,6 +8,7 @@ import pulumi
 import pulumi_command as command
 
 from components import script
+from components.acme.certificates import AcmeCertificates
 from components.authorities import Authorities
 from components.certificates import Certificate, CertificateArgs, CertificateAuthority
 from components.host import Host
@@ -23,8 +24,10 @@ class Https:
 
     authority: CertificateAuthority | None
     """The services CA; None if it signs nothing."""
-    pairs: Mapping[str, pulumi.Output[str]]
-    """For each service its certificate chain and its key, PEM. Secret."""
+    pairs: dict[str, pulumi.Output[str]]
+    """For each service its certificate chain and its key, PEM. Secret. Those by ACME come with `order`."""
+    acme: AcmeCertificates
+    """The certificates by ACME."""
     setups: list[command.remote.Command] = field(default_factory=list)
     """The commands that have brought certificates to the hosts."""
 
@@ -32,6 +35,11 @@ class Https:
     def trusted_pem(self) -> pulumi.Input[str]:
         """The certificates of the services CA to trust, PEM; empty without one."""
         return self.authority.trusted_pem if self.authority else ""
+
+    def order(self, hosts: Mapping[str, Host], proxies: Mapping[str, Proxy]) -> None:
+        """Get the certificates by ACME, which takes proxies that answer."""
+        self.acme.order(hosts, proxies)
+        self.pairs.update({name: found.pair_pem for name, found in self.acme.by_service.items()})
 
     def deliver(self, services: Sequence[str], host: Host, proxy: Proxy) -> list[pulumi.Resource]:
         """Bring the certificates of a host's services to its proxy, which takes them without a lost request.
@@ -83,4 +91,4 @@ def make_https(settings: StackSettings, authorities: Authorities) -> Https:
                 ),
             )
             pairs[name] = pulumi.Output.concat(certificate.certificate_pem, certificate.private_key_pem)
-    return Https(authority, pairs)
+    return Https(authority, pairs, AcmeCertificates(settings, authorities.previous_outputs))

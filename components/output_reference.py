@@ -43,6 +43,14 @@ def described(outputs: type) -> list[Described]:
     return found
 
 
+class AcmeOutputs(TypedDict):
+    """The order of a certificate by ACME."""
+
+    order: Annotated[int, "its number; each renewal has the next one"]
+    renewAfter: Annotated[str, "when an `up` renews the certificate, in RFC 3339"]
+    problem: Annotated[str, "why the authority did not renew it the last time; empty if it did"]
+
+
 class HostOutputs(TypedDict):
     """One host."""
 
@@ -118,9 +126,12 @@ class StackOutputs(TypedDict):
         dict[str, str], "for each service that is a job, its schedule in cron's syntax, and the time zone"
     ]
     serviceTls: Annotated[
-        dict[str, Literal["own", "given"]],
+        dict[str, Literal["own", "acme", "given"]],
         "for each service with HTTPS, who signed its certificate: `own`, the stack's authority in "
-        "`servicesCaCertificate`; or `given`, someone else",
+        "`servicesCaCertificate`; `acme`, an authority that was asked by ACME; or `given`, someone else",
+    ]
+    acmeCertificates: Annotated[
+        dict[str, AcmeOutputs], "for each service with `tls: auto`, what became of its certificate's order"
     ]
     servicesCaCertificate: Annotated[
         str,

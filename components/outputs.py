@@ -5,6 +5,7 @@ from typing import Any
 
 import pulumi
 
+from components.acme.certificates import OUTPUT
 from components.authorities import Authorities
 from components.ca_rotation import reached
 from components.ca_rotation import setting as generation_output
@@ -84,6 +85,7 @@ def export(
     }
     for key, value in outputs.items():
         pulumi.export(key, value)
+    pulumi.export(OUTPUT, https.acme.told)
     stored = store({**outputs, "versions": log.begun})
     for key, value in _served(settings, services, authorities.previous_outputs, stored).items():
         pulumi.export(key, value)
@@ -220,7 +222,11 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             if service.schedule is not None
         },
         "serviceTls": {
-            name: "own" if settings.tls(name) == "own" else "given"
+            name: "own"
+            if settings.tls(name) == "own"
+            else "acme"
+            if settings.acme_directory(name)
+            else "given"
             for name in settings.services
             if settings.has_https(name)
         },

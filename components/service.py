@@ -301,6 +301,7 @@ def make_services(
     for name in settings.hosts_with("app"):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
         proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
+    https.order({name: engines[name].host for name in proxies}, proxies)
     for name, proxy in proxies.items():
         # A service's names lead to HTTPS once its certificate is there.
         proxy.ready += https.deliver(settings.https_on(name), engines[name].host, proxy)
@@ -376,6 +377,7 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
         "pages": settings.with_error_page(host.name),
     }
     files = [f"{kind}={','.join(names)}" for kind, names in kept.items() if names]
+    files += ["acme=yes"] if settings.acme_on(host.name) else []
     command.remote.Command(
         f"{host.name}-routes",
         connection=host.ssh,

@@ -80,7 +80,9 @@ def _steps(model: type[BaseModel], location: Location) -> Iterator[tuple[Any, An
             # A list, a map of one's own keys, or a map of settings.
             arms = [_plain(arm) for arm in typing.get_args(annotation)]
             of_map = isinstance(step, str)
-            annotation = next((arm for arm in arms if _is_map(arm) == of_map), None)
+            fit = [arm for arm in arms if _is_map(arm) == of_map]
+            # Of several maps of settings, the one that has the key.
+            annotation = next((arm for arm in fit if _has(arm, step)), fit[0] if fit else None)
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = next((f for n, f in annotation.model_fields.items() if step in (f.alias, n)), None)
             annotation = field.annotation if field else None
@@ -107,6 +109,13 @@ def _is_map(annotation: Any) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return True
     return typing.get_origin(annotation) is dict
+
+
+def _has(annotation: Any, key: Any) -> bool:
+    fields = (
+        annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else {}
+    )
+    return any(key in (field.alias, name) for name, field in fields.items())
 
 
 def _annotation(model: type[BaseModel], location: Location) -> Any:

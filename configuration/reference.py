@@ -144,9 +144,10 @@ def _rows(
             iter(shape.get("patternProperties", {}).values()), {}
         )
         name = key.removeprefix(f"{NAMESPACE}:").removesuffix("s").upper()
-        # A setting that is a word or a map.
-        either = next((arm["$ref"] for arm in info.get("anyOf", ()) if "$ref" in arm), None)
-        for reference, where in ((info.get("$ref") or either, here), (inner.get("$ref"), f"{here}.{name}")):
+        # A setting that is a word or a map, or one of several maps.
+        either = [arm["$ref"] for arm in info.get("anyOf", ()) if "$ref" in arm]
+        maps = [info["$ref"]] if "$ref" in info else either
+        for reference, where in (*((each, here) for each in maps), (inner.get("$ref"), f"{here}.{name}")):
             if reference:
                 below = reference.rpartition("/")[2]
                 yield from _rows(whole, below, whole["$defs"][below]["properties"], where, only)

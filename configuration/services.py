@@ -266,9 +266,10 @@ class ServiceSettings(ContainerSettings):
 
     tls: Annotated[
         TlsSetting | None,
-        Field(examples=["own", {"certificate": "certificates/shop.pem", "key": "SHOP_KEY"}]),
+        Field(examples=["own", "auto", {"certificate": "certificates/shop.pem", "key": "SHOP_KEY"}]),
     ] = None
-    """Who vouches for the service's names on HTTPS: `own` for an authority of the stack, or a certificate that you
+    """Who vouches for the service's names on HTTPS: `own` for an authority of the stack, `auto` for that of
+    `slipway:acme`, which browsers trust (`{ auto: staging }` for Let's Encrypt's staging), or a certificate that you
     have; `off` for plain HTTP. With HTTPS, requests by plain HTTP are redirected. Default: `own` on `local` for a
     service with a name, else `off`."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, StrictBool, model_validator
 
+from configuration.acme import STAGING, AcmeSettings
 from configuration.address_pools import chosen
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
 from configuration.base import Settings
@@ -27,7 +28,7 @@ from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
 from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
-from configuration.tls import Tls
+from configuration.tls import AutoSettings, Tls
 from configuration.types import Account, Password, Secret, Variable
 from well_known import (
     ENGINE_PORT,
@@ -68,6 +69,9 @@ class StackSettings(Settings):
 
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     """The proxies of the app hosts. Default: they trust no other proxy."""
+
+    acme: AcmeSettings = Field(default_factory=AcmeSettings, examples=[{"email": "ops@example.com"}])
+    """The authority of services with `tls: auto`. Default: Let's Encrypt."""
 
     rollout: RolloutSettings = Field(default_factory=RolloutSettings)
     """How new versions reach the hosts. Default: all hosts get a version, or all keep the old one."""
@@ -332,6 +336,13 @@ class StackSettings(Settings):
             return settings.tls
         return "own" if settings.names and self.platform.kind == "local" else "off"
 
+    def acme_directory(self, service: str) -> str | None:
+        """The URL of the ACME directory that signs a service's certificate; None if none does."""
+        tls = self.tls(service)
+        if isinstance(tls, AutoSettings):
+            return STAGING
+        return self.acme.directory if tls == "auto" else None
+
     def has_https(self, service: str) -> bool:
         """Whether a service answers by HTTPS."""
         return self.tls(service) != "off"
@@ -339,6 +350,10 @@ class StackSettings(Settings):
     def https_on(self, host: str) -> tuple[str, ...]:
         """The names of the services that answer by HTTPS on this host."""
         return tuple(name for name in self.services_on(host) if self.has_https(name))
+
+    def acme_on(self, host: str) -> tuple[str, ...]:
+        """The names of the services on this host whose certificates come by ACME."""
+        return tuple(name for name in self.services_on(host) if self.acme_directory(name))
 
     def with_visitors(self, host: str) -> tuple[str, ...]:
         """The names of the services on this host that ask visitors for a password."""

@@ -8,9 +8,15 @@ from configuration.base import Settings
 from configuration.constraints import Within, mistake
 from configuration.types import FilePath, Variable
 
-PLANNED = "auto"
-"""A way that a later version will have: certificates of a public authority, by ACME."""
-CHOICES = "Write own, off, or { certificate: FILE, key: SECRET }."
+CHOICES = "Write own, off, auto, { auto: staging }, or { certificate: FILE, key: SECRET }."
+
+
+class AutoSettings(Settings):
+    """A certificate that an authority signs by ACME, from elsewhere than `slipway:acme.directory`."""
+
+    auto: Annotated[Literal["staging"], Field(examples=["staging"])]
+    """`staging` for Let's Encrypt's staging, whose certificates no browser trusts: try it first, since its limits are
+    wide. Required."""
 
 
 class CertificateFiles(Settings):
@@ -27,18 +33,16 @@ class CertificateFiles(Settings):
 def _tls(value: Any) -> Any:
     if value is False:
         return "off"  # `off` in YAML 1.1
-    if value == PLANNED or (isinstance(value, dict) and PLANNED in value):
-        raise mistake("certificates by ACME are not available in this version", CHOICES)
     if isinstance(value, dict):
-        return CertificateFiles.model_validate(value)
-    if value not in ("own", "off") and not isinstance(value, CertificateFiles):
+        return (AutoSettings if "auto" in value else CertificateFiles).model_validate(value)
+    if value not in ("own", "off", "auto") and not isinstance(value, AutoSettings | CertificateFiles):
         raise mistake("not a way to get a certificate", CHOICES)
     return value
 
 
-Tls = Literal["own", "off"] | CertificateFiles
+Tls = Literal["own", "off", "auto"] | AutoSettings | CertificateFiles
 TlsSetting = Annotated[Tls, BeforeValidator(_tls)]
-"""The stack's own authority, plain HTTP, or a certificate from elsewhere."""
+"""The stack's own authority, plain HTTP, an authority by ACME, or a certificate from elsewhere."""
 
 
 _HstsInput = Annotated[int, Within(0, 63_072_000, "a time in seconds", "seconds")] | Literal["off"] | None

@@ -15,6 +15,9 @@ LANGUAGE_HOST = "3.79.0"
 ACTIONLINT = "1.7.12"
 """The linter of workflow files."""
 
+PEBBLE = "2.10.3"
+"""The ACME authority of the tests."""
+
 DEBIAN_CODENAME = "bookworm"
 """The Debian release `well_known.DEBIAN_VERSION`, as its archive names it."""
 

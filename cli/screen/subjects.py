@@ -122,6 +122,9 @@ def subject(step: Step) -> Subject:
             found = Subject(Part.MARKER if kind == "Volume" else Part.MIRROR, name.removeprefix("mirror-"))
         case "Certificate":
             found = Subject(_of_certificate(kind), _certified(owner))
+        case "AcmeAccount" | "AcmeCertificate":
+            what = Part.KEY if kind == "PrivateKey" else Part.CERTIFICATE
+            found = Subject(what, _certified(owner))
         case "Operator":
             what = Part.KEY if kind == "PrivateKey" else Part.CERTIFICATE
             found = Subject(what, f"the operator {owner.removeprefix('operator-')}")
@@ -225,8 +228,8 @@ def _certified(owner: str) -> str:
         return f"the account {owner.removesuffix('-registry-client')}"
     if owner.endswith("-engine"):
         return f"{owner.removesuffix('-engine')}'s engine"
-    if owner.endswith("-https"):
-        return f"the service {owner.removesuffix('-https')}"
+    if owner.endswith(("-https", "-acme")):
+        return f"the service {owner.rpartition('-')[0]}"
     return owner
 
 

@@ -52,7 +52,12 @@ def answers(running: RunningStack, subject: str) -> str:
     distrust = _distrust(running, place, name)
     if distrust and place.tls == "own":
         raise Failed(f"its certificate by {issuer}: {distrust}", f"./slip repair {host}{running.option}")
-    if left < running.minimum_validity:
+    needed = running.minimum_validity
+    if place.tls == "acme":
+        # An authority chooses for how long it signs. With a third of that left an update renews it.
+        needed = min(needed, (certificate.not_valid_after_utc - certificate.not_valid_before_utc) / 6)
+        remedy = _renewal(running, service) + remedy
+    if left < needed:
         raise Failed(f"its certificate by {issuer}: {certificates.validity(certificate)}", remedy)
     url = f"https://{place.address}{place.probe}"
     response = get(url, unverified_tls_context(), host=name)
@@ -67,6 +72,12 @@ def answers(running: RunningStack, subject: str) -> str:
     _redirects(running, place, name)
     found = f"HTTP {status} by {issuer}, {certificates.validity(certificate)}, HTTP redirects"
     return Warned(f"{found}; this machine does not accept it: {distrust}") if distrust else found
+
+
+def _renewal(running: RunningStack, service: str) -> str:
+    """Why the last order did not renew a certificate, for a remedy."""
+    problem = ((running.outputs.get("acmeCertificates") or {}).get(service) or {}).get("problem")
+    return f"mend why it was not renewed: {problem}\n" if problem else ""
 
 
 def _distrust(running: RunningStack, place: Place, name: str) -> str:

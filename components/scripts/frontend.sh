@@ -13,6 +13,8 @@ trusted=/etc/slipway/proxy/trusted
 certificates=/etc/slipway/certificates
 served=/etc/slipway/proxy/certificates
 served_inside=/usr/local/etc/haproxy/certificates
+# The thumbprint of the key by which an ACME authority knows this stack.
+thumbprint=/etc/slipway/proxy/acme-thumbprint
 # The group of HAProxy's process in its image.
 reader=99
 
@@ -201,6 +203,15 @@ tables() {
   [ -z "$needs_nobody" ] || tables_of nobody '' yes
 }
 
+# answer_challenges: what answers an ACME authority, which asks port 80 by every name (RFC 8555, 8.3): ahead of redirects,
+# passwords and maintenance, on each host alike.
+answer_challenges() {
+  local print
+  [ -e "$thumbprint" ] || return 0
+  print=$(<"$thumbprint")
+  printf '\n  http-request return status 200 content-type application/octet-stream lf-string "%%[path,field(-1,/)].%s" if { path -m reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]{16,128}$ } !{ ssl_fc }' "$print"
+}
+
 # configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
 configuration() {
   local key keys=() networks=
@@ -253,7 +264,7 @@ frontend http
   http-request set-header X-Forwarded-Host %[req.hdr(host)] unless { req.hdr(X-Forwarded-Host) -m found }
   http-request set-header X-Request-Id %[unique-id] unless { req.hdr(X-Request-Id) -m found }
   http-request disable-l7-retry unless { method GET HEAD OPTIONS }
-  http-response set-timeout client 24d
+  http-response set-timeout client 24d$(answer_challenges)
 CONFIGURATION
   rules "${keys[@]}"
   cat <<'CONFIGURATION'

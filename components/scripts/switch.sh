@@ -27,8 +27,9 @@
 #   switch --remove SERVICE   takes the service's routes out of the proxy, and ends its containers
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay, and so do
-#                             passwords=SERVICE,… and pages=SERVICE,… of those for errors
-#   switch --certificates     has the proxy take what certificates.sh and visitors.sh have brought
+#                             passwords=SERVICE,… and pages=SERVICE,… of those for errors; acme=yes goes on to answer
+#                             challenges
+#   switch --certificates     has the proxy take what certificates.sh, visitors.sh and acme.sh have brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --may-start CONTAINER
 #                             whether it may run now, as its exit status: two of one service may not share a volume or port
@@ -99,13 +100,14 @@ maintenance() {
 }
 
 only() {
-  local key networks='' certified='' protected='' paged='' former=()
+  local key networks='' certified='' protected='' paged='' challenged='' former=()
   for key in "$@"; do
     case "$key" in
       trusted=*) networks=${key#*=} networks=${networks//,/ } ;;
       certificates=*) certified=${key#*=} certified=${certified//,/ } ;;
       passwords=*) protected=${key#*=} protected=${protected//,/ } ;;
       pages=*) paged=${key#*=} paged=${paged//,/ } ;;
+      acme=*) challenged=${key#*=} ;;
     esac
   done
   folder "${trusted%/*}" 0755
@@ -113,6 +115,7 @@ only() {
   # shellcheck disable=SC2086 # one word a service
   keep_certificates $certified
   keep_visitors "$protected" "$paged"
+  [ -n "$challenged" ] || rm -f "$thumbprint"
   restore
   for key in $(keys); do
     case " $* " in *" $key "*) ;; *) former+=("$key") ;; esac

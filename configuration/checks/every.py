@@ -1,6 +1,7 @@
 """All checks, in the order in which their problems are reported."""
 
 from configuration.checks import (
+    acme,
     certificates,
     containers,
     hosts,
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *services.CHECKS,
     *containers.CHECKS,
     *tls.CHECKS,
+    *acme.CHECKS,
     *visitors.CHECKS,
     *certificates.CHECKS,
     *secrets.CHECKS,

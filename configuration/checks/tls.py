@@ -22,7 +22,7 @@ def names(checks: Checks) -> Iterator[Problem]:
                 ("services", name, "tls"),
                 "the service has no name, which is what a certificate vouches for",
                 f"Set {path_of(('services', name, 'domains'))}, or leave out tls.",
-                service.tls if service.tls == "own" else UNSHOWN,
+                service.tls if isinstance(service.tls, str) else UNSHOWN,
             )
         if service.hsts is not None and not has_https:
             yield Problem(

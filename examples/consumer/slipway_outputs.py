@@ -12,6 +12,17 @@ from typing import Any, Literal, TypedDict
 import pulumi
 
 
+class AcmeOutputs(TypedDict):
+    """The order of a certificate by ACME."""
+
+    order: int
+    """Its number; each renewal has the next one."""
+    renewAfter: str
+    """When an `up` renews the certificate, in RFC 3339."""
+    problem: str
+    """Why the authority did not renew it the last time; empty if it did."""
+
+
 class RevisionOutputs(TypedDict):
     """The commit of one tag."""
 
@@ -116,11 +127,17 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceSchedules")
 
     @property
-    def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "given"]]]:
+    def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "acme", "given"]]]:
         """For each service with HTTPS, who signed its certificate: `own`, the stack's authority in
-        `servicesCaCertificate`; or `given`, someone else. Since 0.9.0.
+        `servicesCaCertificate`; `acme`, an authority that was asked by ACME; or `given`, someone else.
+        Since 0.9.0.
         """
         return self.reference.require_output("serviceTls")
+
+    @property
+    def acme_certificates(self) -> pulumi.Output[dict[str, AcmeOutputs]]:
+        """For each service with `tls: auto`, what became of its certificate's order. Since 0.9.0."""
+        return self.reference.require_output("acmeCertificates")
 
     @property
     def services_ca_certificate(self) -> pulumi.Output[str]:

@@ -16,6 +16,7 @@ import pytest
 from tests.support import settings
 from tests.support.authority import Authority
 from tests.support.http_load import Load, connection_to, greeting
+from tests.support.pebble import pebble
 from tests.support.stack import Stack
 from tests.support.waiting import ANSWER, eventually
 
@@ -298,6 +299,44 @@ class TestHttps:
         https.up()
         assert greeting(url, "store.test", own) == "store again"
 
+    def test_a_certificate_by_acme_is_renewed_without_a_lost_request(
+        self, https: Stack, tmp_path: Path
+    ) -> None:
+        own = _authority(https)
+        (url,) = https.urls("store")
+        with pebble(tmp_path, https.outputs()["hosts"]["box"]["httpPort"]) as authority:
+            (https.clone.root / "acme-ca.pem").write_text(authority.ca)
+            acme = {"directory": authority.directory, "ca": "acme-ca.pem"}
+            auto: dict[str, Any] = {"domains": ["store.test", "www.test"], "tls": "auto"}
+            _with_https(https, "store again", acme=acme, **auto)
+            with Load(url, domain="a.wild.test", authority=own) as other:
+                https.up()
+            other.check()
+            issuer, first = authority.issuer(), _served(url, "store.test")
+            assert greeting(url, "www.test", issuer) == greeting(url, "store.test", issuer) == "store again"
+            https.up("--expect-no-changes")
+            # An authority that refuses to renew it costs nothing; the next one that is asked does.
+            _with_https(
+                https, "store again", acme=acme | {"directory": f"{authority.directory}/none"}, **auto
+            )
+            refused = https.up()
+            assert "store keeps the certificate that it has" in refused.output
+            assert _served(url, "store.test") == first
+            _with_https(https, "store again", acme=acme, **auto)
+            with Load(url, domain="store.test", authority=issuer) as load:
+                renewed = https.slip("renew", "--yes")
+                assert renewed.status == 0, str(renewed)
+                assert _served(url, "store.test") != first
+            load.check()
+            assert https.outputs()["acmeCertificates"]["store"]["problem"] == ""
+        verified = https.slip("verify")
+        assert (verified.status, "by Pebble" in verified.output) == (0, True), str(verified)
+        (https.clone.root / "acme-ca.pem").unlink()
+        _with_https(https, "store again")
+        https.up()
+        assert greeting(url, "store.test", own) == "store again"
+        assert "acme-thumbprint" not in https.on_host("box", "ls", "/etc/slipway/proxy")
+
     def test_a_password_comes_and_goes_without_a_lost_request(self, https: Stack) -> None:
         password, authority = "a long word for the shop", _authority(https)
         (url,) = https.urls("store")
@@ -366,7 +405,13 @@ class TestHttps:
         assert after.status == 0, str(after)
 
 
-def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None = None, **more: Any) -> None:
+def _with_https(
+    stack: Stack,
+    greets: str,
+    certificates: dict[str, int] | None = None,
+    acme: dict[str, str] | None = None,
+    **more: Any,
+) -> None:
     services = {
         "store": _service(
             greets, domains=["store.test", "www.test"], canonical="store.test", tls="own", hsts=300
@@ -379,6 +424,7 @@ def _with_https(stack: Stack, greets: str, certificates: dict[str, int] | None =
         settings.one_host()
         | {"services": services, "proxy": {"metricsPort": 9101}}
         | ({"certificates": certificates} if certificates else {})
+        | ({"acme": acme} if acme else {})
     )
 
 

@@ -18,6 +18,8 @@ from tests.support.authority import Authority
 from tests.support.front_door import App, FrontDoor
 
 ROOT = Path(__file__).parents[2]
+THUMBPRINT = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+"""Of the account of an ACME authority's client."""
 PASSWORD = "open, Sesame! 9"
 
 
@@ -37,6 +39,7 @@ def door(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDo
         "@few.test": ("few", "rate=3/60"),
         "@few.test%api": ("few", "rate=3/60"),
         "@far.test": ("far", "allow=192.0.2.0/24"),
+        "@moved.test": ("moved", "https=443"),
         "@gone.test": ("gone", "timeout=1"),
         "@late.test": ("late", "timeout=1"),
     }
@@ -50,6 +53,7 @@ def door(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDo
         )
     for service in ("gone", "late"):
         found.bring(f"/etc/slipway/proxy/errors/{service}.0123456789abcdef.html", f"<p>{service} is down\n")
+    found.bring("/etc/slipway/proxy/acme-thumbprint", f"{THUMBPRINT}\n")
     certificate, key = Authority().leaf("web.test")
     found.bring("/etc/slipway/proxy/certificates/web.pem", certificate + key)
     with found:
@@ -110,6 +114,25 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(door: FrontDoor)
 def test_strangers_to_a_service_with_networks_are_refused(door: FrontDoor) -> None:
     status, headers, _ = door.ask("/", "far.test")
     assert (status, headers["x-refused"]) == (403, "network")
+
+
+def test_challenges_of_acme_are_answered_ahead_of_all_rules(door: FrontDoor, app: App) -> None:
+    before, token = len(app.asked), "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+    path = f"/.well-known/acme-challenge/{token}"
+    for name in ("web.test", "private.test", "far.test", "moved.test", "gone.test", "nobody.test"):
+        assert door.ask(path, name)[::2] == (200, f"{token}.{THUMBPRINT}"), name
+    assert len(app.asked) == before
+    # Nothing else is: what is in such a path would come back to whoever sent it.
+    for other in (f"{path}/", f"{path}%3Cscript%3E", f"{path}<b>", f"/x{path}", path[:30], f"{path}/{token}"):
+        assert THUMBPRINT not in door.ask(other, "web.test")[2], other
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", door.tls_port), 30) as plain,
+        context.wrap_socket(plain, server_hostname="web.test") as connection,
+    ):
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n".encode())
+        assert THUMBPRINT not in connection.recv(65536).decode()
 
 
 def test_a_service_has_a_page_of_its_own_for_errors(door: FrontDoor) -> None:

@@ -18,6 +18,14 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "slipway"
 """The project's name in Pulumi.yaml."""
 PASSWORDS = {"hosts": "hosts-password-0123456789", "alice": "alice-password-0123456789"}
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUfuyuVHlOgEL+roG8cb+xLXWQiaY
+J6OTo2EqyqClmkdQwNegiNKa+ENj4pKb4wNF8X0J4WefvWusUWX1ciwzHg==
+-----END PUBLIC KEY-----
+"""
+"""On the curve P-256."""
+ORDERED = {"ordered": "1", "certificate": "chain\n", "renewAfter": "2027-01-01T00:00:00+00:00", "problem": ""}
+"""What an authority answers to an order."""
 OPERATORS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBB+olEBH+NfkBqMBaa/Q1PM9dAfF2voy076Lg7C1qsV"
 CONFIGURATION: dict[str, Any] = {
     "hosts": {
@@ -99,11 +107,14 @@ class _Answers(pulumi.runtime.Mocks):
                 outputs.setdefault("name", f"{args.name}-0123456")
             case "command:remote:Command":
                 outputs["stdout"] = f"sha256:{args.name}\n"
+            case "command:local:Command" if args.name.endswith("-acme-order"):
+                outputs["stdout"] = json.dumps(ORDERED)
             case "tls:index/privateKey:PrivateKey":
                 outputs |= {
                     "privateKeyPem": f"private key of {args.name}",
                     "privateKeyOpenssh": f"openssh key of {args.name}",
                     "publicKeyOpenssh": f"ssh-ed25519 {args.name}\n",
+                    "publicKeyPem": PUBLIC_KEY,
                 }
             case "tls:index/certRequest:CertRequest":
                 outputs["certRequestPem"] = f"request of {args.name}"

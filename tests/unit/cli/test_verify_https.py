@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,14 @@ def test_a_given_one_that_this_machine_does_not_know_is_a_warning(own: Authority
         found = https.answers(running, SUBJECT)
     assert isinstance(found, Warned)
     assert "does not accept it" in found
+
+
+def test_one_by_acme_may_be_short_but_fails_when_it_was_not_renewed(own: Authority, tmp_path: Path) -> None:
+    with stack(tmp_path, Authority("a stranger"), own, tls="acme", lasts=30 * HOUR) as running:
+        assert "hours left" in https.answers(running, SUBJECT)
+    with stack(tmp_path, Authority("a stranger"), own, tls="acme", lasts=HOUR / 6) as running:
+        told = {"acmeCertificates": {"web": {"problem": "too many certificates"}}}
+        refused = replace(running, outputs={**running.outputs, **told})
+        with pytest.raises(Failed, match="0 hours left") as failed:
+            https.answers(refused, SUBJECT)
+    assert failed.value.remedy.startswith("mend why it was not renewed: too many certificates\n./slip up")

@@ -234,6 +234,21 @@ class TestCertificates:
         assert self.served(machine) == {}
         assert ":443" not in configuration(machine)
 
+    def test_challenges_of_acme_are_answered_until_no_service_needs_it(self, machine: Machine) -> None:
+        told_by = machine.root / "etc/slipway/proxy/acme-thumbprint"
+        told_by.parent.mkdir(parents=True)
+        told_by.write_text("a-thumbprint\n")
+        assert switch(machine, "--certificates").returncode == 0
+        (line,) = [line for line in configuration(machine).splitlines() if "acme-challenge" in line]
+        assert line.startswith("  http-request return status 200 ")
+        assert line.endswith(" !{ ssl_fc }")
+        assert '"%[path,field(-1,/)].a-thumbprint"' in line
+        assert switch(machine, "--only", "@", "acme=yes").returncode == 0
+        assert told_by.exists()
+        assert switch(machine, "--only", "@").returncode == 0
+        assert "acme-challenge" not in configuration(machine)
+        assert not told_by.exists()
+
     def test_plain_http_leads_to_https(self, machine: Machine) -> None:
         routes = {
             "@a.test": "old 8080 1 1 https=8443 hsts=300",

@@ -53,6 +53,7 @@ class TestMarkdown:
             "Registry",
             "Services",
             "Proxy",
+            "Acme",
             "Rollout",
             "Certificates",
             "Cleanup",

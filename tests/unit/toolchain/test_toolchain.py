@@ -245,6 +245,7 @@ def test_go_modules_pin_the_versions_of_the_images_and_tools() -> None:
     assert go.pinned("pulumi-language-python", "github.com/pulumi/pulumi/sdk/v3") == versions.LANGUAGE_HOST
     assert go.pinned("registry", "github.com/distribution/distribution/v3") == well_known.REGISTRY_VERSION
     assert go.pinned("actionlint", "github.com/rhysd/actionlint") == versions.ACTIONLINT
+    assert go.pinned("pebble", "github.com/letsencrypt/pebble/v2") == versions.PEBBLE
 
 
 REQUIREMENTS = sorted(versions.REPOSITORY.glob("requirements*.txt"))

@@ -1,0 +1,1 @@
+"""Certificates that an authority signs by ACME (RFC 8555)."""
