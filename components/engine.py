@@ -225,7 +225,7 @@ def make_engines(
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
                 proxy_metrics_port=settings.proxy.metrics_port
-                if name in settings.hosts_with("app")
+                if settings.has_proxy(name)
                 else None,
                 optional_images=originals if name == settings.copying_host else [],
             ),

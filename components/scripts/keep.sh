@@ -49,6 +49,19 @@ sweep_secrets() { [ ! -x /usr/local/lib/slipway/keep-secrets ] || /usr/local/lib
 # A container may have another address after each start.
 restore() { [ ! -e /etc/slipway/proxy/haproxy.cfg ] || /usr/local/lib/slipway/switch --restore || true; }
 
+# watch_edges: on a person's own machine an edge may come back with another address, and only its name stays.
+watch_edges() {
+  local edges=/etc/slipway/proxy/edges names before='' now
+  [ -e "$edges" ] && names=$(grep -o '[^ ]*[a-z][^ ]*' "$edges") || return 0
+  while sleep 2; do
+    # shellcheck disable=SC2086 # one word a name
+    now=$(getent ahostsv4 $names) || true
+    [ -n "$now" ] || continue
+    [ "$now" = "$before" ] || restore
+    before=$now
+  done
+}
+
 main() {
   local since event name
   since=$(date +%s)
@@ -56,6 +69,7 @@ main() {
   open_ports
   restore
   sweep_secrets
+  watch_edges &
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
     --data-urlencode 'filters={"type":["container"],"event":["die","start","destroy"]}' |

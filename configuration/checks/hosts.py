@@ -9,7 +9,7 @@ from configuration.problems import Problem, words
 
 
 def roles(checks: Checks) -> Iterator[Problem]:
-    """Each role that the stack needs has a host, and only `app` has more than one."""
+    """Each role that the stack needs has a host, and only `app` and `edge` have more than one."""
     settings = checks.settings
     needed: list[Role] = [] if settings.registry.external else ["registry"]
     if settings.services or not checks.is_valid("services"):
@@ -30,6 +30,28 @@ def roles(checks: Checks) -> Iterator[Problem]:
                 f"{len(hosts)} hosts have the role {role}: {words(hosts)}",
                 f"Keep {role} in the roles of only one of them.",
             )
+
+
+def edges(checks: Checks) -> Iterator[Problem]:
+    """An edge has app hosts behind it, and is none itself: both would need ports 80 and 443 of one host."""
+    settings = checks.settings
+    if not checks.roles_known:
+        return
+    for name in settings.edges:
+        if "app" in settings.hosts[name].roles:
+            yield Problem(
+                ("hosts", name, "roles"),
+                "edge and app on one host: the proxy of each needs its ports 80 and 443",
+                f"Keep one of the two in {roles_path(name)}.",
+                ", ".join(settings.hosts[name].roles),
+            )
+    if settings.edges and not settings.hosts_with("app") and not settings.services:
+        yield Problem(
+            ("hosts", settings.edges[0], "roles"),
+            "an edge without a host behind it",
+            "Give another host the role app, or leave out edge.",
+            ", ".join(settings.hosts[settings.edges[0]].roles),
+        )
 
 
 def slots(checks: Checks) -> Iterator[Problem]:
@@ -81,4 +103,4 @@ def registry_port(checks: Checks) -> Iterator[Problem]:
                 )
 
 
-CHECKS: tuple[Check, ...] = (roles, slots, registry_port)
+CHECKS: tuple[Check, ...] = (roles, edges, slots, registry_port)
