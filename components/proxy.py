@@ -1,5 +1,6 @@
 """The proxy of an app host or an edge: it owns the ports 80 and 443 and switches the traffic between containers, or
-hands it on to app hosts."""
+hands it on to app hosts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

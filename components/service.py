@@ -354,8 +354,7 @@ def make_services(
         )
     hosts = {name: engine.host for name, engine in engines.items()}
     routed = [
-        _routes(settings, hosts, hosts[name], proxies[name], services)
-        for name in settings.hosts_with("app")
+        _routes(settings, hosts, hosts[name], proxies[name], services) for name in settings.hosts_with("app")
     ]
     for name in settings.edges:
         edge.deliver(settings, hosts, name, proxies[name], routed)
