@@ -75,10 +75,10 @@ resolvers hosts
   timeout retry 1s
   hold valid 2s
   hold obsolete 30s
-  hold nx 30d
-  hold timeout 30d
-  hold refused 30d
-  hold other 30d
+  hold nx 24d
+  hold timeout 24d
+  hold refused 24d
+  hold other 24d
 CONFIGURATION
 }
 
