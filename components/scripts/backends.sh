@@ -27,25 +27,30 @@ edge_keys() {
   done <"$fronted"
 }
 
-# edge_addresses: the edges' addresses. An edge on a person's own machine gets another one with each start. While its name
-# is unknown, the last one counts.
+# find_host NAME: sets `found` to the IPv4 address of a host, whose address or name this is. On a person's own machine a
+# host gets another one with each start. While its name is unknown, the last one counts.
+find_host() {
+  local known=/run/slipway-hosts
+  found=$1
+  [[ ! $1 =~ ^[0-9.]+$ ]] || return 0
+  found=$(getent ahostsv4 "$1" | awk '{ print $1; exit }') || found=
+  if [ -n "$found" ]; then
+    mkdir -p "$known"
+    echo "$found" >"$known/$1"
+  elif [ -e "$known/$1" ]; then
+    found=$(<"$known/$1")
+  fi
+}
+
+# edge_addresses: the edges' addresses.
 edge_addresses() {
-  local word found='' address known=/run/slipway-edges
-  mkdir -p "$known"
-  for word in $(<"$edges"); do
-    address=$word
-    if [[ ! $word =~ ^[0-9.]+$ ]]; then
-      address=$(getent ahostsv4 "$word" | awk '{ print $1; exit }') || address=
-      if [ -n "$address" ]; then
-        echo "$address" >"$known/$word"
-      elif [ -e "$known/$word" ]; then
-        address=$(<"$known/$word")
-      fi
-    fi
-    found="$found${address:+ $address}"
-  done
   # Nobody has this one, and a list is never empty.
-  echo "255.255.255.255$found"
+  local word found all=255.255.255.255
+  for word in $(<"$edges"); do
+    find_host "$word"
+    all="$all${found:+ $found}"
+  done
+  echo "$all"
 }
 
 # from_edges ADDRESSES: has connections of edges begin with who the client is, by the PROXY protocol. Nobody else's do. An
@@ -60,35 +65,16 @@ from_edges() {
   done
 }
 
-# name_resolvers: where an edge asks for its app hosts' names, unless it knows their addresses. An answer stays as long as
-# there is no other one.
-known_by_name() { grep -q '^host [^ ]* .*[a-z]' "$fronted"; }
-name_servers() {
-  known_by_name || return 0
-  cat <<'CONFIGURATION'
-
-resolvers hosts
-  parse-resolv-conf
-  accepted_payload_size 1232
-  resolve_retries 3
-  timeout resolve 2s
-  timeout retry 1s
-  hold valid 2s
-  hold obsolete 30s
-  hold nx 24d
-  hold timeout 24d
-  hold refused 24d
-  hold other 24d
-CONFIGURATION
-}
-
 # edge_backends: the part of each service. HAProxy asks each host for the service's health, and repeats on another host what
 # a host has not answered, if that is safe (frontend.sh says what is).
 edge_backends() {
-  local kind name rest host resolved='' words=() port health
+  local kind name rest host found words=() health
   local -A addresses=() options
-  ! known_by_name || resolved=' resolvers hosts init-addr last,libc,none'
-  while read -r kind name rest; do [ "$kind" != host ] || addresses[$name]=$rest; done <"$fronted"
+  while read -r kind name rest; do
+    [ "$kind" = host ] || continue
+    find_host "$rest"
+    addresses[$name]=${found:-0.0.0.0}
+  done <"$fronted"
   while read -r kind name rest; do
     [ "$kind" = service ] || continue
     read -r -a words <<<"$rest"
@@ -109,9 +95,17 @@ CONFIGURATION
     to_https "${options[https]:-}" "${options[canonical]:-}" "${options[hsts]:-}"
     echo "  default-server check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 send-proxy-v2 tcp-ut 5s"
     # Indented otherwise than the servers that change at run time: these are a part of the configuration's mark.
-    for host in ${options[hosts]//,/ }; do echo "    server $host ${addresses[$host]}:80$resolved"; done
+    for host in ${options[hosts]//,/ }; do
+      found=${addresses[$host]}:80
+      # One whose address is not known yet.
+      if [ "$found" = 0.0.0.0:80 ]; then found="$found disabled"; fi
+      echo "    server $host $found"
+    done
   done <"$fronted"
 }
+
+# watch_hosts: has slipway-keep look for other addresses of hosts that are known by name.
+watch_hosts() { systemctl restart slipway-keep.service; }
 
 # keep_edges EDGES: who stands before this app host, a word each; none for an empty text.
 keep_edges() {
@@ -123,6 +117,5 @@ keep_edges() {
   else
     put "$edges" 0644 <<<"$1"
   fi
-  # It looks for other addresses of theirs.
-  ! $changed || systemctl restart slipway-keep.service
+  ! $changed || watch_hosts
 }

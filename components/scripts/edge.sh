@@ -14,6 +14,8 @@ main() {
   put /etc/slipway/edge 0644 <<<"$BACKENDS"
   # It checks the configuration, puts it in place and has the process read it, if it differs.
   /usr/local/lib/slipway/switch --only ${TRUSTED:+"trusted=$TRUSTED"} ${CERTIFICATES:+"certificates=$CERTIFICATES"}
+  # It looks for other addresses of hosts that are known by name.
+  systemctl restart slipway-keep.service
   tell_made
 }
 

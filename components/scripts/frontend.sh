@@ -285,7 +285,6 @@ backend nobody
   http-request return status 404 content-type text/plain string "No service has this name and path.\n"
 CONFIGURATION
   if is_edge; then
-    name_servers
     edge_backends
     return
   fi

@@ -11,6 +11,8 @@ from tests.support.waiting import eventually
 
 EDGE_ADDRESS = "127.0.0.3"
 """Where the edge's connections come from. Those of visitors come from 127.0.0.1."""
+ADDRESSES = {"web-1": "192.0.2.1", "web-2": "192.0.2.2"}
+"""Of the app hosts, for the configuration; on this machine their proxies have ports."""
 SERVICES = {
     "web": "health=/up status=200-299 name=web.test timeout=65",
     "shop": "health=/shop/up status=200-299 name=web.test timeout=65",
@@ -25,7 +27,7 @@ class Edge(FrontDoor):
     def __init__(self, root: Path, name: str, hosts: dict[str, FrontDoor]) -> None:
         super().__init__(root, name, {}, {})
         self._hosts = hosts
-        lines = [f"host {host} {host}.address" for host in hosts]
+        lines = [f"host {host} {ADDRESSES[host]}" for host in hosts]
         lines += [
             f"service {service} hosts={','.join(hosts)} {options}" for service, options in SERVICES.items()
         ]
@@ -35,10 +37,7 @@ class Edge(FrontDoor):
     def rendered(self) -> str:
         text = super().rendered()
         for host, door in self._hosts.items():
-            text = text.replace(
-                f"{host}.address:80 resolvers hosts init-addr last,libc,none",
-                f"127.0.0.1:{door.port} source {EDGE_ADDRESS}",
-            )
+            text = text.replace(f"{ADDRESSES[host]}:80", f"127.0.0.1:{door.port} source {EDGE_ADDRESS}")
         return text.replace("inter 2s fastinter 500ms downinter 1s", "inter 500ms")
 
 
