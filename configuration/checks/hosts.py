@@ -17,10 +17,12 @@ def roles(checks: Checks) -> Iterator[Problem]:
         needed += ["build", "app"] if builds else ["app"]
     for role in needed:
         if not settings.hosts_with(role) and checks.roles_known:
+            # An edge is no app host.
+            others = [host for host in settings.hosts if role != "app" or host not in settings.edges]
             yield Problem(
                 ("hosts",),
                 f"no host has the role {role}",
-                f"Add {role} to the roles of one host: {words(map(roles_path, settings.hosts))}.",
+                f"Add {role} to the roles of one host: {words(map(roles_path, others or settings.hosts))}.",
             )
     single: tuple[Role, ...] = ("registry", "build")
     for role in single:

@@ -1,12 +1,18 @@
 """An edge: what its proxy does with visitors, as the scripts render it, and a stack with one before two app hosts."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.docker_command import docker
 from tests.support.front_door import App, FrontDoor
+from tests.support.http_load import Load, greeting
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 EDGE_ADDRESS = "127.0.0.3"
@@ -117,3 +123,36 @@ def test_a_host_that_is_gone_costs_no_safe_request(lab: Lab) -> None:
     assert set(found) == {200}
     # A request that reached no host can go to another one, whatever it does.
     assert {lab.edge.ask("/", "web.test", method="POST")[0] for _ in range(10)} == {200}
+
+
+def test_a_dead_app_host_behind_an_edge_costs_no_request(stack: Stack) -> None:
+    def with_an_edge(settings: dict[str, Any]) -> None:
+        settings["hosts"]["edge"] = {"roles": ["edge"], "slot": 9}
+
+    old, new = greeting(stack.urls()[0]), "Hello behind an edge"
+    with stack.configured(with_an_edge):
+        stack.up()
+        (url,) = stack.urls()
+        stack.clone.greet(new)
+        with Load(url) as load:
+            result = stack.up()
+            assert not {"edge-backends", "web-1-routes"} & result.changes.keys(), str(result)
+            eventually("visitors see the new version", lambda: greeting(url) == new)
+            docker("kill", stack.container("web-1"))
+            eventually("the edge knows of the dead host", lambda: _ill_on(stack) == ["web-1"])
+            docker("start", stack.container("web-1"))
+            eventually("the host is back", lambda: _ill_on(stack) == [])
+        load.check()
+        assert load.greetings == {url: {old, new}}
+        verified = stack.slip("verify")
+        assert verified.status == 0, str(verified)
+    stack.up()
+    assert {greeting(each) for each in stack.urls()} == {new}
+    assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
+
+
+def _ill_on(stack: Stack) -> list[str]:
+    """The hosts where the edge finds a service ill."""
+    checks = json.loads(stack.slip("verify", "--json").output)["checks"]
+    (found,) = [check["detail"] for check in checks if check["check"] == "reaches the hosts behind it"]
+    return re.findall(r"web-\d", found) if "ill on" in found else []
