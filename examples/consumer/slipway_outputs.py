@@ -89,9 +89,9 @@ class SlipwayOutputs:
 
     @property
     def service_urls(self) -> pulumi.Output[dict[str, list[str]]]:
-        """For each service, its URL on each host, or on each edge if there are edges; for one with a
-        domain, its URLs by that name, which must lead there; `https` with HTTPS; none for one that no
-        proxy asks. Since 0.9.0.
+        """For each service, its URL on each host, or on each edge if there are any; for one with a domain,
+        its URLs by that name, which must lead there; `https` with HTTPS; none for one that no proxy asks.
+        Since 0.9.0.
         """
         return self.reference.require_output("serviceUrls")
 
