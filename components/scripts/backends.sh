@@ -93,7 +93,7 @@ backend e:$name
   http-response set-timeout server 24d
 CONFIGURATION
     to_https "${options[https]:-}" "${options[canonical]:-}" "${options[hsts]:-}"
-    echo "  default-server check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 send-proxy-v2 tcp-ut 5s"
+    echo "  default-server check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 send-proxy-v2"
     # Indented otherwise than the servers that change at run time: these are a part of the configuration's mark.
     for host in ${options[hosts]//,/ }; do
       found=${addresses[$host]}:80

@@ -144,15 +144,16 @@ def test_a_dead_app_host_behind_an_edge_costs_no_request(stack: Stack) -> None:
             eventually("the host is back", lambda: _ill_on(stack) == [])
         load.check()
         assert load.greetings == {url: {old, new}}
-        verified = stack.slip("verify")
-        assert verified.status == 0, str(verified)
     stack.up()
     assert {greeting(each) for each in stack.urls()} == {new}
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
 
 
 def _ill_on(stack: Stack) -> list[str]:
-    """The hosts where the edge finds a service ill."""
+    """The hosts where the edge finds a service ill; a word of its own if the edge does not say it."""
     checks = json.loads(stack.slip("verify", "--json").output)["checks"]
-    (found,) = [check["detail"] for check in checks if check["check"] == "reaches the hosts behind it"]
-    return re.findall(r"web-\d", found) if "ill on" in found else []
+    (found,) = [check for check in checks if check["check"] == "reaches the hosts behind it"]
+    if found["passed"]:
+        return []
+    ill = re.search(r"ill on (.*),", found["detail"])
+    return ill[1].split(", ") if ill else ["unknown"]
