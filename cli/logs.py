@@ -233,7 +233,7 @@ def _show_all(held: list[Line], show: Callable[[Line], None]) -> None:
 def hosts_of(running: RunningStack, what: str) -> list[str]:
     """The hosts that run a service, the registry or a proxy."""
     if what in OWN:
-        return running.hosts_with("registry" if what == "registry" else "app")
+        return running.hosts_with("registry") if what == "registry" else running.proxy_hosts
     # A stack that an older Slipway updated last does not say it.
     return sorted({host for service, host in running.places if service == what}) or running.hosts_with("app")
 

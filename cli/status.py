@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cli import console
+from cli.running.place import edges
 from cli.screen.plan.sentences import sentences
 from cli.screen.record import Record
 from cli.stack import deployment
@@ -65,8 +66,11 @@ def rows(found: Iterable[Finding]) -> Iterator[tuple[str, str]]:
 def of_services(outputs: Mapping[str, Any], now: datetime, option: str) -> Iterator[Finding]:
     """What each service is to run, how old that is, and what is held back."""
     known = versions.every(outputs)
+    before = edges(outputs)
+    behind = f" behind {', '.join(before)}" if before else ""
+    asked = outputs.get("serviceUrls") or {}
     for service, hosts in sorted((outputs.get("serviceHosts") or {}).items()):
-        where = ", ".join(hosts)
+        where = ", ".join(hosts) + (behind if asked.get(service) else "")
         if service in known:
             yield from _of_versions(known[service], where, now, option)
         else:

@@ -224,9 +224,7 @@ def make_engines(
                 cleanup=settings.cleanup,
                 address_pools=settings.address_pools,
                 private_ports=_elsewhere(settings, hosts, name),
-                proxy_metrics_port=settings.proxy.metrics_port
-                if name in settings.hosts_with("app")
-                else None,
+                proxy_metrics_port=settings.proxy.metrics_port if settings.has_proxy(name) else None,
                 optional_images=originals if name == settings.copying_host else [],
             ),
         )

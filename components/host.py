@@ -20,7 +20,7 @@ class Host:
     name: str
     """Its name in the configuration: a DNS label."""
     roles: frozenset[str]
-    """Among `registry`, `build` and `app`."""
+    """Among `registry`, `build`, `app` and `edge`."""
     address: pulumi.Input[str]
     """The address that the operator uses: IP address or DNS name."""
     private_address: pulumi.Input[str]
@@ -36,7 +36,7 @@ class Host:
     engine_port: int
     """TCP port of its Docker Engine's API, at `address`."""
     http_port: int
-    """TCP port of its proxy, at `address`, if it has the role `app`."""
+    """TCP port of its proxy, at `address`, if it has the role `app` or `edge`."""
     https_port: int
     """The same for HTTPS; it answers while a service of the host has HTTPS."""
     platform: str

@@ -110,14 +110,14 @@ class StackOutputs(TypedDict):
 
     serviceUrls: Annotated[
         dict[str, list[str]],
-        "for each service, its URL on each host; for one with a domain, its URLs by that name, which must lead to the "
-        "hosts; `https` with HTTPS; none for one that no proxy asks",
+        "for each service, its URL on each host, or on each edge if there are any; for one with a domain, its URLs by "
+        "that name, which must lead there; `https` with HTTPS; none for one that no proxy asks",
     ]
     serviceEndpoints: Annotated[
         dict[str, list[str]],
-        "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, for HTTPS if the "
-        "service has it; the proxy knows a service with a domain by the request's `Host`. A service that no proxy asks "
-        "is not there",
+        "for each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, or on each edge, "
+        "for HTTPS if the service has it; the proxy knows a service with a domain by the request's `Host`. A service "
+        "that no proxy asks is not there",
     ]
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"

@@ -200,7 +200,7 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             name: _urls(
                 service.names,
                 service.path or "",
-                [hosts[host] for host in settings.service_hosts(name)],
+                [hosts[host] for host in settings.doors(name)],
                 https=settings.has_https(name),
             )
             if service.own_check is None
@@ -213,7 +213,7 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
                 for host in on
             ]
             for name, service in settings.services.items()
-            if service.own_check is None and (on := settings.service_hosts(name))
+            if service.own_check is None and (on := settings.doors(name))
         },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
         "serviceSchedules": {
@@ -240,6 +240,7 @@ def _metrics(settings: StackSettings, host: Host) -> pulumi.Input[str]:
 
 
 def _host(host: Host) -> dict[str, object]:
+    has_proxy = not host.roles.isdisjoint({"app", "edge"})
     return {
         "address": host.address,
         "privateAddress": host.private_address,
@@ -248,8 +249,8 @@ def _host(host: Host) -> dict[str, object]:
         "sshUser": host.ssh_user,
         "sshHostKey": host.ssh_host_key,
         "enginePort": host.engine_port,
-        "httpPort": host.http_port if "app" in host.roles else 0,
-        "httpsPort": host.https_port if "app" in host.roles else 0,
+        "httpPort": host.http_port if has_proxy else 0,
+        "httpsPort": host.https_port if has_proxy else 0,
     }
 
 

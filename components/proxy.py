@@ -1,4 +1,6 @@
-"""The proxy of an app host: it owns the ports 80 and 443 and switches the traffic between containers."""
+"""The proxy of an app host or an edge: it owns the ports 80 and 443 and switches the traffic between containers, or
+hands it on to app hosts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ class ProxyArgs:
 
 
 class Proxy(pulumi.ComponentResource):
-    """HAProxy on an app host, with a network for the containers behind it.
+    """HAProxy on a host, with a network for the containers behind it: on an edge there are none.
 
     Its configuration is on the host: scripts/engine.sh makes it before the container, and each switch keeps it.
     """

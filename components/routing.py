@@ -40,6 +40,8 @@ class Routing:
     def of(cls, settings: StackSettings, name: str) -> "Routing":
         """The routing that a service's settings ask for."""
         service = settings.services[name]
+        # An edge ends HTTPS, redirects to it, and tells browsers of it.
+        ends_here = not settings.edges
         return cls(
             names=service.names,
             path=service.path or "",
@@ -51,8 +53,8 @@ class Routing:
             allow=[str(network) for network in service.allow],
             has_visitors=bool(service.auth),
             rate=(limit.requests, limit.seconds) if (limit := service.rate_limit) else None,
-            has_https=settings.has_https(name),
-            hsts_seconds=service.hsts,
+            has_https=settings.has_https(name) and ends_here,
+            hsts_seconds=service.hsts if ends_here else None,
         )
 
     @property

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import containers, secret_files, visitors
+from components import containers, edge, secret_files, visitors
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
 from components.https import Https
@@ -298,7 +298,8 @@ def make_services(
     warn_of_volumes(settings)
     warn_of_pretenders(settings)
     proxies: dict[str, Proxy] = {}
-    for name in settings.hosts_with("app"):
+    # A new version of the proxy comes to the edges last.
+    for name in (*settings.hosts_with("app"), *settings.edges):
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
         proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
     https.order({name: engines[name].host for name in proxies}, proxies)
@@ -352,12 +353,22 @@ def make_services(
                 markers=registry.markers,
             ),
         )
-    for host, proxy in proxies.items():
-        _routes(settings, engines[host].host, proxy, services)
+    hosts = {name: engine.host for name, engine in engines.items()}
+    routed = [
+        _routes(settings, hosts, hosts[name], proxies[name], services) for name in settings.hosts_with("app")
+    ]
+    for name in settings.edges:
+        edge.deliver(settings, hosts, name, proxies[name], routed)
     return services
 
 
-def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping[str, Service]) -> None:
+def _routes(
+    settings: StackSettings,
+    hosts: Mapping[str, Host],
+    host: Host,
+    proxy: Proxy,
+    services: Mapping[str, Service],
+) -> command.remote.Command:
     """Takes the routes of former names out of a host's proxy, once all its services have switched.
 
     A switch leaves them: another service may be about to get the name, without a request in between that is lost.
@@ -368,9 +379,9 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
         if host.name in settings.service_hosts(name) and service.own_check is None
     }
     keys = sorted(key for name in here for key in Routing.of(settings, name).keys)
-    trusted = (
-        [f"trusted={','.join(map(str, networks))}"] if (networks := settings.proxy.trusted_proxies) else []
-    )
+    # Behind edges it is these that a CDN reaches.
+    networks = () if settings.edges else settings.proxy.trusted_proxies
+    trusted = [f"trusted={','.join(map(str, networks))}"] if networks else []
     kept = {
         "certificates": settings.https_on(host.name),
         "passwords": settings.with_visitors(host.name),
@@ -378,10 +389,11 @@ def _routes(settings: StackSettings, host: Host, proxy: Proxy, services: Mapping
     }
     files = [f"{kind}={','.join(names)}" for kind, names in kept.items() if names]
     files += ["acme=yes"] if settings.acme_on(host.name) else []
-    command.remote.Command(
+    line = host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *files]))
+    return command.remote.Command(
         f"{host.name}-routes",
         connection=host.ssh,
-        create=host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *files])),
+        create=edge.known_by(line, settings, hosts) if settings.edges else line,
         add_previous_output_in_env=False,
         opts=host.on_host(
             pulumi.ResourceOptions(

@@ -12,8 +12,8 @@ from configuration.platform import DistributionName
 from configuration.types import Gibibytes, InstanceType, Label, Port, Version
 from well_known import PROXY_CONTAINER, REGISTRY_CONTAINER, REGISTRY_PROXY_CONTAINER
 
-Role = Literal["registry", "build", "app"]
-"""What a host does: keep the images, build them, or run the services."""
+Role = Literal["registry", "build", "app", "edge"]
+"""What a host does: keep the images, build them, run the services, or stand before the hosts that do."""
 
 HostName = Annotated[
     Label,
@@ -41,11 +41,12 @@ class HostSettings(Settings):
     roles: Annotated[
         tuple[Role, ...],
         AfterValidator(distinct),
-        AfterValidator(not_empty("one role or more of registry, build and app")),
+        AfterValidator(not_empty("one role or more of registry, build, app and edge")),
         Field(examples=[["registry", "build"]]),
     ]
     """What the host does: `registry` keeps the images (one host), `build` builds them (one host), `app`
-    runs services (any number of hosts). Required."""
+    runs services (any number of hosts), `edge` stands before all app hosts and takes their visitors (any number of
+    hosts, none of which has the role `app`). Required."""
 
     slot: OnLocal[Annotated[int, Within(0, 99, "a slot")] | None] = None
     """Number from 0 to 99 that gives the host its ports on 127.0.0.1: SSH on 2200 + slot, the Docker Engine
@@ -89,7 +90,7 @@ class LocalPorts:
     ssh: int
     engine: int
     http: int
-    """Published by hosts with the role `app` only."""
+    """Published by hosts with the role `app` or `edge` only."""
     https: int
     """Published while a service of the host has HTTPS."""
 

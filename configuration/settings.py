@@ -117,6 +117,19 @@ class StackSettings(Settings):
         return tuple(name for name, host in self.hosts.items() if role in host.roles)
 
     @property
+    def edges(self) -> tuple[str, ...]:
+        """The names of the hosts that stand before the app hosts; none if visitors reach the app hosts themselves."""
+        return self.hosts_with("edge")
+
+    def has_proxy(self, host: str) -> bool:
+        """Whether visitors reach this host, or an edge does for them."""
+        return not {"app", "edge"}.isdisjoint(self.hosts[host].roles)
+
+    def doors(self, service: str) -> tuple[str, ...]:
+        """The names of the hosts where visitors reach this service: the edges, or else its own hosts."""
+        return self.edges or self.service_hosts(service)
+
+    @property
     def registry_host(self) -> str | None:
         """The name of the host that keeps the images; None if the registry is external."""
         return next(iter(self.hosts_with("registry")), None)
@@ -316,7 +329,7 @@ class StackSettings(Settings):
         for service, settings in self.services.items():
             # Services can share a name by their paths.
             for name in settings.names:
-                names[name] = tuple(dict.fromkeys((*names.get(name, ()), *self.service_hosts(service))))
+                names[name] = tuple(dict.fromkeys((*names.get(name, ()), *self.doors(service))))
         return {name: hosts for name, hosts in names.items() if zone and f".{name}".endswith(f".{zone}")}
 
     def services_on(self, host: str) -> tuple[str, ...]:
@@ -349,11 +362,11 @@ class StackSettings(Settings):
 
     def https_on(self, host: str) -> tuple[str, ...]:
         """The names of the services that answer by HTTPS on this host."""
-        return tuple(name for name in self.services_on(host) if self.has_https(name))
+        return tuple(name for name in self.services if self.has_https(name) and host in self.doors(name))
 
     def acme_on(self, host: str) -> tuple[str, ...]:
-        """The names of the services on this host whose certificates come by ACME."""
-        return tuple(name for name in self.services_on(host) if self.acme_directory(name))
+        """The names of the services that answer on this host with certificates by ACME."""
+        return tuple(name for name in self.services if self.acme_directory(name) and host in self.doors(name))
 
     def with_visitors(self, host: str) -> tuple[str, ...]:
         """The names of the services on this host that ask visitors for a password."""
@@ -382,7 +395,7 @@ class StackSettings(Settings):
         """What listens on the host's ports on 127.0.0.1, by port, without the registry."""
         ports = self.local_ports(host)
         published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
-        if "app" in self.hosts[host].roles:
+        if self.has_proxy(host):
             published[ports.http] = "HTTP"
         if self.https_on(host):
             published[ports.https] = "HTTPS"

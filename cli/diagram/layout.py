@@ -95,21 +95,29 @@ def drawing(picture: Picture, columns: int) -> Drawing:
     visitors = _add(made, picture.visitors, GUTTER, 8.0, COLUMN)
     registry_host = picture.registry_host
     apart = registry_host if registry_host and not registry_host.services else None
-    rows = _rows([host for host in picture.hosts if host is not apart], columns)
+    shown = [host for host in picture.hosts if host is not apart]
+    edges = _rows([host for host in shown if host.is_edge], columns)
+    rows = edges + _rows([host for host in shown if not host.is_edge], columns)
     y = visitors.bottom + ROW_GAP
     ends: list[float] = []
+    behind: list[float] = []
+    edge: Box | None = None
     for row in rows:
         boxes = [_host(made, host, GUTTER + at * (COLUMN + GAP), y) for at, host in enumerate(row)]
         bottom = max(box.bottom for box in boxes)
         served = [box for box, host in zip(boxes, row, strict=True) if host.proxy or host.services]
         _lead(made, served, y - 14)
         if served:
-            ends.append(y - 14)
+            (behind if edges and row not in edges else ends).append(y - 14)
+        if row in edges:
+            edge = boxes[0]
         pulling = [(box, host is not registry_host) for box, host in zip(boxes, row, strict=True)]
         _rise(made, pulling, bottom)
         _command(made, boxes, bottom)
         y = bottom + ROW_GAP
     _requests_from(made, visitors, ends)
+    if edge:
+        _requests_from(made, edge, behind)
     source = None
     if apart:
         source = _host(made, apart, GUTTER, y)

@@ -50,6 +50,8 @@ class Host:
     services: tuple[Node, ...] = ()
     """Those that its proxy serves."""
     registry: Node | None = None
+    is_edge: bool = False
+    """Whether it stands before all app hosts."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Picture:
     visitors: Node
     operator: Node
     hosts: tuple[Host, ...]
-    """App hosts in the order of their names, then the others."""
+    """Edges in the order of their names, then app hosts, then the others."""
     certificates: tuple[Node, ...] = ()
     external_registry: Node | None = None
 
@@ -94,7 +96,8 @@ def picture(running: RunningStack, certificates: Sequence[tuple[str, str, bool]]
 
     """
     with_apps = {host for _, host in running.places}
-    names = sorted(running.hosts, key=lambda name: (name not in with_apps, name))
+    edges = running.edges
+    names = sorted(running.hosts, key=lambda name: (name not in edges, name not in with_apps, name))
     is_external = running.registry_mode == "external"
     external = Node(
         "registry",
@@ -146,7 +149,8 @@ def _host(running: RunningStack, name: str, taken: datetime) -> Host:
             State.ILL,
             f"./slip verify{running.option}",
         )
-        return Host(node, None, tuple(_unknown(running, service, name) for service in expected))
+        unknown = tuple(_unknown(running, service, name) for service in expected)
+        return Host(node, None, unknown, is_edge="edge" in roles)
     lines = [
         f"Docker Engine {report.engine_version}"
         if report.engine_answers
@@ -160,9 +164,10 @@ def _host(running: RunningStack, name: str, taken: datetime) -> Host:
     services = tuple(_service(running, report, service, taken) for service in names)
     return Host(
         node,
-        _proxy(running, report) if names else None,
+        _proxy(running, report) if names or "edge" in roles else None,
         services,
         _registry(running, report, taken) if "registry" in roles else None,
+        is_edge="edge" in roles,
     )
 
 
@@ -175,11 +180,14 @@ def _proxy(running: RunningStack, report: HostReport) -> Node:
     lines = [_restarts(proxy)] if proxy and proxy.restarts else []
     if not report.proxy_answers:
         lines.insert(0, "does not answer" if proxy else "is missing")
+    for service, hosts in sorted(report.behind.items()):
+        lines.append(", ".join(f"{service} {'on' if hosts[host] else 'not on'} {host}" for host in hosts))
+    is_reached = all(all(hosts.values()) for hosts in report.behind.values())
     return Node(
         f"proxy-{report.host}",
         "proxy",
         tuple(lines),
-        State.WELL if report.proxy_answers else State.ILL,
+        State.WELL if report.proxy_answers and is_reached else State.ILL,
         f"./slip logs proxy --host {report.host}{running.option}",
         report.host,
     )

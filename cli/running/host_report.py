@@ -9,6 +9,8 @@ from cli.running.drift import Difference
 from cli.running.job import Job, job
 from well_known import PROXY_CONTAINER
 
+UP = "up"
+"""The report's word for a host that an edge finds well."""
 ACTIVE = "active"
 """systemd's word for a unit that runs."""
 
@@ -109,6 +111,8 @@ class HostReport:
     proxy_answers: bool = False
     services: dict[str, Serving] = field(default_factory=dict)
     """What its proxy serves, by service. Empty as well if engine or proxy do not answer: `knows_services` says it."""
+    behind: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """On an edge, the services, each with its hosts, and whether the edge finds it well there."""
     maintained: frozenset[str] = frozenset()
     """The services under maintenance there."""
     jobs: Mapping[str, Job] = field(default_factory=dict)
@@ -197,6 +201,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         memory={row[0].removeprefix("/"): int(row[1]) for row in of("memory")},
         proxy_answers=bool(of("proxy")),
         services=_services([_serving(row, containers, health) for row in of("route")]),
+        behind=_behind(of("behind")),
         maintained=frozenset(row[0] for row in of("maintenance")),
         jobs={row[0]: job(row[1:]) for row in of("job")},
         interrupted=frozenset(row[0] for row in of("interrupted")),
@@ -211,6 +216,13 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
             None,
         ),
     )
+
+
+def _behind(rows: list[list[str]]) -> dict[str, dict[str, bool]]:
+    found: dict[str, dict[str, bool]] = {}
+    for service, host, state in rows:
+        found.setdefault(service, {})[host] = state == UP
+    return found
 
 
 def _first(rows: list[list[str]]) -> str:

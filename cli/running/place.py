@@ -15,7 +15,7 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class Place:
-    """A service on one of its hosts."""
+    """A service where visitors reach it: on one of its hosts, or on an edge before them."""
 
     service: str
     host: str
@@ -63,7 +63,8 @@ class Place:
 
 
 def places(outputs: Mapping[str, Any]) -> list[Place]:
-    """Every service on each of its hosts, in the order of the roll-out. No secret is needed."""
+    """Every service on each of its hosts, in the order of the roll-out, or on each edge. No secret is needed."""
+    before = edges(outputs)
     hosts, domains = outputs.get("serviceHosts") or {}, outputs.get("serviceDomains") or {}
     health, probes = outputs.get("serviceHealthPaths") or {}, outputs.get("serviceProbePaths") or {}
     is_local = outputs.get("platform") == "local"
@@ -73,7 +74,7 @@ def places(outputs: Mapping[str, Any]) -> list[Place]:
         addresses = (outputs.get("serviceEndpoints") or {}).get(service) or [
             _address(str(url)) for url in urls
         ]
-        names = hosts.get(service) or [""] * len(addresses)
+        names = before or hosts.get(service) or [""] * len(addresses)
         found += [
             Place(
                 service,
@@ -89,6 +90,12 @@ def places(outputs: Mapping[str, Any]) -> list[Place]:
             for host, address in zip(names, addresses, strict=False)
         ]
     return found
+
+
+def edges(outputs: Mapping[str, Any]) -> list[str]:
+    """The names of the hosts that stand before all app hosts; none if visitors reach the app hosts themselves."""
+    hosts = outputs.get("hosts") or {}
+    return sorted(name for name, facts in hosts.items() if "edge" in facts.get("roles", ()))
 
 
 def _address(url: str) -> str:

@@ -12,7 +12,7 @@ from cli.errors import CommandError
 from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
-from cli.running.place import Place, places
+from cli.running.place import Place, edges, places
 from cli.running.registry_api import RegistryEndpoint
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class RunningStack:
         """The services whose images a host may pull: those that it runs; all for the registry's and the build host."""
         roles = self.outputs["hosts"][host].get("roles", ())
         placed = [service for service, where in self.places if where == host]
-        return placed if "serviceHosts" in self.outputs and set(roles) == {"app"} else self.services
+        return placed if "serviceHosts" in self.outputs and {"app", "edge"} >= set(roles) else self.services
 
     @property
     def asks_for_client_certificates(self) -> bool:
@@ -178,12 +178,34 @@ class RunningStack:
         return [(service, host) for service in self.services for host in hosts.get(service, ())]
 
     @property
+    def edges(self) -> list[str]:
+        """The names of the hosts that stand before all app hosts."""
+        return edges(self.outputs)
+
+    @property
+    def doors(self) -> list[tuple[str, str]]:
+        """Every service with each host where visitors reach it: the edges, or else its own hosts."""
+        if not self.edges:
+            return self.places
+        return [(service, edge) for service in self.services for edge in self.edges]
+
+    @property
+    def proxy_hosts(self) -> list[str]:
+        """The names of the hosts with a proxy for services: the app hosts and the edges."""
+        return self.hosts_with("app") + self.edges
+
+    def reports_behind(self, service: str, door: str) -> list[HostReport]:
+        """What was said, as far as it was asked, by the hosts that visitors of a service come to by one of `doors`."""
+        hosts = [host for name, host in self.places if name == service] if door in self.edges else [door]
+        return [self.reports[host] for host in hosts if host in self.reports]
+
+    @property
     def services_authority(self) -> str:
         """The certificates of the services CA, PEM; empty if it signs nothing."""
         return str(self.outputs.get("servicesCaCertificate") or "")
 
     def place(self, service: str, host: str) -> Place:
-        """Where the proxy of a host answers for a service."""
+        """Where the proxy of a host answers visitors of a service."""
         return {(place.service, place.host): place for place in places(self.outputs)}[service, host]
 
     def wanted(self, service: str) -> str:

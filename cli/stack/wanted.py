@@ -60,11 +60,15 @@ def _wanted(config: StackConfig) -> Wanted:
         roles,
         ports,
         frozenset(
-            HTTPS_PORT + _shift(name, host, offset) for name, host in hosts.items() if "app" in roles[name]
+            HTTPS_PORT + _shift(name, host, offset) for name, host in hosts.items() if _has_proxy(roles[name])
         ),
         {name: tuple(service.get("hosts") or app_hosts) for name, service in services.items()},
         None if external else _retention(registry),
     )
+
+
+def _has_proxy(roles: frozenset[str]) -> bool:
+    return not roles.isdisjoint({"app", "edge"})
 
 
 def _retention(registry: dict[str, Any]) -> tuple[int, int] | None:
@@ -83,7 +87,7 @@ def _ports(
 ) -> set[int]:
     shift = _shift(name, host, offset)
     ports = {SSH_PORT + shift, ENGINE_PORT + shift}
-    if "app" in roles:
+    if _has_proxy(roles):
         ports.add(HTTP_PORT + shift)
     if "registry" in roles:
         ports.add(registry.get("port") or REGISTRY_PORT + offset)

@@ -51,7 +51,7 @@ class Process:
 def run(stack: Stack, *, as_json: bool) -> int:
     """Print what serves. Returns the exit status: 1 if a service is not healthy on a host, or a host is silent."""
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
-    hosts = sorted({host for _, host in running.places})
+    hosts = sorted({*(host for _, host in running.places), *running.edges})
     reports = fleet.ask(running.outputs, hosts, usage=True)
     found = list(processes(running.outputs, running.places, reports))
     if as_json:
@@ -63,7 +63,25 @@ def run(stack: Stack, *, as_json: bool) -> int:
             ("service", "host", "version", "image", "built", "since", "health", "restarts", "CPU", "memory"),
             [row(one, now) for one in found],
         )
+        if running.edges:
+            console.table(
+                f"Edges of the stack '{stack.name}'",
+                ("edge", "service", "well on", "ill on"),
+                edges(running.edges, reports),
+            )
     return 0 if all(one.healthy for one in found) else 1
+
+
+def edges(names: list[str], reports: Mapping[str, HostReport]) -> list[tuple[str, ...]]:
+    """The lines of the table of edges: where each finds each service well."""
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        if why := reports[name].serves_unknown:
+            rows.append((name, "-", "-", why))
+        for service, hosts in sorted(reports[name].behind.items()):
+            well, ill = ([host for host in hosts if hosts[host] is state] for state in (True, False))
+            rows.append((name, service, ", ".join(well) or "-", ", ".join(ill) or "-"))
+    return rows
 
 
 def processes(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cli.running import certificates
 from cli.running.stack import RunningStack
-from cli.verify import engine, host, https, machine, registry, service
+from cli.verify import edge, engine, host, https, machine, registry, service
 from cli.verify.found import host_of
 
 Subjects = Callable[[RunningStack], list[str]]
@@ -45,6 +45,9 @@ class Check:
     compares_hosts: bool = False
     """Whether it needs what each host said about itself, and not only the hosts above."""
 
+    waits_behind_edges: bool = False
+    """Whether it does so for a subject on an edge, whose answer depends on the hosts behind it."""
+
     def command(self, running: RunningStack, subject: str) -> str:
         """The remedy for a subject."""
         host = self.engine(running, subject) or self.host(running, subject) or host_of(subject)
@@ -53,7 +56,7 @@ class Check:
 
     def needs(self, running: RunningStack, subject: str) -> frozenset[str]:
         """The hosts whose report it waits for, silent ones included."""
-        if self.compares_hosts:
+        if self.compares_hosts or (self.waits_behind_edges and host_of(subject) in running.edges):
             return frozenset(running.outputs["hosts"])
         found = {need(running, subject) for need in (self.host, self.engine, self.proxy)}
         return frozenset(found & running.outputs["hosts"].keys())
@@ -108,7 +111,7 @@ def _asked_hosts(running: RunningStack) -> list[str]:
 def _places(running: RunningStack) -> list[str]:
     # A service that no proxy asks has no URL.
     urls = running.outputs["serviceUrls"]
-    return [f"{name} on {host}" for name, host in running.places if urls[name]]
+    return [f"{name} on {host}" for name, host in running.doors if urls[name]]
 
 
 def _asked_places(running: RunningStack) -> list[str]:
@@ -184,6 +187,7 @@ SERVICES = (
         "./slip logs {service} --host {host}{option}",
         # Not its engine: containers outlive a stopped one.
         host=_its_host,
+        waits_behind_edges=True,
     ),
     Check(
         "runs on its schedule",
@@ -192,7 +196,15 @@ SERVICES = (
         "./slip logs {service} --host {host}{option}",
         host=_its_host,
     ),
-    Check("answers by HTTPS", https.answers, https.subjects, REPAIR, host=_its_host),
+    Check(
+        "answers by HTTPS",
+        https.answers,
+        https.subjects,
+        REPAIR,
+        host=_its_host,
+        waits_behind_edges=True,
+    ),
+    Check("reaches the hosts behind it", edge.reaches_hosts, edge.subjects, REPAIR, proxy=_its_host),
 )
 """The checks on the services."""
 

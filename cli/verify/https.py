@@ -25,7 +25,7 @@ def subjects(running: RunningStack) -> list[str]:
     urls = running.outputs.get("serviceUrls") or {}
     return [
         f"{name} of {service} on {host}"
-        for service, host in running.places
+        for service, host in running.doors
         # A service that no proxy asks has no URL, and no place.
         if urls.get(service) and running.place(service, host).tls
         for name in dict.fromkeys(urlsplit(str(url)).hostname for url in urls[service])
@@ -62,8 +62,8 @@ def answers(running: RunningStack, subject: str) -> str:
     url = f"https://{place.address}{place.probe}"
     response = get(url, unverified_tls_context(), host=name)
     status = response.status
-    report = running.reports.get(host)
-    maintained = report is not None and (service in report.maintained or service in report.stopped)
+    reports = running.reports_behind(service, host)
+    maintained = any(service in report.maintained or service in report.stopped for report in reports)
     refused = response.header(REFUSAL_HEADER) in REFUSALS
     if not (maintained or refused or place.is_well(status) or status == REDIRECT):
         raise Failed(

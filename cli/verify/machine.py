@@ -59,7 +59,7 @@ def engine_is_closed(running: RunningStack, host: str) -> str:
 
 def own_containers(running: RunningStack) -> list[str]:
     """The containers that must run: proxies, the registry, and the app's containers that serve."""
-    found = [f"proxy on {host}" for host in running.hosts_with("app")]
+    found = [f"proxy on {host}" for host in running.proxy_hosts]
     if running.registry_mode != "external":
         found += [
             f"{what} on {host}" for host in running.hosts_with("registry") for what in ("registry", FRONT)

@@ -86,7 +86,7 @@ def _by_host(running: RunningStack, service: str) -> dict[str, Serving]:
 
 
 def answers_health(running: RunningStack, subject: str) -> str:
-    """A service answers its health path on one of its hosts, through the proxy."""
+    """A service answers its health path through the proxy of one of its hosts, or of an edge."""
     service, host = subject.rpartition(" on ")[0], host_of(subject)
     if service not in (running.outputs.get("serviceHealthPaths") or {}):
         raise Failed("no version of it has become healthy yet")
@@ -94,10 +94,10 @@ def answers_health(running: RunningStack, subject: str) -> str:
     # The proxy routes by the domain, wherever its DNS record points today.
     tls = https_context(place, running.services_authority) if place.tls else None
     response = get(f"{place.scheme}://{place.address}{place.probe}", tls, host=place.domain)
-    report = running.reports.get(host)
-    if report and service in report.stopped:
+    reports = running.reports_behind(service, host)
+    if any(service in report.stopped for report in reports):
         return f"stopped: HTTP {response.status} on {place.probe}"
-    if report and service in report.maintained:
+    if any(service in report.maintained for report in reports):
         return f"under maintenance: HTTP {response.status} on {place.probe}"
     # The proxy answered. The row `serves_what_is_wanted` says what the container itself answers.
     if refusal := REFUSALS.get(response.header(REFUSAL_HEADER)):

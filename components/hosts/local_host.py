@@ -39,7 +39,7 @@ class LocalHostArgs:
     """One host of the platform `local`."""
 
     roles: frozenset[str]
-    """Among `registry`, `build` and `app`."""
+    """Among `registry`, `build`, `app` and `edge`."""
     ports: LocalPorts
     """Its ports on 127.0.0.1."""
     registry_port: int
@@ -238,7 +238,7 @@ def _volume_labels(state: pulumi.Output[str], host: str) -> list[docker.VolumeLa
 def _ports(args: LocalHostArgs) -> dict[int, int]:
     """The published ports of 127.0.0.1, by port of the host."""
     ports = {22: args.ports.ssh, 2376: args.ports.engine}
-    if "app" in args.roles:
+    if not args.roles.isdisjoint({"app", "edge"}):
         ports[80] = args.ports.http
     if "registry" in args.roles:
         ports |= {port: port for port in (args.registry_port, args.metrics_port) if port}

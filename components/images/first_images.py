@@ -33,6 +33,7 @@ def first_images(
             and not _is_mirrored(image, settings.registry.mirror)
         ],
         "app": [PROXY_IMAGE],
+        "edge": [PROXY_IMAGE],
     }
     return {
         name: sorted({image for role in host.roles for image in of_role[role]})

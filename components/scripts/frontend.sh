@@ -58,6 +58,10 @@ backend_of() {
 
 # name_backend KEY: sets `backend` to it, without another process.
 name_backend() {
+  if [ -n "${service_behind[$1]:-}" ]; then
+    backend=e:${service_behind[$1]}
+    return
+  fi
   backend=${1#@}
   backend=${backend//%/:}
   backend=r:${backend/'*'/_}
@@ -130,6 +134,18 @@ rules() {
   done | LC_ALL=C sort -k 1,1n -k 2,2nr -k 3 | sed 's/^[0-9]* [0-9]* /  /'
 }
 
+# to_https PORT CANONICAL HSTS: the rules of a service with HTTPS; none without a port.
+to_https() {
+  local port=
+  [ -n "$1" ] || return 0
+  [ -z "$3" ] || echo "  http-after-response set-header Strict-Transport-Security max-age=$3" \
+    "if { var(txn.scheme) -m str https }"
+  # Where visitors reach 443 of this host, which is another port on a person's own machine.
+  if [ "$1" != 443 ]; then port=:$1; fi
+  echo "  http-request redirect code 308 location https://${2:-%[var(txn.host)]}$port%[pathq]" \
+    "unless { var(txn.scheme) -m str https }"
+}
+
 # backend KEY SERVERS: the part of a route. Servers are lines as `wanted` in routes.sh prints them.
 backend() {
   local key=$1 name path canonical timeout body most allowed https hsts regex backend container address port other service
@@ -153,14 +169,7 @@ backend() {
   [ -z "$timeout" ] || echo "  timeout server ${timeout}s"
   # Only the first byte has a limit: a stream may be silent for long.
   echo "  http-response set-timeout server 24d"
-  if [ -n "$https" ]; then
-    [ -z "$hsts" ] || echo "  http-after-response set-header Strict-Transport-Security max-age=$hsts" \
-      "if { var(txn.scheme) -m str https }"
-    # Where visitors reach 443 of this host, which is another port on a person's own machine.
-    if [ "$https" = 443 ]; then port=; else port=:$https; fi
-    echo "  http-request redirect code 308 location https://${canonical:-%[var(txn.host)]}$port%[pathq]" \
-      "unless { var(txn.scheme) -m str https }"
-  fi
+  to_https "$https" "$canonical" "$hsts"
   maintenance_of "$service"
   if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
     echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
@@ -214,8 +223,16 @@ answer_challenges() {
 
 # configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
 configuration() {
-  local key keys=() networks=
-  mapfile -t keys < <(keys)
+  local key keys=() networks='' front='' forwarded
+  # An app host behind an edge adds the client itself.
+  forwarded=$'\n  http-request add-header X-Forwarded-For %[src]'
+  if is_edge; then
+    edge_keys
+    forwarded=
+  else
+    mapfile -t keys < <(keys)
+    [ ! -s "$edges" ] || front=$'\n'$(from_edges "$(edge_addresses)")
+  fi
   [ ! -e "$trusted" ] || networks=$(<"$trusted")
   cat <<CONFIGURATION
 global
@@ -240,7 +257,7 @@ defaults
   retry-on conn-failure empty-response
 
 frontend http
-  bind :80$(https_bind)
+  bind :80$(https_bind)$front
   unique-id-format %[uuid()]
   log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)[var(txn.client)] %(peer)ci %(request_id)ID %(scheme)[var(txn.scheme)] %(method)HM %(host)[var(txn.host)] %(path)HP %(version)HV %(status)ST %(bytes_in)U %(bytes)B %(route)b %(container)s %(visitor)[var(txn.visitor)] %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta %(retries)rc %(ended)tsc"
   error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
@@ -258,8 +275,7 @@ frontend http
   http-request del-header X-Forwarded- -m beg unless trusted
   http-request del-header Forwarded unless trusted
   http-request del-header X-Real-IP unless trusted
-  http-request del-header X-Request-Id unless trusted
-  http-request add-header X-Forwarded-For %[src]
+  http-request del-header X-Request-Id unless trusted$forwarded
   http-request set-header X-Forwarded-Proto %[var(txn.scheme)]
   http-request set-header X-Forwarded-Host %[req.hdr(host)] unless { req.hdr(X-Forwarded-Host) -m found }
   http-request set-header X-Request-Id %[unique-id] unless { req.hdr(X-Request-Id) -m found }
@@ -279,6 +295,10 @@ frontend metrics
 backend nobody
   http-request return status 404 content-type text/plain string "No service has this name and path.\n"
 CONFIGURATION
+  if is_edge; then
+    edge_backends
+    return
+  fi
   for key in "${keys[@]}"; do backend "$key" "$1"; done
   tables "${keys[@]}"
 }

@@ -49,6 +49,25 @@ sweep_secrets() { [ ! -x /usr/local/lib/slipway/keep-secrets ] || /usr/local/lib
 # A container may have another address after each start.
 restore() { [ ! -e /etc/slipway/proxy/haproxy.cfg ] || /usr/local/lib/slipway/switch --restore || true; }
 
+# watch_hosts: on a person's own machine a host may come back with another address, and only its name stays. An edge and
+# the app hosts behind it know each other.
+watch_hosts() {
+  local names before='' now
+  names=$(
+    {
+      sed -n 's/^host [^ ]* //p' /etc/slipway/edge
+      cat /etc/slipway/proxy/edges
+    } 2>/dev/null | grep -o '[^ ]*[a-z][^ ]*'
+  ) || return 0
+  while sleep 2; do
+    # shellcheck disable=SC2086 # one word a name
+    now=$(getent ahostsv4 $names) || true
+    [ -n "$now" ] || continue
+    [ "$now" = "$before" ] || restore
+    before=$now
+  done
+}
+
 main() {
   local since event name
   since=$(date +%s)
@@ -56,6 +75,7 @@ main() {
   open_ports
   restore
   sweep_secrets
+  watch_hosts &
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
     --data-urlencode 'filters={"type":["container"],"event":["die","start","destroy"]}' |

@@ -198,6 +198,7 @@ read_process() {
 wanted() {
   local file container port address options limit backend
   targets=
+  ! is_edge || return 0
   for file in "$records"/@*; do
     [ -e "$file" ] || continue
     read -r container port _ _ options <"$file" || continue
@@ -367,7 +368,7 @@ prepare() {
 
 # cold: nothing is known of the containers' addresses before the engine has started them.
 cold() {
-  [ ! -e "$configured" ] || put_configuration < <(
+  [ ! -e "$configured" ] || is_edge || put_configuration < <(
     sed -E 's/^(  server [^ ]+ )[^ ]+(:[0-9]+).*/\10.0.0.0\2 disabled/' "$configured"
   )
 }

@@ -28,7 +28,7 @@
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay, and so do
 #                             passwords=SERVICE,… and pages=SERVICE,… of those for errors; acme=yes goes on to answer
-#                             challenges
+#                             challenges; edges=EDGE,… says who stands before this host
 #   switch --certificates     has the proxy take what certificates.sh, visitors.sh and acme.sh have brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --may-start CONTAINER
@@ -37,7 +37,7 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, limits.sh, routes.sh, services.sh, once.sh, jobs.sh and unhealthy.sh come ahead of it.
+# frontend.sh, backends.sh, limits.sh, routes.sh, services.sh, once.sh, jobs.sh and unhealthy.sh come ahead of it.
 # shellcheck disable=SC2154 # variables of routes.sh
 set -euo pipefail
 
@@ -100,10 +100,11 @@ maintenance() {
 }
 
 only() {
-  local key networks='' certified='' protected='' paged='' challenged='' former=()
+  local key networks='' certified='' protected='' paged='' challenged='' fronts='' former=()
   for key in "$@"; do
     case "$key" in
       trusted=*) networks=${key#*=} networks=${networks//,/ } ;;
+      edges=*) fronts=${key#*=} fronts=${fronts//,/ } ;;
       certificates=*) certified=${key#*=} certified=${certified//,/ } ;;
       passwords=*) protected=${key#*=} protected=${protected//,/ } ;;
       pages=*) paged=${key#*=} paged=${paged//,/ } ;;
@@ -112,6 +113,7 @@ only() {
   done
   folder "${trusted%/*}" 0755
   put "$trusted" 0644 <<<"$networks"
+  keep_edges "$fronts"
   # shellcheck disable=SC2086 # one word a service
   keep_certificates $certified
   keep_visitors "$protected" "$paged"
@@ -392,6 +394,8 @@ roll_out() {
     esac
   done
   options=${options# }
+  # A host that runs services is no edge, and may have been one.
+  rm -f "$fronted"
   # It asks for its health by the name that visitors use.
   # shellcheck disable=SC2086 # one word an option
   domain=$(option canonical $options)

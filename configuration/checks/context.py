@@ -72,7 +72,7 @@ class Checks:
     def ports_within(self, host: str) -> dict[int, str]:
         """What listens on the host's own ports, by port."""
         within = {SSH: "SSH", ENGINE: "its Docker Engine"}
-        if "app" in self.settings.hosts[host].roles:
+        if self.settings.has_proxy(host):
             within |= {HTTP: "its proxy", HTTPS: "its proxy"}
         return within
 

@@ -9,7 +9,7 @@ from configuration.problems import Problem, words
 
 
 def roles(checks: Checks) -> Iterator[Problem]:
-    """Each role that the stack needs has a host, and only `app` has more than one."""
+    """Each role that the stack needs has a host, and only `app` and `edge` have more than one."""
     settings = checks.settings
     needed: list[Role] = [] if settings.registry.external else ["registry"]
     if settings.services or not checks.is_valid("services"):
@@ -17,10 +17,12 @@ def roles(checks: Checks) -> Iterator[Problem]:
         needed += ["build", "app"] if builds else ["app"]
     for role in needed:
         if not settings.hosts_with(role) and checks.roles_known:
+            # An edge is no app host.
+            others = [host for host in settings.hosts if role != "app" or host not in settings.edges]
             yield Problem(
                 ("hosts",),
                 f"no host has the role {role}",
-                f"Add {role} to the roles of one host: {words(map(roles_path, settings.hosts))}.",
+                f"Add {role} to the roles of one host: {words(map(roles_path, others or settings.hosts))}.",
             )
     single: tuple[Role, ...] = ("registry", "build")
     for role in single:
@@ -30,6 +32,28 @@ def roles(checks: Checks) -> Iterator[Problem]:
                 f"{len(hosts)} hosts have the role {role}: {words(hosts)}",
                 f"Keep {role} in the roles of only one of them.",
             )
+
+
+def edges(checks: Checks) -> Iterator[Problem]:
+    """An edge has app hosts behind it, and is none itself: both would need ports 80 and 443 of one host."""
+    settings = checks.settings
+    if not checks.roles_known:
+        return
+    for name in settings.edges:
+        if "app" in settings.hosts[name].roles:
+            yield Problem(
+                ("hosts", name, "roles"),
+                "edge and app on one host: the proxy of each needs its ports 80 and 443",
+                f"Keep one of the two in {roles_path(name)}.",
+                ", ".join(settings.hosts[name].roles),
+            )
+    if settings.edges and not settings.hosts_with("app") and not settings.services:
+        yield Problem(
+            ("hosts", settings.edges[0], "roles"),
+            "an edge without a host behind it",
+            "Give another host the role app, or leave out edge.",
+            ", ".join(settings.hosts[settings.edges[0]].roles),
+        )
 
 
 def slots(checks: Checks) -> Iterator[Problem]:
@@ -81,4 +105,4 @@ def registry_port(checks: Checks) -> Iterator[Problem]:
                 )
 
 
-CHECKS: tuple[Check, ...] = (roles, slots, registry_port)
+CHECKS: tuple[Check, ...] = (roles, edges, slots, registry_port)

@@ -103,16 +103,17 @@ class SlipwayOutputs:
 
     @property
     def service_urls(self) -> pulumi.Output[dict[str, list[str]]]:
-        """For each service, its URL on each host; for one with a domain, its URLs by that name, which must
-        lead to the hosts; `https` with HTTPS; none for one that no proxy asks. Since 0.9.0.
+        """For each service, its URL on each host, or on each edge if there are any; for one with a domain,
+        its URLs by that name, which must lead there; `https` with HTTPS; none for one that no proxy asks.
+        Since 0.9.0.
         """
         return self.reference.require_output("serviceUrls")
 
     @property
     def service_endpoints(self) -> pulumi.Output[dict[str, list[str]]]:
-        """For each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, for
-        HTTPS if the service has it; the proxy knows a service with a domain by the request's `Host`. A
-        service that no proxy asks is not there. Since 0.9.0.
+        """For each service, `address:port` of the proxy on each host, in the order of `serviceHosts`, or
+        on each edge, for HTTPS if the service has it; the proxy knows a service with a domain by the
+        request's `Host`. A service that no proxy asks is not there. Since 0.9.0.
         """
         return self.reference.require_output("serviceEndpoints")
 

@@ -35,6 +35,12 @@ disks() {
   done
 }
 
+# behind: the hosts of each service behind an edge, and whether it finds the service well there.
+behind() {
+  awk '{ split($0, cell, " ") }
+    cell[2] ~ /^e:/ { print "behind\t" substr(cell[2], 3) "\t" cell[4] "\t" (cell[6] == 2 && cell[7] == 0 ? "up" : "down") }'
+}
+
 # The last run of the timer that removes images, on the registry's host.
 retention() {
   local unit=slipway-retention
@@ -176,6 +182,7 @@ about_containers() {
   say listed
   grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
   say proxy
+  behind <<<"$listing"
   for file in /etc/slipway/maintenance/*; do [ ! -e "$file" ] || say maintenance "${file##*/}"; done
   for file in /etc/slipway/stopped/*; do [ ! -e "$file" ] || say stopped "${file##*/}" "$(<"$file")"; done
   own_services "$listed"

@@ -68,7 +68,7 @@ def service_groups(settings: StackSettings) -> dict[str, str]:
 def groups_of(settings: StackSettings, host: str) -> list[str]:
     """The groups of a host: the group of every host, those of its roles, and those of its services."""
     of_service = service_groups(settings)
-    services = [of_service[service] for service in settings.services_on(host) if service in of_service]
+    services = [group for service, group in of_service.items() if host in settings.doors(service)]
     return list(dict.fromkeys([HOST_GROUP, *settings.hosts[host].roles, *services]))
 
 
@@ -79,6 +79,7 @@ def groups(settings: StackSettings) -> dict[str, str]:
         "registry": "Keeps the images",
         "build": "Builds images",
         "app": "Runs services",
+        "edge": "Stands before the hosts that run services",
         **{
             group: "Serves everybody" if group == HTTP_GROUP else f"Serves the networks of {service}"
             for service, group in reversed(service_groups(settings).items())
@@ -92,8 +93,8 @@ def rules(settings: StackSettings) -> list[Rule]:
     """Every rule of the stack's security groups.
 
     Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry; the
-    hosts that run services to private ports; everyone, or a service's own networks, to the services. All other
-    incoming traffic is dropped.
+    hosts that run services to private ports; everyone, or a service's own networks, to the services. With edges these
+    reach the edges only, and the edges the hosts that run services. All other incoming traffic is dropped.
     """
     return list(_rules(settings, set(groups(settings))))
 
@@ -114,6 +115,9 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         yield from _registry_rules(settings, present)
     elif "build" in present and (port := settings.external_port) not in (HTTP, HTTPS):
         yield Rule(group="build", direction="egress", what="registry", port=port, network=EVERYWHERE)
+    if "edge" in present:
+        # HTTPS ends at an edge. Its own way out to that port is open, as every host's is.
+        yield Rule(group="app", direction="ingress", what="http", port=HTTP, peer="edge")
     if "app" in present:
         # Services may use databases, mail servers and APIs at any address.
         yield Rule(group="app", direction="egress", what="all", protocol=ALL, network=EVERYWHERE)

@@ -1,5 +1,6 @@
 """The picture of a running stack: what it shows, and that everything in it has room."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -73,6 +74,34 @@ def seen(reports: dict[str, HostReport], **outputs: Any) -> Picture:
 
 def node(found: Picture, key: str) -> Node:
     return next(node for node in found.nodes if node.key == key)
+
+
+def edged(**found: bool) -> Picture:
+    """A stack with an edge before two app hosts."""
+    behind = {"web": {name.replace("_", "-"): found[name] for name in found}}
+    reports = {"edge": replace(host("edge"), behind=behind)}
+    reports |= {name: host(name, "web") for name in ("web-1", "web-2")}
+    roles = {name: {"roles": ["edge" if name == "edge" else "app"]} for name in reports}
+    return seen(reports, hosts=roles, serviceHosts={"web": ["web-1", "web-2"]})
+
+
+class TestEdge:
+    def test_it_comes_first_and_says_where_services_are_well(self) -> None:
+        found = edged(web_1=True, web_2=True)
+        assert [one.node.title for one in found.hosts] == ["edge", "web-1", "web-2"]
+        assert node(found, "proxy-edge").lines == ("web on web-1, web on web-2",)
+        assert found.is_well
+        assert node(edged(web_1=True, web_2=False), "proxy-edge").state is State.ILL
+
+    def test_requests_come_to_the_edge_and_from_there_to_app_hosts(self) -> None:
+        drawn = drawing(edged(web_1=True, web_2=True), 2)
+        boxes = {box.node.key: box for box in drawn.boxes}
+        edge, visitors = boxes["host-edge"], boxes["visitors"]
+        starts = [line.points[0] for line in drawn.lines if line.kind == "requests" and not line.has_arrow]
+        assert [start[1] for start in starts] == [
+            visitors.y + visitors.height / 2,
+            edge.y + edge.height / 2,
+        ]
 
 
 class TestPicture:

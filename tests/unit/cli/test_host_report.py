@@ -269,6 +269,23 @@ def test_a_proxy_that_does_not_answer_leaves_the_services_unknown(machine: Machi
     assert (report.knows_services, report.services) == (True, {})
 
 
+def test_an_edge_says_where_it_finds_services_well(machine: Machine) -> None:
+    servers = (
+        ("web", "web-1", "2 0"),
+        ("web", "web-2", "0 0"),
+        ("shop", "web-1", "2 32"),
+    )
+    lines = [
+        f"{number} e:{service} 1 {host} 10.0.0.7 {state} 1 1 4"
+        for number, (service, host, state) in enumerate(servers)
+    ]
+    machine.docker(listing="\n".join(["# be_id be_name srv_id srv_admin_state", *lines, ""]))
+    report = machine.report()
+    # 32: its address is unknown.
+    assert report.behind == {"web": {"web-1": True, "web-2": False}, "shop": {"web-1": False}}
+    assert (report.knows_services, report.services) == (True, {})
+
+
 def test_an_open_engine_is_reported_in_its_own_words(machine: Machine) -> None:
     warning = "[DEPRECATION NOTICE]: API is accessible on http://0.0.0.0:2375 without encryption."
     machine.docker(info=f'echo 28.5.2; echo "{warning}"; echo "  Access to the remote API is root access"')

@@ -62,6 +62,20 @@ def test_the_urls_by_a_domain_are_fewer_than_the_hosts() -> None:
     ]
 
 
+def test_behind_edges_a_service_answers_there() -> None:
+    hosts = {name: {"roles": ["app"]} for name in ("web-1", "web-2")}
+    outputs = {
+        **OUTPUTS,
+        "hosts": hosts | {"edge": {"roles": ["edge"]}},
+        "serviceUrls": {"web": ["https://shop.test/"]},
+        "serviceEndpoints": {"web": ["203.0.113.9:443"]},
+        "serviceTls": {"web": "own"},
+    }
+    assert [(place.host, place.address, place.tls) for place in places(outputs)] == [
+        ("edge", "203.0.113.9:443", "own")
+    ]
+
+
 def test_an_older_stack_has_the_addresses_in_its_urls() -> None:
     outputs = {**OUTPUTS, "serviceUrls": {"web": ["http://203.0.113.7/", "http://203.0.113.8:8080/"]}}
     assert [place.address for place in places(outputs)] == ["203.0.113.7:80", "203.0.113.8:8080"]

@@ -10,7 +10,7 @@ import pytest
 from cli.running.disk import Disk
 from cli.running.host_report import Container, HostReport, Retention, Serving
 from cli.running.stack import Failed, RunningStack
-from cli.verify import engine, machine, service
+from cli.verify import edge, engine, machine, service
 from cli.verify.found import Result, Warned
 from cli.verify.table import Columns, lines
 from cli.verify.verify import show
@@ -73,6 +73,34 @@ def _remedy(
     with pytest.raises(Failed, match=found) as caught:
         check(running, subject)
     return caught.value.remedy
+
+
+def _behind_an_edge(**found: bool) -> RunningStack:
+    facts = {"roles": ["app"], "address": "192.0.2.1", "sshPort": 22, "sshUser": "admin"}
+    names = ("web-1", "web-2")
+    edge = _report(
+        "edge", services={}, behind={"web": {name.replace("_", "-"): found[name] for name in found}}
+    )
+    return _running(
+        *(_report(name) for name in names),
+        edge,
+        hosts={**dict.fromkeys(names, facts), "edge": facts | {"roles": ["edge"]}},
+        serviceHosts={"web": list(names)},
+    )
+
+
+def test_an_edge_finds_the_service_well_on_every_host() -> None:
+    running = _behind_an_edge(web_1=True, web_2=True)
+    assert edge.subjects(running) == ["web on edge"]
+    assert edge.reaches_hosts(running, "web on edge") == "well on web-1, web-2"
+    assert "proxy on edge" in machine.own_containers(running)
+    ill = _remedy(edge.reaches_hosts, _behind_an_edge(web_1=True, web_2=False), "web on edge", "ill on web-2")
+    assert ill == "./slip logs web --host web-2 -s dev"
+    assert not _remedy(edge.reaches_hosts, _behind_an_edge(web_1=True), "web on edge", "does not know web-2")
+
+
+def test_without_edges_there_is_no_such_line() -> None:
+    assert edge.subjects(_running(_report("web-1"))) == []
 
 
 def test_the_wanted_image_that_is_healthy_passes() -> None:

@@ -194,6 +194,11 @@ EXTERNAL = {
     "services": {"web": WEB},
     "secrets": {"REGISTRY_PASSWORD": "password-at-the-other-registry"},
 }
+EDGE = {
+    "hosts": THREE_HOSTS | {"edge": {"roles": ["edge"], "slot": 9}},
+    "services": {"shop": {**WEB, "domain": "shop.example.com"}},
+    "passwords": PASSWORDS,
+}
 INSECURE = {
     "hosts": {"box": {"roles": ["registry", "build", "app"]}},
     "registry": {"users": ["alice"], "insecure": True},
@@ -213,6 +218,7 @@ STACKS = (
     PinnedStack("local", _file("cli/stack/local-stack.yaml")),
     PinnedStack("local-everything", EVERYTHING, before={"engineCaGeneration": 1, "registryCaGeneration": 1}),
     PinnedStack("local-external", EXTERNAL),
+    PinnedStack("local-edge", EDGE),
     PinnedStack("local-insecure", INSECURE),
     PinnedStack("local-rotated", ROTATED, before={"engineCaGeneration": 2, "registryCaGeneration": 2}),
     PinnedStack("prod", _file("Pulumi.prod.yaml")),

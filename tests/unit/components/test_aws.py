@@ -153,6 +153,20 @@ class TestWhatThereIs:
         assert shop["zoneId"] == "zone of example.com"
         assert program.outputs["registryPublicAddress"] == "registry.example.com:5000"
 
+    def test_behind_edges_names_lead_to_them_and_they_to_app_hosts(self) -> None:
+        services = {"web": {"build": {"context": "app/base"}, "domain": "shop.example.com"}}
+        edges = {name: {"roles": ["edge"]} for name in ("edge-1", "edge-2")}
+        hosts = configuration_of("prod")["hosts"] | edges
+        program = run_stack("prod", {"zone": "example.com"}, services=services, hosts=hosts)
+        record = program.named("shop.example.com", "Record").inputs
+        assert record["records"] == ["public edge-1-address", "public edge-2-address"]
+        known = program.named("web-1-routes").inputs["create"]
+        assert known.endswith(" edges=private address of edge-1,private address of edge-2")
+        told = program.named("edge-2-backends").inputs["stdin"]
+        assert isinstance(told, Secret)
+        assert "host web-2 private address of web-2\n" in str(told.value)
+        assert program.outputs["serviceUrls"] == {"web": ["http://shop.example.com/"]}
+
     def test_an_endpoint_is_asked_for_everything(self) -> None:
         endpoint = "http://127.0.0.1:4566"
         provider = run_stack("dev", {"endpoint": endpoint}).named("aws", "providers:aws").inputs

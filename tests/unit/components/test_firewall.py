@@ -52,6 +52,20 @@ def test_only_necessary_traffic_comes_in() -> None:
     }
 
 
+def test_behind_an_edge_app_hosts_hear_nobody_else() -> None:
+    found = settings_of(
+        hosts={
+            "depot": {"roles": ["registry"]},
+            "yard": {"roles": ["build"]},
+            "web-1": {"roles": ["app"]},
+            "edge": {"roles": ["edge"]},
+        }
+    )
+    assert groups_of(found, "web-1") == ["host", "app"]
+    assert groups_of(found, "edge") == ["host", "edge", "http"]
+    assert lines(rules(found)) - lines(rules(settings_of())) == {"app: tcp 80 edge"}
+
+
 def test_only_app_hosts_reach_everything() -> None:
     assert lines(rules(settings_of()), "egress") == {
         "host: tcp 80 0.0.0.0/0",
