@@ -1,6 +1,7 @@
 """All checks, in the order in which their problems are reported."""
 
 from configuration.checks import (
+    backups,
     certificates,
     containers,
     hosts,
@@ -26,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     *certificates.CHECKS,
     *secrets.CHECKS,
     *service_files.CHECKS,
+    *backups.CHECKS,
 )
 
 
