@@ -112,6 +112,11 @@ class StackOutputs(TypedDict):
     serviceSchedules: Annotated[
         dict[str, str], "for each service that is a job, its schedule in cron's syntax, and the time zone"
     ]
+    serviceBackups: Annotated[
+        dict[str, str],
+        Since("0.10.0"),
+        "for each service that is backed up, on which host and when: `data-1 at 03:00 UTC`",
+    ]
     serviceTls: Annotated[
         dict[str, Literal["own", "given"]],
         "for each service with HTTPS, who signed its certificate: `own`, the stack's authority in "

@@ -30,7 +30,7 @@ install_restic() {
     "$SERVICE on $(hostname): there is no package restic for its distribution, so backups cannot be made there" \
     "to mend it: install restic 0.14 or newer and ssh there, or run $SERVICE on a host with Debian or Ubuntu"
   said=$({ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq install --no-install-recommends restic openssh-client; } 2>&1) ||
+    apt-get -qq install -o DPkg::Lock::Timeout=120 --no-install-recommends restic openssh-client; } 2>&1) ||
     fail 6 "$(hostname) cannot install restic: $(grep -v '^$' <<<"$said" | tail -n 1)"
 }
 
