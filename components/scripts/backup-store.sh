@@ -13,7 +13,8 @@ set -euo pipefail
 user=slipway-backup
 # sshd lets nobody but root own what a login is confined to.
 store=/var/lib/slipway/backups
-keys=/etc/slipway/backup-keys
+# Its user reads it, who gets into none of Slipway's own directories.
+keys=/etc/ssh/slipway-backup-keys
 settings=/etc/ssh/sshd_config.d/10-slipway-backup.conf
 
 main() {

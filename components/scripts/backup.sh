@@ -63,6 +63,14 @@ repo() {
   fi
 }
 
+# reason: what went wrong, of what restic says on standard input: SSH's own words rather than what follows from them.
+reason() {
+  local said line
+  said=$(cat)
+  line=$(grep -m 1 '^subprocess ssh: ' <<<"$said") || line=$(grep -v '^$' <<<"$said" | tail -n 1) || true
+  echo "${line#subprocess }"
+}
+
 # reach: finds the repository, or makes the first one. A directory that is not mounted, or a disk that was replaced, is none.
 reach() {
   local said
@@ -75,10 +83,10 @@ reach() {
     return
   fi
   if [ -e "$own/found" ]; then
-    fail 7 "the backups of $service cannot be read: $(tail -n 1 <<<"$said")" \
+    fail 7 "the backups of $service cannot be read: $(reason <<<"$said")" \
       "if they are lost, \`./slip backup $service --new\` begins anew"
   fi
-  said=$(repo init 2>&1) || fail 7 "the place for the backups of $service cannot be used: $(grep -v '^$' <<<"$said" | tail -n 1)"
+  said=$(repo init 2>&1) || fail 7 "the place for the backups of $service cannot be used: $(reason <<<"$said")"
   touch "$own/found"
 }
 
@@ -171,7 +179,7 @@ make() {
 # run: notes how it ended: `.SERVICE.last` has, separated by tabs, the exit status, when it began and ended, when one last
 # succeeded, how many have failed since, the bytes of the last good one, and why it failed.
 run() {
-  local log status=0 started=$EPOCHSECONDS good=0 misses=0 bytes=0 reason='' last=$configured/.$service.last
+  local log status=0 started=$EPOCHSECONDS good=0 misses=0 bytes=0 why='' last=$configured/.$service.last
   log=$(mktemp)
   [ ! -e "$last" ] || IFS=$'\t' read -r _ _ _ good misses bytes _ <"$last" || true
   "$0" make "$service" >"$log" 2>&1 || status=$?
@@ -179,24 +187,25 @@ run() {
   if [ "$status" = 0 ]; then
     good=$EPOCHSECONDS misses=0
     bytes=$(sed -n 's/^bytes //p' "$log")
-    reason=$(grep -m 1 '^old backups' "$log") || true
+    why=$(grep -m 1 '^old backups' "$log") || true
   else
     misses=$((misses + 1))
-    reason=$(grep -v '^$' "$log" | grep -v '^slipway: to mend it\|^slipway: if they' | tail -n 1 | tr '\t' ' ' | LC_ALL=C tr -d '\000-\037\177' | cut -c 1-300) || true
-    reason=${reason#slipway: }
+    # Remedies come behind reasons.
+    why=$(grep -v '^$\|^slipway: to mend it\|^slipway: if ' "$log" | reason | tr '\t' ' ' | LC_ALL=C tr -d '\000-\037\177' | cut -c 1-300) || true
+    why=${why#slipway: }
   fi
   rm -f "$log"
-  put "$last" 0644 < <(printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$status" "$started" "$EPOCHSECONDS" "$good" "$misses" "${bytes:-0}" "$reason")
-  [ "$status" = 0 ] || fail 1 "the backup of $service failed: ${reason:-exit status $status}"
+  put "$last" 0644 < <(printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$status" "$started" "$EPOCHSECONDS" "$good" "$misses" "${bytes:-0}" "$why")
+  [ "$status" = 0 ] || fail 1 "the backup of $service failed: ${why:-exit status $status}"
 }
 
 now_by_systemd() {
-  local status reason bytes
+  local status why bytes
   [ "${1:-}" != new ] || rm -f "$own/found"
   systemctl start "slipway-backup-$service.service" 2>/dev/null || true
-  IFS=$'\t' read -r status _ _ _ _ bytes reason <"$configured/.$service.last" || true
-  [ "$status" = 0 ] || fail 1 "the backup of $service failed: $reason"
-  tell "$service is backed up, $(numfmt --to=iec "$bytes")B.${reason:+ $reason}"
+  IFS=$'\t' read -r status _ _ _ _ bytes why <"$configured/.$service.last" || true
+  [ "$status" = 0 ] || fail 1 "the backup of $service failed: $why"
+  tell "$service is backed up, $(numfmt --to=iec "$bytes")B.${why:+ $why}"
 }
 
 # fit ID: whether a backup is one of this service as it is now. Sets `taken` to when it was made.
@@ -320,7 +329,7 @@ try() {
   done
   if [ "$kind" = volumes ]; then
     tell "restoring into fresh volumes"
-    log=$(within "$suffix" restore -q "$id" --target . 2>&1) || fail_try "restic could not restore it: $(tail -n 1 <<<"$log")"
+    log=$(within "$suffix" restore -q "$id" --target . 2>&1) || fail_try "restic could not restore it: $(reason <<<"$log")"
   fi
   # The last `Binds` of a request counts for the engine: the fresh volumes, and all else without the right to write.
   while IFS= read -r bind; do
@@ -388,7 +397,7 @@ put_in_place() {
 
 drill() {
   local started=$SECONDS log
-  log=$(repo check -q 2>&1) || fail 9 "restic finds the backups of $service damaged: $(tail -n 1 <<<"$log")"
+  log=$(repo check -q 2>&1) || fail 9 "restic finds the backups of $service damaged: $(reason <<<"$log")"
   try "$1"
   give_back
   trap - EXIT
