@@ -52,7 +52,7 @@ repo() {
   local options=()
   case "$repository" in
     sftp:*)
-      options=(-o "sftp.command=ssh -i $own/id -p $port -o UserKnownHostsFile=$own/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -F none $target sftp")
+      options=(-o "sftp.command=ssh -i $own/id -p $port -o UserKnownHostsFile=$own/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -F none -s $target sftp")
       ;;
   esac
   if [ -e "$own/keys" ]; then
