@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +42,8 @@ class Process:
     """When an operator stopped it, RFC 3339; empty if it is not stopped."""
     memory: int | None
     """Bytes; None if the host does not say."""
+    backup: str = ""
+    """Its last backup, and when the next one is made; empty if it has none."""
 
 
 def run(stack: Stack, *, as_json: bool) -> int:
@@ -59,6 +61,8 @@ def run(stack: Stack, *, as_json: bool) -> int:
             ("service", "host", "version", "image", "since", "health", "restarts", "memory"),
             [row(one, now) for one in found],
         )
+        if saved := [(one.service, one.host, one.backup) for one in found if one.backup]:
+            console.table("Backups", ("service", "host", "backup"), saved)
     return 0 if all(one.healthy for one in found) else 1
 
 
@@ -75,7 +79,9 @@ def processes(
     """
     known = versions.every(outputs)
     for service, host in places:
-        yield _process(service, host, known.get(service), reports[host])
+        process = _process(service, host, known.get(service), reports[host])
+        saved = reports[host].backups.get(service)
+        yield replace(process, backup=str(saved)) if saved else process
 
 
 def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:

@@ -27,6 +27,10 @@ switch=/usr/local/lib/slipway/switch
 try_label=slipway.restore
 # As in switch.sh.
 processes=4096
+# What the end of the script takes back: containers that it has stopped, fresh volumes, and a container that runs on them.
+paused=() fresh=() twin=''
+# restic writes times as this says.
+export TZ=UTC
 
 tell() { printf 'slipway: %s\n' "$*" || true; }
 
@@ -137,6 +141,7 @@ go_on() {
   [ "${#paused[@]}" != 0 ] || return 0
   for name in "${paused[@]}"; do rm -f "/run/slipway-away-$name"; done
   paused=()
+  trap - EXIT
   "$switch" --restore
 }
 
@@ -214,7 +219,7 @@ fit() {
   said=$(repo snapshots --json "$1") || fail 7 "there is no backup $1 of $service"
   # shellcheck disable=SC2001 # several groups
   tags=$(sed -n 's/.*"tags":\[\([^]]*\)\].*/\1/p' <<<"$said" | tr -d '"')
-  taken=$(sed -n 's/.*"time":"\([0-9T:-]*\).*/\1/p' <<<"$said")
+  taken=$(sed -n 's/.*"time":"\([0-9-]*\)T\([0-9:]*\).*/\1 \2/p' <<<"$said")
   case ",$tags," in
     *",unfinished,"*) fail 7 "the backup $1 is not whole: it was interrupted" ;;
     *",$layout,"*) ;;
@@ -405,7 +410,7 @@ drill() {
 }
 
 main() {
-  local fresh=() twin='' suffix='' taken='' paused=() own repository target port stack kind saved mounted dump_words restore_words
+  local suffix='' taken='' own repository target port stack kind saved mounted dump_words restore_words
   local check_words stops keep well domain health_timeout stop_grace layout service
   load "$2"
   # Members have an order of their own in each stack's settings.
