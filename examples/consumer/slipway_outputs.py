@@ -113,6 +113,11 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceSchedules")
 
     @property
+    def service_backups(self) -> pulumi.Output[dict[str, str]]:
+        """For each service that is backed up, on which host and when: `data-1 at 03:00 UTC`. Since 0.10.0."""
+        return self.reference.require_output("serviceBackups")
+
+    @property
     def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "given"]]]:
         """For each service with HTTPS, who signed its certificate: `own`, the stack's authority in
         `servicesCaCertificate`; or `given`, someone else. Since 0.9.0.
