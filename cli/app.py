@@ -790,7 +790,7 @@ def backups(
     service: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SERVICE]", help="One service; by default all.", autocompletion=_service_names
+            metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names
         ),
     ] = None,
     stack: StackName = "local",
@@ -837,7 +837,7 @@ def drill(
     service: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SERVICE]", help="One service; by default all.", autocompletion=_service_names
+            metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names
         ),
     ] = None,
     stack: StackName = "local",
@@ -1046,7 +1046,7 @@ def history(
     service: Annotated[
         str,
         typer.Argument(
-            metavar="[SERVICE]",
+            metavar="SERVICE",
             help="A service, for its versions; without one, the stack's updates.",
             autocompletion=_service_names,
             show_default=False,

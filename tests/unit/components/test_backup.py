@@ -97,7 +97,10 @@ case "$1 $*" in
   *"$(cat ROOT/fails 2>/dev/null || echo no such word)"*) echo "Fatal: no space left" >&2; exit 1 ;;
   cat*) [ -e ROOT/repository ] || exit 1 ;;
   init*) touch ROOT/repository ;;
-  backup*) cat >ROOT/saved; echo "{\\"total_bytes_processed\\":$(stat -c %s ROOT/saved),\\"snapshot_id\\":\\"1234abcd\\"}" ;;
+  backup*)
+    cat >ROOT/saved
+    echo "{\\"total_bytes_processed\\":$(stat -c %s ROOT/saved),\\"snapshot_id\\":\\"1234abcd\\"}"
+    ;;
   snapshots*) cat ROOT/snapshots 2>/dev/null || echo '[]' ;;
 esac
 """
@@ -212,7 +215,9 @@ def test_a_repository_that_was_there_is_not_made_anew_by_itself(host: BackupHost
 def test_a_backup_of_something_else_is_refused_before_anything_stops(
     host: BackupHost, tags: str, why: str
 ) -> None:
-    (host.root / "snapshots").write_text(f'[{{"time":"2026-01-31T03:00:00Z","tags":[{tags}],"short_id":"12"}}]')
+    (host.root / "snapshots").write_text(
+        f'[{{"time":"2026-01-31T03:00:00Z","tags":[{tags}],"short_id":"12"}}]'
+    )
     result = host.backup("restore", "db", "12")
     assert result.returncode == 7
     assert why in result.stderr
