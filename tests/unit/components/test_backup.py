@@ -222,3 +222,49 @@ def test_a_backup_of_something_else_is_refused_before_anything_stops(
     assert result.returncode == 7
     assert why in result.stderr
     assert not host.calls("docker") or all(" ps " in f" {line} " for line in host.calls("docker"))
+
+
+ENGINE = """
+case "$*" in
+  */stop*) touch ROOT/stopped ;;
+  *) [ ! -e ROOT/stopped ] && state=running || state=exited ;;
+esac
+[ ! -e ROOT/starts ] || state=running
+echo '[{"Id":"1","Names":["/db-1"],"Labels":{"slipway.service":"db"},"State":"'$state'"}]'
+echo code 200
+echo '{}'
+echo code 200
+"""
+
+
+@pytest.fixture
+def stopping(host: BackupHost) -> BackupHost:
+    """A host that stops the service while its volume is backed up."""
+    configured = host.root / "etc/slipway/backups/db"
+    text = configured.read_text().replace("kind=command stops=false", "kind=volumes stops=true")
+    configured.write_text(text)
+    host.command("curl", ENGINE.replace("ROOT", str(host.root)))
+    host.command("unshare", 'shift; exec "$@"')
+    for name in ("mount", "switch"):
+        host.command(name)
+    path = host.root / "backup"
+    path.write_text(path.read_text().replace("/usr/local/lib/slipway/switch", "switch"))
+    return host
+
+
+@pytest.mark.parametrize("fails", ["", "backup"])
+def test_a_service_that_is_stopped_for_its_backup_starts_again(stopping: BackupHost, fails: str) -> None:
+    stopping.fails(fails)
+    result = stopping.backup("run", "db")
+    assert result.returncode == (1 if fails else 0), result.stdout + result.stderr
+    assert (stopping.root / "stopped").exists()
+    saved = next(line for line in stopping.calls("restic") if " backup " in line)
+    assert stopping.called.index(saved) < stopping.called.index("switch --restore")
+    assert not list((stopping.root / "run").glob("slipway-away-*"))
+
+
+def test_a_service_that_is_started_amid_its_backup_has_none(stopping: BackupHost) -> None:
+    (stopping.root / "starts").touch()
+    assert stopping.backup("run", "db").returncode == 1
+    assert stopping.last()[6] == "an update has started db amid its backup, which is of no use then"
+    assert not [line for line in stopping.calls("restic") if " tag " in line]
