@@ -789,9 +789,7 @@ def backup(
 def backups(
     service: Annotated[
         str | None,
-        typer.Argument(
-            metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names
-        ),
+        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
     ] = None,
     stack: StackName = "local",
     as_json: Json = False,
@@ -836,9 +834,7 @@ def restore(
 def drill(
     service: Annotated[
         str | None,
-        typer.Argument(
-            metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names
-        ),
+        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
     ] = None,
     stack: StackName = "local",
     emulate: Emulate = False,

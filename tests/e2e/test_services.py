@@ -14,7 +14,7 @@ from tests.support.docker_command import docker
 from tests.support.stack import Stack
 from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
-from well_known import RELEASE_LABEL
+from well_known import RELEASE_LABEL, RESTORE_LABEL
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
@@ -359,6 +359,8 @@ def test_rows_come_back_from_a_backup_on_another_host(store: Stack) -> None:
     drilled = store.slip("drill", "db")
     assert drilled.status == 0, str(drilled)
     assert volumes() - before == {old}, "the drill has left a volume"
+    tried = ("docker", "ps", "--all", "--quiet", "--filter", f"label={RESTORE_LABEL}")
+    assert store.on_host("data-1", *tried).strip() == "", "the drill has left a container"
     assert _container(store) == container
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 

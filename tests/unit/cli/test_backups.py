@@ -11,7 +11,11 @@ from cli.running.backup import Backup, backup
 
 LISTED = json.dumps(
     [
-        {"short_id": "aa11", "time": "2026-01-30T03:00:12.123456789Z", "tags": ["service=db", "command=data"]},
+        {
+            "short_id": "aa11",
+            "time": "2026-01-30T03:00:12.123456789Z",
+            "tags": ["service=db", "command=data"],
+        },
         {
             "short_id": "bb22",
             "time": "2026-01-31T04:00:12.123456789+01:00",
@@ -88,7 +92,19 @@ def test_two_backups_that_are_missing_in_a_row_count(found: Backup, missed: int)
 
 
 def test_a_host_says_why_the_last_backup_failed() -> None:
-    row = ["active", "inactive", "Wed", "1770000000", "8", "1", "2", "1770000000", "2", "2048", "no space left"]
+    row = [
+        "active",
+        "inactive",
+        "Wed",
+        "1770000000",
+        "8",
+        "1",
+        "2",
+        "1770000000",
+        "2",
+        "2048",
+        "no space left",
+    ]
     found = backup(row)
     assert found.is_scheduled
     assert found.failures == 2
