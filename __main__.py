@@ -5,6 +5,7 @@ import startup  # noqa: F401  # isort: skip  # it makes the imports below faster
 import signal
 
 from components.authorities import make_authorities
+from components.backup import make_backups
 from components.checkout import require_commits
 from components.engine import make_engines
 from components.hosts.platforms import make_hosts
@@ -58,6 +59,9 @@ https = make_https(settings, authorities)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
 services = make_services(settings, engines, images, registry, https, rollbacks.served_before)
+
+# Backups of the services that have them, by a timer on each one's host.
+make_backups(settings, engines, services)
 
 # The stack's outputs, for people, for `slip` and for other projects.
 export(settings, hosts, authorities, access, engines, registry, images, mirror, https, services, rollbacks)

@@ -767,6 +767,90 @@ def start(
     raise typer.Exit(run(open_stack(stack, emulate=emulate), service))
 
 
+@_command(app, "backup")
+def backup(
+    service: _Service,
+    stack: StackName = "local",
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin anew where the former backups of the service are lost.")
+    ] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Make a backup of a service's data now, beside the daily ones of slipway:services.SERVICE.backup.
+
+    The exit status is 1 if it failed; the backups before it stay in any case.
+    """
+    from cli.backups import backup as run
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service, new=new))
+
+
+@_command(app, "backups")
+def backups(
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
+    ] = None,
+    stack: StackName = "local",
+    as_json: Json = False,
+    emulate: Emulate = False,
+) -> None:
+    """List the backups of a service, or of all, the newest first."""
+    from cli.backups import show
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(show(open_stack(stack, emulate=emulate), service, as_json=as_json))
+
+
+@_command(app, "restore")
+def restore(
+    service: _Service,
+    stack: StackName = "local",
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="TIME|ID",
+            help="The id of a backup, or a time, for the last backup until then: 2026-01-31, or "
+            "'2026-01-31 14:00' (UTC). By default the last one.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    emulate: Emulate = False,
+) -> None:
+    """Put a backup in place of a service's data.
+
+    Shows which one, and asks. The backup is first restored into fresh volumes, and a container of the service has to be
+    healthy with them; if that fails, nothing has changed. Then the service stops for a moment and starts with the
+    restored data. The data until now stays in volumes of other names, which are printed.
+    """
+    from cli.backups import restore as run
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service, at, yes=yes))
+
+
+@_command(app, "drill")
+def drill(
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
+    ] = None,
+    stack: StackName = "local",
+    emulate: Emulate = False,
+) -> None:
+    """Try whether backups can be restored: the last one of a service, or of each.
+
+    Each is restored into fresh volumes and a fresh container beside those that serve, on the service's host, which are
+    removed afterwards. Says how long that took. The exit status is 1 if one could not be restored.
+    """
+    from cli.backups import drill as run
+    from cli.stack.open import open_stack
+
+    raise typer.Exit(run(open_stack(stack, emulate=emulate), service))
+
+
 @_command(app, "prune")
 def prune(
     stack: StackName = "local",
@@ -959,7 +1043,7 @@ def history(
     service: Annotated[
         str,
         typer.Argument(
-            metavar="[SERVICE]",
+            metavar="SERVICE",
             help="A service, for its versions; without one, the stack's updates.",
             autocompletion=_service_names,
             show_default=False,

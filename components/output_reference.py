@@ -125,6 +125,11 @@ class StackOutputs(TypedDict):
     serviceSchedules: Annotated[
         dict[str, str], "for each service that is a job, its schedule in cron's syntax, and the time zone"
     ]
+    serviceBackups: Annotated[
+        dict[str, str],
+        Since("0.9.0"),
+        "for each service that is backed up, on which host and when: `data-1 at 03:00 UTC`",
+    ]
     serviceTls: Annotated[
         dict[str, Literal["own", "acme", "given"]],
         "for each service with HTTPS, who signed its certificate: `own`, the stack's authority in "
@@ -170,7 +175,7 @@ class StackOutputs(TypedDict):
     ]
     versions: Annotated[
         dict[str, HistoryOutputs],
-        Since("0.10.0"),
+        Since("0.9.0"),
         "for each service, its last versions: as many good ones as `registry.retention.keep` says, and as many others",
     ]
     mirror: Annotated[

@@ -221,6 +221,11 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             for name, service in settings.services.items()
             if service.schedule is not None
         },
+        "serviceBackups": {
+            name: f"{settings.service_hosts(name)[0]} at {backup.hour:02}:00 {service.time_zone}"
+            for name, service in settings.services.items()
+            if (backup := service.backup)
+        },
         "serviceTls": {
             name: "own"
             if settings.tls(name) == "own"

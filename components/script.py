@@ -17,6 +17,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 LIBRARY = "lib.sh"
 """Functions that are put ahead of every script."""
 PARTS = {
+    "backup.sh": ("frontend.sh", "limits.sh", "routes.sh", "services.sh", "once.sh"),
+    "backup-store.sh": ("ssh-server.sh",),
     "engine.sh": ("ssh-server.sh", "private-ports.sh", "proxy-metrics.sh"),
     "mount-data.sh": ("registry-data.sh",),
     "registry.sh": ("registry-front.sh", "registry-data.sh"),

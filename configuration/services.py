@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StrictBool
 
+from configuration.backup import BackupSettings
 from configuration.base import OnAws, Settings
 from configuration.commands import Command
 from configuration.constraints import Within, distinct, mistake, not_empty, reserved
@@ -227,11 +228,29 @@ class ServiceSettings(ContainerSettings):
     Default: none, for a service that runs all the time."""
 
     time_zone: Annotated[str, AfterValidator(_time_zone), Field(examples=["Europe/Berlin"])] = "UTC"
-    """Time zone of `schedule`, by its name in the tz database. Default: UTC."""
+    """Time zone of `schedule` and of `backup.hour`, by its name in the tz database. Default: UTC."""
 
     time_limit: Annotated[int, Within(1, 604_800, "a time in seconds", "seconds")] = 3600
     """Seconds that one run of a job may take, 1 to 604800, which is a week; then it is ended, and has failed. Default:
     3600."""
+
+    backup: (
+        Annotated[
+            BackupSettings,
+            Field(
+                examples=[
+                    {
+                        "command": "pg_dumpall -U postgres",
+                        "restoreCommand": "psql -U postgres",
+                        "to": {"host": "yard"},
+                    }
+                ]
+            ),
+        ]
+        | None
+    ) = None
+    """How the service's data is backed up each day, encrypted. The service has one host and at least one volume.
+    Default: none."""
 
     domain: DomainName | None = None
     """The one name of `domains`, for a service that has no more. Default: none."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from cli.running.backup import Backup, backup
 from cli.running.disk import Disk
 from cli.running.drift import Difference
 from cli.running.job import Job, job
@@ -117,6 +118,8 @@ class HostReport:
     """The services under maintenance there."""
     jobs: Mapping[str, Job] = field(default_factory=dict)
     """The jobs there, by service."""
+    backups: Mapping[str, Backup] = field(default_factory=dict)
+    """The backups of services there, by service."""
     interrupted: frozenset[str] = frozenset()
     """The services whose release command was interrupted there, so that nobody knows how far it came."""
     stopped: Mapping[str, datetime] = field(default_factory=dict)
@@ -204,6 +207,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         behind=_behind(of("behind")),
         maintained=frozenset(row[0] for row in of("maintenance")),
         jobs={row[0]: job(row[1:]) for row in of("job")},
+        backups={row[0]: backup(row[1:]) for row in of("backup")},
         interrupted=frozenset(row[0] for row in of("interrupted")),
         stopped={row[0]: datetime.fromtimestamp(int(row[1]), UTC) for row in of("stopped")},
         retention=next(

@@ -27,6 +27,7 @@ class Part(Enum):
     SWITCH = "switch"
     SECRETS = "secret file"
     RELEASE = "release command"
+    BACKUP = "backup"
     MARKER = "in-use marker"
     REGISTRY = "registry"
     REGISTRY_SETTINGS = "registry's settings"
@@ -73,6 +74,8 @@ class Subject:
                 return f"secrets of {self.of} on {self.host}"
             case Part.RELEASE:
                 return f"release of {self.of}"
+            case Part.BACKUP:
+                return f"backups of {self.of}" if self.of else f"backups kept on {self.host}"
             case Part.REGISTRY | Part.REGISTRY_SETTINGS | Part.REGISTRY_ANSWERS | Part.REGISTRY_DATA:
                 return "registry"
             case Part.REGISTRY_LOGIN:
@@ -142,6 +145,8 @@ def subject(step: Step) -> Subject:
             found = Subject(Part.SNAPSHOTS, name)
         case "RegistryVolume":
             found = Subject(Part.REGISTRY_DATA, name)
+    if found is None and kind == "Command" and name.endswith("-backup-store"):
+        found = Subject(Part.BACKUP, "", name.removesuffix("-backup-store"))
     if found is None and kind in {"PrivateKey", "KeyPair"}:
         found = Subject(Part.KEY, name)
     return found or Subject(Part.OTHER, f"{step.type} {name}")
@@ -158,6 +163,8 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
         case "Command" if rest.endswith("-secrets"):
             return Subject(Part.SECRETS, service, rest.removesuffix("-secrets"))
+        case "Command" if rest.endswith("-backup"):
+            return Subject(Part.BACKUP, service, rest.removesuffix("-backup"))
         case "Command" if rest == "release":
             return Subject(Part.RELEASE, service)
         case "Volume":

@@ -14,6 +14,8 @@ from well_known import HOSTS_ACCOUNT, NAMESPACE
 
 EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """The secret that is an external registry's password, as in `configuration/registry.py`."""
+BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
+"""The secret that encrypts backups, as in `configuration/backup.py`. `up` makes it."""
 
 EARLY_RENEWAL_HOURS = 720
 """The default of `certificates.earlyRenewalHours`, as in `configuration/`, which is slow to import."""
@@ -139,7 +141,23 @@ class StackConfig:
             for name in dict.fromkeys([*(names if isinstance(names, list) else ()), *in_variables]):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(service)
+        for service, target in self.backups.items():
+            own = (BACKUP_PASSWORD,) if BACKUP_PASSWORD in self.secrets else ()
+            for name in (*own, target.get("keyId"), target.get("key")):
+                if isinstance(name, str):
+                    used.setdefault(name, []).append(f"the backup of {service}")
         return used
+
+    @property
+    def backups(self) -> dict[str, dict[str, Any]]:
+        """Where the backups of each service go that has them, as the configuration says it."""
+        found = {}
+        for service, settings in self._object("services").items():
+            backup = settings.get("backup") if isinstance(settings, dict) else None
+            if isinstance(backup, dict):
+                target = backup.get("to")
+                found[str(service)] = target if isinstance(target, dict) else {}
+        return found
 
     @property
     def users(self) -> tuple[str, ...]:

@@ -55,4 +55,8 @@ def missing_secrets(content: dict[str, Any], project: str) -> Iterable[str]:
     for service in (services or {}).values() if isinstance(services, dict) else ():
         names = service.get("secrets") if isinstance(service, dict) else None
         wanted |= dict.fromkeys(name for name in names or () if isinstance(name, str) and name not in known)
+        backup = service.get("backup") if isinstance(service, dict) else None
+        target = backup.get("to") if isinstance(backup, dict) else None
+        keys = (target.get("keyId"), target.get("key")) if isinstance(target, dict) else ()
+        wanted |= dict.fromkeys(name for name in keys if isinstance(name, str) and name not in known)
     return list(wanted)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from cli import console
-from cli.stack.config import StackConfig
+from cli.stack.config import BACKUP_PASSWORD, StackConfig
 from cli.stack.emulated_config import missing_secrets
 from cli.stack.stack import Stack
 from well_known import NAMESPACE
@@ -36,6 +36,16 @@ def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]
         plural = "passwords" if len(missing) > 1 else "a password"
         console.say(f"Made {plural} for {', '.join(missing)} (encrypted in {stack.config_file.name}).")
     return missing
+
+
+def make_missing_backup_password(stack: Stack, config: StackConfig) -> None:
+    """Give a stack with backups the password that encrypts them, once: without it, no backup can be read."""
+    if config.backups and BACKUP_PASSWORD not in config.secrets:
+        set_secret(stack, f"{NAMESPACE}:secrets.{BACKUP_PASSWORD}", _random(24))
+        console.say(
+            f"Made the password of the backups, the secret {BACKUP_PASSWORD} (encrypted in {stack.config_file.name})."
+            " Keep a copy of that file and of the stack's passphrase elsewhere: without them, no backup can be read."
+        )
 
 
 def make_passwords(stack: Stack, accounts: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +46,8 @@ class Process:
     """How much of one CPU it used, 1.0 for all of it, while the host answered; None if that is unknown."""
     built: str = ""
     """When its image was built, RFC 3339; empty if the image does not say."""
+    backup: str = ""
+    """Its last backup, and when the next one is made; empty if it has none."""
 
 
 def run(stack: Stack, *, as_json: bool) -> int:
@@ -69,6 +71,8 @@ def run(stack: Stack, *, as_json: bool) -> int:
                 ("edge", "service", "well on", "ill on"),
                 edges(running.edges, reports),
             )
+        if saved := [(one.service, one.host, one.backup) for one in found if one.backup]:
+            console.table("Backups", ("service", "host", "backup"), saved)
     return 0 if all(one.healthy for one in found) else 1
 
 
@@ -97,7 +101,9 @@ def processes(
     """
     known = versions.every(outputs)
     for service, host in places:
-        yield _process(service, host, known.get(service), reports[host])
+        process = _process(service, host, known.get(service), reports[host])
+        saved = reports[host].backups.get(service)
+        yield replace(process, backup=str(saved)) if saved else process
 
 
 def _process(service: str, host: str, known: Versions | None, report: HostReport) -> Process:

@@ -126,6 +126,13 @@ def _jobs(running: RunningStack) -> list[str]:
     return [f"{name} on {host}" for name, host in running.places if host in running.reports and name in jobs]
 
 
+def _backups(running: RunningStack) -> list[str]:
+    backups = running.outputs.get("serviceBackups") or {}
+    return [
+        f"{name} on {host}" for name, host in running.places if host in running.reports and name in backups
+    ]
+
+
 def _pulls(running: RunningStack) -> list[str]:
     return [
         f"{name} on {host}"
@@ -194,6 +201,13 @@ SERVICES = (
         service.runs_on_schedule,
         _jobs,
         "./slip logs {service} --host {host}{option}",
+        host=_its_host,
+    ),
+    Check(
+        "is backed up",
+        service.is_backed_up,
+        _backups,
+        "./slip backup {service}{option}",
         host=_its_host,
     ),
     Check(

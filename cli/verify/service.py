@@ -52,6 +52,18 @@ def runs_on_schedule(running: RunningStack, subject: str) -> str:
     return str(job)
 
 
+def is_backed_up(running: RunningStack, subject: str) -> str:
+    """A service's backups are made: no two in a row have failed or are missing."""
+    service, host = subject.rpartition(" on ")[0], host_of(subject)
+    backup = running.reports[host].backups.get(service)
+    if backup is None or not backup.is_scheduled:
+        raise Failed(str(backup or "its host has no timer for it"), f"./slip up --refresh{running.option}")
+    missed = backup.missed(datetime.now(UTC))
+    if missed > 1:
+        raise Failed(str(backup))
+    return Warned(str(backup)) if missed else str(backup)
+
+
 def described(serving: Serving) -> str:
     """An image that serves, and since when: `sha256:0123456789ab since 5 min`."""
     since = age(serving.since.isoformat(), datetime.now(UTC)) if serving.since else ""

@@ -2,6 +2,7 @@
 
 from configuration.checks import (
     acme,
+    backups,
     certificates,
     containers,
     hosts,
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     *certificates.CHECKS,
     *secrets.CHECKS,
     *service_files.CHECKS,
+    *backups.CHECKS,
 )
 
 

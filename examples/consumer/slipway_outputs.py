@@ -128,6 +128,11 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceSchedules")
 
     @property
+    def service_backups(self) -> pulumi.Output[dict[str, str]]:
+        """For each service that is backed up, on which host and when: `data-1 at 03:00 UTC`. Since 0.9.0."""
+        return self.reference.require_output("serviceBackups")
+
+    @property
     def service_tls(self) -> pulumi.Output[dict[str, Literal["own", "acme", "given"]]]:
         """For each service with HTTPS, who signed its certificate: `own`, the stack's authority in
         `servicesCaCertificate`; `acme`, an authority that was asked by ACME; or `given`, someone else.
@@ -199,7 +204,7 @@ class SlipwayOutputs:
     @property
     def versions(self) -> pulumi.Output[dict[str, HistoryOutputs]]:
         """For each service, its last versions: as many good ones as `registry.retention.keep` says, and as
-        many others. Since 0.10.0.
+        many others. Since 0.9.0.
         """
         return self.reference.require_output("versions")
 

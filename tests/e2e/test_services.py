@@ -1,6 +1,7 @@
 """A database from an image that others made, beside a service of the same image that reaches it on another host."""
 
 import json
+import shlex
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.support.docker_command import docker
 from tests.support.stack import Stack
 from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
-from well_known import RELEASE_LABEL
+from well_known import RELEASE_LABEL, RESTORE_LABEL
 
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
@@ -314,3 +315,56 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         store.on_host("box", "docker", "exec", second, "cat", "/etc/app/app.ini") == "of the second version"
     )
     assert {service: store.app_containers("box", service=service) for service in others} == others
+
+
+def test_rows_come_back_from_a_backup_on_another_host(store: Stack) -> None:
+    def select(sql: str) -> str:
+        psql = f"PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres -tAqc {shlex.quote(sql)}"
+        return store.on_host("data-1", "docker", "exec", _container(store), "sh", "-c", psql)
+
+    def volumes() -> set[str]:
+        listed = store.on_host("data-1", "docker", "volume", "ls", "--quiet")
+        return {name for name in listed.split() if name.startswith("db.data.")}
+
+    backup = {
+        "command": "PGPASSWORD=$POSTGRES_PASSWORD pg_dumpall -h /tmp -U postgres",
+        "restoreCommand": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres",
+        "check": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres -tAc 'select 1/count(*) from notes'",
+        "to": {"host": "box"},
+    }
+    before, container = volumes(), _container(store)
+    store.configure({"services": _services(backup=backup)})
+    assert store.up().status == 0
+    assert _container(store) == container
+    assert "BACKUP_PASSWORD" in (store.clone.root / f"Pulumi.{store.name}.yaml").read_text()
+    assert _ask(store, "add") == ""
+    rows = select("select text from notes order by 1")
+
+    made = store.slip("backup", "db")
+    assert made.status == 0, str(made)
+    listed = store.slip("backups", "db", "--json")
+    (kept,) = json.loads(listed.output[listed.output.index("{") :])["db"]
+    # Nobody who keeps it can read it.
+    assert store.on_host("box", "sh", "-c", "grep -rl 'a row' /var/lib/slipway/backups || true") == ""
+    select("truncate notes")
+    assert _ask(store, "count") == "0"
+
+    restored = store.slip("restore", "db", "--at", kept["id"], "--yes")
+    assert restored.status == 0, str(restored)
+    assert select("select text from notes order by 1") == rows
+    (old,) = volumes() - before
+    assert old in restored.output
+    assert store.on_host("data-1", "sh", "-c", f"ls /var/lib/docker/volumes/{old}/_data/PG_VERSION")
+
+    drilled = store.slip("drill", "db")
+    assert drilled.status == 0, str(drilled)
+    assert volumes() - before == {old}, "the drill has left a volume"
+    tried = ("docker", "ps", "--all", "--quiet", "--filter", f"label={RESTORE_LABEL}")
+    assert store.on_host("data-1", *tried).strip() == "", "the drill has left a container"
+    assert _container(store) == container
+    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+
+    store.on_host("data-1", "docker", "volume", "rm", old)
+    store.configure({"services": _services()})
+    store.up()
+    assert store.on_host("data-1", "sh", "-c", "ls /etc/slipway/backups") == ""

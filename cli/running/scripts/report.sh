@@ -125,6 +125,18 @@ jobs() {
   done
 }
 
+# Backups: their timers, and how the last one of each ended (components/scripts/backup.sh).
+backups() {
+  local file name last
+  for file in /etc/slipway/backups/*; do
+    [ -e "$file" ] || continue
+    name=${file##*/} last=''
+    IFS= read -r last <"${file%/*}/.$name.last" 2>/dev/null || true
+    say backup "$name" "$(systemctl is-active "slipway-backup-$name.timer")" "$(systemctl is-active "slipway-backup-$name.service")" \
+      "$(systemctl show -P NextElapseUSecRealtime "slipway-backup-$name.timer")" "$(stat -c %Y "/etc/systemd/system/slipway-backup-$name.timer")" "$last"
+  done
+}
+
 # Release commands that had begun, and whose end nobody has noted (components/scripts/once.sh).
 interrupted() {
   local file how twin
@@ -200,6 +212,7 @@ main() {
   disks
   retention
   jobs 2>/dev/null
+  backups 2>/dev/null
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
     [ -z "${USAGE:-}" ] || exec {others}> >(usage)

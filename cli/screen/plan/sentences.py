@@ -28,6 +28,7 @@ SMALL = (
     Part.NETWORK,
     Part.PULL,
     Part.SECRETS,
+    Part.BACKUP,
     Part.HOST_IMAGE,
     Part.HOST_BOOT,
     Part.HOST_IMAGES,

@@ -111,6 +111,11 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         group=HOST_GROUP, direction="egress", what="dns-udp", protocol="udp", port=DNS, network=EVERYWHERE
     )
 
+    # Hosts that keep backups of services on others. Whoever comes needs the stack's own key.
+    kept_on = {its.backup.to.host for its in settings.services.values() if its.backup}
+    for group in sorted({settings.hosts[host].roles[0] for host in kept_on if host}):
+        yield Rule(group=group, direction="ingress", what="backup", port=SSH, peer="app")
+
     if "registry" in present:
         yield from _registry_rules(settings, present)
     elif "build" in present and (port := settings.external_port) not in (HTTP, HTTPS):

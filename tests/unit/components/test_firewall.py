@@ -293,3 +293,14 @@ def test_private_ports_are_open_to_the_hosts_that_run_services() -> None:
     assert added == {"app: tcp 5432 app"}
     # Nobody asks its proxy.
     assert groups_of(settings, "web-2") == ["host", "app"]
+
+
+def test_a_host_that_keeps_backups_lets_the_hosts_of_services_in() -> None:
+    service = {
+        "build": {"context": "app/base"},
+        "volumes": {"data": "/data"},
+        "backup": {"volumes": ["data"], "to": {"host": "depot"}},
+    }
+    secrets = {"BACKUP_PASSWORD": "a-password-of-backups"}
+    found = lines(rules(settings_of(services={"web": service}, secrets=secrets)))
+    assert found - lines(rules(settings_of())) == {"registry: tcp 22 app"}

@@ -1,0 +1,164 @@
+"""Backups of services: the set-up on the host of each, and on the host that keeps them."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+import pulumi_tls as tls
+
+from components import containers, script
+from components.engine import DockerEngine
+from components.host import Host
+from components.routing import Routing
+from components.service import Service
+from configuration.backup import BACKUP_PASSWORD, BackupSettings, BackupTarget
+from configuration.resource_names import container as container_name
+from configuration.services import ServiceSettings
+from configuration.settings import StackSettings
+
+STORE_USER = "slipway-backup"
+"""The user of scripts/backup-store.sh."""
+SSH_PORT = 22
+"""TCP port of the hosts' SSH servers, as the other hosts reach it."""
+
+
+def make_backups(
+    settings: StackSettings, engines: Mapping[str, DockerEngine], services: Mapping[str, Service]
+) -> None:
+    """Sets up the backups of all services that have them. A stack without any gets nothing."""
+    backed_up = {name: service.backup for name, service in settings.services.items() if service.backup}
+    stores = _stores({backup.to.host for backup in backed_up.values() if backup.to.host}, engines)
+    for name, backup in backed_up.items():
+        (host,) = (engines[host] for host in settings.service_hosts(name))
+        _set_up(settings, name, backup, host, stores.get(backup.to.host or ""), services[name])
+
+
+@dataclass(frozen=True)
+class Store:
+    """A host that keeps backups of others."""
+
+    host: Host
+    key: tls.PrivateKey
+    """What logs in there, to nothing else."""
+    ready: pulumi.Resource
+
+
+def _stores(names: set[str], engines: Mapping[str, DockerEngine]) -> dict[str, Store]:
+    if not names:
+        return {}
+    key = tls.PrivateKey("backup-key", algorithm="ED25519")
+    return {
+        name: Store(
+            engines[name].host,
+            key,
+            script.remote_command(
+                f"{name}-backup-store",
+                engines[name].host,
+                "backup-store.sh",
+                {"PUBLIC_KEY": key.public_key_openssh.apply(str.strip)},
+                pulumi.ResourceOptions(depends_on=[*engines[name].ready], delete_before_replace=True),
+                is_undone=True,
+            ),
+        )
+        for name in sorted(names)
+    }
+
+
+def _set_up(
+    settings: StackSettings,
+    name: str,
+    backup: BackupSettings,
+    engine: DockerEngine,
+    store: Store | None,
+    parent: Service,
+) -> command.remote.Command:
+    service, host = settings.services[name], engine.host
+    key_id, key = (
+        settings.secrets[secret].get_secret_value() if secret else ""
+        for secret in (backup.to.key_id, backup.to.key)
+    )
+    written: pulumi.Input[str] = host_settings(settings, name, backup)
+    known_host: pulumi.Input[str] = ""
+    ssh_key: pulumi.Input[str] = ""
+    if store:
+        address = pulumi.Output.from_input(store.host.private_address)
+        written = pulumi.Output.concat(written, f"target={STORE_USER}@", address, "\n")
+        known_host = pulumi.Output.concat(address, " ", store.host.ssh_host_key)
+        ssh_key = store.key.private_key_openssh
+    return script.remote_command(
+        f"{container_name(name, host.name)}-backup",
+        host,
+        "backup-setup.sh",
+        {
+            "SERVICE": name,
+            "SETTINGS": written,
+            "CALENDAR": f"*-*-* {backup.hour:02}:00:00 {service.time_zone}",
+            "PASSWORD": settings.secrets[BACKUP_PASSWORD].get_secret_value(),
+            "KEYS": script.assignments({"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": key})
+            if backup.to.s3
+            else "",
+            "SSH_KEY": ssh_key,
+            "KNOWN_HOST": known_host,
+            "BACKUP_SCRIPT": script.text("backup.sh"),
+        },
+        # As with switches: what is undone is the former host's.
+        pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=[*engine.ready, *([store.ready] if store else [])],
+            delete_before_replace=True,
+        ),
+        is_undone=True,
+    )
+
+
+def host_settings(settings: StackSettings, name: str, backup: BackupSettings) -> str:
+    """The settings of one service's backups, as scripts/backup.sh reads them on its host; no secrets.
+
+    Where they go to another host, its address is missing.
+    """
+    service, stack = settings.services[name], pulumi.get_stack()
+    mounted = sorted(service.volumes)
+    routing = Routing.of(settings, name) if service.own_check is None else None
+    lists = {
+        "mounted": mounted,
+        "saved": sorted(backup.volumes) or mounted,
+        "dump_words": backup.command.words if backup.command else (),
+        "restore_words": backup.restore_command.words if backup.restore_command else (),
+        "check_words": backup.check.words if backup.check else (),
+    }
+    values = {
+        "repository": repository(backup.to, stack, name),
+        "target": "",
+        "port": str(SSH_PORT),
+        "stack": stack,
+        "kind": "command" if backup.command else "volumes",
+        "stops": "true" if backup.stop else "false",
+        "keep": str(backup.keep),
+        "well": how_well(service),
+        "domain": routing.visited(name) if routing else "",
+        "health_timeout": str(service.health_timeout),
+        "stop_grace": str(service.stop_grace),
+        "own_limit": str(service.pids),
+    }
+    return script.assignments(values) + "".join(_list(key, words) for key, words in lists.items())
+
+
+def repository(target: BackupTarget, stack: str, service: str) -> str:
+    """The repository of a service's backups, in restic's words. Stacks can share a directory and a bucket."""
+    if target.s3:
+        return f"s3:{target.s3}/{stack}/{service}"
+    # scripts/backup.sh says which host it is.
+    return f"{target.path}/{stack}/{service}" if target.path else f"sftp:store:/data/{service}"
+
+
+def how_well(service: ServiceSettings) -> str:
+    """How a container of it is known to be healthy, in the words of scripts/backup.sh."""
+    if service.own_check:
+        return containers.checked_by(service.own_check).removeprefix("check=")
+    return f"http:{service.port}:{service.health_path}"
+
+
+def _list(name: str, words: Sequence[str]) -> str:
+    return f"{name}=({' '.join(map(shlex.quote, words))})\n"

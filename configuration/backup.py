@@ -1,0 +1,84 @@
+"""`slipway:services.SERVICE.backup`: what is backed up, when, and where to."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StrictBool
+
+from configuration.base import Settings
+from configuration.commands import Command
+from configuration.constraints import Matching, Within, distinct
+from configuration.containers import HostPath
+from configuration.types import Label, Variable
+
+BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
+"""The secret of `slipway:secrets` that encrypts all backups of the stack."""
+
+
+class BackupTarget(Settings):
+    """Where backups are kept: at one of `host`, `path` and `s3`."""
+
+    host: Annotated[Label | None, Field(examples=["yard"])] = None
+    """Another host of the stack, which keeps them in /var/lib/slipway/backups. Default: none."""
+
+    path: Annotated[HostPath | None, Field(examples=["/mnt/backups"])] = None
+    """Directory on the service's own host, which has to be there: a file server's, for example. Default: none."""
+
+    s3: (
+        Annotated[
+            str,
+            Matching(
+                r"https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]+)+",
+                "not a bucket's URL",
+                "Write the server, the bucket and perhaps a folder, such as "
+                "https://s3.eu-central-1.amazonaws.com/backups.",
+                length=300,
+            ),
+            Field(examples=["https://s3.eu-central-1.amazonaws.com/backups"]),
+        ]
+        | None
+    ) = None
+    """Bucket of an object store that speaks S3, with its server, and perhaps a folder in it. Default: none."""
+
+    key_id: Annotated[Variable | None, Field(examples=["BACKUP_KEY_ID"])] = None
+    """Name of the secret in `slipway:secrets` that is the id of the access key for `s3`. Required with `s3`."""
+
+    key: Annotated[Variable | None, Field(examples=["BACKUP_KEY"])] = None
+    """Name of the secret in `slipway:secrets` that is the access key itself. Required with `s3`."""
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The names of its secrets, by setting."""
+        return {key: name for key, name in (("keyId", self.key_id), ("key", self.key)) if name}
+
+
+class BackupSettings(Settings):
+    """Backup of a service: by a command whose output it is, or of volumes."""
+
+    command: Annotated[Command, Field(examples=["pg_dumpall -U postgres"])] = None
+    """Command whose output is the backup. It runs in the container that serves, as the container's user. A line runs
+    by /bin/sh, a list of words without a shell. Default: none."""
+
+    restore_command: Annotated[Command, Field(examples=["psql -U postgres"])] = None
+    """Command that reads the output of `command` on its standard input and restores it, in a container of the service
+    whose volumes are empty. Required with `command`."""
+
+    volumes: Annotated[tuple[Label, ...], AfterValidator(distinct), Field(examples=[["data"]])] = ()
+    """Volumes of the service that are backed up as they are on the disk. Default: none."""
+
+    stop: StrictBool = False
+    """Whether the service is stopped while its `volumes` are backed up. Without that, their files are read one after
+    another while the service may write them. Default: false."""
+
+    check: Annotated[Command, Field(examples=["psql -U postgres -tAc 'select 1 from users limit 1'"])] = None
+    """Command that ends with status 0 if restored data is right. `restore` and `drill` run it in a container of the
+    service that has the restored data. Default: none."""
+
+    hour: Annotated[int, Within(0, 23, "an hour of the day")] = 3
+    """Hour of the day, 0 to 23, at which the backup is made, in the service's `timeZone`. Default: 3."""
+
+    keep: Annotated[int, Within(1, 3650, "a number of days")] = 14
+    """How many daily backups stay, 1 to 3650: the last one of each day that has one. Of the last day, all stay.
+    Default: 14."""
+
+    to: Annotated[BackupTarget, Field(examples=[{"host": "yard"}])]
+    """Where the backups are kept. Required."""
