@@ -127,7 +127,7 @@ class StackOutputs(TypedDict):
     ]
     serviceBackups: Annotated[
         dict[str, str],
-        Since("0.9.0"),
+        Since("0.10.0"),
         "for each service that is backed up, on which host and when: `data-1 at 03:00 UTC`",
     ]
     serviceTls: Annotated[
@@ -136,7 +136,9 @@ class StackOutputs(TypedDict):
         "`servicesCaCertificate`; `acme`, an authority that was asked by ACME; or `given`, someone else",
     ]
     acmeCertificates: Annotated[
-        dict[str, AcmeOutputs], "for each service with `tls: auto`, what became of its certificate's order"
+        dict[str, AcmeOutputs],
+        Since("0.10.0"),
+        "for each service with `tls: auto`, what became of its certificate's order",
     ]
     servicesCaCertificate: Annotated[
         str,
@@ -175,7 +177,7 @@ class StackOutputs(TypedDict):
     ]
     versions: Annotated[
         dict[str, HistoryOutputs],
-        Since("0.9.0"),
+        Since("0.10.0"),
         "for each service, its last versions: as many good ones as `registry.retention.keep` says, and as many others",
     ]
     mirror: Annotated[

@@ -129,7 +129,7 @@ class SlipwayOutputs:
 
     @property
     def service_backups(self) -> pulumi.Output[dict[str, str]]:
-        """For each service that is backed up, on which host and when: `data-1 at 03:00 UTC`. Since 0.9.0."""
+        """For each service that is backed up, on which host and when: `data-1 at 03:00 UTC`. Since 0.10.0."""
         return self.reference.require_output("serviceBackups")
 
     @property
@@ -142,7 +142,7 @@ class SlipwayOutputs:
 
     @property
     def acme_certificates(self) -> pulumi.Output[dict[str, AcmeOutputs]]:
-        """For each service with `tls: auto`, what became of its certificate's order. Since 0.9.0."""
+        """For each service with `tls: auto`, what became of its certificate's order. Since 0.10.0."""
         return self.reference.require_output("acmeCertificates")
 
     @property
@@ -204,7 +204,7 @@ class SlipwayOutputs:
     @property
     def versions(self) -> pulumi.Output[dict[str, HistoryOutputs]]:
         """For each service, its last versions: as many good ones as `registry.retention.keep` says, and as
-        many others. Since 0.9.0.
+        many others. Since 0.10.0.
         """
         return self.reference.require_output("versions")
 
