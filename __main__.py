@@ -55,7 +55,7 @@ images = make_images(settings, engines, registry, mirror, rollbacks.held)
 https = make_https(settings, authorities)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-services = make_services(settings, engines, images, registry, https, rollbacks.held)
+services = make_services(settings, engines, images, registry, https, rollbacks.held, rollbacks.returned)
 
 # The stack's outputs, for people, for `slip` and for other projects.
 export(settings, hosts, authorities, access, engines, registry, images, mirror, https, services, rollbacks)

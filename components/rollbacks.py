@@ -57,6 +57,11 @@ class Rollbacks:
     kept: frozenset[str] = frozenset()
     """The services whose records stay as they are."""
 
+    @property
+    def returned(self) -> frozenset[str]:
+        """The services at a version to which a rollback has taken them, now or before."""
+        return frozenset(name for name, one in self.held.items() if one.left)
+
 
 @dataclass(frozen=True)
 class Orders:

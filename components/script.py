@@ -21,7 +21,7 @@ PARTS = {
     "mount-data.sh": ("registry-data.sh",),
     "registry.sh": ("registry-front.sh", "registry-data.sh"),
     "switch.sh": (
-        *("frontend.sh", "limits.sh", "routes.sh", "services.sh", "once.sh", "jobs.sh"),
+        *("frontend.sh", "limits.sh", "routes.sh", "services.sh", "watch.sh", "once.sh", "jobs.sh"),
         "unhealthy.sh",
     ),
 }
