@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batches import Batches, batches
 from stackfile.document import Document, UnreadableFile
 from well_known import HOSTS_ACCOUNT, NAMESPACE
 
@@ -116,6 +117,23 @@ class StackConfig:
     def moves_back(self) -> bool:
         """Whether hosts go back to the last good version if a new one fails on a later host."""
         return self._object("rollout").get("onFailure") != "stop"
+
+    @property
+    def batches(self) -> dict[str, Batches]:
+        """In which batches hosts get a version, by service; without the services that say nothing of it."""
+        app_hosts = [
+            str(name)
+            for name, host in sorted(self._object("hosts").items())
+            if isinstance(host, dict) and "app" in (host.get("roles") or ())
+        ]
+        found = {}
+        for name, settings in self._object("services").items():
+            rollout = settings.get("rollout") if isinstance(settings, dict) else None
+            if isinstance(rollout, dict):
+                hosts = settings.get("hosts") or app_hosts
+                parallel, canary = rollout.get("parallel", 1), rollout.get("canary", 0)
+                found[str(name)] = Batches(batches(hosts, parallel, canary), rollout.get("pause", 0))
+        return found
 
     @property
     def secrets(self) -> frozenset[str]:

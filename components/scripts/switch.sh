@@ -38,7 +38,7 @@
 #   switch --stop             ends the containers of all services
 #
 # frontend.sh, limits.sh, routes.sh, services.sh, watch.sh, once.sh, jobs.sh and unhealthy.sh come ahead of it.
-# shellcheck disable=SC2154 # variables of routes.sh
+# shellcheck disable=SC2034,SC2154 # variables of and for the others
 set -euo pipefail
 
 # Processes and threads of a container. A limit of a user (`nproc`) would count all containers with that user together.

@@ -3,7 +3,7 @@
 # version. The old one goes on running, without requests, so that it has them back at once.
 #
 # A file says since when the container is watched. A run that was killed leaves it, and the next one does what is left.
-# shellcheck disable=SC2154 # variables of switch.sh
+# shellcheck disable=SC2034,SC2154 # variables of and for switch.sh
 set -euo pipefail
 
 watched=/run/slipway-watch
