@@ -198,7 +198,9 @@ class ServiceSettings(ContainerSettings):
     """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
     name."""
 
-    rollout: Annotated[BatchSettings, Field(examples=[{"parallel": 2, "pause": 10, "canary": 1}])] | None = None
+    rollout: Annotated[BatchSettings, Field(examples=[{"parallel": 2, "pause": 10, "canary": 1}])] | None = (
+        None
+    )
     """In which batches the hosts get a version. Default: one host after another, without pauses."""
 
     release: Annotated[Command, Field(examples=["bin/migrate", ["bin/migrate", "--all"]])] = None

@@ -16,6 +16,9 @@ from well_known import HOSTS_ACCOUNT, NAMESPACE
 EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """The secret that is an external registry's password, as in `configuration/registry.py`."""
 
+HOOK_LIMIT = 300
+"""The default of `hooks.timeLimit` in seconds, as in `configuration/`."""
+
 EARLY_RENEWAL_HOURS = 720
 """The default of `certificates.earlyRenewalHours`, as in `configuration/`, which is slow to import."""
 
@@ -113,6 +116,26 @@ class StackConfig:
             found += [name for name, source in sources.items() if source == one and name not in found]
         return tuple(str(name) for name in found[1:])
 
+    def hook(self, name: str) -> list[str]:
+        """The command of a hook, as words; none without one."""
+        command = self._object("hooks").get(name)
+        if isinstance(command, str) and command.strip():
+            return ["/bin/sh", "-c", command]
+        return [str(word) for word in command] if isinstance(command, list) else []
+
+    @property
+    def hook_limit(self) -> int:
+        """Seconds that a hook may take."""
+        limit = self._object("hooks").get("timeLimit")
+        return limit if isinstance(limit, int) and limit > 0 else HOOK_LIMIT
+
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]:
+        """The webhooks: each with `url`, and perhaps with `on` and `format`."""
+        found = self.setting("notify")
+        known = found if isinstance(found, list) else ()
+        return tuple(one for one in known if isinstance(one, dict) and "url" in one)
+
     @property
     def moves_back(self) -> bool:
         """Whether hosts go back to the last good version if a new one fails on a later host."""
@@ -142,7 +165,7 @@ class StackConfig:
 
     @property
     def secret_users(self) -> dict[str, list[str]]:
-        """What uses each secret: services, and the external registry."""
+        """What uses each secret: services, webhooks, and the external registry."""
         used: dict[str, list[str]] = {}
         if self.has_external_registry:
             used[EXTERNAL_PASSWORD] = ["the external registry"]
@@ -157,6 +180,10 @@ class StackConfig:
             for name in dict.fromkeys([*(names if isinstance(names, list) else ()), *in_variables]):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(service)
+        for notice in self.notices:
+            name = notice["url"].get("secret") if isinstance(notice["url"], dict) else None
+            if isinstance(name, str) and "a webhook" not in used.get(name, ()):
+                used.setdefault(name, []).append("a webhook")
         return used
 
     @property

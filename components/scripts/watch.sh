@@ -24,17 +24,19 @@ begin_watch() {
 
 # watch: returns once the new container has been well for the pause. Else it gives up.
 watch() {
-  local since name=
+  local since first_pid name=
   if [ "$pause" != 0 ] && [ -e "$watched-$service" ]; then
     read -r name <"$watched-$service" || true
   fi
   if [ "$name" = "$container" ]; then
     since=$(stat -c %Y "$watched-$service")
+    first_pid=$pid
     moment="in the pause of $pause s after its roll-out"
     while [ "$((EPOCHSECONDS - since))" -le "$pause" ]; do
       sleep 1
       look
-      if [ "$status" != running ] || [ "$restarts" != "$first_restarts" ]; then crashed; fi
+      # One that slipway-keep has started again counts no restart.
+      if [ "$status" != running ] || [ "$restarts:$pid" != "$first_restarts:$first_pid" ]; then crashed; fi
     done
     if [ -n "$check" ]; then wait_until_well; else wait_until_healthy; fi
   fi

@@ -46,7 +46,9 @@ def batches(checks: Checks) -> Iterator[Problem]:
             yield Problem(
                 ("services", name, "rollout", "canary"),
                 f"no host is left behind the canaries: {name} has {number} host{'' if number == 1 else 's'}",
-                f"Set a number below {number}." if number > 1 else "Leave it out, or give the service more hosts.",
+                f"Set a number below {number}."
+                if number > 1
+                else "Leave it out, or give the service more hosts.",
                 canary,
             )
 

@@ -196,7 +196,8 @@ def test_a_roll_out_goes_from_batch_to_batch() -> None:
     rollout = {"parallel": 2, "canary": 1, "pause": 10}
     build = {"context": "app", "base": {"context": "app/base"}}
     web = {"build": build, "rollout": rollout, "release": "bin/migrate"}
-    found = run(json.dumps({"hosts": hosts, "services": {"web": web}}))
+    registry = {"retention": {"keep": 3}}
+    found = run(json.dumps({"hosts": hosts, "services": {"web": web}, "registry": registry}))
 
     def before(name: str, kind: str) -> set[str]:
         return {urn.rpartition("::")[2] for urn in found.named(name, kind).request.dependencies}

@@ -37,7 +37,9 @@ def test_one_that_falls_ill_in_the_pause_gives_the_routes_back(machine: Machine)
     once = f"[ -e {machine.root}/asked-once ] && printf 500 || {{ touch {machine.root}/asked-once; printf 200; }}"
     result = switch(machine, *ARGUMENTS, "pause=1", routes=OLD, containers=BOTH, curl=once)
     assert result.returncode == 6
-    assert "health check /up answered HTTP 500 for 1 s, in the pause of 1 s after its roll-out" in result.stderr
+    assert (
+        "health check /up answered HTTP 500 for 1 s, in the pause of 1 s after its roll-out" in result.stderr
+    )
     assert "the previous version continues to serve" in result.stderr
     assert (record(machine, "@"), taking(machine)) == ("old 80 1 3\n", ["r:/old"])
     assert calls(machine, "start", "stop") == ["start new", "stop -t 3 new"]

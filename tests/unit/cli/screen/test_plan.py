@@ -288,7 +288,11 @@ def test_what_happens_to_whom(steps: list[Step], expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("batches", "changing", "expected"),
     [
-        ([["1"], ["2", "3"], ["4"]], "1234", "3 batches (1; then 2, 3; then 4) with 10 s and a health check between"),
+        (
+            [["1"], ["2", "3"], ["4"]],
+            "1234",
+            "3 batches (1; then 2, 3; then 4) with 10 s and a health check between",
+        ),
         # Some hosts have it already.
         ([["1"], ["2", "3"], ["4"]], "34", "2 batches (3; then 4) with 10 s and a health check between them"),
         ([["1", "2"]], "12", "1, 2 at the same time; nobody notices"),
