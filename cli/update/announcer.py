@@ -134,10 +134,12 @@ class Announcer:
         from cli.update import notices
 
         whole = self._record(event, record)
-        text, found = sentence(whole), []
-        for one in wanted:
-            if url := self._url(one["url"]):
-                found.append(notices.Notice(url, notices.body(str(one.get("format", "text")), text, whole)))
+        text = sentence(whole)
+        found = [
+            notices.Notice(url, notices.body(str(one.get("format", "text")), text, whole))
+            for one in wanted
+            if (url := self._url(one["url"]))
+        ]
         for why in notices.post(found):
             console.warn(f"a webhook of slipway:notify was not told: {why}")
 

@@ -49,7 +49,7 @@ def notices(checks: Checks) -> Iterator[Problem]:
     """Each secret that is the address of a webhook is set."""
     settings = checks.settings
     for index, notice in enumerate(settings.notify):
-        if not isinstance(notice.url, FromSecret) or not checks.is_valid("notify", index):
+        if not isinstance(notice.url, FromSecret) or not checks.is_valid("notify"):
             continue
         secret = notice.url.secret
         if secret not in settings.secrets and checks.is_valid("secrets", secret):
