@@ -36,7 +36,7 @@ class Row:
     @property
     def group(self) -> str:
         """The key at the top, without `slipway:`."""
-        return self.path.removeprefix(f"{NAMESPACE}:").partition(".")[0]
+        return self.path.removeprefix(f"{NAMESPACE}:").partition(".")[0].removesuffix("[]")
 
 
 def schema() -> Schema:
@@ -146,7 +146,12 @@ def _rows(
         name = key.removeprefix(f"{NAMESPACE}:").removesuffix("s").upper()
         # A setting that is a word or a map.
         either = next((arm["$ref"] for arm in info.get("anyOf", ()) if "$ref" in arm), None)
-        for reference, where in ((info.get("$ref") or either, here), (inner.get("$ref"), f"{here}.{name}")):
+        entry = info.get("items", {})
+        for reference, where in (
+            (info.get("$ref") or either, here),
+            (inner.get("$ref"), f"{here}.{name}"),
+            (entry.get("$ref"), f"{here}[]"),
+        ):
             if reference:
                 below = reference.rpartition("/")[2]
                 yield from _rows(whole, below, whole["$defs"][below]["properties"], where, only)

@@ -87,14 +87,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Posted]:
 
 
 def stack(tmp_path: Path, **settings: Any) -> Any:
-    found = mock.Mock()
+    found = mock.Mock(**{"pulumi.read.return_value": "http://127.0.0.1:1/a-secret-path\n"})
     found.config = StackConfig(
         {"config": {f"slipway:{key}": value for key, value in settings.items()}}, "slipway"
     )
     found.short_name = found.name = "prod"
     found.option = " -s prod"
     found.project.name, found.project.root = "shop", tmp_path
-    found.pulumi.read.return_value = "http://127.0.0.1:1/a-secret-path\n"
     return found
 
 
