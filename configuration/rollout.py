@@ -59,8 +59,8 @@ class BatchSettings(Settings):
     rounded down to whole hosts, but at least one. If one fails, the batches after it do not begin. Default: 1."""
 
     canary: Annotated[int, Within(1, 1000, "a number of hosts")] | None = None
-    """How many hosts get a version before all others, in a batch of their own: the first of `hosts`. Fewer than the
-    service has. Default: none."""
+    """How many hosts get a version before all others, in a batch of their own: the first of `hosts`. 1 to 1000, and
+    fewer than the service has. Default: none."""
 
     pause: Annotated[int, Within(0, 3600, "a time in seconds", "seconds")] = 0
     """Seconds that each new container has to stay well before the next batch begins, 0 to 3600; then its health check

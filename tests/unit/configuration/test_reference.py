@@ -54,6 +54,8 @@ class TestMarkdown:
             "Services",
             "Proxy",
             "Rollout",
+            "Hooks",
+            "Notify",
             "Certificates",
             "Cleanup",
             "Operators",
