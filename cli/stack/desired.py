@@ -1,5 +1,6 @@
 """What a stack's resources have made on its hosts, from the state: the desired side of a comparison with the hosts."""
 
+import re
 import shlex
 from typing import Any
 
@@ -102,7 +103,8 @@ def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired 
         login,
         resource["urn"],
         (f"{kind} {arguments[0]} {arguments[1]}",),
-        inputs["create"].removeprefix(SUDO),
+        # A repair waits for no other host.
+        re.sub(r" pause=\d+$", "", inputs["create"].removeprefix(SUDO)),
     )
 
 
