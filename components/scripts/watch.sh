@@ -10,13 +10,13 @@ watched=/run/slipway-watch
 # Seconds; 0 for none.
 pause=0
 # When a crash was, for people.
-moment='before it was healthy'
+moment="before it was healthy"
 # Whether this run gives a route to the new container.
 is_moved=false
 # What the routes were before that, in the order of `routes`; of a service that no proxy asks, what served.
 before=()
 
-is_watched() { [ "$moment" != 'before it was healthy' ]; }
+is_watched() { [ "$moment" != "before it was healthy" ]; }
 
 begin_watch() {
   [ "$pause" = 0 ] || echo "$container" >"$watched-$service"
