@@ -58,7 +58,9 @@ images = make_images(settings, engines, registry, mirror, rollbacks.held)
 https = make_https(settings, authorities)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-services = make_services(settings, engines, images, registry, https, rollbacks.served_before)
+services = make_services(
+    settings, engines, images, registry, https, rollbacks.served_before, rollbacks.returned
+)
 
 # Backups of the services that have them, by a timer on each one's host.
 make_backups(settings, engines, services)

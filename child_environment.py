@@ -17,7 +17,7 @@ change what Slipway asks of it:
 | docker, for the images that hosts on this machine need | `BASIC`, `NETWORK`, `DOCKER_CONFIG` |
 | the Pulumi CLI for a stack, which starts program and plugins | all but `DISTURBING`: backend, passphrase, cloud |
 | a `local.Command` of the stand-in plugin | all, as with the official plugin (`plugins/command/shell.py`) |
-| any other: tar, chroot, mount, umount, losetup, ps, systemctl, linters | `BASIC` |
+| a hook of `slipway:hooks`, any other: tar, chroot, mount, umount, losetup, ps, systemctl, linters | `BASIC` |
 
 `ssh` and `awk` are no children: SSH connections are made in this process, and scripts run on the hosts.
 

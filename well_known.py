@@ -13,6 +13,8 @@ SETTINGS = (
     "services",
     "proxy",
     "rollout",
+    "hooks",
+    "notify",
     "passwords",
     "secrets",
     "certificates",

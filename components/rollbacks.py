@@ -77,6 +77,11 @@ class Rollbacks:
         """The held services whose version has served here before."""
         return frozenset(name for name, one in self.held.items() if one.is_known)
 
+    @property
+    def returned(self) -> frozenset[str]:
+        """The services at a version to which a rollback has taken them, now or before."""
+        return frozenset(name for name, one in self.held.items() if one.left and one.is_known)
+
 
 @dataclass(frozen=True)
 class Orders:

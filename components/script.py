@@ -23,7 +23,16 @@ PARTS = {
     "mount-data.sh": ("registry-data.sh",),
     "registry.sh": ("registry-front.sh", "registry-data.sh"),
     "switch.sh": (
-        *("frontend.sh", "backends.sh", "limits.sh", "routes.sh", "services.sh", "once.sh", "jobs.sh"),
+        *(
+            "frontend.sh",
+            "backends.sh",
+            "limits.sh",
+            "routes.sh",
+            "services.sh",
+            "watch.sh",
+            "once.sh",
+            "jobs.sh",
+        ),
         "unhealthy.sh",
     ),
 }

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
+from batches import batches
 from components import containers, edge, secret_files, visitors
 from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
 from components.host import Host
@@ -26,6 +27,7 @@ from components.service_files import ServiceFiles
 from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
+from configuration.rollout import BatchSettings
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH, TEMPLATE_LABEL
 
@@ -80,13 +82,15 @@ class ServiceArgs:
     """What runs before a version serves."""
     markers: InUseMarkers | None = None
     """Makes in-use markers for the image; None if the registry keeps all images."""
+    rollout: BatchSettings | None = None
+    """In which batches the hosts get a version; None for one after another."""
 
 
 class Service(pulumi.ComponentResource):
     """A service on each of its hosts, behind the proxy or alone.
 
-    The first host whose new container does not become healthy ends the roll-out: there and on the remaining hosts the
-    old version continues to serve.
+    The first host whose new container does not become healthy ends the roll-out: there and on the hosts of the batches
+    behind it the old version continues to serve.
     """
 
     image: pulumi.Output[str]
@@ -102,41 +106,56 @@ class Service(pulumi.ComponentResource):
         image, markers = args.image, args.markers
         owner = image if isinstance(image, AppImage) and args.owns_image else self
         deployed = [markers.deployed(name, image.references, owner)] if markers else []
-        previous: list[pulumi.Resource] = []
-        served: list[pulumi.Output[str]] = []
         self.switches: dict[str, pulumi.Resource] = {}
         self.released: list[pulumi.Resource] = []
-        for engine, proxy in args.hosts:
-            # All hosts pull at once, before the roll-out reaches them.
-            pulled = docker.RemoteImage(
-                f"{container_name(name, engine.host.name)}-image",
-                name=image.reference,
-                keep_locally=True,
-                opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
-            )
-            waits_for = [*proxy.ready, *previous, *deployed, *args.after]
-            volumes = make_volumes(name, args.settings.volumes, engine, self)
-            secrets = secret_files.bring(name, engine, args.secrets, self)
-            if args.files:
-                waits_for.append(args.files.bring(engine, self))
-            container = self._container(name, args, engine, proxy, pulled, volumes, secrets, waits_for)
-            if args.release and not previous:
-                self.released = [args.release.on(name, engine.host, container, self)]
-            switch = self._switch(name, args, engine, container, [] if previous else self.released)
-            if markers:
-                # The next host does not wait for it.
-                markers.serving(name, engine.host.name, image.references, switch, self)
-            previous = [switch]
-            served.append(_served(switch, container, pulled))
-            self.switches[engine.host.name] = switch
-        if markers and previous:
+        by_host = {engine.host.name: (engine, proxy) for engine, proxy in args.hosts}
+        # All hosts pull at once, before the roll-out reaches them.
+        pulled = {host: self._pull(name, image, engine) for host, (engine, _) in by_host.items()}
+        rollout = args.rollout or BatchSettings()
+        in_turn = batches(list(by_host), rollout.parallel, rollout.canary or 0)
+        served: dict[str, pulumi.Output[str]] = {}
+        # With batches, an image that a host cannot pull ends the roll-out before it begins.
+        previous: list[pulumi.Resource] = list(pulled.values()) if args.rollout else []
+        for batch in in_turn:
+            pause = rollout.pause if batch is not in_turn[-1] else 0
+            switches: list[pulumi.Resource] = []
+            for host in batch:
+                engine, proxy = by_host[host]
+                waits_for = [*proxy.ready, *previous, *deployed, *args.after]
+                volumes = make_volumes(name, args.settings.volumes, engine, self)
+                secrets = secret_files.bring(name, engine, args.secrets, self)
+                if args.files:
+                    waits_for.append(args.files.bring(engine, self))
+                container = self._container(
+                    name, args, engine, proxy, pulled[host], volumes, secrets, waits_for
+                )
+                if args.release and not self.switches:
+                    self.released = [args.release.on(name, engine.host, container, self)]
+                released = self.released if batch is in_turn[0] else []
+                switch = self._switch(name, args, engine, container, released, pause)
+                if markers:
+                    # The next host does not wait for it.
+                    markers.serving(name, host, image.references, switch, self)
+                switches.append(switch)
+                served[host] = _served(switch, container, pulled[host])
+                self.switches[host] = switch
+            previous = switches
+        if markers and self.switches:
             # A version that fails on a later host has not served: it must not push out one that has.
-            markers.served(name, image.references, previous[0], self)
+            markers.served(name, image.references, previous, self)
         # The same on every host, or none.
-        self.image = pulumi.Output.all(*served).apply(
+        self.image = pulumi.Output.all(*served.values()).apply(
             lambda images: str(images[0]) if len(set(images)) == 1 else ""
         )
         self.register_outputs({})
+
+    def _pull(self, name: str, image: RunImage, engine: DockerEngine) -> docker.RemoteImage:
+        return docker.RemoteImage(
+            f"{container_name(name, engine.host.name)}-image",
+            name=image.reference,
+            keep_locally=True,
+            opts=engine.on_engine(pulumi.ResourceOptions(parent=self)),
+        )
 
     def _container(
         self,
@@ -208,6 +227,7 @@ class Service(pulumi.ComponentResource):
         engine: DockerEngine,
         container: docker.Container,
         released: Sequence[pulumi.Resource],
+        pause_seconds: int,
     ) -> command.remote.Command:
         host = engine.host
         before: list[str] = ["--job"] if args.job else ["--start"] if args.check else []
@@ -238,7 +258,7 @@ class Service(pulumi.ComponentResource):
                 host.as_root(f"{shlex.join([SWITCH_SCRIPT_PATH, *before, name])} "),
                 container.name,
                 " ",
-                shlex.join(str(argument) for argument in arguments),
+                shlex.join([*map(str, arguments), *([f"pause={pause_seconds}"] if pause_seconds else [])]),
             ),
             delete=host.as_root(f"{SWITCH_SCRIPT_PATH} --remove {name}"),
             # Triggers would replace this command, and its `delete` then removes the service from the proxy.
@@ -284,6 +304,7 @@ def make_services(
     registry: AnyRegistry,
     https: Https,
     held: Collection[str] = (),
+    returned: Collection[str] = (),
 ) -> dict[str, Service]:
     """The services, by name.
 
@@ -294,6 +315,7 @@ def make_services(
         registry: the registry that has them.
         https: the services' certificates.
         held: the services at a version that they had before.
+        returned: those of them that a rollback has taken there, and takes there without pauses.
     """
     warn_of_volumes(settings)
     warn_of_pretenders(settings)
@@ -351,6 +373,8 @@ def make_services(
                 },
                 secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
                 markers=registry.markers,
+                rollout=service.rollout
+                and service.rollout.model_copy(update={"pause": 0} if name in returned else {}),
             ),
         )
     hosts = {name: engine.host for name, engine in engines.items()}

@@ -19,9 +19,9 @@ BEGUN: Literal["begun"] = "begun"
 """The result of a deployment that has not ended well: it runs, it failed, or it was killed."""
 DEPLOYED: Literal["deployed"] = "deployed"
 
-NOT_RECORDED = ("build", "hosts", "allowedCidrs", "auth", "rateLimit", "errorPage", "backup")
-"""Settings of a service that are no part of a version: an image is not built again, and hosts, firewalls and what the
-proxy demands of visitors are as the configuration has them now."""
+NOT_RECORDED = ("build", "hosts", "allowedCidrs", "auth", "rateLimit", "errorPage", "backup", "rollout")
+"""Settings of a service that are no part of a version: an image is not built again, and hosts, firewalls, backups, the
+batches of a roll-out and what the proxy demands of visitors are as the configuration has them now."""
 
 KEPT = 10
 """How many good versions are remembered, and how many others, where the registry has no rule of its own."""

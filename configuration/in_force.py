@@ -76,6 +76,12 @@ def _values(content: Mapping[str, Any]) -> dict[str, Any]:
         for value in service["env"].values()
         if isinstance(value, dict) and value.keys() == {"secret"}
     ]
+    notices = values.get("notify")
+    wanted += [
+        notice["url"]["secret"]
+        for notice in (notices if isinstance(notices, list) else ())
+        if isinstance(notice, dict) and isinstance(notice.get("url"), dict) and "secret" in notice["url"]
+    ]
     _fill(values, "secrets", [*wanted, *(["REGISTRY_PASSWORD"] if _is_external(registry) else [])])
     return values
 

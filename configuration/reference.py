@@ -36,7 +36,7 @@ class Row:
     @property
     def group(self) -> str:
         """The key at the top, without `slipway:`."""
-        return self.path.removeprefix(f"{NAMESPACE}:").partition(".")[0]
+        return self.path.removeprefix(f"{NAMESPACE}:").partition(".")[0].removesuffix("[]")
 
 
 def schema() -> Schema:
@@ -147,7 +147,12 @@ def _rows(
         # A setting that is a word or a map, or one of several maps.
         either = [arm["$ref"] for arm in info.get("anyOf", ()) if "$ref" in arm]
         maps = [info["$ref"]] if "$ref" in info else either
-        for reference, where in (*((each, here) for each in maps), (inner.get("$ref"), f"{here}.{name}")):
+        entry = info.get("items", {})
+        for reference, where in (
+            *((each, here) for each in maps),
+            (inner.get("$ref"), f"{here}.{name}"),
+            (entry.get("$ref"), f"{here}[]"),
+        ):
             if reference:
                 below = reference.rpartition("/")[2]
                 yield from _rows(whole, below, whole["$defs"][below]["properties"], where, only)

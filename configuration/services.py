@@ -20,6 +20,7 @@ from configuration.containers import (
 )
 from configuration.cron import InvalidSchedule, calendars
 from configuration.networks import Network
+from configuration.rollout import BatchSettings
 from configuration.service_files import FileSettings
 from configuration.tls import Hsts, TlsSetting
 from configuration.types import (
@@ -206,6 +207,11 @@ class ServiceSettings(ContainerSettings):
     ) = None
     """Hosts that run the service, in the order of the roll-out. Default: all hosts with the role `app`, by
     name."""
+
+    rollout: Annotated[BatchSettings, Field(examples=[{"parallel": 2, "pause": 10, "canary": 1}])] | None = (
+        None
+    )
+    """In which batches the hosts get a version. Default: one host after another, without pauses."""
 
     release: Annotated[Command, Field(examples=["bin/migrate", ["bin/migrate", "--all"]])] = None
     """Command that runs once for each version, before anything of it serves: a migration, for example. A line runs by

@@ -21,6 +21,7 @@ from configuration.hosts import (
 )
 from configuration.image_names import ImageName
 from configuration.networks import IPNetwork
+from configuration.notices import HooksSettings, NoticeSettings
 from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
@@ -75,6 +76,14 @@ class StackSettings(Settings):
 
     rollout: RolloutSettings = Field(default_factory=RolloutSettings)
     """How new versions reach the hosts. Default: all hosts get a version, or all keep the old one."""
+
+    hooks: HooksSettings = Field(default_factory=HooksSettings, examples=[{"after": "bin/smoke-test"}])
+    """Commands on the operator's machine, around an update by `slip`. Default: none."""
+
+    notify: tuple[NoticeSettings, ...] = Field(
+        default=(), examples=[[{"url": {"secret": "SLACK_URL"}, "on": ["failed"]}]]
+    )
+    """Webhooks that are told of an update by `slip`. A webhook that does not answer fails nothing. Default: none."""
 
     passwords: dict[Account, Password] = Field(default_factory=dict, examples=[{"alice": {"secure": "…"}}])
     """Password of each account of the registry: 16 to 72 printable ASCII characters. `./slip account rotate

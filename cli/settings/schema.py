@@ -83,7 +83,11 @@ class Schema:
         platform = ""
         for depth, step in enumerate(steps):
             here = ".".join(steps[: depth + 1])
-            if step in properties:
+            # An entry of a list: notify[0].url, or notify[] in the reference.
+            name = re.sub(r"\[[0-9]*\]$", "", step)
+            if name in properties and "items" in properties[name]:
+                node = properties[name] if name == step else properties[name]["items"]
+            elif step in properties:
                 node = properties[step]
             elif pattern := self._names(node) if depth else None:
                 expression, node = pattern
@@ -112,6 +116,8 @@ class Schema:
                 yield from self._everything(below, path, own)
             elif (names := self._names(node)) and (below := self._properties(names[1])):
                 yield from self._everything(below, f"{path}.{setting.name}", own)
+            elif below := self._properties(node.get("items")):
+                yield from self._everything(below, f"{path}[]", own)
 
     def _setting(self, path: str, node: dict[str, Any], platform: str) -> Setting:
         parts = self._parts(node)

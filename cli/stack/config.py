@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batches import Batches, batches
 from stackfile.document import Document, UnreadableFile
 from well_known import HOSTS_ACCOUNT, NAMESPACE
 
@@ -16,6 +17,9 @@ EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """The secret that is an external registry's password, as in `configuration/registry.py`."""
 BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
 """The secret that encrypts backups, as in `configuration/backup.py`. `up` makes it."""
+
+HOOK_LIMIT = 300
+"""The default of `hooks.timeLimit` in seconds, as in `configuration/`."""
 
 EARLY_RENEWAL_HOURS = 720
 """The default of `certificates.earlyRenewalHours`, as in `configuration/`, which is slow to import."""
@@ -114,10 +118,47 @@ class StackConfig:
             found += [name for name, source in sources.items() if source == one and name not in found]
         return tuple(str(name) for name in found[1:])
 
+    def hook(self, name: str) -> list[str]:
+        """The command of a hook, as words; none without one."""
+        command = self._object("hooks").get(name)
+        if isinstance(command, str) and command.strip():
+            return ["/bin/sh", "-c", command]
+        return [str(word) for word in command] if isinstance(command, list) else []
+
+    @property
+    def hook_limit(self) -> int:
+        """Seconds that a hook may take."""
+        limit = self._object("hooks").get("timeLimit")
+        return limit if isinstance(limit, int) and limit > 0 else HOOK_LIMIT
+
+    @property
+    def notices(self) -> tuple[dict[str, Any], ...]:
+        """The webhooks: each with `url`, and perhaps with `on` and `format`."""
+        found = self.setting("notify")
+        known = found if isinstance(found, list) else ()
+        return tuple(one for one in known if isinstance(one, dict) and "url" in one)
+
     @property
     def moves_back(self) -> bool:
         """Whether hosts go back to the last good version if a new one fails on a later host."""
         return self._object("rollout").get("onFailure") != "stop"
+
+    @property
+    def batches(self) -> dict[str, Batches]:
+        """In which batches hosts get a version, by service; without the services that say nothing of it."""
+        app_hosts = [
+            str(name)
+            for name, host in sorted(self._object("hosts").items())
+            if isinstance(host, dict) and "app" in (host.get("roles") or ())
+        ]
+        found = {}
+        for name, settings in self._object("services").items():
+            rollout = settings.get("rollout") if isinstance(settings, dict) else None
+            if isinstance(rollout, dict):
+                hosts = settings.get("hosts") or app_hosts
+                parallel, canary = rollout.get("parallel", 1), rollout.get("canary", 0)
+                found[str(name)] = Batches(batches(hosts, parallel, canary), rollout.get("pause", 0))
+        return found
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -126,7 +167,7 @@ class StackConfig:
 
     @property
     def secret_users(self) -> dict[str, list[str]]:
-        """What uses each secret: services, and the external registry."""
+        """What uses each secret: services, webhooks, and the external registry."""
         used: dict[str, list[str]] = {}
         if self.has_external_registry:
             used[EXTERNAL_PASSWORD] = ["the external registry"]
@@ -146,6 +187,10 @@ class StackConfig:
             for name in (*own, target.get("keyId"), target.get("key")):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(f"the backup of {service}")
+        for notice in self.notices:
+            name = notice["url"].get("secret") if isinstance(notice["url"], dict) else None
+            if isinstance(name, str) and "a webhook" not in used.get(name, ()):
+                used.setdefault(name, []).append("a webhook")
         return used
 
     @property

@@ -1,5 +1,6 @@
 """What a stack's resources have made on its hosts, from the state: the desired side of a comparison with the hosts."""
 
+import re
 import shlex
 from typing import Any
 
@@ -106,7 +107,8 @@ def _route(resource: Resource, inputs: dict[str, Any], login: Login) -> Desired 
         login,
         resource["urn"],
         (f"{kind} {arguments[0]} {arguments[1]}",),
-        inputs["create"].removeprefix(SUDO),
+        # A repair waits for no other host.
+        re.sub(r" pause=\d+$", "", inputs["create"].removeprefix(SUDO)),
     )
 
 
@@ -147,10 +149,11 @@ def _start(container: str, networks: tuple[str, ...], *, alone: bool) -> str:
     """
     name = shlex.quote(container)
     connect = "".join(
-        f"docker network connect {shlex.quote(network)} {name} 2>/dev/null && moved=yes; " for network in networks
+        f"docker network connect {shlex.quote(network)} {name} 2>/dev/null && moved=yes; "
+        for network in networks
     )
     start = f"docker start {name}"
     if alone:
         start = f"if {SWITCH_SCRIPT_PATH} --may-start {name}; then {start}; fi"
-    look = f"; [ -z \"${{moved:-}}\" ] || {SWITCH_SCRIPT_PATH} --restore" if networks else ""
+    look = f'; [ -z "${{moved:-}}" ] || {SWITCH_SCRIPT_PATH} --restore' if networks else ""
     return f"sh -c {shlex.quote(f'docker unpause {name} 2>/dev/null; {connect}{start}{look}')}"

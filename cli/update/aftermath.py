@@ -18,6 +18,8 @@ class Aftermath:
     def __init__(self, stack: Stack) -> None:
         """Ask nothing yet."""
         self._stack = stack
+        self.has_changed = False
+        """Whether the update has changed something."""
         self.reasons: list[str] = []
         """Why the update failed, one line each: who, and why."""
 

@@ -67,7 +67,7 @@ def say_removed(run: Run) -> None:
 
 def say_plan(stack: Stack, record: Record, *, is_last: bool) -> None:
     """After a preview: what will happen to whom. `is_last`: no question follows."""
-    for sentence in [*about_gone(record.gone), *sentences(record.steps)]:
+    for sentence in [*about_gone(record.gone), *sentences(record.steps, stack.config.batches)]:
         console.result(f"{sentence.about}: {sentence.text}", bold=len(sentence.about) + 1)
     console.result(totals(record.counts))
     if record.changes and is_last:

@@ -138,6 +138,7 @@ def comment_of(
             plan.hash if plan else "",
             refusals=[text for is_mandatory, text in broken if is_mandatory],
             advice=[text for is_mandatory, text in broken if not is_mandatory],
+            batches=stack.config.batches,
         ),
         limit,
     )

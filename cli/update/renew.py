@@ -39,4 +39,6 @@ def run(name: str, *, yes: bool, options: Sequence[str] = (), emulate: bool = Fa
     left_out = dict.fromkeys(urn for service in services for urn in orders.resources_of(state, service))
     options = (*(word for urn in left_out for word in ("--exclude", urn)), *options)
     deletions.refuse(stack, options)
-    return up(Update(name, yes=yes, options=options, emulate=emulate, kept=frozenset({KEEP_ALL})))
+    return up(
+        Update(name, yes=yes, options=options, emulate=emulate, kept=frozenset({KEEP_ALL}), command="renew")
+    )

@@ -61,5 +61,6 @@ def run(name: str, service: str, *, options: Sequence[str] = (), emulate: bool =
             options=(*chosen, *options),
             emulate=emulate,
             kept=frozenset({service}),
+            command="",
         )
     )

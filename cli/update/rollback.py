@@ -61,7 +61,15 @@ def run(
     targets = [urn for name in (service, *followers) for urn in targets_of(state, name, silent)]
     options = (*(word for urn in targets for word in ("--target", urn)), *options)
     status = up(
-        Update(name, yes=True, preview=False, options=options, emulate=emulate, back={service: number})
+        Update(
+            name,
+            yes=True,
+            preview=False,
+            options=options,
+            emulate=emulate,
+            back={service: number},
+            command="rollback",
+        )
     )
     if status == 0:
         console.say(

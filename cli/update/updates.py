@@ -1,8 +1,9 @@
 """`slip up`, `slip preview` and `slip down`: Pulumi's commands, with checks before and after them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from cli.update import (
     service_data,
 )
 from cli.update.aftermath import Aftermath
+from cli.update.announcer import Announcer
 from cli.update.marker import mark, unmark, warn_of_running
 from cli.update.message import with_author
 from cli.update.run import run, shows_itself
@@ -65,6 +67,8 @@ class Update:
     """The services whose release command runs again if it was interrupted."""
     kept: frozenset[str] = frozenset()
     """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
+    command: str = "up"
+    """What hooks and webhooks are told of; empty if they are told nothing."""
     approved: str = ""
     """The hash of the plan that was approved, or its beginning, or the file with it; empty without one."""
 
@@ -113,19 +117,46 @@ def up(update: Update) -> int:
     if is_local:
         purging.refuse_taken_name(stack)
         name_servers.follow(stack)
+    announcer = Announcer(stack, update.command, update.back)
+    try:
+        status, aftermath = _deploy(stack, update, consent, options, announcer)
+    except CommandError as error:
+        announcer.end(closing.FAILED, reasons=[error.message])
+        raise
+    except KeyboardInterrupt:
+        announcer.end(INTERRUPTED, reasons=["it was interrupted"])
+        raise
+    if status == 0 and is_local:
+        purging.mark_checked(stack)
+        name_servers.follow(stack)
+    return announcer.end(status, changed=aftermath.has_changed, reasons=aftermath.reasons)
+
+
+def _deploy(
+    stack: Stack,
+    update: Update,
+    consent: list[str],
+    options: list[str],
+    announcer: Announcer,
+) -> tuple[int, Aftermath]:
+    """Run the update, and what follows from it. Returns the exit status, and what the hosts say."""
     refreshes = _mentions(options, "--refresh", "-r")
     # After a killed update the hosts are ahead of the state, and this update takes them further.
     if _mentions(update.options, "--refresh", "-r"):
+        announcer.begin()
         _repair().before_refresh(stack)
     elif lost_hosts.will_be_made(stack):
+        announcer.begin()
         _repair().before_new_hosts(stack)
     if update.release_again:
+        announcer.begin()
         _release().allow(stack, update.release_again)
     aftermath = Aftermath(stack)
-    status = _run_and_renew(stack, consent, options, aftermath, verbose=update.verbose)
+    run_all = partial(_run_and_renew, stack, consent, options, verbose=update.verbose, begins=announcer.begin)
+    status = run_all(aftermath)
     if status == 1 and not update.yes and _release().ask(stack, aftermath):
         aftermath = Aftermath(stack)
-        status = _run_and_renew(stack, consent, options, aftermath, verbose=update.verbose)
+        status = run_all(aftermath)
     if status == 0 and refreshes:
         _repair().after_refresh(stack)
     elif status == 1:
@@ -133,10 +164,7 @@ def up(update: Update) -> int:
         # Whoever rolls back wants to leave a version, not to return to it.
         if not update.back:
             status = _move_back(stack, aftermath, verbose=update.verbose)
-    if status == 0 and is_local:
-        purging.mark_checked(stack)
-        name_servers.follow(stack)
-    return status
+    return status, aftermath
 
 
 def _move_back(stack: Stack, aftermath: Aftermath, *, verbose: bool) -> int:
@@ -171,29 +199,37 @@ def _approved(update: Update) -> tuple[int, Update]:
 
 
 def _run_and_renew(
-    stack: Stack, consent: list[str], options: list[str], aftermath: Aftermath, *, verbose: bool
+    stack: Stack,
+    consent: list[str],
+    options: list[str],
+    aftermath: Aftermath,
+    *,
+    verbose: bool,
+    begins: Callable[[], None],
 ) -> int:
     """Run `pulumi up`; make certificates that are not valid now anew. Returns the exit status.
 
     No engine answers a client that shows or expects such a certificate. So a refresh comes after the renewal. Without a
     state file, reading the state takes a third of a second, so only do it after an update that failed.
     """
+
+    def run_up(given: Sequence[str]) -> int:
+        return _run(stack, "up", given, aftermath, verbose=verbose, begins=begins)
+
     is_file = stack.backend.directory is not None
     if _mentions(options, "--target", "-t", "--replace", "--target-replace"):
-        return _run(stack, "up", [*consent, *options], aftermath, verbose=verbose)
+        return run_up([*consent, *options])
     certificates = renewal.invalid(stack.deployment()) if is_file else []
     if not certificates:
-        status = _run(stack, "up", [*consent, *options], aftermath, verbose=verbose)
+        status = run_up([*consent, *options])
         if is_file or status in {0, INTERRUPTED} or not (certificates := renewal.invalid(stack.deployment())):
             return status
     console.warn(
         f"These certificates are not valid now, and this update makes them anew:\n{renewal.description(certificates)}"
     )
     first = [option for option in options if option not in {"--refresh", "-r", "--expect-no-changes"}]
-    status = _run(stack, "up", [*consent, *first, *renewal.options(certificates)], aftermath, verbose=verbose)
-    return status or (
-        _run(stack, "up", [*consent, *options], aftermath, verbose=verbose) if first != options else 0
-    )
+    status = run_up([*consent, *first, *renewal.options(certificates)])
+    return status or (run_up([*consent, *options]) if first != options else 0)
 
 
 def _consent(stack: Stack, update: Update) -> list[str]:
@@ -342,14 +378,16 @@ def _run(
     aftermath: Aftermath | None = None,
     *,
     verbose: bool = False,
+    begins: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a Pulumi command on the stack, and say how it ended. Returns the exit status.
 
     Where Pulumi would preview and ask, this does: Pulumi without its display can do neither. Who goes on after a
-    failure passes an `aftermath`, which has then asked the hosts already.
+    failure passes an `aftermath`, which has then asked the hosts already. `begins` is called after the consent.
     """
     quiet = not (verbose or shows_itself(options))
     if not quiet:
+        begins()
         return _update(stack, command, options, aftermath, quiet=False)
     kept = [option for option in options if option not in CONSENT]
     warned: set[str] = set()
@@ -360,6 +398,7 @@ def _run(
         if "--yes" not in options:
             question = f"Update the stack {stack.name}?" if command == "up" else "Remove all this?"
             console.confirm(question, remedy="Pass --yes.")
+    begins()
     return _update(stack, command, ["--yes", "--skip-preview", *kept], aftermath, warned=warned)
 
 
@@ -443,6 +482,7 @@ def _update(
     signed = with_author(options, stack.project.root)
     done = run(stack, command, signed, started, quiet=quiet, warned=warned, heard=guard.take)
     after = aftermath or Aftermath(stack)
+    after.has_changed = after.has_changed or bool(done.record.changes)
     if done.status >= 0:
         unmark(stack)
         # It is a convenience: a folder that cannot be written fails no update.

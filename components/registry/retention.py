@@ -113,7 +113,7 @@ class InUseMarkers:
         self,
         service: str,
         references: Sequence[pulumi.Input[str]],
-        switch: pulumi.Resource,
+        switches: Sequence[pulumi.Resource],
         parent: pulumi.Resource,
     ) -> docker.Volume:
         """A marker that a service has served images. Pulumi keeps the old markers; retention.sh removes useless ones.
@@ -121,11 +121,11 @@ class InUseMarkers:
         Args:
             service: the service's name.
             references: the service's images, `host:port/repository@digest`.
-            switch: the command that switches the last host's traffic.
+            switches: the commands that switch the traffic of the last hosts.
             parent: the resource that it belongs to.
         """
         options = pulumi.ResourceOptions(
-            parent=parent, depends_on=[switch], delete_before_replace=False, retain_on_delete=True
+            parent=parent, depends_on=[*switches], delete_before_replace=False, retain_on_delete=True
         )
         return self._marker(f"{service}-history", service, {SERVED_LABEL: _images(references)}, options)
 

@@ -114,15 +114,28 @@ not_well() {
   esac
 }
 
+# wait_until_well: as wait_until_healthy, by the service's own check.
+wait_until_well() {
+  local deadline=$(($(now) + health_timeout * 1000000))
+  while :; do
+    look
+    if [ "$status" != running ] || [ "$restarts" != "$first_restarts" ]; then crashed; fi
+    ! is_well || break
+    [ "$(now)" -lt "$deadline" ] || not_well
+    sleep 0.1
+  done
+}
+
 # start_service SERVICE CONTAINER HEALTH_TIMEOUT STOP_GRACE [OPTION…]
 start_service() {
   service=$1 container=$2 health_timeout=$3 stop_grace=$4
-  local word name deadline begun said='' test=()
+  local word name begun said='' test=()
   for word in "${@:5}"; do
     case "$word" in
       check=*) check=${word#*=} ;;
       order=stop-first) stops_first=true ;;
       pids=*) own_limit=${word#*=} ;;
+      pause=*) pause=${word#*=} ;;
     esac
   done
   folder "$serving" 0755
@@ -139,15 +152,15 @@ start_service() {
   ! $stops_first || make_way
   start
   [ "$check" != command ] || read_test
-  begun=$(now) deadline=$(($(now) + health_timeout * 1000000))
-  while :; do
-    look
-    if [ "$status" != running ] || [ "$restarts" != "$first_restarts" ]; then crashed; fi
-    ! is_well || break
-    [ "$(now)" -lt "$deadline" ] || not_well
-    sleep 0.1
-  done
+  begun=$(now)
+  wait_until_well
+  name=$(own_target "$service")
+  if [ "$name" != "$container" ]; then
+    begin_watch
+    before=("$(cat "$serving/$service" 2>/dev/null || true)")
+  fi
   put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
+  watch
   note_healthy
   end_others
 }

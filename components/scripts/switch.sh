@@ -6,6 +6,7 @@
 #                             times in seconds. Options: path=PATH strip=yes canonical=NAME timeout=SECONDS maxBody=MIB
 #                             maxConnections=NUMBER allow=NETWORK,…
 #                             order=stop-first ends the old container before the new one starts; pids=NUMBER limits processes
+#                             pause=SECONDS for which the new one has to stay well, before the old one ends (watch.sh)
 #                             https=PORT (of visitors) hsts=SECONDS auth=yes rate=REQUESTS/SECONDS
 #   switch --maintenance SERVICE on|off [ADDRESS…]
 #                             visitors get the page on standard input in place of the service, but for these addresses
@@ -37,8 +38,9 @@
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, backends.sh, limits.sh, routes.sh, services.sh, once.sh, jobs.sh and unhealthy.sh come ahead of it.
-# shellcheck disable=SC2154 # variables of routes.sh
+# frontend.sh, backends.sh, limits.sh, routes.sh, services.sh, watch.sh, once.sh, jobs.sh and unhealthy.sh come ahead of
+# it.
+# shellcheck disable=SC2034,SC2154 # variables of and for the others
 set -euo pipefail
 
 # Processes and threads of a container. A limit of a user (`nproc`) would count all containers with that user together.
@@ -211,8 +213,10 @@ shown() {
 # give_up REASON [REMEDY]: ends the roll-out. The new container is stopped, so that it works on nothing. It stays until
 # the next switch, for its log.
 give_up() {
-  local logs remedy=${2:-}
+  local logs reason=$1 remedy=${2:-}
+  if is_watched && [[ $reason != *"$moment" ]]; then reason="$reason, $moment"; fi
   logs=$(last_words "$container") || true
+  give_back
   case "$remedy$1$logs" in
     *[Oo]'peration not permitted'*)
       remedy="if it needs a part of root's rights, name it in slipway:services.$service.capabilities"
@@ -221,7 +225,7 @@ give_up() {
   esac
   end "$container" "$stop_grace"
   bring_back
-  echo "slipway: $service on $(hostname): $1"
+  echo "slipway: $service on $(hostname): $reason"
   [ -z "$remedy" ] || echo "slipway: to mend it: $remedy"
   echo "slipway: $(still_serving)"
   echo "slipway: the container's last log lines:"
@@ -303,13 +307,13 @@ crashed() {
   done
   [ "$status" != running ] || exit_code=unknown
   if [ "$out_of_memory" = true ]; then
-    give_up "it crashed with exit code $exit_code, out of memory, before it was healthy" \
+    give_up "it crashed with exit code $exit_code, out of memory, $moment" \
       "set slipway:services.$service.memory to more MiB, or let it use less"
   elif [ "$exit_code" = 0 ]; then
-    give_up "it ended with exit code 0, before it was healthy" \
+    give_up "it ended with exit code 0, $moment" \
       "let the container's first process stay in the foreground for as long as the service runs"
   fi
-  give_up "it crashed with exit code $exit_code, before it was healthy"
+  give_up "it crashed with exit code $exit_code, $moment"
 }
 
 unhealthy() {
@@ -361,7 +365,8 @@ wait_until_healthy() {
 
 # hand_over: gives the routes to the new container, all at once.
 hand_over() {
-  local key text before=() number=0
+  local key text number=0
+  before=()
   look_around
   read_process || true
   for key in "${routes[@]}"; do
@@ -389,6 +394,7 @@ roll_out() {
       path=*) prefix=${word#path=} options="$options $word" ;;
       order=stop-first) stops_first=true ;;
       pids=*) own_limit=${word#*=} ;;
+      pause=*) pause=${word#*=} ;;
       *=*) options="$options $word" ;;
       *) routes+=("@$word") ;;
     esac
@@ -419,13 +425,17 @@ roll_out() {
 
   for key in "${routes[@]}"; do
     old=$(target_of "$key")
+    [ "$old" = "$container" ] || is_moved=true
     if [ -z "$old" ] || [ "$old" = "$container" ]; then continue; fi
     former+=("$(backend_of "$key")/$old")
     givers+=("$old")
   done
+  ! $is_moved || begin_watch
   locked hand_over || give_up "the proxy did not take it; its reason is above"
-  note_healthy
+  $is_moved || before=()
   finish "$drain_timeout" "${former[@]}"
+  watch
+  note_healthy
 
   # Other services may have switched meanwhile.
   look_around

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from configuration.checks.context import Check, Checks
+from configuration.containers import FromSecret
 from configuration.problems import Problem, command, path_of, suggestion
 
 
@@ -44,6 +45,22 @@ def service_secrets(checks: Checks) -> Iterator[Problem]:
                 )
 
 
+def notices(checks: Checks) -> Iterator[Problem]:
+    """Each secret that is the address of a webhook is set."""
+    settings = checks.settings
+    for index, notice in enumerate(settings.notify):
+        if not isinstance(notice.url, FromSecret) or not checks.is_valid("notify"):
+            continue
+        secret = notice.url.secret
+        if secret not in settings.secrets and checks.is_valid("secrets", secret):
+            yield Problem(
+                ("notify", index, "url", "secret"),
+                f"{path_of(('secrets', secret))} is not set",
+                f"{suggestion(secret, settings.secrets)}Set it: {checks.set_secret(secret)}.",
+                secret,
+            )
+
+
 def encryption(checks: Checks) -> Iterator[Problem]:
     """Passwords and secrets are encrypted in the stack's file, and no other key holds a secret."""
     settings, secret_keys = checks.settings, checks.secret_keys
@@ -66,4 +83,4 @@ def encryption(checks: Checks) -> Iterator[Problem]:
         )
 
 
-CHECKS: tuple[Check, ...] = (passwords, service_secrets, encryption)
+CHECKS: tuple[Check, ...] = (passwords, service_secrets, notices, encryption)

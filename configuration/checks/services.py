@@ -33,6 +33,26 @@ def hosts(checks: Checks) -> Iterator[Problem]:
                 )
 
 
+def batches(checks: Checks) -> Iterator[Problem]:
+    """Canaries leave hosts for the batches behind them."""
+    settings = checks.settings
+    for name, service in settings.services.items():
+        canary = service.rollout.canary if service.rollout else None
+        known = checks.is_valid("services", name, "hosts") and checks.is_valid("services", name, "rollout")
+        if canary is None or not known or not checks.roles_known or checks.hosts_replaced:
+            continue
+        number = len(settings.service_hosts(name))
+        if canary >= number:
+            yield Problem(
+                ("services", name, "rollout", "canary"),
+                f"no host is left behind the canaries: {name} has {number} host{'' if number == 1 else 's'}",
+                f"Set a number below {number}."
+                if number > 1
+                else "Leave it out, or give the service more hosts.",
+                canary,
+            )
+
+
 def domains(checks: Checks) -> Iterator[Problem]:
     """The proxy of a host can tell its services apart: by their names and paths, which one service may do without."""
     settings = checks.settings
@@ -161,7 +181,7 @@ def _container(pair: tuple[str, str]) -> str:
     return container(*pair)
 
 
-CHECKS: tuple[Check, ...] = (hosts, domains, routing, names, builds)
+CHECKS: tuple[Check, ...] = (hosts, batches, domains, routing, names, builds)
 
 
 def _context(checks: Checks, location: Location, image: BaseImageSettings) -> Iterator[Problem]:

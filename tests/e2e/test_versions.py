@@ -1,6 +1,7 @@
 """Versions of a service on two hosts: history, differences, rollbacks that hold, and one version everywhere."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -221,7 +222,8 @@ def _fault_of_the_second_host(stack: Stack) -> Iterator[None]:
 def test_what_fails_on_the_second_host_only_is_taken_back_from_the_first(fleet: Stack) -> None:
     env = {"GREETING": "tiny version 4", "PORT": str(BLOCKED)}
     with _fault_of_the_second_host(fleet):
-        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT)
+        batches = {"canary": 1, "pause": 1}
+        _configure(fleet, env=env, port=BLOCKED, healthTimeout=SHORT, rollout=batches)
         with _eight_clients(fleet):
             failed = fleet.slip("up", "--yes")
     assert failed.status == 1, str(failed)
@@ -276,6 +278,35 @@ def test_a_restart_gives_fresh_containers_and_fails_no_request(fleet: Stack) -> 
     after = _containers(fleet)
     assert all(len(after[host]) == 1 and after[host] != before[host] for host in HOSTS)
     assert _history(fleet) == recorded
+    assert not fleet.up().changes
+
+
+def test_a_canary_that_dies_in_the_pause_gives_its_requests_back(fleet: Stack) -> None:
+    before, urls = _containers(fleet), fleet.urls()
+    (old,) = _greetings(fleet)
+    _configure(fleet, env={"GREETING": "a canary", "PORT": str(BLOCKED)}, rollout={"canary": 1, "pause": 600})
+    preview = fleet.slip("preview")
+    assert "2 batches (web-1; then web-2) with 600 s and a health check between them" in preview.output
+    command = fleet.start_slip("up", "--yes")
+    eventually("the canary serves", lambda: greeting(urls[0]) == "a canary")
+    (canary,) = set(fleet.app_containers("web-1")) - {*before["web-1"]}
+    fleet.on_host("web-1", "docker", "kill", canary)
+    failed = command.wait()
+    assert failed.status == 1, str(failed)
+    told = failed.output[failed.output.rindex("error:") :]
+    assert re.search("web on web-1: it crashed with exit code (137|unknown), in the pause of 600 s", told), (
+        str(failed)
+    )
+    assert "the previous version continues to serve" in told
+    assert _greetings(fleet) == {old}
+    assert _containers(fleet) == before
+
+    _configure(fleet, env={"GREETING": "a good one", "PORT": str(BLOCKED)}, rollout={"canary": 1, "pause": 1})
+    with _eight_clients(fleet):
+        fleet.up()
+    assert _greetings(fleet) == {"a good one"}
+    for host in HOSTS:
+        assert len(fleet.app_containers(host, all_=True)) == 1, host
     assert not fleet.up().changes
 
 

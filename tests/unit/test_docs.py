@@ -197,7 +197,8 @@ def test_the_mistakes_read_as_the_page_shows_them() -> None:
 
 
 def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:
-    script = (ROOT / "components/scripts/switch.sh").read_text()
+    names = ("switch.sh", "watch.sh")
+    script = "".join((ROOT / "components/scripts" / name).read_text() for name in names)
     shown = re.search(
         r"^error: web on web-1: it crashed with exit code 1, (.+)\n  (.+)\n  (.+)\n  \| (?:.|\n)+?^(Correct .+)$",
         (ROOT / "README.md").read_text(),
@@ -214,7 +215,7 @@ def test_the_failed_roll_out_reads_as_the_readme_shows_it() -> None:
 def _settings() -> frozenset[str]:
     """The paths of all settings, without the names that people give to hosts and services."""
     paths = [row.path.removeprefix("slipway:") for row in reference.rows()]
-    return frozenset(re.sub(r"\.(HOST|SERVICE)\b", "", path) for path in paths)
+    return frozenset(re.sub(r"\.(HOST|SERVICE)\b|\[\]", "", path) for path in paths)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -1,9 +1,10 @@
 """The comment on a pull request: who notices, what happens to whom, and each resource that changes."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from batches import Batches
 from cli.screen.comment.groups import described_group, grouped
 from cli.screen.comment.images import NewImage, described_images
 from cli.screen.comment.markdown import code, prose
@@ -42,6 +43,8 @@ class Preview:
     """What differs on hosts and in the registry from what the last update made there."""
     plan: str = ""
     """The plan's hash, if it was saved."""
+    batches: Mapping[str, Batches] = field(default_factory=dict)
+    """In which batches hosts get a version, by service."""
     refusals: Sequence[str] = ()
     """Mandatory rules of the policy that it breaks."""
     advice: Sequence[str] = ()
@@ -65,7 +68,7 @@ def comment(preview: Preview, limit: int = LIMITS["github"]) -> str:
     totals, always stay.
     """
     record = preview.record
-    told = [*about_gone(record.gone), *sentences(record.steps)]
+    told = [*about_gone(record.gone), *sentences(record.steps, preview.batches)]
     price = described_prices(record.steps, preview.region)
     shortest = ""
     for detail in range(5):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from batches import Batches
 from cli.screen.events import Step
 from cli.screen.plan.changes import (
     CHANGE,
@@ -46,15 +47,21 @@ _TOTALS = (
 )
 
 
-def sentences(steps: Sequence[Step]) -> list[Sentence]:
-    """What happens to whom. Equal things that happen to several are one sentence."""
+def sentences(steps: Sequence[Step], batches: Mapping[str, Batches] | None = None) -> list[Sentence]:
+    """What happens to whom. Equal things that happen to several are one sentence.
+
+    Args:
+        steps: the steps of a preview.
+        batches: in which batches hosts get a version, by service; for the others one after another.
+
+    """
     found = Changes(steps)
     return [
         *about_hosts(found),
         *about_registry(found),
         *about_certificates(found),
         *about_proxies(found),
-        *about_services(found),
+        *about_services(found, batches or {}),
         *_about_the_rest(found),
     ]
 

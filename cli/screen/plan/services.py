@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from batches import Batches
 from cli.screen.events import Step
 from cli.screen.plan.changes import CHANGE, MAKE, REMOVE, REPLACE, Change, Changes, Notice, Sentence, hosts_of
 from cli.screen.subjects import Part
@@ -34,19 +35,19 @@ SECRETS_TARGET = "/run/secrets"
 """Where a container has its secrets: a folder of the host, another one for other values."""
 
 
-def about_services(found: Changes) -> list[Sentence]:
-    """What happens to each service."""
+def about_services(found: Changes, batches: Mapping[str, Batches]) -> list[Sentence]:
+    """What happens to each service; `batches` are those in which hosts get a version, by service."""
     names = dict.fromkeys(
         [c.step.parent_name for c in found.of(Part.IMAGE)]
         + [c.subject.of for c in found.of(Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL)]
     )
     told = []
     for name in names:
-        told += _about_service(found, name)
+        told += _about_service(found, name, batches.get(name))
     return told
 
 
-def _about_service(found: Changes, name: str) -> list[Sentence]:
+def _about_service(found: Changes, name: str, batches: Batches | None) -> list[Sentence]:
     images = [c for c in found.of(Part.IMAGE) if c.step.parent_name == name]
     mine = [c for c in found.of(Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL) if c.subject.of == name]
     found.tell([*images, *mine])
@@ -71,7 +72,8 @@ def _about_service(found: Changes, name: str) -> list[Sentence]:
     if rolled:
         away = [change for change in rolled if stops_first(change)]
         if beside := [change for change in rolled if change not in away]:
-            texts.append(f"{_why(beside, images)}, rolled over {hosts_of(beside)}; nobody notices")
+            hosts = batches.described(_places(beside)) if batches else hosts_of(beside)
+            texts.append(f"{_why(beside, images)}, rolled over {hosts}; nobody notices")
         if away:
             interrupted = (
                 f"{_why(away, images)}; the old version is stopped first on {hosts_of(away)}, since two must not write "
@@ -123,6 +125,10 @@ def stops_first(change: Change) -> bool:
         isinstance(volume, dict) and not volume.get("readOnly") for volume in volumes
     )
     return writes or bool(after.get("ports"))
+
+
+def _places(changes: Collection[Change]) -> set[str]:
+    return {change.subject.host for change in changes}
 
 
 def _why(rolled: Collection[Change], images: Collection[Change]) -> str:

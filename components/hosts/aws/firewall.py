@@ -134,10 +134,10 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         for service, group in service_groups(settings).items()
         if group in present
     }
-    for group, allowed in networks.items():
+    for service_group, allowed in networks.items():
         for network in allowed:
             for number, what in ((HTTP, "http"), (HTTPS, "https")):
-                yield Rule(group=group, direction="ingress", what=what, port=number, network=network)
+                yield Rule(group=service_group, direction="ingress", what=what, port=number, network=network)
 
 
 def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:

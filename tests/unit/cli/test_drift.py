@@ -181,7 +181,8 @@ def test_a_silent_host_is_told(host: Host) -> None:
 )
 def test_containers_are_looked_at(host: Host, state: str, expected: list[str]) -> None:
     host.command("docker", f"echo '{f'slipway-proxy {state}' if state else ''}'")
-    assert texts(Desired(LOGIN, "urn::proxy", ("container slipway-proxy", "network slipway-proxy web-1-net"))) == expected
+    made = ("container slipway-proxy", "network slipway-proxy web-1-net")
+    assert texts(Desired(LOGIN, "urn::proxy", made)) == expected
 
 
 def test_a_stopped_engine_is_told_and_not_asked(host: Host) -> None:
@@ -378,7 +379,7 @@ def state(*more: dict[str, Any], user: str = "root") -> dict[str, Any]:
         deletedWith=setup["urn"],
         inputs={
             "connection": connection,
-            "create": f"{root}/usr/local/lib/slipway/switch web web-a 8080 /up 30 30",
+            "create": f"{root}/usr/local/lib/slipway/switch web web-a 8080 /up 30 30 pause=600",
         },
     )
     proxy, old, new = (
@@ -398,6 +399,7 @@ def test_the_state_says_what_was_made() -> None:
     assert (setup.command, setup.stdin, setup.host) == ("bash -s", "put …", "web-1")
     assert setup.login == Login("web-1", "127.0.0.1", 2201, "root", "key", "line")
     assert route.made == ("route web web-a",)
+    # A repair makes no pause.
     assert route.command == "/usr/local/lib/slipway/switch web web-a 8080 /up 30 30"
     # A version that no route leads to may have ended: it never became healthy.
     assert [part.container for part in containers] == ["slipway-proxy", "web-a"]

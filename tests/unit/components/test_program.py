@@ -191,6 +191,53 @@ def test_the_roll_out_goes_from_host_to_host(program: Program) -> None:
     assert "web-web-2-switch" not in {urn.rpartition("::")[2] for urn in first.request.dependencies}
 
 
+def test_a_roll_out_goes_from_batch_to_batch() -> None:
+    hosts = {"yard": {"roles": ["registry", "build"]}} | {f"web-{n}": {"roles": ["app"]} for n in range(1, 7)}
+    rollout = {"parallel": 2, "canary": 1, "pause": 10}
+    build = {"context": "app", "base": {"context": "app/base"}}
+    web = {"build": build, "rollout": rollout, "release": "bin/migrate"}
+    registry = {"retention": {"keep": 3}}
+    found = run(json.dumps({"hosts": hosts, "services": {"web": web}, "registry": registry}))
+
+    def before(name: str, kind: str) -> set[str]:
+        return {urn.rpartition("::")[2] for urn in found.named(name, kind).request.dependencies}
+
+    def switches(*numbers: int) -> set[str]:
+        return {f"web-web-{number}-switch" for number in numbers}
+
+    waits = {
+        number: before(f"web-web-{number}", "container:Container") & switches(*range(1, 7))
+        for number in range(1, 7)
+    }
+    assert waits == {
+        1: set(),
+        **dict.fromkeys((2, 3), switches(1)),
+        **dict.fromkeys((4, 5), switches(2, 3)),
+        6: switches(4, 5),
+    }
+    # Nothing starts before every host has the image, and no host waits for another one with that.
+    pulls = {f"web-web-{number}-image" for number in range(1, 7)}
+    assert pulls <= before("web-web-1", "container:Container")
+    assert not any(before(pull, "RemoteImage") & switches(*range(1, 7)) for pull in pulls)
+    assert before("web-history", "volume:Volume") >= switches(6)
+    pauses = {
+        number: "pause=10" in str(found.named(f"web-web-{number}-switch").inputs["create"])
+        for number in range(1, 7)
+    }
+    assert pauses == {**dict.fromkeys(range(1, 6), True), 6: False}
+    assert "web-release" in before("web-web-1-switch", "remote:Command")
+
+
+def test_a_first_batch_waits_for_the_release_command() -> None:
+    build = {"context": "app", "base": {"context": "app/base"}}
+    web = {"build": build, "rollout": {"parallel": "100%"}, "release": "bin/migrate"}
+    found = run(json.dumps({"services": {"web": web}}))
+    for host in ("web-1", "web-2"):
+        switch = found.named(f"web-{host}-switch")
+        assert "web-release" in {urn.rpartition("::")[2] for urn in switch.request.dependencies}
+        assert "pause" not in str(switch.inputs["create"])
+
+
 def test_an_app_container_is_made_before_the_old_one_goes(program: Program) -> None:
     container = program.named("web-web-1", "container:Container")
     assert container.request.deleteBeforeReplaceDefined

@@ -55,6 +55,8 @@ class TestMarkdown:
             "Proxy",
             "Acme",
             "Rollout",
+            "Hooks",
+            "Notify",
             "Certificates",
             "Cleanup",
             "Operators",

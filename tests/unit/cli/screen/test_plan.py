@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from batches import Batches
 from cli.screen.events import Step
 from cli.screen.plan.changes import Notice
 from cli.screen.plan.sentences import sentences, totals
+from cli.stack.config import StackConfig
 from tests.unit.cli.screen import recordings
 from tests.unit.cli.screen.recordings import step
 from tests.unit.cli.screen.test_subjects import PINS, pinned
@@ -281,6 +283,41 @@ def proxy(operation: str, host: str) -> Step:
 )
 def test_what_happens_to_whom(steps: list[Step], expected: list[str]) -> None:
     assert [f"{one.about}: {one.text}" for one in sentences(steps)] == expected
+
+
+@pytest.mark.parametrize(
+    ("batches", "changing", "expected"),
+    [
+        (
+            [["1"], ["2", "3"], ["4"]],
+            "1234",
+            "3 batches (1; then 2, 3; then 4) with 10 s and a health check between",
+        ),
+        # Some hosts have it already.
+        ([["1"], ["2", "3"], ["4"]], "34", "2 batches (3; then 4) with 10 s and a health check between them"),
+        ([["1", "2"]], "12", "1, 2 at the same time; nobody notices"),
+        ([["1"], ["2", "3"]], "2", "rolled over 2; nobody notices"),
+    ],
+)
+def test_batches_are_told(batches: list[list[str]], changing: str, expected: str) -> None:
+    steps = [container("create-replacement", host, "image") for host in changing]
+    (told,) = sentences(steps, {"web": Batches(batches, 10)})
+    assert expected in told.text
+
+
+def test_the_configuration_says_in_which_batches() -> None:
+    text = """\
+config:
+  slipway:hosts: {yard: {roles: [build]}, web-2: {roles: [app]}, web-1: {roles: [app]}, web-3: {roles: [app]}}
+  slipway:services:
+    web: {build: {context: app}, rollout: {parallel: 50%, pause: 10, canary: 1}}
+    api: {from: web, hosts: [web-3, web-1], rollout: {parallel: 2}}
+    old: {from: web}
+"""
+    assert StackConfig.read_text(text, "slipway").batches == {
+        "web": Batches([["web-1"], ["web-2"], ["web-3"]], 10),
+        "api": Batches([["web-3", "web-1"]], 0),
+    }
 
 
 def test_a_first_preview_tells_every_part() -> None:
