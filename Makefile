@@ -22,7 +22,7 @@ tools: ## Install what this machine lacks: Pulumi, plugins, Docker Engine, image
 	@./slip --python >/dev/null
 
 .PHONY: test-unit
-test-unit: ## Run the unit tests, which need only Python
+test-unit: ## Run the unit tests, which need only Python, and Go for an ACME authority
 	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit --numprocesses auto $(PYTEST_ARGS)
 
 .PHONY: test-plugins
