@@ -155,8 +155,12 @@ class TestWhatThereIs:
 
     def test_behind_edges_names_lead_to_them_and_they_to_app_hosts(self) -> None:
         services = {"web": {"build": {"context": "app/base"}, "domain": "shop.example.com"}}
-        edges = {name: {"roles": ["edge"]} for name in ("edge-1", "edge-2")}
-        hosts = configuration_of("prod")["hosts"] | edges
+        # As many as the account has addresses for.
+        hosts = {
+            "yard": {"roles": ["registry", "build"]},
+            **{name: {"roles": ["app"]} for name in ("web-1", "web-2")},
+            **{name: {"roles": ["edge"]} for name in ("edge-1", "edge-2")},
+        }
         program = run_stack("prod", {"zone": "example.com"}, services=services, hosts=hosts)
         record = program.named("shop.example.com", "Record").inputs
         assert record["records"] == ["public edge-1-address", "public edge-2-address"]
