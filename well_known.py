@@ -15,6 +15,7 @@ SETTINGS = (
     "rollout",
     "hooks",
     "notify",
+    "acme",
     "passwords",
     "secrets",
     "certificates",

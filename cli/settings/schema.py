@@ -142,9 +142,13 @@ class Schema:
         return self._content["$defs"][reference] if reference else node
 
     def _properties(self, node: dict[str, Any] | None) -> dict[str, Any]:
-        either = next((arm for arm in (node or {}).get("anyOf", ()) if "$ref" in arm), node)
-        resolved = self._resolved(either or {})
-        return {} if _is_ciphertext(resolved) else resolved.get("properties") or {}
+        # A setting may be one of several maps.
+        found: dict[str, Any] = {}
+        for arm in [arm for arm in (node or {}).get("anyOf", ()) if "$ref" in arm] or [node or {}]:
+            resolved = self._resolved(arm)
+            if not _is_ciphertext(resolved):
+                found |= resolved.get("properties") or {}
+        return found
 
     def _names(self, node: dict[str, Any] | None) -> tuple[str, dict[str, Any]] | None:
         """For a map with names that users choose: their pattern, and the schema of a value."""

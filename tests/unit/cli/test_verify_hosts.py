@@ -246,7 +246,9 @@ def test_an_engine_that_is_open_stopped_or_hangs_fails() -> None:
         "web-1",
         "is failed; the machine",
     )
-    _remedy(machine.engine_runs, _running(_report("web-1", engine_version="")), "web-1", "does not answer")
+    _remedy(
+        machine.engine_runs, _running(_report("web-1", engine_version="")), "web-1", "not answered in time"
+    )
 
 
 def test_an_engine_that_speaks_plain_http_refuses_nobody() -> None:
