@@ -25,6 +25,8 @@ STAMP = "complete"
 """The file that marks a complete environment. `slip` looks for it."""
 PIP_LIST = Path(__file__).with_name("pip_list.py")
 """What an environment's pip does first. `slip` has its checksum in the environment's name."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that end a run."""
 MAKES_LOCKS = "requirements-supply.txt"
 """The requirements of `make lock`, which has to work while the locks are stale."""
 
@@ -91,26 +93,40 @@ def _require_venv() -> None:
 
 def _run(arguments: list[str | Path], failure: str, apt: dict[str, str] | None = None) -> None:
     """Run a program to its end. With the environment of `apt`, which must not be interrupted, in any case."""
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        # Without PYTHONPATH and PYTHONHOME: the caller's own packages must not look installed here.
-        env=child_environment.of("pip") if apt is None else apt,
-        # Its own process group: Ctrl-C ends it below, with what it has started.
-        start_new_session=True,
-        preexec_fn=parent_death.ends_with_parent() if apt is None else None,  # noqa: PLW1509 - two system calls
-    )
+    end = parent_death.ends_with_parent() if apt is None else None
+
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        if end:
+            end()
+
+    process = None
+    # A signal that came amid the start would leave the program to itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
+        process = subprocess.Popen(
+            arguments,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            # Without PYTHONPATH and PYTHONHOME: the caller's own packages must not look installed here.
+            env=child_environment.of("pip") if apt is None else apt,
+            # Its own process group: Ctrl-C ends it below, with what it has started.
+            start_new_session=True,
+            preexec_fn=prepare,  # noqa: PLW1509 - system calls only
+        )
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         output, _ = process.communicate()
     except KeyboardInterrupt:
-        if apt is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.communicate()
+        if process:
+            if apt is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.communicate()
         raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     if process.returncode != 0:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if line.lower().startswith("error")] or lines[-3:]

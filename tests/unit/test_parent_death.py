@@ -72,6 +72,22 @@ def test_a_signal_ends_all_that_was_started(tmp_path: Path, how: str, number: si
     eventually("all has ended", lambda: not is_there(program) and not is_there(compiler), 30)
 
 
+def test_a_signal_amid_the_start_ends_what_starts(tmp_path: Path) -> None:
+    slow = (
+        "import subprocess, time\n"
+        "start = subprocess.Popen\n"
+        "def popen(*arguments, **options):\n"
+        "    process = start(*arguments, **options)\n"
+        "    time.sleep(2)\n"
+        "    return process\n"
+        "subprocess.Popen = popen\n"
+    )
+    process, program, compiler = start(tmp_path, slow + PYTHON)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 130
+    eventually("all has ended", lambda: not is_there(program) and not is_there(compiler), 30)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
 @pytest.mark.parametrize("how", [RUN, PYTHON], ids=["a build", "pip"])
 def test_a_kill_ends_the_program(tmp_path: Path, how: str) -> None:
