@@ -304,36 +304,36 @@ class TestHttps:
     ) -> None:
         own = _authority(https)
         (url,) = https.urls("store")
-        with pebble(tmp_path, https.outputs()["hosts"]["box"]["httpPort"]) as authority:
-            (https.clone.root / "acme-ca.pem").write_text(authority.ca)
-            acme = {"directory": authority.directory, "ca": "acme-ca.pem"}
-            auto: dict[str, Any] = {"domains": ["store.test", "www.test"], "tls": "auto"}
-            _with_https(https, "store again", acme=acme, **auto)
-            with Load(url, domain="a.wild.test", authority=own) as other:
-                https.up()
-            other.check()
-            issuer, first = authority.issuer(), _served(url, "store.test")
-            assert greeting(url, "store.test", issuer) == "store again"
-            assert _served(url, "www.test") == first
-            https.up("--expect-no-changes")
-            # An authority that refuses to renew it costs nothing; the next one that is asked does.
-            _with_https(
-                https, "store again", acme=acme | {"directory": f"{authority.directory}/none"}, **auto
-            )
-            refused = https.up()
-            assert "store keeps the certificate that it has" in refused.output
-            assert _served(url, "store.test") == first
-            _with_https(https, "store again", acme=acme, **auto)
-            with Load(url, domain="store.test", authority=issuer) as load:
-                renewed = https.slip("renew", "--yes")
-                assert renewed.status == 0, str(renewed)
-                assert _served(url, "store.test") != first
-            load.check()
-            assert https.outputs()["acmeCertificates"]["store"]["problem"] == ""
-        verified = https.slip("verify")
-        assert (verified.status, "by Pebble" in verified.output) == (0, True), str(verified)
+        with https.configured(lambda _: None):
+            with pebble(tmp_path, https.outputs()["hosts"]["box"]["httpPort"]) as authority:
+                (https.clone.root / "acme-ca.pem").write_text(authority.ca)
+                acme = {"directory": authority.directory, "ca": "acme-ca.pem"}
+                auto: dict[str, Any] = {"domains": ["store.test", "www.test"], "tls": "auto"}
+                _with_https(https, "store again", acme=acme, **auto)
+                with Load(url, domain="a.wild.test", authority=own) as other:
+                    https.up()
+                other.check()
+                issuer, first = authority.issuer(), _served(url, "store.test")
+                assert greeting(url, "store.test", issuer) == "store again"
+                assert _served(url, "www.test") == first
+                https.up("--expect-no-changes")
+                # An authority that refuses to renew it costs nothing; the next one that is asked does.
+                _with_https(
+                    https, "store again", acme=acme | {"directory": f"{authority.directory}/none"}, **auto
+                )
+                refused = https.up()
+                assert "store keeps the certificate that it has" in refused.output
+                assert _served(url, "store.test") == first
+                _with_https(https, "store again", acme=acme, **auto)
+                with Load(url, domain="store.test", authority=issuer) as load:
+                    renewed = https.slip("renew", "--yes")
+                    assert renewed.status == 0, str(renewed)
+                    assert _served(url, "store.test") != first
+                load.check()
+                assert https.outputs()["acmeCertificates"]["store"]["problem"] == ""
+            verified = https.slip("verify")
+            assert (verified.status, "by Pebble" in verified.output) == (0, True), str(verified)
         (https.clone.root / "acme-ca.pem").unlink()
-        _with_https(https, "store again")
         https.up()
         assert greeting(url, "store.test", own) == "store again"
         assert "acme-thumbprint" not in https.on_host("box", "ls", "/etc/slipway/proxy")
