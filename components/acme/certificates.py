@@ -145,7 +145,7 @@ class AcmeCertificates:
         """Have the proxies answer challenges, then order the certificates that are new or due.
 
         Args:
-            hosts: the app hosts, by name.
+            hosts: the hosts with a proxy of services: app hosts and edges, by name.
             proxies: their proxies, by the name of the host.
         """
         services = [name for name in self.settings.services if self.settings.acme_directory(name)]
@@ -165,7 +165,7 @@ class AcmeCertificates:
             if which not in shared:
                 # Other services with the same names may run on other hosts.
                 alike = [other for other in services if {*which[1]} & {*self.settings.services[other].names}]
-                on = [host for other in alike for host in self.settings.service_hosts(other)]
+                on = [host for other in alike for host in self.settings.doors(other)]
                 shared[which] = self._order(
                     name,
                     account,

@@ -86,6 +86,21 @@ def test_services_with_the_same_names_share_a_certificate() -> None:
     assert "service shop\nchain\nprivate key of api-acme-key" in handed.value
 
 
+def test_behind_edges_it_is_these_that_answer_and_have_the_certificate() -> None:
+    hosts = {
+        "yard": {"roles": ["registry", "build"]},
+        "edge": {"roles": ["edge"], "slot": 9},
+        "web-1": {"roles": ["app"]},
+    }
+    found = program({"shop": SHOP}, hosts=hosts)
+    dependencies = " ".join(found.named("shop-acme-order", "Command").request.dependencies)
+    assert "::edge-acme" in dependencies
+    assert not [name for name in found.resources if "web-1-acme" in name or "web-1-certificates" in name]
+    handed = found.named("edge-certificates", "Command").inputs["stdin"]
+    assert "service shop\nchain\nprivate key of shop-acme-key" in handed.value
+    assert "ACME=yes" in found.named("edge-backends").inputs["stdin"].value
+
+
 def test_an_authority_of_ones_own_and_staging(tmp_path: Any) -> None:
     acme = {
         "directory": "https://acme.example.com/dir",
