@@ -1,6 +1,5 @@
 """Copies an image from one registry to another: blobs, manifests, and what refers to it, all by digest."""
 
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from cli import console
 from cli.errors import CommandError
 from cli.running import manifest
 from cli.running.manifest import DIGEST, Descriptor
-from cli.running.registry_api import RegistryApi
+from cli.running.registry_api import RegistryApi, json_object
 from cli.running.stored_image import is_index
 from cli.text import short_digest
 
@@ -87,7 +86,7 @@ class ImageCopy:
                 f"{short_digest(reference)}",
                 status=1,
             )
-        document = _document(text)
+        document = json_object(text)
         if document is None or depth > DEEPEST:
             raise CommandError(f"{short_digest(reference)} is not the manifest of an image", status=1)
         done = Copied()
@@ -139,11 +138,3 @@ class ImageCopy:
                 )
                 continue
             yield found[0], tag
-
-
-def _document(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -143,7 +143,7 @@ class RegistryApi:
         Whoever may push may have pushed anything.
         """
         response = self._get(f"/v2/{repository}/blobs/{digest}")
-        return (_object(response) or {}) if response else {}
+        return (json_object(response.body) or {}) if response else {}
 
     def blob_size(self, repository: str, digest: str) -> int | None:
         """The size of a blob that a repository has, bytes; None if it does not have it."""
@@ -164,7 +164,7 @@ class RegistryApi:
     def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
         """The manifests that refer to one: signatures, attestations. None from a registry that does not list them."""
         response = self._retried(f"/v2/{repository}/referrers/{digest}", "GET")
-        found = _object(response) if response.status == HTTPStatus.OK else None
+        found = json_object(response.body) if response.status == HTTPStatus.OK else None
         listed = found.get("manifests") if found else None
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
@@ -347,7 +347,7 @@ class RegistryApi:
         return {"Authorization": self._tokens.get(scope) or basic_authorization(self._account)}
 
     def _json(self, response: Response) -> dict[str, Any]:
-        content = _object(response)
+        content = json_object(response.body)
         if content is None:
             raise CommandError(
                 f"the server at {self.address} is not a registry: its response is not a JSON object",
@@ -357,10 +357,10 @@ class RegistryApi:
         return content
 
 
-def _object(response: Response) -> dict[str, Any] | None:
-    """The JSON object in a response; None if it is none."""
+def json_object(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is; None if it is none. Whoever may push may have pushed anything."""
     try:
-        content = json.loads(response.body)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -43,7 +43,7 @@ def move_back(stack: Stack, aftermath: Aftermath, run: RunUp) -> int:
         )
     moved = dict.fromkeys(name for service in back for name in (service, *stack.config.followers(service)))
     targets = [urn for service in moved for urn in orders.targets_of(aftermath.state, service)]
-    options = ["--yes", "--skip-preview", *(word for urn in targets for word in ("--target", urn))]
+    options = ["--yes", "--skip-preview", *orders.limited_to(targets)]
     after = Aftermath(stack)
     ordered = orders.ordered(stack, {service: good for service, (_, good) in back.items()})
     status = run(ordered, options, after)

@@ -79,6 +79,11 @@ def targets_of(state: Deployment, service: str, silent: Sequence[str] = ()) -> l
     return found
 
 
+def limited_to(urns: Iterable[str]) -> list[str]:
+    """Pulumi's options that limit an update to these resources."""
+    return [word for urn in urns for word in ("--target", urn)]
+
+
 def _is(urn: str, kind: str, name: str) -> bool:
     parts = urn.split("::")
     return len(parts) == 4 and parts[2].rpartition("$")[2] == kind and parts[3] == name

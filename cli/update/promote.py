@@ -19,7 +19,7 @@ from cli.stack.open import open_stack
 from cli.stack.stack import Stack
 from cli.text import first_line, short_digest, short_revision, size
 from cli.update import ps, versions
-from cli.update.orders import targets_of
+from cli.update.orders import limited_to, targets_of
 from cli.update.ps import Process
 from cli.update.rollback import images_on_hosts, silent_hosts
 from cli.update.updates import Update, up
@@ -105,7 +105,7 @@ def run(service: str, *, source: str, target: str, yes: bool, options: Sequence[
         console.confirm(f"Promote {service} to the stack {target}?", remedy="Pass --yes.")
     images = _copy(here, there, version)
     targets = [urn for name in (service, *followers) for urn in targets_of(state, name, silent)]
-    options = (*(word for urn in targets for word in ("--target", urn)), *options)
+    options = (*limited_to(targets), *options)
     status = up(
         Update(
             target,

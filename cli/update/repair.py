@@ -15,7 +15,7 @@ from cli.stack import deployment
 from cli.stack.deployment import NETWORK_TYPE, REMOTE_COMMAND, Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
-from cli.update import diagnosis, marker, missing_images, recovery
+from cli.update import diagnosis, marker, missing_images, orders, recovery
 from cli.update.aftermath import Aftermath
 from cli.update.message import with_author
 
@@ -202,7 +202,7 @@ def _make_containers(stack: Stack, state: Deployment, urns: Sequence[str]) -> No
             targets.append(resource["urn"])
     names = ", ".join(deployment.name_of(urn) for urn in urns)
     console.say(f"Making again what does not exist any more: {names}.")
-    options = [option for urn in targets for option in ("--target", urn)]
+    options = orders.limited_to(targets)
     status = stack.pulumi.attach(
         [
             *("up", "--stack", stack.name, "--yes", "--skip-preview", "--refresh"),

@@ -17,7 +17,7 @@ from cli.stack import deployment
 from cli.stack.open import open_stack
 from cli.text import short_digest
 from cli.update import versions
-from cli.update.orders import targets_of
+from cli.update.orders import limited_to, targets_of
 from cli.update.updates import Update, up
 from cli.update.versions import Versions
 
@@ -59,7 +59,7 @@ def run(
     if not yes:
         console.confirm(f"Roll {service} back to version {number}?", remedy="Pass --yes.")
     targets = [urn for name in (service, *followers) for urn in targets_of(state, name, silent)]
-    options = (*(word for urn in targets for word in ("--target", urn)), *options)
+    options = (*limited_to(targets), *options)
     status = up(
         Update(
             name,
