@@ -12,10 +12,45 @@ set -euo pipefail -f
 
 differs() { echo "$number: $*"; }
 
+# Each of these is asked once for all lines: a program's start costs more than its answer.
+declare -A modes=() owners=() sums=() active_states=() file_states=() main_processes=()
+
+# look_at_files: mode, owner and, of plain files, the content of each path of the lines.
+look_at_files() {
+  local line path paths=() plain=() mode owner sum
+  for line in "${lines[@]}"; do
+    [[ $line = +([0-9])\ @(file|folder)\ * ]] || continue
+    path=${line##* }
+    [ ! -e "$path" ] || paths+=("$path")
+    # What is no plain file may have no end.
+    if [[ $line = +([0-9])\ file\ * && -f $path && ! -L $path ]]; then plain+=("$path"); fi
+  done
+  while read -r mode owner path; do
+    modes[$path]=$mode owners[$path]=$owner
+  done < <([ "${#paths[@]}" -eq 0 ] || stat -c '%a %u:%g %n' -- "${paths[@]}" 2>/dev/null)
+  while read -r sum path; do sums[$path]=$sum; done < <([ "${#plain[@]}" -eq 0 ] || sha256sum -- "${plain[@]}" 2>/dev/null)
+}
+
+# look_at_units: the state of each unit of the lines, and of Docker Engine's.
+look_at_units() {
+  local line units=(docker.service) key value place=0
+  for line in "${lines[@]}"; do
+    [[ $line != +([0-9])\ @(unit|enabled)\ * ]] || units+=("${line##* }")
+  done
+  # A blank line ends the answer about each.
+  while IFS='=' read -r key value; do
+    case $key in
+      ActiveState) active_states[${units[place]}]=$value ;;
+      UnitFileState) file_states[${units[place]}]=$value ;;
+      MainPID) main_processes[${units[place]}]=$value ;;
+      '') place=$((place + 1)) ;;
+    esac
+  done < <(systemctl show --property=ActiveState,UnitFileState,MainPID "${units[@]}" 2>/dev/null)
+}
+
 # compare MODE OWNER PATH: of what is there.
 compare() {
-  local mode owner
-  read -r mode owner <<<"$(stat -c '%a %u:%g' "$3")"
+  local mode=${modes[$3]-unknown} owner=${owners[$3]-unknown}
   [ "$mode" = "$1" ] || differs "$3 has the mode $mode, not $1"
   [ "$owner" = "$2" ] || differs "$3 belongs to $owner, not to $2 (uid:gid)"
 }
@@ -27,7 +62,7 @@ file() {
   elif [ -L "$path" ] || [ ! -f "$path" ]; then
     differs "$path is not a plain file"
   else
-    [ "$(sha256sum <"$path" | cut -d' ' -f1)" = "$sum" ] || differs "$path has another content"
+    [ "${sums[$path]-}" = "$sum" ] || differs "$path has another content"
     compare "$mode" "$owner" "$path"
   fi
 }
@@ -43,16 +78,14 @@ line() { grep -qxF "${*:2}" "$1" || differs "$1 lacks the line: ${*:2}"; }
 mount_() { mountpoint -q "$1" || differs "nothing is mounted at $1"; }
 
 unit() {
-  local state
-  state=$(systemctl is-active "$1" || true)
+  local state=${active_states[$1]:-unknown}
   [ "$state" = active ] || differs "$1 is $state"
   enabled "$1"
 }
 
 # enabled UNIT: of one that works at the machine's start only.
 enabled() {
-  local state
-  state=$(systemctl is-enabled "$1" 2>/dev/null || true)
+  local state=${file_states[$1]-}
   [ "$state" = enabled ] || differs "$1 is ${state:-missing}, so it does not start with the machine"
 }
 
@@ -117,7 +150,7 @@ sshd_() {
 engine() {
   local process scheme
   $engine_runs || return 0
-  process=$(systemctl show --property=MainPID --value docker.service)
+  process=${main_processes[docker.service]-0}
   [ "$(tr '\0' ' ' <"/proc/$process/cmdline" | sed 's/ $//')" = "$*" ] ||
     differs "Docker Engine runs with other options: $(tr '\0' ' ' <"/proc/$process/cmdline")"
   for scheme in https http; do
@@ -126,11 +159,15 @@ engine() {
   done
 }
 
-# containers: name, state, networks and service of all, asked once.
-containers=
+# look_at NAME: sets state, networks and service of a container. The engine is asked once.
+declare -A containers=()
 look_at() {
-  containers=${containers:-$(docker ps -a --format '{{.Names}} {{.State}} {{or .Networks "-"}} {{.Label "slipway.service"}}')}
-  read -r state networks service < <(awk -v name="$1" '$1 == name { print $2, $3, $4 }' <<<"$containers") || true
+  local listed name facts
+  if [ "${#containers[@]}" -eq 0 ]; then
+    listed=$(docker ps -a --format '{{.Names}} {{.State}} {{or .Networks "-"}} {{.Label "slipway.service"}}')
+    while read -r name facts; do containers[${name:-none}]=$facts; done <<<"$listed"
+  fi
+  read -r state networks service <<<"${containers[$1]-}" || true
 }
 
 container() {
@@ -208,8 +245,11 @@ front() {
 }
 
 main() {
-  local number kind rest engine_runs=false
-  if systemctl -q is-active docker.service; then engine_runs=true; fi
+  local number kind rest engine_runs=false lines
+  mapfile -t lines <<<"$EXPECTED"
+  look_at_files
+  look_at_units
+  if [ "${active_states[docker.service]-}" = active ]; then engine_runs=true; fi
   while read -r number kind rest; do
     # shellcheck disable=SC2086 # the details are words
     case $kind in

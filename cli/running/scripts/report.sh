@@ -61,16 +61,15 @@ about_engine() {
 containers() {
   local format='{{.Name}}	{{.Id}}	{{.Image}}	{{js (index .Config.Labels "slipway.role")}}	{{
     js (index .Config.Labels "slipway.service")}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
-    .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{
+    .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{.State.Pid}}	{{
     range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
 }
 
-# What each container of a stack has written into its own files, in bytes. Those of several million files take too long.
+# What each of these containers has written into its own files, in bytes. Those of several million files take too long.
 sizes() {
   [ -n "${SIZES:-}" ] || return 0
-  engine ps -aq --no-trunc --filter label=slipway.stack |
-    xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
+  xargs -r timeout "$limit" docker inspect --size --format 'written	{{.Name}}	{{.SizeRw}}' 2>/dev/null
 }
 
 # What each running container uses: its memory, and its CPU time now and when the input ends. `docker stats` needs a second
@@ -152,14 +151,13 @@ interrupted() {
   done
 }
 
-# ask_proxy: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
+# ask_proxy PROCESS: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
 ask_proxy() {
-  local process answer
-  process=$(engine container inspect "$proxy" --format '{{.State.Pid}}') || return
+  local answer
   # It may just be starting.
   for _ in 1 2 3; do
     # shellcheck disable=SC2016 # the other bash expands it
-    answer=$(timeout "$limit" nsenter --net="/proc/$process/ns/net" bash -c '
+    answer=$(timeout "$limit" nsenter --net="/proc/$1/ns/net" bash -c '
       exec 3<>/dev/tcp/127.0.0.1/9998 && printf "@1 show servers state\nquit\n" >&3 && cat <&3' 2>/dev/null)
     if [[ $answer = *srv_admin_state* ]]; then
       echo "$answer"
@@ -184,15 +182,17 @@ healthy() {
 
 # What the containers of a stack are, from which images, and which of them serve.
 about_containers() {
-  local ids listed line listing service container port address file
+  local ids listed line listing process service container port address file
   ids=$(engine ps -aq --no-trunc --filter label=slipway.stack) || return
+  sizes <<<"$ids" &
   listed=$(containers <<<"$ids")
   while IFS= read -r line; do [ -z "$line" ] || say container "$line"; done <<<"$listed"
   cut -sf 3 <<<"$listed" | sort -u | xargs -r timeout "$limit" \
     docker image inspect --format 'image	{{.Id}}{{range .RepoDigests}}	{{.}}{{end}}{{println}}made	{{.Id}}	{{.Created}}' \
     2>/dev/null
   say listed
-  grep -q "^/$proxy	.*	running	" <<<"$listed" && listing=$(ask_proxy) || return
+  process=$(awk -F '\t' -v name="/$proxy" '$1 == name && $6 == "running" { print $13 }' <<<"$listed")
+  [ -n "$process" ] && listing=$(ask_proxy "$process") || return
   say proxy
   behind <<<"$listing"
   for file in /etc/slipway/maintenance/*; do [ ! -e "$file" ] || say maintenance "${file##*/}"; done
@@ -217,7 +217,6 @@ main() {
   if [ "$state" = active ]; then
     [ -z "${USAGE:-}" ] || exec {others}> >(usage)
     about_engine &
-    sizes &
     interrupted &
     about_containers
     [ -z "${USAGE:-}" ] || exec {others}>&-

@@ -26,11 +26,11 @@ PROXY_LIST = """\
 """What HAProxy's process says of its servers; one of them drains."""
 MADE = "2026-01-02T03:04:05.123456789Z"
 CONTAINERS = [
-    # name, id, image, role, service, status, exit code, OOM, restarts, created, started, finished, address
-    "/slipway-proxy p1 sha256:p proxy - running 0 false 0 MADE 2026-01-02T03:04:06Z - 172.18.0.2",
-    "/web-web-1-1a2b w1 sha256:a - web running 0 false 2 MADE 2026-01-02T04:00:00Z - 172.18.0.3",
-    "/web-web-1-bad w2 sha256:b - web exited 137 true 0 2026-01-03T00:00:00Z 0001-01-01T00:00:00Z - -",
-    "/api-web-1-3c4d a1 sha256:c - api running 0 false 0 2026-01-02T03:04:05Z 2026-01-02T03:04:06Z - 172.18.0.4",
+    # name, id, image, role, service, status, exit code, OOM, restarts, created, started, finished, process, address
+    "/slipway-proxy p1 sha256:p proxy - running 0 false 0 MADE 2026-01-02T03:04:06Z - 4711 172.18.0.2",
+    "/web-web-1-1a2b w1 sha256:a - web running 0 false 2 MADE 2026-01-02T04:00:00Z - 4712 172.18.0.3",
+    "/web-web-1-bad w2 sha256:b - web exited 137 true 0 2026-01-03T00:00:00Z 0001-01-01T00:00:00Z - 0 -",
+    "/api-web-1-3c4d a1 sha256:c - api running 0 false 0 2026-01-02T03:04:05Z 2026-01-02T03:04:06Z - 4713 172.18.0.4",
 ]
 IMAGES = [
     f"image sha256:a yard:5000/web@{OLD}",
@@ -69,11 +69,11 @@ class Machine:
               ps*) printf 'p1\\nw1\\n' ;;
               "inspect --size") printf 'written\t/web-web-1-1a2b\t4096\n' ;;
               inspect*) case "$*" in
-                *State.Pid*) printf '/web-web-1-1a2b 4711\n/web-web-1-gone 4712\n' ;;
+                *"Name}}}} {{{{.State.Pid}}}}"*) printf '/web-web-1-1a2b 4711\n/web-web-1-gone 4712\n' ;;
                 *) cat {self.root}/containers ;;
               esac ;;
               "image inspect") cat {self.root}/images ;;
-              container*) echo 4711 ;;
+              container*) exit 1 ;;
             esac""",
         )
         self.command("nsenter", f"cat {self.root}/listing")
