@@ -17,12 +17,8 @@ LATER = [
     "plugins.command.plugin",
     # The slowest imports of a plugin's first operation, in parts: a plugin's request waits for one part at most.
     *("urllib3", "requests", "docker.utils", "plugins.docker.client"),
-    *(
-        "asyncio",
-        "cryptography.hazmat.primitives.serialization",
-        "asyncssh.connection",
-        "plugins.command.ssh",
-    ),
+    # The last one imports asyncssh without its search for C libraries, as no direct import of asyncssh does.
+    *("asyncio", "cryptography.hazmat.primitives.serialization", "plugins.command.ssh"),
 ]
 """What the plugins after the first one import, or may import."""
 
