@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from tests.support import settings
+from tests.support import settings, small_image
 from tests.support.clone import Clone
 from tests.support.command import Result
 from tests.support.process_watch import ProcessWatch
@@ -107,6 +107,12 @@ def _lock(file: TextIO, run: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def tiny_service(machine: None) -> None:
+    """What fixtures/tiny is built on."""
+    small_image.make()
+
+
+@pytest.fixture(scope="session")
 def clone(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A fresh clone, in which no command has run yet."""
     return Clone.make(tmp_path_factory.mktemp("slipway"))
@@ -168,7 +174,7 @@ def stack(first_up: FirstUp, _well: dict[str, bool], request: pytest.FixtureRequ
 
 
 @pytest.fixture(scope="session")
-def one_host_stack(clone: Clone) -> Iterator[Stack]:
+def one_host_stack(clone: Clone, tiny_service: None) -> Iterator[Stack]:
     """The stack of one host, which may be down."""
     stack = Stack(clone, "e2e-one")
     stack.remove_traces()
