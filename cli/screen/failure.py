@@ -104,10 +104,11 @@ def clean(text: str) -> str:
 
 
 def _of_program(text: str, names: Names) -> Reason:
-    if "nothing was touched" in text or "nothing was changed" in text:
+    if text.startswith("the configuration of stack "):
         return Reason(text, f"Correct {names.config_file}, then {names.again}.", is_refusal=True)
     if "Traceback (most recent call last)" in text:
         return _of_crash(text.strip().splitlines()[-1].strip(), names)
+    # The text says what: not every reason lies in the configuration.
     return Reason(text, f"Correct that, then {names.again}.", is_refusal=True)
 
 

@@ -1,5 +1,7 @@
 """Why a run failed, and the next step."""
 
+from dataclasses import replace
+
 import pytest
 
 from cli.screen.events import Began, Event, Message, Step
@@ -54,6 +56,15 @@ def test_a_mistake_in_the_configuration_is_a_refusal() -> None:
         "  slipway:services.web.port = 80800: not a TCP port. Set a whole number from 1 to 65535.",
     ]
     assert reason.remedy == "Correct Pulumi.local.yaml, then run `./slip up` again."
+    assert reason.is_refusal
+
+
+def test_a_refusal_for_another_reason_does_not_blame_the_configuration() -> None:
+    text = "nothing was touched:\n  services.web.build.source = commit: app has files that are in no commit."
+    record = recordings.record("mistake")
+    record.errors[:] = [replace(record.errors[0], text=text)]
+    (reason,) = reasons(record, Names())
+    assert (reason.text, reason.remedy) == (text, "Correct that, then run `./slip up` again.")
     assert reason.is_refusal
 
 
