@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from cli.errors import INTERRUPTED, CommandError
+from fast_start import collect_garbage_rarely, skip_garbage_collection
 
 _REMEDIES = {
     errno.ENOSPC: "Make room there, and run the command again.",
@@ -30,10 +31,8 @@ def _open_streams() -> None:
 
 
 def _up(stack: str | None = None) -> int:
-    from cli.update.updates import Update, up
-    from fast_start import skip_garbage_collection
-
     skip_garbage_collection()
+    from cli.update.updates import Update, up
 
     return up(Update() if stack is None else Update(stack))
 
@@ -52,6 +51,7 @@ def main() -> int:
                 return _up()
             case ["up", "-s" | "--stack", str(name)] if not name.startswith("-"):
                 return _up(name)
+        collect_garbage_rarely()
         from cli.app import app
 
         app(prog_name="slip")
