@@ -168,6 +168,11 @@ class RegistryApi:
         listed = found.get("manifests") if found else None
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
+    def lists_referrers(self, repository: str) -> bool:
+        """Whether the registry lists what refers to a manifest. Distribution does not."""
+        response = self._retried(f"/v2/{repository}/referrers/sha256:{'0' * 64}", "GET")
+        return response.status == HTTPStatus.OK
+
     @contextmanager
     def pieces(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         """The content of a blob, piece by piece, over a connection of its own.
@@ -202,11 +207,14 @@ class RegistryApi:
         finally:
             connection.close()
 
-    def push_manifest(self, repository: str, reference: str, media_type: str, text: str) -> None:
-        """Push a manifest or an index, whose blobs or manifests the registry has already, by its tag or digest."""
+    def push_manifest(self, repository: str, reference: str, media_type: str, text: str) -> bool:
+        """Push a manifest or an index, whose blobs or manifests the registry has already, by its tag or digest.
+
+        Returns whether the registry lists it from now on as what refers to its `subject`.
+        """
         path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
         pushed = self._retried(path, "PUT", text.encode(), {"Content-Type": media_type})
-        self._expect(pushed, HTTPStatus.CREATED, repository)
+        return bool(self._expect(pushed, HTTPStatus.CREATED, repository).header("OCI-Subject"))
 
     def ask(
         self,
