@@ -309,7 +309,7 @@ NONSENSE: list[object] = [
 def test_what_is_no_version_is_not_read(place: Place, value: object) -> None:
     assert not is_version(value)
     document = {"stack": "prod", "service": "web", "version": value}
-    manifest = {
+    manifest: dict[str, object] = {
         "artifactType": ARTIFACT_TYPE,
         "config": place.store.blob("{}"),
         "layers": [place.store.blob(json.dumps(document))],
