@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -103,10 +104,15 @@ class Stack:
         """Run `./slip up`. Returns the seconds that it took."""
         return self.slip("up", started=started)
 
-    def pulumi_up(self, *options: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Run plain `pulumi up` of the same stack. Returns the seconds that it took."""
+    def pulumi_up(
+        self,
+        *options: str,
+        started: Callable[[int], None] = lambda _: None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> float:
+        """Run plain `pulumi up` of the same stack, with more variables. Returns the seconds that it took."""
         command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview", *options]
-        return run(command, self.root, self.pulumi_environment, started)
+        return run(command, self.root, {**self.pulumi_environment, **more}, started)
 
     def down(self) -> float:
         """Remove the stack and its data. Returns the seconds that it took."""
