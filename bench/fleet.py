@@ -13,9 +13,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import child_environment
 from bench.experiments import Results, Say
@@ -40,6 +42,13 @@ systemctl kill --signal=HUP docker"""
 _BE_SILENT = """set -e
 cat /run/bench-daemon.json >/etc/docker/daemon.json
 systemctl kill --signal=HUP docker"""
+
+
+class Up(Protocol):
+    """An update of the stack. Returns the seconds that it took."""
+
+    def __call__(self, *, started: Callable[[int], None], more: Mapping[str, str]) -> float:
+        """Run it, with more variables; `started` gets the process id."""
 
 
 @dataclass
@@ -74,9 +83,13 @@ def fleet(stack: Stack, results: Results, runs: int, sizes: list[int], say: Say)
         stack.slip_up()
         times[size] = _times(stack, results, runs, size, change, say)
         with _speaking(stack):
-            _report(results, "no change", _counted(stack), size, say)
+            _report(results, "no change, pulumi up", _counted(stack, stack.pulumi_up), size, say)
+            slip_up = partial(stack.slip, "up")
+            # The first one compares all that plain Pulumi has left.
+            slip_up()
+            _report(results, "no change, ./slip up", _counted(stack, slip_up), size, say)
             change()
-            _report(results, "code change", _counted(stack), size, say)
+            _report(results, "code change, ./slip up", _counted(stack, slip_up), size, say)
         recorded = []
         for _ in range(TIMELINES):
             change()
@@ -114,7 +127,7 @@ def _compare(results: Results, times: dict[int, dict[str, list[float]]]) -> None
         )
 
 
-def _counted(stack: Stack) -> Counts:
+def _counted(stack: Stack, up: Up) -> Counts:
     """Count what an update does."""
     counts, ended = Counts(), threading.Event()
     seen: set[int] = set()
@@ -133,7 +146,7 @@ def _counted(stack: Stack) -> Counts:
             threads[0].start()
 
         begun = time.time()
-        seconds = stack.pulumi_up(started=started, more={"PULUMI_DEBUG_GRPC": str(log)})
+        seconds = up(started=started, more={"PULUMI_DEBUG_GRPC": str(log)})
         ended.set()
         threads[0].join()
         counts.calls = _calls(log)

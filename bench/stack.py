@@ -90,11 +90,15 @@ class Stack:
     def _config_file(self) -> Path:
         return self.root / f"Pulumi.{NAME}.yaml"
 
-    def slip(self, *arguments: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Run a command of `./slip` on the stack. Returns the seconds that it took."""
-        return run(
-            ["./slip", arguments[0], "--stack", NAME, *arguments[1:]], self.root, self.environment, started
-        )
+    def slip(
+        self,
+        *arguments: str,
+        started: Callable[[int], None] = lambda _: None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> float:
+        """Run a command of `./slip` on the stack, with more variables. Returns the seconds that it took."""
+        command = ["./slip", arguments[0], "--stack", NAME, *arguments[1:]]
+        return run(command, self.root, {**self.environment, **more}, started)
 
     def version(self, service: str) -> int:
         """The number of a service's current version."""

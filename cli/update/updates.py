@@ -19,6 +19,7 @@ from cli.stack.stack import LOCAL, Stack
 from cli.update import (
     clock,
     closing,
+    comparisons,
     deletions,
     diagnosis,
     full_disk,
@@ -134,6 +135,8 @@ def up(update: Update) -> int:
     if status == 0 and is_local:
         purging.mark_checked(stack)
         name_servers.follow(stack)
+    if status == 0:
+        comparisons.remember(stack)
     return announcer.end(status, changed=aftermath.has_changed, reasons=aftermath.reasons)
 
 
@@ -219,7 +222,8 @@ def _run_and_renew(
     """
 
     def run_up(given: Sequence[str]) -> int:
-        return _run(stack, "up", given, aftermath, verbose=verbose, begins=begins)
+        compared = comparisons.fewer(stack, given)
+        return _run(compared, "up", given, aftermath, verbose=verbose, begins=begins)
 
     is_file = stack.backend.directory is not None
     if _mentions(options, "--target", "-t", "--replace", "--target-replace"):
