@@ -92,6 +92,15 @@ class RegistryEndpoint:
         return tls_context(self.ca, self.client_certificate)
 
 
+class Refused(CommandError):
+    """A registry has answered with an error."""
+
+    def __init__(self, message: str, remedy: str, code: int) -> None:
+        """Keep the status of the HTTP response."""
+        super().__init__(message, remedy, status=1)
+        self.code = code
+
+
 class RegistryApi:
     """A client of one registry. Several threads may share it.
 
@@ -285,10 +294,10 @@ class RegistryApi:
             raise self._unexpected(response.status, f"a push to {repository}")
         return response
 
-    def _unexpected(self, status: int, path: str) -> CommandError:
+    def _unexpected(self, status: int, path: str) -> Refused:
         remedy = "`./slip up` puts the accounts in place." if status == HTTPStatus.UNAUTHORIZED else ""
         said = f"the registry at {self.address} answers HTTP {status} to {path.partition('?')[0]}"
-        return CommandError(said, remedy, status=1)
+        return Refused(said, remedy, status)
 
     def _silence(self, error: Exception) -> CommandError:
         return CommandError(

@@ -25,6 +25,8 @@ from cli.update.versions import Versions
 if TYPE_CHECKING:
     from cli.running.version_records import Entry, VersionRecords
 
+_TAKES_NONE = frozenset({400, 404, 405, 415, 422})
+"""HTTP statuses of a registry that does not know OCI artifacts, or does not take manifests with a `subject`."""
 _DIGEST_DIGITS = 8
 """How much of a record's digest tells it from another one with the same number."""
 
@@ -74,11 +76,15 @@ def catch_up(stack: Stack, *, has_changed: bool) -> None:
         _write(stack, missing)
     except (CommandError, OSError, ValueError) as error:
         forget(stack)
-        console.warn(
-            "The registry does not have the records of all versions yet, and the next "
-            f"`./slip up{stack.option}` writes them: {error}"
-        )
-        return
+        code = getattr(error, "code", 0)
+        if code not in _TAKES_NONE:
+            console.warn(
+                "The registry does not have the records of all versions yet, and the next "
+                f"`./slip up{stack.option}` writes them: {error}"
+            )
+            return
+        # To ask at each update would not help.
+        console.warn(f"The registry takes no records of versions, so only the state has them: {error}")
     # It saves questions: a folder that cannot be written fails no update.
     with suppress(OSError):
         write_private(path, json.dumps({"place": place, "written": sorted(wanted)}) + "\n")

@@ -37,6 +37,7 @@ class Store:
     referrers: dict[str, list[str]] = field(default_factory=dict)
     pushes: list[str] = field(default_factory=list)
     refuses: bool = False
+    takes_artifacts: bool = True
     lists: bool = False
     """Whether it lists by itself what refers to an image."""
 
@@ -88,6 +89,8 @@ class Store:
             return 201, "", {}
         if request.command == "PUT":
             document = json.loads(body)
+            if "artifactType" in document and not self.takes_artifacts:
+                return 400, "{}", {}
             needed = [document[key] for key in ("config",) if key in document]
             needed += document.get("layers", [])
             if not {one["digest"] for one in needed} <= {*self.blobs}:

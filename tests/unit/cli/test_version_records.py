@@ -224,6 +224,17 @@ def test_a_registry_in_trouble_fails_nothing_and_gets_the_record_next_time(
     assert len(place.documents()) == 1
 
 
+def test_a_registry_that_takes_no_artifacts_is_asked_once_a_version(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.store.takes_artifacts = False
+    stack = place.stack(version(place.images[0], 1))
+    records.catch_up(stack, has_changed=True)
+    assert "takes no records of versions, so only the state has them" in "".join(capsys.readouterr())
+    monkeypatch.setattr(RegistryApi, "ask", lambda *_, **__: pytest.fail("the registry was asked"))
+    records.catch_up(stack, has_changed=True)
+
+
 def test_an_image_that_the_registry_has_removed_gets_no_record(place: Place) -> None:
     records.catch_up(place.stack(version(f"sha256:{'0' * 64}", 1)), has_changed=True)
     assert place.documents() == []
