@@ -27,6 +27,8 @@ from bench.timeline import PROCESS_PERIOD, Recorder, medians
 
 NO_OP_GROWTH, CODE_CHANGE_GROWTH = 1.2, 2.0
 """The targets: at most this many times as long in the larger fleet as in the smaller one."""
+BATCH = "50%"
+"""How many hosts get a version at the same time: the same number of batches in each fleet."""
 TIMELINES = 3
 """How many code changes a timeline is the median of."""
 
@@ -70,7 +72,7 @@ def fleet(stack: Stack, results: Results, runs: int, sizes: list[int], say: Say)
     times: dict[int, dict[str, list[float]]] = {}
     for size in sizes:
         say(f"{size} app hosts …")
-        stack.configure(size)
+        stack.configure(size, BATCH)
         stack.slip_up()
         numbers = iter(range(1, 1000))
 

@@ -60,8 +60,13 @@ class Stack:
 
     # ------------------------------------------------------------------------------------ commands
 
-    def configure(self, app_hosts: int) -> None:
-        """Write the stack's configuration: the default stack `local`, with this number of app hosts."""
+    def configure(self, app_hosts: int, parallel: str = "") -> None:
+        """Write the stack's configuration: the default stack `local`, with this number of app hosts.
+
+        Args:
+            app_hosts: how many.
+            parallel: how many hosts get a version at the same time, as `rollout.parallel` has it; by default, one.
+        """
         template = yaml.safe_load((self.root / "cli/stack/local-stack.yaml").read_text())
         settings = template["config"]
         settings["slipway:platform"]["portOffset"] = PORT_OFFSET
@@ -69,6 +74,8 @@ class Stack:
         for number in range(1, app_hosts + 1):
             hosts[f"web-{number}"] = {"roles": ["app"]}
         settings["slipway:hosts"] = hosts
+        if parallel:
+            settings["slipway:services"]["web"]["rollout"] = {"parallel": parallel}
         if self.is_configured:
             # Hosts cannot go back to an authority that a rotation has dropped.
             before = yaml.safe_load(self._config_file.read_text())["config"]
