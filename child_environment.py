@@ -108,8 +108,9 @@ CHOSEN = (
     *("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CREDENTIALS_PATH"),
     *("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_API", "PULUMI_CONSOLE_DOMAIN"),
     *("PULUMI_DIY_BACKEND_GZIP", "PULUMI_SELF_MANAGED_STATE_GZIP"),
-    # A company's mirror of the plugins; what Pulumi Cloud shows of a run by CI; `pulumi up --event-log`.
-    *("PULUMI_PLUGIN_*", "PULUMI_CI_*", "PULUMI_DEBUG_COMMANDS"),
+    # A company's mirror of the plugins; what Pulumi Cloud shows of a run by CI; `pulumi up --event-log`; a file for all
+    # calls of the engine, with the stack's secrets, which bench/fleet.py counts.
+    *("PULUMI_PLUGIN_*", "PULUMI_CI_*", "PULUMI_DEBUG_COMMANDS", "PULUMI_DEBUG_GRPC"),
     *("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", *GIT),
 )
 """Those among `DISTURBING` that the operator chooses."""

@@ -169,6 +169,8 @@ def by_digest(image: str) -> str:
 
 ROLLBACK_VARIABLE = "SLIPWAY_ROLLBACK"
 """The variable that orders an update to take services back to versions: `web=41,api=7`."""
+RECOVER_VARIABLE = "SLIPWAY_RECOVER"
+"""The variable that tells an update of versions that the state does not have, as JSON (components/recovered.py)."""
 FORWARD_VARIABLE = "SLIPWAY_FORWARD"
 """The variable that orders an update to deploy what a rollback left: `web,api`."""
 KEEP_VARIABLE = "SLIPWAY_KEEP"

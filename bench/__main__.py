@@ -7,13 +7,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fork_server, proxy, registry, report, rollback, rotation, verify
+from bench import experiments, fleet, fork_server, proxy, registry, report, rollback, rotation, verify
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
 
 APP_HOSTS = 2
-"""App hosts in all experiments but `growth`."""
+"""App hosts in all experiments but `growth` and `fleet`."""
 
 
 class Experiment(StrEnum):
@@ -31,6 +31,7 @@ class Experiment(StrEnum):
     REGISTRY = "registry"
     PROXY = "proxy"
     GROWTH = "growth"
+    FLEET = "fleet"
 
 
 def _sizes(text: str) -> list[int]:
@@ -49,6 +50,7 @@ def main(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="How often each measurement is repeated.")] = 5,
     hosts: Annotated[str, typer.Option(help="Numbers of app hosts for `growth`.")] = "1,2,4,8",
+    fleets: Annotated[str, typer.Option(help="Numbers of app hosts for `fleet`.")] = "2,8",
     seconds: Annotated[
         int, typer.Option(min=1, help="How long each load of `registry` lasts, and all of `proxy`.")
     ] = 120,
@@ -58,7 +60,7 @@ def main(
     The toolchain and the images of this machine's Docker Engine, the hosts' image included, exist before a measurement
     begins. A cold update builds the app's base image. Prints tables and writes JSON to bench/results.
     """
-    sizes = _sizes(hosts)
+    sizes, fleet_sizes = _sizes(hosts), _sizes(fleets)
     chosen = set(only or Experiment)
     progress = Console(stderr=True, highlight=False)
 
@@ -72,7 +74,7 @@ def main(
     results = Results()
     try:
         with prepared() as stack:
-            if chosen - {Experiment.GROWTH, Experiment.PROXY}:
+            if chosen - {Experiment.GROWTH, Experiment.FLEET, Experiment.PROXY}:
                 stack.configure(APP_HOSTS)
                 say("bringing the stack up …")
                 stack.slip_up()
@@ -100,6 +102,8 @@ def main(
                 proxy.proxy(results, runs, seconds, say)
             if Experiment.GROWTH in chosen:
                 experiments.growth(stack, results, min(runs, experiments.GROWTH_RUNS), sizes, say)
+            if Experiment.FLEET in chosen:
+                fleet.fleet(stack, results, runs, fleet_sizes, say)
             say("removing the stack …")
     except BenchError as error:
         say(f"bench: {error}")

@@ -22,6 +22,11 @@ FOLDER = Path(__file__).with_name("results")
 TIMES = "\N{MULTIPLICATION SIGN}"
 WIDTH = 120
 """The width of the tables without a terminal."""
+BY_SIZE = {
+    "growth": "Growth with the number of app hosts, medians",
+    "fleet": "What an update costs by the number of app hosts, medians",
+}
+"""The experiments whose tables have a column for each number of app hosts, and their titles."""
 WORTH_A_LINE = 0.005
 """A timeline's table shows the steps that take at least this part of the whole. The JSON has all steps."""
 
@@ -34,13 +39,14 @@ def console() -> Console:
 
 def show(results: Results, to: Console) -> None:
     """Print the results as tables."""
-    single = [line for line in results.measurements if line.experiment != "growth"]
+    single = [line for line in results.measurements if line.experiment not in BY_SIZE]
     if single:
         to.print(_measurements(single))
     if results.ratios:
         to.print(_ratios(results))
-    if growth := [line for line in results.measurements if line.experiment == "growth"]:
-        to.print(_growth(growth))
+    for experiment, title in BY_SIZE.items():
+        if lines := [line for line in results.measurements if line.experiment == experiment]:
+            to.print(_growth(title, lines))
     for what, entries in results.timelines.items():
         to.print(_timeline(what, entries))
 
@@ -91,9 +97,9 @@ def _ratios(results: Results) -> Table:
     return table
 
 
-def _growth(lines: list[Measurement]) -> Table:
+def _growth(title: str, lines: list[Measurement]) -> Table:
     sizes = sorted({line.app_hosts for line in lines})
-    table = _table("Growth with the number of app hosts, medians", "measured", "runs", *map(str, sizes))
+    table = _table(title, "measured", "runs", *map(str, sizes))
     for what in dict.fromkeys(line.what for line in lines):
         by_size = {line.app_hosts: line for line in lines if line.what == what}
         one = next(iter(by_size.values()))

@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -59,8 +60,13 @@ class Stack:
 
     # ------------------------------------------------------------------------------------ commands
 
-    def configure(self, app_hosts: int) -> None:
-        """Write the stack's configuration: the default stack `local`, with this number of app hosts."""
+    def configure(self, app_hosts: int, parallel: str = "") -> None:
+        """Write the stack's configuration: the default stack `local`, with this number of app hosts.
+
+        Args:
+            app_hosts: how many.
+            parallel: how many hosts get a version at the same time, as `rollout.parallel` has it; by default, one.
+        """
         template = yaml.safe_load((self.root / "cli/stack/local-stack.yaml").read_text())
         settings = template["config"]
         settings["slipway:platform"]["portOffset"] = PORT_OFFSET
@@ -68,6 +74,8 @@ class Stack:
         for number in range(1, app_hosts + 1):
             hosts[f"web-{number}"] = {"roles": ["app"]}
         settings["slipway:hosts"] = hosts
+        if parallel:
+            settings["slipway:services"]["web"]["rollout"] = {"parallel": parallel}
         if self.is_configured:
             # Hosts cannot go back to an authority that a rotation has dropped.
             before = yaml.safe_load(self._config_file.read_text())["config"]
@@ -89,11 +97,15 @@ class Stack:
     def _config_file(self) -> Path:
         return self.root / f"Pulumi.{NAME}.yaml"
 
-    def slip(self, *arguments: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Run a command of `./slip` on the stack. Returns the seconds that it took."""
-        return run(
-            ["./slip", arguments[0], "--stack", NAME, *arguments[1:]], self.root, self.environment, started
-        )
+    def slip(
+        self,
+        *arguments: str,
+        started: Callable[[int], None] = lambda _: None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> float:
+        """Run a command of `./slip` on the stack, with more variables. Returns the seconds that it took."""
+        command = ["./slip", arguments[0], "--stack", NAME, *arguments[1:]]
+        return run(command, self.root, {**self.environment, **more}, started)
 
     def version(self, service: str) -> int:
         """The number of a service's current version."""
@@ -103,10 +115,15 @@ class Stack:
         """Run `./slip up`. Returns the seconds that it took."""
         return self.slip("up", started=started)
 
-    def pulumi_up(self, *options: str, started: Callable[[int], None] = lambda _: None) -> float:
-        """Run plain `pulumi up` of the same stack. Returns the seconds that it took."""
+    def pulumi_up(
+        self,
+        *options: str,
+        started: Callable[[int], None] = lambda _: None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> float:
+        """Run plain `pulumi up` of the same stack, with more variables. Returns the seconds that it took."""
         command = ["pulumi", "up", "--stack", NAME, "--yes", "--skip-preview", *options]
-        return run(command, self.root, self.pulumi_environment, started)
+        return run(command, self.root, {**self.pulumi_environment, **more}, started)
 
     def down(self) -> float:
         """Remove the stack and its data. Returns the seconds that it took."""

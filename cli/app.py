@@ -1062,7 +1062,8 @@ def history(
     of a secret it says that it changed. Updates by plain `pulumi` have the message that was given there.
 
     Of a version: its image and commit, when, by whom and where it was deployed last, how long that took, and how it
-    ended. The same image with the same settings and secrets is the same version.
+    ended. The same image with the same settings and secrets is the same version. Versions that the backend does not
+    have, after an old copy of its state was restored for example, come from the registry's records.
 
     Everything is in the backend, so everyone who can update the stack sees the same.
     """
@@ -1070,9 +1071,9 @@ def history(
 
     opened = open_stack(stack, emulate=emulate)
     if service:
-        from cli.update import versions
+        from cli.update.version_table import show
 
-        versions.show(opened, service, count=count, as_json=as_json)
+        show(opened, service, count=count, as_json=as_json)
         return
     from cli.update.history import run
 
@@ -1087,9 +1088,11 @@ ServiceName = Annotated[
 @_command(app, "diff")
 def diff_of_versions(
     service: ServiceName,
-    first: Annotated[int, typer.Argument(metavar="VERSION", help="A version's number.")],
+    first: Annotated[
+        str, typer.Argument(metavar="VERSION", help="A version's number, as `history` shows it.")
+    ],
     second: Annotated[
-        int | None,
+        str | None,
         typer.Argument(
             metavar="[VERSION]", help="Another one; by default the current one.", show_default=False
         ),
@@ -1103,7 +1106,7 @@ def diff_of_versions(
     `./slip history SERVICE` shows the versions. What `up` would change is what `./slip preview` says.
     """
     from cli.stack.open import open_stack
-    from cli.update.versions import show_difference
+    from cli.update.version_table import show_difference
 
     show_difference(open_stack(stack, emulate=emulate), service, first, second, as_json=as_json)
 
@@ -1113,7 +1116,7 @@ def rollback(
     context: typer.Context,
     service: ServiceName,
     to: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--to",
             metavar="VERSION",
@@ -1121,6 +1124,13 @@ def rollback(
             show_default=False,
         ),
     ] = None,
+    unverified: Annotated[
+        bool,
+        typer.Option(
+            "--unverified",
+            help="Take a version of the registry, too, that this stack's state has not recorded.",
+        ),
+    ] = False,
     stack: StackName = "local",
     yes: Yes = False,
     emulate: Emulate = False,
@@ -1129,13 +1139,15 @@ def rollback(
 
     Builds nothing, and pulls nothing that a host still has; other services and hosts stay as they are. Says what
     changes, and asks. The rollback holds: no `up`, on whatever machine, deploys what was left until its code or its
-    settings change, or until `./slip up --forward SERVICE`. Runs `pulumi up` for the service's own resources, with the
-    options after `--`.
+    settings change, or until `./slip up --forward SERVICE`. A version that only the registry has a record of is in the
+    state again afterwards. Runs `pulumi up` for the service's own resources, with the options after `--`.
     """
     from cli.update.rollback import run
 
     options = tuple(context.args)
-    raise typer.Exit(run(stack, service, to=to, yes=yes, options=options, emulate=emulate))
+    raise typer.Exit(
+        run(stack, service, to=to, yes=yes, unverified=unverified, options=options, emulate=emulate)
+    )
 
 
 @_command(app, "promote", **PULUMI_OPTIONS)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from components.engine import DockerEngine
 from components.images.image import source_of
 from components.promotion import Promotion, promotions
+from components.recovered import recovered, with_recovered
 from components.versions import NOT_RECORDED, ServiceVersions, Version, find, recorded, settings_of
 from configuration.checks import every
 from configuration.checks.context import Checks
@@ -95,6 +96,8 @@ class Orders:
     """The services that stay at what they have, whatever the tree has; or `KEEP_ALL` alone."""
     promoted: Mapping[str, Promotion] = field(default_factory=dict)
     """The versions of another stack to deploy, by service."""
+    recovered: Mapping[str, Version] = field(default_factory=dict)
+    """The versions to which to go back and that the state does not have, by service."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> "Orders":
@@ -109,7 +112,7 @@ class Orders:
             frozenset(word.strip() for word in variables.get(name, "").split(",") if word.strip())
             for name in (FORWARD_VARIABLE, KEEP_VARIABLE)
         )
-        return cls(back, forward, keep, promotions(variables))
+        return cls(back, forward, keep, promotions(variables), recovered(variables))
 
 
 def make_rollbacks(
@@ -126,7 +129,10 @@ def make_rollbacks(
     every_known = written if isinstance(written, Mapping) else {}
     if KEEP_ALL in orders.keep:
         settings = as_deployed(settings, previous_outputs)
-    known = {name: recorded(every_known.get(name)) for name in settings.services}
+    known = {
+        name: with_recovered(recorded(every_known.get(name)), orders.recovered.get(name))
+        for name in settings.services
+    }
     mistakes = [
         f"{name}: the stack has no such service. Services: {', '.join(settings.services) or 'none'}."
         for name in sorted(

@@ -116,7 +116,7 @@ def recorded(known: object) -> ServiceVersions | None:
         current=int(known["current"]),
         left=[int(number) for number in known.get("left") or ()],
         built=str(known.get("built") or ""),
-        versions=[_version(one) for one in known["versions"]],
+        versions=[version_of(one) for one in known["versions"]],
     )
     return _pinned(found, [str(tag) for tag in known.get("pinned") or ()])
 
@@ -127,7 +127,12 @@ def _pinned(known: ServiceVersions, trees: Sequence[str]) -> ServiceVersions:
     return known
 
 
-def _version(known: Mapping[str, Any]) -> Version:
+def version_of(known: Mapping[str, Any]) -> Version:
+    """A version as it was written, with whole numbers.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: it is none.
+    """
     found = Version(
         number=int(known["number"]),
         images=dict(known["images"]),

@@ -10,6 +10,7 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running import fleet, manifest, silence, stored_image
+from cli.running.manifest import REFERRERS_TAG
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.stack.stack import Stack
@@ -188,7 +189,11 @@ def images(
         repositories = list(api.repositories()) if repositories is None else repositories
         tags = pool.map(api.tags, repositories)
         tagged = [
-            (repository, tag) for repository, names in zip(repositories, tags, strict=True) for tag in names
+            (repository, tag)
+            for repository, names in zip(repositories, tags, strict=True)
+            for tag in names
+            # What refers to an image is none: a version's record, a signature.
+            if not REFERRERS_TAG.fullmatch(tag)
         ]
         references = [*tagged, *needed]
         manifests = list(pool.map(lambda reference: api.manifest(*reference), references))

@@ -1,6 +1,6 @@
 """Copies an image from one registry to another: blobs, manifests, and what refers to it, all by digest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import new
@@ -9,16 +9,16 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running import manifest
-from cli.running.manifest import DIGEST, Descriptor
+from cli.running.manifest import DIGEST, OCI_INDEX, Descriptor
 from cli.running.registry_api import RegistryApi, json_object
 from cli.running.stored_image import is_index
+from cli.running.version_document import ARTIFACT_TYPE, text_of
 from cli.text import short_digest
 
 AT_ONCE = 4
 """How many blobs are copied at the same time."""
-SIGNATURES = ("", ".sig", ".att", ".sbom")
-"""Ends of the tags, sha256-DIGEST, of what refers to an image: by the OCI distribution specification for registries
-without a list of referrers, and as cosign names signatures, attestations and bills of materials."""
+SIGNATURES = (".sig", ".att", ".sbom")
+"""Ends of the tags, sha256-DIGEST, that cosign gives an image's signatures, attestations and bills of materials."""
 DEEPEST = 4
 """How far an index may have indexes in it, and a signature signatures. Whoever may push may have pushed anything."""
 
@@ -33,10 +33,17 @@ class Copied:
     """Their bytes."""
     signatures: int = 0
     """How many manifests that refer to the image, such as signatures, came along."""
+    records: int = 0
+    """How many records of versions with this image came along."""
 
     def __add__(self, other: "Copied") -> "Copied":
         """Both."""
-        return Copied(self.blobs + other.blobs, self.size + other.size, self.signatures + other.signatures)
+        return Copied(
+            self.blobs + other.blobs,
+            self.size + other.size,
+            self.signatures + other.signatures,
+            self.records + other.records,
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,13 @@ class ImageCopy:
     def _with_signatures(self, digest: str, tag: str, depth: int) -> Copied:
         done = self._manifest(digest, tag, depth)
         if depth < DEEPEST:
-            for other, name in self._signatures(digest):
+            listed = self._listed(digest)
+            for descriptor in listed:
+                is_record = descriptor.get("artifactType") == ARTIFACT_TYPE
+                count = Copied(records=1) if is_record else Copied(signatures=1)
+                done += self._with_signatures(str(descriptor["digest"]), "", depth + 1) + count
+            self._list(digest, listed)
+            for other, name in self._signatures(digest, {str(one["digest"]) for one in listed}):
                 done += self._with_signatures(other, name, depth + 1) + Copied(signatures=1)
         return done
 
@@ -121,10 +134,29 @@ class ImageCopy:
             self.target.push_blob(self.target_repository, blob.digest, blob.size, content)
         return blob.size
 
-    def _signatures(self, digest: str) -> Iterator[tuple[str, str]]:
-        """What refers to an image: its digest, and the tag by which it is found; empty where a list has it."""
-        listed = {str(one.get("digest")) for one in self.source.referrers(self.source_repository, digest)}
-        yield from ((one, "") for one in sorted(listed) if DIGEST.fullmatch(one))
+    def _listed(self, digest: str) -> list[Mapping[str, Any]]:
+        """What the source lists as referring to an image: by its own list, or by the tag that stands for one."""
+        found = self.source.manifest(self.source_repository, digest.replace(":", "-"))
+        tagged = found[1].get("manifests") if found and is_index(found[1]) else []
+        listed = [*self.source.referrers(self.source_repository, digest), *_mappings(tagged)]
+        return list(
+            {str(one["digest"]): one for one in listed if DIGEST.fullmatch(str(one.get("digest")))}.values()
+        )
+
+    def _list(self, digest: str, listed: Sequence[Mapping[str, Any]]) -> None:
+        """Let the target list them, too, beside what it lists already. Some registries do that themselves."""
+        if not listed or self.target.lists_referrers(self.target_repository):
+            return
+        tag = digest.replace(":", "-")
+        found = self.target.manifest(self.target_repository, tag)
+        known = {str(one.get("digest")): one for one in _mappings(found[1].get("manifests") if found else [])}
+        merged = known | {str(one["digest"]): one for one in listed}
+        if found is None or merged.keys() != known.keys():
+            index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*merged.values()]}
+            self.target.push_manifest(self.target_repository, tag, OCI_INDEX, text_of(index))
+
+    def _signatures(self, digest: str, listed: Collection[str]) -> Iterator[tuple[str, str]]:
+        """What else refers to an image: its digest, and the tag by which it is found."""
         for end in SIGNATURES:
             tag = f"{digest.replace(':', '-')}{end}"
             found = self.source.manifest(self.source_repository, tag)
@@ -138,3 +170,9 @@ class ImageCopy:
                 )
                 continue
             yield found[0], tag
+
+
+def _mappings(values: object) -> list[Mapping[str, Any]]:
+    """The JSON objects of a list, as many as one looks at."""
+    found = values[: manifest.MOST] if isinstance(values, list) else []
+    return [one for one in found if isinstance(one, Mapping)]

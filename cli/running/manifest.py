@@ -11,6 +11,11 @@ from typing import Any
 from cli.text import LINE_LENGTH
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+"""The tag of the list of what refers to an image, where the registry keeps no such list itself (OCI distribution
+specification, referrers tag schema)."""
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+"""The media type of an index."""
 LARGEST = 1 << 50
 """The size in bytes up to which a blob's size is believed: a pebibyte."""
 MOST = 1000

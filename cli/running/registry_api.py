@@ -92,6 +92,15 @@ class RegistryEndpoint:
         return tls_context(self.ca, self.client_certificate)
 
 
+class Refused(CommandError):
+    """A registry has answered with an error."""
+
+    def __init__(self, message: str, remedy: str, code: int) -> None:
+        """Keep the status of the HTTP response."""
+        super().__init__(message, remedy, status=1)
+        self.code = code
+
+
 class RegistryApi:
     """A client of one registry. Several threads may share it.
 
@@ -168,6 +177,11 @@ class RegistryApi:
         listed = found.get("manifests") if found else None
         return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
+    def lists_referrers(self, repository: str) -> bool:
+        """Whether the registry lists what refers to a manifest. Distribution does not."""
+        response = self._retried(f"/v2/{repository}/referrers/sha256:{'0' * 64}", "GET")
+        return response.status == HTTPStatus.OK
+
     @contextmanager
     def pieces(self, repository: str, digest: str) -> Iterator[Iterator[bytes]]:
         """The content of a blob, piece by piece, over a connection of its own.
@@ -202,11 +216,14 @@ class RegistryApi:
         finally:
             connection.close()
 
-    def push_manifest(self, repository: str, reference: str, media_type: str, text: str) -> None:
-        """Push a manifest or an index, whose blobs or manifests the registry has already, by its tag or digest."""
+    def push_manifest(self, repository: str, reference: str, media_type: str, text: str) -> bool:
+        """Push a manifest or an index, whose blobs or manifests the registry has already, by its tag or digest.
+
+        Returns whether the registry lists it from now on as what refers to its `subject`.
+        """
         path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
         pushed = self._retried(path, "PUT", text.encode(), {"Content-Type": media_type})
-        self._expect(pushed, HTTPStatus.CREATED, repository)
+        return bool(self._expect(pushed, HTTPStatus.CREATED, repository).header("OCI-Subject"))
 
     def ask(
         self,
@@ -277,10 +294,10 @@ class RegistryApi:
             raise self._unexpected(response.status, f"a push to {repository}")
         return response
 
-    def _unexpected(self, status: int, path: str) -> CommandError:
+    def _unexpected(self, status: int, path: str) -> Refused:
         remedy = "`./slip up` puts the accounts in place." if status == HTTPStatus.UNAUTHORIZED else ""
         said = f"the registry at {self.address} answers HTTP {status} to {path.partition('?')[0]}"
-        return CommandError(said, remedy, status=1)
+        return Refused(said, remedy, status)
 
     def _silence(self, error: Exception) -> CommandError:
         return CommandError(

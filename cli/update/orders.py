@@ -7,7 +7,7 @@ from dataclasses import replace
 from cli.stack import deployment
 from cli.stack.deployment import Deployment
 from cli.stack.stack import Stack
-from well_known import KEEP_VARIABLE, PROMOTE_VARIABLE, ROLLBACK_VARIABLE
+from well_known import KEEP_VARIABLE, PROMOTE_VARIABLE, RECOVER_VARIABLE, ROLLBACK_VARIABLE
 
 SERVICE_COMPONENT = "slipway:index:Service"
 IMAGE_COMPONENT = "slipway:index:AppImage"
@@ -26,6 +26,11 @@ def keeping(stack: Stack, services: Iterable[str]) -> Stack:
 def promoting(stack: Stack, versions: Mapping[str, Mapping[str, object]]) -> Stack:
     """The stack, whose updates deploy versions of another stack (components/promotion.py)."""
     return _with(stack, PROMOTE_VARIABLE, [json.dumps(versions)])
+
+
+def recovering(stack: Stack, versions: Mapping[str, Mapping[str, object]]) -> Stack:
+    """The stack, whose updates know versions that its state does not have (components/recovered.py)."""
+    return _with(stack, RECOVER_VARIABLE, [json.dumps(versions)]) if versions else stack
 
 
 def _with(stack: Stack, variable: str, words: Iterable[str]) -> Stack:

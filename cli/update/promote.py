@@ -217,7 +217,12 @@ def _copy(here: Running, there: Running, version: Mapping[str, Any]) -> dict[str
             getattr(error, "remedy", ""),
             status=1,
         ) from error
-    signatures = f", with {copied.signatures} signatures" if copied.signatures else ""
+    also = [
+        f"{number} {what if number == 1 else f'{what}s'}"
+        for number, what in ((copied.signatures, "signature"), (copied.records, "record"))
+        if number
+    ]
+    signatures = f", with {' and '.join(also)}" if also else ""
     what = f"{copied.blobs} blobs, {size(copied.size)}" if copied.blobs else "it has all blobs already"
     console.say(f"Copied to the registry of {here.stack.name}: {what}{signatures}.")
     return found

@@ -5,7 +5,7 @@ its key, so only its certificate is made anew; what it has signed follows.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cli.stack import deployment, processes
 from cli.stack.deployment import Deployment, Resource, name_of
@@ -14,6 +14,8 @@ CERTIFICATES = (
     "tls:index/selfSignedCert:SelfSignedCert",
     "tls:index/locallySignedCert:LocallySignedCert",
 )
+SOON = timedelta(hours=1)
+"""Longer than any update takes."""
 
 
 def invalid(state: Deployment, now: datetime | None = None) -> list[Resource]:
@@ -26,6 +28,24 @@ def invalid(state: Deployment, now: datetime | None = None) -> list[Resource]:
         and not resource.get("delete")
         and not _begin(resource) <= moment < _end(resource)
     ]
+
+
+def are_due(state: Deployment, now: datetime | None = None) -> bool:
+    """Whether a certificate is due for renewal within `SOON`, or does not say when it is."""
+    moment = (now or processes.now()) + SOON
+    return any(
+        _renewed_from(resource) <= moment
+        for resource in deployment.resources(state)
+        if resource.get("type") in CERTIFICATES and not resource.get("delete")
+    )
+
+
+def _renewed_from(resource: Resource) -> datetime:
+    """When the TLS plugin begins to renew a certificate; the beginning of time if that is unknown."""
+    never = datetime.min.replace(tzinfo=UTC)
+    end = _moment(resource, "validityEndTime", never)
+    early = (resource.get("inputs") or {}).get("earlyRenewalHours", 0)
+    return end - timedelta(hours=early) if end != never and isinstance(early, (int, float)) else never
 
 
 def options(certificates: Iterable[Resource]) -> list[str]:

@@ -15,7 +15,7 @@ from cli.stack import deployment
 from cli.stack.deployment import NETWORK_TYPE, REMOTE_COMMAND, Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
-from cli.update import diagnosis, marker, missing_images, orders, recovery
+from cli.update import diagnosis, marker, missing_images, orders, records, recovery
 from cli.update.aftermath import Aftermath
 from cli.update.message import with_author
 
@@ -77,6 +77,8 @@ def run(stack: Stack, host: str | None) -> int:
     if outcome.left or outcome.failures or pushed.failures or silent:
         return 1
     console.say(f"{host or f'The hosts of {stack.name}'}: everything is as it was made.")
+    records.forget(stack)
+    records.catch_up(stack, has_changed=True)
     return 0
 
 
@@ -89,11 +91,13 @@ def before_refresh(stack: Stack) -> None:
 
 def before_new_hosts(stack: Stack) -> None:
     """Push missing images again, which the new hosts will pull."""
+    records.forget(stack)
     missing_images.push_again(_state_with_secrets(stack))
 
 
 def after_refresh(stack: Stack) -> None:
     """Make again what a refresh could not: routes of a proxy that Pulumi has just made, images of a new registry."""
+    records.forget(stack)
     state = _state_with_secrets(stack)
     outcome = mend(desired(state))
     _tell(outcome)

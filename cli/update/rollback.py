@@ -15,23 +15,32 @@ from cli.running.stack import Failed, RunningStack
 from cli.running.stored_image import look
 from cli.stack import deployment
 from cli.stack.open import open_stack
+from cli.stack.stack import Stack
 from cli.text import short_digest
-from cli.update import versions
+from cli.update import records, versions
 from cli.update.orders import limited_to, targets_of
 from cli.update.updates import Update, up
 from cli.update.versions import Versions
 
 
 def run(
-    name: str, service: str, *, to: int | None, yes: bool, options: Sequence[str] = (), emulate: bool = False
+    name: str,
+    service: str,
+    *,
+    to: str | None,
+    yes: bool,
+    unverified: bool = False,
+    options: Sequence[str] = (),
+    emulate: bool = False,
 ) -> int:
     """Take a service back to a version. Returns the exit status.
 
     Args:
         name: the stack's name.
         service: the service's.
-        to: the version's number; by default the good one before the current one.
+        to: the version's number, or its name in the registry; by default the good one before the current one.
         yes: do not ask for confirmation.
+        unverified: take a version from the registry that this state has not recorded, too.
         options: additional arguments for Pulumi.
         emulate: whether it is the stack's emulation.
 
@@ -46,8 +55,8 @@ def run(
         )
     state = stack.deployment()
     known = versions.of(deployment.stack_outputs(state), service, stack.option)
-    number = _target(known, to, stack.option)
-    version = known.version(number, stack.option)
+    version = _target(stack, known, to, unverified=unverified)
+    number = int(version["number"])
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
     followers = stack.config.followers(service)
     places = running.outputs.get("serviceHosts") or {}
@@ -68,6 +77,7 @@ def run(
             options=options,
             emulate=emulate,
             back={service: number},
+            recovered={} if number in known.numbers else {service: version},
             command="rollback",
         )
     )
@@ -79,19 +89,32 @@ def run(
     return status
 
 
-def _target(known: Versions, to: int | None, option: str) -> int:
-    number = known.before if to is None else to
+def _target(stack: Stack, known: Versions, to: str | None, *, unverified: bool) -> Mapping[str, Any]:
+    """The version to go to: one of the state, or one that only the registry has, with a number that is free."""
+    if to is not None and to not in map(str, known.numbers):
+        lost = records.find(stack, known, to)
+        if not lost.is_verified and not unverified:
+            raise CommandError(
+                f"version {to} of {known.service} is not of this stack's state: the registry has its record from "
+                "another state, such as one that was lost, or from somebody who may push there",
+                f"`./slip diff {known.service} {to}{stack.option}` shows what it would change. To go there all the "
+                f"same: `./slip rollback {known.service} --to {to} --unverified{stack.option}`",
+                status=1,
+            )
+        taken = lost.number in known.numbers
+        return {**lost.version, "number": max(known.numbers) + 1 if taken else lost.number}
+    number = known.before if to is None else int(to)
     if number is None:
         raise CommandError(
             f"{known.service} has no good version before version {known.current}. Versions: "
             f"{', '.join(map(str, known.numbers))}",
-            f"`./slip history {known.service}{option}` shows them.",
+            f"`./slip history {known.service}{stack.option}` shows them.",
             status=1,
         )
-    version = known.version(number, option)
+    version = known.version(number, stack.option)
     if number == known.current and versions.is_whole(version):
         raise CommandError(f"{known.service} is at version {number} already", status=1)
-    return number
+    return version
 
 
 def _announce(known: Versions, version: Mapping[str, Any], hosts: Sequence[str], service: str) -> None:

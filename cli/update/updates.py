@@ -19,12 +19,14 @@ from cli.stack.stack import LOCAL, Stack
 from cli.update import (
     clock,
     closing,
+    comparisons,
     deletions,
     diagnosis,
     full_disk,
     lost_hosts,
     name_servers,
     policy,
+    records,
     recovery,
     renewal,
     service_data,
@@ -61,6 +63,8 @@ class Update:
     """Whether Pulumi shows its own display, and asks for confirmation itself."""
     back: Mapping[str, int] = field(default_factory=dict)
     """The version to which each service goes back, in a rollback."""
+    recovered: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The version of each service that the state does not have and the registry has, in a rollback to it."""
     promoted: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """The version of another stack that each service gets, in a promotion."""
     release_again: tuple[str, ...] = ()
@@ -84,7 +88,7 @@ def up(update: Update) -> int:
     if update.back:
         from cli.update import orders
 
-        stack = orders.ordered(stack, update.back)
+        stack = orders.recovering(orders.ordered(stack, update.back), update.recovered)
     if update.promoted:
         from cli.update import orders
 
@@ -126,9 +130,13 @@ def up(update: Update) -> int:
     except KeyboardInterrupt:
         announcer.end(INTERRUPTED, reasons=["it was interrupted"])
         raise
+    if status == 0:
+        records.catch_up(stack, has_changed=aftermath.has_changed)
     if status == 0 and is_local:
         purging.mark_checked(stack)
         name_servers.follow(stack)
+    if status == 0:
+        comparisons.remember(stack)
     return announcer.end(status, changed=aftermath.has_changed, reasons=aftermath.reasons)
 
 
@@ -214,7 +222,8 @@ def _run_and_renew(
     """
 
     def run_up(given: Sequence[str]) -> int:
-        return _run(stack, "up", given, aftermath, verbose=verbose, begins=begins)
+        compared = comparisons.fewer(stack, given)
+        return _run(compared, "up", given, aftermath, verbose=verbose, begins=begins)
 
     is_file = stack.backend.directory is not None
     if _mentions(options, "--target", "-t", "--replace", "--target-replace"):

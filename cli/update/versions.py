@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cli import console
 from cli.errors import CommandError
-from cli.stack import deployment
-from cli.stack.stack import Stack
 from cli.text import first_line, short_digest, short_revision
 
 DEPLOYED = "deployed"
@@ -144,24 +141,6 @@ def every(outputs: Mapping[str, Any]) -> dict[str, Versions]:
     }
 
 
-def show(stack: Stack, service: str, *, count: int, as_json: bool) -> None:
-    """Print the versions of a service, the newest first."""
-    found = of(deployment.stack_outputs(stack.deployment()), service, stack.option)
-    if as_json:
-        print(json.dumps([as_record(found, one) for one in found.versions[:count]], indent=2))
-        return
-    console.table(
-        f"Versions of {service} in the stack '{stack.name}'",
-        ("version", "image", "commit", "deployed (UTC)", "by", "took", "result", "hosts", "message"),
-        [row(found, one) for one in found.versions[:count]],
-    )
-    if found.left:
-        console.say(
-            f"{service} was rolled back to version {found.current}, and stays there while a tree has version "
-            f"{', '.join(map(str, found.left))}. To deploy that again: ./slip up --forward {service}{stack.option}"
-        )
-
-
 def as_record(versions: Versions, version: Mapping[str, Any]) -> dict[str, Any]:
     """A version as JSON, with its result."""
     deployments = [{**one, "seconds": int(one["seconds"])} for one in version["deployments"]]
@@ -249,28 +228,3 @@ def _flat(path: str, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return [(path, value if isinstance(value, str) else json.dumps(value))]
-
-
-def show_difference(stack: Stack, service: str, first: int, second: int | None, *, as_json: bool) -> None:
-    """Print what differs between two versions; the second one is the current one by default."""
-    found = of(deployment.stack_outputs(stack.deployment()), service, stack.option)
-    second = found.current if second is None else second
-    pairs = differences(found.version(first, stack.option), found.version(second, stack.option), service)
-    if as_json:
-        print(
-            json.dumps(
-                {
-                    "service": service,
-                    "versions": [first, second],
-                    "differences": [{"what": what, "values": [was, now]} for what, was, now in pairs],
-                },
-                indent=2,
-            )
-        )
-        return
-    if not pairs:
-        console.result(f"Versions {first} and {second} of {service} are the same.")
-        return
-    console.table(
-        f"{service}: {first} and {second}", (service, f"version {first}", f"version {second}"), pairs
-    )

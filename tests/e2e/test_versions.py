@@ -192,6 +192,38 @@ def test_a_rollback_holds_in_every_clone_until_somebody_orders_what_was_left(fle
     assert not again.changes, str(again)
 
 
+def test_a_version_that_the_state_has_lost_is_in_the_registry(fleet: Stack) -> None:
+    recorded = _history(fleet)
+    assert [one["number"] for one in recorded] == [3, 2, 1]
+    registry = fleet.registry()
+    for one in recorded:
+        listed = registry.referrers("web", one["images"]["web"])
+        assert str(one["number"]) in [found["annotations"]["slipway.version"] for found in listed]
+        assert {found["artifactType"] for found in listed} == {"application/vnd.slipway.version.v1+json"}
+
+    state = json.loads(fleet.state_file.read_text())
+    (outputs,) = (
+        one["outputs"]
+        for one in state["checkpoint"]["latest"]["resources"]
+        if one["type"] == "pulumi:pulumi:Stack"
+    )
+    outputs["versions"]["web"]["versions"] = [
+        one for one in outputs["versions"]["web"]["versions"] if one["number"] != 2
+    ]
+    fleet.state_file.write_text(json.dumps(state))
+    found = _history(fleet)
+    assert found[1].pop("registry") == {"name": "2", "verified": True}
+    assert found == recorded
+
+    result = fleet.slip("rollback", "web", "--to", "2", "--yes")
+    assert result.status == 0, str(result)
+    assert _greetings(fleet) == {"tiny version 2"}
+    assert _current(fleet) == [2]
+    assert not [one for one in _history(fleet) if "registry" in one]
+    fleet.up("--forward", "web")
+    assert _greetings(fleet) == {"tiny version 3"}
+
+
 @contextmanager
 def _colleague(stack: Stack) -> Iterator[Stack]:
     """The stack in another clone with the same backend."""
@@ -446,6 +478,10 @@ def test_what_a_stack_runs_healthily_is_promoted_to_another_one(fleet: Stack, pr
     assert _greetings(production) == {"tiny in production"}
     newest = _history(production)[0]
     assert newest["origin"] == {"stack": fleet.name, "number": _current(fleet)[0]}
+    recorded = {
+        one["annotations"]["slipway.stack"] for one in production.registry().referrers("web", digest)
+    }
+    assert recorded == {fleet.name, production.name}
     # The clone has other code, which the promoted version holds back.
     held = production.up("--expect-no-changes")
     assert "web stays at version 2, promoted from" in held.output, str(held)

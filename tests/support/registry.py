@@ -11,7 +11,10 @@ from typing import Any
 from tests.support.tls import tls_context
 from tests.support.waiting import ANSWER
 
-MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.oci.image.index.v1+json"
+)
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,21 @@ class Registry:
         manifest = json.loads(self._ask("GET", f"/v2/{repository}/manifests/{digest}")[2])
         return [layer["digest"] for layer in manifest["layers"]]
 
+    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """What refers to an image, by the tag that stands for the list (OCI distribution specification)."""
+        status, _, body = self._ask("GET", f"/v2/{repository}/manifests/{digest.replace(':', '-')}")
+        found: list[dict[str, Any]] = json.loads(body)["manifests"] if status == http.client.OK else []
+        return found
+
     def images(self) -> set[tuple[str, str]]:
         """Every tagged image it has, each as its repository and digest."""
         found = set()
         for repository in json.loads(self._ask("GET", "/v2/_catalog?n=1000")[2])["repositories"]:
             tags = json.loads(self._ask("GET", f"/v2/{repository}/tags/list")[2])["tags"] or []
             for tag in tags:
+                # The list of what refers to an image is none.
+                if tag.startswith("sha256-"):
+                    continue
                 _, headers, _ = self._ask("HEAD", f"/v2/{repository}/manifests/{tag}")
                 found.add((repository, headers["Docker-Content-Digest"]))
         return found

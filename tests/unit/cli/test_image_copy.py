@@ -15,6 +15,7 @@ from cli.errors import CommandError
 from cli.running.http import tls_context
 from cli.running.image_copy import Copied, ImageCopy
 from cli.running.registry_api import RegistryApi, RegistryEndpoint
+from cli.running.version_document import ARTIFACT_TYPE
 from tests.support.authority import Authority
 from tests.unit.cli.servers import PASSWORD, api_of, server_context, serving
 
@@ -36,6 +37,9 @@ class Store:
     referrers: dict[str, list[str]] = field(default_factory=dict)
     pushes: list[str] = field(default_factory=list)
     refuses: bool = False
+    takes_artifacts: bool = True
+    lists: bool = False
+    """Whether it lists by itself what refers to an image."""
 
     def blob(self, content: str) -> dict[str, object]:
         self.blobs[digest_of(content)] = content
@@ -56,9 +60,18 @@ class Store:
         }
         return self.keep(document, OCI_MANIFEST, tag)
 
+    def described(self, digest: str) -> dict[str, object]:
+        """As a list of referrers has it."""
+        document = json.loads(self.manifests[digest][1])
+        kept = {key: document[key] for key in ("artifactType", "annotations") if key in document}
+        return {"digest": digest, "size": len(self.manifests[digest][1]), **kept}
+
     def __call__(self, request: http.server.BaseHTTPRequestHandler) -> tuple[int, str, dict[str, str]]:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0)).decode()
         parts = urlsplit(request.path)
+        if parts.path == "/v2/web/tags/list":
+            names = [name for name in self.manifests if not name.startswith("sha256:")]
+            return 200, json.dumps({"tags": names}), {}
         match = re.fullmatch(r"/v2/([^/]+)/(blobs|manifests|referrers)/(.+)", parts.path)
         assert match, request.path
         _, kind, name = match.groups()
@@ -76,6 +89,8 @@ class Store:
             return 201, "", {}
         if request.command == "PUT":
             document = json.loads(body)
+            if "artifactType" in document and not self.takes_artifacts:
+                return 400, "{}", {}
             needed = [document[key] for key in ("config",) if key in document]
             needed += document.get("layers", [])
             if not {one["digest"] for one in needed} <= {*self.blobs}:
@@ -84,10 +99,15 @@ class Store:
                 return 400, "{}", {}
             media_type = str(request.headers["Content-Type"])
             self.manifests[name] = self.manifests[digest_of(body)] = media_type, body
+            self.pushes.append(name)
+            if self.lists and "subject" in document:
+                self.referrers.setdefault(document["subject"]["digest"], []).append(digest_of(body))
+                return 201, "", {"OCI-Subject": document["subject"]["digest"]}
             return 201, "", {}
         if kind == "referrers":
-            listed = [{"digest": one} for one in self.referrers.get(name, [])]
-            return (200, json.dumps({"manifests": listed}), {}) if self.referrers else (404, "{}", {})
+            listed = [self.described(one) for one in self.referrers.get(name, [])]
+            answer = json.dumps({"manifests": listed})
+            return (200, answer, {}) if self.referrers or self.lists else (404, "{}", {})
         if kind == "blobs":
             return (200, self.blobs[name], {}) if name in self.blobs else (404, "", {})
         if name not in self.manifests:
@@ -153,6 +173,37 @@ def test_signatures_come_along(pair: Pair) -> None:
     pair.source.referrers[digest] = [listed]
     assert pair.way.copy(digest).signatures == 2
     assert {signed, listed, f"{digest.replace(':', '-')}.sig"} <= {*pair.target.manifests}
+
+
+def test_the_list_of_what_refers_to_an_image_is_merged(pair: Pair) -> None:
+    digest = pair.source.image("a layer")
+    tag = digest.replace(":", "-")
+    theirs, own = pair.source.image("theirs"), pair.target.image("own")
+    record: dict[str, object] = {
+        "artifactType": ARTIFACT_TYPE,
+        "config": pair.source.blob("{}"),
+        "layers": [],
+    }
+    recorded = pair.source.keep(record, OCI_MANIFEST)
+    listed = [pair.source.described(one) for one in (theirs, recorded)]
+    pair.source.keep({"manifests": listed}, OCI_INDEX, tag)
+    pair.target.keep({"manifests": [pair.target.described(own)]}, OCI_INDEX, tag)
+    copied = pair.way.copy(digest)
+    assert (copied.signatures, copied.records) == (1, 1)
+    document = json.loads(pair.target.manifests[tag][1])
+    assert [one["digest"] for one in document["manifests"]] == [own, theirs, recorded]
+    assert document["manifests"][2]["artifactType"] == ARTIFACT_TYPE
+    before = [*pair.target.pushes]
+    assert pair.way.copy(digest).records == 1
+    assert tag not in pair.target.pushes[len(before) :], "the list was written again without a change"
+
+
+def test_a_registry_that_lists_referrers_itself_gets_no_tag_for_them(pair: Pair) -> None:
+    pair.target.lists = True
+    digest = pair.source.image("a layer")
+    pair.source.referrers[digest] = [pair.source.image("an attestation")]
+    assert pair.way.copy(digest).signatures == 1
+    assert digest.replace(":", "-") not in pair.target.manifests
 
 
 def test_signatures_that_the_target_has_made_itself_stay(

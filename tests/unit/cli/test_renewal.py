@@ -42,6 +42,22 @@ STATE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("resource", "due"),
+    [
+        (VALID, False),
+        ({**VALID, "inputs": {"earlyRenewalHours": 24 * 364}}, False),
+        ({**VALID, "inputs": {"earlyRenewalHours": 24 * 365}}, True),
+        ({**VALID, "inputs": {"earlyRenewalHours": 24 * 365}, "delete": True}, False),
+        ({**VALID, "inputs": {"earlyRenewalHours": "secret"}}, True),
+        (certificate("soon", "2026-06-01T12:00:00Z", "2026-06-01T12:59:59Z"), True),
+        (certificate("no time", "", ""), True),
+    ],
+)
+def test_what_is_due(resource: dict[str, Any], due: bool) -> None:
+    assert renewal.are_due({"resources": [resource]}, NOW) is due
+
+
 def test_what_is_expired_or_from_the_future_is_made_anew() -> None:
     found = renewal.invalid(STATE, NOW)
     assert found == [FUTURE, EXPIRED]

@@ -316,6 +316,28 @@ def test_manifests_that_refer_to_an_image_stay_and_go_with_it(depot: Depot) -> N
     assert plan.total[:2] == [1, 1]
 
 
+def test_records_of_versions_stay_and_go_with_their_images_and_take_no_place(depot: Depot) -> None:
+    def deploy(days: float) -> tuple[str, set[str]]:
+        """An image, and its records: of a deployment that failed, and of one that did not, in a list of its own."""
+        image = depot.image("web", days=days)
+        depot.deploy("web", image, "web-1", days=days - 0.1)
+        records = [depot.image("web", days=days - 0.2, subject={"digest": image}) for _ in range(2)]
+        depot.index("web", records[:1], days=days - 0.2)
+        depot.index("web", records[1:], f"sha256-{image[7:]}", days=days - 0.2)
+        return image, {image, *records}
+
+    deployed = [deploy(days) for days in (4, 3, 2)]
+    assert not depot.plan(keep=3, services=ONE).gone & {one for _, all_ in deployed for one in all_}
+    assert deployed[0][1] <= depot.plan(keep=2, services=ONE).gone
+    # A later version has the first image again, so the command has pushed it again.
+    again = depot.root / "repositories/web/_manifests/revisions" / deployed[0][0].replace(":", "/") / "link"
+    os.utime(again, (depot.now - DAY,) * 2)
+    depot.deploy("web", deployed[0][0], "web-1", days=0.9)
+    gone = depot.plan(keep=2, services=ONE).gone
+    assert deployed[1][1] <= gone
+    assert not gone & (deployed[0][1] | deployed[2][1])
+
+
 def test_an_artifact_with_a_tag_of_its_own_counts_by_itself(depot: Depot) -> None:
     image = depot.image("app", "v1", days=9)
     depot.image("app", "v1-sbom", days=1, subject={"digest": image})

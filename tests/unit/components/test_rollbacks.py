@@ -19,6 +19,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_FORWARD", raising=False)
     monkeypatch.delenv("SLIPWAY_KEEP", raising=False)
     monkeypatch.delenv("SLIPWAY_PROMOTE", raising=False)
+    monkeypatch.delenv("SLIPWAY_RECOVER", raising=False)
 
 
 def up(before: dict[str, Any], **service: Any) -> Program:
@@ -169,6 +170,46 @@ def test_a_version_whose_secret_is_gone_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
     with pytest.raises(pulumi.RunError, match=r"with version 1 of web: .*TOKEN"):
         up(before, memory=200)
+
+
+def recover(monkeypatch: pytest.MonkeyPatch, version: object, number: int) -> None:
+    monkeypatch.setenv("SLIPWAY_RECOVER", json.dumps({"web": version}))
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", f"web={number}")
+
+
+def test_a_version_that_the_state_has_lost_is_deployed_and_in_the_state_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = two_versions()
+    lost = {**before["versions"]["web"]["versions"].pop(), "images": {"web": f"sha256:{'7' * 64}"}}
+    recover(monkeypatch, lost, 1)
+    program = up(before, memory=300)
+    assert image_on(program, "web-1") == f"yard:5000/web@sha256:{'7' * 64}"
+    assert program.named("web-web-1", "container:Container").inputs["memory"] == 100
+    web = program.outputs["versions"]["web"]
+    assert (web["current"], web["left"]) == (1, [2])
+    assert [one["number"] for one in web["versions"]] == [2, 1]
+    assert [one["cause"] for one in web["versions"][-1]["deployments"]] == ["up", "rollback"]
+
+
+def test_a_version_that_the_state_has_is_not_replaced_by_one_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = two_versions()
+    other = {**before["versions"]["web"]["versions"][-1], "images": {"web": f"sha256:{'7' * 64}"}}
+    recover(monkeypatch, other, 1)
+    assert image_on(up(before, memory=300), "web-1") == f"yard:5000/web@{OLD}"
+
+
+@pytest.mark.parametrize(
+    "version",
+    [{}, 7, {"number": 41, "images": {"web": "latest"}, "deployments": []}],
+)
+def test_what_is_no_record_is_refused(monkeypatch: pytest.MonkeyPatch, version: object) -> None:
+    before = two_versions()
+    recover(monkeypatch, version, 41)
+    with pytest.raises(pulumi.RunError, match="SLIPWAY_RECOVER is not what `slip rollback` makes of it"):
+        up(before, memory=300)
 
 
 PROMOTED = {
