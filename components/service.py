@@ -215,7 +215,7 @@ class Service(pulumi.ComponentResource):
                     depends_on=[*waits_for, *([secrets.brought] if secrets else [])],
                     # By default the plugin would remove the old container first, which serves until the switch.
                     delete_before_replace=False,
-                    ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports.private else [])],
+                    ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports else [])],
                 )
             ),
         )

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Str
 
 from configuration.base import Settings
 from configuration.constraints import Matching, Within, distinct, mistake
-from configuration.types import LABEL_PATTERN, VARIABLE_PATTERN, Label, Port, UrlPath, Value, Variable
+from configuration.ports import PortSettings
+from configuration.types import LABEL_PATTERN, VARIABLE_PATTERN, Label, UrlPath, Value, Variable
 
 PATH_PATTERN = r"(?!.*/\.\.?(?:/|:|$))(?:/[A-Za-z0-9._@+-]+)+"
 """An absolute path without `.` and `..`."""
@@ -188,14 +189,6 @@ Health = Annotated[
 ]
 
 
-class PortSettings(Settings):
-    """Ports of a service's containers besides the one behind the proxy."""
-
-    private: Annotated[tuple[Port, ...], AfterValidator(distinct), Field(examples=[[5432]])] = ()
-    """TCP ports, 1 to 65535, that the containers of all the stack's services reach by this service's name, on every
-    host. Nobody else does. No two services have the same one. Default: none."""
-
-
 class ContainerSettings(Settings):
     """What a service's containers get of their host."""
 
@@ -347,7 +340,7 @@ class ContainerSettings(Settings):
     @property
     def is_stopped_first(self) -> bool:
         """Whether an old container ends before the new one starts: two must not write at once, nor have one port."""
-        return bool(self.volumes or self.writing_binds or self.ports.private)
+        return bool(self.volumes or self.writing_binds or self.ports)
 
 
 EnvironmentSettings = dict[Variable, EnvironmentValue]

@@ -24,6 +24,7 @@ from configuration.networks import IPNetwork
 from configuration.notices import HooksSettings, NoticeSettings
 from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
+from configuration.ports import PublishedPort
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
@@ -400,8 +401,20 @@ class StackSettings(Settings):
             https=HTTPS_PORT + shift,
         )
 
+    def service_ports(self, host: str) -> dict[PublishedPort, str]:
+        """The ports that services publish on this host, each with its service."""
+        return {port: name for name in self.services_on(host) for port in self.services[name].ports.published}
+
+    def public_ports(self, host: str) -> tuple[PublishedPort, ...]:
+        """Those that are open to other machines."""
+        return tuple(port for port in self.service_ports(host) if port.is_public)
+
+    def local_port(self, host: str, port: int) -> int:
+        """On the platform `local`: the port of 127.0.0.1 that leads to a public port of the host."""
+        return port + self.slot(host) + self.platform.port_offset
+
     def published_ports(self, host: str) -> dict[int, str]:
-        """What listens on the host's ports on 127.0.0.1, by port, without the registry."""
+        """What listens on the host's ports on 127.0.0.1, by port, without the registry and the ports of services."""
         ports = self.local_ports(host)
         published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
         if self.has_proxy(host):

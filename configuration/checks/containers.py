@@ -1,4 +1,4 @@
-"""Checks of where services get their images, and of what their containers share: ports, directories, volumes."""
+"""Checks of where services get their images, and of what their containers share: directories, volumes."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,8 +15,6 @@ PROXY_SETTINGS = (
     "drain_timeout",
 )
 """What only a service behind the proxy has."""
-HOST_PORTS = frozenset({22, 80, 443, 2376})
-"""Ports of every app host: SSH, the proxy, the engine."""
 RUN_PATHS = ("/run/secrets", "/tmp", "/dev/shm", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname")  # noqa: S108
 
 
@@ -90,6 +88,8 @@ def proxied(checks: Checks) -> Iterator[Problem]:
         if service.own_check is None or not checks.is_valid("services", name):
             continue
         for key in PROXY_SETTINGS:
+            if key == "allowed_cidrs" and service.ports.public:
+                continue
             if key in service.model_fields_set and getattr(service, key) != _default(key):
                 alias = ServiceSettings.model_fields[key].alias or key
                 yield Problem(
@@ -125,54 +125,6 @@ def needs(checks: Checks) -> Iterator[Problem]:
                     "Leave out one of the two.",
                     other,
                 )
-
-
-def private_ports(checks: Checks) -> Iterator[Problem]:
-    """Each private port is one service's, on hosts on which nothing else listens there."""
-    settings = checks.settings
-    first: dict[int, str] = {}
-    for name, service in settings.services.items():
-        for index, port in enumerate(service.ports.private):
-            location = ("services", name, "ports", "private", index)
-            if port in first:
-                yield Problem(
-                    location,
-                    f"{first[port]} has it, and every service finds both by this number",
-                    f"Let {name} listen on another port.",
-                    port,
-                )
-            elif port in {
-                *HOST_PORTS,
-                settings.registry_port,
-                settings.registry.metrics_port,
-                settings.proxy.metrics_port,
-            }:
-                yield Problem(
-                    location, "the hosts themselves listen there", f"Let {name} listen on another port.", port
-                )
-            first.setdefault(port, name)
-        hosts = settings.service_hosts(name)
-        if service.ports.private and len(hosts) > 1 and checks.is_valid("services", name, "hosts"):
-            yield Problem(
-                ("services", name, "ports", "private"),
-                f"it runs on {words(hosts)}, and its name leads to one host",
-                f"Set {path_of(('services', name, 'hosts'))} to one host.",
-            )
-
-
-def metrics_port(checks: Checks) -> Iterator[Problem]:
-    """The proxies' metrics have a port of the host on which nothing else listens."""
-    settings, port = checks.settings, checks.settings.proxy.metrics_port
-    taken: set[int | None] = {*HOST_PORTS}
-    if checks.is_valid("platform") and checks.roles_known:
-        taken |= {settings.registry_port, settings.registry.metrics_port}
-    if port and port in taken:
-        yield Problem(
-            ("proxy", "metricsPort"),
-            "the hosts themselves listen there",
-            "Set another port, such as 9101.",
-            port,
-        )
 
 
 def mounts(checks: Checks) -> Iterator[Problem]:
@@ -255,7 +207,7 @@ def jobs(checks: Checks) -> Iterator[Problem]:
                 yield Problem(
                     ("services", name, key), "a job has none, since it runs and ends", "Leave it out."
                 )
-        if service.ports.private:
+        if service.ports:
             yield Problem(
                 ("services", name, "ports"), "a job has none, since it runs and ends", "Leave it out."
             )
@@ -273,6 +225,6 @@ def _default(key: str) -> object:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(images, copies, proxied, needs, private_ports, metrics_port, mounts, jobs),
+    *(images, copies, proxied, needs, mounts, jobs),
     secrets,
 )
