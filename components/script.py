@@ -30,6 +30,7 @@ PARTS = {
             "routes.sh",
             "services.sh",
             "watch.sh",
+            "hangs.sh",
             "once.sh",
             "jobs.sh",
         ),

@@ -152,6 +152,24 @@ interrupted() {
   done
 }
 
+# Services that gave no answer any more: how often they were restarted for it, when last, whether it is so now, and why
+# (components/scripts/hangs.sh).
+hung() {
+  local file name count last is_now why hangs=/etc/slipway/hangs silent=/run/slipway-silent
+  local -A told=()
+  for file in "$silent"/* "$hangs"/*; do
+    name=${file##*/}
+    if [ ! -e "$file" ] || [ -n "${told[$name]:-}" ]; then continue; fi
+    told[$name]=yes count=0 last=0 is_now=no why=
+    read -r count last _ why 2>/dev/null <"$hangs/$name"
+    if [ -e "$silent/$name" ]; then
+      is_now=yes
+      read -r why 2>/dev/null <"$silent/$name"
+    fi
+    say hung "$name" "$count" "$last" "$is_now" "$why"
+  done
+}
+
 # ask_proxy: the servers of the proxy's process, by HAProxy's runtime API (components/scripts/routes.sh).
 ask_proxy() {
   local process answer
@@ -213,6 +231,7 @@ main() {
   retention
   jobs 2>/dev/null
   backups 2>/dev/null
+  hung 2>/dev/null
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
     [ -z "${USAGE:-}" ] || exec {others}> >(usage)
