@@ -76,6 +76,33 @@ class FromSecret:
     """The secret's name."""
 
 
+FROM_SECRET_SCHEMA = {
+    "type": "object",
+    "properties": {"secret": {"type": "string", "pattern": f"^(?:{VARIABLE_PATTERN})$"}},
+    "required": ["secret"],
+    "additionalProperties": False,
+}
+
+
+def _from_secret(value: object) -> FromSecret:
+    name = value["secret"] if isinstance(value, dict) and value.keys() == {"secret"} else None
+    if not isinstance(name, str) or not re.fullmatch(VARIABLE_PATTERN, name):
+        # Some users write the password itself here.
+        raise mistake(
+            "not a secret's name", "Write { secret: SECRET }, with a name from slipway:secrets.", value="…"
+        )
+    return FromSecret(name)
+
+
+SecretName = Annotated[
+    Any,
+    PlainValidator(_from_secret),
+    PlainSerializer(lambda value: {"secret": value.secret}),
+    WithJsonSchema(FROM_SECRET_SCHEMA),
+]
+"""The name of a secret whose value is asked for."""
+
+
 def _environment_value(value: object) -> str | FromSecret:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -100,12 +127,7 @@ EnvironmentValue = Annotated[
         {
             "anyOf": [
                 {"type": ["string", "integer"]},
-                {
-                    "type": "object",
-                    "properties": {"secret": {"type": "string", "pattern": f"^(?:{VARIABLE_PATTERN})$"}},
-                    "required": ["secret"],
-                    "additionalProperties": False,
-                },
+                FROM_SECRET_SCHEMA,
             ]
         }
     ),

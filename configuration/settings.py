@@ -1,7 +1,9 @@
 """`StackSettings`: the whole configuration of one stack."""
 
 import ipaddress
-from collections.abc import Sequence
+import json
+from base64 import b64encode
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import Field, StrictBool, model_validator
@@ -19,7 +21,7 @@ from configuration.hosts import (
     Role,
     slot_of_name,
 )
-from configuration.image_names import ImageName
+from configuration.image_names import DOCKER_HUB, ImageName
 from configuration.networks import IPNetwork
 from configuration.notices import HooksSettings, NoticeSettings
 from configuration.operators import OperatorName, PublicKey
@@ -42,6 +44,8 @@ from well_known import (
     host_account,
 )
 
+DOCKER_HUB_LOGIN = "https://index.docker.io/v1/"
+"""As Docker calls an account at Docker Hub."""
 LARGEST = 8
 """The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
 
@@ -287,6 +291,17 @@ class StackSettings(Settings):
             if service.image:
                 mirrored.setdefault(ImageName.of(service.image).tagged, service.image)
         return tuple(mirrored.values())
+
+    def source_logins(self, servers: Collection[str]) -> str:
+        """The accounts at these registries as Docker's config.json; empty if none of them has one."""
+        logins = {
+            name: {"auth": b64encode(f"{account.username}:{password}".encode()).decode()}
+            for server, account in sorted(self.registry.sources.items())
+            if server in servers
+            for password in [self.secrets[account.password.secret].get_secret_value()]
+            for name in (server, *([DOCKER_HUB_LOGIN] if server == DOCKER_HUB else []))
+        }
+        return json.dumps({"auths": logins}) if logins else ""
 
     def mirrored_as(self, image: str) -> str:
         """The name by which an image of a service is among `mirrored_images`."""
