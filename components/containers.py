@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import LOG_OPTIONS
+from components.engine import LOG_DRIVER, LOG_OPTIONS
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.ports import LOOPBACK, PublishedPort
 
@@ -119,7 +119,8 @@ def tmpfs(settings: ContainerSettings, *, read_only: bool) -> dict[str, str] | N
 
 def log_options(settings: ContainerSettings) -> dict[str, str]:
     """The options of the log driver."""
-    return {**LOG_OPTIONS, **settings.log_options}
+    own = LOG_OPTIONS if settings.log_driver in {LOG_DRIVER, "json-file"} else {}
+    return {**own, **settings.log_options}
 
 
 def switch_options(settings: ContainerSettings) -> list[str]:

@@ -10,7 +10,7 @@ import pulumi_docker as docker
 
 from batches import batches
 from components import containers, edge, secret_files, visitors
-from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
+from components.engine import ENGINE_DECIDES, DockerEngine
 from components.host import Host
 from components.https import Https
 from components.images.image import AppImage, RunImage
@@ -184,7 +184,7 @@ class Service(pulumi.ComponentResource):
             read_only=args.read_only or None,
             tmpfs=containers.tmpfs(args.settings, read_only=args.read_only),
             security_opts=["no-new-privileges"],
-            log_driver=LOG_DRIVER,
+            log_driver=args.settings.log_driver,
             log_opts=containers.log_options(args.settings),
             envs=containers.environment(args.environment, args.secret_environment),
             # An empty list, as stacks that exist have it. Older versions wrote secrets here.

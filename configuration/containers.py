@@ -56,14 +56,27 @@ LIMITS = [
     "rtprio",
     "stack",
 ]
-LOG_OPTIONS = ["max-size", "max-file", "compress", "labels", "env", "tag", "mode", "max-buffer-size"]
+_DELIVERY = ("mode", "max-buffer-size")
+_FILES = ("max-size", "max-file", "compress")
+_MARKS = ("labels", "labels-regex", "env", "env-regex", "tag")
+LOG_OPTIONS = {
+    # Older versions let the marks pass here.
+    "local": (*_FILES, "labels", "env", "tag", *_DELIVERY),
+    "json-file": (*_FILES, *_MARKS, *_DELIVERY),
+    "journald": (*_MARKS, *_DELIVERY),
+    "syslog": ("syslog-address", "syslog-facility", "syslog-format", *_MARKS, *_DELIVERY),
+}
+"""The options of each log driver of Docker that services can have."""
+_EVERY_LOG_OPTION = tuple(dict.fromkeys(option for options in LOG_OPTIONS.values() for option in options))
 LimitName = Annotated[
     str, Matching("|".join(LIMITS), "not a limit of setrlimit(2)", f"Write one of {', '.join(LIMITS)}.")
 ]
 LogOption = Annotated[
     str,
     Matching(
-        "|".join(LOG_OPTIONS), "not an option of the log driver", f"Write one of {', '.join(LOG_OPTIONS)}."
+        "|".join(_EVERY_LOG_OPTION),
+        "not an option of the log driver",
+        f"Write one of {', '.join(_EVERY_LOG_OPTION)}.",
     ),
 ]
 
@@ -328,8 +341,14 @@ class ContainerSettings(Settings):
     extra_hosts: dict[Label, Address] = Field(default_factory=dict, examples=[{"legacy": "10.0.0.9"}])
     """Names in the containers' /etc/hosts, each with its IPv4 address. Default: none."""
 
+    log_driver: Literal["local", "json-file", "journald", "syslog"] = "local"
+    """Where the containers' output goes: `local`, files of the engine's own; `json-file`, files with a JSON object a
+    line; `journald`, the host's journal; or `syslog`, a server at `syslog-address`. `./slip logs` shows it in any case.
+    Default: `local`."""
+
     log_options: dict[LogOption, Value] = Field(default_factory=dict, examples=[{"max-size": "50m"}])
-    """Options of the log driver `local`. Default: five files of 20 MiB, of which four are compressed."""
+    """Options of the log driver, by Docker's names. The stack's state shows them. Default: five files of 10 MB for
+    `local` and `json-file`, else none."""
 
     volumes: dict[Label, ContainerPath] = Field(default_factory=dict, examples=[{"data": "/var/lib/data"}])
     """Volumes by name, each with its path in the container. A volume belongs to the service, and each host of it has

@@ -167,9 +167,9 @@ class ServiceSettings(ContainerSettings):
     """How the image is built. Required, unless `image` or `from` is set."""
 
     image: Annotated[TaggedImage, Field(examples=["postgres:16"])] | None = None
-    """Image that others made, as `name:tag`, from any registry; `registry.sources` has accounts. Its first deployment copies
-    it into the stack's registry, by the digest that the tag has then, and keeps to that; `./slip update SERVICE` takes
-    what the tag has by now. `name:tag@sha256:…` is one digest for good. Default: none."""
+    """Image that others made, as `name:tag`, from any registry; `registry.sources` has accounts. Its first deployment
+    copies it into the stack's registry, by the digest that the tag has then, and keeps to that; `./slip update SERVICE`
+    takes what the tag has by now. `name:tag@sha256:…` is one digest for good. Default: none."""
 
     from_: Annotated[ServiceName, Field(examples=["web"])] | None = Field(default=None, alias="from")
     """Service whose image this one runs, too. Default: none."""

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from configuration.checks.context import Check, Checks
-from configuration.containers import FromSecret
+from configuration.containers import LOG_OPTIONS, FromSecret
 from configuration.image_names import ImageName
 from configuration.problems import Location, Problem, command, path_of, suggestion, words
 from configuration.services import ServiceSettings
@@ -172,6 +172,20 @@ def mounts(checks: Checks) -> Iterator[Problem]:
             )
 
 
+def logs(checks: Checks) -> Iterator[Problem]:
+    """Each log option is one of the service's log driver."""
+    for name, service in checks.settings.services.items():
+        allowed = LOG_OPTIONS[service.log_driver]
+        for option, value in service.log_options.items():
+            if option not in allowed and checks.is_valid("services", name, "logDriver"):
+                yield Problem(
+                    ("services", name, "logOptions", option),
+                    f"not an option of the log driver {service.log_driver}",
+                    f"Write one of {', '.join(allowed)}; or set {path_of(('services', name, 'logDriver'))}.",
+                    value,
+                )
+
+
 def secrets(checks: Checks) -> Iterator[Problem]:
     """Each secret that is an environment variable is set."""
     settings = checks.settings
@@ -226,5 +240,5 @@ def _default(key: str) -> object:
 
 CHECKS: tuple[Check, ...] = (
     *(images, copies, proxied, needs, mounts, jobs),
-    secrets,
+    *(logs, secrets),
 )
