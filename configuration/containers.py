@@ -358,6 +358,11 @@ class ContainerSettings(Settings):
     """Directories of the host, each with its path in the container; `:ro` behind it forbids to write. Default:
     none."""
 
+    networks: Annotated[tuple[Label, ...], AfterValidator(distinct), Field(examples=[["backend"]])] = ()
+    """Networks that the service shares with others, by names of your choice, two on a host at most. Its containers and
+    those of a service with the same network on the same host reach each other by the services' names, on every port.
+    Default: none, so that services of one host do not reach each other."""
+
     ports: PortSettings = Field(default_factory=PortSettings, examples=[{"private": [5432]}])
     """Ports besides the one behind the proxy. Default: none."""
 

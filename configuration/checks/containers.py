@@ -15,6 +15,8 @@ PROXY_SETTINGS = (
     "drain_timeout",
 )
 """What only a service behind the proxy has."""
+MOST_NETWORKS = 2
+"""Networks of services that a host may have besides that of its proxy."""
 RUN_PATHS = ("/run/secrets", "/tmp", "/dev/shm", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname")  # noqa: S108
 
 
@@ -172,6 +174,24 @@ def mounts(checks: Checks) -> Iterator[Problem]:
             )
 
 
+def networks(checks: Checks) -> Iterator[Problem]:
+    """A host has no more networks than its engine has pools in reserve (configuration/address_pools.py)."""
+    settings = checks.settings
+    if not checks.is_valid("services"):
+        return
+    for host in settings.hosts:
+        names: dict[str, str] = {}
+        for name in settings.services_on(host):
+            names |= {network: name for network in settings.services[name].networks if network not in names}
+        for network, name in list(names.items())[MOST_NETWORKS:]:
+            yield Problem(
+                ("services", name, "networks"),
+                f"{host} would have {len(names)} networks of services: {words(names)}",
+                f"Use {MOST_NETWORKS} at most on a host.",
+                network,
+            )
+
+
 def logs(checks: Checks) -> Iterator[Problem]:
     """Each log option is one of the service's log driver."""
     for name, service in checks.settings.services.items():
@@ -240,5 +260,5 @@ def _default(key: str) -> object:
 
 CHECKS: tuple[Check, ...] = (
     *(images, copies, proxied, needs, mounts, jobs),
-    *(logs, secrets),
+    *(networks, logs, secrets),
 )

@@ -210,7 +210,7 @@ def _runs_by_a_timer(stack: Stack) -> None:
     verified = stack.slip("verify")
     assert verified.status == 1, str(verified)
     assert "ended with status 3" in " ".join(verified.output.split()), str(verified)
-    assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "kept"]
+    assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "9000", "kept"]
 
 
 def _processes(stack: Stack) -> list[dict[str, Any]]:
@@ -223,7 +223,7 @@ def _processes(stack: Stack) -> list[dict[str, Any]]:
 
 def _has_ports(stack: Stack) -> None:
     """Public ports answer on this machine, and to containers of the other host; a local one on its own host alone."""
-    tcp, udp = (port.partition("/")[0].split(":") for port in stack.outputs["servicePorts"]["worker"])
+    tcp, udp = (port.partition("/")[0].split(":") for port in stack.outputs()["servicePorts"]["worker"])
     with socket.create_connection((tcp[0], int(tcp[1])), timeout=ANSWER) as connection:
         assert connection.recv(100) == b"9000\n"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -239,6 +239,9 @@ def _has_ports(stack: Stack) -> None:
     inside = ("docker", "exec", _container(stack), "timeout", "10", "bash", "-c", ask)
     assert stack.on_host("data-1", *inside, address, "9100") == "9000"
     assert stack.on_host("box", "timeout", "10", "bash", "-c", ask, "127.0.0.1", "9102") == "9002"
+    # A service without their network does not know it.
+    (web,) = stack.app_containers("box")
+    assert stack.on_host("box", "docker", "exec", web, "sh", "-c", "getent hosts worker || true") == ""
     refused = f'timeout 10 bash -c "exec 3<>/dev/tcp/{address}/9102" 2>&1 || true'
     assert "Connection refused" in stack.on_host("data-1", "sh", "-c", refused)
 
@@ -261,6 +264,7 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         "command": ["exec perl /ports.pl"],
         "health": {"command": ["test", "-d", "/scratch"]},
         "ports": {"public": ["9100:9000", "9001/udp"], "local": ["9102:9002"]},
+        "networks": ["backend"],
         "workdir": "/usr",
         "memory": 256,
         "memoryReservation": 128,
@@ -287,7 +291,11 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
     services["tidy"] = {
         "from": "db",
         "entrypoint": ["/bin/sh", "-c"],
-        "command": [f"{PSQL} 'select 40 + 2'; echo kept >/work/file; cat /work/file; exit $STATUS"],
+        "command": [
+            f"{PSQL} 'select 40 + 2'; bash -c 'cat </dev/tcp/worker/9000'; "
+            "echo kept >/work/file; cat /work/file; exit $STATUS"
+        ],
+        "networks": ["backend"],
         "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}, "STATUS": "3"},
         "volumes": {"work": "/work"},
         "hosts": ["box"],
@@ -363,7 +371,7 @@ def test_one_that_hangs_is_restarted_and_told(store: Stack) -> None:
 
 def test_an_image_of_a_registry_that_wants_an_account(store: Stack) -> None:
     # The stack's own registry is such a one.
-    server, password = store.outputs["registryAddress"], store.outputs["registryPasswords"]["hosts"]
+    server, password = store.outputs()["registryAddress"], store.outputs()["registryPasswords"]["hosts"]
     services = _services()
     del services["worker"]["from"]
     services["worker"]["image"] = f"{server}/mirror/{IMAGE}"
@@ -373,7 +381,7 @@ def test_an_image_of_a_registry_that_wants_an_account(store: Stack) -> None:
         assert store.clone.start("bash", "-c", set_secret).wait().status == 0
         store.configure({"registry": {**settings.REGISTRY, "sources": sources}, "services": services})
         previewed, made = store.slip("preview"), store.up()
-        assert store.outputs["mirror"][services["worker"]["image"]].startswith(f"{server}/mirror/")
+        assert store.outputs()["mirror"][services["worker"]["image"]].startswith(f"{server}/mirror/")
         (name,) = store.app_containers("box", service="worker")
         assert store.on_host("box", "docker", "exec", name, "printenv", "IMAGE_VERSION") in {"1", "2"}
         for text in (password, base64.b64encode(f"hosts:{password}".encode()).decode()):

@@ -62,7 +62,7 @@ containers() {
   local format='{{.Name}}	{{.Id}}	{{.Image}}	{{js (index .Config.Labels "slipway.role")}}	{{
     js (index .Config.Labels "slipway.service")}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
     .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{
-    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+    range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
 }
 
@@ -92,10 +92,10 @@ usage() {
 }
 
 # routes LISTED: what gets requests from the proxy: service, container, its address and its port. The container's label
-# names the service.
+# names the service. Of its networks the proxy's is the first one.
 routes() {
   awk -F '\t' '
-    FNR == NR { service[$1] = $5; address[$1] = $NF; next }
+    FNR == NR { service[$1] = $5; split($NF, networks, " "); address[$1] = networks[1]; next }
     { split($0, cell, " "); name = "/" cell[4] }
     # A server that drains, or whose container does not run, has another state.
     cell[2] ~ /^r:/ && cell[6] == 2 && cell[7] ~ /^[04]$/ && !seen[name]++ {
