@@ -62,7 +62,7 @@ tend_service() {
     [ -e "$checked/$service" ] || return 0
     read -r container health_timeout stop_grace kind port path domain <"$checked/$service" || true
     pause=3
-    look
+    look 2>/dev/null
     # One that serves no more, or does not run, is for others.
     if [ "$status" != running ] || [ -z "$address" ] || ! has_route "$container" || is_halted "$service"; then
       born=''
