@@ -60,8 +60,7 @@ _DELIVERY = ("mode", "max-buffer-size")
 _FILES = ("max-size", "max-file", "compress")
 _MARKS = ("labels", "labels-regex", "env", "env-regex", "tag")
 LOG_OPTIONS = {
-    # Older versions let the marks pass here.
-    "local": (*_FILES, "labels", "env", "tag", *_DELIVERY),
+    "local": (*_FILES, *_DELIVERY),
     "json-file": (*_FILES, *_MARKS, *_DELIVERY),
     "journald": (*_MARKS, *_DELIVERY),
     "syslog": ("syslog-address", "syslog-facility", "syslog-format", *_MARKS, *_DELIVERY),
