@@ -292,8 +292,10 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         "from": "db",
         "entrypoint": ["/bin/sh", "-c"],
         "command": [
-            f"{PSQL} 'select 40 + 2'; bash -c 'cat </dev/tcp/worker/9000'; "
-            "echo kept >/work/file; cat /work/file; exit $STATUS"
+            (
+                f"{PSQL} 'select 40 + 2'; bash -c 'cat </dev/tcp/worker/9000'; "
+                "echo kept >/work/file; cat /work/file; exit $STATUS"
+            )
         ],
         "networks": ["backend"],
         "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}, "STATUS": "3"},
