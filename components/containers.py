@@ -6,8 +6,9 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.engine import LOG_OPTIONS
+from components.engine import LOG_DRIVER, LOG_OPTIONS
 from configuration.containers import ContainerSettings, HealthCheck
+from configuration.ports import LOOPBACK, PublishedPort
 
 HOST_GATEWAY = "host-gateway"
 """The engine's word for its own host, as its containers reach it."""
@@ -78,7 +79,10 @@ def options(
             ),
             *files,
         ],
-        "ports": [docker.ContainerPortArgs(internal=port, external=port) for port in settings.ports.private],
+        "ports": [
+            *(docker.ContainerPortArgs(internal=port, external=port) for port in settings.ports.private),
+            *map(_port, settings.ports.published),
+        ],
         "healthcheck": docker.ContainerHealthcheckArgs(tests=tests, interval="30s", timeout="30s", retries=3)
         if tests and tests != ["NONE"]
         else docker.ContainerHealthcheckArgs(tests=tests)
@@ -88,13 +92,20 @@ def options(
     return {key: value for key, value in found.items() if value}
 
 
+def _port(port: PublishedPort) -> docker.ContainerPortArgs:
+    everywhere = {} if port.is_public else {"ip": LOOPBACK}
+    return docker.ContainerPortArgs(
+        internal=port.container, external=port.host, protocol=port.protocol, **everywhere
+    )
+
+
 def fixed(settings: ContainerSettings, check: HealthCheck | None) -> dict[str, str]:
     """Labels with what the provider does not compare, so that another value makes a new container.
 
     It compares no ports, which the engine shows of a container that runs only; and it keeps the old health check.
     """
     found = {
-        "slipway.ports": " ".join(map(str, settings.ports.private)),
+        "slipway.ports": " ".join([*map(str, settings.ports.private), *map(str, settings.ports.published)]),
         "slipway.health": " ".join(check.command) if check else "",
     }
     return {label: value for label, value in found.items() if value}
@@ -108,7 +119,8 @@ def tmpfs(settings: ContainerSettings, *, read_only: bool) -> dict[str, str] | N
 
 def log_options(settings: ContainerSettings) -> dict[str, str]:
     """The options of the log driver."""
-    return {**LOG_OPTIONS, **settings.log_options}
+    own = LOG_OPTIONS if settings.log_driver in {LOG_DRIVER, "json-file"} else {}
+    return {**own, **settings.log_options}
 
 
 def switch_options(settings: ContainerSettings) -> list[str]:

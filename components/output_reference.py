@@ -119,6 +119,11 @@ class StackOutputs(TypedDict):
         "for HTTPS if the service has it; the proxy knows a service with a domain by the request's `Host`. A service "
         "that no proxy asks is not there",
     ]
+    servicePorts: Annotated[
+        dict[str, list[str]],
+        Since("0.10.0"),
+        "for each service with public ports, each of them on each host: `203.0.113.7:5353/udp`",
+    ]
     serviceHosts: Annotated[
         dict[str, list[str]], "for each service, the hosts that run it, in the order of the roll-out"
     ]

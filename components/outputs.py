@@ -215,6 +215,9 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             for name, service in settings.services.items()
             if service.own_check is None and (on := settings.doors(name))
         },
+        "servicePorts": {
+            name: ports for name in settings.services if (ports := _service_ports(settings, hosts, name))
+        },
         "serviceHosts": {name: list(settings.service_hosts(name)) for name in settings.services},
         "serviceSchedules": {
             name: f"{service.schedule} {service.time_zone}"
@@ -236,6 +239,22 @@ def _services(settings: StackSettings, hosts: Mapping[str, Host]) -> dict[str, o
             if settings.has_https(name)
         },
     }
+
+
+def _service_ports(
+    settings: StackSettings, hosts: Mapping[str, Host], service: str
+) -> list[pulumi.Output[str]]:
+    """Where a service's public ports are: on `local` on this machine."""
+    is_local = settings.platform.kind == "local"
+    return [
+        pulumi.Output.concat(
+            hosts[host].address,
+            f":{settings.local_port(host, port.host) if is_local else port.host}/{port.protocol}",
+        )
+        for port in settings.services[service].ports.published
+        for host in settings.service_hosts(service)
+        if port.is_public
+    ]
 
 
 def _metrics(settings: StackSettings, host: Host) -> pulumi.Input[str]:

@@ -30,6 +30,7 @@ PARTS = {
             "routes.sh",
             "services.sh",
             "watch.sh",
+            "hangs.sh",
             "once.sh",
             "jobs.sh",
         ),
@@ -42,6 +43,9 @@ UNCHANGED = {
     "mirror.sh",
 }
 """Scripts whose comments are kept: any change of their text would make image digests unknown in a preview."""
+
+IN_PLACE = {"mirror-account.sh": "mirror.sh", "use-mirror-accounts.sh": "use-mirror.sh"}
+"""Scripts whose functions take the place of another one's, which stays as it is for stacks without them."""
 
 _COMMENT = re.compile(r"^[ \t]*#.*\n", re.MULTILINE)
 
@@ -61,6 +65,10 @@ def text(name: str) -> str:
         name: the script's file name.
     """
     content = (SCRIPTS / name).read_text()
+    if name in IN_PLACE:
+        # The last line calls the functions.
+        *whole, call = text(IN_PLACE[name]).splitlines(keepends=True)
+        return "".join([*whole, _COMMENT.sub("", content), call])
     if name in UNCHANGED:
         return content
     header = f"# Slipway: components/scripts/{name} without its comments.\n"

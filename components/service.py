@@ -10,7 +10,7 @@ import pulumi_docker as docker
 
 from batches import batches
 from components import containers, edge, secret_files, visitors
-from components.engine import ENGINE_DECIDES, LOG_DRIVER, DockerEngine
+from components.engine import ENGINE_DECIDES, DockerEngine
 from components.host import Host
 from components.https import Https
 from components.images.image import AppImage, RunImage
@@ -48,6 +48,8 @@ class ServiceArgs:
     """Environment variables with secret values."""
     after: Sequence[pulumi.Resource] = ()
     """What has to be done before it starts: the switches of what it needs."""
+    networks: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
+    """The names of the networks that it shares with other services, by host."""
     hosts: Sequence[tuple[DockerEngine, Proxy]]
     """Where it runs, in the order of the roll-out."""
     port: int
@@ -184,12 +186,18 @@ class Service(pulumi.ComponentResource):
             read_only=args.read_only or None,
             tmpfs=containers.tmpfs(args.settings, read_only=args.read_only),
             security_opts=["no-new-privileges"],
-            log_driver=LOG_DRIVER,
+            log_driver=args.settings.log_driver,
             log_opts=containers.log_options(args.settings),
             envs=containers.environment(args.environment, args.secret_environment),
             # An empty list, as stacks that exist have it. Older versions wrote secrets here.
             uploads=[],
-            networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=proxy.network)],
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=proxy.network),
+                *(
+                    docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name])
+                    for network in args.networks.get(engine.host.name, ())
+                ),
+            ],
             labels=[
                 docker.ContainerLabelArgs(label=STACK_LABEL, value=pulumi.get_stack()),
                 docker.ContainerLabelArgs(label=SERVICE_LABEL, value=name),
@@ -215,7 +223,7 @@ class Service(pulumi.ComponentResource):
                     depends_on=[*waits_for, *([secrets.brought] if secrets else [])],
                     # By default the plugin would remove the old container first, which serves until the switch.
                     delete_before_replace=False,
-                    ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports.private else [])],
+                    ignore_changes=[*ENGINE_DECIDES, *(["ports"] if args.settings.ports else [])],
                 )
             ),
         )
@@ -330,6 +338,7 @@ def make_services(
         proxy.ready += https.deliver(settings.https_on(name), engines[name].host, proxy)
         proxy.ready += visitors.deliver(settings, engines[name].host, proxy)
     services: dict[str, Service] = {}
+    shared = _shared_networks(settings, engines, proxies)
     # One key logs in to all hosts.
     key = next(iter(engines.values())).host.ssh_private_key
     for name in settings.needed_first():
@@ -349,6 +358,10 @@ def make_services(
                     *(switch for other in service.needs for switch in services[other].switches.values()),
                     *(source.released if source else []),
                 ],
+                networks={
+                    host: [shared[host, network] for network in service.networks]
+                    for host in settings.service_hosts(name)
+                },
                 job=Job.of(service),
                 files=(files := ServiceFiles.of(settings, name, key)),
                 release=ReleaseCommand.of(
@@ -384,6 +397,28 @@ def make_services(
     for name in settings.edges:
         edge.deliver(settings, hosts, name, proxies[name], routed)
     return services
+
+
+def _shared_networks(
+    settings: StackSettings, engines: Mapping[str, DockerEngine], proxies: Mapping[str, Proxy]
+) -> dict[tuple[str, str], pulumi.Output[str]]:
+    """The names of the networks that services share, by host and by their names in the settings."""
+    wanted = {
+        (host, network): None
+        for name, service in settings.services.items()
+        for host in settings.service_hosts(name)
+        for network in service.networks
+    }
+    return {
+        (host, network): docker.Network(
+            # The engine lists a container's networks by name, and the scripts take the first address: the proxy's
+            # network, HOST-proxy-network, has to come first.
+            f"{host}-shared-{network}",
+            driver="bridge",
+            opts=engines[host].on_engine(pulumi.ResourceOptions(parent=proxies[host])),
+        ).name
+        for host, network in wanted
+    }
 
 
 def _routes(

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Str
 
 from configuration.base import Settings
 from configuration.constraints import Matching, Within, distinct, mistake
-from configuration.types import LABEL_PATTERN, VARIABLE_PATTERN, Label, Port, UrlPath, Value, Variable
+from configuration.ports import PortSettings
+from configuration.types import LABEL_PATTERN, VARIABLE_PATTERN, Label, UrlPath, Value, Variable
 
 PATH_PATTERN = r"(?!.*/\.\.?(?:/|:|$))(?:/[A-Za-z0-9._@+-]+)+"
 """An absolute path without `.` and `..`."""
@@ -55,14 +56,26 @@ LIMITS = [
     "rtprio",
     "stack",
 ]
-LOG_OPTIONS = ["max-size", "max-file", "compress", "labels", "env", "tag", "mode", "max-buffer-size"]
+_DELIVERY = ("mode", "max-buffer-size")
+_FILES = ("max-size", "max-file", "compress")
+_MARKS = ("labels", "labels-regex", "env", "env-regex", "tag")
+LOG_OPTIONS = {
+    "local": (*_FILES, *_DELIVERY),
+    "json-file": (*_FILES, *_MARKS, *_DELIVERY),
+    "journald": (*_MARKS, *_DELIVERY),
+    "syslog": ("syslog-address", "syslog-facility", "syslog-format", *_MARKS, *_DELIVERY),
+}
+"""The options of each log driver of Docker that services can have."""
+_EVERY_LOG_OPTION = tuple(dict.fromkeys(option for options in LOG_OPTIONS.values() for option in options))
 LimitName = Annotated[
     str, Matching("|".join(LIMITS), "not a limit of setrlimit(2)", f"Write one of {', '.join(LIMITS)}.")
 ]
 LogOption = Annotated[
     str,
     Matching(
-        "|".join(LOG_OPTIONS), "not an option of the log driver", f"Write one of {', '.join(LOG_OPTIONS)}."
+        "|".join(_EVERY_LOG_OPTION),
+        "not an option of the log driver",
+        f"Write one of {', '.join(_EVERY_LOG_OPTION)}.",
     ),
 ]
 
@@ -73,6 +86,33 @@ class FromSecret:
 
     secret: str
     """The secret's name."""
+
+
+FROM_SECRET_SCHEMA = {
+    "type": "object",
+    "properties": {"secret": {"type": "string", "pattern": f"^(?:{VARIABLE_PATTERN})$"}},
+    "required": ["secret"],
+    "additionalProperties": False,
+}
+
+
+def _from_secret(value: object) -> FromSecret:
+    name = value["secret"] if isinstance(value, dict) and value.keys() == {"secret"} else None
+    if not isinstance(name, str) or not re.fullmatch(VARIABLE_PATTERN, name):
+        # Some users write the password itself here.
+        raise mistake(
+            "not a secret's name", "Write { secret: SECRET }, with a name from slipway:secrets.", value="…"
+        )
+    return FromSecret(name)
+
+
+SecretName = Annotated[
+    Any,
+    PlainValidator(_from_secret),
+    PlainSerializer(lambda value: {"secret": value.secret}),
+    WithJsonSchema(FROM_SECRET_SCHEMA),
+]
+"""The name of a secret whose value is asked for."""
 
 
 def _environment_value(value: object) -> str | FromSecret:
@@ -99,12 +139,7 @@ EnvironmentValue = Annotated[
         {
             "anyOf": [
                 {"type": ["string", "integer"]},
-                {
-                    "type": "object",
-                    "properties": {"secret": {"type": "string", "pattern": f"^(?:{VARIABLE_PATTERN})$"}},
-                    "required": ["secret"],
-                    "additionalProperties": False,
-                },
+                FROM_SECRET_SCHEMA,
             ]
         }
     ),
@@ -186,14 +221,6 @@ Health = Annotated[
         }
     ),
 ]
-
-
-class PortSettings(Settings):
-    """Ports of a service's containers besides the one behind the proxy."""
-
-    private: Annotated[tuple[Port, ...], AfterValidator(distinct), Field(examples=[[5432]])] = ()
-    """TCP ports, 1 to 65535, that the containers of all the stack's services reach by this service's name, on every
-    host. Nobody else does. No two services have the same one. Default: none."""
 
 
 class ContainerSettings(Settings):
@@ -313,8 +340,14 @@ class ContainerSettings(Settings):
     extra_hosts: dict[Label, Address] = Field(default_factory=dict, examples=[{"legacy": "10.0.0.9"}])
     """Names in the containers' /etc/hosts, each with its IPv4 address. Default: none."""
 
+    log_driver: Literal["local", "json-file", "journald", "syslog"] = "local"
+    """Where the containers' output goes: `local`, files of the engine's own; `json-file`, files with a JSON object a
+    line; `journald`, the host's journal; or `syslog`, a server at `syslog-address`. `./slip logs` shows it in any case.
+    Default: `local`."""
+
     log_options: dict[LogOption, Value] = Field(default_factory=dict, examples=[{"max-size": "50m"}])
-    """Options of the log driver `local`. Default: five files of 20 MiB, of which four are compressed."""
+    """Options of the log driver, by Docker's names. The stack's state shows them. Default: five files of 10 MB for
+    `local` and `json-file`, else none."""
 
     volumes: dict[Label, ContainerPath] = Field(default_factory=dict, examples=[{"data": "/var/lib/data"}])
     """Volumes by name, each with its path in the container. A volume belongs to the service, and each host of it has
@@ -323,6 +356,11 @@ class ContainerSettings(Settings):
     bind: dict[HostPath, MountPoint] = Field(default_factory=dict, examples=[{"/srv/content": "/content:ro"}])
     """Directories of the host, each with its path in the container; `:ro` behind it forbids to write. Default:
     none."""
+
+    networks: Annotated[tuple[Label, ...], AfterValidator(distinct), Field(examples=[["backend"]])] = ()
+    """Networks that the service shares with others, by names of your choice, two on a host at most. Its containers and
+    those of a service with the same network on the same host reach each other by the services' names, on every port.
+    Default: none, so that services of one host do not reach each other."""
 
     ports: PortSettings = Field(default_factory=PortSettings, examples=[{"private": [5432]}])
     """Ports besides the one behind the proxy. Default: none."""
@@ -347,7 +385,7 @@ class ContainerSettings(Settings):
     @property
     def is_stopped_first(self) -> bool:
         """Whether an old container ends before the new one starts: two must not write at once, nor have one port."""
-        return bool(self.volumes or self.writing_binds or self.ports.private)
+        return bool(self.volumes or self.writing_binds or self.ports)
 
 
 EnvironmentSettings = dict[Variable, EnvironmentValue]

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Wit
 from configuration.base import Settings
 from configuration.commands import Command
 from configuration.constraints import Within, distinct, mistake, not_empty
-from configuration.containers import FromSecret
+from configuration.containers import FROM_SECRET_SCHEMA, FromSecret
 from configuration.types import VARIABLE_PATTERN
 
 _URL = r"https?://[^\s/?#@]+([/?#]\S*)?"
@@ -44,12 +44,7 @@ Address = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": f"^{_URL}$"},
-                {
-                    "type": "object",
-                    "properties": {"secret": {"type": "string", "pattern": f"^(?:{VARIABLE_PATTERN})$"}},
-                    "required": ["secret"],
-                    "additionalProperties": False,
-                },
+                FROM_SECRET_SCHEMA,
             ]
         }
     ),

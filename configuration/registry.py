@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictS
 
 from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, mistake, reserved
+from configuration.containers import SecretName
 from configuration.files import certificates, read
 from configuration.networks import ClosedNetworks, PrivateNetworks
 from configuration.types import (
@@ -97,6 +98,16 @@ class ExternalRegistrySettings(Settings):
     def is_authority_text(self) -> bool:
         """Whether `certificateAuthority` holds PEM text, not the path of a file."""
         return "-----BEGIN" in (self.certificate_authority or "")
+
+
+class SourceSettings(Settings):
+    """An account at a registry that images come from."""
+
+    username: Annotated[RegistryUser, Field(examples=["team-bot"])]
+    """Account, which may pull the images. Required."""
+
+    password: Annotated[SecretName, Field(examples=[{"secret": "GHCR_PASSWORD"}])]
+    """Its password or token, `{ secret: NAME }` with a name from `slipway:secrets`. Required."""
 
 
 def _repositories(pattern: str) -> str:
@@ -200,6 +211,14 @@ class RegistrySettings(Settings):
     """Third-party images of which the registry keeps copies, `name:tag`, so that builds depend on no other
     registry: `FROM` with the same name uses the copy. A tag is looked up once; `name:tag@sha256:…` names
     the digest. Default: none."""
+
+    sources: Annotated[
+        dict[RegistryServer, SourceSettings],
+        Field(examples=[{"ghcr.io": {"username": "team-bot", "password": {"secret": "GHCR_PASSWORD"}}}]),
+    ] = Field(default_factory=dict)
+    """Accounts at the registries that images of `mirror` and of services come from, by `host` or `host:port`;
+    `docker.io` is Docker Hub. Only the host that makes the copies uses them. Default: none, for images that
+    everybody may pull."""
 
     external: ExternalRegistrySettings | None = None
     """Existing registry to use instead of the stack's own. No host has the role `registry` then, and the

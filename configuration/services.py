@@ -167,9 +167,9 @@ class ServiceSettings(ContainerSettings):
     """How the image is built. Required, unless `image` or `from` is set."""
 
     image: Annotated[TaggedImage, Field(examples=["postgres:16"])] | None = None
-    """Image that others made, as `name:tag`, from any registry that gives it to everybody. Its first deployment copies
-    it into the stack's registry, by the digest that the tag has then, and keeps to that; `./slip update SERVICE` takes
-    what the tag has by now. `name:tag@sha256:…` is one digest for good. Default: none."""
+    """Image that others made, as `name:tag`, from any registry; `registry.sources` has accounts. Its first deployment
+    copies it into the stack's registry, by the digest that the tag has then, and keeps to that; `./slip update SERVICE`
+    takes what the tag has by now. `name:tag@sha256:…` is one digest for good. Default: none."""
 
     from_: Annotated[ServiceName, Field(examples=["web"])] | None = Field(default=None, alias="from")
     """Service whose image this one runs, too. Default: none."""
@@ -182,7 +182,8 @@ class ServiceSettings(ContainerSettings):
     """Path that answers with a 2xx status once the service can take requests. Of a service that speaks no HTTP, and
     that no proxy asks, one of: `{ command: … }`, which ends with status 0 in a healthy container; `{ tcp: PORT }`, a
     port that accepts connections; `{ image: true }`, the image's own HEALTHCHECK; `{ none: true }`, for a container
-    that has only to run. Default: `/up`, or with `ports` and without `port` the first port of those."""
+    that has only to run. Default: `/up`, or with `ports` and without `port` the first TCP port of
+    those; with UDP ports alone the container has only to run."""
 
     health_timeout: Seconds = 30
     """Seconds in which a new container has to become healthy, 1 to 3600; after that the roll-out fails.
@@ -380,8 +381,9 @@ class ServiceSettings(ContainerSettings):
             return HealthCheck(none=True)
         if isinstance(self.health, HealthCheck):
             return self.health
-        if self.health is None and self.ports.private and "port" not in self.model_fields_set:
-            return HealthCheck(tcp=self.ports.private[0])
+        if self.health is None and self.ports and "port" not in self.model_fields_set:
+            tcp = self.ports.first_tcp
+            return HealthCheck(tcp=tcp) if tcp else HealthCheck(none=True)
         return None
 
     @property

@@ -1,7 +1,9 @@
 """`StackSettings`: the whole configuration of one stack."""
 
 import ipaddress
-from collections.abc import Sequence
+import json
+from base64 import b64encode
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import Field, StrictBool, model_validator
@@ -19,11 +21,12 @@ from configuration.hosts import (
     Role,
     slot_of_name,
 )
-from configuration.image_names import ImageName
+from configuration.image_names import DOCKER_HUB, ImageName
 from configuration.networks import IPNetwork
 from configuration.notices import HooksSettings, NoticeSettings
 from configuration.operators import OperatorName, PublicKey
 from configuration.platform import DEFAULT_CIDR, PlatformSettings
+from configuration.ports import PublishedPort
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
@@ -41,6 +44,8 @@ from well_known import (
     host_account,
 )
 
+DOCKER_HUB_LOGIN = "https://index.docker.io/v1/"
+"""As Docker calls an account at Docker Hub."""
 LARGEST = 8
 """The shortest prefix of a network that is one organization's; 0.0.0.0/0 is everybody's."""
 
@@ -287,6 +292,17 @@ class StackSettings(Settings):
                 mirrored.setdefault(ImageName.of(service.image).tagged, service.image)
         return tuple(mirrored.values())
 
+    def source_logins(self, servers: Collection[str]) -> str:
+        """The accounts at these registries as Docker's config.json; empty if none of them has one."""
+        logins = {
+            name: {"auth": b64encode(f"{account.username}:{password}".encode()).decode()}
+            for server, account in sorted(self.registry.sources.items())
+            if server in servers
+            for password in [self.secrets[account.password.secret].get_secret_value()]
+            for name in (server, *([DOCKER_HUB_LOGIN] if server == DOCKER_HUB else []))
+        }
+        return json.dumps({"auths": logins}) if logins else ""
+
     def mirrored_as(self, image: str) -> str:
         """The name by which an image of a service is among `mirrored_images`."""
         return next(
@@ -400,8 +416,20 @@ class StackSettings(Settings):
             https=HTTPS_PORT + shift,
         )
 
+    def service_ports(self, host: str) -> dict[PublishedPort, str]:
+        """The ports that services publish on this host, each with its service."""
+        return {port: name for name in self.services_on(host) for port in self.services[name].ports.published}
+
+    def public_ports(self, host: str) -> tuple[PublishedPort, ...]:
+        """Those that are open to other machines."""
+        return tuple(port for port in self.service_ports(host) if port.is_public)
+
+    def local_port(self, host: str, port: int) -> int:
+        """On the platform `local`: the port of 127.0.0.1 that leads to a public port of the host."""
+        return port + self.slot(host) + self.platform.port_offset
+
     def published_ports(self, host: str) -> dict[int, str]:
-        """What listens on the host's ports on 127.0.0.1, by port, without the registry."""
+        """What listens on the host's ports on 127.0.0.1, by port, without the registry and the ports of services."""
         ports = self.local_ports(host)
         published = {ports.ssh: "SSH", ports.engine: "the Docker Engine"}
         if self.has_proxy(host):

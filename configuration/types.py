@@ -84,7 +84,8 @@ def _pem(text: str) -> str:
     return text
 
 
-def _text_of_number(value: object) -> object:
+def text_of_number(value: object) -> object:
+    """A whole number as a text; anything else as it is."""
     # `pulumi config set --path …env.WORKERS 4` stores a number, and a whole number has only one text.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -111,7 +112,7 @@ Variable = Annotated[
         VARIABLE_PATTERN, "not a variable's name", "Use letters, digits and _, and do not begin with a digit."
     ),
 ]
-Value = Annotated[StrictStr, BeforeValidator(_text_of_number, json_schema_input_type=str | int)]
+Value = Annotated[StrictStr, BeforeValidator(text_of_number, json_schema_input_type=str | int)]
 Label = Annotated[
     StrictStr,
     Matching(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from cli.running.backup import Backup, backup
 from cli.running.disk import Disk
 from cli.running.drift import Difference
+from cli.running.hang import Hang, hang
 from cli.running.job import Job, job
 from well_known import PROXY_CONTAINER
 
@@ -120,6 +121,8 @@ class HostReport:
     """The jobs there, by service."""
     backups: Mapping[str, Backup] = field(default_factory=dict)
     """The backups of services there, by service."""
+    hangs: Mapping[str, Hang] = field(default_factory=dict)
+    """The services there that give no answer, or were restarted since they gave none, by service."""
     interrupted: frozenset[str] = frozenset()
     """The services whose release command was interrupted there, so that nobody knows how far it came."""
     stopped: Mapping[str, datetime] = field(default_factory=dict)
@@ -208,6 +211,7 @@ def parse(host: str, text: str, *, asked: float, answered: float) -> HostReport:
         maintained=frozenset(row[0] for row in of("maintenance")),
         jobs={row[0]: job(row[1:]) for row in of("job")},
         backups={row[0]: backup(row[1:]) for row in of("backup")},
+        hangs={row[0]: hang(row[1:]) for row in of("hung")},
         interrupted=frozenset(row[0] for row in of("interrupted")),
         stopped={row[0]: datetime.fromtimestamp(int(row[1]), UTC) for row in of("stopped")},
         retention=next(

@@ -21,6 +21,7 @@ class Part(Enum):
     HOST_ADDRESS = "address"
     PROXY = "proxy"
     HTTPS_PORT = "HTTPS port of"
+    PUBLIC_PORT = "public port of"
     IMAGE = "image"
     PULL = "pull"
     CONTAINER = "container"
@@ -196,6 +197,8 @@ def _of_local_platform(kind: str, name: str) -> Subject | None:
     match kind:
         case "Container" if name.endswith(".https"):
             return Subject(Part.HTTPS_PORT, name.removesuffix(".https"))
+        case "Container" if "." in name:
+            return Subject(Part.PUBLIC_PORT, name.partition(".")[0])
         case "Container":
             return Subject(Part.HOST, name, name)
         case "Image":

@@ -17,6 +17,8 @@ from well_known import (
 SUDO = "sudo -n "
 """What `components/host.py` puts ahead of commands for a login user who is not root; an SSH client here does, too."""
 MADE = "made "
+Attached = tuple[str, tuple[str, ...]]
+"""A network of a container, and the container's names there."""
 """The start of a line of a set-up script's output that says what it made (components/scripts/lib.sh)."""
 
 
@@ -34,7 +36,7 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
     found: list[Desired] = []
     logins: dict[str, Login] = {}
     containers: dict[tuple[str, str], str] = {}
-    networks: dict[str, tuple[str, ...]] = {}
+    networks: dict[str, tuple[Attached, ...]] = {}
     alone: set[str] = set()
     for resource in deployment.managed(state):
         name = hosts.get(deployment.host_urn(state, resource), "")
@@ -45,7 +47,8 @@ def desired(state: Deployment, host: str | None = None) -> list[Desired]:
             containers[name, container] = resource["urn"]
             given = resource.get("inputs") or {}
             networks[resource["urn"]] = tuple(
-                deployment.plain(network)["name"] for network in given.get("networksAdvanced") or ()
+                (network["name"], tuple(network.get("aliases") or ()))
+                for network in map(deployment.plain, given.get("networksAdvanced") or ())
             )
             if container not in {PROXY_CONTAINER, REGISTRY_CONTAINER} and (
                 given.get("volumes") or given.get("ports")
@@ -116,7 +119,7 @@ def _containers(
     found: list[Desired],
     logins: dict[str, Login],
     containers: dict[tuple[str, str], str],
-    networks: dict[str, tuple[str, ...]],
+    networks: dict[str, tuple[Attached, ...]],
     alone: set[str],
 ) -> list[Desired]:
     """The containers that run: Slipway's own, and those that a route leads to.
@@ -134,7 +137,7 @@ def _containers(
         Desired(
             logins[host],
             urn,
-            (f"container {name}", *(f"network {name} {network}" for network in networks[urn])),
+            (f"container {name}", *(f"network {name} {network}" for network, _ in networks[urn])),
             _start(name, networks[urn], alone=name in alone),
         )
         for (host, name), urn in containers.items()
@@ -142,15 +145,16 @@ def _containers(
     ]
 
 
-def _start(container: str, networks: tuple[str, ...], *, alone: bool) -> str:
+def _start(container: str, networks: tuple[Attached, ...], *, alone: bool) -> str:
     """The command that starts a container that exists; one that must be alone, unless another version runs.
 
     Whoever took it out of its networks is undone first. It has another address then, which the proxy has to know.
     """
     name = shlex.quote(container)
     connect = "".join(
-        f"docker network connect {shlex.quote(network)} {name} 2>/dev/null && moved=yes; "
-        for network in networks
+        f"docker network connect {''.join(f'--alias {shlex.quote(alias)} ' for alias in aliases)}"
+        f"{shlex.quote(network)} {name} 2>/dev/null && moved=yes; "
+        for network, aliases in networks
     )
     start = f"docker start {name}"
     if alone:

@@ -2,7 +2,7 @@
 
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Copy:
     """Its command."""
     source: str
     """The image's whole name."""
+    logins: str = field(default="", repr=False)
+    """The account at its registry, as a line of the command's input; empty without one."""
 
 
 def prepare(name: str, service: str, *, yes: bool) -> tuple[str, ...] | None:
@@ -112,13 +114,14 @@ def _copy(state: Deployment, image: str) -> Copy | None:
             continue
         source = next(line for line in part.stdin.splitlines() if line.startswith("SOURCE="))
         (name,) = shlex.split(source.removeprefix("SOURCE="))
-        return Copy(part.urn, Job(part.login, part.command, part.stdin), name)
+        logins = next((line for line in part.stdin.splitlines() if line.startswith("SOURCE_LOGINS=")), "")
+        return Copy(part.urn, Job(part.login, part.command, part.stdin), name, logins)
     return None
 
 
 def _newest(copy: Copy) -> str:
     """The digest that the image's tag has at its source; empty if the host that copies it cannot read that."""
-    stdin = f"SOURCE={shlex.quote(copy.source)}\n{SCRIPT.read_text()}"
+    stdin = f"SOURCE={shlex.quote(copy.source)}\n{copy.logins}\n{SCRIPT.read_text()}"
     (result,) = drift.run_all([Job(copy.job.login, "bash -s", stdin)], PATIENCE)
     if isinstance(result, Unreachable):
         raise CommandError(f"{copy.job.login.host}: {result}", status=1)

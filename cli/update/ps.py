@@ -31,7 +31,8 @@ class Process:
     since: str
     """When its container was made, RFC 3339; empty if nothing serves."""
     health: str
-    """What its health path answered; `runs` for a service without one; or why that is unknown."""
+    """What its health path answered; `runs` for a service without one; or why that is unknown. Whether it hangs, and
+    when it was restarted for that."""
     healthy: bool
     """Whether it is as it should be: healthy, or stopped by an operator."""
     maintenance: bool
@@ -132,6 +133,8 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         )
     number = known.number_of(serving.digests, serving.since) if known else None
     container = report.container(serving.container)
+    hang, now = report.hangs.get(service), datetime.now(UTC)
+    told = hang.told(now) if hang else ""
     return Process(
         service=service,
         host=host,
@@ -139,8 +142,8 @@ def _process(service: str, host: str, known: Versions | None, report: HostReport
         current=known is not None and number == known.current,
         digest=serving.digest,
         since=serving.since.isoformat(timespec="seconds") if serving.since else "",
-        health=serving.health or "runs",
-        healthy=serving.healthy is not False,
+        health="; ".join(text for text in (serving.health or "runs", told) if text),
+        healthy=serving.healthy is not False and (hang is None or hang.is_well(now)),
         maintenance=service in report.maintained,
         restarts=container.restarts if container else 0,
         stopped="",

@@ -16,7 +16,10 @@ from well_known import REFUSAL_HEADER
 
 
 def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
-    """A host's proxy serves a service by the image that the last `up` built for it, and that container is healthy."""
+    """A host's proxy serves a service by the image that the last `up` built for it, and that container is healthy.
+
+    A container that hung since then, and was restarted, is a warning; one that does so again and again fails.
+    """
     service, host = subject.rpartition(" on ")[0], host_of(subject)
     serving = running.reports[host].services.get(service)
     wanted = running.wanted(service).partition("@")[2]
@@ -31,12 +34,18 @@ def serves_what_is_wanted(running: RunningStack, subject: str) -> str:
         raise Failed(
             f"it serves {described(serving)}; the last update built {short_digest(wanted) or 'none'}"
         )
+    logs = f"./slip logs {service} --host {host}{running.option}"
+    hang, now = running.reports[host].hangs.get(service), datetime.now(UTC)
+    told = hang.told(now) if hang else ""
+    if hang and not hang.is_well(now):
+        raise Failed(f"it serves {described(serving)}, which {told}", logs)
     if serving.healthy is False:
         raise Failed(
             f"it serves {described(serving)}, which is not healthy: {serving.health}",
-            f"./slip logs {service} --host {host}{running.option}",
+            logs,
         )
-    return described(serving) + (f", {serving.health}" if serving.health else "")
+    found = described(serving) + (f", {serving.health}" if serving.health else "")
+    return Warned(f"{found}; it {told}") if told else found
 
 
 def runs_on_schedule(running: RunningStack, subject: str) -> str:

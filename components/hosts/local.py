@@ -97,6 +97,10 @@ def make_hosts(
             protect=settings.protect,
             resolvers=resolvers,
             has_https=bool(settings.https_on(name)),
+            public_ports={
+                (port.protocol, port.host): settings.local_port(name, port.host)
+                for port in settings.public_ports(name)
+            },
         )
         for name, host in settings.hosts.items()
     }

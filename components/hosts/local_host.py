@@ -1,8 +1,9 @@
 """One host of the platform `local`: a container that boots systemd, sshd and Docker Engine."""
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
@@ -12,6 +13,7 @@ from components.engine import LOG_DRIVER, LOG_OPTIONS
 from components.host import Host
 from components.hosts.labels import keep_labels, labels
 from configuration.hosts import LocalPorts
+from configuration.ports import LOOPBACK, Protocol
 from well_known import REGISTRY_DATA_PATH
 
 CAPABILITIES = """
@@ -20,10 +22,23 @@ CAPABILITIES = """
 """
 """What systemd, sshd and an engine inside a container need. Some machines do not allow `--privileged`."""
 
-LOOPBACK = "127.0.0.1"
-
 PROXY_MEMORY_MIB = 64
 """Memory limit of the container that hands on a host's connections for HTTPS."""
+
+HAND_ON_UDP = r"""
+iptables -w -t nat -A POSTROUTING -p udp --dport "$port" -j MASQUERADE || exit
+before=
+while :; do
+  now=$(getent ahostsv4 "$host" | awk 'NR == 1 { print $1 }')
+  if [ "$now" ] && [ "$now" != "$before" ]; then
+    iptables -w -t nat -F PREROUTING
+    iptables -w -t nat -A PREROUTING -p udp --dport "$port" -j DNAT --to-destination "$now" && before=$now
+  fi
+  sleep 2
+done
+"""
+"""Hands on packets to the host `$host`, which may come back with another address. No program of systemd's does it for
+UDP."""
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -58,6 +73,21 @@ class LocalHostArgs:
     """The name servers for builds."""
     has_https: bool = False
     """Whether a service of the host has HTTPS."""
+    public_ports: Mapping[tuple[Protocol, int], int] = field(default_factory=dict)
+    """The ports that its services publish, by protocol and number, each with its port on 127.0.0.1."""
+
+
+@dataclass(frozen=True)
+class BesidePort:
+    """A port of a host that a container beside it publishes."""
+
+    name: str
+    """The container's name. No host has a name with a dot."""
+    protocol: Protocol
+    number: int
+    """The port on the host."""
+    outside: int
+    """The port on 127.0.0.1."""
 
 
 def make_host(
@@ -148,8 +178,14 @@ def make_host(
             ),
         ),
     )
+    published = [
+        BesidePort(f"{name}.{number}-{protocol}", protocol, number, outside)
+        for (protocol, number), outside in args.public_ports.items()
+    ]
     if args.has_https:
-        _publish_https(name, args, prefix, image, network, on_engine, container)
+        published.append(BesidePort(f"{name}.https", "tcp", 443, args.ports.https))
+    for port in published:
+        _publish(port, name, args, prefix, image, network, on_engine, container)
     return Host(
         name=name,
         roles=args.roles,
@@ -172,7 +208,8 @@ def make_host(
     )
 
 
-def _publish_https(
+def _publish(
+    port: BesidePort,
     name: str,
     args: LocalHostArgs,
     prefix: str,
@@ -181,31 +218,53 @@ def _publish_https(
     on_engine: pulumi.ResourceOptions,
     host: docker.Container,
 ) -> None:
-    """Publish the host's port for HTTPS by a container beside it, which hands connections on.
+    """Publish a port of the host by a container beside it, which hands on what comes.
 
     Docker cannot publish another port of a container that exists. So the host would be made anew whenever the first
-    service gets HTTPS or the last one gives it up.
+    service gets HTTPS or the last one gives it up, or a service gets a public port.
+
+    Args:
+        port: the port.
+        name: the host's name.
+        args: what the host is made from.
+        prefix: the first part of the names of the stack's resources on the operator's engine.
+        image: the hosts' image.
+        network: the hosts' network.
+        on_engine: options with the platform as the parent and the provider of the operator's engine.
+        host: the host.
     """
+    udp = port.protocol == "udp"
     docker.Container(
-        # No host has a name with a dot.
-        f"{name}.https",
-        name=f"{prefix}-{name}.https",
+        port.name,
+        name=f"{prefix}-{port.name}",
         image=image.repo_digest,
-        command=[
-            *("/usr/bin/systemd-socket-activate", "--listen=443"),
-            *("/lib/systemd/systemd-socket-proxyd", "--connections-max=4096", f"{name}:443"),
+        command=["/bin/sh", "-c", f"host={shlex.quote(name)} port={port.number}\n{HAND_ON_UDP}"]
+        if udp
+        else [
+            *("/usr/bin/systemd-socket-activate", f"--listen={port.number}"),
+            *("/lib/systemd/systemd-socket-proxyd", "--connections-max=4096", f"{name}:{port.number}"),
         ],
         restart="unless-stopped",
         # The first process of a container ends by no other signal unless it handles it.
         stop_signal="SIGKILL",
-        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=["CAP_NET_BIND_SERVICE"]),
+        capabilities=docker.ContainerCapabilitiesArgs(
+            drops=["ALL"], adds=["CAP_NET_ADMIN" if udp else "CAP_NET_BIND_SERVICE"]
+        ),
+        sysctls={"net.ipv4.ip_forward": "1"} if udp else None,
         security_opts=["no-new-privileges"],
         read_only=True,
         memory=PROXY_MEMORY_MIB,
         log_driver=LOG_DRIVER,
         log_opts=LOG_OPTIONS,
         networks_advanced=[docker.ContainerNetworksAdvancedArgs(name=network.name)],
-        ports=[docker.ContainerPortArgs(internal=443, external=args.ports.https, ip=LOOPBACK)],
+        ports=[
+            docker.ContainerPortArgs(
+                internal=port.number,
+                external=port.outside,
+                ip=LOOPBACK,
+                protocol="udp" if udp else None,
+            )
+        ],
         labels=[
             docker.ContainerLabelArgs(label=label, value=value) for label, value in labels(args.state).items()
         ],

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +33,8 @@ class MirrorArgs:
     """The registry that keeps the copies, and the account to push with."""
     ready: Sequence[pulumi.Resource]
     """What a push waits for."""
+    logins: Callable[[Collection[str]], str] = lambda _: ""
+    """The accounts at these registries, as Docker's config.json; empty if none of them has one."""
     before: Mapping[str, str]
     """The copies by digest, by image name, as the last successful update left them."""
 
@@ -63,6 +65,7 @@ class Mirror(pulumi.ComponentResource):
         for image in args.images:
             parts = ImageName.of(image)
             repository = access.repository(parts.copy)
+            logins = args.logins([parts.registry])
             copy = command.remote.Command(
                 f"{name}-{_slug(image)}",
                 connection=host.ssh,
@@ -70,12 +73,13 @@ class Mirror(pulumi.ComponentResource):
                 # An update for any other reason prints nothing, and keeps the copy.
                 update=host.as_root("bash -s keep"),
                 stdin=script.with_values(
-                    "mirror.sh",
+                    "mirror-account.sh" if logins else "mirror.sh",
                     {
                         "IMAGE": image,
                         "SOURCE": parts.source,
                         "COPY": f"{repository}:{parts.tag}",
                         **login,
+                        **({"SOURCE_LOGINS": logins} if logins else {}),
                     },
                 ),
                 triggers=[image, access.address],
@@ -100,11 +104,16 @@ class Mirror(pulumi.ComponentResource):
             lines.append(
                 pulumi.Output.concat(f"{repository} {parts.tag} {source} {image.partition('@')[0]} ", digest)
             )
+        logins = args.logins([ImageName.of(image).registry for image in args.images])
         use = script.remote_command(
             f"{host.name}-{name}",
             host,
-            "use-mirror.sh",
-            {"COPIES": pulumi.Output.all(*lines).apply("\n".join), **login},
+            "use-mirror-accounts.sh" if logins else "use-mirror.sh",
+            {
+                "COPIES": pulumi.Output.all(*lines).apply("\n".join),
+                **login,
+                **({"SOURCE_LOGINS": logins} if logins else {}),
+            },
             pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*engine.ready, *args.ready],
@@ -137,6 +146,7 @@ def make_mirror(
             engine=engines[settings.copying_host],
             access=registry.access,
             ready=registry.ready,
+            logins=settings.source_logins,
             before=before if isinstance(before, Mapping) else {},
         ),
     )

@@ -2,8 +2,9 @@
 # Closes this host and the stack's other hosts to containers and build steps, as far as they need not reach them. On each
 # host the service slipway-firewall runs it before Docker Engine starts.
 #
-#   firewall [PORTS=ADDRESS…]    addresses or networks (IPv4) of the stack's other hosts, each with the TCP ports that
-#                                containers may reach there: separated by commas, or none. Without an address: this host's.
+#   firewall [PORTS=ADDRESS…]    addresses or networks (IPv4) of the stack's other hosts, each with the ports that
+#                                containers may reach there: separated by commas, or none; of TCP, or with /udp behind.
+#                                Without an address: this host's.
 #
 # Ports 80 and 443 are open everywhere, since the services are public there. Docker Engine keeps what is in the chain
 # DOCKER-USER, and puts that chain first, at each start.
@@ -20,9 +21,10 @@ refused() { if [ "$1" = ip6tables ]; then echo "REJECT --reject-with icmp6-port-
 
 # open CHAIN PORTS [ADDRESS]
 open() {
-  local port
+  local port protocol
   for port in 80 443 ${2//,/ }; do
-    echo "-A $1 ${3:+-d $3 }-p tcp -m tcp --dport $port -j RETURN"
+    case "$port" in */udp) protocol=udp ;; *) protocol=tcp ;; esac
+    echo "-A $1 ${3:+-d $3 }-p $protocol -m $protocol --dport ${port%/udp} -j RETURN"
   done
 }
 

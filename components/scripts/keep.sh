@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts containers that should run and have ended: the proxy, the registry, and what the proxy's routes lead to.
 # Docker restarts a container that crashes, but not one that `docker kill` or `docker stop` has ended.
-# Runs on each host as the service slipway-keep.
+# And it has those restarted that hang (hangs.sh). Runs on each host as the service slipway-keep.
 set -euo pipefail
 
 # ended LABEL: the names of the containers with this label that ran and ended. One that never ran is still being made.
@@ -68,6 +68,11 @@ watch_hosts() {
   done
 }
 
+# tend: each run ends when there is a new version of its script.
+tend() {
+  while sleep 1; do /usr/local/lib/slipway/switch --tend || true; done
+}
+
 main() {
   local since event name
   since=$(date +%s)
@@ -76,6 +81,7 @@ main() {
   restore
   sweep_secrets
   watch_hosts &
+  tend &
   # curl, since Docker's own command takes four times the memory all the time.
   curl -sSN --unix-socket /var/run/docker.sock --get http://docker/events --data "since=$since" \
     --data-urlencode 'filters={"type":["container"],"event":["die","start","destroy"]}' |

@@ -28,14 +28,15 @@ writes=false
 # twin CONTAINER NAME LABEL SERVICE [WORD…]: makes a twin of a container, which runs these words, or what the container
 # would. No secret is an argument.
 twin() {
-  local container=$1 name=$2 label=$3 service=$4 word words='' value binds='' bind network body answer
+  local container=$1 name=$2 label=$3 service=$4 word words='' value binds='' bind network networks body answer
   shift 4
   for word in "$@"; do
     json "$word"
     words="$words${words:+,}$value"
   done
-  network=$(docker container inspect "$container" --format \
-    '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' | grep -vx bridge | head -n 1) || true
+  mapfile -t networks < <(docker container inspect "$container" --format \
+    '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' | grep -x '..*' | grep -vx bridge)
+  network=${networks[0]:-}
   while IFS= read -r bind; do
     [ -n "$bind" ] || continue
     $writes || case "$bind" in *:ro) ;; *:rw) bind=${bind%:rw}:ro ;; *) bind=$bind:ro ;; esac
@@ -66,6 +67,7 @@ twin() {
     '{"Id":'*) ;;
     *) fail 6 "$(hostname) cannot make a container for the command: $answer" ;;
   esac
+  for network in "${networks[@]:1}"; do docker network connect "$network" "$name" >/dev/null; done
   # Files that were put into the container, and that no volume has.
   docker cp "$container:/run/secrets" - 2>/dev/null </dev/null | docker cp - "$name:/run" >/dev/null 2>&1 || true
 }

@@ -76,17 +76,29 @@ bring_back() {
   [ -n "$check" ] || [ "${#stopped[@]}" = 0 ] || locked apply_now || true
 }
 
-# read_test: sets `test` to the container's own health check, its words.
-read_test() {
+# find_test: sets `test` to the container's own health check, its words. False if it has none.
+find_test() {
   mapfile -d '' -t test < <(docker container inspect "$container" --format \
     '{{with .Config.Healthcheck}}{{range .Test}}{{.}}{{"\x00"}}{{end}}{{end}}')
   [ "${#test[@]}" = 0 ] || unset 'test[-1]'
   case "${test[0]:-NONE}" in
-    NONE)
-      give_up "its image has no HEALTHCHECK" "set slipway:services.$service.health to a command, a TCP port or none"
-      ;;
+    NONE) return 1 ;;
     CMD-SHELL) test=(/bin/sh -c "${test[1]}") ;;
     *) test=("${test[@]:1}") ;;
+  esac
+}
+
+read_test() {
+  find_test ||
+    give_up "its image has no HEALTHCHECK" "set slipway:services.$service.health to a command, a TCP port or none"
+}
+
+# note_own_check: as the service was checked, it is checked from now on.
+note_own_check() {
+  case "$check" in
+    tcp:*) note_check tcp "${check#tcp:}" ;;
+    command) note_check command ;;
+    *) forget_check "$service" ;;
   esac
 }
 
@@ -145,6 +157,7 @@ start_service() {
   if is_halted "$service"; then
     limit_processes
     put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
+    note_own_check
     end_others
     say_halted
     return
@@ -162,6 +175,7 @@ start_service() {
   put "$serving/$service" 0600 <<<"$container - $stop_grace $stop_grace"
   watch
   note_healthy
+  note_own_check
   end_others
 }
 

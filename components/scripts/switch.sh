@@ -34,12 +34,13 @@
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --may-start CONTAINER
 #                             whether it may run now, as its exit status: two of one service may not share a volume or port
+#   switch --tend             restarts containers that hang, until there is a new version of this script (hangs.sh)
 #   switch --prepare          makes the proxy's configuration before the proxy itself is made
 #   switch --cold             before the engine starts with the machine: forgets the containers' addresses
 #   switch --stop             ends the containers of all services
 #
-# frontend.sh, backends.sh, limits.sh, routes.sh, services.sh, watch.sh, once.sh, jobs.sh and unhealthy.sh come ahead of
-# it.
+# frontend.sh, backends.sh, limits.sh, routes.sh, services.sh, watch.sh, hangs.sh, once.sh, jobs.sh and unhealthy.sh come
+# ahead of it.
 # shellcheck disable=SC2034,SC2154 # variables of and for the others
 set -euo pipefail
 
@@ -68,6 +69,7 @@ retire_service() {
   local removed
   mapfile -t removed < <(keys "$1")
   drop "${removed[@]}"
+  forget_check "$1"
   rm -f "$serving/$1"
   end_all "$(containers_of "$1")"
 }
@@ -415,6 +417,7 @@ roll_out() {
   if is_halted "$service"; then
     limit_processes
     locked hand_over || give_up "the proxy did not take it; its reason is above"
+    note_check http "$port" "$path" "$domain"
     end_others
     say_halted
     return
@@ -436,6 +439,7 @@ roll_out() {
   finish "$drain_timeout" "${former[@]}"
   watch
   note_healthy
+  note_check http "$port" "$path" "$domain"
 
   # Other services may have switched meanwhile.
   look_around
@@ -467,6 +471,7 @@ main() {
     --only) only "${@:2}" ;;
     --restore) restore_all ;;
     --certificates) restore ;;
+    --tend) tend ;;
     --prepare) locked prepare ;;
     --cold) cold ;;
     --stop) stop_all ;;

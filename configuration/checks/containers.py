@@ -1,10 +1,10 @@
-"""Checks of where services get their images, and of what their containers share: ports, directories, volumes."""
+"""Checks of where services get their images, and of what their containers share: directories, volumes."""
 
 import itertools
 from collections.abc import Iterator
 
 from configuration.checks.context import Check, Checks
-from configuration.containers import FromSecret
+from configuration.containers import LOG_OPTIONS, FromSecret
 from configuration.image_names import ImageName
 from configuration.problems import Location, Problem, command, path_of, suggestion, words
 from configuration.services import ServiceSettings
@@ -15,8 +15,8 @@ PROXY_SETTINGS = (
     "drain_timeout",
 )
 """What only a service behind the proxy has."""
-HOST_PORTS = frozenset({22, 80, 443, 2376})
-"""Ports of every app host: SSH, the proxy, the engine."""
+MOST_NETWORKS = 2
+"""Networks of services that a host may have besides that of its proxy."""
 RUN_PATHS = ("/run/secrets", "/tmp", "/dev/shm", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname")  # noqa: S108
 
 
@@ -90,6 +90,8 @@ def proxied(checks: Checks) -> Iterator[Problem]:
         if service.own_check is None or not checks.is_valid("services", name):
             continue
         for key in PROXY_SETTINGS:
+            if key == "allowed_cidrs" and service.ports.public:
+                continue
             if key in service.model_fields_set and getattr(service, key) != _default(key):
                 alias = ServiceSettings.model_fields[key].alias or key
                 yield Problem(
@@ -125,54 +127,6 @@ def needs(checks: Checks) -> Iterator[Problem]:
                     "Leave out one of the two.",
                     other,
                 )
-
-
-def private_ports(checks: Checks) -> Iterator[Problem]:
-    """Each private port is one service's, on hosts on which nothing else listens there."""
-    settings = checks.settings
-    first: dict[int, str] = {}
-    for name, service in settings.services.items():
-        for index, port in enumerate(service.ports.private):
-            location = ("services", name, "ports", "private", index)
-            if port in first:
-                yield Problem(
-                    location,
-                    f"{first[port]} has it, and every service finds both by this number",
-                    f"Let {name} listen on another port.",
-                    port,
-                )
-            elif port in {
-                *HOST_PORTS,
-                settings.registry_port,
-                settings.registry.metrics_port,
-                settings.proxy.metrics_port,
-            }:
-                yield Problem(
-                    location, "the hosts themselves listen there", f"Let {name} listen on another port.", port
-                )
-            first.setdefault(port, name)
-        hosts = settings.service_hosts(name)
-        if service.ports.private and len(hosts) > 1 and checks.is_valid("services", name, "hosts"):
-            yield Problem(
-                ("services", name, "ports", "private"),
-                f"it runs on {words(hosts)}, and its name leads to one host",
-                f"Set {path_of(('services', name, 'hosts'))} to one host.",
-            )
-
-
-def metrics_port(checks: Checks) -> Iterator[Problem]:
-    """The proxies' metrics have a port of the host on which nothing else listens."""
-    settings, port = checks.settings, checks.settings.proxy.metrics_port
-    taken: set[int | None] = {*HOST_PORTS}
-    if checks.is_valid("platform") and checks.roles_known:
-        taken |= {settings.registry_port, settings.registry.metrics_port}
-    if port and port in taken:
-        yield Problem(
-            ("proxy", "metricsPort"),
-            "the hosts themselves listen there",
-            "Set another port, such as 9101.",
-            port,
-        )
 
 
 def mounts(checks: Checks) -> Iterator[Problem]:
@@ -220,6 +174,38 @@ def mounts(checks: Checks) -> Iterator[Problem]:
             )
 
 
+def networks(checks: Checks) -> Iterator[Problem]:
+    """A host has no more networks than its engine has pools in reserve (configuration/address_pools.py)."""
+    settings = checks.settings
+    if not checks.is_valid("services"):
+        return
+    for host in settings.hosts:
+        names: dict[str, str] = {}
+        for name in settings.services_on(host):
+            names |= {network: name for network in settings.services[name].networks if network not in names}
+        for network, name in list(names.items())[MOST_NETWORKS:]:
+            yield Problem(
+                ("services", name, "networks"),
+                f"{host} would have {len(names)} networks of services: {words(names)}",
+                f"Use {MOST_NETWORKS} at most on a host.",
+                network,
+            )
+
+
+def logs(checks: Checks) -> Iterator[Problem]:
+    """Each log option is one of the service's log driver."""
+    for name, service in checks.settings.services.items():
+        allowed = LOG_OPTIONS[service.log_driver]
+        for option, value in service.log_options.items():
+            if option not in allowed and checks.is_valid("services", name, "logDriver"):
+                yield Problem(
+                    ("services", name, "logOptions", option),
+                    f"not an option of the log driver {service.log_driver}",
+                    f"Write one of {', '.join(allowed)}; or set {path_of(('services', name, 'logDriver'))}.",
+                    value,
+                )
+
+
 def secrets(checks: Checks) -> Iterator[Problem]:
     """Each secret that is an environment variable is set."""
     settings = checks.settings
@@ -255,7 +241,7 @@ def jobs(checks: Checks) -> Iterator[Problem]:
                 yield Problem(
                     ("services", name, key), "a job has none, since it runs and ends", "Leave it out."
                 )
-        if service.ports.private:
+        if service.ports:
             yield Problem(
                 ("services", name, "ports"), "a job has none, since it runs and ends", "Leave it out."
             )
@@ -273,6 +259,6 @@ def _default(key: str) -> object:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(images, copies, proxied, needs, private_ports, metrics_port, mounts, jobs),
-    secrets,
+    *(images, copies, proxied, needs, mounts, jobs),
+    *(networks, logs, secrets),
 )

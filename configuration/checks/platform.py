@@ -303,6 +303,24 @@ def _shared_hosts(checks: Checks) -> Iterator[Problem]:
             )
 
 
+def _public_ports(checks: Checks) -> Iterator[Problem]:
+    """Services with the same public port on different hosts allow the same networks: it opens on all app hosts."""
+    settings = checks.settings
+    first: dict[tuple[str, int], str] = {}
+    for name, service in settings.services.items():
+        if not all(checks.is_valid("services", name, key) for key in ("ports", "allowedCidrs")):
+            continue
+        for port in service.ports.published:
+            other = first.setdefault((port.protocol, port.host), name) if port.is_public else name
+            if set(settings.services[other].allowed_cidrs) != set(service.allowed_cidrs):
+                yield Problem(
+                    ("services", name, "allowedCidrs"),
+                    f"{other} has the public port {port.host}, too, but allows different networks; and a port opens "
+                    "on all app hosts",
+                    "Allow the same networks for both, or publish one of them by another port.",
+                )
+
+
 _ON_AWS: tuple[Check, ...] = (
     _required,
     _admins,
@@ -313,4 +331,5 @@ _ON_AWS: tuple[Check, ...] = (
     _data_volume,
     _zone,
     _shared_hosts,
+    _public_ports,
 )

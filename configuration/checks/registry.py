@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from configuration.checks.context import Check, Checks
 from configuration.files import HOLDS_KEY, NO_CERTIFICATE, UnfitFile
 from configuration.image_names import ImageName
-from configuration.problems import UNSHOWN, Problem
+from configuration.problems import UNSHOWN, Problem, path_of, suggestion
 from configuration.registry import EXTERNAL_PASSWORD, ExternalRegistrySettings
 
 DOCKER_HUB_SERVERS = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -27,6 +27,7 @@ def registry(checks: Checks) -> Iterator[Problem]:
     if checks.is_valid("registry"):
         yield from _insecure(checks)
         yield from _mirror(checks)
+        yield from _sources(checks)
         if checks.settings.registry.external:
             yield from _external(checks, checks.settings.registry.external)
         else:
@@ -61,6 +62,27 @@ def _mirror(checks: Checks) -> Iterator[Problem]:
         yield Problem(
             ("registry", "mirror"), "no host can make the copies", "Add build to the roles of one host."
         )
+
+
+def _sources(checks: Checks) -> Iterator[Problem]:
+    """Each account at another registry has a password, and is for the registry of an image."""
+    settings = checks.settings
+    used = {ImageName.of(image).registry for image in settings.mirrored_images}
+    for server, account in settings.registry.sources.items():
+        secret = account.password.secret
+        if secret not in settings.secrets and checks.is_valid("secrets", secret):
+            yield Problem(
+                ("registry", "sources", server, "password", "secret"),
+                f"{path_of(('secrets', secret))} is not set",
+                f"{suggestion(secret, settings.secrets)}Set it: {checks.set_secret(secret)}.",
+                secret,
+            )
+        if server not in used and checks.is_valid("services"):
+            yield Problem(
+                ("registry", "sources", server),
+                "no image of registry.mirror or of a service comes from there",
+                f"{suggestion(server, sorted(used))}Write the first part of an image's name, or leave it out.",
+            )
 
 
 def _insecure(checks: Checks) -> Iterator[Problem]:
@@ -157,7 +179,7 @@ def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Pr
             "include registry, but slipway:registry.external is set",
             "Remove registry from these roles.",
         )
-    for field in sorted(settings.registry.model_fields_set - {"external", "mirror"}):
+    for field in sorted(settings.registry.model_fields_set - {"external", "mirror", "sources"}):
         if getattr(settings.registry, field) != type(settings.registry).model_fields[field].default:
             key = type(settings.registry).model_fields[field].alias or field
             yield Problem(

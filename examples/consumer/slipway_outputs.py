@@ -118,6 +118,13 @@ class SlipwayOutputs:
         return self.reference.require_output("serviceEndpoints")
 
     @property
+    def service_ports(self) -> pulumi.Output[dict[str, list[str]]]:
+        """For each service with public ports, each of them on each host: `203.0.113.7:5353/udp`. Since
+        0.10.0.
+        """
+        return self.reference.require_output("servicePorts")
+
+    @property
     def service_hosts(self) -> pulumi.Output[dict[str, list[str]]]:
         """For each service, the hosts that run it, in the order of the roll-out. Since 0.9.0."""
         return self.reference.require_output("serviceHosts")

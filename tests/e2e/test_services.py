@@ -1,7 +1,10 @@
 """A database from an image that others made, beside a service of the same image that reaches it on another host."""
 
+import base64
 import json
 import shlex
+import socket
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -207,7 +210,7 @@ def _runs_by_a_timer(stack: Stack) -> None:
     verified = stack.slip("verify")
     assert verified.status == 1, str(verified)
     assert "ended with status 3" in " ".join(verified.output.split()), str(verified)
-    assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "kept"]
+    assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "9000", "kept"]
 
 
 def _processes(stack: Stack) -> list[dict[str, Any]]:
@@ -216,6 +219,31 @@ def _processes(stack: Stack) -> list[dict[str, Any]]:
     found: list[dict[str, Any]]
     found, _ = json.JSONDecoder().raw_decode(output[output.index("[") :])
     return found
+
+
+def _has_ports(stack: Stack) -> None:
+    """Public ports answer on this machine, and to containers of the other host; a local one on its own host alone."""
+    tcp, udp = (port.partition("/")[0].split(":") for port in stack.outputs()["servicePorts"]["worker"])
+    with socket.create_connection((tcp[0], int(tcp[1])), timeout=ANSWER) as connection:
+        assert connection.recv(100) == b"9000\n"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(1)
+
+        def answered() -> bool:
+            asking.sendto(b"word", (udp[0], int(udp[1])))
+            return asking.recv(100) == b"9001 word"
+
+        eventually("the port for UDP answers", answered)
+    address = stack.on_host("data-1", "getent", "ahostsv4", "box").split()[0]
+    ask = "exec 3<>/dev/tcp/$0/$1 && cat <&3"
+    inside = ("docker", "exec", _container(stack), "timeout", "10", "bash", "-c", ask)
+    assert stack.on_host("data-1", *inside, address, "9100") == "9000"
+    assert stack.on_host("box", "timeout", "10", "bash", "-c", ask, "127.0.0.1", "9102") == "9002"
+    # A service without their network does not know it.
+    (web,) = stack.app_containers("box")
+    assert stack.on_host("box", "docker", "exec", web, "sh", "-c", "getent hosts worker || true") == ""
+    refused = f'timeout 10 bash -c "exec 3<>/dev/tcp/{address}/9102" 2>&1 || true'
+    assert "Connection refused" in stack.on_host("data-1", "sh", "-c", refused)
 
 
 def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:
@@ -233,8 +261,10 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
     services = _services()
     services["worker"] |= {
         "user": "nobody:nogroup",
-        "command": ["exec sleep 1000000"],
+        "command": ["exec perl /ports.pl"],
         "health": {"command": ["test", "-d", "/scratch"]},
+        "ports": {"public": ["9100:9000", "9001/udp"], "local": ["9102:9002"]},
+        "networks": ["backend"],
         "workdir": "/usr",
         "memory": 256,
         "memoryReservation": 128,
@@ -251,6 +281,7 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         "restart": "always",
         "dns": ["10.0.0.53"],
         "extraHosts": {"legacy": "10.0.0.9"},
+        "logDriver": "json-file",
         "logOptions": {"max-size": "1m"},
         "bind": {"/srv/notes": "/notes:ro"},
         "readOnly": True,
@@ -260,7 +291,13 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
     services["tidy"] = {
         "from": "db",
         "entrypoint": ["/bin/sh", "-c"],
-        "command": [f"{PSQL} 'select 40 + 2'; echo kept >/work/file; cat /work/file; exit $STATUS"],
+        "command": [
+            (
+                f"{PSQL} 'select 40 + 2'; bash -c 'cat </dev/tcp/worker/9000'; "
+                "echo kept >/work/file; cat /work/file; exit $STATUS"
+            )
+        ],
+        "networks": ["backend"],
         "env": {"PGPASSWORD": {"secret": "DB_PASSWORD"}, "STATUS": "3"},
         "volumes": {"work": "/work"},
         "hosts": ["box"],
@@ -294,12 +331,13 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         *("from the host", "Read-only file system", "1"),
         *(f"worker {PASSWORD} 2", "400 65534:65534", "444 1:2", "ff0a", "1"),
     ]
+    _has_ports(store)
     inspected = json.loads(store.on_host("box", "docker", "inspect", name))[0]
     host = inspected["HostConfig"]
     assert inspected["Config"]["Labels"]["com.example.team"] == "store"
     assert inspected["Config"]["StopSignal"] == "SIGINT"
     assert (host["RestartPolicy"]["Name"], host["Dns"]) == ("always", ["10.0.0.53"])
-    assert host["LogConfig"]["Config"]["max-size"] == "1m"
+    assert (host["LogConfig"]["Type"], host["LogConfig"]["Config"]["max-size"]) == ("json-file", "1m")
     assert PASSWORD not in store.export()
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 
@@ -315,6 +353,45 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         store.on_host("box", "docker", "exec", second, "cat", "/etc/app/app.ini") == "of the second version"
     )
     assert {service: store.app_containers("box", service=service) for service in others} == others
+
+
+def test_one_that_hangs_is_restarted_and_told(store: Stack) -> None:
+    (name,) = store.app_containers("box")
+    assert _ask(store, "up") == "well"
+    process = store.on_host("box", "docker", "inspect", "--format", "{{.State.Pid}}", name)
+    store.on_host("box", "kill", "-STOP", process)
+    began = time.monotonic()
+    eventually("it answers again", lambda: _ask(store, "up") == "well")
+    # Half a minute, and as much again for a busy machine.
+    assert time.monotonic() - began < 60
+    assert store.app_containers("box") == [name]
+    (found,) = [one for one in _processes(store) if (one["service"], one["host"]) == ("web", "box")]
+    assert "; hung and was restarted " in found["health"]
+    assert "/up takes more than 5 s" in found["health"]
+    assert "hung and was restarted" in " ".join(store.slip("verify").output.split())
+
+
+def test_an_image_of_a_registry_that_wants_an_account(store: Stack) -> None:
+    # The stack's own registry is such a one.
+    server, password = store.outputs()["registryAddress"], store.outputs()["registryPasswords"]["hosts"]
+    services = _services()
+    del services["worker"]["from"]
+    services["worker"]["image"] = f"{server}/mirror/{IMAGE}"
+    sources = {server: {"username": "hosts", "password": {"secret": "SOURCE_PASSWORD"}}}
+    with store.configured(lambda _: None):
+        set_secret = f"printf %s {password} | ./slip secret set SOURCE_PASSWORD --stack {store.name}"
+        assert store.clone.start("bash", "-c", set_secret).wait().status == 0
+        store.configure({"registry": {**settings.REGISTRY, "sources": sources}, "services": services})
+        previewed, made = store.slip("preview"), store.up()
+        assert store.outputs()["mirror"][services["worker"]["image"]].startswith(f"{server}/mirror/")
+        (name,) = store.app_containers("box", service="worker")
+        assert store.on_host("box", "docker", "exec", name, "printenv", "IMAGE_VERSION") in {"1", "2"}
+        for text in (password, base64.b64encode(f"hosts:{password}".encode()).decode()):
+            assert text not in store.export() + previewed.output + made.output
+            left = f"grep -rlF -- {text} /etc /root /var/lib/slipway /run/slipway-* 2>/dev/null || true"
+            assert store.on_host("box", "sh", "-c", left) == ""
+        assert not store.up().changes
+    store.up()
 
 
 def test_rows_come_back_from_a_backup_on_another_host(store: Stack) -> None:

@@ -62,7 +62,7 @@ containers() {
   local format='{{.Name}}	{{.Id}}	{{.Image}}	{{js (index .Config.Labels "slipway.role")}}	{{
     js (index .Config.Labels "slipway.service")}}	{{.State.Status}}	{{.State.ExitCode}}	{{.State.OOMKilled}}	{{
     .RestartCount}}	{{.Created}}	{{.State.StartedAt}}	{{.State.FinishedAt}}	{{.State.Pid}}	{{
-    range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
+    range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'
   xargs -r timeout "$limit" docker inspect --format "$format" 2>/dev/null
 }
 
@@ -91,10 +91,10 @@ usage() {
 }
 
 # routes LISTED: what gets requests from the proxy: service, container, its address and its port. The container's label
-# names the service.
+# names the service. Of its networks the proxy's is the first one.
 routes() {
   awk -F '\t' '
-    FNR == NR { service[$1] = $5; address[$1] = $NF; next }
+    FNR == NR { service[$1] = $5; split($NF, networks, " "); address[$1] = networks[1]; next }
     { split($0, cell, " "); name = "/" cell[4] }
     # A server that drains, or whose container does not run, has another state.
     cell[2] ~ /^r:/ && cell[6] == 2 && cell[7] ~ /^[04]$/ && !seen[name]++ {
@@ -148,6 +148,24 @@ interrupted() {
         *) say interrupted "${file##*/}" ;;
       esac
     done <"$file"
+  done
+}
+
+# Services that gave no answer any more: how often they were restarted for it, when last, whether it is so now, and why
+# (components/scripts/hangs.sh).
+hung() {
+  local file name count last is_now why hangs=/etc/slipway/hangs silent=/run/slipway-silent
+  local -A told=()
+  for file in "$silent"/* "$hangs"/*; do
+    name=${file##*/}
+    if [ ! -e "$file" ] || [ -n "${told[$name]:-}" ]; then continue; fi
+    told[$name]=yes count=0 last=0 is_now=no why=
+    read -r count last _ why 2>/dev/null <"$hangs/$name"
+    if [ -e "$silent/$name" ]; then
+      is_now=yes
+      read -r why 2>/dev/null <"$silent/$name"
+    fi
+    say hung "$name" "$count" "$last" "$is_now" "$why"
   done
 }
 
@@ -213,6 +231,7 @@ main() {
   retention
   jobs 2>/dev/null
   backups 2>/dev/null
+  hung 2>/dev/null
   # An engine that is stopped would be started by the first question, through its socket.
   if [ "$state" = active ]; then
     [ -z "${USAGE:-}" ] || exec {others}> >(usage)

@@ -93,8 +93,9 @@ def rules(settings: StackSettings) -> list[Rule]:
     """Every rule of the stack's security groups.
 
     Incoming: `adminCidrs` to SSH and engines; the stack's own hosts and the registry's networks to the registry; the
-    hosts that run services to private ports; everyone, or a service's own networks, to the services. With edges these
-    reach the edges only, and the edges the hosts that run services. All other incoming traffic is dropped.
+    hosts that run services to private ports; everyone, or a service's own networks, to the services and to their public
+    ports. With edges these reach the edges only, but for public ports, and the edges the hosts that run services. All
+    other incoming traffic is dropped.
     """
     return list(_rules(settings, set(groups(settings))))
 
@@ -128,6 +129,7 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         yield Rule(group="app", direction="egress", what="all", protocol=ALL, network=EVERYWHERE)
         for port, service in settings.private_ports.items():
             yield Rule(group="app", direction="ingress", what=f"{service}-{port}", port=port, peer="app")
+        yield from _public_rules(settings)
 
     networks = {
         group: settings.services[service].allowed_cidrs
@@ -138,6 +140,20 @@ def _rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:
         for network in allowed:
             for number, what in ((HTTP, "http"), (HTTPS, "https")):
                 yield Rule(group=service_group, direction="ingress", what=what, port=number, network=network)
+
+
+def _public_rules(settings: StackSettings) -> Iterator[Rule]:
+    """The rules of public ports, once for all hosts: a group of their own would be a sixth, which EC2 refuses."""
+    opened: dict[tuple[Protocol, int, str], str] = {}
+    for name, service in settings.services.items():
+        for port in service.ports.published if settings.service_hosts(name) else ():
+            for network in service.allowed_cidrs if port.is_public else ():
+                opened.setdefault((port.protocol, port.host, network), name)
+    for (protocol, number, network), name in opened.items():
+        what = f"{name}-{number}" + ("-udp" if protocol == "udp" else "")
+        yield Rule(
+            group="app", direction="ingress", what=what, protocol=protocol, port=number, network=network
+        )
 
 
 def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule]:

@@ -4,12 +4,13 @@ import shlex
 import subprocess
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cli.running.fleet import SCRIPT
+from cli.running.hang import Hang
 from cli.running.host_report import HostReport, moment, parse
 from cli.running.usage import CGROUPS
 from cli.update.release import interrupted
@@ -24,6 +25,7 @@ PROXY_LIST = """\
 5 r:www.api.test 1 api-web-1-3c4d 172.18.0.4 2 0 1 1 4 1 0 0 0 0 0 0 - 9000 - 0 0 - - 0
 """
 """What HAProxy's process says of its servers; one of them drains."""
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 MADE = "2026-01-02T03:04:05.123456789Z"
 CONTAINERS = [
     # name, id, image, role, service, status, exit code, OOM, restarts, created, started, finished, process, address
@@ -87,7 +89,9 @@ class Machine:
             .replace("/sys/fs/cgroup", f"{self.root}/cgroup")
             .replace('"/proc/', f'"{self.root}/proc/')
             .replace("/etc/slipway/releases", f"{self.root}/releases")
-            .replace("/etc/slipway/jobs", f"{self.root}/jobs"),
+            .replace("/etc/slipway/jobs", f"{self.root}/jobs")
+            .replace("/etc/slipway/hangs", f"{self.root}/hangs")
+            .replace("/run/slipway-silent", f"{self.root}/silent"),
             env={"PATH": f"{self.root}:/usr/bin:/bin"},
             capture_output=True,
             text=True,
@@ -183,6 +187,52 @@ def test_release_commands_that_were_interrupted_are_told(
     report = machine.report()
     assert report.interrupted == expected
     assert interrupted({"web-1": report}) == [(service, "web-1") for service in expected]
+
+
+def test_services_that_hang_or_hung_are_told(machine: Machine) -> None:
+    assert machine.report().hangs == {}
+    for file, text in (
+        ("hangs/web", "3 1767322800 web-1a2b /up takes more than 5 s\n"),
+        ("hangs/db", "1 1767322800 db-1a2b it refuses connections on port 5432\n"),
+        ("silent/web", "/up gets no HTTP answer\n"),
+        ("silent/mail", "its health check fails\n"),
+    ):
+        (machine.root / file).parent.mkdir(exist_ok=True)
+        (machine.root / file).write_text(text)
+    moment = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+    assert machine.report().hangs == {
+        "web": Hang(3, moment, True, "/up gets no HTTP answer"),
+        "mail": Hang(0, None, True, "its health check fails"),
+        "db": Hang(1, moment, False, "it refuses connections on port 5432"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("hang", "minutes", "is_well", "told"),
+    [
+        (Hang(0, None, True, "x fails"), 0, False, "hangs: x fails"),
+        (Hang(1, NOON, False, "x fails"), 5, True, "hung and was restarted 5 min ago: x fails"),
+        (Hang(1, NOON, False, "x fails"), 2000, True, ""),
+        (Hang(1, NOON, True, "x fails"), 2000, False, "hangs: x fails; restarted 1 d ago"),
+        (
+            Hang(3, NOON, False, "x fails"),
+            59,
+            False,
+            "hung and was restarted 3 times in a row, last 59 min ago: x fails",
+        ),
+        (
+            Hang(3, NOON, False, "x fails"),
+            61,
+            True,
+            "hung and was restarted 3 times in a row, last 1 h ago: x fails",
+        ),
+    ],
+)
+def test_one_restart_is_told_and_several_are_no_good(
+    hang: Hang, minutes: int, is_well: bool, told: str
+) -> None:
+    now = NOON + timedelta(minutes=minutes)
+    assert (hang.is_well(now), hang.told(now)) == (is_well, told)
 
 
 def test_what_containers_have_written_is_counted_on_demand(machine: Machine) -> None:

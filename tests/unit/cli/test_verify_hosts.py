@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.running.disk import Disk
+from cli.running.hang import Hang
 from cli.running.host_report import Container, HostReport, Retention, Serving
 from cli.running.stack import Failed, RunningStack
 from cli.verify import edge, engine, machine, service
@@ -121,6 +122,24 @@ def test_another_state_than_the_wanted_one_fails(services: dict[str, Serving], f
     _remedy(
         service.serves_what_is_wanted, _running(_report("web-1", services=services)), "web on web-1", found
     )
+
+
+def test_one_that_hung_is_a_warning_and_one_that_hangs_fails() -> None:
+    def running(hang: Hang) -> RunningStack:
+        return _running(_report("web-1", hangs={"web": hang}))
+
+    check, now = service.serves_what_is_wanted, datetime.now(UTC)
+    found = check(running(Hang(1, now, False, "/up takes more than 5 s")), "web on web-1")
+    assert isinstance(found, Warned)
+    assert found.endswith("; it hung and was restarted 0 s ago: /up takes more than 5 s")
+    for hang, told in (
+        (Hang(0, None, True, "it hears nothing"), "which hangs: it hears nothing"),
+        (
+            Hang(2, now, False, "it hears nothing"),
+            "which hung and was restarted 2 times in a row, last 0 s ago",
+        ),
+    ):
+        assert _remedy(check, running(hang), "web on web-1", told) == "./slip logs web --host web-1 -s dev"
 
 
 def test_the_wanted_image_may_have_other_names_too() -> None:

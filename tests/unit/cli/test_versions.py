@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 
 from cli.errors import CommandError
+from cli.running.hang import Hang
 from cli.running.host_report import HostReport, Serving
 from cli.update import move_back, orders, ps, versions
 from cli.update.aftermath import Aftermath
@@ -181,6 +182,18 @@ def test_a_deployment_that_ended_well_takes_nothing_back() -> None:
         "reports": {"web-1": report("web-1", 2), "web-2": report("web-2", 1)},
     }
     assert move_back.moved_apart(aftermath) == {}
+
+
+def test_the_table_says_what_hangs() -> None:
+    stack = outputs(version(1, GOOD), current=1)
+    hung = replace(report("web-1", 1), hangs={"web": Hang(1, datetime.now(UTC), False, "/up is slow")})
+    hangs = replace(report("web-2", 1), hangs={"web": Hang(0, None, True, "/up is slow")})
+    places = [("web", "web-1"), ("web", "web-2")]
+    found = list(ps.processes(stack, places, {"web-1": hung, "web-2": hangs}))
+    assert [(one.health, one.healthy) for one in found] == [
+        ("HTTP 200 on /up; hung and was restarted 0 s ago: /up is slow", True),
+        ("HTTP 200 on /up; hangs: /up is slow", False),
+    ]
 
 
 def test_the_table_of_what_serves() -> None:

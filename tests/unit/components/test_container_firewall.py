@@ -19,11 +19,12 @@ from tests.unit.components.machine import Machine
         ([("10.83.0.8", (9100, 5432)), ("10.83.0.7", ())], ["=10.83.0.7", "5432,9100=10.83.0.8"]),
         # Hosts of one network cannot be told apart.
         ([("172.18.0.0/16", (5432,)), ("172.18.0.0/16", (9100,))], ["5432,9100=172.18.0.0/16"]),
+        ([("10.83.0.8", (5432, "5353/udp", 53))], ["53,5353/udp,5432=10.83.0.8"]),
         # An address that is not known, in a network without IPv4.
         ([("", (5432,))], []),
     ],
 )
-def test_arguments(hosts: list[tuple[str, tuple[int, ...]]], arguments: list[str]) -> None:
+def test_arguments(hosts: list[tuple[str, tuple[int | str, ...]]], arguments: list[str]) -> None:
     assert merged(hosts) == arguments
 
 
@@ -53,7 +54,7 @@ def rules(machine: Machine, command: str = "iptables") -> list[str]:
 
 
 def test_everything_that_is_not_named_is_refused(machine: Machine) -> None:
-    result = run(machine, "5432=", "9100=10.83.0.7", "=10.83.0.8")
+    result = run(machine, "5432=", "5353/udp,9100=10.83.0.7", "=10.83.0.8")
     assert result.returncode == 0, result.stderr
     refusal = "REJECT --reject-with icmp-port-unreachable"
     host = [rule for rule in rules(machine) if rule.startswith("-A SLIPWAY-HOST")]
@@ -66,6 +67,7 @@ def test_everything_that_is_not_named_is_refused(machine: Machine) -> None:
         f"-A SLIPWAY-OTHERS -d 10.83.0.8 -j {refusal}",
     ]
     assert "-A SLIPWAY-OTHERS -d 10.83.0.7 -p tcp -m tcp --dport 9100 -j RETURN" in others
+    assert "-A SLIPWAY-OTHERS -d 10.83.0.7 -p udp -m udp --dport 5353 -j RETURN" in others
     assert f"-A SLIPWAY-OTHERS -d 169.254.169.254 -j {refusal}" in others
     # The metadata comes before any port that is open.
     assert others.index(f"-A SLIPWAY-OTHERS -d 169.254.169.254 -j {refusal}") < 3

@@ -295,6 +295,20 @@ def test_private_ports_are_open_to_the_hosts_that_run_services() -> None:
     assert groups_of(settings, "web-2") == ["host", "app"]
 
 
+def test_public_ports_are_open_to_the_services_networks() -> None:
+    ports = {"public": ["8443:443", "5353:53/udp"], "local": [9000]}
+    service = {"build": {"context": "app/base"}, "ports": ports, "allowedCidrs": [ADMIN]}
+    alone = {"name": service | {"hosts": ["web-1"]}, "same": service | {"hosts": ["web-2"]}}
+    hosts = {
+        "depot": {"roles": ["registry", "build"]},
+        "web-1": {"roles": ["app"]},
+        "web-2": {"roles": ["app"]},
+    }
+    found = rules(settings_of(hosts=hosts, services=alone))
+    assert lines(found) - lines(rules(settings_of())) == {f"app: tcp 8443 {ADMIN}", f"app: udp 5353 {ADMIN}"}
+    assert {rule.name for rule in found if rule.port == 5353} == {"app-name-5353-udp-from-192.168.7.0-24"}
+
+
 def test_a_host_that_keeps_backups_lets_the_hosts_of_services_in() -> None:
     service = {
         "build": {"context": "app/base"},

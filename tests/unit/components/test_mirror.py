@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components import script
 from components.registry.mirror import digest_of_copy
 from tests.unit.components.machine import Machine
 
@@ -78,6 +79,63 @@ class TestCopy:
         assert result.returncode == 6
         assert not result.stdout.strip()
         assert "can neither be read from its registry nor be had" in result.stderr.splitlines()[-1]
+
+
+class TestAccount:
+    """The source wants an account, which is in no argument and on no disk, and is gone afterwards."""
+
+    IMAGE = "ghcr.io/team/app:1"
+    LOGINS = '{"auths": {"ghcr.io": {"auth": "Ym90OnNvdXJjZS1wYXNzd29yZA=="}}}'
+
+    def seen(self, machine: Machine) -> str:
+        """Has every program note the account that it is given."""
+        file = machine.root / "accounts"
+        for name in ("skopeo", "docker"):
+            path = machine.root / "bin" / name
+            note = f"""
+folder=$(grep -o '[^ =]*slipway-login-mirror[^ ]*/source' <<<"$*" | head -n 1)
+[ -z "$folder" ] || echo "{name} $(cat "$folder/config.json")" >>{file}
+"""
+            path.write_text(path.read_text().replace("\n", f"\n{note}", 1))
+        return str(file)
+
+    def run(self, machine: Machine, script: str, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        result = machine.run(script, {**values, "SOURCE_LOGINS": self.LOGINS})
+        assert "Ym90" not in "".join(machine.called) + result.stdout + result.stderr
+        assert not list((machine.root / "run").glob("slipway-login-*"))
+        return result
+
+    def test_a_copy_is_made_with_it(self, machine: Machine) -> None:
+        sources(machine, self.IMAGE)
+        engine(machine)
+        seen = self.seen(machine)
+        result = self.run(machine, "mirror-account.sh", COPY | {"IMAGE": self.IMAGE, "SOURCE": self.IMAGE})
+        assert (result.returncode, result.stdout.strip()) == (0, DIGEST), result.stderr
+        assert Path(seen).read_text() == f"skopeo {self.LOGINS}\n" * 2
+        asked, copied = machine.calls("skopeo")
+        assert "--no-creds" not in asked + copied
+        assert "--src-authfile=" in copied
+
+    def test_the_engine_has_it_where_the_source_cannot_be_read(self, machine: Machine) -> None:
+        sources(machine)
+        engine(machine, pulls=True)
+        seen = self.seen(machine)
+        result = self.run(machine, "mirror-account.sh", COPY | {"IMAGE": self.IMAGE, "SOURCE": self.IMAGE})
+        assert (result.returncode, result.stdout.strip()) == (0, DIGEST), result.stderr
+        assert Path(seen).read_text().splitlines()[-1] == f"docker {self.LOGINS}"
+        # It pushes with the stack's own account.
+        (push,) = [call for call in machine.calls("docker") if " push " in call]
+        assert "/source" not in push
+
+    def test_a_copy_that_is_gone_is_made_again_with_it(self, machine: Machine) -> None:
+        sources(machine, f"{SOURCE}@{DIGEST}")
+        engine(machine)
+        seen = self.seen(machine)
+        assert self.run(machine, "use-mirror-accounts.sh", USE).returncode == 0
+        assert Path(seen).read_text() == f"skopeo {self.LOGINS}\n" * 2
+
+    def test_without_one_the_scripts_are_those_of_before(self) -> None:
+        assert "SOURCE_LOGINS" not in script.text("mirror.sh") + script.text("use-mirror.sh")
 
 
 class TestUse:

@@ -567,6 +567,28 @@ def test_another_stack_whose_registry_cannot_be_used_is_refused(
     assert mistake in _mistake(whole)
 
 
+def test_a_source_that_wants_an_account_gets_it_and_no_other_one_does() -> None:
+    secrets = {"TOKEN": "token-at-another-registry"}
+    sources = {
+        "docker.io": {"username": "bot", "password": {"secret": "TOKEN"}},
+    }
+    images = ["debian:12", "ghcr.io/team/base:1"]
+    changes = {"registry": {"users": ["alice"], "mirror": images, "sources": sources}, "secrets": secrets}
+    found = run(json.dumps(changes))
+    auth = base64.b64encode(b"bot:token-at-another-registry").decode()
+    logins = {"auths": {name: {"auth": auth} for name in ("docker.io", "https://index.docker.io/v1/")}}
+    for name, has_account in (
+        ("mirror-debian-12", True),
+        ("mirror-ghcr-io-team-base-1", False),
+        ("yard-mirror", True),
+    ):
+        command = found.named(name).inputs
+        assert isinstance(command["stdin"], Secret)
+        assert (f"SOURCE_LOGINS='{json.dumps(logins)}'\n" in command["stdin"].value) == has_account
+        assert auth not in str({key: value for key, value in command.items() if key != "stdin"})
+    assert secrets["TOKEN"] not in str(found.outputs)
+
+
 def test_builds_start_from_the_mirrored_images(program: Program) -> None:
     mirrored = run(json.dumps({"registry": {"users": ["alice"], "mirror": ["debian:12"]}}))
     copy = mirrored.named("mirror-debian-12").inputs

@@ -74,7 +74,7 @@ def free_port() -> int:
     return next(port for port in range(20011, 32000) if not is_held(port))
 
 
-def stack_with_registry_on(port: int) -> StackSettings:
+def stack_with_registry_on(port: int, service: dict[str, Any] | None = None) -> StackSettings:
     """A stack with the registry on this port, and with free ports for all else."""
     for offset in range(7, 40000, 111):
         stack = validate(
@@ -82,6 +82,7 @@ def stack_with_registry_on(port: int) -> StackSettings:
                 "platform": {"portOffset": offset},
                 "hosts": {"box": {"roles": ["registry", "build", "app"]}},
                 "registry": {"port": port},
+                "services": {"dns": service} if service else {},
                 "passwords": {"hosts": "a-secret-password"},
             }
         )
@@ -125,8 +126,29 @@ class TestIsHeld:
         listener.close()
         assert not is_held(port)
 
+    def test_udp_and_tcp_are_apart(self, listener: socket.socket) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            port = int(server.getsockname()[1])
+            assert is_held(port, "udp")
+        assert not is_held(port, "udp")
+        assert not is_held(port_of(listener), "udp")
+
 
 class TestOccupied:
+    def test_a_public_port_is_looked_for_where_it_will_be(self, engine: Engine) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            port = int(server.getsockname()[1])
+            stack = stack_with_registry_on(
+                free_port(), {"image": "dns:1", "ports": {"public": [f"{port - 7}:53/udp", f"{port - 7}:53"]}}
+            )
+            if stack.platform.port_offset != 7:
+                pytest.skip("the machine's ports are taken")
+            (line,) = lines(occupied(stack, "slipway", "local"))
+        assert line.startswith("slipway:hosts.box.slot: the service dns on box needs 127.0.0.1:")
+        assert f"{port}/udp, but {Path('/proc/self/comm').read_text().strip()} (process" in line
+
     def test_free_ports_are_no_problem_and_the_engine_gets_no_request(self, engine: Engine) -> None:
         assert occupied(stack_with_registry_on(free_port()), "slipway", "local") == []
         assert engine.asked == []
