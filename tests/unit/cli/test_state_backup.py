@@ -28,6 +28,9 @@ class Pulumi:
         self.state: dict[str, Any] | None = None
         self.secrets: dict[str, str] = {"BACKUP_PASSWORD_STATE": "the-password-of-the-state"}
 
+    def lose(self) -> None:
+        self.state = None
+
     def read(self, *arguments: str, stdin: str | None = None) -> str:
         match arguments[:2]:
             case ("config", "get"):
@@ -86,7 +89,7 @@ def test_a_lost_state_comes_back_as_it_was(
     assert "5 resources" in capsys.readouterr().err
     assert backups.drill(stack, "state") == 0
 
-    pulumi.state = None
+    pulumi.lose()
     assert backups.restore(stack, "state", None, yes=True) == 0
     assert pulumi.state == deployed(5)
     # An earlier one takes the place of the state of now, which is kept.
