@@ -62,8 +62,8 @@ services = make_services(
     settings, engines, images, registry, https, rollbacks.served_before, rollbacks.returned
 )
 
-# Backups of the services that have them, by a timer on each one's host.
-make_backups(settings, engines, services)
+# Backups of the registry and of the services that have them, by a timer on each one's host.
+make_backups(settings, engines, services, registry)
 
 # The stack's outputs, for people, for `slip` and for other projects.
 export(settings, hosts, authorities, access, engines, registry, images, mirror, https, services, rollbacks)

@@ -12,6 +12,7 @@ change what Slipway asks of it:
 | uv, pip-audit | `BASIC`, `NETWORK`, `NETRC`, `UV_*` or `PIP_*` |
 | go | `BASIC`, `NETWORK`, `NETRC`, `GO` |
 | the Pulumi CLI while it, or a plugin, is installed | `BASIC`, `NETWORK`, `GITHUB_TOKEN`, `PULUMI_PLUGIN_*` |
+| restic | `BASIC`, `NETWORK`, and the name of a file with the keys of an object store |
 | dockerd, the emulation of AWS | `BASIC`, `NETWORK`, `DOCKER_*`, `SLIPWAY_*` |
 | docker | all but `PULUMI_*`: credential helpers read the keys of their cloud |
 | docker, for the images that hosts on this machine need | `BASIC`, `NETWORK`, `DOCKER_CONFIG` |
@@ -78,6 +79,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "uv": (*BASIC, *NETWORK, "NETRC", "UV_*"),
     "go": (*BASIC, *NETWORK, "NETRC", *GO),
     "pulumi": _INSTALLER,
+    "restic": (*BASIC, *NETWORK),
     "docker-images": (*BASIC, *NETWORK, "DOCKER_CONFIG"),
     "dockerd": _ENGINE,
     "emulation": _ENGINE,

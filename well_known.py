@@ -21,6 +21,7 @@ SETTINGS = (
     "certificates",
     "operators",
     "cleanup",
+    "stateBackup",
     "protect",
 )
 """The settings at the top, as in `configuration/settings.py`, which is slow to import."""

@@ -608,6 +608,14 @@ _Service = Annotated[
 ]
 
 
+_BackedUp = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="The service, `registry` or `state`.", autocompletion=_service_names
+    ),
+]
+
+
 def _inside(
     stack: str, service: str, words: Sequence[str], host: str | None, *, fresh: bool = False, emulate: bool
 ) -> int:
@@ -769,14 +777,14 @@ def start(
 
 @_command(app, "backup")
 def backup(
-    service: _Service,
+    service: _BackedUp,
     stack: StackName = "local",
     new: Annotated[
         bool, typer.Option("--new", help="Begin anew where the former backups of the service are lost.")
     ] = False,
     emulate: Emulate = False,
 ) -> None:
-    """Make a backup of a service's data now, beside the daily ones of slipway:services.SERVICE.backup.
+    """Make a backup now, beside the daily ones: of a service's data, of the registry, or of the stack's state.
 
     The exit status is 1 if it failed; the backups before it stay in any case.
     """
@@ -790,22 +798,28 @@ def backup(
 def backups(
     service: Annotated[
         str | None,
-        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
+        typer.Argument(
+            metavar="SERVICE",
+            help="One service, `registry` or `state`; by default all.",
+            autocompletion=_service_names,
+        ),
     ] = None,
     stack: StackName = "local",
     as_json: Json = False,
     emulate: Emulate = False,
 ) -> None:
-    """List the backups of a service, or of all, the newest first."""
+    """List the backups of a service, of the registry, of the state, or of all, the newest first."""
     from cli.backups import show
+    from cli.stack.config import STATE
     from cli.stack.open import open_stack
 
-    raise typer.Exit(show(open_stack(stack, emulate=emulate), service, as_json=as_json))
+    opened = open_stack(stack, emulate=emulate, missing_ok=service == STATE)
+    raise typer.Exit(show(opened, service, as_json=as_json))
 
 
 @_command(app, "restore")
 def restore(
-    service: _Service,
+    service: _BackedUp,
     stack: StackName = "local",
     at: Annotated[
         str | None,
@@ -819,31 +833,42 @@ def restore(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     emulate: Emulate = False,
 ) -> None:
-    """Put a backup in place of a service's data.
+    """Put a backup in place of a service's data or of the state, or add its images to the registry.
 
     Shows which one, and asks. The backup is first restored into fresh volumes, and a container of the service has to be
     healthy with them; if that fails, nothing has changed. Then the service stops for a moment and starts with the
     restored data. The data until now stays in volumes of other names, which are printed.
+
+    The registry gets back what it lacks, and goes on meanwhile. The state can be restored where it is missing: this
+    takes the stack's file, its passphrase, and restic.
     """
     from cli.backups import restore as run
+    from cli.stack.config import STATE
     from cli.stack.open import open_stack
 
-    raise typer.Exit(run(open_stack(stack, emulate=emulate), service, at, yes=yes))
+    raise typer.Exit(
+        run(open_stack(stack, emulate=emulate, missing_ok=service == STATE), service, at, yes=yes)
+    )
 
 
 @_command(app, "drill")
 def drill(
     service: Annotated[
         str | None,
-        typer.Argument(metavar="SERVICE", help="One service; by default all.", autocompletion=_service_names),
+        typer.Argument(
+            metavar="SERVICE",
+            help="One service, `registry` or `state`; by default all.",
+            autocompletion=_service_names,
+        ),
     ] = None,
     stack: StackName = "local",
     emulate: Emulate = False,
 ) -> None:
-    """Try whether backups can be restored: the last one of a service, or of each.
+    """Try whether backups can be restored: the last one of a service, of the registry, of the state, or of each.
 
-    Each is restored into fresh volumes and a fresh container beside those that serve, on the service's host, which are
-    removed afterwards. Says how long that took. The exit status is 1 if one could not be restored.
+    That of a service is restored into fresh volumes and a fresh container beside those that serve, on its host, which
+    are removed afterwards; images are restored beside those of the registry. Says how long that took. The exit status
+    is 1 if one could not be restored.
     """
     from cli.backups import drill as run
     from cli.stack.open import open_stack

@@ -1,8 +1,12 @@
-"""`slip backup`, `slip backups`, `slip restore` and `slip drill`: on the hosts of the services, over SSH."""
+"""`slip backup`, `slip backups`, `slip restore` and `slip drill`: on the hosts of services and registry, over SSH.
+
+The state is backed up on this machine (cli/stack/state_backup.py), without which no host could be asked.
+"""
 
 import asyncio
 import json
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +17,8 @@ from cli.errors import CommandError
 from cli.running import silence, ssh
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
 from cli.running.stack import RunningStack
+from cli.stack import deployment, state_backup
+from cli.stack.config import REGISTRY, STATE
 from cli.stack.stack import Stack
 from cli.text import size
 from well_known import SCRIPTS_PATH
@@ -50,6 +56,10 @@ class Kept:
                 return f"the volumes {names}" if "+" in volumes else f"the volume {names}"
             if kind == "command":
                 return "the output of its command"
+            if kind == REGISTRY:
+                return "the images"
+            if kind == STATE:
+                return f"{volumes} resources"
         return "unknown"
 
     @property
@@ -63,13 +73,16 @@ def backup(stack: Stack, service: str, *, new: bool) -> int:
 
     Args:
         stack: the stack.
-        service: the service's name.
+        service: the service's name, `registry` or `state`.
         new: whether a new repository may be begun where the former one is gone.
 
     Raises:
         CommandError: the service has no backups, or its host does not answer.
 
     """
+    if is_state(stack, service):
+        state_backup.back_up(stack, new=new)
+        return 0
     running = _running(stack)
     return _order(running, _host(running, service), ["now", service, *(["new"] if new else [])])
 
@@ -81,14 +94,12 @@ def show(stack: Stack, service: str | None, *, as_json: bool) -> int:
         CommandError: the service has no backups.
 
     """
-    running = _running(stack)
-    names = [service] if service else sorted(_backed_up(running))
+    names = [service] if service else _all(stack)
     found: dict[str, list[Kept]] = {}
     status = 0
     for name in names:
-        host = _host(running, name)
         try:
-            found[name] = _list(running, host, name)
+            found[name] = _kept(stack, name)
         except CommandError as error:
             console.warn(f"{name}: {error}")
             status = 1
@@ -115,21 +126,23 @@ def show(stack: Stack, service: str | None, *, as_json: bool) -> int:
         console.table("Backups", ("service", "made", "id", "size", "what"), rows)
     for name, kept in found.items():
         if not kept:
-            console.say(f"{name} has no backup yet. `./slip backup {name}{running.option}` makes one.")
+            console.say(f"{name} has no backup yet. `./slip backup {name}{stack.option}` makes one.")
     if not names:
         console.say(
-            "No service of this stack has backups. slipway:services.SERVICE.backup sets them up; "
-            "docs/services.md says how."
+            "Nothing of this stack has backups. slipway:services.SERVICE.backup, slipway:registry.backup and "
+            "slipway:stateBackup set them up; docs/services.md says how."
         )
     return status
 
 
 def restore(stack: Stack, service: str, at: str | None, *, yes: bool) -> int:
-    """Put a backup in place of a service's data, after a question. Returns the exit status.
+    """Put a backup in place of a service's data or of the state, or add its images. Returns the exit status.
+
+    It asks before.
 
     Args:
         stack: the stack.
-        service: the service's name.
+        service: the service's name, `registry` or `state`.
         at: the id of a backup; or a time, for the last one until then. None for the last one.
         yes: whether to ask nothing.
 
@@ -137,21 +150,63 @@ def restore(stack: Stack, service: str, at: str | None, *, yes: bool) -> int:
         CommandError: there is no such backup, or the answer was no.
 
     """
+    if is_state(stack, service):
+        return _restore_state(stack, at, yes=yes)
     running = _running(stack)
     host = _host(running, service)
     chosen = choose(_list(running, host, service), service, at)
+    if service == REGISTRY:
+        effect = (
+            "Images that it lacks are added, and damaged ones replaced. All others stay, and nothing stops."
+        )
+        question = f"Add the images of {chosen.moment} to the registry on {host}?"
+    else:
+        effect = (
+            f"It is first restored beside what runs. Then {service} on {host} stops for a moment, and starts with it. "
+            "The data until now stays in a volume of another name."
+        )
+        question = f"Replace the data of {service} on {host} by that of {chosen.moment}?"
+    console.say(f"{_described(chosen, service)} {effect}")
+    if not yes:
+        console.confirm(question, remedy="Pass --yes to do it.")
+    return _order(running, host, ["restore", service, chosen.id])
+
+
+def _described(chosen: Kept, service: str) -> str:
+    how_large = "" if chosen.bytes is None else f", {size(chosen.bytes)}"
+    return f"The backup {chosen.id} of {service}: {chosen.what}, made {chosen.moment}{how_large}."
+
+
+def _restore_state(stack: Stack, at: str | None, *, yes: bool) -> int:
+    chosen = choose(parse(state_backup.listed(stack)), STATE, at)
+    exported = state_backup.read(stack, chosen.id)
+    now = len(deployment.resources(stack.deployment())) if stack.exists() else 0
+    until = f"the state of now, with {now} resources," if now else "the state, which is empty or missing now,"
     console.say(
-        f"The backup {chosen.id} of {service}: {chosen.what}, made {chosen.moment}"
-        f"{'' if chosen.bytes is None else f', {size(chosen.bytes)}'}. "
-        f"It is first restored beside what runs. Then {service} on {host} stops for a moment, and starts with it. "
-        "The data until now stays in a volume of another name."
+        f"{_described(chosen, STATE)} It takes the place of {until} and changes nothing on the hosts. Updates "
+        "since then are forgotten, and what they have made is not known any more."
     )
     if not yes:
         console.confirm(
-            f"Replace the data of {service} on {host} by that of {chosen.moment}?",
-            remedy="Pass --yes to do it.",
+            f"Replace the state of '{stack.name}' by that of {chosen.moment}?", remedy="Pass --yes to do it."
         )
-    return _order(running, host, ["restore", service, chosen.id])
+    state_backup.restore(stack, exported)
+    console.say(
+        f"The state of {chosen.moment} is in place. `./slip verify{stack.option}` compares it with the hosts, and "
+        f"`./slip up{stack.option}` goes on from it."
+    )
+    return 0
+
+
+def _drill_state(stack: Stack, last: Kept) -> int:
+    started = time.monotonic()
+    state_backup.check(stack)
+    found = len(deployment.resources(state_backup.read(stack, last.id)["deployment"]))
+    seconds = round(time.monotonic() - started)
+    console.say(
+        f"all that is kept is whole; the last has {found} resources, and the passphrase opens it; {seconds} s"
+    )
+    return 0
 
 
 def drill(stack: Stack, service: str | None) -> int:
@@ -161,16 +216,20 @@ def drill(stack: Stack, service: str | None) -> int:
         CommandError: the service has no backups.
 
     """
-    running = _running(stack)
-    names = [service] if service else sorted(_backed_up(running))
+    names = [service] if service else _all(stack)
     if not names:
-        console.say("No service of this stack has backups, so there is nothing to restore.")
+        console.say("Nothing of this stack has backups, so there is nothing to restore.")
         return 1
     failed = []
     for name in names:
-        host = _host(running, name)
         try:
-            last = choose(_list(running, host, name), name, None)
+            last = choose(_kept(stack, name), name, None)
+            if is_state(stack, name):
+                console.say(f"{name}: the backup {last.id} of {last.moment}")
+                _drill_state(stack, last)
+                continue
+            running = _running(stack)
+            host = _host(running, name)
             console.say(f"{name} on {host}: the backup {last.id} of {last.moment}")
             if _order(running, host, ["drill", name, last.id]):
                 failed.append(name)
@@ -235,12 +294,33 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).astimezone(UTC)
 
 
+def is_state(stack: Stack, name: str) -> bool:
+    """Whether this name means the state: a service can have it, if the state has no backups."""
+    return name == STATE and (STATE in stack.config.backups or name not in stack.config.services)
+
+
+def _all(stack: Stack) -> list[str]:
+    """The names of all that has backups."""
+    return [*sorted(_backed_up(_running(stack))), *([STATE] if STATE in stack.config.backups else [])]
+
+
+def _kept(stack: Stack, name: str) -> list[Kept]:
+    """The backups of one of these, the newest first."""
+    if is_state(stack, name):
+        return parse(state_backup.listed(stack))
+    running = _running(stack)
+    return _list(running, _host(running, name), name)
+
+
 def _running(stack: Stack) -> RunningStack:
     return RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
 
 
 def _backed_up(running: RunningStack) -> dict[str, Any]:
-    return dict(running.outputs.get("serviceBackups") or {})
+    found = dict(running.outputs.get("serviceBackups") or {})
+    if of_registry := running.outputs.get("registryBackup"):
+        found[REGISTRY] = of_registry
+    return found
 
 
 def _host(running: RunningStack, service: str) -> str:
@@ -248,11 +328,16 @@ def _host(running: RunningStack, service: str) -> str:
     if service not in known:
         raise CommandError(
             f"{service} has no backups",
-            f"Services with backups: {', '.join(sorted(known)) or 'none'}. slipway:services.{service}.backup sets "
-            f"them up, and then `./slip up{running.option}`.",
+            f"With backups: {', '.join(sorted(known)) or 'nothing'}. "
+            f"{f'slipway:{REGISTRY}' if service == REGISTRY else f'slipway:services.{service}'}.backup sets them up, "
+            f"and then `./slip up{running.option}`.",
             status=2,
         )
-    return str(running.outputs["serviceHosts"][service][0])
+    return (
+        running.hosts_with("registry")[0]
+        if service == REGISTRY
+        else running.outputs["serviceHosts"][service][0]
+    )
 
 
 def _list(running: RunningStack, host: str, service: str) -> list[Kept]:

@@ -1,4 +1,4 @@
-"""Backups of services: the set-up on the host of each, and on the host that keeps them."""
+"""Backups of services and of the registry: the set-up on the host of each, and on the host that keeps them."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,14 @@ import pulumi_tls as tls
 from components import containers, script
 from components.engine import DockerEngine
 from components.host import Host
+from components.registry.registries import AnyRegistry
 from components.routing import Routing
 from components.service import Service
-from configuration.backup import BACKUP_PASSWORD, BackupSettings, BackupTarget
+from configuration.backup import REGISTRY, BackupSettings, BackupTarget, RegistryBackupSettings
 from configuration.resource_names import container as container_name
 from configuration.services import ServiceSettings
 from configuration.settings import StackSettings
+from well_known import REGISTRY_DATA_PATH
 
 STORE_USER = "slipway-backup"
 """The user of scripts/backup-store.sh."""
@@ -25,14 +27,37 @@ SSH_PORT = 22
 
 
 def make_backups(
-    settings: StackSettings, engines: Mapping[str, DockerEngine], services: Mapping[str, Service]
+    settings: StackSettings,
+    engines: Mapping[str, DockerEngine],
+    services: Mapping[str, Service],
+    registry: AnyRegistry,
 ) -> None:
-    """Sets up the backups of all services that have them. A stack without any gets nothing."""
+    """Sets up the backups of all services that have them, and of the registry. A stack without any gets nothing."""
     backed_up = {name: service.backup for name, service in settings.services.items() if service.backup}
-    stores = _stores({backup.to.host for backup in backed_up.values() if backup.to.host}, engines)
+    of_registry = settings.registry.backup
+    targets = [backup.to for backup in (*backed_up.values(), of_registry) if backup]
+    stores = _stores({target.host for target in targets if target.host}, engines)
     for name, backup in backed_up.items():
+        service = settings.services[name]
         (host,) = (engines[host] for host in settings.service_hosts(name))
-        _set_up(settings, name, backup, host, stores.get(backup.to.host or ""), services[name])
+        setup = Setup(
+            f"{container_name(name, host.host.name)}-backup",
+            name,
+            host_settings(settings, name, backup),
+            f"*-*-* {backup.hour:02}:00:00 {service.time_zone}",
+            backup.to,
+        )
+        _set_up(settings, setup, host, stores.get(backup.to.host or ""), services[name])
+    if of_registry and settings.registry_host:
+        setup = Setup(
+            "registry-backup",
+            REGISTRY,
+            registry_settings(of_registry),
+            f"*-*-* {of_registry.hour:02}:00:00",
+            of_registry.to,
+        )
+        host = engines[settings.registry_host]
+        _set_up(settings, setup, host, stores.get(of_registry.to.host or ""), registry)
 
 
 @dataclass(frozen=True)
@@ -66,20 +91,35 @@ def _stores(names: set[str], engines: Mapping[str, DockerEngine]) -> dict[str, S
     }
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What one kind of backup is made by on its host."""
+
+    resource: str
+    """The name of the command."""
+    name: str
+    """The service's name, or `REGISTRY`."""
+    written: str
+    """The settings that scripts/backup.sh reads."""
+    calendar: str
+    """When it is made, as an event of systemd's calendar."""
+    to: BackupTarget
+
+
 def _set_up(
     settings: StackSettings,
-    name: str,
-    backup: BackupSettings,
+    setup: Setup,
     engine: DockerEngine,
     store: Store | None,
-    parent: Service,
+    parent: pulumi.Resource,
 ) -> command.remote.Command:
-    service, host = settings.services[name], engine.host
+    host = engine.host
     key_id, key = (
         settings.secrets[secret].get_secret_value() if secret else ""
-        for secret in (backup.to.key_id, backup.to.key)
+        for secret in (setup.to.key_id, setup.to.key)
     )
-    written: pulumi.Input[str] = host_settings(settings, name, backup)
+    password, former_password = settings.backup_passwords(setup.name)
+    written: pulumi.Input[str] = setup.written
     known_host: pulumi.Input[str] = ""
     ssh_key: pulumi.Input[str] = ""
     if store:
@@ -88,16 +128,17 @@ def _set_up(
         known_host = pulumi.Output.concat(address, " ", store.host.ssh_host_key)
         ssh_key = store.key.private_key_openssh
     return script.remote_command(
-        f"{container_name(name, host.name)}-backup",
+        setup.resource,
         host,
         "backup-setup.sh",
         {
-            "SERVICE": name,
+            "SERVICE": setup.name,
             "SETTINGS": written,
-            "CALENDAR": f"*-*-* {backup.hour:02}:00:00 {service.time_zone}",
-            "PASSWORD": settings.secrets[BACKUP_PASSWORD].get_secret_value(),
+            "CALENDAR": setup.calendar,
+            "PASSWORD": password,
+            "FORMER_PASSWORD": former_password,
             "KEYS": script.assignments({"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": key})
-            if backup.to.s3
+            if setup.to.s3
             else "",
             "SSH_KEY": ssh_key,
             "KNOWN_HOST": known_host,
@@ -143,6 +184,22 @@ def host_settings(settings: StackSettings, name: str, backup: BackupSettings) ->
         "own_limit": str(service.pids),
     }
     return script.assignments(values) + "".join(_list(key, words) for key, words in lists.items())
+
+
+def registry_settings(backup: RegistryBackupSettings) -> str:
+    """The same of the registry's backups."""
+    stack = pulumi.get_stack()
+    values = {
+        "repository": repository(backup.to, stack, REGISTRY),
+        "target": "",
+        "port": str(SSH_PORT),
+        "stack": stack,
+        "kind": "registry",
+        "stops": "false",
+        "keep": str(backup.keep),
+        "data": REGISTRY_DATA_PATH,
+    }
+    return script.assignments(values) + _list("saved", ["images"])
 
 
 def repository(target: BackupTarget, stack: str, service: str) -> str:

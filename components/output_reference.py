@@ -204,6 +204,11 @@ class StackOutputs(TypedDict):
     registryRetention: Annotated[
         RetentionOutputs, "the rule of `registry.retention`; empty if the registry keeps all images"
     ]
+    registryBackup: Annotated[
+        str,
+        Since("0.10.0"),
+        "on which host and when the registry is backed up, such as `yard at 04:00`; empty without `registry.backup`",
+    ]
     registryMetricsUrl: Annotated[
         str, "where the registry's metrics are; empty without `registry.metricsPort`"
     ]

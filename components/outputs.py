@@ -157,6 +157,7 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
         "registryCaCertificate": "" if access.insecure else access.certificate_authority_pem,
         "registryMode": settings.registry_mode,
         "registryRetention": _retention(settings) if host else {},
+        "registryBackup": _backup(settings) if host else "",
         "registryMetricsUrl": _metrics(settings, host) if host else "",
         "registryAccounts": list(settings.accounts),
         "registryHostAccounts": dict(access.hosts),
@@ -171,6 +172,11 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
 def _retention(settings: StackSettings) -> dict[str, int]:
     rule = settings.registry.retention
     return {"keep": rule.keep, "days": rule.days} if rule else {}
+
+
+def _backup(settings: StackSettings) -> str:
+    backup = settings.registry.backup
+    return f"{settings.registry_host} at {backup.hour:02}:00" if backup else ""
 
 
 def _generations(

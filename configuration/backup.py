@@ -1,4 +1,4 @@
-"""`slipway:services.SERVICE.backup`: what is backed up, when, and where to."""
+"""The backups of services, of the registry and of the state: what is backed up, when, and where to."""
 
 from typing import Annotated
 
@@ -11,7 +11,19 @@ from configuration.containers import HostPath
 from configuration.types import Label, Variable
 
 BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
-"""The secret of `slipway:secrets` that encrypts all backups of the stack."""
+"""The secret of `slipway:secrets` that encrypted all backups of a stack in older versions.
+
+It opens the repositories that those have begun. It is the beginning of the names of the passwords of now.
+"""
+REGISTRY = "registry"
+"""The name of the registry's backups among those of services, none of which can be called so."""
+STATE = "state"
+"""The name of the state's backups. With them, no service can be called so."""
+
+
+def password_name(name: str) -> str:
+    """The secret of `slipway:secrets` that encrypts the backups of a service, of `REGISTRY` or of `STATE`."""
+    return f"{BACKUP_PASSWORD}_{name.upper().replace('-', '_')}"
 
 
 class BackupTarget(Settings):
@@ -49,6 +61,33 @@ class BackupTarget(Settings):
     def secrets(self) -> dict[str, str]:
         """The names of its secrets, by setting."""
         return {key: name for key, name in (("keyId", self.key_id), ("key", self.key)) if name}
+
+
+class RegistryBackupSettings(Settings):
+    """Backup of the registry's images."""
+
+    hour: Annotated[int, Within(0, 23, "an hour of the day")] = 4
+    """Hour of the day, 0 to 23, at which the backup is made, by the clock of the registry's host, which is usually
+    UTC. Not the one of `retention`. Default: 4."""
+
+    keep: Annotated[int, Within(1, 3650, "a number of days")] = 14
+    """How many daily backups stay, 1 to 3650: the last one of each day that has one. Of the last day, all stay.
+    Default: 14."""
+
+    to: Annotated[BackupTarget, Field(examples=[{"host": "web-1"}])]
+    """Where the backups are kept. Required."""
+
+
+class StateBackupSettings(Settings):
+    """Backup of the stack's state, by restic on the operator's machine."""
+
+    keep: Annotated[int, Within(1, 3650, "a number of days")] = 90
+    """How many daily backups stay, 1 to 3650: the last one of each day that has one. Of the last day, all stay.
+    Default: 90."""
+
+    to: Annotated[BackupTarget, Field(examples=[{"path": "/mnt/backups"}])]
+    """Where the backups are kept: `path`, a directory of the operator's machine, or `s3`. Not `host`: the keys of the
+    hosts are in the state. Required."""
 
 
 class BackupSettings(Settings):

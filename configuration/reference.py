@@ -7,6 +7,7 @@ Editors that use the YAML language server check a stack's file by the schema if 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,7 @@ def markdown() -> str:
         groups.setdefault("" if row.group in SECRETS else row.group, []).append(row)
     others = groups.pop("")
     parts = [
-        _section(group.capitalize(), members[1:], _introduction(members[0]))
+        _section(re.sub("(?=[A-Z])", " ", group).capitalize(), members[1:], _introduction(members[0]))
         for group, members in groups.items()
     ]
     return "\n".join([*parts, _section("Secrets and protection", others, "")])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, TypeAdapter, WrapValidator
 
+from configuration.backup import RegistryBackupSettings
 from configuration.base import OnAws, Settings
 from configuration.constraints import Within, distinct, mistake, reserved
 from configuration.containers import SecretName
@@ -262,6 +263,9 @@ class RegistrySettings(Settings):
     retention: RetentionSettings | None = Field(default=None, examples=[{"keep": 10, "days": 30}])
     """Which images stay. Those that the stack's own services run stay in any case. Default: all images
     stay, since other users of the registry may need them."""
+
+    backup: RegistryBackupSettings | None = Field(default=None, examples=[{"to": {"host": "web-1"}}])
+    """Backup of the images, each day. Default: none."""
 
     def rights(self, user: str) -> UserSettings:
         """What one of `users` may do."""

@@ -11,6 +11,14 @@ from pydantic import Field, StrictBool, model_validator
 from configuration.acme import STAGING, AcmeSettings
 from configuration.address_pools import chosen
 from configuration.aws import DISTRIBUTIONS, Architecture, Distribution, architecture_of
+from configuration.backup import (
+    BACKUP_PASSWORD,
+    REGISTRY,
+    STATE,
+    BackupTarget,
+    StateBackupSettings,
+    password_name,
+)
 from configuration.base import Settings
 from configuration.certificates import CertificateSettings
 from configuration.cleanup import CleanupSettings
@@ -113,6 +121,11 @@ class StackSettings(Settings):
     """SSH public key of each person who may log in to the hosts. Each gets a client certificate for the
     engines, too: `./slip operator certificate NAME` prints it. Removing a person and `./slip up` take both
     away. Default: none."""
+
+    state_backup: StateBackupSettings | None = Field(
+        default=None, examples=[{"to": {"path": "/mnt/backups"}}]
+    )
+    """Backup of the stack's state after each `./slip up`, and by `./slip backup state`. Default: none."""
 
     protect: StrictBool = False
     """`true` makes Pulumi refuse to delete hosts and the registry's data. Default: `false`."""
@@ -266,6 +279,22 @@ class StackSettings(Settings):
         if self.registry.external:
             return self.secrets[EXTERNAL_PASSWORD].get_secret_value()
         return self.passwords[account].get_secret_value()
+
+    @property
+    def backup_targets(self) -> dict[str, BackupTarget]:
+        """Where backups go: of the services that have them, of the registry (`REGISTRY`) and of the state (`STATE`)."""
+        found = {name: service.backup.to for name, service in self.services.items() if service.backup}
+        if self.registry.backup:
+            found[REGISTRY] = self.registry.backup.to
+        if self.state_backup:
+            found[STATE] = self.state_backup.to
+        return found
+
+    def backup_passwords(self, name: str) -> tuple[str, str]:
+        """The password of one of these, and that of its repository in older versions; empty if there was none."""
+        former = self.secrets[BACKUP_PASSWORD].get_secret_value() if BACKUP_PASSWORD in self.secrets else ""
+        own = self.secrets.get(password_name(name))
+        return (own.get_secret_value(), former) if own else (former, "")
 
     def service_hosts(self, service: str) -> tuple[str, ...]:
         """The names of the hosts that run this service, in the order of its roll-out."""

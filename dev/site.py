@@ -18,6 +18,8 @@ PAGES = {
     "plugins/README.md": "plugins.md",
     "tests/plugins/recordings/README.md": "recordings.md",
     "examples/consumer/README.md": "examples/consumer.md",
+    "examples/postgres-app/README.md": "examples/postgres-app.md",
+    "examples/erddap/README.md": "examples/erddap.md",
     "examples/renewal.yml": "examples/renewal.yml",
     "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",

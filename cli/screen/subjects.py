@@ -190,6 +190,8 @@ def _of_registry(kind: str, name: str) -> Subject | None:
             return Subject(Part.REGISTRY_SETTINGS, name)
         case "Command", "answers":
             return Subject(Part.REGISTRY_ANSWERS, name)
+        case "Command", "backup":
+            return Subject(Part.BACKUP, "the registry")
     return None
 
 

@@ -16,7 +16,9 @@ from well_known import HOSTS_ACCOUNT, NAMESPACE
 EXTERNAL_PASSWORD = "REGISTRY_PASSWORD"  # noqa: S105 - a name
 """The secret that is an external registry's password, as in `configuration/registry.py`."""
 BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
-"""The secret that encrypts backups, as in `configuration/backup.py`. `up` makes it."""
+"""The secret that encrypted all backups in older versions, as in `configuration/backup.py`."""
+REGISTRY, STATE = "registry", "state"
+"""The names of the backups of the registry and of the state among those of services."""
 
 HOOK_LIMIT = 300
 """The default of `hooks.timeLimit` in seconds, as in `configuration/`."""
@@ -183,7 +185,7 @@ class StackConfig:
                 if isinstance(name, str):
                     used.setdefault(name, []).append(service)
         for service, target in self.backups.items():
-            own = (BACKUP_PASSWORD,) if BACKUP_PASSWORD in self.secrets else ()
+            own = [name for name in (BACKUP_PASSWORD, password_name(service)) if name in self.secrets]
             for name in (*own, target.get("keyId"), target.get("key")):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(f"the backup of {service}")
@@ -195,13 +197,18 @@ class StackConfig:
 
     @property
     def backups(self) -> dict[str, dict[str, Any]]:
-        """Where the backups of each service go that has them, as the configuration says it."""
+        """Where backups go, as the configuration says it: of the services that have them, `REGISTRY` and `STATE`."""
+        backups = {
+            str(service): settings.get("backup")
+            for service, settings in self._object("services").items()
+            if isinstance(settings, dict)
+        }
+        backups |= {REGISTRY: self._object("registry").get("backup"), STATE: self.setting("stateBackup")}
         found = {}
-        for service, settings in self._object("services").items():
-            backup = settings.get("backup") if isinstance(settings, dict) else None
+        for name, backup in backups.items():
             if isinstance(backup, dict):
                 target = backup.get("to")
-                found[str(service)] = target if isinstance(target, dict) else {}
+                found[name] = target if isinstance(target, dict) else {}
         return found
 
     @property
@@ -271,3 +278,8 @@ class StackConfig:
     def has_secrets_provider(self) -> bool:
         """Whether a key service encrypts the secrets, so that no passphrase is needed."""
         return bool(self.content.get("secretsprovider"))
+
+
+def password_name(name: str) -> str:
+    """The secret that encrypts backups of this name, as in `configuration/backup.py`. `up` makes it."""
+    return f"{BACKUP_PASSWORD}_{name.upper().replace('-', '_')}"

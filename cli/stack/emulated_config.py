@@ -30,6 +30,8 @@ def emulated_config(real: dict[str, Any], before: dict[str, Any], project: str) 
     platform = settings.get(f"{project}:platform")
     if isinstance(platform, dict):
         _emulate(platform)
+    # It would go beside the real one's.
+    settings.pop(f"{project}:stateBackup", None)
     content: dict[str, Any] = {"config": settings}
     if "encryptionsalt" in before:
         content["encryptionsalt"] = before["encryptionsalt"]
@@ -55,7 +57,10 @@ def missing_secrets(content: dict[str, Any], project: str) -> Iterable[str]:
     for service in (services or {}).values() if isinstance(services, dict) else ():
         names = service.get("secrets") if isinstance(service, dict) else None
         wanted |= dict.fromkeys(name for name in names or () if isinstance(name, str) and name not in known)
-        backup = service.get("backup") if isinstance(service, dict) else None
+    registry = config.get(f"{project}:registry")
+    backed_up = [registry, *services.values()] if isinstance(services, dict) else [registry]
+    for owner in backed_up:
+        backup = owner.get("backup") if isinstance(owner, dict) else None
         target = backup.get("to") if isinstance(backup, dict) else None
         keys = (target.get("keyId"), target.get("key")) if isinstance(target, dict) else ()
         wanted |= dict.fromkeys(name for name in keys if isinstance(name, str) and name not in known)

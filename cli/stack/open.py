@@ -85,7 +85,7 @@ def open_stack(
                 stack.create()
             if create:
                 passwords.make_missing_passwords(stack, stack.config)
-                passwords.make_missing_backup_password(stack, stack.config)
+                passwords.make_missing_backup_passwords(stack, stack.config)
             if create and emulation:
                 passwords.make_missing_secrets(stack)
     elif not missing_ok and not stack.exists():

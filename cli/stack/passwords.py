@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable
 
 from cli import console
-from cli.stack.config import BACKUP_PASSWORD, StackConfig
+from cli.stack.config import StackConfig, password_name
 from cli.stack.emulated_config import missing_secrets
 from cli.stack.stack import Stack
 from well_known import NAMESPACE
 
 _NAME = re.compile(r"[A-Za-z0-9._@+-]+")
 """Names that fit into a configuration path. The program refuses all others with a better explanation."""
+_LABEL = re.compile(r"[a-z][a-z0-9-]*")
+"""Names of services, in the same way."""
 
 
 def missing_passwords(config: StackConfig) -> tuple[str, ...]:
@@ -38,13 +40,21 @@ def make_missing_passwords(stack: Stack, config: StackConfig) -> tuple[str, ...]
     return missing
 
 
-def make_missing_backup_password(stack: Stack, config: StackConfig) -> None:
-    """Give a stack with backups the password that encrypts them, once: without it, no backup can be read."""
-    if config.backups and BACKUP_PASSWORD not in config.secrets:
-        set_secret(stack, f"{NAMESPACE}:secrets.{BACKUP_PASSWORD}", _random(24))
+def make_missing_backup_passwords(stack: Stack, config: StackConfig) -> None:
+    """Give each kind of backup the password that encrypts it, once: without it, none of them can be read."""
+    made = [
+        name
+        for backup in config.backups
+        if (name := password_name(backup)) not in config.secrets and _LABEL.fullmatch(backup)
+    ]
+    for name in made:
+        set_secret(stack, f"{NAMESPACE}:secrets.{name}", _random(24))
+    if made:
+        several = len(made) > 1
         console.say(
-            f"Made the password of the backups, the secret {BACKUP_PASSWORD} (encrypted in {stack.config_file.name})."
-            " Keep a copy of that file and of the stack's passphrase elsewhere: without them, no backup can be read."
+            f"Made {'passwords' if several else 'the password'} of backups, the secret{'s' if several else ''} "
+            f"{', '.join(made)} (encrypted in {stack.config_file.name}). Keep a copy of that file and of the stack's "
+            "passphrase elsewhere: without them, no backup can be read."
         )
 
 

@@ -54,7 +54,8 @@ class Process:
 def run(stack: Stack, *, as_json: bool) -> int:
     """Print what serves. Returns the exit status: 1 if a service is not healthy on a host, or a host is silent."""
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
-    hosts = sorted({*(host for _, host in running.places), *running.edges})
+    keeps_images = running.hosts_with("registry") if running.outputs.get("registryBackup") else []
+    hosts = sorted({*(host for _, host in running.places), *running.edges, *keeps_images})
     reports = fleet.ask(running.outputs, hosts, usage=True)
     found = list(processes(running.outputs, running.places, reports))
     if as_json:
@@ -72,7 +73,11 @@ def run(stack: Stack, *, as_json: bool) -> int:
                 ("edge", "service", "well on", "ill on"),
                 edges(running.edges, reports),
             )
-        if saved := [(one.service, one.host, one.backup) for one in found if one.backup]:
+        saved = [(one.service, one.host, one.backup) for one in found if one.backup]
+        for host in keeps_images:
+            of_registry = reports[host].backups.get("registry")
+            saved.append(("registry", host, str(of_registry or "unknown")))
+        if saved:
             console.table("Backups", ("service", "host", "backup"), saved)
     return 0 if all(one.healthy for one in found) else 1
 

@@ -11,6 +11,7 @@ from cli import console
 from cli.errors import INTERRUPTED, CommandError
 from cli.running import leftover_keys
 from cli.screen.record import Record
+from cli.stack.config import STATE
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
 from cli.stack.project import Project
@@ -137,6 +138,10 @@ def up(update: Update) -> int:
         name_servers.follow(stack)
     if status == 0:
         comparisons.remember(stack)
+    if status == 0 and aftermath.has_changed and STATE in stack.config.backups:
+        from cli.stack import state_backup
+
+        state_backup.after_update(stack)
     return announcer.end(status, changed=aftermath.has_changed, reasons=aftermath.reasons)
 
 

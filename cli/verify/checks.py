@@ -128,9 +128,10 @@ def _jobs(running: RunningStack) -> list[str]:
 
 def _backups(running: RunningStack) -> list[str]:
     backups = running.outputs.get("serviceBackups") or {}
-    return [
-        f"{name} on {host}" for name, host in running.places if host in running.reports and name in backups
-    ]
+    places = [place for place in running.places if place[0] in backups]
+    if running.outputs.get("registryBackup"):
+        places += [("registry", host) for host in running.hosts_with("registry")]
+    return [f"{name} on {host}" for name, host in places if host in running.reports]
 
 
 def _pulls(running: RunningStack) -> list[str]:

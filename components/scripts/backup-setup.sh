@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Sets up the backups of one service on its host: restic, the script, its settings, passwords and keys, and the timer.
+# Sets up the backups of one service, or of the registry, on its host: restic, the script, its settings, passwords and
+# keys, and the timer.
 # It can run again at any time.
 #
 #   bash -s [undo]
 #
 # Values:
-#   SERVICE         the service's name
+#   SERVICE         the service's name, or `registry`
 #   SETTINGS        the settings that backup.sh reads
 #   CALENDAR        when backups are made, as an event of systemd's calendar
 #   PASSWORD        the password of the repository
+#   FORMER_PASSWORD the password with which an older version has perhaps begun it; empty if there was none
 #   KEYS            variables with the keys of an object store, a line each; empty without one
 #   SSH_KEY         the key that logs in to the host that keeps the backups; empty without one
 #   KNOWN_HOST      that host's line for known_hosts; empty without one
@@ -16,7 +18,7 @@
 set -euo pipefail
 
 : "${SERVICE:?}" "${SETTINGS:?}" "${CALENDAR:?}" "${PASSWORD:?}" "${BACKUP_SCRIPT:?}"
-: "${KEYS?}" "${SSH_KEY?}" "${KNOWN_HOST?}"
+: "${FORMER_PASSWORD?}" "${KEYS?}" "${SSH_KEY?}" "${KNOWN_HOST?}"
 
 configured=/etc/slipway/backups
 own=/var/lib/slipway/backup/$SERVICE
@@ -62,6 +64,7 @@ main() {
   folder "$own" 0700
   folder "$configured" 0755
   private password "$PASSWORD"
+  private former-password "$FORMER_PASSWORD"
   private keys "$KEYS"
   private id "$SSH_KEY"
   private known_hosts "$KNOWN_HOST"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Backups of a service's data, by restic, and restoring them. backup-setup.sh installs it on the hosts of services that have
-# backups, with its settings for each service and a timer that runs it.
+# Backups of a service's data or of the registry's images, by restic, and restoring them. backup-setup.sh installs it on the
+# hosts of services that have backups, with its settings for each service and a timer that runs it. SERVICE can be `registry`.
 #
 #   backup run SERVICE              makes a backup, and notes how that ended: for slipway-backup-SERVICE.service
 #   backup make SERVICE             makes one, and notes nothing
@@ -13,7 +13,8 @@
 #                                   for itself: runs restic in a directory with the volumes, in a mount namespace of its own
 #
 # A restore first puts the data into fresh volumes and starts a twin (once.sh) of the service's container on them. Only if
-# all this has succeeded, the service stops.
+# all this has succeeded, the service stops. Images are restored beside the registry's, and those that it lacks are added: it
+# never stops.
 #
 # frontend.sh, limits.sh, routes.sh, services.sh and once.sh come ahead of it, as of switch.sh.
 # shellcheck disable=SC2034,SC2154 # variables of these, and of the settings
@@ -27,16 +28,17 @@ switch=/usr/local/lib/slipway/switch
 try_label=slipway.restore
 # As in switch.sh.
 processes=4096
-# What the end of the script takes back: containers that it has stopped, fresh volumes, and a container that runs on them.
-paused=() fresh=() twin=''
+# What the end of the script takes back: containers that it has stopped, fresh volumes, a container that runs on them, and a
+# folder with restored images.
+paused=() fresh=() twin='' beside=''
 # restic writes times as this says.
 export TZ=UTC
 
 tell() { printf 'slipway: %s\n' "$*" || true; }
 
-# load SERVICE: reads its settings: repository, target, port, stack, kind (command or volumes), saved and mounted (names of
-# volumes), dump_words, restore_words, check_words, stops, keep, well (how it is known to be healthy), domain, health_timeout,
-# stop_grace, own_limit.
+# load SERVICE: reads its settings: repository, target, port, stack, kind (command, volumes or registry), keep; of the registry
+# data, its folder; of a service saved and mounted (names of volumes), dump_words, restore_words, check_words, stops, well (how
+# it is known to be healthy), domain, health_timeout, stop_grace, own_limit.
 load() {
   service=$1
   [ -e "$configured/$service" ] || fail 2 "$service has no backup on $(hostname); \`./slip up\` sets it up"
@@ -51,7 +53,8 @@ take_turn() {
   flock -n 8 || fail 75 "another backup, restore or drill of $service is under way on $(hostname)"
 }
 
-# repo WORD…: runs restic. Passwords and keys are in files and variables, which only root can read.
+# repo WORD…: runs restic, by the password in the file `opened_by`. Passwords and keys are in files and variables, which only root
+# can read.
 repo() {
   local options=()
   case "$repository" in
@@ -61,18 +64,49 @@ repo() {
   esac
   if [ -e "$own/keys" ]; then
     # shellcheck source=/dev/null
-    (set -a && . "$own/keys" && exec restic -r "$repository" --password-file "$own/password" --cache-dir /var/cache/slipway/backup "$@")
+    (set -a && . "$own/keys" && exec restic -r "$repository" --password-file "$own/${opened_by:-password}" --cache-dir /var/cache/slipway/backup "$@")
   else
-    restic -r "$repository" --password-file "$own/password" --cache-dir /var/cache/slipway/backup "${options[@]}" "$@"
+    restic -r "$repository" --password-file "$own/${opened_by:-password}" --cache-dir /var/cache/slipway/backup "${options[@]}" "$@"
   fi
 }
 
-# reason: what went wrong, of what restic says on standard input: SSH's own words rather than what follows from them.
+# reason: what went wrong, of what restic says on standard input: the words of SSH or of an object store rather than what
+# follows from them.
 reason() {
   local said line
   said=$(cat)
-  line=$(grep -m 1 '^subprocess ssh: ' <<<"$said") || line=$(grep -v '^$' <<<"$said" | tail -n 1) || true
+  line=$(grep -m 1 '^subprocess ssh: ' <<<"$said") || line=$(grep -m 1 '^Fatal: ' <<<"$said") || line=$(grep -v '^$' <<<"$said" | tail -n 1) || true
   echo "${line#subprocess }"
+}
+
+# answers URL: restic would wait for an object store that is silent without an end.
+answers() {
+  local said server
+  server=$(cut -d / -f 1-3 <<<"$1")
+  said=$(curl -gsS -o /dev/null --max-time 30 "$server/" 2>&1) ||
+    fail 7 "the place for the backups of $service does not answer: ${said#curl: }"
+}
+
+# take_over: an older version has begun the repository with a password of the whole stack. It gets the one of this service.
+take_over() {
+  [ -e "$own/former-password" ] || return
+  opened_by=former-password repo cat config >/dev/null 2>&1 || return
+  rm -f "$own/moved"
+  opened_by=former-password repo key add --new-password-file "$own/password" >/dev/null
+}
+
+# drop_former: from now on nobody can open the repository with the password of the whole stack.
+drop_former() {
+  local said id
+  [ -e "$own/former-password" ] && [ ! -e "$own/moved" ] || return 0
+  if said=$(opened_by=former-password repo key list --json 2>&1); then
+    id=$(tr '{' '\n' <<<"$said" | sed -n '/"current":true/s/.*"id":"\([0-9a-f]*\)".*/\1/p')
+    # If it fails, the next time does it.
+    repo key remove "$id" >/dev/null || return 0
+  elif ! grep -q 'wrong password' <<<"$said"; then
+    return 0
+  fi
+  touch "$own/moved"
 }
 
 # reach: finds the repository, or makes the first one. A directory that is not mounted, or a disk that was replaced, is none.
@@ -81,11 +115,20 @@ reach() {
   case "$repository" in
     /*) [ -d "${repository%/*/*}" ] || fail 7 "there is no directory ${repository%/*/*} on $(hostname)" \
       "to mend it: mount it, or make it" ;;
+    s3:*) answers "${repository#s3:}" ;;
   esac
-  if said=$(repo cat config 2>&1 >/dev/null); then
+  if said=$(repo cat config 2>&1 >/dev/null) || take_over; then
     touch "$own/found"
+    drop_former
     return
   fi
+  case "$said" in
+    *'wrong password'*) fail 7 "the backups of $service cannot be read: they have another password" \
+      "to mend it: set the secret of its backups to the one that it had when they were begun" ;;
+    # restic would make one: perhaps of a name that is misspelt.
+    *'bucket does not exist'*) fail 7 "there is no bucket of this name: ${repository#s3:}" \
+      "to mend it: make it, or correct the setting" ;;
+  esac
   if [ -e "$own/found" ]; then
     fail 7 "the backups of $service cannot be read: $(reason <<<"$said")" \
       "if they are lost, \`./slip backup $service --new\` begins anew"
@@ -108,17 +151,31 @@ forget_unfinished() {
 
 volume_of() { docker volume inspect --format '{{.Mountpoint}}' "$service.$1$2"; }
 
-# within SUFFIX WORD…: runs restic in a directory that has each of the volumes; SUFFIX is the end of the volumes' names.
+# parts SUFFIX: what a backup consists of, a line each: its name there, and its directory.
+parts() {
+  local name
+  if [ "$kind" = registry ]; then
+    echo "blobs $data/docker/registry/v2/blobs"
+    echo "repositories $own/links/repositories"
+    return
+  fi
+  for name in "${saved[@]}"; do echo "$name $(volume_of "$name" "$1")"; done
+}
+
+# within SUFFIX WORD…: runs restic in a directory that has each of the parts; SUFFIX is the end of the volumes' names.
 within() { unshare --mount "$0" inside "$service" "$@"; }
 
 # inside SUFFIX WORD…
 inside() {
-  local suffix=$1 name stage=/run/slipway-backup/$service
+  local suffix=$1 name path stage=/run/slipway-backup/$service
   shift
-  for name in "${saved[@]}"; do
+  while read -r name path; do
+    # A registry without images has none.
+    [ -d "$path" ] || continue
     mkdir -p "$stage/$name"
-    mount --bind "$(volume_of "$name" "$suffix")" "$stage/$name"
-  done
+    mount --bind "$path" "$stage/$name"
+  done < <(parts "$suffix")
+  mkdir -p "$stage"
   cd "$stage"
   repo "$@"
 }
@@ -145,12 +202,42 @@ go_on() {
   "$switch" --restore
 }
 
+# removal_began: when the registry last began to remove images.
+removal_began() { systemctl show -P ExecMainStartTimestampMonotonic slipway-retention.service 2>/dev/null || true; }
+
+# copy_links: copies what the registry's names lead to. A push writes this last. So all that a copy names is in the blobs that
+# are read afterwards.
+copy_links() {
+  local root=$data/docker/registry/v2
+  rm -rf "$own/links"
+  mkdir -p "$own/links"
+  [ -d "$root/repositories" ] || return 0
+  # Status 1 says that files have changed or gone meanwhile.
+  tar -C "$root" --exclude=_uploads -cf - repositories 2>/dev/null | tar -C "$own/links" -xpf - || [ "${PIPESTATUS[0]}" = 1 ]
+}
+
+save_images() {
+  local began waited=0
+  while [ "$(systemctl is-active slipway-retention.service)" = activating ]; do
+    [ "$waited" -lt 3600 ] || fail 8 "old images are being removed from the registry for more than an hour"
+    waited=$((waited + 5))
+    sleep 5
+  done
+  began=$(removal_began)
+  copy_links
+  within '' backup --json --host "$stack" --tag unfinished . >"$1"
+  rm -rf "$own/links"
+  [ "$(removal_began)" = "$began" ] || fail 8 "old images were removed from the registry amid its backup, which is of no use then"
+}
+
 save() {
   local said=$own/said id size container
   if [ "$kind" = command ]; then
     container=$(serves "$service")
     docker exec "$container" "${dump_words[@]}" </dev/null |
       repo backup --json --host "$stack" --tag unfinished --stdin --stdin-filename "$service" >"$said"
+  elif [ "$kind" = registry ]; then
+    save_images "$said"
   else
     if $stops; then pause; fi
     within '' backup --json --host "$stack" --tag unfinished . >"$said"
@@ -205,20 +292,24 @@ run() {
 }
 
 now_by_systemd() {
-  local status why bytes
+  local status why bytes said before='' last=$configured/.$service.last
   [ "${1:-}" != new ] || rm -f "$own/found"
-  systemctl start "slipway-backup-$service.service" 2>/dev/null || true
-  IFS=$'\t' read -r status _ _ _ _ bytes why <"$configured/.$service.last" || true
+  [ ! -e "$last" ] || before=$(stat -c %i.%Y "$last")
+  said=$(systemctl start "slipway-backup-$service.service" 2>&1) || true
+  [ -e "$last" ] && [ "$(stat -c %i.%Y "$last")" != "$before" ] ||
+    fail 1 "systemd has not made the backup of $service: ${said:-it has not run}"
+  IFS=$'\t' read -r status _ _ _ _ bytes why <"$last" || true
   [ "$status" = 0 ] || fail 1 "the backup of $service failed: $why"
   tell "$service is backed up, $(numfmt --to=iec "$bytes")B.${why:+ $why}"
 }
 
-# fit ID: whether a backup is one of this service as it is now. Sets `taken` to when it was made.
+# fit ID: whether a backup is one of this service as it is now. Sets `taken` to when it was made, and `bytes`.
 fit() {
   local said tags
   said=$(repo snapshots --json "$1") || fail 7 "there is no backup $1 of $service"
   # shellcheck disable=SC2001 # several groups
   tags=$(sed -n 's/.*"tags":\[\([^]]*\)\].*/\1/p' <<<"$said" | tr -d '"')
+  bytes=$(tr ',' '\n' <<<"$tags" | sed -n 's/^bytes=//p')
   taken=$(sed -n 's/.*"time":"\([0-9-]*\)T\([0-9:]*\).*/\1 \2/p' <<<"$said")
   case ",$tags," in
     *",unfinished,"*) fail 7 "the backup $1 is not whole: it was interrupted" ;;
@@ -400,9 +491,59 @@ put_in_place() {
   tell "$service runs with the data of $taken UTC"
 }
 
+# bring ID: restores images beside those of the registry, and looks whether each manifest is there that a name leads to.
+bring() {
+  local log free missing
+  beside=$data/.slipway-restore
+  rm -rf "$beside"
+  free=$(df --output=avail -B1 "$data" | tail -n 1)
+  [ "$free" -gt "${bytes:-0}" ] || fail 9 "the backup takes $(numfmt --to=iec "$bytes")B on the registry's disk, which has $(numfmt --to=iec "$free")B left" \
+    "nothing was changed"
+  trap 'rm -rf "$beside"' EXIT
+  mkdir -m 0700 "$beside"
+  tell "restoring the images beside those of the registry"
+  log=$(repo restore -q "$1" --target "$beside" 2>&1) ||
+    fail 9 "restic could not restore them: $(reason <<<"$log")" "nothing was changed"
+  mkdir -p "$beside/blobs" "$beside/repositories"
+  missing=$(comm -23 \
+    <(find "$beside/repositories" -type f -path '*/_manifests/*' -name link -print0 | xargs -0r grep -aho '[a-z0-9]*:[0-9a-f]*' | sort -u) \
+    <(find "$beside/blobs" -type f -name data | awk -F / '{ print $(NF - 3) ":" $(NF - 1) }' | sort -u))
+  [ -z "$missing" ] || fail 9 "the backup has names of images without the images, such as ${missing%%$'\n'*}" \
+    "nothing was changed; choose another backup"
+}
+
+# kept FOLDER: the blobs with their sizes, and the names: what there is already of them stays, but for damaged blobs.
+kept() {
+  find "$1/blobs" -type f -printf '%s blobs/%P\n' 2>/dev/null || true
+  find "$1/repositories" -name _uploads -prune -o -type f -printf '. repositories/%P\n' 2>/dev/null || true
+}
+
+# merge: gives the registry what it lacks. Nobody asks for a blob before the name that leads to it.
+merge() {
+  local root=$data/docker/registry/v2 blobs names
+  # Neither its settings nor the removal of images change anything meanwhile.
+  exec 9>/run/slipway-registry.lock
+  flock 9
+  comm -12 <(kept "$root" | sort) <(kept "$beside" | sort) | cut -d ' ' -f 2- | (cd "$beside" && xargs -rd '\n' rm -f)
+  blobs=$(find "$beside/blobs" -type f | wc -l)
+  names=$(find "$beside/repositories" -type f -path '*/_manifests/tags/*/current/link' | wc -l)
+  mkdir -p "$root"
+  cp -alf "$beside/blobs" "$beside/repositories" "$root/"
+  flock -u 9
+  rm -rf "$beside"
+  # What was made for them is root's.
+  /usr/local/lib/slipway/own-registry-data
+  tell "the registry has the images of $taken UTC: $names tags and $blobs blobs were missing, and are back; all others are as they were"
+}
+
 drill() {
   local started=$SECONDS log
   log=$(repo check -q 2>&1) || fail 9 "restic finds the backups of $service damaged: $(reason <<<"$log")"
+  if [ "$kind" = registry ]; then
+    bring "$1"
+    tell "the images of $taken UTC were restored in $((SECONDS - started)) s; nothing of them is left"
+    return
+  fi
   try "$1"
   give_back
   trap - EXIT
@@ -410,7 +551,7 @@ drill() {
 }
 
 main() {
-  local suffix='' taken='' own repository target port stack kind saved mounted dump_words restore_words
+  local suffix='' taken='' bytes='' data own repository target port stack kind saved mounted dump_words restore_words
   local check_words stops keep well domain health_timeout stop_grace layout service
   load "$2"
   # Members have an order of their own in each stack's settings.
@@ -429,7 +570,14 @@ main() {
       reach
       clear_tries
       fit "$3"
-      if [ "$1" = drill ]; then drill "$3"; else put_in_place "$3"; fi
+      if [ "$1" = drill ]; then
+        drill "$3"
+      elif [ "$kind" = registry ]; then
+        bring "$3"
+        merge
+      else
+        put_in_place "$3"
+      fi
       ;;
   esac
 }

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from configuration.backup import BACKUP_PASSWORD
+from configuration.backup import BACKUP_PASSWORD, STATE, BackupTarget, password_name
 from configuration.checks.context import Check, Checks
-from configuration.problems import Problem, command, path_of, suggestion, words
+from configuration.problems import Location, Problem, command, path_of, suggestion, words
 from configuration.services import ServiceSettings
 
 
@@ -15,18 +15,56 @@ def backups(checks: Checks) -> Iterator[Problem]:
             continue
         yield from _what(name, service)
         yield from _service(checks, name, service)
-        yield from _where(checks, name, service)
+        location = ("services", name, "backup", "to")
+        yield from _where(checks, service.backup.to, location, name, checks.settings.service_hosts(name))
+
+
+def of_the_registry(checks: Checks) -> Iterator[Problem]:
+    """The backups of the registry go to one place, and not while retention removes images."""
+    registry, location = checks.settings.registry, ("registry", "backup")
+    if registry.backup is None or not checks.is_valid("registry"):
+        return
+    if registry.retention and registry.retention.hour == registry.backup.hour:
+        yield Problem(
+            (*location, "hour"),
+            "registry.retention removes images at this hour",
+            "Set another hour.",
+            registry.backup.hour,
+        )
+    if not registry.external:  # which refuses the setting as a whole
+        hosts = checks.settings.hosts_with("registry")
+        yield from _where(checks, registry.backup.to, (*location, "to"), "the registry", hosts)
+
+
+def of_the_state(checks: Checks) -> Iterator[Problem]:
+    """The backups of the state go to a place that is reached without the state."""
+    backup, location = checks.settings.state_backup, ("stateBackup", "to")
+    if backup is None or not checks.is_valid("stateBackup"):
+        return
+    if backup.to.host:
+        yield Problem(
+            (*location, "host"),
+            "the keys of the hosts are in the state, and would be lost with it",
+            "Set path, a directory of your machine, or s3.",
+            backup.to.host,
+        )
+    else:
+        yield from _where(checks, backup.to, location, "the state", ())
+    if STATE in checks.settings.services:
+        yield Problem(
+            ("services", STATE), "the backups of the state have this name", "Give the service another name."
+        )
 
 
 def password(checks: Checks) -> Iterator[Problem]:
-    """The password that encrypts the backups is set."""
+    """The password that encrypts each backup is set."""
     settings = checks.settings
-    if (
-        any(service.backup for service in settings.services.values())
-        and BACKUP_PASSWORD not in settings.secrets
-        and checks.is_valid("secrets", BACKUP_PASSWORD)
-    ):
-        location = ("secrets", BACKUP_PASSWORD)
+    if BACKUP_PASSWORD in settings.secrets or not checks.is_valid("secrets", BACKUP_PASSWORD):
+        return
+    for name in settings.backup_targets:
+        location = ("secrets", password_name(name))
+        if location[1] in settings.secrets or not checks.is_valid(*location):
+            continue
         yield Problem(
             location,
             "not set",
@@ -91,11 +129,10 @@ def _service(checks: Checks, name: str, service: ServiceSettings) -> Iterator[Pr
         )
 
 
-def _where(checks: Checks, name: str, service: ServiceSettings) -> Iterator[Problem]:
-    settings, backup = checks.settings, service.backup
-    if backup is None:
-        return
-    target, location = backup.to, ("services", name, "backup", "to")
+def _where(
+    checks: Checks, target: BackupTarget, location: Location, what: str, hosts: tuple[str, ...]
+) -> Iterator[Problem]:
+    settings = checks.settings
     places = [key for key in ("host", "path", "s3") if getattr(target, key)]
     if len(places) != 1:
         yield Problem(
@@ -105,7 +142,7 @@ def _where(checks: Checks, name: str, service: ServiceSettings) -> Iterator[Prob
         )
         return
     if target.host:
-        yield from _host(checks, name, target.host)
+        yield from _host(checks, target.host, (*location, "host"), what, hosts)
     for key, written in (("key_id", "keyId"), ("key", "key")):
         secret = getattr(target, key)
         place = (*location, written)
@@ -122,8 +159,10 @@ def _where(checks: Checks, name: str, service: ServiceSettings) -> Iterator[Prob
             )
 
 
-def _host(checks: Checks, name: str, host: str) -> Iterator[Problem]:
-    settings, location = checks.settings, ("services", name, "backup", "to", "host")
+def _host(
+    checks: Checks, host: str, location: Location, what: str, hosts: tuple[str, ...]
+) -> Iterator[Problem]:
+    settings = checks.settings
     if checks.hosts_replaced:
         return
     if host not in settings.hosts:
@@ -134,13 +173,13 @@ def _host(checks: Checks, name: str, host: str) -> Iterator[Problem]:
                 f"{suggestion(host, settings.hosts)}Hosts: {words(settings.hosts)}.",
                 host,
             )
-    elif host in settings.service_hosts(name):
+    elif host in hosts:
         yield Problem(
             location,
-            f"{name} runs there, so both would be lost together",
+            f"{what} runs there, so both would be lost together",
             "Name another host, or set path or s3.",
             host,
         )
 
 
-CHECKS: tuple[Check, ...] = (backups, password)
+CHECKS: tuple[Check, ...] = (backups, of_the_registry, of_the_state, password)

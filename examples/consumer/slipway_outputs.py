@@ -250,6 +250,13 @@ class SlipwayOutputs:
         return self.reference.require_output("registryRetention")
 
     @property
+    def registry_backup(self) -> pulumi.Output[str]:
+        """On which host and when the registry is backed up, such as `yard at 04:00`; empty without
+        `registry.backup`. Since 0.10.0.
+        """
+        return self.reference.require_output("registryBackup")
+
+    @property
     def registry_metrics_url(self) -> pulumi.Output[str]:
         """Where the registry's metrics are; empty without `registry.metricsPort`. Since 0.9.0."""
         return self.reference.require_output("registryMetricsUrl")

@@ -23,6 +23,8 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "plugins/README.md",
     ROOT / "examples/consumer/README.md",
+    ROOT / "examples/postgres-app/README.md",
+    ROOT / "examples/erddap/README.md",
     *DOCS,
 ]
 IN_CLONE = re.compile(

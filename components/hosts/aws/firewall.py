@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
+from configuration.backup import BackupTarget
 from configuration.settings import StackSettings
 
 SSH, ENGINE, HTTP, HTTPS, DNS = 22, 2376, 80, 443, 53
@@ -171,6 +173,19 @@ def _registry_rules(settings: StackSettings, present: set[str]) -> Iterator[Rule
             yield Rule(group="registry", direction="ingress", what="metrics", port=metrics, peer="app")
     if "build" in present:
         yield Rule(group="build", direction="egress", what="registry", port=port, peer="registry")
+    if settings.registry.backup:
+        yield from _registry_backup_rules(settings, settings.registry.backup.to)
+
+
+def _registry_backup_rules(settings: StackSettings, to: BackupTarget) -> Iterator[Rule]:
+    """The way of the registry's backups: to another host, or to a bucket on an unusual port."""
+    if to.host:
+        keeper = settings.hosts[to.host].roles[0]
+        yield Rule(group=keeper, direction="ingress", what="backup", port=SSH, peer="registry")
+        yield Rule(group="registry", direction="egress", what="backup", port=SSH, peer=keeper)
+    port = urlsplit(to.s3).port if to.s3 else None
+    if port and port not in {HTTP, HTTPS}:
+        yield Rule(group="registry", direction="egress", what="backup", port=port, network=EVERYWHERE)
 
 
 def is_ipv4(network: str) -> bool:

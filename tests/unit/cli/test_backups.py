@@ -8,6 +8,9 @@ import pytest
 from cli.backups import choose, parse
 from cli.errors import CommandError
 from cli.running.backup import Backup, backup
+from cli.running.host_report import HostReport
+from cli.running.stack import RunningStack
+from cli.verify.checks import SERVICES
 
 LISTED = json.dumps(
     [
@@ -111,3 +114,16 @@ def test_a_host_says_why_the_last_backup_failed() -> None:
     assert "the last 2 failed: no space left" in str(found)
     assert "2.0 kB" in str(found)
     assert "no backup yet" in str(backup(["active", "inactive", "Wed", "1770000000"]))
+
+
+def test_the_registry_is_verified_as_a_service_is() -> None:
+    def subjects(outputs: dict[str, object]) -> list[str]:
+        known = {"hosts": {"yard": {"roles": ["registry"]}}, "serviceHosts": {}, "serviceUrls": {}, **outputs}
+        running = RunningStack(known, reports={"yard": HostReport("yard")})
+        (check,) = (check for check in SERVICES if check.title == "is backed up")
+        return check.subjects(running)
+
+    assert subjects({"registryBackup": "yard at 04:00"}) == ["registry on yard"]
+    assert subjects({"registryBackup": ""}) == []
+    # A stack that an older version updated last.
+    assert subjects({}) == []

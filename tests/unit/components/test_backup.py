@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components import script as scripts
-from tests.unit.components.machine import Machine
+from tests.unit.components.backup_host import BackupHost
 from tests.unit.program import Program, run
 
 PASSWORD = "a-password-of-backups"
@@ -29,7 +28,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def program(backup: dict[str, object], **secrets: str) -> Program:
     services = {"db": {**DATABASE, "backup": backup}}
-    return run(json.dumps({"services": services, "secrets": {"BACKUP_PASSWORD": PASSWORD, **secrets}}))
+    return run(json.dumps({"services": services, "secrets": {"BACKUP_PASSWORD_DB": PASSWORD, **secrets}}))
 
 
 def values(found: Program, name: str = "db-web-1-backup") -> dict[str, str]:
@@ -37,7 +36,10 @@ def values(found: Program, name: str = "db-web-1-backup") -> dict[str, str]:
     stdin = found.named(name, "remote:Command").inputs["stdin"].value
     script = "backup-store" if name.endswith("store") else "backup-setup"
     assigned = stdin[: stdin.index(f"#!/usr/bin/env bash\n# Slipway: components/scripts/{script}.sh")]
-    words = ("SETTINGS", "CALENDAR", "PASSWORD", "KEYS", "SSH_KEY", "KNOWN_HOST", "PUBLIC_KEY")
+    words = (
+        *("SETTINGS", "CALENDAR", "PASSWORD", "FORMER_PASSWORD", "KEYS", "SSH_KEY", "KNOWN_HOST"),
+        "PUBLIC_KEY",
+    )
     told = "".join(f'printf "%s\\0" "${{{word}-}}"\n' for word in words)
     output = subprocess.run(["bash", "-c", assigned + told], capture_output=True, text=True, check=True)
     return dict(zip(words, output.stdout.split("\0"), strict=False))
@@ -58,7 +60,7 @@ def test_a_stack_without_backups_gets_nothing_for_them() -> None:
 def test_another_host_keeps_backups_for_a_user_of_their_own() -> None:
     found = program({**BY_COMMAND, "hour": 4, "to": {"host": "yard"}})
     got = values(found)
-    assert got["PASSWORD"] == PASSWORD
+    assert (got["PASSWORD"], got["FORMER_PASSWORD"]) == (PASSWORD, "")
     assert got["CALENDAR"] == "*-*-* 04:00:00 UTC"
     assert got["SSH_KEY"]
     assert got["KNOWN_HOST"]
@@ -90,66 +92,35 @@ def test_a_directory_and_a_bucket_keep_the_stacks_apart() -> None:
     assert settings(got["KEYS"], "AWS_SECRET_ACCESS_KEY") == [KEY]
 
 
-RESTIC = """
-# shellcheck disable=SC2154
-while [ $# != 0 ]; do case "$1" in -r | -o | --password-file | --cache-dir) shift 2 ;; *) break ;; esac; done
-case "$1 $*" in
-  *"$(cat ROOT/fails 2>/dev/null || echo no such word)"*) echo "Fatal: no space left" >&2; exit 1 ;;
-  cat*) [ -e ROOT/repository ] || exit 1 ;;
-  init*) touch ROOT/repository ;;
-  backup*)
-    cat >ROOT/saved
-    echo "{\\"total_bytes_processed\\":$(stat -c %s ROOT/saved),\\"snapshot_id\\":\\"1234abcd\\"}"
-    ;;
-  snapshots*) cat ROOT/snapshots 2>/dev/null || echo '[]' ;;
-esac
-"""
-DOCKER = """
-case "$1" in
-  exec) echo a row ;;
-esac
-exit $(cat ROOT/docker 2>/dev/null || echo 0)
-"""
+def test_an_older_stack_has_its_password_until_the_service_has_its_own() -> None:
+    backup = {**BY_COMMAND, "to": {"path": "/mnt/backups"}}
+    got = values(program(backup, BACKUP_PASSWORD="the-password-of-the-stack"))
+    assert (got["PASSWORD"], got["FORMER_PASSWORD"]) == (PASSWORD, "the-password-of-the-stack")
+    services = {"db": {**DATABASE, "backup": backup}}
+    without_slip = run(json.dumps({"services": services, "secrets": {"BACKUP_PASSWORD": PASSWORD}}))
+    got = values(without_slip)
+    assert (got["PASSWORD"], got["FORMER_PASSWORD"]) == (PASSWORD, "")
 
 
-class BackupHost(Machine):
-    """A host with the backups of a service, by a command."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.command("restic", RESTIC.replace("ROOT", str(root)))
-        self.command("docker", DOCKER.replace("ROOT", str(root)))
-        self.command("curl", "echo '[]'; echo code 200; echo '{}'; echo code 200")
-        configured = root / "etc/slipway/backups/db"
-        for folder in (configured.parent, root / "var/lib/slipway/backup/db", root / "run", root / "srv"):
-            folder.mkdir(parents=True)
-        configured.write_text(
-            f"repository={root}/srv/test/db target= port=22 stack=test kind=command stops=false keep=14 well=none "
-            "domain= health_timeout=3 stop_grace=3 own_limit=99\n"
-            "mounted=(data) saved=(data) dump_words=(dump) restore_words=(load) check_words=()\n"
+def test_the_registry_is_backed_up_to_another_host() -> None:
+    found = run(
+        json.dumps(
+            {
+                "registry": {"users": ["alice"], "backup": {"hour": 5, "keep": 7, "to": {"host": "web-1"}}},
+                "secrets": {"BACKUP_PASSWORD_REGISTRY": PASSWORD},
+            }
         )
-        path = root / "backup"
-        text = scripts.text("backup.sh").replace('serves "$service"', "echo it")
-        for place in ("/run/", "/etc/slipway/", "/var/lib/slipway/"):
-            text = text.replace(place, f"{root}{place}")
-        path.write_text(text)
-        path.chmod(0o755)
-
-    def backup(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.root / "backup", *words],
-            env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    def fails(self, at: str) -> None:
-        (self.root / "fails").write_text(at or "no such word")
-
-    def last(self) -> list[str]:
-        return (self.root / "etc/slipway/backups/.db.last").read_text().rstrip("\n").split("\t")
+    )
+    got = values(found, "registry-backup")
+    assert got["PASSWORD"] == PASSWORD
+    assert got["CALENDAR"] == "*-*-* 05:00:00"
+    assert settings(got["SETTINGS"], "repository") == ["sftp:store:/data/registry"]
+    assert settings(got["SETTINGS"], "kind") == ["registry"]
+    assert settings(got["SETTINGS"], "data") == ["/var/lib/slipway/registry"]
+    assert got["SSH_KEY"]
+    made = found.named("registry-backup", "remote:Command")
+    assert made.request.parent == found.named("registry", "index:Registry").full_urn
+    assert found.named("web-1-backup-store", "remote:Command")
 
 
 @pytest.fixture
@@ -248,7 +219,7 @@ def stopping(host: BackupHost) -> BackupHost:
     for name in ("mount", "switch"):
         host.command(name)
     path = host.root / "backup"
-    path.write_text(path.read_text().replace("/usr/local/lib/slipway/switch", "switch"))
+    path.write_text(path.read_text().replace(f"{host.root}/usr/local/lib/slipway/switch", "switch"))
     return host
 
 

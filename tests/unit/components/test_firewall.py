@@ -318,3 +318,23 @@ def test_a_host_that_keeps_backups_lets_the_hosts_of_services_in() -> None:
     secrets = {"BACKUP_PASSWORD": "a-password-of-backups"}
     found = lines(rules(settings_of(services={"web": service}, secrets=secrets)))
     assert found - lines(rules(settings_of())) == {"registry: tcp 22 app"}
+
+
+def test_the_registrys_backups_find_their_way() -> None:
+    secrets = dict.fromkeys(("BACKUP_PASSWORD_REGISTRY", "ID", "KEY"), "a-secret-of-backups")
+
+    def added(to: dict[str, str]) -> set[str]:
+        found, before = (
+            rules(settings_of(registry={"backup": {"to": to}}, secrets=secrets)),
+            rules(settings_of()),
+        )
+        return {
+            f"{direction} {line}"
+            for direction in ("ingress", "egress")
+            for line in lines(found, direction) - lines(before, direction)
+        }
+
+    assert added({"host": "web-1"}) == {"ingress app: tcp 22 registry", "egress registry: tcp 22 app"}
+    assert not added({"s3": "https://s3.example.com/backups", "keyId": "ID", "key": "KEY"})
+    bucket = {"s3": "http://s3.example.com:9000/backups", "keyId": "ID", "key": "KEY"}
+    assert added(bucket) == {"egress registry: tcp 9000 0.0.0.0/0"}

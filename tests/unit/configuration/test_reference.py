@@ -60,6 +60,7 @@ class TestMarkdown:
             "Certificates",
             "Cleanup",
             "Operators",
+            "State backup",
         ]
         assert headings == [*groups, "Secrets and protection"]
 
