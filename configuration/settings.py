@@ -27,6 +27,7 @@ from configuration.platform import DEFAULT_CIDR, PlatformSettings
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
+from configuration.review import ReviewSettings
 from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
 from configuration.tls import AutoSettings, Tls
@@ -108,6 +109,10 @@ class StackSettings(Settings):
     """SSH public key of each person who may log in to the hosts. Each gets a client certificate for the
     engines, too: `./slip operator certificate NAME` prints it. Removing a person and `./slip up` take both
     away. Default: none."""
+
+    review: ReviewSettings = Field(default_factory=ReviewSettings, examples=[{"limit": 10, "ttlHours": 168}])
+    """Review environments, which `./slip review open` makes from `Pulumi.review.yaml`. Default: five at most, for three
+    days each."""
 
     protect: StrictBool = False
     """`true` makes Pulumi refuse to delete hosts and the registry's data. Default: `false`."""

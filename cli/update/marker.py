@@ -100,6 +100,13 @@ def hold(stack: Stack) -> None:
                 raise
 
 
+def release(stack: Stack) -> None:
+    """Let other updates of the stack in, if this process keeps them out."""
+    for path in _lock_files(stack):
+        if lock := _locks.pop(path, None):
+            lock.release()
+
+
 def warn_of_running(stack: Stack) -> None:
     """Say that an update runs, whose unfinished state a preview would be compared with."""
     for path in _lock_files(stack):

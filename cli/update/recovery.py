@@ -33,13 +33,7 @@ def recover(stack: Stack) -> bool:
         CommandError: another update runs, another machine or clone holds the lock, or this clone is a copy.
 
     """
-    # Ahead of the marker and the lock, which may be copies, too.
-    copied_clone.refuse(stack)
-    hold(stack)
-    marker = Marker.read(stack)
-    if marker:
-        _wait_for_orphan(stack, marker)
-    _release(stack, marker)
+    marker = _keep_others_out(stack)[0]
     # Without a state file, reading the state takes a third of a second, so only do it after a killed update.
     look = marker or stack.backend.directory is not None
     pending = deployment.pending_operations(stack.deployment()) if look else []
@@ -53,8 +47,34 @@ def recover(stack: Stack) -> bool:
     return refresh
 
 
-def _release(stack: Stack, marker: Marker | None) -> None:
-    """Release the lock of this clone's killed update.
+def stop(stack: Stack) -> None:
+    """Keep other updates out, and wait until nothing of a killed one runs any more: its resources are to go.
+
+    Raises:
+        CommandError: another update runs, another machine or clone holds the lock, or this clone is a copy.
+
+    """
+    marker, had_lock = _keep_others_out(stack)
+    if marker or had_lock:
+        _wait_for_plugins(stack)
+        from cli.update.pending_operations import ENGINE_PATIENCE  # slow to import: the SDK of Docker
+
+        time.sleep(ENGINE_PATIENCE)
+
+
+def _keep_others_out(stack: Stack) -> tuple[Marker | None, bool]:
+    """Keep other updates out. Returns the marker of a killed one, and whether that one had a lock."""
+    # Ahead of the marker and the lock, which may be copies, too.
+    copied_clone.refuse(stack)
+    hold(stack)
+    marker = Marker.read(stack)
+    if marker:
+        _wait_for_orphan(stack, marker)
+    return marker, _release(stack, marker)
+
+
+def _release(stack: Stack, marker: Marker | None) -> bool:
+    """Release the lock of this clone's killed update. Returns whether there was one.
 
     Raises:
         CommandError: another update holds a lock.
@@ -67,13 +87,14 @@ def _release(stack: Stack, marker: Marker | None) -> None:
     for lock in locks:
         _refuse_foreign(stack, lock, marker)
     if not locks:
-        return
+        return False
     console.say(f"The last update of {stack.name} was killed: releasing its lock.")
     if is_file:
         for lock in locks:
             lock.release()
     else:
         stack.pulumi.read("cancel", "--stack", stack.name, "--yes")
+    return True
 
 
 def explain_lock(stack: Stack, seconds: float) -> None:

@@ -8,6 +8,7 @@ from configuration.checks import (
     hosts,
     platform,
     registry,
+    review,
     secrets,
     service_files,
     services,
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     *secrets.CHECKS,
     *service_files.CHECKS,
     *backups.CHECKS,
+    *review.CHECKS,
 )
 
 
