@@ -51,7 +51,7 @@ class Reviews:
         assert result.status == status, str(result)
         return result
 
-    def list(self) -> dict[int, dict[str, Any]]:
+    def listed(self) -> dict[int, dict[str, Any]]:
         rows = json.loads(self.clone.read("./slip", "review", "list", "--json"))
         return {row["pullRequest"]: row for row in rows}
 
@@ -99,7 +99,7 @@ def reviews(clone: Clone) -> Iterator[Reviews]:
     found = Reviews(clone)
     found.write_template()
     yield found
-    for row in found.list():
+    for row in found.listed():
         found.start("close", str(row)).wait()
     Stack(clone, "review").forget()
 
@@ -107,13 +107,13 @@ def reviews(clone: Clone) -> Iterator[Reviews]:
 def test_an_environment_comes_and_goes_whole(reviews: Reviews) -> None:
     stack = reviews.stack(581)
     reviews.kill_when_its_host_is_there(581)
-    assert "never up" in reviews.list()[581]["notes"][0]
+    assert "never up" in reviews.listed()[581]["notes"][0]
 
     opened = reviews.run("open", "581", "--ttl", "2h")
     assert "stays until" in opened.output
     (url,) = stack.urls()
     assert greeting(url) == "tiny version 1"
-    row = reviews.list()[581]
+    row = reviews.listed()[581]
     assert (row["urls"], row["notes"]) == ([url], [])
     platform = yaml.safe_load(stack.config_file.read_text())["config"]["slipway:platform"]
     assert platform["portOffset"] not in {0, TEMPLATE_OFFSET}
@@ -131,7 +131,7 @@ def test_an_environment_comes_and_goes_whole(reviews: Reviews) -> None:
     reviews.end(581)
     assert "Removed the review environment of pull request 581" in reviews.run("sweep").output
     assert reviews.left(581) == []
-    assert reviews.list() == {}
+    assert reviews.listed() == {}
     assert "nothing to remove" in reviews.run("close", "581").output
     assert reviews.left(581) == []
 
@@ -156,7 +156,7 @@ def test_of_many_that_were_killed_or_lost_their_hosts_nothing_is_left(reviews: R
         for number, command in commands.items():
             result = command.wait(TOOLS_LIMIT)
             assert result.status == 0 or number in killed, str(result)
-    listed = reviews.list()
+    before = reviews.listed()
     offsets = [
         yaml.safe_load(file.read_text())["config"]["slipway:platform"]["portOffset"]
         for number in numbers
@@ -167,8 +167,8 @@ def test_of_many_that_were_killed_or_lost_their_hosts_nothing_is_left(reviews: R
         reviews.note_volumes(number)
     for number in dead:
         docker("kill" if number == dead[0] else "pause", reviews.stack(number).container("box"))
-        assert "box does not run" in reviews.list()[number]["notes"] or number != dead[0]
-    for number in listed:
+        assert "box does not run" in reviews.listed()[number]["notes"] or number != dead[0]
+    for number in before:
         if (reviews.clone.root / f".slipway/state/.pulumi/stacks/slipway/pr-{number}.json").exists():
             reviews.end(number)
     # Of one, a sweep itself is killed.
@@ -176,10 +176,10 @@ def test_of_many_that_were_killed_or_lost_their_hosts_nothing_is_left(reviews: R
     time.sleep(moments.uniform(1, 6))
     sweep.kill_everything()
     sweep.wait()
-    for number in [one for one in listed if one in reviews.list()]:
+    for number in [one for one in before if one in reviews.listed()]:
         if not (reviews.clone.root / f".slipway/state/.pulumi/stacks/slipway/pr-{number}.json").exists():
             # Killed before its stack was there: by its file, its time has three days to go.
             reviews.run("close", str(number))
     reviews.run("sweep")
     assert {number: left for number in numbers if (left := reviews.left(number))} == {}
-    assert reviews.list() == {}
+    assert reviews.listed() == {}

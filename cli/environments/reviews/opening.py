@@ -21,7 +21,7 @@ from cli.stack.open import open_stack
 from cli.stack.project import Project, write_private
 from cli.stack.stack import Stack
 from cli.stack.wanted import wanted
-from cli.update import marker, updates
+from cli.update import recovery, updates
 from stackfile.document import Document, UnreadableFile
 from stackfile.edit import CannotEdit
 from well_known import REVIEW_TEMPLATE
@@ -56,7 +56,7 @@ def run(pull_request: int, lifetime: timedelta | None) -> int:
             removal.remove(project, backend, before)
             before = Environment(pull_request, before.stack)
         # The file must not change under an update of it.
-        marker.hold(stack)
+        recovery.stop(stack)
         _refuse_more(others, template.limit)
         until = processes.now().replace(microsecond=0) + (lifetime or template.lifetime)
         record = Record(until, _offset(project, template, before, others))
