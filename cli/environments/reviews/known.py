@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cli.environments.reviews import tags
@@ -50,11 +51,10 @@ def environments(project: Project, backend: Backend, *, only: int | None = None)
         number = pull_request_of(stack)
         if number is not None and only in {None, number}:
             found[number] = Environment(number, stack, _in_file(project, stack, number), has_file=True)
-    for number, name, text in _in_backend(project, backend, only):
-        before = found.get(number, Environment(number, name))
+    for one in _in_backend(project, backend, only):
+        before = found.get(one.pull_request, one)
         # What the backend says is what every clone sees.
-        record = Record.parse(text) or before.record
-        found[number] = replace(before, stack=name, record=record, is_made=True)
+        found[one.pull_request] = replace(one, record=one.record or before.record, has_file=before.has_file)
     return [found[number] for number in sorted(found)]
 
 
@@ -67,19 +67,37 @@ def _in_file(project: Project, stack: str, number: int) -> Record | None:
     return Record(until, port_offset(config)) if until else None
 
 
-def _in_backend(project: Project, backend: Backend, only: int | None) -> Iterable[tuple[int, str, str]]:
-    """Number, full name and tag of each stack with such a name in the backend."""
+def _in_backend(project: Project, backend: Backend, only: int | None) -> Iterable[Environment]:
     if backend.directory is not None:
-        for stack in set(in_directory(backend, project.name)):
+        for stack in _names(backend, project.name):
             number = pull_request_of(stack)
             if number is not None and only in {None, number}:
-                yield number, stack, tags.in_directory(backend, project.name, stack).get(TAG, "")
+                record = Record.parse(tags.in_directory(backend, project.name, stack).get(TAG, ""))
+                is_made = backend.state_file(project.name, stack) is not None
+                yield Environment(number, stack, record, is_made)
         return
     pulumi = pulumi_of(project, backend)
     for stack, full in full_names(pulumi).items():
         number = pull_request_of(stack)
         if number is not None and only in {None, number}:
-            yield number, full, tags.by_pulumi(pulumi, full).get(TAG, "")
+            record = Record.parse(tags.by_pulumi(pulumi, full).get(TAG, ""))
+            yield Environment(number, full, record, is_made=True)
+
+
+def _names(backend: Backend, project: str) -> set[str]:
+    """The stacks of which a file backend has anything: Pulumi removes one file after the other."""
+    states, *others = folders(backend, project)
+    tagged = (path.name.removesuffix(tags.SUFFIX) for path in states.glob(f"*{tags.SUFFIX}"))
+    recorded = (path.name for folder in others for path in folder.glob("*"))
+    return {*in_directory(backend, project), *tagged, *recorded}
+
+
+def folders(backend: Backend, project: str) -> list[Path]:
+    """The folders of a file backend with the stacks' states and tags, and those that have a folder for each stack."""
+    assert backend.directory is not None  # noqa: S101 - for the type checker
+    pulumi = backend.directory / ".pulumi"
+    others = (pulumi / "history", pulumi / "backups", pulumi / "locks/organization")
+    return [pulumi / "stacks" / project, *(folder / project for folder in others)]
 
 
 def refuse_other_stack(stack: Stack, found: Environment) -> None:

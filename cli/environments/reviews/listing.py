@@ -9,6 +9,7 @@ from cli.environments.reviews.record import CLOSING, FORMAT
 from cli.stack import deployment
 from cli.stack.backend import Backend
 from cli.stack.project import Project
+from cli.update import marker
 from cli.update.ownership import CONTAINER
 
 
@@ -70,7 +71,9 @@ def row(engine: Any, project: Project, backend: Backend, environment: Environmen
     services = outputs.get("serviceUrls")
     urls = tuple(str(url) for each in services.values() for url in each) if isinstance(services, dict) else ()
     notes = []
-    if not outputs:
+    if other := marker.running(stack):
+        notes.append(f"an update of it runs: {other}")
+    elif not outputs:
         notes.append(f"it was never up, `./slip review open {environment.pull_request}` goes on with it")
     hosts = set(deployment.hosts(state))
     running = {item.name for item in ours(engine, stack) if item.kind == CONTAINER and item.running}

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from cli.environments.reviews import tags
-from cli.environments.reviews.known import Environment, environments, opened, ours, refuse_other_stack
+from cli.environments.reviews.known import (
+    Environment,
+    environments,
+    folders,
+    opened,
+    ours,
+    refuse_other_stack,
+)
 from cli.environments.reviews.record import CLOSING, TAG
 from cli.errors import CommandError
 from cli.registry.login import logout
@@ -67,6 +74,8 @@ def remove(
         _delete(path)
     if found.is_made:
         stack.remove(force=True)
+    for path in _in_backend(stack):
+        _delete(path)
     # Commands that wait for their turn make files meanwhile.
     for path in files(stack):
         _delete(path)
@@ -78,7 +87,7 @@ def remove(
             f"Run `./slip review close {found.pull_request}` in that clone, or with the backend that opened it.",
         )
     _require_gone(project, backend, stack, found)
-    return bool(removed or found.is_made or found.has_file)
+    return bool(removed or found.is_made or found.has_file or found.record)
 
 
 def files(stack: Stack) -> Iterator[Path]:
@@ -96,6 +105,14 @@ def files(stack: Stack) -> Iterator[Path]:
     directory = stack.backend.directory
     if directory and not directory.is_relative_to(private):
         yield directory / ".slipway" / stack.project.name / f"{name}.lock"
+
+
+def _in_backend(stack: Stack) -> Iterator[Path]:
+    """What a file backend may have of a stack whose removal was killed half-way."""
+    if stack.backend.directory is not None:
+        states, *others = folders(stack.backend, stack.project.name)
+        yield from states.glob(f"{stack.short_name}.*")
+        yield from (folder / stack.short_name for folder in others)
 
 
 def _remove_all(engine: Any, stack: Stack) -> list[Resource]:
@@ -136,7 +153,7 @@ def _require_gone(project: Project, backend: Backend, stack: Stack, found: Envir
         left = [str(item) for item in ours(engine, stack)]
     left += [str(path) for path in files(stack) if path.exists()]
     again = environments(project, backend, only=found.pull_request)
-    left += [f"the stack {one.stack} in the backend" for one in again if one.is_made]
+    left += [f"the stack {one.stack} in the backend" for one in again]
     if left:
         raise _left(stack, left, "")
 

@@ -6,6 +6,9 @@ from cli.stack.backend import Backend
 from cli.stack.pulumi_command import PulumiCommand
 from cli.stack.stack import Stack
 
+SUFFIX = ".pulumi-tags"
+"""The end of the name of the file that a file backend has beside a stack's state."""
+
 
 def in_directory(backend: Backend, project: str, stack: str) -> dict[str, str]:
     """The tags of a stack in a file backend; none for one without tags.
@@ -17,7 +20,7 @@ def in_directory(backend: Backend, project: str, stack: str) -> dict[str, str]:
 
     """
     assert backend.directory is not None  # noqa: S101 - for the type checker
-    path = backend.directory / ".pulumi" / "stacks" / project / f"{stack}.pulumi-tags"
+    path = backend.directory / ".pulumi" / "stacks" / project / f"{stack}{SUFFIX}"
     try:
         tags = json.loads(path.read_text(encoding="utf-8"))["tags"]
         return {str(name): str(value) for name, value in tags.items()}

@@ -479,6 +479,12 @@ class TestSweep:
         write_state(project, "pr-1")  # a stack without its tag, from another clone
         write_file(project, 2, EARLIER)  # a file without a stack
         write_state(project, "pr-3", resources=[{"urn": "x", "type": "y"}])  # somebody's stack
+        # What Pulumi leaves if it is killed while it removes a stack.
+        write_state(project, "pr-4", str(Record(CLOSING)))
+        pulumi = project.private / "state/.pulumi"
+        (pulumi / "stacks/slipway/pr-4.json").unlink()
+        (pulumi / "history/slipway/pr-5").mkdir(parents=True)
+        (pulumi / "history/slipway/pr-5/pr-5-1.history.json").touch()
         assert commands.sweep() == 0
         assert left(project) == ["pr-3.json"]
 
