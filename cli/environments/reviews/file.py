@@ -1,7 +1,5 @@
 """The text of a review environment's file, from the template. Pure functions."""
 
-from typing import Any
-
 from cli.environments.draft import (
     SCHEMA_LINE,
     Plan,
@@ -54,7 +52,7 @@ def port_offset(config: StackConfig) -> int:
 
 
 def _secrets(template: StackConfig, before: StackConfig) -> dict[Location, Change]:
-    """What of the encrypted values stays: the template's secrets, and the passwords of the file before."""
+    """What of the encrypted values stays: the template's secrets, and what only the file before has."""
     passwords = at_setting("passwords")
     found: dict[Location, Change] = {passwords: REMOVED} if template.has("passwords") else {}
     has_secrets = any(at[: len(passwords)] != passwords for at in encrypted(template.content))
@@ -64,10 +62,12 @@ def _secrets(template: StackConfig, before: StackConfig) -> dict[Location, Chang
     salt = template.content.get("encryptionsalt") if has_secrets else None
     own = before.content.get("encryptionsalt")
     if isinstance(own, str) and salt in {None, own} and not template.has_secrets_provider:
-        kept: Any = before.setting("passwords")
         found[("encryptionsalt",)] = own
-        if isinstance(kept, dict):
-            found[passwords] = kept
+        for key, others in (("passwords", ()), ("secrets", template.secrets)):
+            values = before.setting(key)
+            for name, value in values.items() if isinstance(values, dict) else ():
+                if name not in others:
+                    found[at_setting(key, name)] = value
     return found
 
 

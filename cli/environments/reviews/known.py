@@ -120,6 +120,7 @@ def opened(project: Project, backend: Backend, environment: Environment) -> Stac
     """The stack of an environment, which needs neither a file nor a passphrase."""
     toolchain = prepare_toolchain(local_hosts=False)
     backend.make()
+    backend.mend(project.name, environment.stack.rpartition("/")[2])
     # Neither tags nor the removal of a stack need one, and a clone that has lost its own must get no other.
     user = {**os.environ, "PULUMI_CONFIG_PASSPHRASE": ""}
     added = variables(toolchain, project, backend, StackConfig({}, project.name), user)

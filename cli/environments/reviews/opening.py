@@ -45,18 +45,17 @@ def run(pull_request: int, lifetime: timedelta | None) -> int:
     project = Project.here()
     backend = Backend.of(project, os.environ)
     template = _Template.read(project)
+    before = _found(environments(project, backend, only=pull_request), pull_request)
+    stack = opened(project, backend, before)
+    refuse_other_stack(stack, before)
+    if before.record and before.record.until == CLOSING:
+        removal.remove(project, backend, before)
+    # The file must not change under an update of it. From here on, nobody else works on this environment.
+    recovery.stop(stack)
     with _turn(project, backend):
         known = environments(project, backend)
-        mine = next((one for one in known if one.pull_request == pull_request), None)
+        before = _found(known, pull_request)
         others = [one for one in known if one.pull_request != pull_request and one.record]
-        before = mine or Environment(pull_request, stack_of(pull_request))
-        stack = opened(project, backend, before)
-        refuse_other_stack(stack, before)
-        if before.record and before.record.until == CLOSING:
-            removal.remove(project, backend, before)
-            before = Environment(pull_request, before.stack)
-        # The file must not change under an update of it.
-        recovery.stop(stack)
         _refuse_more(others, template.limit)
         until = processes.now().replace(microsecond=0) + (lifetime or template.lifetime)
         record = Record(until, _offset(project, template, before, others))
@@ -67,6 +66,12 @@ def run(pull_request: int, lifetime: timedelta | None) -> int:
     status = updates.up(updates.Update(stack.name, yes=True))
     _tell(stack, pull_request, record, status)
     return status
+
+
+def _found(known: Sequence[Environment], pull_request: int) -> Environment:
+    """The environment of a pull request among those that are known; else one of which nothing is there."""
+    none = Environment(pull_request, stack_of(pull_request))
+    return next((one for one in known if one.pull_request == pull_request), none)
 
 
 class _Template:

@@ -177,6 +177,13 @@ class TestFile:
         assert made["config"]["slipway:passwords"] == {"hosts": {"secure": "v1:eg==:eg=="}}
         assert made["encryptionsalt"] == own
 
+    def test_an_update_keeps_a_secret_of_this_environment_alone(self) -> None:
+        secrets = {"KEY": {"secure": "v1:b2xk:eg=="}, "OWN": {"secure": "v1:b3du:eg=="}}
+        salt = "v1:dGVtcGxhdGU=:v1:eA==:eA=="
+        before = yaml.safe_dump({"config": {"slipway:secrets": secrets}, "encryptionsalt": salt})
+        made = self.made(self.with_secret(), before)["config"]["slipway:secrets"]
+        assert made == {"KEY": {"secure": "v1:eQ==:eQ=="}, "OWN": secrets["OWN"]}
+
     def test_passwords_of_another_salt_are_made_anew(self) -> None:
         before = yaml.safe_dump(
             {"config": {"slipway:passwords": {"hosts": {"secure": "v1:eg==:eg=="}}}, "encryptionsalt": SALT}
