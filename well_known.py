@@ -22,12 +22,15 @@ SETTINGS = (
     "operators",
     "cleanup",
     "stateBackup",
+    "review",
     "protect",
 )
 """The settings at the top, as in `configuration/settings.py`, which is slow to import."""
 
 DEFAULT_STACK = "local"
 """The stack of commands without `-s`."""
+REVIEW_TEMPLATE = "review"
+"""The stack whose file review environments are made from."""
 EMULATED = "-emulated"
 """The suffix of an emulated stack's name after the real stack's name."""
 
@@ -51,6 +54,8 @@ CLONE_LABEL = "slipway.clone"
 """The directory of the clone that made a resource, to show people where its state is."""
 HOST_LABEL = "slipway.host"
 """The host's name, on a local host and its volumes."""
+REVIEW_LABEL = "slipway.review"
+"""The number of the pull request, on what a review environment has on the operator's own engine."""
 SERVICE_LABEL = "slipway.service"
 """The service's name, on its containers and in-use markers."""
 RELEASE_LABEL = "slipway.release"

@@ -58,6 +58,8 @@ secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that service
 app.add_typer(secret, name="secret")
 operator = typer.Typer(no_args_is_help=True, help="Manage what the operators of the stack have.")
 app.add_typer(operator, name="operator")
+review = typer.Typer(no_args_is_help=True, help="Manage review environments, one for each pull request.")
+app.add_typer(review, name="review")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
@@ -972,6 +974,67 @@ def stacks(
     from cli.environments.stacks import run
 
     raise typer.Exit(run(drift=drift, as_json=as_json))
+
+
+PullRequest = Annotated[str, typer.Argument(metavar="NUMBER", help="The pull request's number.")]
+
+
+@_command(review, "open")
+def review_open(
+    pull_request: PullRequest,
+    ttl: Annotated[
+        str,
+        typer.Option(
+            "--ttl",
+            metavar="TIME",
+            help="How long it stays from now on: 12h, 3d, 1w. By default slipway:review.ttlHours, three days.",
+        ),
+    ] = "",
+) -> None:
+    """Make a stack for a pull request, or update it.
+
+    The stack is called pr-NUMBER. Its settings are those of Pulumi.review.yaml, and its hosts are its own: containers
+    on this machine, on ports that nothing else has. Deploys the tree as it is, as `up` does. Each `open` begins the
+    stack's time anew. Refuses one more than slipway:review.limit.
+    """
+    from cli.environments.reviews import record
+    from cli.environments.reviews.opening import run
+
+    raise typer.Exit(run(record.number(pull_request), record.ttl(ttl) if ttl else None))
+
+
+@_command(review, "list")
+def review_list(as_json: Json = False) -> None:
+    """List the review environments: until when they stay, where they answer, and what is wrong with them."""
+    from cli.environments.reviews.commands import show
+
+    raise typer.Exit(show(as_json=as_json))
+
+
+@_command(review, "close")
+def review_close(pull_request: PullRequest) -> None:
+    """Remove the stack of a pull request with its hosts, images and data.
+
+    Asks nothing, and does not need the stack's passphrase. Works after a killed `open`, and with hosts that are dead.
+    Looks at the engine, the disk and the backend afterwards; the exit status is 1 if something of it is left. One that
+    does not exist is fine.
+    """
+    from cli.environments.reviews import record
+    from cli.environments.reviews.commands import close
+
+    raise typer.Exit(close(record.number(pull_request)))
+
+
+@_command(review, "sweep")
+def review_sweep() -> None:
+    """Remove the review environments whose time is over, and what killed commands have left.
+
+    For a schedule, such as each hour. The exit status is 1 if something cannot be removed; the others are removed all
+    the same.
+    """
+    from cli.environments.reviews.commands import sweep
+
+    raise typer.Exit(sweep())
 
 
 @_command(app, "config")

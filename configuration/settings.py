@@ -38,6 +38,7 @@ from configuration.ports import PublishedPort
 from configuration.problems import Location
 from configuration.proxy import ProxySettings
 from configuration.registry import EXTERNAL_PASSWORD, RegistryMode, RegistrySettings
+from configuration.review import ReviewSettings
 from configuration.rollout import RolloutSettings
 from configuration.services import BuildSettings, ServiceName, ServiceSettings
 from configuration.tls import AutoSettings, Tls
@@ -126,6 +127,10 @@ class StackSettings(Settings):
         default=None, examples=[{"to": {"path": "/mnt/backups"}}]
     )
     """Backup of the stack's state after each `./slip up`, and by `./slip backup state`. Default: none."""
+
+    review: ReviewSettings = Field(default_factory=ReviewSettings, examples=[{"limit": 10, "ttlHours": 168}])
+    """Review environments, which `./slip review open` makes from `Pulumi.review.yaml`. Default: five at most, for three
+    days each."""
 
     protect: StrictBool = False
     """`true` makes Pulumi refuse to delete hosts and the registry's data. Default: `false`."""

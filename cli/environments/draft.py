@@ -4,7 +4,7 @@ Pure functions.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,51 +53,71 @@ def text(source: str, plan: Plan, project: str) -> str:
         CannotEdit: a value that has to change cannot be changed without touching others.
 
     """
-    plain = _without_header(source)
-    return f"{_header(plan)}\n{changed(plain, changes(StackConfig.read_text(plain, project), plan))}"
+    plain = without_header(source)
+    config = StackConfig.read_text(plain, project)
+    return f"{_header(plan)}\n{changed(plain, {**without_secrets(config), **changes(config, plan)})}"
 
 
-def changes(config: StackConfig, plan: Plan) -> Mapping[Location, Change]:
-    """What the new stack's file has otherwise than the one to begin with.
+def without_secrets(config: StackConfig) -> dict[Location, Change]:
+    """A file without what only its own stack can decrypt."""
+    found: dict[Location, Change] = dict.fromkeys(
+        (("encryptionsalt",), ("encryptedkey",), *encrypted(config.content)), REMOVED
+    )
+    return found | {at_setting(key): REMOVED for key in ("passwords", "secrets") if config.has(key)}
+
+
+def changes(config: StackConfig, plan: Plan) -> dict[Location, Change]:
+    """What the new stack's file has otherwise than the one to begin with, beside secrets.
 
     A name in the DNS can lead to one stack only, so the new stack's names have its own name in front.
     """
-    found: dict[Location, Change] = dict.fromkeys(
-        (("encryptionsalt",), ("encryptedkey",), *_encrypted(config.content)), REMOVED
-    )
-    found |= {_at(key): REMOVED for key in ("passwords", "secrets") if config.has(key)}
-    found[_at("platform", "kind")] = plan.platform
+    found: dict[Location, Change] = {at_setting("platform", "kind"): plan.platform}
     if plan.port_offset is not None:
-        found[_at("platform", "portOffset")] = plan.port_offset
+        found[at_setting("platform", "portOffset")] = plan.port_offset
     registry = _map(config.setting("registry"))
     for key in ("port", "metricsPort") if plan.platform == "local" else ():
         if isinstance(port := registry.get(key), int):
-            found[_at("registry", key)] = port + plan.shift
+            found[at_setting("registry", key)] = port + plan.shift
     if plan.region:
-        found[_at("platform", "region")] = plan.region
+        found[at_setting("platform", "region")] = plan.region
     if plan.admin_cidrs:
-        found[_at("platform", "adminCidrs")] = list(plan.admin_cidrs)
+        found[at_setting("platform", "adminCidrs")] = list(plan.admin_cidrs)
     if plan.cidr:
-        found[_at("platform", "network", "cidr")] = plan.cidr
+        found[at_setting("platform", "network", "cidr")] = plan.cidr
     # A volume belongs to one stack.
     if "dataVolume" in registry:
-        found[_at("registry", "dataVolume")] = REMOVED
+        found[at_setting("registry", "dataVolume")] = REMOVED
+    # The new stack is no review environment, whatever it is like.
+    review = _map(config.setting("review"))
+    found |= {at_setting("review", key): REMOVED for key in ("pullRequest", "until") if key in review}
     label = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-") or "new"
-    return found | {at: f"{label}.{domain}" for at, domain in domains(config).items()}
-
-
-def domains(config: StackConfig) -> dict[Location, str]:
-    """The names in the DNS that a stack's file has, by their location."""
-    found: dict[Location, str] = {}
-    if isinstance(domain := _map(config.setting("registry")).get("domain"), str):
-        found[_at("registry", "domain")] = domain
-    for name, service in _map(config.setting("services")).items():
-        if isinstance(domain := _map(service).get("domain"), str):
-            found[_at("services", name, "domain")] = domain
+    for at, names in domains(config).items():
+        own = [_below(label, name) for name in names]
+        found[at] = own if at[-1] == "domains" else own[0]
     return found
 
 
-def _encrypted(value: object, at: Location = ()) -> Iterator[Location]:
+def _below(label: str, name: str) -> str:
+    """A name in the DNS with one more label in front; `*.` stays at the beginning."""
+    star = "*." if name.startswith("*.") else ""
+    return f"{star}{label}.{name.removeprefix(star)}"
+
+
+def domains(config: StackConfig) -> dict[Location, tuple[str, ...]]:
+    """The names in the DNS that a stack's file has, by their location."""
+    found: dict[Location, tuple[str, ...]] = {}
+    if isinstance(domain := _map(config.setting("registry")).get("domain"), str):
+        found[at_setting("registry", "domain")] = (domain,)
+    for name, service in _map(config.setting("services")).items():
+        for key in ("domain", "domains", "canonical"):
+            value = _map(service).get(key)
+            names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else ()
+            if names and all(isinstance(each, str) for each in names):
+                found[at_setting("services", name, key)] = names
+    return found
+
+
+def encrypted(value: object, at: Location = ()) -> Iterator[Location]:
     """The keys whose values are encrypted, or lists with such values: only the stack that has them can read them."""
     for key, entry in value.items() if isinstance(value, dict) else ():
         if (isinstance(entry, dict) and entry.keys() == {"secure"}) or (
@@ -105,10 +125,11 @@ def _encrypted(value: object, at: Location = ()) -> Iterator[Location]:
         ):
             yield (*at, key)
         else:
-            yield from _encrypted(entry, (*at, key))
+            yield from encrypted(entry, (*at, key))
 
 
-def _at(key: str, *steps: str) -> Location:
+def at_setting(key: str, *steps: str) -> Location:
+    """Where a setting of Slipway's is in a stack's file."""
     return ("config", f"{NAMESPACE}:{key}", *steps)
 
 
@@ -116,7 +137,7 @@ def _map(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _without_header(source: str) -> str:
+def without_header(source: str) -> str:
     """The text without the comment at its top, which is about the stack that the file belongs to."""
     return re.sub(r"\A(?:[ \t]*(?:#[^\n]*)?\n)+", "", source)
 

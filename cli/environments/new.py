@@ -81,7 +81,7 @@ def _plan(clone: Clone, wish: Wish) -> tuple[Plan, str]:
 def _with_ports(plan: Plan, config: StackConfig, others: list[StackConfig]) -> Plan:
     stack, where = wanted(config), config.setting("platform")
     current = where.get("portOffset", 0) if isinstance(where, dict) else 0
-    taken = ports.of_configurations(others) | ports.of_hosts()
+    taken = ports.of_configurations(others).union(*ports.of_hosts().values())
     found = ports.offset(stack, current, taken, ports.is_held) if stack else None
     if found is None:
         raise CommandError(
@@ -121,8 +121,10 @@ def _tell(stack: Stack, plan: Plan, config: StackConfig, unset: list[str]) -> No
     else:
         where = f" in {plan.cidr}" if plan.cidr else ""
         console.say(f"Wrote {path}: its network{where} is in {config.region}.")
-    for at, domain in draft.domains(config).items():
-        console.say(f"{show(at)} is {domain}: a name leads to one stack only. Change it as you like.")
+    for at, names in draft.domains(config).items():
+        console.say(
+            f"{show(at)} is {', '.join(names)}: a name leads to one stack only. Change it as you like."
+        )
     if unset:
         console.say(
             f"Services use secrets that have no value yet: `./slip secret set {' '.join(unset)}{stack.option}` "

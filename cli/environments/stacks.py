@@ -44,11 +44,11 @@ def summaries(project: Project, backend: Backend) -> list[Summary]:
     """Each stack that has a file in the clone or a state in the backend."""
     read: Callable[[str], Summary]
     if backend.directory is not None:
-        made: Iterable[str] = _in_directory(backend, project.name)
+        made: Iterable[str] = in_directory(backend, project.name)
         read = partial(_of_directory, project, backend)
     else:
-        pulumi = _pulumi(project, backend)
-        made = full = _full_names(pulumi)
+        pulumi = pulumi_of(project, backend)
+        made = full = full_names(pulumi)
         read = partial(_of_pulumi, project, backend, pulumi, full)
 
     def row(name: str) -> Summary:
@@ -75,16 +75,17 @@ def exists(project: Project, backend: Backend, name: str) -> bool:
     """
     if backend.directory is not None:
         return backend.state_file(project.name, name) is not None
-    return name in _full_names(_pulumi(project, backend))
+    return name in full_names(pulumi_of(project, backend))
 
 
-def _full_names(pulumi: PulumiCommand) -> dict[str, str]:
+def full_names(pulumi: PulumiCommand) -> dict[str, str]:
     """The names of the project's stacks with their organizations, which Pulumi's commands want, by the short name."""
     found = json.loads(pulumi.read("stack", "ls", "--json"))
     return {str(entry["name"]).rpartition("/")[2]: str(entry["name"]) for entry in found}
 
 
-def _in_directory(backend: Backend, project: str) -> Iterable[str]:
+def in_directory(backend: Backend, project: str) -> Iterable[str]:
+    """The names of a project's stacks in a file backend."""
     assert backend.directory is not None  # noqa: S101 - for the type checker
     for path in (backend.directory / ".pulumi" / "stacks" / project).glob("*.json*"):
         name = path.name.removesuffix(".gz").removesuffix(".json")
@@ -136,7 +137,8 @@ def _of_pulumi(
     return summary(project, backend, name, state, LastUpdate.of(entries[0]) if entries else None)
 
 
-def _pulumi(project: Project, backend: Backend) -> PulumiCommand:
+def pulumi_of(project: Project, backend: Backend) -> PulumiCommand:
+    """The Pulumi CLI for questions about any stack."""
     toolchain = environment.prepare_toolchain(local_hosts=False)
     added = environment.variables(toolchain, project, backend, StackConfig({}, project.name))
     return environment.pulumi_command(toolchain, project, added)

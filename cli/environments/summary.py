@@ -14,9 +14,11 @@ from cli.stack.config import StackConfig
 from cli.stack.deployment import Deployment
 from cli.stack.project import Project
 from cli.update.renewal import CERTIFICATES
+from well_known import REVIEW_TEMPLATE
 
 WITHOUT_FILE = "no Pulumi.{name}.yaml here"
 NOT_MADE = "not made yet"
+TEMPLATE = "the template of review environments"
 NOT_UP = "nothing is up"
 NO_PASSPHRASE = "its passphrase is missing"  # noqa: S105 - a message
 WRONG_PASSPHRASE = "the passphrase is another one"  # noqa: S105 - a message
@@ -98,7 +100,8 @@ def summary(
     config = StackConfig.read(path, project.name)
     if state is None:
         # Of the stack `local` the first `up` makes the file, too.
-        return Summary(name, config.platform, notes=(NOT_MADE,))
+        note = TEMPLATE if name == REVIEW_TEMPLATE else NOT_MADE
+        return Summary(name, config.platform, notes=(note,))
     notes = [] if path.exists() else [WITHOUT_FILE.format(name=name)]
     outputs = deployment.stack_outputs(state)
     if not deployment.resources(state):

@@ -95,12 +95,16 @@ class Stack:
             raise CommandError(f"could not create the stack '{self.name}': {result.stderr.strip()}")
         self._remember()
 
-    def remove(self) -> None:
-        """Remove the stack, which has no resources, from the backend. Its configuration stays.
+    def remove(self, *, force: bool = False) -> None:
+        """Remove the stack from the backend. Its configuration stays.
 
         Without --remove-backups, a file backend keeps a copy of the state for each update, of half a megabyte.
+
+        Args:
+            force: remove it although its state has resources, which are gone.
+
         """
-        options = ["--yes", "--preserve-config", "--remove-backups"]
+        options = ["--yes", "--preserve-config", "--remove-backups", *(["--force"] if force else [])]
         self.pulumi.read("stack", "rm", "--stack", self.name, *options)
         self._known.unlink(missing_ok=True)
         if self._remembered_key is not None:

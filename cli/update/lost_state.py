@@ -63,7 +63,7 @@ def remove(name: str, *, yes: bool, purge: bool) -> int:
         if not yes:
             console.confirm("Remove this?", remedy="Pass --yes to remove it.")
         for item in sorted(going, key=lambda item: (CONTAINER, NETWORK, VOLUME).index(item.kind)):
-            _remove(engine, item)
+            remove_resource(engine, item)
     if not knows:
         _drop_secrets(stack)
     console.say(
@@ -97,7 +97,8 @@ def _announce(stack: Stack, going: list[Resource], kept: list[Resource], *, know
         )
 
 
-def _remove(engine: Any, item: Resource) -> None:
+def remove_resource(engine: Any, item: Resource) -> None:
+    """Remove one resource of the operator's engine; one that is gone is fine."""
     from docker.errors import NotFound
 
     try:

@@ -100,15 +100,26 @@ def hold(stack: Stack) -> None:
                 raise
 
 
+def release(stack: Stack) -> None:
+    """Let other updates of the stack in, if this process keeps them out."""
+    for path in _lock_files(stack):
+        if lock := _locks.pop(path, None):
+            lock.release()
+
+
 def warn_of_running(stack: Stack) -> None:
     """Say that an update runs, whose unfinished state a preview would be compared with."""
-    for path in _lock_files(stack):
-        if path.exists() and (other := _holder(path)):
-            console.warn(
-                f"an update of the stack '{stack.name}' runs ({other}). "
-                "This preview also shows what that update has not done yet."
-            )
-            return
+    if other := running(stack):
+        console.warn(
+            f"an update of the stack '{stack.name}' runs ({other}). "
+            "This preview also shows what that update has not done yet."
+        )
+
+
+def running(stack: Stack) -> Holder | None:
+    """The other process that updates the stack now; None without one."""
+    others = (_holder(path) for path in _lock_files(stack) if path.exists())
+    return next((other for other in others if other), None)
 
 
 def _holder(path: Path) -> Holder | None:

@@ -192,13 +192,23 @@ def remember(
 def is_checked(stack: Stack) -> bool:
     """Whether an `up` of this clone succeeded, so that its containers hold the stack's name, and no `down` followed."""
     with suppress(OSError, ValueError, AttributeError):
-        return json.loads(_record(stack).read_text()).get("checked") is True
+        return json.loads(record(stack).read_text()).get("checked") is True
     return False
 
 
 def forget(stack: Stack) -> None:
     """Delete what `remember` recorded, after the stack's resources are removed."""
-    _record(stack).unlink(missing_ok=True)
+    record(stack).unlink(missing_ok=True)
+
+
+def other_states(stack: Stack) -> frozenset[str]:
+    """The ids of states that this clone has in other backends or of other stacks, as far as it has recorded them."""
+    own, found = record(stack), set()
+    for path in own.parent.glob("*.json"):
+        if path != own:
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                found |= {str(state) for state in json.loads(path.read_text())["states"]}
+    return frozenset(found)
 
 
 def _write(stack: Stack, claimed: Claim, *, checked: bool) -> None:
@@ -207,12 +217,12 @@ def _write(stack: Stack, claimed: Claim, *, checked: bool) -> None:
         for data in sorted(claimed.data, key=lambda data: data.created)
     }
     content = {"states": sorted(claimed.states), "volumes": volumes, "checked": checked}
-    write_private(_record(stack), json.dumps(content) + "\n")
+    write_private(record(stack), json.dumps(content) + "\n")
 
 
 def _remembered(stack: Stack) -> Claim:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        content = json.loads(_record(stack).read_text())
+        content = json.loads(record(stack).read_text())
         data = (
             Data(name, volume["state"], datetime.fromisoformat(volume["created"]))
             for name, volume in content["volumes"].items()
@@ -221,7 +231,8 @@ def _remembered(stack: Stack) -> Claim:
     return Claim()
 
 
-def _record(stack: Stack) -> Path:
+def record(stack: Stack) -> Path:
+    """The file with what `remember` recorded."""
     # A file backend has one organization only, and its name may be left out.
     one = stack if stack.backend.directory is None else replace(stack, name=stack.short_name)
     return stack.project.private / "made" / f"{one.key}.json"
@@ -313,7 +324,7 @@ def refusal_of_purge(stack: Stack, others: Collection[Resource], ours: Claim) ->
     )
     return CommandError(
         f"resources of a stack '{stack.name}' on this machine are not from this stack's state, so nothing was "
-        f"removed:{_listed(others)}",
+        f"removed:{listed(others)}",
         first + _way_out(stack, others),
     )
 
@@ -323,14 +334,15 @@ def refusal_of_up(stack: Stack, others: Collection[Resource]) -> CommandError:
     file, other = stack.project.config_file, stack.short_name
     other = next(name for number in range(2, 1000) if not file(name := f"{other}-{number}").exists())
     return CommandError(
-        f"{TAKEN_NAME.format(stack=stack.name)}{_listed(others)}",
+        f"{TAKEN_NAME.format(stack=stack.name)}{listed(others)}",
         f"Give this stack another name: `cp {stack.config_file.name} {file(other).name}`, set "
         f"slipway:platform.portOffset in that file to another multiple of 100, and run `./slip up -s {other}`.\n"
         + _way_out(stack, others),
     )
 
 
-def _listed(others: Collection[Resource]) -> str:
+def listed(others: Collection[Resource]) -> str:
+    """A line for each resource, with the clone that made it."""
     return "".join(
         f"\n  {resource}, of {f'the clone {resource.clone}' if resource.clone else 'an older version'}"
         for resource in others

@@ -7,6 +7,7 @@ whoever runs it.
 
 import socket
 import time
+from datetime import timedelta
 
 from cli import console
 from cli.errors import CommandError
@@ -18,6 +19,10 @@ from cli.update.marker import Marker, hold, unmark
 
 PLUGINS_PATIENCE = 10.0
 """Seconds that a killed CLI's plugins have to end."""
+
+OLD_LOCK = timedelta(hours=6)
+"""The age of a lock of a review environment by which its update must have ended, on whatever machine: a job of CI takes
+minutes."""
 
 LOCK_SECONDS = 10.0
 """Seconds after an update's start in which a lock that it found was taken."""
@@ -33,13 +38,7 @@ def recover(stack: Stack) -> bool:
         CommandError: another update runs, another machine or clone holds the lock, or this clone is a copy.
 
     """
-    # Ahead of the marker and the lock, which may be copies, too.
-    copied_clone.refuse(stack)
-    hold(stack)
-    marker = Marker.read(stack)
-    if marker:
-        _wait_for_orphan(stack, marker)
-    _release(stack, marker)
+    marker = _keep_others_out(stack)[0]
     # Without a state file, reading the state takes a third of a second, so only do it after a killed update.
     look = marker or stack.backend.directory is not None
     pending = deployment.pending_operations(stack.deployment()) if look else []
@@ -53,8 +52,38 @@ def recover(stack: Stack) -> bool:
     return refresh
 
 
-def _release(stack: Stack, marker: Marker | None) -> None:
-    """Release the lock of this clone's killed update.
+def stop(stack: Stack) -> None:
+    """Keep other updates out of a review environment, and wait until nothing of a killed one runs any more.
+
+    Its jobs run in fresh clones, which have no marker of an update that was killed. But only `slip` updates such a
+    stack, and this process then has its lock. So any lock of Pulumi's is of a killed update, unless its process runs
+    here, or it is another machine's and not old.
+
+    Raises:
+        CommandError: another update runs, another machine holds the lock, or this clone is a copy.
+
+    """
+    marker, had_lock = _keep_others_out(stack, only_slip=True)
+    if marker or had_lock:
+        _wait_for_plugins(stack)
+        from cli.update.pending_operations import ENGINE_PATIENCE  # slow to import: the SDK of Docker
+
+        time.sleep(ENGINE_PATIENCE)
+
+
+def _keep_others_out(stack: Stack, *, only_slip: bool = False) -> tuple[Marker | None, bool]:
+    """Keep other updates out. Returns the marker of a killed one, and whether that one had a lock."""
+    # Ahead of the marker and the lock, which may be copies, too.
+    copied_clone.refuse(stack)
+    hold(stack)
+    marker = Marker.read(stack)
+    if marker:
+        _wait_for_orphan(stack, marker)
+    return marker, _release(stack, marker, only_slip=only_slip)
+
+
+def _release(stack: Stack, marker: Marker | None, *, only_slip: bool = False) -> bool:
+    """Release the lock of this clone's killed update. Returns whether there was one.
 
     Raises:
         CommandError: another update holds a lock.
@@ -65,15 +94,16 @@ def _release(stack: Stack, marker: Marker | None) -> None:
     if not is_file and marker:  # asking takes a second
         locks = remote_lock.locks(stack)
     for lock in locks:
-        _refuse_foreign(stack, lock, marker)
+        _refuse_foreign(stack, lock, marker, only_slip=only_slip)
     if not locks:
-        return
+        return False
     console.say(f"The last update of {stack.name} was killed: releasing its lock.")
     if is_file:
         for lock in locks:
             lock.release()
     else:
         stack.pulumi.read("cancel", "--stack", stack.name, "--yes")
+    return True
 
 
 def explain_lock(stack: Stack, seconds: float) -> None:
@@ -92,8 +122,8 @@ def explain_lock(stack: Stack, seconds: float) -> None:
             raise _foreign(stack, lock)
 
 
-def _refuse_foreign(stack: Stack, lock: Lock, marker: Marker | None) -> None:
-    """Refuse to go on unless a lock is of this clone's own update, which was killed."""
+def _refuse_foreign(stack: Stack, lock: Lock, marker: Marker | None, *, only_slip: bool) -> None:
+    """Refuse to go on unless a lock is of this clone's own update, which was killed; or, with `only_slip`, of any."""
     if lock.host == socket.gethostname():
         is_marked = bool(marker and (marker.pulumi, marker.host) == (lock.pid, lock.host))
         if is_marked and marker and not marker.is_of_this_start:
@@ -105,8 +135,10 @@ def _refuse_foreign(stack: Stack, lock: Lock, marker: Marker | None) -> None:
                 "Wait until it ends, or interrupt it in its terminal.",
             )
         # Of a shared backend, other clones and other machines of this name may have killed updates, too.
-        if is_marked or stack.backend.is_own:
+        if is_marked or stack.backend.is_own or only_slip:
             return
+    elif only_slip and processes.now() - lock.since > OLD_LOCK:
+        return
     raise _foreign(stack, lock)
 
 

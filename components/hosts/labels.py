@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pulumi
 
-from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, STACK_LABEL, STATE_LABEL
+from well_known import CLONE_LABEL, HOST_LABEL, PROJECT_LABEL, REVIEW_LABEL, STACK_LABEL, STATE_LABEL
 
 
-def labels(state: pulumi.Output[str], host: str | None = None) -> dict[str, pulumi.Input[str]]:
+def labels(
+    state: pulumi.Output[str], host: str | None = None, *, review: int | None = None
+) -> dict[str, pulumi.Input[str]]:
     """The labels that distinguish this stack's resources from those of other stacks and other clones.
 
     Args:
         state: the id of the state, from the operator's key, which is made once per state.
         host: the host that the resource belongs to; None if all hosts share it.
+        review: the pull request that the stack is for; None if it is no review environment.
     """
     found: dict[str, pulumi.Input[str]] = {
         PROJECT_LABEL: pulumi.get_project(),
@@ -20,7 +23,11 @@ def labels(state: pulumi.Output[str], host: str | None = None) -> dict[str, pulu
         STATE_LABEL: state,
         CLONE_LABEL: str(Path.cwd()),
     }
-    return found if host is None else {**found, HOST_LABEL: host}
+    if host is not None:
+        found[HOST_LABEL] = host
+    if review is not None:
+        found[REVIEW_LABEL] = str(review)
+    return found
 
 
 def keep_labels(opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:

@@ -28,6 +28,8 @@ class LocalPlatformArgs:
     """The hosts, by name."""
     state: pulumi.Output[str]
     """The id of the stack's state."""
+    review: int | None = None
+    """The pull request that the stack is for; None if it is no review environment."""
 
 
 class LocalPlatform(pulumi.ComponentResource):
@@ -60,7 +62,7 @@ class LocalPlatform(pulumi.ComponentResource):
             driver="bridge",
             labels=[
                 docker.NetworkLabelArgs(label=label, value=value)
-                for label, value in labels(args.state).items()
+                for label, value in labels(args.state, review=args.review).items()
             ],
             opts=keep_labels(on_engine),
         )
@@ -95,6 +97,7 @@ def make_hosts(
             ssh_key=ssh_key,
             state=state,
             protect=settings.protect,
+            review=settings.review.pull_request,
             resolvers=resolvers,
             has_https=bool(settings.https_on(name)),
             public_ports={
@@ -104,4 +107,5 @@ def make_hosts(
         )
         for name, host in settings.hosts.items()
     }
-    return LocalPlatform("hosts", LocalPlatformArgs(hosts=hosts, state=state)).hosts
+    platform = LocalPlatformArgs(hosts=hosts, state=state, review=settings.review.pull_request)
+    return LocalPlatform("hosts", platform).hosts

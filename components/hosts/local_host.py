@@ -69,6 +69,8 @@ class LocalHostArgs:
     """The id of the stack's state."""
     protect: bool = False
     """Whether Pulumi refuses to delete the host and its data."""
+    review: int | None = None
+    """The pull request that the stack is for; None if it is no review environment."""
     resolvers: Sequence[str] = ()
     """The name servers for builds."""
     has_https: bool = False
@@ -114,7 +116,7 @@ def make_host(
     # Named, since an anonymous volume would be deleted with the container, with all images in it.
     engine_volume = docker.Volume(
         f"{prefix}-{name}-docker",
-        labels=_volume_labels(args.state, name),
+        labels=_volume_labels(args, name),
         opts=keep_labels(on_engine),
     )
     volumes = [
@@ -127,7 +129,7 @@ def make_host(
         data = docker.Volume(
             f"{prefix}-registry",
             name=f"{prefix}-registry",
-            labels=_volume_labels(args.state, name),
+            labels=_volume_labels(args, name),
             opts=keep_labels(
                 pulumi.ResourceOptions.merge(
                     on_engine, pulumi.ResourceOptions(retain_on_delete=True, protect=args.protect)
@@ -163,7 +165,7 @@ def make_host(
         ],
         labels=[
             docker.ContainerLabelArgs(label=label, value=value)
-            for label, value in labels(args.state, name).items()
+            for label, value in labels(args.state, name, review=args.review).items()
         ],
         opts=pulumi.ResourceOptions.merge(
             keep_labels(on_engine),
@@ -266,7 +268,8 @@ def _publish(
             )
         ],
         labels=[
-            docker.ContainerLabelArgs(label=label, value=value) for label, value in labels(args.state).items()
+            docker.ContainerLabelArgs(label=label, value=value)
+            for label, value in labels(args.state, review=args.review).items()
         ],
         opts=pulumi.ResourceOptions.merge(
             keep_labels(on_engine),
@@ -290,8 +293,9 @@ def _upload(file: str, content: pulumi.Input[str]) -> docker.ContainerUploadArgs
     return docker.ContainerUploadArgs(file=file, content=content, permissions="0600")
 
 
-def _volume_labels(state: pulumi.Output[str], host: str) -> list[docker.VolumeLabelArgs]:
-    return [docker.VolumeLabelArgs(label=label, value=value) for label, value in labels(state, host).items()]
+def _volume_labels(args: LocalHostArgs, host: str) -> list[docker.VolumeLabelArgs]:
+    found = labels(args.state, host, review=args.review)
+    return [docker.VolumeLabelArgs(label=label, value=value) for label, value in found.items()]
 
 
 def _ports(args: LocalHostArgs) -> dict[int, int]:

@@ -9,6 +9,7 @@ from configuration.checks import (
     platform,
     ports,
     registry,
+    review,
     secrets,
     service_files,
     services,
@@ -32,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     *secrets.CHECKS,
     *service_files.CHECKS,
     *backups.CHECKS,
+    *review.CHECKS,
 )
 
 

@@ -32,7 +32,7 @@ IN_CLONE = re.compile(
     r"|[\w.-]+\.(?:py|toml|txt|ya?ml)|\.ci/\w+)`"
 )
 """A path in the clone, as the pages write one."""
-MADE = {"Pulumi.local.yaml", "config.yml"}
+MADE = {"Pulumi.local.yaml", "Pulumi.review.yaml", "config.yml"}
 """Files that the pages name and that are not in git."""
 
 

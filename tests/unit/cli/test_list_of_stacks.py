@@ -126,7 +126,7 @@ class Pulumi:
 def test_a_backend_without_files_is_asked_by_the_cli(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stacks, "_pulumi", lambda *_: Pulumi())
+    monkeypatch.setattr(stacks, "pulumi_of", lambda *_: Pulumi())
     found = by_name(project, Backend("s3://states"))
     assert sorted(found) == ["local", "locked", "up"]
     assert found["up"].platform == "aws"

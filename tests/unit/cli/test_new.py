@@ -181,6 +181,23 @@ class TestFile:
             }
         }
 
+    def test_all_names_of_a_service_are_its_own(self) -> None:
+        demo = DEMO.replace(
+            "domain: app.example.com", 'domains: [a.example.com, "*.a.example.com"], canonical: a.example.com'
+        )
+        text = draft.text(demo, Plan("x", "demo", "local", port_offset=300), "slipway")
+        web = self.content(text)["config"]["slipway:services"]["web"]
+        assert web["domains"] == ["x.a.example.com", "*.x.a.example.com"]
+        assert web["canonical"] == "x.a.example.com"
+
+    def test_what_is_like_a_review_environment_is_none(self) -> None:
+        demo = DEMO.replace(
+            "  other:token",
+            "  slipway:review: {pullRequest: 582, until: 2026-01-31T12:00:00Z}\n  other:token",
+        )
+        text = draft.text(demo, Plan("x", "demo", "local", port_offset=300), "slipway")
+        assert self.content(text)["config"]["slipway:review"] == {}
+
     def test_the_first_one_of_each_platform_is_commented_and_has_what_was_said(self) -> None:
         plan = Plan("x", "", "aws", region="eu-west-1", admin_cidrs=("8.8.8.8/32",), cidr="10.83.4.0/22")
         text = draft.text(FIRST_FILES["aws"].read_text(), plan, "slipway")
@@ -240,7 +257,7 @@ def test_a_backend_without_files_is_asked_for_the_name(
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://states")
     pulumi = FakePulumi(project.config_file("x"))
     monkeypatch.setattr(pulumi, "read", lambda *_: '[{"name": "team/slipway/old"}, {"name": "plain"}]')
-    monkeypatch.setattr(stacks, "_pulumi", lambda *_: pulumi)
+    monkeypatch.setattr(stacks, "pulumi_of", lambda *_: pulumi)
     clone = Clone.here(project)
     assert mistakes(clone, Wish("old"))
     assert mistakes(clone, Wish("team/slipway/plain"))

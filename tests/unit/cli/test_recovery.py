@@ -198,6 +198,34 @@ def test_ones_own_lock_in_a_shared_backend_is_released(tmp_path: Path, dead_pid:
     assert not stack.project.marker("local").exists()
 
 
+@pytest.mark.parametrize(
+    ("host", "hours", "released"), [(None, 0, True), ("elsewhere", 5, False), ("elsewhere", 7, True)]
+)
+def test_of_a_review_environment_a_fresh_clone_releases_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str | None, hours: int, released: bool
+) -> None:
+    """The marker was in a clone that is gone. A lock of another machine has to be old."""
+    monkeypatch.setattr(pending_operations, "ENGINE_PATIENCE", 0)
+    stack = make_stack(tmp_path, url=f"file://{tmp_path}/shared")
+    lock(stack, 4194304, host, since=datetime.now(UTC) - timedelta(hours=hours))
+    if released:
+        recovery.stop(stack)
+        assert stack.locks() == []
+        return
+    with pytest.raises(CommandError, match="locked by another update: process 4194304 of u on elsewhere"):
+        recovery.stop(stack)
+    assert len(stack.locks()) == 1
+
+
+def test_of_a_review_environment_a_running_update_is_respected(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    stack = make_stack(tmp_path, url=f"file://{tmp_path}/shared")
+    lock(stack, sleeper.pid)
+    with pytest.raises(CommandError, match="another update of the stack 'local' runs"):
+        recovery.stop(stack)
+
+
 def test_a_lock_that_says_nothing_is_nobodys_own(tmp_path: Path, dead_pid: int) -> None:
     stack = make_stack(tmp_path, url=f"file://{tmp_path}/shared")
     lock(stack, dead_pid)

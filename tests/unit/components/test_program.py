@@ -106,6 +106,14 @@ def test_resources_on_the_operators_engine_have_the_states_labels(
     assert "labels" in made.request.ignoreChanges
 
 
+def test_what_a_review_environment_has_there_names_the_pull_request() -> None:
+    program = run(json.dumps({"review": {"pullRequest": 582, "until": "2026-01-31T12:00:00Z"}}))
+    for name, kind, _ in ON_THE_OPERATORS_ENGINE:
+        made = program.named(name, kind)
+        labels = {pair["label"]: pair["value"] for pair in made.inputs["labels"]}
+        assert labels["slipway.review"] == "582"
+
+
 def test_nothing_else_is_on_the_operators_engine(program: Program) -> None:
     placed = {r.request.name for r in program.resources.values() if r.provider == "operator-engine"}
     assert placed == {name for name, *_ in ON_THE_OPERATORS_ENGINE} | {"host-image"}

@@ -290,6 +290,8 @@ WORKFLOWS = [
     *(ROOT / ".github/workflows").glob("*.yml"),
     *(path for path in (ROOT / "examples").rglob("*.yml") if path != GITLAB),
 ]
+DEPLOYS = ("./slip up", "./slip review open")
+UPDATES = (*DEPLOYS, "./slip renew", "./slip review")
 OWN_BRANCH = "github.event.pull_request.head.repo.full_name == github.repository"
 """The condition of a job that has secrets: a branch of the repository itself, so of someone who may write there."""
 
@@ -334,9 +336,10 @@ def test_gitlab_runs_no_forks_change_with_secrets() -> None:
     jobs = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
     ours = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID"
     rules = {name: job["rules"][0]["if"] for name, job in jobs.items() if "script" in job}
-    assert {name for name, rule in rules.items() if "CI_MERGE_REQUEST" in rule} == {"preview"}
-    assert rules["preview"].endswith(f"&& {ours}")
-    assert all("$CI_PIPELINE_SOURCE ==" in rule for name, rule in rules.items() if name != "preview")
+    of_requests = {name for name, rule in rules.items() if "CI_MERGE_REQUEST" in rule}
+    assert of_requests == {"preview", "review", "review-close"}
+    assert all(rules[name].endswith(f"&& {ours}") for name in of_requests)
+    assert all("$CI_PIPELINE_SOURCE ==" in rule for name, rule in rules.items() if name not in of_requests)
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, GITLAB], ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -359,7 +362,7 @@ def test_no_update_is_ended_half_way_or_meets_another(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     for job in workflow["jobs"].values():
         commands = [str(step.get("run", "")) for step in job["steps"]]
-        if not any(command.startswith(("./slip up", "./slip renew")) for command in commands):
+        if not any(command.startswith(UPDATES) for command in commands):
             continue
         concurrency = job.get("concurrency") or workflow["concurrency"]
         # A group alone ends nothing that runs.
@@ -367,8 +370,8 @@ def test_no_update_is_ended_half_way_or_meets_another(path: Path) -> None:
         full = [
             step["with"].get("fetch-depth") for step in job["steps"] if "checkout" in step.get("uses", "")
         ]
-        # `renew` deploys nothing that the history could change.
-        assert full == ([0] if any(command.startswith("./slip up") for command in commands) else [None])
+        # The others deploy nothing that the history could change.
+        assert full == ([0] if any(command.startswith(DEPLOYS) for command in commands) else [None])
 
 
 def test_the_workflows_are_all_looked_at() -> None:
