@@ -313,6 +313,15 @@ def preview(
             help="Save the plan and its hash, for `up --approved HASH`. Refreshes the state first, as --refresh does.",
         ),
     ] = "",
+    issue: Annotated[
+        bool,
+        typer.Option(
+            "--issue",
+            help="Keep one issue about the stack on the forge whose CI this is: open while anything changes or the "
+            "preview fails, closed when nothing does. Implies --refresh and --expect-no-changes; finds the token as "
+            "--post does.",
+        ),
+    ] = False,
 ) -> None:
     """Say what `up` would do to whom, and who notices.
 
@@ -323,7 +332,11 @@ def preview(
 
     _order_forward(forward)
     wanted = None
-    if comment or post or pull_request or save:
+    if issue and (comment or post or save):
+        raise CommandError(
+            "--issue is alone: it is about what runs, not about a change", "Leave out the others.", status=2
+        )
+    if comment or post or pull_request or save or issue:
         from cli.update.pull_request import Wanted
 
         if pull_request and not post:
@@ -335,7 +348,7 @@ def preview(
                 f"Leave out {shown}.",
                 status=2,
             )
-        wanted = Wanted(comment, post, pull_request, save)
+        wanted = Wanted(comment, post, pull_request, save, issue)
 
     options = _options(
         context.args,
