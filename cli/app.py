@@ -58,6 +58,10 @@ secret = typer.Typer(no_args_is_help=True, help="Manage the secrets that service
 app.add_typer(secret, name="secret")
 operator = typer.Typer(no_args_is_help=True, help="Manage what the operators of the stack have.")
 app.add_typer(operator, name="operator")
+git_remote = typer.Typer(no_args_is_help=True, help="Deploy what is pushed to this machine by git and SSH.")
+app.add_typer(git_remote, name="git-remote")
+webhook = typer.Typer(no_args_is_help=True, help="Deploy what is pushed to a forge, by its webhook.")
+app.add_typer(webhook, name="webhook")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
@@ -66,15 +70,18 @@ WORDS = {"allow_extra_args": True, "allow_interspersed_args": True}
 
 
 def _command(
-    group: typer.Typer, name: str, **settings: Any
+    group: typer.Typer, name: str, *, hidden: bool = False, **settings: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a command whose help is its docstring. The lines of a paragraph are joined, since the terminal wraps them."""
+    """Add a command whose help is its docstring. The lines of a paragraph are joined, since the terminal wraps them.
+
+    A hidden one is for programs.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
         kind = {str(PULUMI_OPTIONS): PassingCommand, str(WORDS): WordsCommand}.get(str(settings))
-        group.command(name, cls=kind, help=text, context_settings=settings)(function)
+        group.command(name, cls=kind, help=text, hidden=hidden, context_settings=settings)(function)
         return function
 
     return register
@@ -1400,6 +1407,121 @@ def operator_certificate(
     from cli.stack.open import open_stack
 
     print(certificate(open_stack(stack, emulate=emulate), name, key=key), end="")
+
+
+@_command(git_remote, "add")
+def git_remote_add(
+    branch: Annotated[
+        str, typer.Argument(metavar="BRANCH", help="The branch whose pushes deploy the stack.")
+    ],
+    stack: StackName = "local",
+) -> None:
+    """Have pushes to a branch deploy a stack.
+
+    Makes a repository on this machine, to which the operators of the stack (`slipway:operators`) may push by SSH as
+    this user, and do nothing else. A push runs `./slip up` with what was pushed, and shows what it prints. If that
+    fails, git refuses the push. Also keeps backend, passphrase and cloud variables of this shell for it, in a file
+    for this user alone. Run it again after you changed these, or who may push, by hand.
+    """
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.add(Remote.here(), branch, stack)
+
+
+@_command(git_remote, "list")
+def git_remote_list(as_json: Json = False) -> None:
+    """List which branch deploys which stack, what was pushed last, and how that ended."""
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.show(Remote.here(), as_json=as_json)
+
+
+@_command(git_remote, "remove")
+def git_remote_remove(
+    branch: Annotated[str, typer.Argument(metavar="BRANCH", help="The branch.")],
+) -> None:
+    """Have pushes to a branch deploy nothing any more. The stack runs on."""
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.remove(Remote.here(), branch)
+
+
+@_command(git_remote, "serve", hidden=True)
+def git_remote_serve(fingerprint: Annotated[str, typer.Argument()]) -> None:
+    """For sshd: be git's side of a push or a fetch."""
+    from cli.push.remote import Remote
+    from cli.push.serve import serve
+
+    serve(Remote.here(), fingerprint)
+
+
+@_command(git_remote, "receive", hidden=True)
+def git_remote_receive() -> None:
+    """For git: deploy a push, as its hook."""
+    from cli.push.receive import receive
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receive(Remote.here(), sys.stdin))
+
+
+@_command(webhook, "serve")
+def webhook_serve(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", help="Where to fetch the forge's repository: what `git clone` takes."
+        ),
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where to listen.")
+    ] = "127.0.0.1:9000",
+    certificate: Annotated[
+        str, typer.Option("--certificate", metavar="FILE", help="The certificate for HTTPS, with its chain.")
+    ] = "",
+    key: Annotated[str, typer.Option("--key", metavar="FILE", help="The certificate's private key.")] = "",
+) -> None:
+    """Receive a forge's webhook, until interrupted, and deploy what was pushed.
+
+    The branches are those of `./slip git-remote add`. GitHub, Gitea and Forgejo sign their requests (HMAC with
+    SHA-256), which Debian's program `webhook` compares. Another signature, a delivery that was here before, and other
+    branches deploy nothing. Without a certificate it listens on this machine only.
+    """
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    receiver.serve(Remote.here(), source, listen, certificate, key)
+
+
+@_command(webhook, "secret")
+def webhook_secret() -> None:
+    """Print the secret by which the forge signs, for the forge's settings."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    print(receiver.secret(Remote.here()))
+
+
+@_command(webhook, "receive", hidden=True)
+def webhook_receive() -> None:
+    """For `webhook`: begin a deployment, or refuse."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receiver.receive(Remote.here(), os.environ))
+
+
+@_command(webhook, "deploy", hidden=True)
+def webhook_deploy(
+    branch: Annotated[str, typer.Argument()], revision: Annotated[str, typer.Argument()]
+) -> None:
+    """For the receiver: fetch the forge's branch, which has this revision, and deploy it."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receiver.deploy_fetched(Remote.here(), branch, revision))
 
 
 @_command(app, "login")
