@@ -98,7 +98,7 @@ class Machine:
         )
         self.clone.mkdir()
         for name in ("cli", "stackfile"):
-            shutil.copytree(ROOT / name, self.clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, self.clone / name)
         for path in (*ROOT.glob("*.py"), ROOT / "Pulumi.yaml"):
             shutil.copy(path, self.clone)
         command = f"exec {shlex.quote(sys.executable)} -P -m cli"

@@ -5,8 +5,6 @@ import os
 import signal
 import stat
 
-import pytest
-
 from tests.unit.cli.push.machine import ALICE, BOB, Machine, config
 
 
@@ -106,67 +104,15 @@ def test_a_deployment_goes_on_when_the_connection_ends(machine: Machine) -> None
     assert machine.tip == after
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("main:feature",), "error: refs/heads/feature is not deployed to any stack"),
-        (("main:refs/tags/v1",), "error: refs/tags/v1 is not deployed to any stack"),
-        (("main", "main:feature"), "error: a push deploys one branch, and nothing beside it"),
-    ],
-)
-def test_other_references_are_refused(machine: Machine, words: tuple[str, ...], message: str) -> None:
-    machine.add()
-    status, printed = machine.push(*words)
-    assert status == 1
-    assert f"remote: {message}" in printed
-    assert machine.said("calls") == ""
-    assert machine.tip == ""
-
-
-def test_what_was_deployed_is_neither_taken_back_nor_deleted(machine: Machine) -> None:
+def test_what_was_deployed_is_not_taken_back(machine: Machine) -> None:
     machine.add()
     machine.push()
     before = machine.tip
     machine.git("commit", "--quiet", "--amend", "--message", "another one")
     status, printed = machine.push("--force", "main")
     assert (status, "does not come after" in printed) == (1, True), printed
-    status, printed = machine.push(":main")
-    assert (status, "is what runs in the stack dev, and stays" in printed) == (1, True), printed
     assert machine.tip == before
     assert machine.said("calls").count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"Pulumi.dev.yaml": "config: {}\n"}, "Pulumi.dev.yaml has no password for hosts"),
-        (
-            {
-                "Pulumi.dev.yaml": "config:\n  slipway:passwords: {hosts: x}\n  slipway:services: {db: {backup: {}}}\n"
-            },
-            "has no password for the backups",
-        ),
-    ],
-)
-def test_what_up_would_add_to_the_configuration_is_in_git_first(
-    machine: Machine, files: dict[str, str], message: str
-) -> None:
-    machine.add()
-    machine.commit("x", **files)
-    status, printed = machine.push()
-    assert (status, message in printed) == (1, True), printed
-    assert machine.said("calls") == ""
-
-
-@pytest.mark.parametrize(
-    ("path", "message"), [("slip", "has no `slip`"), ("Pulumi.dev.yaml", "has no Pulumi.dev.yaml")]
-)
-def test_something_else_is_not_deployed(machine: Machine, path: str, message: str) -> None:
-    machine.add()
-    (machine.work / path).unlink()
-    machine.commit("x")
-    status, printed = machine.push()
-    assert (status, message in printed) == (1, True), printed
 
 
 def test_who_may_push_is_who_is_an_operator_of_what_is_deployed(machine: Machine) -> None:
@@ -184,15 +130,6 @@ def test_who_may_push_is_who_is_an_operator_of_what_is_deployed(machine: Machine
     assert machine.push()[0] == 0
     machine.commit("alice is back")
     assert "Permission denied" in machine.push(key=ALICE)[1]
-
-
-def test_a_key_of_another_stack_does_not_deploy_this_one(machine: Machine) -> None:
-    (machine.clone / "Pulumi.prod.yaml").write_text(config(bob=BOB))
-    machine.add()
-    assert machine.slip("git-remote", "add", "release", "-s", "prod").returncode == 0
-    status, printed = machine.push("main", key=BOB)
-    assert (status, "this key is no operator's of the stack dev" in printed) == (1, True), printed
-    assert machine.said("calls") == ""
 
 
 def test_a_key_has_no_shell(machine: Machine) -> None:
@@ -244,25 +181,3 @@ def test_a_branch_that_was_removed_deploys_nothing(machine: Machine) -> None:
     machine.commit("x")
     assert "Permission denied" in machine.push()[1]
     assert machine.slip("git-remote", "remove", "main").returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("../main", "-s", "dev"), "no name of a branch"),
-        (("-x", "-s", "dev"), "No such option"),
-        (("main", "-s", "nothing"), "Pulumi.nothing.yaml is missing"),
-        (("main", "-s", "a/b"), "no name of a stack"),
-    ],
-)
-def test_wrong_usage(machine: Machine, words: tuple[str, ...], message: str) -> None:
-    done = machine.slip("git-remote", "add", *words)
-    assert done.returncode == 2
-    assert message in " ".join(done.stderr.split())
-
-
-def test_a_stack_has_one_branch(machine: Machine) -> None:
-    machine.add()
-    done = machine.slip("git-remote", "add", "next", "-s", "dev")
-    assert done.returncode == 3
-    assert "pushes to main deploy the stack dev already" in done.stderr
