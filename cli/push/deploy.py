@@ -100,6 +100,7 @@ def deploy(remote: Remote, push: Push, screen: Screen, *, moves: bool) -> int:
                 f"{push.branch} stays at {before[:12] or 'nothing'}."
             )
             return status
+        screen.say(f"{push.short} is deployed to the stack {push.stack}.")
         if moves or screen.is_gone:
             # git's own process is not there any more, or never was.
             Repository(clone / ".git").send(push.revision, bare, known=before)
@@ -107,7 +108,8 @@ def deploy(remote: Remote, push: Push, screen: Screen, *, moves: bool) -> int:
                 "update-ref", f"refs/heads/{push.branch}", push.revision, before or "0" * len(push.revision)
             )
         _take_operators(remote, push, clone, screen)
-        screen.say(f"{push.short} is deployed to the stack {push.stack}.")
+        with suppress(CommandError):
+            Repository(clone / ".git").run("gc", "--auto", "--quiet")
         return 0
     finally:
         lock.release()

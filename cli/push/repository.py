@@ -13,7 +13,7 @@ PATIENCE = 600
 """Seconds that a command may take: a forge may be slow."""
 _OPTIONS = (
     *("--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"),
-    *("-c", "advice.detachedHead=false", "-c", "gc.auto=0"),
+    *("-c", "gc.autoDetach=false"),
 )
 
 

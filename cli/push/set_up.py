@@ -24,7 +24,6 @@ _CONFIG = {
     "transfer.fsckObjects": "true",
     # Bytes. A push of more is a mistake, and would fill the disk.
     "receive.maxInputSize": str(1 << 30),
-    "gc.auto": "0",
 }
 _HOOK = "pre-receive"
 _START = ("PATH", "SLIPWAY_CACHE", "SLIPWAY_PYTHON", "XDG_CACHE_HOME")

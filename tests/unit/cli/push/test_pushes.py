@@ -136,14 +136,7 @@ def test_a_key_has_no_shell(machine: Machine) -> None:
     machine.add()
     (line,) = (machine.home / ".ssh/authorized_keys").read_text().splitlines()
     assert line.startswith("restrict,command=")
-    for asked in (
-        "",
-        "bash",
-        "git-receive-pack '/etc'",
-        "git-receive-pack 'slipway.git'; id",
-        "git-shell",
-        "id",
-    ):
+    for asked in ("", "bash", "git-receive-pack 'slipway.git'; id"):
         done = machine.run_as_key(ALICE, asked)
         assert (done.returncode, done.stdout) == (2, ""), asked
         assert "this key pushes to the repository slipway, and has no shell" in done.stderr
