@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import socket
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cli import console
@@ -116,26 +117,27 @@ def remove(remote: Remote, branch: str) -> None:
     console.say(f"Pushes to {branch} deploy nothing any more. The stack {stack} runs on.")
 
 
+@dataclass(frozen=True)
+class Row:
+    """A branch, and its last push."""
+
+    branch: str
+    stack: str
+    operators: list[str]
+    """Who may push."""
+    revision: str
+    """What was pushed last; empty if nothing was."""
+    by: str
+    started: str
+    """When, in ISO 8601."""
+    result: str
+
+
 def show(remote: Remote, *, as_json: bool) -> None:
-    """List the branches: what is deployed, who pushed it when, and how it ended."""
-    settings = remote.settings
-    rows = []
-    for branch, stack in sorted(settings.branches.items()):
-        last = remote.last(stack)
-        runs = _runs(remote.lock(stack))
-        rows.append(
-            {
-                "branch": branch,
-                "stack": stack,
-                "operators": sorted(settings.operators.get(stack, {})),
-                "revision": last.revision if last else "",
-                "by": last.by if last else "",
-                "started": last.started if last else "",
-                "result": _result(last.status if last else None, runs=runs, is_new=last is None),
-            }
-        )
+    """List the branches: what was pushed last, by whom and when, and how it ended."""
+    rows = _rows(remote)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([asdict(row) for row in rows], indent=2))
     elif not rows:
         console.say("Pushes deploy nothing yet: `./slip git-remote add BRANCH -s STACK`.")
     else:
@@ -144,28 +146,34 @@ def show(remote: Remote, *, as_json: bool) -> None:
             ("branch", "stack", "last push", "by", "when", "result", "who may push"),
             [
                 (
-                    row["branch"],
-                    row["stack"],
-                    row["revision"][:12],
-                    row["by"],
-                    local_time(row["started"]) if row["started"] else "",
-                    row["result"],
-                    ", ".join(row["operators"]),
+                    *(row.branch, row.stack, row.revision[:12], row.by),
+                    local_time(row.started) if row.started else "",
+                    *(row.result, ", ".join(row.operators)),
                 )
                 for row in rows
             ],
         )
 
 
+def _rows(remote: Remote) -> list[Row]:
+    settings, rows = remote.settings, []
+    for branch, stack in sorted(settings.branches.items()):
+        operators, last = sorted(settings.operators.get(stack, {})), remote.last(stack)
+        if last is None:
+            rows.append(Row(branch, stack, operators, "", "", "", ""))
+            continue
+        result = _result(last.status, runs=_runs(remote.lock(stack)))
+        rows.append(Row(branch, stack, operators, last.revision, last.by, last.started, result))
+    return rows
+
+
 def _runs(lock: Path) -> bool:
     return lock.exists() and holder(lock) is not None
 
 
-def _result(status: int | None, *, runs: bool, is_new: bool) -> str:
+def _result(status: int | None, *, runs: bool) -> str:
     if runs:
         return "runs"
-    if is_new:
-        return ""
     if status is None:
         return "was killed"
     return "deployed" if status == 0 else f"failed with status {status}"

@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.unit.program import ROOT
 
@@ -142,7 +143,9 @@ class Machine:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def commit(self, greeting: str, *, folder: Path | None = None, **files: str) -> str:
+    def commit(
+        self, greeting: str, files: Mapping[str, str] = MappingProxyType({}), *, folder: Path | None = None
+    ) -> str:
         """A new commit with another greeting. Returns its id."""
         for name, content in {"greeting": f"{greeting}\n", **files}.items():
             ((folder or self.work) / name).write_text(content)

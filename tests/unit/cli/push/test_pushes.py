@@ -23,7 +23,7 @@ def test_a_push_deploys_and_shows_what_the_deployment_prints(machine: Machine) -
     # The second one has nothing of the first but the state.
     (machine.work / "slip").chmod(0o755)
     machine.git("rm", "--quiet", "Pulumi.yaml")
-    second = machine.commit("hello again", **{"Pulumi.yaml": "name: slipway\n", "new": ""})
+    second = machine.commit("hello again", {"Pulumi.yaml": "name: slipway\n", "new": ""})
     assert machine.push()[0] == 0
     assert machine.tip == second
     assert set(machine.said("files").split()) == {
@@ -118,13 +118,13 @@ def test_what_was_deployed_is_not_taken_back(machine: Machine) -> None:
 def test_who_may_push_is_who_is_an_operator_of_what_is_deployed(machine: Machine) -> None:
     machine.add()
     assert "Permission denied" in machine.push(key=BOB)[1]
-    machine.commit("bob comes", **{"Pulumi.dev.yaml": config(alice=ALICE, bob=BOB)})
+    machine.commit("bob comes", {"Pulumi.dev.yaml": config(alice=ALICE, bob=BOB)})
     assert machine.push()[0] == 0
     machine.commit("bob pushes")
     status, printed = machine.push(key=BOB)
     assert (status, "for bob." in printed) == (0, True), printed
     # A failed deployment changes nothing here, either.
-    machine.commit("bad: alice goes", **{"Pulumi.dev.yaml": config(bob=BOB)})
+    machine.commit("bad: alice goes", {"Pulumi.dev.yaml": config(bob=BOB)})
     assert machine.push()[0] == 1
     machine.commit("alice goes")
     assert machine.push()[0] == 0
