@@ -18,6 +18,7 @@ change what Slipway asks of it:
 | docker, for the images that hosts on this machine need | `BASIC`, `NETWORK`, `DOCKER_CONFIG` |
 | the Pulumi CLI for a stack, which starts program and plugins | all but `DISTURBING`: backend, passphrase, cloud |
 | a `local.Command` of the stand-in plugin | all, as with the official plugin (`plugins/command/shell.py`) |
+| `slip`, for what is pushed | `BASIC`, `NETWORK`, SLIPWAY_CACHE, SLIPWAY_PYTHON, a file (`cli/push/credentials.py`) |
 | a hook of `slipway:hooks`, any other: tar, chroot, mount, umount, losetup, ps, systemctl, linters | `BASIC` |
 
 `ssh` and `awk` are no children: SSH connections are made in this process, and scripts run on the hosts.
@@ -83,6 +84,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "docker-images": (*BASIC, *NETWORK, "DOCKER_CONFIG"),
     "dockerd": _ENGINE,
     "emulation": _ENGINE,
+    # Backend, passphrase and cloud come from the operator's file (cli/push/credentials.py).
+    "pushed": (*BASIC, *NETWORK, "SLIPWAY_CACHE", "SLIPWAY_PYTHON"),
 }
 """The variables of each child; `BASIC` for a child that is not listed. For docker see `FORBIDDEN`."""
 

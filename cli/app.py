@@ -60,6 +60,10 @@ operator = typer.Typer(no_args_is_help=True, help="Manage what the operators of 
 app.add_typer(operator, name="operator")
 review = typer.Typer(no_args_is_help=True, help="Manage review environments, one for each pull request.")
 app.add_typer(review, name="review")
+git_remote = typer.Typer(no_args_is_help=True, help="Deploy what is pushed to this machine by git and SSH.")
+app.add_typer(git_remote, name="git-remote")
+webhook = typer.Typer(no_args_is_help=True, help="Deploy what is pushed to a forge, by its webhook.")
+app.add_typer(webhook, name="webhook")
 
 PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
@@ -68,15 +72,18 @@ WORDS = {"allow_extra_args": True, "allow_interspersed_args": True}
 
 
 def _command(
-    group: typer.Typer, name: str, **settings: Any
+    group: typer.Typer, name: str, *, hidden: bool = False, **settings: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a command whose help is its docstring. The lines of a paragraph are joined, since the terminal wraps them."""
+    """Add a command whose help is its docstring. The lines of a paragraph are joined, since the terminal wraps them.
+
+    A hidden one is for programs.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
         kind = {str(PULUMI_OPTIONS): PassingCommand, str(WORDS): WordsCommand}.get(str(settings))
-        group.command(name, cls=kind, help=text, context_settings=settings)(function)
+        group.command(name, cls=kind, help=text, hidden=hidden, context_settings=settings)(function)
         return function
 
     return register
@@ -315,6 +322,15 @@ def preview(
             help="Save the plan and its hash, for `up --approved HASH`. Refreshes the state first, as --refresh does.",
         ),
     ] = "",
+    issue: Annotated[
+        bool,
+        typer.Option(
+            "--issue",
+            help="Keep one issue about the stack on the forge whose CI this is: open while anything changes or the "
+            "preview fails, closed when nothing does. Implies --refresh and --expect-no-changes; finds the token as "
+            "--post does.",
+        ),
+    ] = False,
 ) -> None:
     """Say what `up` would do to whom, and who notices.
 
@@ -325,7 +341,11 @@ def preview(
 
     _order_forward(forward)
     wanted = None
-    if comment or post or pull_request or save:
+    if issue and (comment or post or save):
+        raise CommandError(
+            "--issue is alone: it is about what runs, not about a change", "Leave out the others.", status=2
+        )
+    if comment or post or pull_request or save or issue:
         from cli.update.pull_request import Wanted
 
         if pull_request and not post:
@@ -337,7 +357,7 @@ def preview(
                 f"Leave out {shown}.",
                 status=2,
             )
-        wanted = Wanted(comment, post, pull_request, save)
+        wanted = Wanted(comment, post, pull_request, save, issue)
 
     options = _options(
         context.args,
@@ -1487,6 +1507,121 @@ def operator_certificate(
     from cli.stack.open import open_stack
 
     print(certificate(open_stack(stack, emulate=emulate), name, key=key), end="")
+
+
+@_command(git_remote, "add")
+def git_remote_add(
+    branch: Annotated[
+        str, typer.Argument(metavar="BRANCH", help="The branch whose pushes deploy the stack.")
+    ],
+    stack: StackName = "local",
+) -> None:
+    """Have pushes to a branch deploy a stack.
+
+    Makes a repository on this machine, to which the operators of the stack (`slipway:operators`) may push by SSH as
+    this user, and do nothing else. A push runs `./slip up` with what was pushed, and shows what it prints. If that
+    fails, git refuses the push. Also keeps backend, passphrase and cloud variables of this shell for it, in a file
+    for this user alone. Run it again after you changed these, or who may push, by hand.
+    """
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.add(Remote.here(), branch, stack)
+
+
+@_command(git_remote, "list")
+def git_remote_list(as_json: Json = False) -> None:
+    """List which branch deploys which stack, what was pushed last, and how that ended."""
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.show(Remote.here(), as_json=as_json)
+
+
+@_command(git_remote, "remove")
+def git_remote_remove(
+    branch: Annotated[str, typer.Argument(metavar="BRANCH", help="The branch.")],
+) -> None:
+    """Have pushes to a branch deploy nothing any more. The stack runs on."""
+    from cli.push import set_up
+    from cli.push.remote import Remote
+
+    set_up.remove(Remote.here(), branch)
+
+
+@_command(git_remote, "serve", hidden=True)
+def git_remote_serve(fingerprint: Annotated[str, typer.Argument()]) -> None:
+    """For sshd: be git's side of a push or a fetch."""
+    from cli.push.remote import Remote
+    from cli.push.serve import serve
+
+    serve(Remote.here(), fingerprint)
+
+
+@_command(git_remote, "receive", hidden=True)
+def git_remote_receive() -> None:
+    """For git: deploy a push, as its hook."""
+    from cli.push.receive import receive
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receive(Remote.here(), sys.stdin))
+
+
+@_command(webhook, "serve")
+def webhook_serve(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", help="Where to fetch the forge's repository: what `git clone` takes."
+        ),
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS:PORT", help="Where to listen.")
+    ] = "127.0.0.1:9000",
+    certificate: Annotated[
+        str, typer.Option("--certificate", metavar="FILE", help="The certificate for HTTPS, with its chain.")
+    ] = "",
+    key: Annotated[str, typer.Option("--key", metavar="FILE", help="The certificate's private key.")] = "",
+) -> None:
+    """Receive a forge's webhook, until interrupted, and deploy what was pushed.
+
+    The branches are those of `./slip git-remote add`. GitHub, Gitea and Forgejo sign their requests (HMAC with
+    SHA-256), which Debian's program `webhook` compares. Another signature, a delivery that was here before, and other
+    branches deploy nothing. Without a certificate it listens on this machine only.
+    """
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    receiver.serve(Remote.here(), source, listen, certificate, key)
+
+
+@_command(webhook, "secret")
+def webhook_secret() -> None:
+    """Print the secret by which the forge signs, for the forge's settings."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    print(receiver.secret(Remote.here()))
+
+
+@_command(webhook, "receive", hidden=True)
+def webhook_receive() -> None:
+    """For `webhook`: begin a deployment, or refuse."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receiver.receive(Remote.here(), os.environ))
+
+
+@_command(webhook, "deploy", hidden=True)
+def webhook_deploy(
+    branch: Annotated[str, typer.Argument()], revision: Annotated[str, typer.Argument()]
+) -> None:
+    """For the receiver: fetch the forge's branch, which has this revision, and deploy it."""
+    from cli.push import webhook as receiver
+    from cli.push.remote import Remote
+
+    raise typer.Exit(receiver.deploy_fetched(Remote.here(), branch, revision))
 
 
 @_command(app, "login")

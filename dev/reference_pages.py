@@ -45,10 +45,11 @@ def commands() -> str:
 
 
 def _leaves(command: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The commands that do something, with the names that lead to them."""
+    """The commands that do something, with the names that lead to them; none that are for programs."""
     subcommands = getattr(command, "commands", None)
     if subcommands is None:
-        yield names, command
+        if not command.hidden:
+            yield names, command
         return
     for name, subcommand in sorted(subcommands.items()):
         yield from _leaves(subcommand, (*names, name))

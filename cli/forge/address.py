@@ -1,4 +1,4 @@
-"""Which pull request a comment is for: from CI's environment, or from the address of its page."""
+"""Which pull request a comment is for, and which project an issue: from CI's environment, or a page's address."""
 
 import json
 import re
@@ -60,6 +60,56 @@ class PullRequest:
         return f"{self.api}/repos/{quote(self.project)}/issues/comments/{number}"
 
 
+@dataclass(frozen=True)
+class Tracker:
+    """The issues of a project, and how its forge's API is reached."""
+
+    kind: str
+    """`github`, `gitlab` or `gitea`."""
+    api: str
+    """The API's URL, without a slash at its end."""
+    project: str
+    """`owner/name`; on GitLab the number of the project."""
+    token: str = field(repr=False)
+
+    @property
+    def issues(self) -> str:
+        """The URL of the issues."""
+        if self.kind == GITLAB:
+            return f"{self.api}/projects/{quote(self.project, safe='')}/issues"
+        return f"{self.api}/repos/{quote(self.project)}/issues"
+
+
+def tracker(environment: Mapping[str, str]) -> Tracker:
+    """The issues of the project whose CI this is.
+
+    Raises:
+        CommandError: this is no CI, or there is no token.
+
+    """
+    if environment.get("GITLAB_CI"):
+        kind, api = GITLAB, environment.get("CI_API_V4_URL", "")
+        project = environment.get("CI_PROJECT_ID", "")
+    elif environment.get("GITHUB_ACTIONS"):
+        kind, api = _github_like(environment)
+        project = environment.get("GITHUB_REPOSITORY", "")
+    else:
+        raise CommandError(
+            "--issue finds the project in the environment of CI, and this is none",
+            "Leave it out: the exit status is 1 if the stack is not as its last update left it.",
+            status=2,
+        )
+    return Tracker(kind, api.rstrip("/"), project, _token(environment, kind, api, "--issue", "issues"))
+
+
+def run_page(environment: Mapping[str, str]) -> str:
+    """The page of this run of CI; empty if CI does not say it."""
+    if page := environment.get("CI_JOB_URL"):
+        return page
+    parts = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    return f"{parts[0].rstrip('/')}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else ""
+
+
 def pull_request(environment: Mapping[str, str], page: str = "") -> PullRequest:
     """The pull request to comment on.
 
@@ -72,20 +122,35 @@ def pull_request(environment: Mapping[str, str], page: str = "") -> PullRequest:
 
     """
     kind, api, project, number = _of_page(page) if page else _of_ci(environment)
+    token = _token(environment, kind, api, "--post", "comments")
+    return PullRequest(kind, api.rstrip("/"), project, number, token)
+
+
+def _token(environment: Mapping[str, str], kind: str, api: str, option: str, what: str) -> str:
+    """The token for an API, which is sent encrypted only."""
     if not api.startswith("https://") and urlsplit(api).hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise CommandError(
-            f"--post would send the token to {api}, which is not encrypted",
+            f"{option} would send the token to {api}, which is not encrypted",
             "Use the forge's https address.",
             status=2,
         )
     token = next((environment[name] for name in TOKENS[kind] if environment.get(name)), "")
     if not token:
         raise CommandError(
-            f"--post needs a token of {kind.capitalize()}, and {' and '.join(TOKENS[kind])} are not set",
-            "Set one of them to a token that may write comments.",
+            f"{option} needs a token of {kind.capitalize()}, and {' and '.join(TOKENS[kind])} are not set",
+            f"Set one of them to a token that may write {what}.",
             status=2,
         )
-    return PullRequest(kind, api.rstrip("/"), project, number, token)
+    return token
+
+
+def _github_like(environment: Mapping[str, str]) -> tuple[str, str]:
+    """The kind of a forge whose CI sets GitHub's variables, and its API."""
+    # The runners of Gitea and Forgejo set them for the actions that expect them.
+    is_gitea = any(environment.get(name) for name in ("GITEA_ACTIONS", "FORGEJO_ACTIONS"))
+    server = environment.get("GITHUB_SERVER_URL", "").rstrip("/")
+    default = f"{server}/api/v1" if is_gitea else "https://api.github.com"
+    return GITEA if is_gitea else GITHUB, environment.get("GITHUB_API_URL") or default
 
 
 def _of_page(page: str) -> tuple[str, str, str, int]:
@@ -118,17 +183,8 @@ def _of_ci(environment: Mapping[str, str]) -> tuple[str, str, str, int]:
             )
     elif environment.get("GITHUB_ACTIONS"):
         found = _number_of_event(environment)
-        # The runners of Gitea and Forgejo set GitHub's variables for the actions that expect them.
-        is_gitea = any(environment.get(name) for name in ("GITEA_ACTIONS", "FORGEJO_ACTIONS"))
-        server = environment.get("GITHUB_SERVER_URL", "").rstrip("/")
-        default = f"{server}/api/v1" if is_gitea else "https://api.github.com"
         if found:
-            return (
-                GITEA if is_gitea else GITHUB,
-                environment.get("GITHUB_API_URL") or default,
-                environment.get("GITHUB_REPOSITORY", ""),
-                found,
-            )
+            return (*_github_like(environment), environment.get("GITHUB_REPOSITORY", ""), found)
     else:
         raise CommandError(
             "--post finds the pull request in the environment of CI, and this is none",

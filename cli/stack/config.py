@@ -230,6 +230,11 @@ class StackConfig:
         return frozenset(self._object("operators"))
 
     @property
+    def operator_keys(self) -> dict[str, str]:
+        """The public SSH key of each operator."""
+        return {name: key for name, key in self._object("operators").items() if isinstance(key, str)}
+
+    @property
     def has_external_registry(self) -> bool:
         """Whether the stack uses an external registry, which has its own accounts."""
         return bool(self._object("registry").get("external"))

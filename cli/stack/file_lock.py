@@ -89,6 +89,11 @@ class FileLock:
         self._descriptor = descriptor
         _write(descriptor, json.dumps(asdict(Holder.this(command))))
 
+    @property
+    def descriptor(self) -> int:
+        """The open file. A child that gets it holds the lock, too, until it ends."""
+        return self._descriptor
+
     def release(self) -> None:
         """Release the lock, if this process has it."""
         if self._descriptor >= 0:

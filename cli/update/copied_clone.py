@@ -33,7 +33,8 @@ def refuse(stack: Stack) -> None:
     ours = claim_of(state).states
     for root in sorted(_makers(state) - {stack.project.root}):
         with suppress(OSError, ValueError, AttributeError):
-            if root.samefile(stack.project.root):
+            # A clone that was renamed, or one that deploys what is pushed, whose state is a link to this one.
+            if (root / STATE).samefile(stack.project.root / STATE):
                 continue
             theirs = Backend.in_directory(root / STATE).deployment(stack.project.name, stack.short_name) or {}
             if not ours & claim_of(theirs).states:

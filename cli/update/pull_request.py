@@ -34,6 +34,8 @@ class Wanted:
     """The pull request's address; empty to find it in CI's environment."""
     save: str = ""
     """The file for the plan; empty for none."""
+    issue: bool = False
+    """Keep the forge's issue of the stack's drift."""
 
     @property
     def is_comment(self) -> bool:

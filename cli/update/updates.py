@@ -274,6 +274,8 @@ def preview(
     """Show what `up` would change, and leave what a pull request wants of it. Returns the exit status."""
     if wanted is None:
         return look(name, options, emulate=emulate, verbose=verbose).status
+    if wanted.issue:
+        return _preview_for_issue(name, options, emulate=emulate)
     from cli.update import pull_request
 
     forge = pull_request.Forge(wanted)
@@ -294,6 +296,28 @@ def preview(
         if wanted.comment:
             console.result(text.rstrip("\n"))
         forge.post(text)
+    return looked.status
+
+
+def _preview_for_issue(name: str, options: Sequence[str], *, emulate: bool) -> int:
+    """Compare the stack with its last update, and keep the issue about it. Returns the exit status."""
+    from cli.update import pull_request
+    from cli.update.drift_issue import DriftIssue
+
+    issue = DriftIssue(Project.here().name, name.rpartition("/")[2])
+    wanted = [option for option in ("--refresh", "--expect-no-changes") if not _mentions(options, option)]
+    try:
+        looked = look(name, [*wanted, *options], emulate=emulate)
+    except CommandError:
+        issue.say_failed()
+        raise
+    if looked.record is None:
+        issue.say_failed()
+    elif looked.status:
+        found = (looked.stack, looked.record, None, looked.differences)
+        issue.say_drift(pull_request.comment_of(*found, issue.limit))
+    else:
+        issue.say_well()
     return looked.status
 
 

@@ -42,6 +42,7 @@ CHILDREN = (
     "pulumi",
     "dockerd",
     "emulation",
+    "pushed",
     "tar",
     "ps",
 )

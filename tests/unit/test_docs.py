@@ -125,7 +125,7 @@ def _commands(text: str) -> Iterator[tuple[list[str], list[str]]]:
     """The words and the options of each `./slip` in a page, up to where the shell's or the page's text goes on."""
     for call in re.findall(r"\./slip ((?:[^`\n|;&>#)]|\.\.\.)*)", text):
         own, _, _ = call.partition(" -- ")
-        words = re.match(r"[a-z]*(?: [a-z]+)?", own)
+        words = re.match(r"(?:[a-z]+(?:-[a-z]+)*)?(?: [a-z]+)?", own)
         yield (words[0].split() if words else []), re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", own)
 
 

@@ -80,6 +80,17 @@ def test_a_link_to_the_clone_is_the_clone(original: Path, tmp_path: Path) -> Non
     copied_clone.refuse(stack_in(moved))
 
 
+def test_a_clone_with_a_link_to_the_state_is_no_copy(original: Path, tmp_path: Path) -> None:
+    """What is pushed is deployed in such a clone; either of them may have made the hosts."""
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "Pulumi.yaml").write_text("name: slipway\n")
+    (linked / ".slipway").symlink_to(original / ".slipway")
+    copied_clone.refuse(stack_in(linked))
+    write_state(original, "a key", linked)
+    copied_clone.refuse(stack_in(original))
+
+
 def test_a_new_clone_in_the_old_place_is_another(original: Path, tmp_path: Path) -> None:
     moved = original.rename(tmp_path / "moved")
     original.mkdir()

@@ -190,3 +190,51 @@ def test_the_options_reach_the_preview(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--comment", "--post", "--pull-request", "u", "--save", "plan.json"]
     assert CliRunner().invoke(command_line.app, ["preview", *arguments]).exit_code == 0
     assert asked[0]["wanted"] == Wanted(comment=True, post=True, address="u", save="plan.json")
+
+
+def test_an_issue_is_open_while_the_stack_differs(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    happens(clone, "no-change")
+    looks: list[tuple[list[str], str, int, str, str]] = [
+        ([], "0", 0, "", ""),
+        (
+            ["/etc/docker/daemon.json on web-1 was changed"],
+            "0",
+            1,
+            "open",
+            "daemon.json on web-1 was changed",
+        ),
+        ([], "255", 1, "open", "could not be compared"),
+        ([], "0", 0, "closed", "**The stack is as its last update left it.**"),
+        (["the proxy on web-1 lacks a route"], "0", 1, "open", "lacks a route"),
+    ]
+    with serving(Forge(GITHUB)) as forge:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.delenv("GITLAB_CI", raising=False)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "owner/app")
+        monkeypatch.setenv("GITHUB_API_URL", forge.address)
+        monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
+        monkeypatch.setenv("GITHUB_RUN_ID", "9")
+        for differences, of_pulumi, status, state, words in looks:
+            monkeypatch.setattr(repair, "differences", lambda _, found=tuple(differences): list(found))
+            clone.variables["STATUS"] = of_pulumi
+            monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
+            assert updates.preview("local", (), wanted=Wanted(issue=True)) == status
+            assert "GITHUB_TOKEN" not in os.environ
+            assert [one["state"] for one in forge.issues] == ([state] if state else [])
+            if state:
+                text = forge.issues[0]["body"]
+                assert text.startswith("<!-- slipway drift slipway/local -->\n")
+                assert MARK not in text
+                assert words in text
+                assert "`https://github.example/owner/app/actions/runs/9`" in text
+    assert set(clone.calls) == {"preview --stack local --refresh --expect-no-changes"}
+    assert TOKEN not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("other", ["--comment", "--post", "--save=plan.json"])
+def test_an_issue_goes_with_nothing_else(other: str) -> None:
+    result = CliRunner().invoke(command_line.app, ["preview", "--issue", other])
+    assert isinstance(result.exception, CommandError)
+    assert result.exception.status == 2

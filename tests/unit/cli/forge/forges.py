@@ -1,7 +1,7 @@
-"""Small servers that answer as the documented APIs of GitHub, GitLab, Gitea and Forgejo do for comments.
+"""Small servers that answer as the documented APIs of GitHub, GitLab, Gitea and Forgejo do for comments and issues.
 
-The shapes are those of docs.github.com/en/rest/issues/comments, docs.gitlab.com/api/notes and Gitea 1.27's
-`routers/api/v1/repo/issue_comment.go` with `modules/structs/issue_comment.go`, which gives all comments at once.
+The shapes are those of docs.github.com/en/rest/issues, docs.gitlab.com/api/notes and /api/issues, and Gitea 1.27's
+`routers/api/v1/repo/issue.go` and `issue_comment.go` with `modules/structs`, which gives all comments at once.
 """
 
 import http.server
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cli.forge.address import GITEA, GITHUB, GITLAB, PullRequest
+from cli.forge.address import GITEA, GITHUB, GITLAB, PullRequest, Tracker
 
 TOKEN = "the-token-of-the-forge"
 ME = "release-robot"
@@ -34,6 +34,8 @@ class Forge:
     """Whose token it is; a name of the forge's CI may not ask who it is."""
     page: int = 30
     """Comments of a page, at most."""
+    issues: list[dict[str, Any]] = field(default_factory=list)
+    """The newest last."""
     requests: list[str] = field(default_factory=list)
     """Methods and paths."""
     address: str = ""
@@ -46,6 +48,52 @@ class Forge:
         prefix = {GITHUB: "", GITLAB: "/api/v4", GITEA: "/api/v1"}[self.kind]
         project = "group/sub/app" if self.kind == GITLAB else "owner/app"
         return PullRequest(self.kind, f"{self.address}{prefix}", project, 12, TOKEN)
+
+    @property
+    def tracker(self) -> Tracker:
+        """The project's issues."""
+        project = "7" if self.kind == GITLAB else "owner/app"
+        return Tracker(self.kind, self.at.api, project, TOKEN)
+
+    @property
+    def issues_path(self) -> str:
+        """The path of the issues."""
+        return self.tracker.issues.removeprefix(self.address)
+
+    def add_issue(self, text: str, user: str = "", *, state: str = "", **more: Any) -> dict[str, Any]:
+        """An issue that is there."""
+        is_gitlab, number = self.kind == GITLAB, len(self.issues) + 1
+        issue = {
+            "id": 500 + number,
+            "iid" if is_gitlab else "number": number,
+            "description" if is_gitlab else "body": text,
+            "state": state or ("opened" if is_gitlab else "open"),
+            "author" if is_gitlab else "user": {"username" if is_gitlab else "login": user or self.user},
+            "web_url" if is_gitlab else "html_url": f"{self.address}/owner/app/issues/{number}",
+            **more,
+        }
+        self.issues.append(issue)
+        return issue
+
+    def _answer_issue(self, method: str, path: str, query: str, sent: Any) -> tuple[int, Any, dict[str, str]]:
+        is_gitlab = self.kind == GITLAB
+        text = "description" if is_gitlab else "body"
+        if path == self.issues_path and method == "GET":
+            return self._page([*reversed(self.issues)], path, query)
+        if path == self.issues_path and method == "POST":
+            return 201, self.add_issue(sent[text], title=sent["title"]), {}
+        for issue in self.issues:
+            if path == f"{self.issues_path}/{issue['iid' if is_gitlab else 'number']}" and method == (
+                "PUT" if is_gitlab else "PATCH"
+            ):
+                issue[text] = sent[text]
+                if is_gitlab and "state_event" in sent:
+                    issue["state"] = {"close": "closed", "reopen": "opened"}[sent["state_event"]]
+                elif not is_gitlab and "state" in sent:
+                    assert sent["state"] in {"open", "closed"}
+                    issue["state"] = sent["state"]
+                return 200, issue, {}
+        return 404, {"message": "Not Found"}, {}
 
     @property
     def list_path(self) -> str:
@@ -80,7 +128,7 @@ class Forge:
             if self.user.endswith(("[bot]", "-actions")):
                 return 403, {"message": "Resource not accessible by integration"}, {}
             return 200, {"username" if self.kind == GITLAB else "login": self.user}, {}
-        if method in {"POST", "PATCH", "PUT"} and len(sent["body"]) > 65_536 and self.kind == GITHUB:
+        if method in {"POST", "PATCH", "PUT"} and len(sent.get("body", "")) > 65_536 and self.kind == GITHUB:
             return 422, {"message": "Validation Failed"}, {}
         if parts.path == self.list_path and method == "GET":
             return self._list(parts.query)
@@ -92,19 +140,22 @@ class Forge:
             ):
                 comment["body"] = sent["body"]
                 return 200, comment, {}
-        return 404, {"message": "Not Found"}, {}
+        return self._answer_issue(method, parts.path, parts.query, sent)
 
     def _list(self, query: str) -> tuple[int, Any, dict[str, str]]:
         if self.kind == GITEA:
             return 200, self.comments, {"X-Total-Count": str(len(self.comments))}
+        return self._page(self.comments, self.list_path, query)
+
+    def _page(self, entries: list[dict[str, Any]], path: str, query: str) -> tuple[int, Any, dict[str, str]]:
         asked = parse_qs(query)
         size, number = (
-            min(self.page, int(asked.get("per_page", ["20"])[0])),
+            min(self.page, int(asked.get("limit" if self.kind == GITEA else "per_page", ["20"])[0])),
             int(asked.get("page", ["1"])[0]),
         )
-        page = self.comments[(number - 1) * size : number * size]
-        more = number * size < len(self.comments)
-        following = f"{self.elsewhere or self.address}{self.list_path}?per_page={size}&page={number + 1}"
+        page = entries[(number - 1) * size : number * size]
+        more = number * size < len(entries)
+        following = f"{self.elsewhere or self.address}{path}?per_page={size}&page={number + 1}"
         return 200, page, {"Link": f'<{following}>; rel="next"'} if more else {}
 
 
