@@ -374,8 +374,9 @@ class StackSettings(Settings):
         return tuple(name for name in self.services if self.has_https(name) and host in self.doors(name))
 
     def acme_on(self, host: str) -> tuple[str, ...]:
-        """The names of the services that answer on this host with certificates by ACME."""
-        return tuple(name for name in self.services if self.acme_directory(name) and host in self.doors(name))
+        """The names of the services for whose certificates by ACME this host answers challenges."""
+        by_http = [name for name in self.services if self.acme_directory(name) and not self.acme.dns]
+        return tuple(name for name in by_http if host in self.doors(name))
 
     def with_visitors(self, host: str) -> tuple[str, ...]:
         """The names of the services on this host that ask visitors for a password."""
