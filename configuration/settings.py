@@ -383,8 +383,12 @@ class StackSettings(Settings):
         return tuple(name for name in self.services_on(host) if self.services[name].auth)
 
     def with_error_page(self, host: str) -> tuple[str, ...]:
-        """The names of the services on this host that have a page of their own for errors."""
-        return tuple(name for name in self.services_on(host) if self.services[name].error_page)
+        """The names of the services with a page of their own for errors, on this host or behind this edge."""
+        return tuple(
+            name
+            for name, service in self.services.items()
+            if service.error_page and host in (*self.service_hosts(name), *self.edges)
+        )
 
     def slot(self, host: str) -> int:
         """The host's slot: the configured one, or else the number at the end of its name, or else 0."""
