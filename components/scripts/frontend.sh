@@ -189,6 +189,9 @@ backend() {
       "if { req.hdr(transfer-encoding) -m found }"
     echo "  http-request deny deny_status 413 if { req.hdr(content-length),add(0) gt $((body * 1024 * 1024)) }"
   fi
+  # A client that sends slowly holds up the proxy until then, and not the service: a small body is here as a whole, and of a
+  # longer one as much as fits a buffer. One whose length nobody knows may be a stream, and never end.
+  echo "  http-request wait-for-body time 60s at-least 12288 if { req.hdr(content-length) -m found }"
   if [ -n "${options[strip]:-}" ]; then
     regex=${path//./\\.}
     echo "  http-request set-header X-Forwarded-Prefix $path"

@@ -407,6 +407,14 @@ BOTH = "new web running 10.0.0.2\nold web running 10.0.0.3\n"
 
 
 class TestSuccess:
+    def test_a_body_of_known_length_comes_ahead_of_the_request(self, machine: Machine) -> None:
+        assert switch(machine, *ARGUMENTS, "maxBody=1", curl=HEALTHY).returncode == 0
+        _, _, rules = configuration(machine).partition("\nbackend r:")
+        waits = (
+            "  http-request wait-for-body time 60s at-least 12288 if { req.hdr(content-length) -m found }\n"
+        )
+        assert rules.index(" deny_status 413 ") < rules.index(waits)
+
     def test_the_first_route_is_reloaded(self, machine: Machine) -> None:
         """HAProxy has no backend for it yet."""
         result = switch(machine, *ARGUMENTS, "web.test", curl=HEALTHY)
