@@ -34,7 +34,7 @@ test-e2e: ## Bring stacks up on this machine, break them, and take them down
 	$(python) -m pytest tests/e2e -m "not soak" --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: tools ## Kill many roll-outs and roll out many versions, under load (an hour)
+soak: tools ## Kill many roll-outs, roll out many versions and change what can change, under load (an hour)
 	$(python) -m pytest tests/e2e -m soak --capture=no $(PYTEST_ARGS)
 
 .PHONY: pins

@@ -44,6 +44,7 @@ def deliver(
             "TRUSTED": ",".join(map(str, settings.proxy.trusted_proxies)),
             "CERTIFICATES": ",".join(settings.https_on(name)),
             "ACME": "yes" if settings.acme_on(name) else "",
+            "PAGES": ",".join(settings.with_error_page(name)),
         },
         pulumi.ResourceOptions(
             parent=proxy,

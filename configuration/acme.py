@@ -1,6 +1,6 @@
 """`slipway:acme`: the authority that signs the certificates of services with `tls: auto`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StrictStr
@@ -53,6 +53,11 @@ class AcmeSettings(Settings):
         | None
     ) = None
     """Address to which it may write. Default: none."""
+
+    dns: Annotated[Literal["route53"] | None, Field(examples=["route53"])] = None
+    """`route53`: the names are proved by records in Route 53, which wildcards take, and not by the hosts' answers on
+    port 80. The machine that runs `up` has credentials for AWS then, and the names' public zones are in that account.
+    Default: none."""
 
     eab: Annotated[ExternalAccountSettings | None, Field(examples=[{"kid": "kid-1", "key": "EAB_KEY"}])] = (
         None

@@ -424,16 +424,21 @@ class StackSettings(Settings):
         return tuple(name for name in self.services if self.has_https(name) and host in self.doors(name))
 
     def acme_on(self, host: str) -> tuple[str, ...]:
-        """The names of the services that answer on this host with certificates by ACME."""
-        return tuple(name for name in self.services if self.acme_directory(name) and host in self.doors(name))
+        """The names of the services for whose certificates by ACME this host answers challenges."""
+        by_http = [name for name in self.services if self.acme_directory(name) and not self.acme.dns]
+        return tuple(name for name in by_http if host in self.doors(name))
 
     def with_visitors(self, host: str) -> tuple[str, ...]:
         """The names of the services on this host that ask visitors for a password."""
         return tuple(name for name in self.services_on(host) if self.services[name].auth)
 
     def with_error_page(self, host: str) -> tuple[str, ...]:
-        """The names of the services on this host that have a page of their own for errors."""
-        return tuple(name for name in self.services_on(host) if self.services[name].error_page)
+        """The names of the services with a page of their own for errors, on this host or behind this edge."""
+        return tuple(
+            name
+            for name, service in self.services.items()
+            if service.error_page and host in (*self.service_hosts(name), *self.edges)
+        )
 
     def slot(self, host: str) -> int:
         """The host's slot: the configured one, or else the number at the end of its name, or else 0."""

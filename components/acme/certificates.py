@@ -68,8 +68,11 @@ class AcmeCertificateArgs:
     """The names that it vouches for."""
     order: int
     """The order's number: a higher one orders the certificate again."""
+    by_dns: bool = False
+    """Whether the names are proved by records in Route 53."""
     challenged: list[pulumi.Resource]
-    """What has to be there before the authority asks: the answers of all hosts that the names may lead to."""
+    """What has to be there before the authority asks: the answers of all hosts that the names may lead to. With
+    `by_dns`, orders that may make the same record."""
 
 
 class AcmeCertificate(pulumi.ComponentResource):
@@ -79,6 +82,8 @@ class AcmeCertificate(pulumi.ComponentResource):
     """The certificate chain and the key, PEM. Secret."""
     told: pulumi.Output[dict[str, object]]
     """What the stack's outputs say about it. Public."""
+    ordered: pulumi.Resource
+    """The order."""
 
     def __init__(
         self, name: str, args: AcmeCertificateArgs, opts: pulumi.ResourceOptions | None = None
@@ -98,6 +103,7 @@ class AcmeCertificate(pulumi.ComponentResource):
                     "order": args.order,
                     "accountKey": keys["account"],
                     "key": keys["key"],
+                    **({"dns": True} if args.by_dns else {}),
                 },
                 sort_keys=True,
             )
@@ -120,6 +126,7 @@ class AcmeCertificate(pulumi.ComponentResource):
         self.pair_pem = pulumi.Output.secret(
             pulumi.Output.concat(answer.apply(lambda found: found["certificate"]), key.private_key_pem)
         )
+        self.ordered = ordered
         self.told = pulumi.Output.unsecret(answer.apply(lambda found: renewals.output(args.order, found)))
         self.told.apply(lambda found: _warn(args.service, str(found["problem"])))
         self.register_outputs({})
@@ -166,11 +173,12 @@ class AcmeCertificates:
                 # Other services with the same names may run on other hosts.
                 alike = [other for other in services if {*which[1]} & {*self.settings.services[other].names}]
                 on = [host for other in alike for host in self.settings.doors(other)]
+                challenged = [answers[host] for host in dict.fromkeys(on) if host in answers]
+                if self.settings.acme.dns:
+                    # A name and its wildcard have the same record, so one order follows another.
+                    challenged += [certificate.ordered for certificate in shared.values()][-1:]
                 shared[which] = self._order(
-                    name,
-                    account,
-                    renewals.number(previous.get(name), datetime.now(UTC)),
-                    [answers[host] for host in dict.fromkeys(on)],
+                    name, account, renewals.number(previous.get(name), datetime.now(UTC)), challenged
                 )
             self.by_service[name] = shared[which]
 
@@ -192,6 +200,7 @@ class AcmeCertificates:
                 else None,
                 names=list(self.settings.services[service].names),
                 order=number,
+                by_dns=self.settings.acme.dns is not None,
                 challenged=challenged,
             ),
         )

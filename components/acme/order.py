@@ -13,10 +13,10 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import requests
 from acme import challenges, client, errors, messages
@@ -52,6 +52,8 @@ class Request(TypedDict):
     order: int
     accountKey: str
     key: str
+    dns: NotRequired[bool]
+    """Whether the names are proved by records in Route 53, and not by the hosts' answers."""
 
 
 class Answer(TypedDict):
@@ -173,7 +175,7 @@ def _public(of: ec.EllipticCurvePrivateKey | x509.Certificate) -> str:
 def _order(request: Request) -> str:
     """Get a certificate from the authority. Returns its chain, PEM."""
     account = JWKEC(key=_key(request["accountKey"]))
-    if not request["directoryCa"]:
+    if not request["directoryCa"] and not request.get("dns"):
         # A private authority may know names that this machine does not.
         answer = thumbprint(_public(_key(request["accountKey"])))
         if wrong := [text for name in request["names"] if (text := misled(name, answer))]:
@@ -221,17 +223,44 @@ def _log_in(acme: client.ClientV2, key: JWK, request: Request) -> None:
 
 def _certificate(acme: client.ClientV2, key: JWK, request: Request) -> str:
     order = acme.new_order(_signing_request(request))
+    kind = challenges.DNS01 if request.get("dns") else challenges.HTTP01
+    asked: list[messages.ChallengeBody] = []
+    texts: dict[str, list[str]] = {}
     for authorization in order.authorizations:
         if authorization.body.status == messages.STATUS_VALID:
             continue
-        offered = [one for one in authorization.body.challenges if isinstance(one.chall, challenges.HTTP01)]
+        name = authorization.body.identifier.value
+        offered = [one for one in authorization.body.challenges if isinstance(one.chall, kind)]
         if not offered:
-            name = authorization.body.identifier.value
-            raise Refused(f"{request['directory']} offers no HTTP-01 challenge for {name}")
-        acme.answer_challenge(offered[0], offered[0].chall.response(key))
-    # The library compares it with the local time.
-    deadline = datetime.now() + PATIENCE  # noqa: DTZ005
-    return str(acme.poll_and_finalize(order, deadline).fullchain_pem)
+            what = "DNS-01" if request.get("dns") else "HTTP-01"
+            raise Refused(f"{request['directory']} offers no {what} challenge for {name}")
+        asked.append(offered[0])
+        if isinstance(offered[0].chall, challenges.DNS01):
+            # A wildcard and the name without it have the same record.
+            record = offered[0].chall.validation_domain_name(name)
+            texts.setdefault(record, []).append(offered[0].chall.validation(key))
+    with _proved(texts):
+        for challenge in asked:
+            acme.answer_challenge(challenge, challenge.chall.response(key))
+        # The library compares it with the local time.
+        deadline = datetime.now() + PATIENCE  # noqa: DTZ005
+        return str(acme.poll_and_finalize(order, deadline).fullchain_pem)
+
+
+@contextmanager
+def _proved(texts: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Have these records, by name, for as long as the block runs."""
+    if not texts:
+        yield
+        return
+    # Slow to import, and few orders need it.
+    from components.acme import route53
+
+    try:
+        with route53.records(texts):
+            yield
+    except route53.Refused as error:
+        raise Refused(str(error)) from None
 
 
 def _signing_request(request: Request) -> bytes:

@@ -65,10 +65,22 @@ from_edges() {
   done
 }
 
-# edge_backends: the part of each service. HAProxy asks each host for the service's health, and repeats on another host what
+# repeatable: which requests go to `e:SERVICE`; the others go to `o:SERVICE`. A request of these is complete once it is
+# sent, and does no harm twice.
+repeatable() {
+  echo "  http-request set-var(txn.repeatable) bool(true) if { method GET HEAD OPTIONS } !{ req.hdr(upgrade) -m found }" \
+    "!{ req.hdr(content-length) -m found } !{ req.hdr(transfer-encoding) -m found }"
+}
+
+# edge_backends: the parts of each service. HAProxy asks each host for the service's health, and repeats on another host what
 # a host has not answered, if that is safe (frontend.sh says what is).
+#
+# A network that drops packets leaves connections open. So the kernel asks a host that is silent whether it is still there,
+# and a request that is not acknowledged in five seconds fails, and is repeated elsewhere. But the kernel takes a host that
+# is slow to read for one that is gone, so this is for requests without a body only. All others are not repeated: they get
+# a new connection each, since that is made with a host that answers, or with another one.
 edge_backends() {
-  local kind name rest host found words=() health
+  local kind name rest host found words=() health part
   local -A addresses=() options
   while read -r kind name rest; do
     [ "$kind" = host ] || continue
@@ -81,25 +93,39 @@ edge_backends() {
     options=()
     for rest in "${words[@]}"; do options[${rest%%=*}]=${rest#*=}; done
     health=${options[health]//\'/\'\\\'\'}
-    cat <<CONFIGURATION
+    for part in e o; do
+      cat <<CONFIGURATION
 
-backend e:$name
+backend $part:$name
   option redispatch 1
+  srvtcpka-idle 3s
+  srvtcpka-intvl 1s
+  srvtcpka-cnt 3
+  timeout server ${options[timeout]}s
+  http-response set-timeout server 24d
+CONFIGURATION
+      to_https "${options[https]:-}" "${options[canonical]:-}" "${options[hsts]:-}"
+      error_page_of "$name"
+      if [ "$part" = e ]; then
+        cat <<CONFIGURATION
   option httpchk
   timeout check 2s
   http-check send meth GET uri '$health' ver HTTP/1.1 hdr Host ${options[name]}
   http-check expect status ${options[status]}
-  timeout server ${options[timeout]}s
-  http-response set-timeout server 24d
+  default-server check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 send-proxy-v2
 CONFIGURATION
-    to_https "${options[https]:-}" "${options[canonical]:-}" "${options[hsts]:-}"
-    echo "  default-server check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 send-proxy-v2"
-    # Indented otherwise than the servers that change at run time: these are a part of the configuration's mark.
-    for host in ${options[hosts]//,/ }; do
-      found=${addresses[$host]}:80
-      # One whose address is not known yet.
-      if [ "$found" = 0.0.0.0:80 ]; then found="$found disabled"; fi
-      echo "    server $host $found"
+      else
+        printf '  %s\n' "option http-server-close" "default-server send-proxy-v2"
+      fi
+      # Indented otherwise than the servers that change at run time: these are a part of the configuration's mark.
+      for host in ${options[hosts]//,/ }; do
+        found=${addresses[$host]}:80
+        # HAProxy 3.0 does not take `tcp-ut` from a default-server.
+        if [ "$part" = e ]; then found="$found tcp-ut 5s"; else found="$found track e:$name/$host"; fi
+        # One whose address is not known yet.
+        if [ "${addresses[$host]}" = 0.0.0.0 ]; then found="$found disabled"; fi
+        echo "    server $host $found"
+      done
     done
   done <"$fronted"
 }

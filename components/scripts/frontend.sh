@@ -119,7 +119,7 @@ mark_of() { sed '/^  server /d; s/^  description .*//' | sha256sum | cut -c 1-16
 # rules KEY…: what leads to which backend. Exact names come before wildcards, and these before what has no name; longer paths
 # come first.
 rules() {
-  local key name path kind condition backend
+  local key name path kind condition backend other
   for key in "$@"; do
     name=${key#@} path=
     if [[ $name = *%* ]]; then path=/${name#*%}/ path=${path//%//} name=${name%%%*}; fi
@@ -130,7 +130,15 @@ rules() {
     esac
     [ -z "$path" ] || condition="$condition { var(txn.path) -m beg $path }"
     name_backend "$key"
-    echo "$kind ${#path} use_backend $backend${condition:+ if$condition}"
+    # The one with a condition more goes first.
+    case "$backend" in
+      e:*)
+        echo "$kind ${#path} use_backend $backend if$condition { var(txn.repeatable) -m bool }"
+        other=o:${backend#e:}
+        ;;
+      *) other=$backend ;;
+    esac
+    echo "$kind ${#path} use_backend $other${condition:+ if$condition}"
   done | LC_ALL=C sort -k 1,1n -k 2,2nr -k 3 | sed 's/^[0-9]* [0-9]* /  /'
 }
 
@@ -181,6 +189,9 @@ backend() {
       "if { req.hdr(transfer-encoding) -m found }"
     echo "  http-request deny deny_status 413 if { req.hdr(content-length),add(0) gt $((body * 1024 * 1024)) }"
   fi
+  # A client that sends slowly holds up the proxy until then, and not the service: a small body is here as a whole, and of a
+  # longer one as much as fits a buffer. One whose length nobody knows may be a stream, and never end.
+  echo "  http-request wait-for-body time 60s at-least 12288 if { req.hdr(content-length) -m found }"
   if [ -n "${options[strip]:-}" ]; then
     regex=${path//./\\.}
     echo "  http-request set-header X-Forwarded-Prefix $path"
@@ -282,6 +293,7 @@ frontend http
   http-request disable-l7-retry unless { method GET HEAD OPTIONS }
   http-response set-timeout client 24d$(answer_challenges)
 CONFIGURATION
+  ! is_edge || repeatable
   rules "${keys[@]}"
   cat <<'CONFIGURATION'
   default_backend nobody

@@ -302,8 +302,8 @@ apply() {
     (umask 027 && printf '%s\n' "$text" >"$configured.new")
     guard "$configured.new" "$text"
     # It has taken all of it already, but for other servers.
-    if [ "$loaded" != "$mark" ] && ! answer=$(docker exec "$proxy" haproxy -c -q -f "$inside.new" 2>&1); then
-      printf '%s\n' "$answer" >&2
+    if [ "$loaded" != "$mark" ] && ! answer=$(docker exec "$proxy" haproxy -c -f "$inside.new" 2>&1); then
+      sed '/^\[NOTICE\]/d' <<<"$answer" >&2
       rm -f "$configured.new" "${added[@]/#/$served/}"
       return 1
     fi

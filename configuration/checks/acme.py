@@ -1,4 +1,4 @@
-"""Checks of certificates by ACME: the authority can reach the hosts by each name, and can be asked."""
+"""Checks of certificates by ACME: the authority can check each name, and can be asked."""
 
 import re
 from collections.abc import Iterator
@@ -14,23 +14,24 @@ EVERYBODY = "0.0.0.0/0"
 
 
 def services(checks: Checks) -> Iterator[Problem]:
-    """What each service with `tls: auto` asks for can be had by an HTTP request to its names."""
+    """What each service with `tls: auto` asks for can be had: by an HTTP request to its names, or by their records."""
     settings = checks.settings
     for name, service in settings.services.items():
         if not checks.is_valid("services", name) or not settings.acme_directory(name):
             continue
+        if not checks.is_valid("acme"):
+            continue
         location = ("services", name, "tls")
         shown = service.tls if isinstance(service.tls, str) else UNSHOWN
-        if wildcards := [domain for domain in service.names if domain.startswith("*.")]:
+        wildcards = [domain for domain in service.names if domain.startswith("*.")]
+        if wildcards and not settings.acme.dns:
             yield Problem(
                 location,
                 f"{words(wildcards)} is a wildcard, which ACME vouches for only by DNS",
-                f"List the names one by one in {path_of(('services', name, 'domains'))}, or set "
-                "{ certificate: FILE, key: SECRET }.",
+                f"Set {path_of(('acme', 'dns'))} = route53 if its zone is there, list the names one by one in "
+                f"{path_of(('services', name, 'domains'))}, or set {{ certificate: FILE, key: SECRET }}.",
                 shown,
             )
-        if not checks.is_valid("acme"):
-            continue
         if isinstance(service.tls, AutoSettings) and settings.acme.directory != LETS_ENCRYPT:
             yield Problem(
                 location,
@@ -42,6 +43,7 @@ def services(checks: Checks) -> Iterator[Problem]:
             settings.platform.kind == "aws"
             and checks.is_valid("platform")
             and not settings.acme.ca
+            and not settings.acme.dns
             and EVERYBODY not in service.allowed_cidrs
         ):
             yield Problem(

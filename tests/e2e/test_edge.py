@@ -1,5 +1,6 @@
 """An edge: what its proxy does with visitors, as the scripts render it, and a stack with one before two app hosts."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.clients import METHODS, Clients
 from tests.support.docker_command import docker
 from tests.support.front_door import App, FrontDoor
 from tests.support.http_load import Load, greeting
@@ -25,6 +27,8 @@ SERVICES = {
     "down": "health=/up status=200-299 name=down.test timeout=65",
 }
 ROUTES = {"@web.test": "web", "@web.test%shop": "shop", "@down.test": "down"}
+GONE = "gone"
+"""A service that runs on no host, and has a page for that."""
 
 
 class Edge(FrontDoor):
@@ -37,8 +41,12 @@ class Edge(FrontDoor):
         lines += [
             f"service {service} hosts={','.join(hosts)} {options}" for service, options in SERVICES.items()
         ]
-        lines += [f"route {key} {service}" for key, service in ROUTES.items()]
+        lines += [
+            f"service {GONE} hosts={','.join(hosts)} health=/up status=200-299 name=gone.test timeout=65"
+        ]
+        lines += [f"route {key} {service}" for key, service in {**ROUTES, "@gone.test": GONE}.items()]
         self.bring("/etc/slipway/edge", "\n".join(lines) + "\n")
+        self.bring(f"/etc/slipway/proxy/errors/{GONE}.0123456789abcdef.html", "<p>gone is down\n")
 
     def rendered(self) -> str:
         text = super().rendered()
@@ -116,6 +124,14 @@ def test_maintenance_is_no_illness(lab: Lab) -> None:
     assert (status, headers.get("x-maintenance")) == (503, "down")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_edge_says_with_the_page_of_the_service_that_no_host_is_well(lab: Lab, method: str) -> None:
+    def asked() -> tuple[int, str]:
+        return lab.edge.ask("/", "gone.test", method=method)[::2]
+
+    eventually("the edge knows of it", lambda: asked() == (503, "<p>gone is down\n"))
+
+
 def test_a_host_that_is_gone_costs_no_safe_request(lab: Lab) -> None:
     gone = lab.hosts["web-2"]
     gone.__exit__(None, None, None)
@@ -144,9 +160,33 @@ def test_a_dead_app_host_behind_an_edge_costs_no_request(stack: Stack) -> None:
             eventually("the host is back", lambda: _ill_on(stack) == [])
         load.check()
         assert load.greetings == {url: {old, new}}
+        with Clients(url, kinds=METHODS) as clients:
+            with _without_packets(stack, "web-2"):
+                eventually("the edge knows of the silent host", lambda: _ill_on(stack) == ["web-2"])
+            eventually("the host is heard again", lambda: _ill_on(stack) == [])
+        for client in clients.clients:
+            # What the host was working on cannot be asked twice.
+            assert len(client.failures) <= (client.kind.method == "POST"), clients.failures
     stack.up()
     assert {greeting(each) for each in stack.urls()} == {new}
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
+
+
+@contextlib.contextmanager
+def _without_packets(stack: Stack, host: str) -> Iterator[None]:
+    """A network that drops all packets between the edge and a host."""
+    (edge, *_) = stack.on_host(host, "getent", "ahostsv4", "edge").split()
+    rules = (("raw", "PREROUTING", "-s"), ("mangle", "POSTROUTING", "-d"))
+
+    def each(verb: str) -> None:
+        for table, chain, side in rules:
+            stack.on_host(host, "iptables", "-w", "-t", table, verb, chain, side, edge, "-j", "DROP")
+
+    each("-I")
+    try:
+        yield
+    finally:
+        each("-D")
 
 
 def _ill_on(stack: Stack) -> list[str]:

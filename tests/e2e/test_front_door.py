@@ -42,6 +42,7 @@ def door(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDo
         "@moved.test": ("moved", "https=443"),
         "@gone.test": ("gone", "timeout=1"),
         "@late.test": ("late", "timeout=1"),
+        "@one.test": ("one", "maxConnections=1"),
     }
     apps: dict[str, App | int] = dict.fromkeys({service for service, _ in routes.values()}, app)
     # Nothing listens there.
@@ -291,6 +292,22 @@ def _handshake(door: FrontDoor, name: str | None) -> str | None:
         context.wrap_socket(plain, server_hostname=name) as connection,
     ):
         return connection.version()
+
+
+def test_a_client_that_sends_its_body_slowly_holds_up_no_container(door: FrontDoor, app: App) -> None:
+    """The container takes one request at a time, and the proxy others only after it."""
+    head = b"POST /slowly HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\nContent-Length: 4\r\n"
+    for expects, answer in ((b"", b""), (b"Expect: 100-continue\r\n", b"HTTP/1.1 100 ")):
+        with socket.create_connection(("127.0.0.1", door.port), 30) as slow:
+            slow.sendall(head + expects + b"\r\n")
+            if answer:
+                assert slow.recv(65536).startswith(answer)
+            slow.sendall(b"ab")
+            assert door.ask("/", "one.test")[0] == 200
+            slow.sendall(b"cd")
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert app.asked[-1][:2] == ("POST", "/slowly")
+        assert app.asked[-1][3] == b"abcd"
 
 
 def test_slow_clients_hold_up_nobody(door: FrontDoor, app: App) -> None:

@@ -66,7 +66,7 @@ class Load:
         return all(self.requests[url] >= LEAST for url in self.greetings)
 
     def _client(self, url: str, keep_alive: bool) -> None:
-        client = _Client(url, self._domain, self._authority, keep_alive)
+        client = Client(url, self._domain, self._authority, keep_alive)
         while not self._ended.is_set():
             try:
                 status, body = client.get()
@@ -85,16 +85,16 @@ class Load:
         client.close()
 
 
-class _Client:
+class Client:
     """Sends the same request again and again. `http.client` takes five times the CPU time, which the stack needs."""
 
-    def __init__(self, url: str, domain: str, authority: str, keep_alive: bool) -> None:
+    def __init__(self, url: str, domain: str, authority: str, keep_alive: bool, method: str = "GET") -> None:
         parts = urlsplit(url)
         is_https = parts.scheme == "https"
         self._address = parts.hostname or "", parts.port or (443 if is_https else 80)
         self._name, self._tls = domain, tls_context(authority) if is_https else None
         close = "" if keep_alive else "Connection: close\r\n"
-        self._request = f"GET / HTTP/1.1\r\nHost: {domain or parts.netloc}\r\n{close}\r\n".encode()
+        self._request = f"{method} / HTTP/1.1\r\nHost: {domain or parts.netloc}\r\n{close}\r\n".encode()
         self._socket: socket.socket | None = None
 
     def get(self) -> tuple[int, str]:

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +36,15 @@ def program() -> Path:
     return target
 
 
+Texts = Callable[[str], Sequence[str]]
+"""The TXT records of a name."""
+_A, _TXT = b"\x00\x01", b"\x00\x10"
+
+
+def _no_texts(_: str) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Pebble:
     """A running Pebble."""
@@ -55,7 +64,12 @@ class Pebble:
 
 @contextmanager
 def pebble(
-    folder: Path, http_port: int, *, variables: Mapping[str, str] | None = None, **settings: Any
+    folder: Path,
+    http_port: int,
+    *,
+    variables: Mapping[str, str] | None = None,
+    texts: Texts = _no_texts,
+    **settings: Any,
 ) -> Iterator[Pebble]:
     """Run Pebble. Every name leads to 127.0.0.1 for it.
 
@@ -63,6 +77,7 @@ def pebble(
         folder: an empty one for its files.
         http_port: where it asks for the answers to its challenges.
         variables: environment variables with its faults.
+        texts: the TXT records of a name.
         settings: more of its configuration.
     """
     authority = Authority("pebble")
@@ -85,7 +100,7 @@ def pebble(
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": configuration}))
     environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", **(variables or {})}
-    with name_server() as resolver, (folder / "pebble.log").open("w") as log:
+    with name_server(texts) as resolver, (folder / "pebble.log").open("w") as log:
         process = subprocess.Popen(
             [program(), "-config", folder / "pebble.json", "-dnsserver", resolver],
             env=environment,
@@ -102,8 +117,8 @@ def pebble(
 
 
 @contextmanager
-def name_server() -> Iterator[str]:
-    """A name server for which every name has the address 127.0.0.1, and no other record. Gives its address."""
+def name_server(texts: Texts = _no_texts) -> Iterator[str]:
+    """A name server for which every name has the address 127.0.0.1, and these TXT records. Gives its address."""
 
     class Server(ThreadingTCPServer):
         daemon_threads = True
@@ -112,7 +127,7 @@ def name_server() -> Iterator[str]:
         def handle(self) -> None:
             # Pebble asks by TCP, where a length is ahead of each message.
             while length := self.rfile.read(2):
-                answer = _record(self.rfile.read(int.from_bytes(length)))
+                answer = _answer(self.rfile.read(int.from_bytes(length)), texts)
                 self.wfile.write(len(answer).to_bytes(2) + answer)
 
     with _serving(Server(("127.0.0.1", 0), Handler)) as port:
@@ -129,16 +144,21 @@ def _serving(server: TCPServer) -> Iterator[int]:
             server.shutdown()
 
 
-def _record(query: bytes) -> bytes:
+def _answer(query: bytes, texts: Texts) -> bytes:
     end = query.index(0, 12) + 5
     question, kind = query[12:end], query[end - 4 : end - 2]
-    found = (
-        b"\xc0\x0c" + kind + b"\x00\x01\x00\x00\x00\x3c\x00\x04\x7f\x00\x00\x01"
-        if kind == b"\x00\x01"
-        else b""
-    )
-    count = b"\x00\x01" if found else b"\x00\x00"
-    return query[:2] + b"\x85\x80\x00\x01" + count + b"\x00\x00\x00\x00" + question + found
+    found = []
+    if kind == _A:
+        found = [b"\x7f\x00\x00\x01"]
+    elif kind == _TXT:
+        labels, rest = [], question
+        while length := rest[0]:
+            labels.append(rest[1 : length + 1].decode())
+            rest = rest[length + 1 :]
+        found = [bytes([len(text)]) + text.encode() for text in texts(".".join(labels).lower())]
+    records = (b"\xc0\x0c" + kind + b"\x00\x01\x00\x00\x00\x3c" + len(one).to_bytes(2) + one for one in found)
+    counts = b"\x00\x01" + len(found).to_bytes(2) + b"\x00\x00\x00\x00"
+    return query[:2] + b"\x85\x80" + counts + question + b"".join(records)
 
 
 @contextmanager

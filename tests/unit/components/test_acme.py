@@ -101,6 +101,17 @@ def test_behind_edges_it_is_these_that_answer_and_have_the_certificate() -> None
     assert "ACME=yes" in found.named("edge-backends").inputs["stdin"].value
 
 
+def test_with_records_the_hosts_answer_nothing_and_one_order_follows_another() -> None:
+    wild = SHOP | {"domains": ["*.example.com", "example.com"]}
+    found = program({"shop": SHOP, "wild": wild}, acme={"dns": "route53"})
+    assert (ordered(found)["dns"], ordered(found, "wild")["names"]) == (True, wild["domains"])
+    assert not [name for name in found.resources if "web-1-acme" in name]
+    assert "acme=yes" not in found.named("web-1-routes").inputs["create"]
+    # Both may make the same record.
+    dependencies = found.named("wild-acme-order", "Command").request.dependencies
+    assert any(urn.endswith("::shop-acme-order") for urn in dependencies)
+
+
 def test_an_authority_of_ones_own_and_staging(tmp_path: Any) -> None:
     acme = {
         "directory": "https://acme.example.com/dir",

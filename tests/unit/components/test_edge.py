@@ -1,6 +1,8 @@
 """Edges: what the program makes of them, what their proxies get, and what the app hosts behind them believe."""
 
+import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,19 @@ class TestProgram:
             for urn in found.named("edge-proxy-container").request.dependencies
         )
 
+    def test_the_edge_has_the_pages_of_all_services(self) -> None:
+        found = program(
+            {"shop": SHOP | {"errorPage": "app/Dockerfile", "hosts": ["web-1"]}, "web": {"build": BUILD}}
+        )
+        brought = plain(found.named("edge-visitors").inputs["stdin"])
+        (page,) = re.findall(r"^PAGES='shop (\S+)$", brought, re.MULTILINE)
+        assert base64.b64decode(page).decode() == Path("app/Dockerfile").read_text()
+        assert "PAGES=shop\n" in plain(found.named("edge-backends").inputs["stdin"])
+        assert any(
+            urn.endswith("::edge-visitors") for urn in found.named("edge-backends").request.dependencies
+        )
+        assert not [name for name in found.resources if name.endswith("::web-2-visitors")]
+
     def test_a_cdn_reaches_the_edge_only(self) -> None:
         found = program({"web": {"build": BUILD}}, proxy={"trustedProxies": ["192.0.2.0/24"]})
         assert "TRUSTED=192.0.2.0/24\n" in plain(found.named("edge-backends").inputs["stdin"])
@@ -116,34 +131,63 @@ class TestConfiguration:
     def test_a_backend_for_each_service_has_a_server_on_each_host(self, machine: Machine) -> None:
         text = self.edge(machine)
         assert (
-            "  use_backend e:api if { var(txn.host) -m str web.test } { var(txn.path) -m beg /api/ }\n"
-            in text
-        )
-        assert "  use_backend e:web if { var(txn.host) -m str web.test }\n" in text
-        web, api = text.split("\nbackend e:")[1:]
+            "  use_backend e:api if { var(txn.host) -m str web.test } { var(txn.path) -m beg /api/ } "
+            "{ var(txn.repeatable) -m bool }\n"
+            "  use_backend o:api if { var(txn.host) -m str web.test } { var(txn.path) -m beg /api/ }\n"
+            "  use_backend e:web if { var(txn.host) -m str web.test } { var(txn.repeatable) -m bool }\n"
+            "  use_backend o:web if { var(txn.host) -m str web.test }\n"
+        ) in text
+        web, once, api, _ = re.split("\nbackend [eo]:", text)[1:]
         assert "http-check send meth GET uri '/up' ver HTTP/1.1 hdr Host web.test\n" in web
         assert "http-check expect status 200-299\n" in web
         assert "option redispatch 1\n" in web
-        assert "    server web-1 10.83.0.7:80\n" in web
+        assert "    server web-1 10.83.0.7:80 tcp-ut 5s\n" in web
         assert "redirect code 308 location https://%[var(txn.host)]%[pathq] unless" in web
         assert "max-age=30" in web
         assert "send-proxy-v2" in web
         assert r"uri '/it'\''s' ver" in api
+        # A host that is gone is known sooner by requests that can go to another one.
+        assert "tcp-ut" not in once
+        assert "  option http-server-close\n" in once
+        assert "    server web-1 10.83.0.7:80 track e:web/web-1\n" in once
+        assert "max-age=30" in once
+        assert "httpchk" not in once
         assert "web-1" not in api
         assert "redirect" not in api
 
     def test_a_host_whose_name_is_unknown_gets_nothing_until_it_is_known(self, machine: Machine) -> None:
-        assert "    server web-2 0.0.0.0:80 disabled\n" in self.edge(machine)
+        assert "    server web-2 0.0.0.0:80 tcp-ut 5s disabled\n" in self.edge(machine)
         machine.command("getent", 'echo "172.18.0.4 STREAM web-2.internal"')
-        assert "    server web-2 172.18.0.4:80\n" in self.edge(machine)
+        assert "    server web-2 172.18.0.4:80 tcp-ut 5s\n" in self.edge(machine)
         machine.command("getent", "exit 2")
-        assert "    server web-2 172.18.0.4:80\n" in self.edge(machine), "the last address counts"
+        assert "    server web-2 172.18.0.4:80 tcp-ut 5s\n" in self.edge(machine), "the last address counts"
 
     def test_the_hosts_are_a_part_of_its_mark(self, machine: Machine) -> None:
         def mark(text: str) -> str:
             return text.partition("description ")[2].partition("\n")[0]
 
         assert mark(self.edge(machine)) != mark(self.edge(machine, LINES.replace("10.83.0.7", "10.83.0.8")))
+
+    def test_a_service_without_a_name_gets_the_rest(self, machine: Machine) -> None:
+        service = "service web hosts=web-1 health=/up status=200-299 name=web timeout=65"
+        lines = f"host web-1 10.83.0.7\n{service}\nroute @ web\n"
+        assert (
+            "  use_backend e:web if { var(txn.repeatable) -m bool }\n"
+            "  use_backend o:web\n"
+            "  default_backend nobody\n"
+        ) in self.edge(machine, lines)
+
+    def test_its_own_errors_have_the_page_of_the_service(self, machine: Machine) -> None:
+        folder = machine.root / "etc/slipway/proxy/errors"
+        folder.mkdir(parents=True)
+        for service in ("web", "gone"):
+            (folder / f"{service}.1.html").write_text("<p>down\n")
+        (machine.root / "etc/slipway/edge").write_text(LINES)
+        assert switch(machine, "--only", "pages=web").returncode == 0
+        text = configuration(machine)
+        assert [file.name for file in folder.iterdir()] == ["web.1.html"]
+        page = 'http-error status 503 content-type "text/html; charset=utf-8" file '
+        assert text.count(f"{page}/usr/local/etc/haproxy/errors/web.1.html hdr Cache-Control") == 2
 
     def test_it_leaves_the_client_to_the_app_host(self, machine: Machine) -> None:
         text = self.edge(machine)

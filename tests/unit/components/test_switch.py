@@ -67,7 +67,7 @@ def switch(
         "docker",
         f"""cd {root}
         case "$*" in
-        "exec slipway-proxy haproxy -c "*) [ ! -e refused ] || {{ cat refused; exit 1; }} ;;
+        "exec slipway-proxy haproxy -c "*) [ ! -e refused ] || {{ [[ $* = *" -q "* ]] || cat refused; exit 1; }} ;;
         "start slipway-proxy" | "unpause slipway-proxy" | "restart slipway-proxy")
           echo '{{"mark": "", "servers": {{}}}}' >process.json ;;
         "container inspect new "*Networks*) echo box-proxy-network ;;
@@ -390,13 +390,14 @@ class TestFailure:
         assert serves in switch(machine, routes={route: "old 80 30 10"}, containers=f"{state}\n").stderr
 
     def test_a_configuration_that_haproxy_refuses_changes_nothing(self, machine: Machine) -> None:
-        (machine.root / "refused").write_text("unknown keyword")
+        (machine.root / "refused").write_text("[NOTICE] a version\n[ALERT] unknown keyword\n")
         both = "new web running 10.0.0.2\nold web running 10.0.0.3\n"
         result = switch(
             machine, *ARGUMENTS, "timeout=9", routes={"@": "old 80 30 10"}, containers=both, curl=HEALTHY
         )
         assert result.returncode == 6
-        assert "unknown keyword" in result.stderr
+        assert "\n[ALERT] unknown keyword\n" in f"\n{result.stderr}"
+        assert "[NOTICE]" not in result.stderr
         assert "the previous version continues to serve" in result.stderr
         assert (record(machine, "@"), taking(machine)) == ("old 80 30 10\n", ["r:/old"])
         assert "server old 10.0.0.3:80\n" in configuration(machine)
@@ -406,6 +407,14 @@ BOTH = "new web running 10.0.0.2\nold web running 10.0.0.3\n"
 
 
 class TestSuccess:
+    def test_a_body_of_known_length_comes_ahead_of_the_request(self, machine: Machine) -> None:
+        assert switch(machine, *ARGUMENTS, "maxBody=1", curl=HEALTHY).returncode == 0
+        _, _, rules = configuration(machine).partition("\nbackend r:")
+        waits = (
+            "  http-request wait-for-body time 60s at-least 12288 if { req.hdr(content-length) -m found }\n"
+        )
+        assert rules.index(" deny_status 413 ") < rules.index(waits)
+
     def test_the_first_route_is_reloaded(self, machine: Machine) -> None:
         """HAProxy has no backend for it yet."""
         result = switch(machine, *ARGUMENTS, "web.test", curl=HEALTHY)
