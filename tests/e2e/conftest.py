@@ -74,7 +74,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[None]:
-    """A machine that can run hosts. One run of these tests at a time uses it."""
+    """A machine that can run hosts, with what the services are built on. One run of these tests at a time uses it."""
     has_engine = (
         shutil.which("docker") and not subprocess.run(["docker", "version"], capture_output=True).returncode
     )
@@ -90,6 +90,7 @@ def machine() -> Iterator[None]:
     path = Path(tempfile.gettempdir()) / f"slipway-e2e-{os.getuid()}.lock"
     with path.open("a+") as file:
         _lock(file, os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid()))
+        small_image.make()
         yield
 
 
@@ -104,12 +105,6 @@ def _lock(file: TextIO, run: str) -> None:
     file.seek(0)
     if file.read() != run:
         pytest.fail(f"another run of the end-to-end tests is under way on this machine ({file.name})")
-
-
-@pytest.fixture(scope="session")
-def tiny_service(machine: None) -> None:
-    """What fixtures/tiny is built on."""
-    small_image.make()
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +169,7 @@ def stack(first_up: FirstUp, _well: dict[str, bool], request: pytest.FixtureRequ
 
 
 @pytest.fixture(scope="session")
-def one_host_stack(clone: Clone, tiny_service: None) -> Iterator[Stack]:
+def one_host_stack(clone: Clone) -> Iterator[Stack]:
     """The stack of one host, which may be down."""
     stack = Stack(clone, "e2e-one")
     stack.remove_traces()

@@ -64,7 +64,7 @@ BY_THIS_TEST = {
 
 
 @pytest.fixture(scope="module")
-def emulated(clone: Clone, tiny_service: None) -> Iterator[tuple[EmulatedStack, Result]]:
+def emulated(clone: Clone) -> Iterator[tuple[EmulatedStack, Result]]:
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("only root can emulate AWS")

@@ -32,7 +32,7 @@ SOAK_LIMIT = 2 * 3600
 
 
 @pytest.fixture(scope="module")
-def fleet(clone: Clone, tiny_service: None) -> Iterator[Stack]:
+def fleet(clone: Clone) -> Iterator[Stack]:
     """Two hosts, with the tiny service's version 3. Version 2 has other code, version 3 other settings."""
     stack = Stack(clone, "e2e-versions")
     stack.remove_traces()

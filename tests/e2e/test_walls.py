@@ -471,7 +471,7 @@ SHOP_SECRET = "a-secret-of-the-shop"
 
 
 @pytest.fixture(scope="module")
-def shop(first_up: FirstUp, tiny_service: None) -> Iterator[Stack]:
+def shop(first_up: FirstUp) -> Iterator[Stack]:
     """The stack with another service, which web-2 runs, and web-1 does not."""
     stack = first_up.stack
     before = stack.config_file.read_text()
