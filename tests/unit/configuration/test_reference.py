@@ -60,6 +60,7 @@ class TestMarkdown:
             "Certificates",
             "Cleanup",
             "Operators",
+            "Review",
         ]
         assert headings == [*groups, "Secrets and protection"]
 
