@@ -1,6 +1,7 @@
 """`slip review`: numbers and times, the file of an environment, what is known of them, and their removal."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from cli.settings.program import InForce, Problem
 from cli.stack import processes
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
+from cli.stack.file_lock import FileLock
 from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import recovery, updates
@@ -482,10 +484,18 @@ class TestSweep:
         assert {name for _, name in engine.items} == {"slipway-pr-1"}
         assert "pull request 1: another update runs" in capsys.readouterr().err
 
-    def test_what_a_killed_open_left_goes(self, project: Project, engine: FakeEngine) -> None:
+    def test_what_a_killed_open_left_goes(
+        self, project: Project, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write_state(project, "pr-1")  # a stack without its tag, from another clone
         write_file(project, 2, EARLIER)  # a file without a stack
         write_state(project, "pr-3", resources=[{"urn": "x", "type": "y"}])  # somebody's stack
+        # Locks: of an `open` that was killed at once, and of one that runs.
+        (project.private / "running").mkdir()
+        (project.private / "running/pr-8.lock").touch()
+        held = FileLock(project.private / "running/pr-9.lock")
+        held.take("./slip review")
+        monkeypatch.setattr(os, "getpid", lambda: 1)
         # What Pulumi leaves if it is killed while it removes a stack.
         write_state(project, "pr-4", str(Record(CLOSING)))
         pulumi = project.private / "state/.pulumi"
@@ -493,7 +503,8 @@ class TestSweep:
         (pulumi / "history/slipway/pr-5").mkdir(parents=True)
         (pulumi / "history/slipway/pr-5/pr-5-1.history.json").touch()
         assert commands.sweep() == 0
-        assert left(project) == ["pr-3.json"]
+        assert left(project) == ["pr-3.json", "pr-9.lock"]
+        held.release()
 
 
 class TestOpen:
