@@ -644,6 +644,29 @@ class TestList:
         assert "2026-01-03T12:00:00Z (1 d)" in shown
         assert "2026-01-02T11:59:00Z (over)" in shown
 
+    @pytest.mark.parametrize(("is_there", "notes"), [(True, []), (False, ["box does not run"])])
+    def test_a_dead_host_is_told(
+        self,
+        project: Project,
+        engine: FakeEngine,
+        capsys: pytest.CaptureFixture[str],
+        is_there: bool,
+        notes: list[str],
+    ) -> None:
+        kind = "docker:index/container:Container"
+        host = {"urn": f"urn:pulumi:pr-1::slipway::{kind}::box", "type": kind, "custom": True, "id": "x"}
+        stack = {
+            "urn": "urn:pulumi:pr-1::slipway::pulumi:pulumi:Stack::slipway-pr-1",
+            "type": "pulumi:pulumi:Stack",
+            "outputs": {"hosts": {"box": {}}},
+        }
+        write_state(project, "pr-1", str(Record(LATER, 100)), [stack, host])
+        if is_there:
+            engine.add(1, project.root)
+            engine.items["container", "slipway-pr-1-box"] = engine.items.pop(("container", "slipway-pr-1"))
+        assert commands.show(as_json=True) == 0
+        assert json.loads(capsys.readouterr().out)[0]["notes"] == notes
+
     def test_without_any(
         self, project: Project, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
     ) -> None:
