@@ -12,6 +12,7 @@ import pytest
 import yaml
 from docker.errors import APIError, NotFound
 
+from cli import outputs
 from cli.environments import ports
 from cli.environments.reviews import commands, known, listing, opening, removal
 from cli.environments.reviews.file import text
@@ -672,6 +673,18 @@ class TestList:
     ) -> None:
         assert commands.show(as_json=True) == 0
         assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_end_of_an_update_names_the_commands_for_it(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_file(project, 582, LATER)
+    stack = Stack(project, "pr-582", Backend.of(project, {}), FakePulumi(project.root))  # type: ignore[arg-type]
+    outputs.summary(stack, {}, [])
+    shown = capsys.readouterr().out
+    assert "edit the app or Pulumi.review.yaml, then ./slip review open 582" in shown
+    assert "./slip review close 582" in shown
+    assert "./slip down" not in shown
 
 
 def test_a_time_is_read_strictly() -> None:
