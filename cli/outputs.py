@@ -9,6 +9,7 @@ from cli import console
 from cli.errors import CommandError
 from cli.stack import deployment
 from cli.stack.stack import Stack
+from well_known import REVIEW_TEMPLATE
 
 SECRET = "[secret]"  # noqa: S105 - the text in place of a secret
 """Printed in place of a secret, as Pulumi does."""
@@ -83,6 +84,10 @@ def summary(stack: Stack, outputs: dict[str, Any], answers: Sequence[tuple[str, 
         if outputs.get("registryMode") == "external"
         else ""
     )
+    file, deploy, remove = stack.edited_file.name, f"./slip up{option}", f"./slip down{option}"
+    if number := stack.config.pull_request:
+        file = stack.project.config_file(REVIEW_TEMPLATE).name
+        deploy, remove = f"./slip review open {number}", f"./slip review close {number}"
     console.facts(
         f"Slipway: the stack {stack.name} runs",
         [
@@ -91,7 +96,7 @@ def summary(stack: Stack, outputs: dict[str, Any], answers: Sequence[tuple[str, 
             ("Registry", str(registry)),
             ("Log in", login),
             ("Check", f"./slip verify{option}"),
-            ("Change", f"edit the app or {stack.edited_file.name}, then ./slip up{option}"),
-            ("Remove", f"./slip down{option}"),
+            ("Change", f"edit the app or {file}, then {deploy}"),
+            ("Remove", remove),
         ],
     )

@@ -20,8 +20,8 @@ class ReviewSettings(Settings):
     `--ttl` sets another time for one. Default: 72."""
 
     pull_request: Annotated[int, Within(1, LARGEST, "the number of a pull request")] | None = None
-    """The pull request that the stack is for. `./slip review open` writes it. Default: none, the stack is no review
-    environment."""
+    """The pull request that the stack is for, 1 to 999999999. `./slip review open` writes it. Default: none, the stack
+    is no review environment."""
 
     until: (
         Annotated[

@@ -86,6 +86,12 @@ class StackConfig:
         return region if isinstance(region, str) else ""
 
     @property
+    def pull_request(self) -> int | None:
+        """The pull request that a review environment is for; None for any other stack."""
+        number = self._object("review").get("pullRequest")
+        return number if isinstance(number, int) else None
+
+    @property
     def contexts(self) -> dict[str, str]:
         """The build context of each service's image and of its base image, by the repository's name."""
         found: dict[str, str] = {}

@@ -46,6 +46,7 @@ def sweep() -> int:
         if gone:
             console.say(f"Removed the review environment of pull request {environment.pull_request}.")
             removed += 1
+    removal.remove_free_locks(project, environments(project, backend))
     if not (removed or failed):
         console.say("There is nothing to remove.")
     return 1 if failed else 0

@@ -60,10 +60,9 @@ def environments(project: Project, backend: Backend, *, only: int | None = None)
 
 def _in_file(project: Project, stack: str, number: int) -> Record | None:
     config = StackConfig.read(project.config_file(stack), project.name)
-    review = config.setting("review")
-    if not isinstance(review, dict) or review.get("pullRequest") != number:
+    if config.pull_request != number:
         return None
-    until = moment(review.get("until"))
+    until = moment(config.setting("review").get("until"))
     return Record(until, port_offset(config)) if until else None
 
 

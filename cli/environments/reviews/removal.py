@@ -7,7 +7,7 @@ and takes seconds.
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +22,12 @@ from cli.environments.reviews.known import (
     ours,
     refuse_other_stack,
 )
-from cli.environments.reviews.record import CLOSING, TAG
+from cli.environments.reviews.record import CLOSING, TAG, pull_request_of, stack_of
 from cli.errors import CommandError
 from cli.registry.login import logout
 from cli.registry.login_record import LoginRecord
 from cli.running.engine import ERRORS
+from cli.stack import file_lock
 from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.stack import Stack
@@ -88,6 +89,21 @@ def remove(
         )
     _require_gone(project, backend, stack, found)
     return bool(removed or found.is_made or found.has_file or found.record)
+
+
+def remove_free_locks(project: Project, known: Iterable[Environment]) -> None:
+    """Remove the lock files of environments of which nothing else is there: of an `open` that was killed at once.
+
+    Args:
+        project: the clone.
+        known: the environments that the clone and the backend know, whose files stay.
+
+    """
+    folder, names = project.private / "running", {stack_of(one.pull_request) for one in known}
+    for path in folder.glob("pr-*.lock"):
+        if pull_request_of(path.stem) and path.stem not in names and file_lock.holder(path) is None:
+            for one in folder.glob(f"{path.stem}.*"):
+                one.unlink(missing_ok=True)
 
 
 def files(stack: Stack) -> Iterator[Path]:

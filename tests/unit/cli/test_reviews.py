@@ -1,6 +1,7 @@
 """`slip review`: numbers and times, the file of an environment, what is known of them, and their removal."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from docker.errors import APIError, NotFound
 
+from cli import outputs
 from cli.environments import ports
 from cli.environments.reviews import commands, known, listing, opening, removal
 from cli.environments.reviews.file import text
@@ -31,6 +33,7 @@ from cli.settings.program import InForce, Problem
 from cli.stack import processes
 from cli.stack.backend import Backend
 from cli.stack.config import StackConfig
+from cli.stack.file_lock import FileLock
 from cli.stack.project import Project
 from cli.stack.stack import Stack
 from cli.update import recovery, updates
@@ -482,10 +485,18 @@ class TestSweep:
         assert {name for _, name in engine.items} == {"slipway-pr-1"}
         assert "pull request 1: another update runs" in capsys.readouterr().err
 
-    def test_what_a_killed_open_left_goes(self, project: Project, engine: FakeEngine) -> None:
+    def test_what_a_killed_open_left_goes(
+        self, project: Project, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write_state(project, "pr-1")  # a stack without its tag, from another clone
         write_file(project, 2, EARLIER)  # a file without a stack
         write_state(project, "pr-3", resources=[{"urn": "x", "type": "y"}])  # somebody's stack
+        # Locks: of an `open` that was killed at once, and of one that runs.
+        (project.private / "running").mkdir()
+        (project.private / "running/pr-8.lock").touch()
+        held = FileLock(project.private / "running/pr-9.lock")
+        held.take("./slip review")
+        monkeypatch.setattr(os, "getpid", lambda: 1)
         # What Pulumi leaves if it is killed while it removes a stack.
         write_state(project, "pr-4", str(Record(CLOSING)))
         pulumi = project.private / "state/.pulumi"
@@ -493,7 +504,8 @@ class TestSweep:
         (pulumi / "history/slipway/pr-5").mkdir(parents=True)
         (pulumi / "history/slipway/pr-5/pr-5-1.history.json").touch()
         assert commands.sweep() == 0
-        assert left(project) == ["pr-3.json"]
+        assert left(project) == ["pr-3.json", "pr-9.lock"]
+        held.release()
 
 
 class TestOpen:
@@ -633,11 +645,46 @@ class TestList:
         assert "2026-01-03T12:00:00Z (1 d)" in shown
         assert "2026-01-02T11:59:00Z (over)" in shown
 
+    @pytest.mark.parametrize(("is_there", "notes"), [(True, []), (False, ["box does not run"])])
+    def test_a_dead_host_is_told(
+        self,
+        project: Project,
+        engine: FakeEngine,
+        capsys: pytest.CaptureFixture[str],
+        is_there: bool,
+        notes: list[str],
+    ) -> None:
+        kind = "docker:index/container:Container"
+        host = {"urn": f"urn:pulumi:pr-1::slipway::{kind}::box", "type": kind, "custom": True, "id": "x"}
+        stack = {
+            "urn": "urn:pulumi:pr-1::slipway::pulumi:pulumi:Stack::slipway-pr-1",
+            "type": "pulumi:pulumi:Stack",
+            "outputs": {"hosts": {"box": {}}},
+        }
+        write_state(project, "pr-1", str(Record(LATER, 100)), [stack, host])
+        if is_there:
+            engine.add(1, project.root)
+            engine.items["container", "slipway-pr-1-box"] = engine.items.pop(("container", "slipway-pr-1"))
+        assert commands.show(as_json=True) == 0
+        assert json.loads(capsys.readouterr().out)[0]["notes"] == notes
+
     def test_without_any(
         self, project: Project, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert commands.show(as_json=True) == 0
         assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_end_of_an_update_names_the_commands_for_it(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_file(project, 582, LATER)
+    stack = Stack(project, "pr-582", Backend.of(project, {}), FakePulumi(project.root))  # type: ignore[arg-type]
+    outputs.summary(stack, {}, [])
+    shown = capsys.readouterr().out
+    assert "edit the app or Pulumi.review.yaml, then ./slip review open 582" in shown
+    assert "./slip review close 582" in shown
+    assert "./slip down" not in shown
 
 
 def test_a_time_is_read_strictly() -> None:

@@ -61,6 +61,7 @@ class TestMarkdown:
             "Cleanup",
             "Operators",
             "State backup",
+            "Review",
         ]
         assert headings == [*groups, "Secrets and protection"]
 
