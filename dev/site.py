@@ -22,6 +22,7 @@ PAGES = {
     "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",
     "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",
+    "examples/gitea/drift.yml": "examples/gitea/drift.yml",
     "examples/automation/deploy.py": "examples/automation/deploy.py",
     "examples/grafana/proxies.json": "examples/grafana/proxies.json",
     "LICENSE": "LICENSE.txt",
