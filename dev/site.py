@@ -24,6 +24,7 @@ PAGES = {
     "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",
     "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",
+    "examples/gitea/drift.yml": "examples/gitea/drift.yml",
     "examples/gitea/review.yml": "examples/gitea/review.yml",
     "examples/gitea/sweep.yml": "examples/gitea/sweep.yml",
     "examples/automation/deploy.py": "examples/automation/deploy.py",

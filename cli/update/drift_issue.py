@@ -7,6 +7,7 @@ from cli.forge.address import run_page, tracker
 from cli.forge.issue import keep_closed, keep_open
 from cli.screen.comment.comment import LIMITS
 from cli.screen.comment.markdown import code
+from cli.stack.stack import LOCAL
 
 
 class DriftIssue:
@@ -38,9 +39,9 @@ class DriftIssue:
 
         """
         found = comment.partition("\n")[2]  # without the mark of the comment
-        self._open(
-            "The stack is not as its last update left it", f"`./slip up` makes it so again.\n\n{found}"
-        )
+        option = "" if self._stack == LOCAL else f" -s {self._stack}"
+        remedy = f"`./slip up --refresh{option}` makes it so again."
+        self._open("The stack is not as its last update left it", f"{remedy}\n\n{found}")
 
     def say_failed(self) -> None:
         """Open or update it, since nobody knows how the stack is. The reason may quote anything: the log has it."""

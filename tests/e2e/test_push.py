@@ -6,6 +6,7 @@ import yaml
 
 from tests.support.clone import Clone
 from tests.support.stack import Stack
+from tests.support.waiting import TOOLS_LIMIT
 
 
 def push(clone: Clone, folder: Path, change: str = "") -> tuple[int, str]:
@@ -21,7 +22,7 @@ def push(clone: Clone, folder: Path, change: str = "") -> tuple[int, str]:
 
 def test_a_push_updates_the_stack_and_a_bad_one_is_refused(one_host: Stack, tmp_path: Path) -> None:
     clone, folder = one_host.clone, tmp_path / "person"
-    one_host.up()
+    one_host.up(seconds=TOOLS_LIMIT)
     before = one_host.app_containers("box")
     added = clone.start("./slip", "git-remote", "add", "main", "--stack", one_host.name).wait()
     assert added.status == 0, str(added)

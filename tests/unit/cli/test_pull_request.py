@@ -228,6 +228,7 @@ def test_an_issue_is_open_while_the_stack_differs(
                 assert text.startswith("<!-- slipway drift slipway/local -->\n")
                 assert MARK not in text
                 assert words in text
+                assert ("`./slip up --refresh` makes it so again." in text) == bool(differences)
                 assert "`https://github.example/owner/app/actions/runs/9`" in text
     assert set(clone.calls) == {"preview --stack local --refresh --expect-no-changes"}
     assert TOKEN not in "".join(capsys.readouterr())
