@@ -478,9 +478,7 @@ def test_what_a_stack_runs_healthily_is_promoted_to_another_one(fleet: Stack, pr
     assert _greetings(production) == {"tiny in production"}
     newest = _history(production)[0]
     assert newest["origin"] == {"stack": fleet.name, "number": _current(fleet)[0]}
-    recorded = {
-        one["annotations"]["slipway.stack"] for one in production.registry().referrers("web", digest)
-    }
+    recorded = {one["annotations"]["slipway.stack"] for one in production.registry().referrers("web", digest)}
     assert recorded == {fleet.name, production.name}
     # The clone has other code, which the promoted version holds back.
     held = production.up("--expect-no-changes")
