@@ -30,7 +30,7 @@ NO_OP_GROWTH, CODE_CHANGE_GROWTH = 1.2, 2.0
 BATCH = "50%"
 """How many hosts get a version at the same time: the same number of batches in each fleet."""
 TIMELINES = 3
-"""How many code changes a timeline is the median of."""
+"""How many code changes a timeline is the median of, at most."""
 
 _CALL = "/pulumirpc.ResourceProvider/"
 _ENDED = "response_completed"
@@ -93,7 +93,7 @@ def fleet(stack: Stack, results: Results, runs: int, sizes: list[int], say: Say)
             change()
             _report(results, "code change, ./slip up", _counted(stack, slip_up), size, say)
         recorded = []
-        for _ in range(TIMELINES):
+        for _ in range(min(runs, TIMELINES)):
             change()
             recorder = Recorder()
             with recorder.recording() as (log, started):

@@ -2,7 +2,7 @@
 
 Pulumi asks the providers twice about each resource of an update: what its inputs mean (Check), and whether it has to
 change (Diff), also if its inputs are what they were. With PULUMI_ENABLE_LEGACY_DIFF it leaves the second question out
-for these. That is half of all calls of an update without a change.
+for these: of the stack `local`, 91 calls are left of 158 (`python -m bench --only fleet`).
 
 Then it does not see what only a provider can find in inputs that are the same: a certificate that is due, what a
 refresh has brought to light, and what another version of a plugin compares otherwise. So it is only asked for if this
