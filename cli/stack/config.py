@@ -175,7 +175,7 @@ class StackConfig:
 
     @property
     def secret_users(self) -> dict[str, list[str]]:
-        """What uses each secret: services, webhooks, and the external registry."""
+        """What uses each secret: services, webhooks, accounts at other registries, and the external registry."""
         used: dict[str, list[str]] = {}
         if self.has_external_registry:
             used[EXTERNAL_PASSWORD] = ["the external registry"]
@@ -195,6 +195,12 @@ class StackConfig:
             for name in (*own, target.get("keyId"), target.get("key")):
                 if isinstance(name, str):
                     used.setdefault(name, []).append(f"the backup of {service}")
+        sources = self._object("registry").get("sources")
+        for server, account in sources.items() if isinstance(sources, dict) else ():
+            password = account.get("password") if isinstance(account, dict) else None
+            name = password.get("secret") if isinstance(password, dict) else None
+            if isinstance(name, str):
+                used.setdefault(name, []).append(f"the account at {server}")
         for notice in self.notices:
             name = notice["url"].get("secret") if isinstance(notice["url"], dict) else None
             if isinstance(name, str) and "a webhook" not in used.get(name, ()):

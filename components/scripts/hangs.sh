@@ -57,35 +57,49 @@ tend() {
 # tend_service SERVICE: looks after one.
 tend_service() {
   local service=$1 container='' health_timeout stop_grace kind port path domain
-  local born='' born_at=0 began since='' failures=0 well_since='' pause=3 why='' test=() tested=''
+  local known='' born='' born_at=0 before began since='' failures=0 well_since='' pause=3 why='' test=() tested=''
+  local status='' pid='' address=''
   while sleep "$pause"; do
     [ -e "$checked/$service" ] || return 0
     read -r container health_timeout stop_grace kind port path domain <"$checked/$service" || true
-    pause=3
-    look 2>/dev/null
+    pause=3 began=$EPOCHSECONDS
     # One that serves no more, or does not run, is for others.
-    if [ "$status" != running ] || [ -z "$address" ] || ! has_route "$container" || is_halted "$service"; then
+    if ! has_route "$container" || is_halted "$service"; then
       born=''
       continue
     fi
-    if [ "$pid" != "$born" ]; then
-      born=$pid born_at=$EPOCHSECONDS since='' failures=0 well_since=''
-    fi
-    began=$EPOCHSECONDS
-    if answers; then
-      since='' failures=0 well_since=${well_since:-$EPOCHSECONDS}
-      [ -e "$answered/$container" ] || : >"$answered/$container"
-      [ ! -e "$silent/$service" ] || rm -f "$silent/$service"
+    # As long as it answers, the engine need not be asked.
+    if [ -n "$born" ] && [ "$known" = "$container" ] && answers; then
+      note_answer
       continue
+    fi
+    before="$container $born $address"
+    look 2>/dev/null
+    if [ "$status" != running ] || [ -z "$address" ]; then
+      born=''
+      continue
+    fi
+    if [ "$container $pid $address" != "$before" ]; then
+      known=$container born=$pid born_at=$EPOCHSECONDS since='' failures=0 well_since='' began=$EPOCHSECONDS
+      if answers; then
+        note_answer
+        continue
+      fi
     fi
     [ -e "$answered/$container" ] || continue
     # It may still start.
     if [ -z "$well_since" ] && [ "$((EPOCHSECONDS - born_at))" -lt "$health_timeout" ]; then continue; fi
-    since=${since:-$began} failures=$((failures + 1)) pause=1
+    since=${since:-$began} failures=$((failures + 1)) pause=$((EPOCHSECONDS - began < 2))
     if [ "$failures" -lt 3 ] || [ "$((EPOCHSECONDS - since))" -lt "$hangs_after" ]; then continue; fi
     echo "$why" >"$silent/$service"
     revive
   done
+}
+
+note_answer() {
+  since='' failures=0 well_since=${well_since:-$EPOCHSECONDS}
+  [ -e "$answered/$container" ] || : >"$answered/$container"
+  [ ! -e "$silent/$service" ] || rm -f "$silent/$service"
 }
 
 # answers: whether the container answers its check. Else it sets `why`.
@@ -121,8 +135,10 @@ answers() {
 # revive: restarts the container, unless it was restarted for the same just now: then once a minute has passed, then two,
 # then four, up to half an hour.
 revive() {
-  local count=0 last=0 name former=()
-  [ "$(docker container inspect "$container" --format '{{.HostConfig.RestartPolicy.Name}}')" != no ] || return 0
+  local count=0 last=0 value name former=()
+  # As `look` has heard it.
+  field "${bodies[0]#*'"RestartPolicy":{'}" Name
+  [ "$value" != no ] || return 0
   [ ! -e "$hangs/$service" ] || read -r count last _ <"$hangs/$service" || true
   if [ -n "$well_since" ] && [ "$((since - well_since))" -ge "$well_again" ]; then count=0; fi
   if [ "$((EPOCHSECONDS - last))" -lt "$(least_gap "$count")" ]; then return 0; fi
@@ -131,15 +147,17 @@ revive() {
   mv -fT "$hangs/.$service" "$hangs/$service"
   echo "restarting $container, which hangs: $why"
   look_around
-  # Visitors hear at once that nothing answers.
+  # Visitors hear at once that nothing answers, those who wait for an answer, too.
   read_process || true
   for name in "${servers[@]}"; do
-    if [ "${name##*/}" = "$container" ]; then former+=("@1 set server $name state maint"); fi
+    if [ "${name##*/}" = "$container" ]; then
+      former+=("@1 set server $name state maint" "@1 shutdown sessions server $name")
+    fi
   done
   [ "${#former[@]}" = 0 ] || ask "${former[@]}" >/dev/null || true
   end "$container" "$stop_grace"
   look_around
-  ! may_start "$container" || docker start "$container" >/dev/null </dev/null || true
+  ! may_start "$container" || engine "POST /containers/$container/start"
   rm -f "$silent/$service"
 }
 

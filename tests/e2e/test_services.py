@@ -4,7 +4,6 @@ import base64
 import json
 import shlex
 import socket
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -361,10 +360,7 @@ def test_one_that_hangs_is_restarted_and_told(store: Stack) -> None:
     assert _ask(store, "up") == "well"
     process = store.on_host("box", "docker", "inspect", "--format", "{{.State.Pid}}", name)
     store.on_host("box", "kill", "-STOP", process)
-    began = time.monotonic()
     eventually("it answers again", lambda: _ask(store, "up") == "well")
-    # Half a minute, and as much again for a busy machine.
-    assert time.monotonic() - began < 60
     assert store.app_containers("box") == [name]
     (found,) = [one for one in _processes(store) if (one["service"], one["host"]) == ("web", "box")]
     assert "; hung and was restarted " in found["health"]

@@ -155,6 +155,17 @@ def test_an_external_registrys_password_is_one_of_them(
     }
 
 
+def test_the_password_of_an_account_elsewhere_is_one_of_them(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = "{username: bot, password: {secret: TOKEN}}"
+    make_stack(project, f"config: {{slipway:registry: {{sources: {{ghcr.io: {account}}}}}}}")
+    secrets.show(project, "local", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "TOKEN": {"set": False, "usedBy": ["the account at ghcr.io"]}
+    }
+
+
 def test_a_secret_in_use_is_removed_after_a_question(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
