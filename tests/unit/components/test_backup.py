@@ -170,6 +170,12 @@ def test_a_repository_that_was_there_is_not_made_anew_by_itself(host: BackupHost
     (host.root / "repository").unlink()
     assert host.backup("run", "db").returncode == 1
     assert "cannot be read" in host.last()[6]
+    # Another place has nothing to do with that.
+    settings_file = host.root / "etc/slipway/backups/db"
+    before = settings_file.read_text()
+    settings_file.write_text(before.replace("/srv/test/db", "/srv/other/db"))
+    assert host.backup("run", "db").returncode == 0
+    settings_file.write_text(before)
     (host.root / "srv").rename(host.root / "unmounted")
     assert host.backup("run", "db").returncode == 1
     assert "there is no directory" in host.last()[6]
