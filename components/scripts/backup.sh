@@ -109,6 +109,9 @@ drop_former() {
   touch "$own/moved"
 }
 
+# was_found: whether the repository of these settings was there before. An older version has noted no name.
+was_found() { [ -e "$own/found" ] && { [ ! -s "$own/found" ] || [ "$(cat "$own/found")" = "$target $repository" ]; }; }
+
 # reach: finds the repository, or makes the first one. A directory that is not mounted, or a disk that was replaced, is none.
 reach() {
   local said
@@ -118,7 +121,7 @@ reach() {
     s3:*) answers "${repository#s3:}" ;;
   esac
   if said=$(repo cat config 2>&1 >/dev/null) || take_over; then
-    touch "$own/found"
+    echo "$target $repository" >"$own/found"
     drop_former
     return
   fi
@@ -129,12 +132,12 @@ reach() {
     *'bucket does not exist'*) fail 7 "there is no bucket of this name: ${repository#s3:}" \
       "to mend it: make it, or correct the setting" ;;
   esac
-  if [ -e "$own/found" ]; then
+  if was_found; then
     fail 7 "the backups of $service cannot be read: $(reason <<<"$said")" \
       "if they are lost, \`./slip backup $service --new\` begins anew"
   fi
   said=$(repo init 2>&1) || fail 7 "the place for the backups of $service cannot be used: $(reason <<<"$said")"
-  touch "$own/found"
+  echo "$target $repository" >"$own/found"
 }
 
 # ids: the short ids in restic's JSON on standard input.
@@ -170,12 +173,9 @@ inside() {
   local suffix=$1 name path stage=/run/slipway-backup/$service
   shift
   while read -r name path; do
-    # A registry without images has none.
-    [ -d "$path" ] || continue
     mkdir -p "$stage/$name"
     mount --bind "$path" "$stage/$name"
   done < <(parts "$suffix")
-  mkdir -p "$stage"
   cd "$stage"
   repo "$@"
 }
@@ -211,13 +211,13 @@ copy_links() {
   local root=$data/docker/registry/v2
   rm -rf "$own/links"
   mkdir -p "$own/links"
-  [ -d "$root/repositories" ] || return 0
   # Status 1 says that files have changed or gone meanwhile.
   tar -C "$root" --exclude=_uploads -cf - repositories 2>/dev/null | tar -C "$own/links" -xpf - || [ "${PIPESTATUS[0]}" = 1 ]
 }
 
 save_images() {
   local began waited=0
+  [ -d "$data/docker/registry/v2/repositories" ] || fail 8 "the registry has no image"
   while [ "$(systemctl is-active slipway-retention.service)" = activating ]; do
     [ "$waited" -lt 3600 ] || fail 8 "old images are being removed from the registry for more than an hour"
     waited=$((waited + 5))

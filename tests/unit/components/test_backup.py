@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
 
 
-def program(backup: dict[str, object], **secrets: str) -> Program:
+def program(backup: Mapping[str, object], **secrets: str) -> Program:
     services = {"db": {**DATABASE, "backup": backup}}
     return run(json.dumps({"services": services, "secrets": {"BACKUP_PASSWORD_DB": PASSWORD, **secrets}}))
 
@@ -120,7 +121,7 @@ def test_the_registry_is_backed_up_to_another_host() -> None:
     assert got["SSH_KEY"]
     made = found.named("registry-backup", "remote:Command")
     assert made.request.parent == found.named("registry", "index:Registry").full_urn
-    assert found.named("web-1-backup-store", "remote:Command")
+    assert values(found, "web-1-backup-store")["PUBLIC_KEY"]
 
 
 @pytest.fixture
@@ -170,6 +171,12 @@ def test_a_repository_that_was_there_is_not_made_anew_by_itself(host: BackupHost
     (host.root / "repository").unlink()
     assert host.backup("run", "db").returncode == 1
     assert "cannot be read" in host.last()[6]
+    # Another place has nothing to do with that.
+    settings_file = host.root / "etc/slipway/backups/db"
+    before = settings_file.read_text()
+    settings_file.write_text(before.replace("/srv/test/db", "/srv/other/db"))
+    assert host.backup("run", "db").returncode == 0
+    settings_file.write_text(before)
     (host.root / "srv").rename(host.root / "unmounted")
     assert host.backup("run", "db").returncode == 1
     assert "there is no directory" in host.last()[6]
