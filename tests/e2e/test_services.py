@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support import settings
+from tests.support import restic, settings
 from tests.support.clone import REPOSITORY
 from tests.support.docker_command import docker
+from tests.support.object_store import object_store
 from tests.support.stack import Stack
 from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
@@ -390,7 +391,9 @@ def test_an_image_of_a_registry_that_wants_an_account(store: Stack) -> None:
     store.up()
 
 
-def test_rows_come_back_from_a_backup_on_another_host(store: Stack) -> None:
+def test_rows_images_and_state_come_back_from_their_backups(
+    store: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def select(sql: str) -> str:
         psql = f"PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres -tAqc {shlex.quote(sql)}"
         return store.on_host("data-1", "docker", "exec", _container(store), "sh", "-c", psql)
@@ -399,45 +402,95 @@ def test_rows_come_back_from_a_backup_on_another_host(store: Stack) -> None:
         listed = store.on_host("data-1", "docker", "volume", "ls", "--quiet")
         return {name for name in listed.split() if name.startswith("db.data.")}
 
-    backup = {
-        "command": "PGPASSWORD=$POSTGRES_PASSWORD pg_dumpall -h /tmp -U postgres",
-        "restoreCommand": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres",
-        "check": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres -tAc 'select 1/count(*) from notes'",
-        "to": {"host": "box"},
-    }
+    monkeypatch.setitem(store.clone.environment, "PATH", _with_restic(store.clone.environment["PATH"]))
+    (state := tmp_path / "state").mkdir()
     before, container = volumes(), _container(store)
-    store.configure({"services": _services(backup=backup)})
-    assert store.up().status == 0
-    assert _container(store) == container
-    assert "BACKUP_PASSWORD" in (store.clone.root / f"Pulumi.{store.name}.yaml").read_text()
-    assert _ask(store, "add") == ""
-    rows = select("select text from notes order by 1")
+    networks = "{{ range .NetworkSettings.Networks }}{{ .Gateway }}{{ end }}"
+    gateway = docker("inspect", store.container("data-1"), "--format", networks).strip()
+    with store.configured(lambda _: None), object_store(gateway) as bucket:
+        backup = {
+            "command": "PGPASSWORD=$POSTGRES_PASSWORD pg_dumpall -h /tmp -U postgres",
+            "restoreCommand": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres",
+            "check": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres -tAc 'select 1/count(*) from notes'",
+            "to": {"s3": f"{bucket.bucket}/team", "keyId": "BUCKET_ID", "key": "BUCKET_KEY"},
+        }
+        for name, value in {"BUCKET_ID": bucket.key_id, "BUCKET_KEY": bucket.key}.items():
+            set_secret = f"echo {value} | ./slip secret set {name} --stack {store.name}"
+            assert store.clone.start("bash", "-c", set_secret).wait().status == 0
+        store.configure(
+            {
+                "services": _services(backup=backup),
+                "registry": settings.REGISTRY | {"backup": {"to": {"host": "data-1"}}},
+                "stateBackup": {"to": {"path": str(state)}},
+            }
+        )
+        updated = store.up()
+        assert "The state is backed up" in updated.output, str(updated)
+        assert _container(store) == container
+        assert _ask(store, "add") == ""
+        rows = select("select text from notes order by 1")
 
-    made = store.slip("backup", "db")
-    assert made.status == 0, str(made)
-    listed = store.slip("backups", "db", "--json")
-    (kept,) = json.loads(listed.output[listed.output.index("{") :])["db"]
-    # Nobody who keeps it can read it.
-    assert store.on_host("box", "sh", "-c", "grep -rl 'a row' /var/lib/slipway/backups || true") == ""
-    select("truncate notes")
-    assert _ask(store, "count") == "0"
+        made = store.slip("backup", "db")
+        assert made.status == 0, str(made)
+        listed = store.slip("backups", "db", "--json")
+        (kept,) = json.loads(listed.output[listed.output.index("{") :])["db"]
+        assert [name for name in bucket.names() if name.startswith(f"team/{store.name}/db/data/")]
+        assert not any(secret in store.export() for secret in (bucket.key, bucket.key_id))
+        select("truncate notes")
+        assert _ask(store, "count") == "0"
 
-    restored = store.slip("restore", "db", "--at", kept["id"], "--yes")
-    assert restored.status == 0, str(restored)
-    assert select("select text from notes order by 1") == rows
-    (old,) = volumes() - before
-    assert old in restored.output
-    assert store.on_host("data-1", "sh", "-c", f"ls /var/lib/docker/volumes/{old}/_data/PG_VERSION")
+        restored = store.slip("restore", "db", "--at", kept["id"], "--yes")
+        assert restored.status == 0, str(restored)
+        assert select("select text from notes order by 1") == rows
+        (old,) = volumes() - before
+        assert old in restored.output
+        assert store.on_host("data-1", "sh", "-c", f"ls /var/lib/docker/volumes/{old}/_data/PG_VERSION")
 
-    drilled = store.slip("drill", "db")
-    assert drilled.status == 0, str(drilled)
-    assert volumes() - before == {old}, "the drill has left a volume"
-    tried = ("docker", "ps", "--all", "--quiet", "--filter", f"label={RESTORE_LABEL}")
-    assert store.on_host("data-1", *tried).strip() == "", "the drill has left a container"
-    assert _container(store) == container
-    assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+        _loses_the_registry(store)
+        _loses_the_state(store)
+
+        drilled = store.slip("drill")
+        assert drilled.status == 0, str(drilled)
+        for word in ("registry on box", "state: the backup", "db on data-1"):
+            assert word in drilled.output, str(drilled)
+        assert volumes() - before == {old}, "the drill has left a volume"
+        tried = ("docker", "ps", "--all", "--quiet", "--filter", f"label={RESTORE_LABEL}")
+        assert store.on_host("data-1", *tried).strip() == "", "the drill has left a container"
+        assert _container(store) == container
+        assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 
     store.on_host("data-1", "docker", "volume", "rm", old)
-    store.configure({"services": _services()})
     store.up()
     assert store.on_host("data-1", "sh", "-c", "ls /etc/slipway/backups") == ""
+    assert store.on_host("box", "sh", "-c", "ls /etc/slipway/backups") == ""
+
+
+def _with_restic(path: str) -> str:
+    return f"{restic.program().parent}:{path}"
+
+
+def _loses_the_registry(store: Stack) -> None:
+    """The registry's folder is gone; all its images come back from the other host, while it runs."""
+    images = store.registry().images()
+    assert images
+    made = store.slip("backup", "registry")
+    assert made.status == 0, str(made)
+    # Nobody who keeps it can read it.
+    search = "grep -rl sha256: /var/lib/slipway/backups || true"
+    assert store.on_host("data-1", "sh", "-c", search) == ""
+    store.on_host("box", "rm", "-rf", "/var/lib/slipway/registry/docker")
+    assert store.registry().lacks(images) == images
+    restored = store.slip("restore", "registry", "--yes")
+    assert restored.status == 0, str(restored)
+    assert not store.registry().lacks(images)
+
+
+def _loses_the_state(store: Stack) -> None:
+    """The state's file is gone; the last backup knows every resource."""
+    known = store.resources().keys()
+    lost = store.state_file
+    for path in lost.parent.glob(f"{lost.name}*"):
+        path.unlink()
+    restored = store.slip("restore", "state", "--yes")
+    assert restored.status == 0, str(restored)
+    assert store.resources().keys() == known
