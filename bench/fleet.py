@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +20,9 @@ from typing import Protocol
 
 import child_environment
 from bench.experiments import Results, Say
-from bench.measure import BenchError, ServingWatch, process_tree
+from bench.measure import BenchError, ServingWatch
 from bench.stack import NAME, Stack
-from bench.timeline import PROCESS_PERIOD, Recorder, medians
+from bench.timeline import Recorder, medians
 
 NO_OP_GROWTH, CODE_CHANGE_GROWTH = 1.2, 2.0
 """The targets: at most this many times as long in the larger fleet as in the smaller one."""
@@ -49,8 +48,8 @@ systemctl kill --signal=HUP docker"""
 class Up(Protocol):
     """An update of the stack. Returns the seconds that it took."""
 
-    def __call__(self, *, started: Callable[[int], None], more: Mapping[str, str]) -> float:
-        """Run it, with more variables; `started` gets the process id."""
+    def __call__(self, *, more: Mapping[str, str]) -> float:
+        """Run it, with more variables."""
 
 
 @dataclass
@@ -131,28 +130,15 @@ def _compare(results: Results, times: dict[int, dict[str, list[float]]]) -> None
 
 def _counted(stack: Stack, up: Up) -> Counts:
     """Count what an update does."""
-    counts, ended = Counts(), threading.Event()
-    seen: set[int] = set()
-
-    def look(pid: int) -> None:
-        while not ended.wait(PROCESS_PERIOD):
-            seen.update(process for process in process_tree(pid) if _is_provider(process))
-
+    counts = Counts()
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         # It has every secret of the stack in it.
         log = Path(folder) / "calls"
-        threads: list[threading.Thread] = []
-
-        def started(pid: int) -> None:
-            threads.append(threading.Thread(target=look, args=(pid,), daemon=True))
-            threads[0].start()
-
         begun = time.time()
-        seconds = up(started=started, more={"PULUMI_DEBUG_GRPC": str(log)})
-        ended.set()
-        threads[0].join()
+        seconds = up(more={"PULUMI_DEBUG_GRPC": str(log)})
         counts.calls = _calls(log)
-    counts.processes = len(seen)
+    # The Pulumi engine's first call to each process that it has started.
+    counts.processes = counts.calls["Handshake"]
     said = [_said(stack, host, begun) for host in stack.outputs["hosts"]]
     counts.logins = sum(logins for logins, _ in said)
     # A host's own timers ask its engine, too.
@@ -171,12 +157,6 @@ def _calls(log: Path) -> Counter[str]:
             if str(entry["method"]).startswith(_CALL) and entry.get("progress") == _ENDED:
                 found[entry["method"].removeprefix(_CALL)] += 1
     return found
-
-
-def _is_provider(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return b"/plugins/resource-" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
 
 
 def _said(stack: Stack, host: str, since: float) -> tuple[int, int]:
