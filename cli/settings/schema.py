@@ -111,6 +111,9 @@ class Schema:
             path = f"{above}.{key}" if above else key
             own = self._parts(node).get("platform") or platform
             setting = self._setting(path, node, own)
+            if not setting.meaning:
+                # A part of the value above, such as the one of `{ secret: NAME }`.
+                continue
             yield setting
             if below := self._properties(node):
                 yield from self._everything(below, path, own)

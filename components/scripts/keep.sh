@@ -80,6 +80,8 @@ main() {
   open_ports
   restore
   sweep_secrets
+  # They end with this, as when the engine ends, and with it its events.
+  trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
   watch_hosts &
   tend &
   # curl, since Docker's own command takes four times the memory all the time.

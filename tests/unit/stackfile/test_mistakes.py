@@ -17,7 +17,7 @@ def found(content: object) -> list[str]:
 
 
 def test_the_settings_are_known_by_name() -> None:
-    assert set(SETTINGS) == set(StackSettings.model_fields)
+    assert set(SETTINGS) == {one.alias or name for name, one in StackSettings.model_fields.items()}
 
 
 @pytest.mark.parametrize(
