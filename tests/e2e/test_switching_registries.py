@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import small_image
 from tests.support.command import Result
 from tests.support.docker_command import docker
 from tests.support.registry import Registry
@@ -21,7 +22,8 @@ from tests.support.waiting import ANSWER
 from well_known import REGISTRY_DATA_PATH
 
 EVERYTHING = {"box": {"roles": ["registry", "build", "app"]}}
-BASE = "debian:12"
+BASE = small_image.IMAGE
+NAME, _, TAG = BASE.partition(":")
 
 
 class Modes:
@@ -108,7 +110,7 @@ def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
         return {check["check"] for check in checks if not check["passed"]}
 
     with Client.of(Registry.of(before)) as client:
-        poisoned = client.push(repository, "12").digest
+        poisoned = client.push(repository, TAG).digest
         assert failures() == {"the copy is the image that was copied"}
         # Another password: every command that uses it runs again.
         assert modes.run("account", "rotate", before["registryAccounts"][0]).status == 0
@@ -118,7 +120,7 @@ def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
         assert modes.base_image() == layer
         mended = modes.run("repair")
         assert mended.status == 0, str(mended)
-        assert f"its tag 12 names {poisoned[:19]}" in mended.output
+        assert f"its tag {TAG} names {poisoned[:19]}" in mended.output
         assert not failures()
     with Client.of(Registry.of(modes.stack.outputs())) as client:
         # Nobody deletes by HTTP.
@@ -127,7 +129,7 @@ def test_whoever_may_push_does_not_own_the_builds(modes: Modes) -> None:
         assert failures() == {"the copy is the image that was copied"}
         mended = modes.run("repair")
         assert mended.status == 0, str(mended)
-        assert client.pull(repository, "12") == client.pull(repository, digest) == digest
+        assert client.pull(repository, TAG) == client.pull(repository, digest) == digest
     assert not failures()
     modes.unchanged()
 
@@ -238,7 +240,7 @@ def test_everything_else_works_the_same_with_it(modes: Modes, other: SecondRegis
     shown = modes.run("images", "--json")
     assert shown.status == 0, str(shown)
     assert {image["repository"] for image in json.loads(shown.output)["images"]} == {
-        "apps/mirror/debian",
+        f"apps/mirror/{NAME}",
         "apps/web",
     }
     refused = modes.run("account", "add", "bob")
