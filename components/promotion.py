@@ -3,12 +3,10 @@
 `slip promote` has copied the images into this stack's registry by then.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pulumi
-
+from components.order import order
 from components.versions import Origin, Version
 from well_known import PROMOTE_VARIABLE
 
@@ -49,15 +47,7 @@ def promotions(variables: Mapping[str, str]) -> dict[str, Promotion]:
     Raises:
         pulumi.RunError: the variable has another form than `slip promote` gives it.
     """
-    text = variables.get(PROMOTE_VARIABLE)
-    if not text:
-        return {}
-    try:
-        return {name: _promotion(name, one) for name, one in json.loads(text).items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise pulumi.RunError(
-            f"{PROMOTE_VARIABLE} is not what `slip promote` makes of it: unset it, and use `./slip promote`"
-        ) from None
+    return order(variables, PROMOTE_VARIABLE, "promote", _promotion)
 
 
 def _promotion(service: str, written: Mapping[str, object]) -> Promotion:

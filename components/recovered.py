@@ -3,12 +3,11 @@
 `slip rollback` has read their records there (cli/update/records.py). With this update the state has them again.
 """
 
-import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
-import pulumi
-
+from components.order import order
 from components.versions import ServiceVersions, Version, version_of
 from well_known import RECOVER_VARIABLE
 
@@ -21,18 +20,14 @@ def recovered(variables: Mapping[str, str]) -> dict[str, Version]:
     Raises:
         pulumi.RunError: the variable has another form than `slip rollback` gives it.
     """
-    text = variables.get(RECOVER_VARIABLE)
-    if not text:
-        return {}
-    try:
-        found = {str(name): version_of(one) for name, one in json.loads(text).items()}
-        if not all(_DIGEST.fullmatch(one["images"][name]) for name, one in found.items()):
-            raise ValueError
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise pulumi.RunError(
-            f"{RECOVER_VARIABLE} is not what `slip rollback` makes of it: unset it, and use `./slip rollback`"
-        ) from None
-    return found
+    return order(variables, RECOVER_VARIABLE, "rollback", _version)
+
+
+def _version(service: str, written: Mapping[str, Any]) -> Version:
+    version = version_of(written)
+    if not _DIGEST.fullmatch(version["images"][service]):
+        raise ValueError
+    return version
 
 
 def with_recovered(known: ServiceVersions | None, version: Version | None) -> ServiceVersions | None:
