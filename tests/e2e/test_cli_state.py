@@ -329,8 +329,7 @@ def test_the_update_after_a_killed_one_completes(without_hosts: Stack, killed: s
         assert marker.pulumi
         for name in ("slip", "pulumi") if killed == "both" else (killed,):
             os.kill(getattr(marker, name), signal.SIGKILL)
-        if killed != "pulumi":
-            first.wait(PATIENCE)
+        first.wait(PATIENCE)  # without its Pulumi CLI, `slip` says how the update failed, and ends
         second = slip(stack, "--config", "slipway:held=false")
         assert second.stdout
         output = second.communicate(timeout=PATIENCE)[0]
