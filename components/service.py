@@ -28,6 +28,7 @@ from components.volumes import make_volumes
 from configuration.containers import ContainerSettings, HealthCheck
 from configuration.resource_names import container as container_name
 from configuration.rollout import BatchSettings
+from configuration.services import ServiceSettings
 from configuration.settings import StackSettings
 from well_known import SERVICE_LABEL, STACK_LABEL, SWITCH_SCRIPT_PATH, TEMPLATE_LABEL
 
@@ -323,7 +324,7 @@ def make_services(
         registry: the registry that has them.
         https: the services' certificates.
         held: the services at a version that they had before.
-        returned: those of them that a rollback has taken there, and takes there without pauses.
+        returned: those of them that a rollback has taken there, and takes there on all hosts at once.
     """
     warn_of_volumes(settings)
     warn_of_pretenders(settings)
@@ -386,8 +387,7 @@ def make_services(
                 },
                 secrets={key: settings.secrets[key].get_secret_value() for key in service.secrets},
                 markers=registry.markers,
-                rollout=service.rollout
-                and service.rollout.model_copy(update={"pause": 0} if name in returned else {}),
+                rollout=_way_back(service) if name in returned else service.rollout,
             ),
         )
     hosts = {name: engine.host for name, engine in engines.items()}
@@ -397,6 +397,16 @@ def make_services(
     for name in settings.edges:
         edge.deliver(settings, hosts, name, proxies[name], routed)
     return services
+
+
+def _way_back(service: ServiceSettings) -> BatchSettings | None:
+    """In which batches the hosts go back to a version, which was healthy on them: at once and without pauses.
+
+    A service keeps the batches that its settings ask for. One that stops first would be away from all hosts at once.
+    """
+    if service.rollout:
+        return service.rollout.model_copy(update={"pause": 0})
+    return None if service.is_stopped_first else BatchSettings(parallel="100%")
 
 
 def _shared_networks(

@@ -68,6 +68,30 @@ def test_a_rollback_takes_image_and_settings_of_the_version(monkeypatch: pytest.
     assert program.outputs["images"] == {"web": f"yard:5000/web@{OLD}"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "waits"),
+    [
+        ({}, False),
+        ({"rollout": {"parallel": "100%", "pause": 5}}, False),
+        # The settings ask for it, as for a host's share of the work.
+        ({"rollout": {"parallel": 1, "pause": 5}}, True),
+        # It would be away from both hosts at once.
+        ({"ports": {"public": ["9000:9000"]}}, True),
+    ],
+)
+def test_all_hosts_go_back_at_once(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], waits: bool
+) -> None:
+    first = up({}, memory=100, **settings)
+    before = {"versions": up(deployed(first), memory=200, **settings).outputs["versions"]}
+    monkeypatch.setenv("SLIPWAY_ROLLBACK", "web=1")
+    program = up(before, memory=200, **settings)
+    second = program.named("web-web-2", "container:Container").request.dependencies
+    assert ("web-web-1-switch" in {urn.rpartition("::")[2] for urn in second}) == waits
+    for host in ("web-1", "web-2"):
+        assert "pause" not in str(program.named(f"web-{host}-switch").inputs["create"])
+
+
 def test_a_rollback_holds_for_a_tree_that_has_what_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
     before = two_versions()
     with monkeypatch.context() as order:
