@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,15 +22,26 @@ import child_environment
 from bench.experiments import Results, Say
 from bench.measure import BenchError
 from bench.stack import Stack
+from components.engine import LOG_DRIVER
+from components.registry import front
+from components.registry.config import SOCKET, SOCKET_DIRECTORY
 from components.registry.htpasswd import htpasswd
+from components.registry.rights import EVERYTHING, Rights, maps
 from tests.support.registry import Registry
 from tests.support.registry_client import Client
 from tests.support.registry_load import LAYER, RegistryLoad
-from well_known import REGISTRY_IMAGE
+from well_known import PROXY_IMAGE, REGISTRY_IMAGE
 
 TARGET = 2.0
 """The target: the stack's registry takes at most this many times the time of the bare program with TLS and accounts.
 The difference is the cost of a container, its network, a published port, and the proxy before it."""
+PROXY_TARGET = 1 / 0.95
+"""The target of the proxy alone: at most this many times the time of the same program that speaks TLS itself."""
+PROXY = "slipway-bench-registry-proxy"
+"""The name of the container of the proxy alone."""
+
+PAIRS = 3
+"""How often the proxy alone is compared with the program."""
 
 ACCOUNT = ("bench", "bench-password-0123456789")
 
@@ -38,11 +50,13 @@ version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {data}}}}}
 http:
-  addr: 127.0.0.1:{port}
+  net: {net}
+  addr: {address}
 """
-
-GUARDED = """\
+TLS = """\
   tls: {{certificate: {folder}/tls.crt, key: {folder}/tls.key, minimumtls: tls1.2}}
+"""
+ACCOUNTS = """\
 auth:
   htpasswd: {{realm: bench, path: {folder}/htpasswd}}
 """
@@ -65,6 +79,10 @@ def registry(stack: Stack, results: Results, seconds: int, app_hosts: int, say: 
         rates["the stack's"] = _measure(lambda: Client.of(stack_registry), seconds, say)
         with bare(program, Path(folder), guarded=True) as client:
             rates["bare, TLS and accounts"] = _measure(client, seconds, say)
+        alone = _measure_proxy(program, Path(folder), max(1, seconds // PAIRS), say)
+    results.compare(
+        "registry", "the proxy's TLS and rights / the registry's own TLS", alone[0], alone[1], PROXY_TARGET
+    )
     for name, (pushes, pulls) in rates.items():
         for what, rate in (("pushed", pushes), ("pulled", pulls)):
             results.add("registry", f"{what} images, {name}", "/s", [rate], app_hosts)
@@ -74,6 +92,16 @@ def registry(stack: Stack, results: Results, seconds: int, app_hosts: int, say: 
         # These are rates, so the quotient is inverted: bare rate / our rate = our time / bare time.
         what = f"the stack's registry / {name}"
         results.compare("registry", what, [sum(rates[name])], [ours], TARGET if "TLS and" in name else None)
+
+
+def _measure_proxy(program: Path, folder: Path, seconds: int, say: Say) -> tuple[list[float], list[float]]:
+    """Pushes and pulls per second of the program that speaks TLS itself, and of the one behind the proxy, in turn."""
+    rates: tuple[list[float], list[float]] = ([], [])
+    for _ in range(PAIRS):
+        for found, run in zip(rates, (partial(bare, guarded=True), proxied), strict=True):
+            with run(program, folder) as client:
+                found.append(sum(_measure(client, seconds, say)))
+    return rates
 
 
 def _measure(client: Callable[[], Client], seconds: int, say: Say) -> tuple[float, float]:
@@ -100,30 +128,80 @@ def _program(folder: Path) -> Path:
 @contextmanager
 def bare(program: Path, folder: Path, *, guarded: bool) -> Iterator[Callable[[], Client]]:
     """Run the registry as a process, with its data in `folder`. Yields a function that makes clients."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    data = folder / "data"
-    config = BARE.format(data=data, port=port)
+    port = _free_port()
     client = Client(f"127.0.0.1:{port}")
+    config = BARE.format(data=folder / "data", net="tcp", address=client.address)
     if guarded:
-        config += GUARDED.format(folder=folder)
-        certificate, key = _certificate()
-        (folder / "tls.crt").write_text(certificate)
-        (folder / "tls.key").write_text(key)
-        (folder / "htpasswd").write_text(htpasswd(dict([ACCOUNT])))
+        certificate = _guard(folder)
+        config += TLS.format(folder=folder) + ACCOUNTS.format(folder=folder)
         client = replace(client, account=ACCOUNT, certificate_authority=certificate)
+    with _running(program, folder, config) as process:
+        _wait(client, process)
+        yield lambda: replace(client)
+
+
+@contextmanager
+def proxied(program: Path, folder: Path) -> Iterator[Callable[[], Client]]:
+    """Run the registry as a process behind the stack's proxy, which has this machine's network."""
+    port, inside = _free_port(), folder / "run"
+    certificate = _guard(folder)
+    client = Client(f"127.0.0.1:{port}", ACCOUNT, certificate)
+    inside.mkdir(exist_ok=True)
+    server = inside / Path(SOCKET).name
+    server.unlink(missing_ok=True)
+    settings = folder / "proxy"
+    settings.mkdir(exist_ok=True)
+    text = front.configuration().replace(f"bind :{front.PORT}", f"bind {client.address}")
+    (settings / "haproxy.cfg").write_text(text)
+    (settings / "tls.pem").write_text(certificate + (folder / "tls.key").read_text())
+    for name, lines in maps({ACCOUNT[0]: Rights(push=EVERYTHING, pull=EVERYTHING)}).items():
+        (settings / f"{name}.map").write_text(f"{lines}\n")
+    config = BARE.format(data=folder / "data", net="unix", address=server) + ACCOUNTS.format(folder=folder)
+    with _running(program, folder, config) as process:
+        while not server.exists() and process.poll() is None:
+            time.sleep(0.05)
+        server.chmod(0o666)
+        folder.chmod(0o755)
+        _read(
+            *("docker", "run", "--detach", "--name", PROXY, "--network", "host", "--memory", "256m"),
+            *("--log-driver", LOG_DRIVER, "--volume", f"{settings}:{front.SETTINGS_PATH}:ro"),
+            *("--volume", f"{inside}:{SOCKET_DIRECTORY}", PROXY_IMAGE),
+            *("haproxy", "-W", "-db", "-f", f"{front.SETTINGS_PATH}/haproxy.cfg"),
+        )
+        try:
+            _wait(client, process)
+            yield lambda: replace(client)
+        finally:
+            _read("docker", "rm", "--force", PROXY)
+
+
+def _guard(folder: Path) -> str:
+    """Make a certificate and the accounts file. Returns the certificate."""
+    certificate, key = _certificate()
+    (folder / "tls.crt").write_text(certificate)
+    (folder / "tls.key").write_text(key)
+    (folder / "htpasswd").write_text(htpasswd(dict([ACCOUNT])))
+    return certificate
+
+
+@contextmanager
+def _running(program: Path, folder: Path, config: str) -> Iterator["subprocess.Popen[bytes]"]:
     (folder / "config.yml").write_text(config)
     environment = child_environment.of("registry") | {"OTEL_TRACES_EXPORTER": "none"}
     process = subprocess.Popen(
         [program, "serve", folder / "config.yml"], env=environment, stderr=subprocess.DEVNULL
     )
     try:
-        _wait(client, process)
-        yield lambda: replace(client)
+        yield process
     finally:
         process.terminate()
         process.wait(10)
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        return int(reserved.getsockname()[1])
 
 
 def _wait(client: Client, process: "subprocess.Popen[bytes]") -> None:
