@@ -56,7 +56,8 @@ class BatchSettings(Settings):
 
     parallel: Annotated[int | str, _HostsAtOnce(), Field(examples=[2, "25%"])] = 1
     """How many hosts get a version at the same time, 1 to 1000, or which share of the service's hosts, `1%` to `100%`,
-    rounded down to whole hosts, but at least one. If one fails, the batches after it do not begin. Default: 1."""
+    rounded down to whole hosts, but at least one. If one fails, the batches after it do not begin. Default: 1; of a
+    rollback without `rollout`, all."""
 
     canary: Annotated[int, Within(1, 1000, "a number of hosts")] | None = None
     """How many hosts get a version before all others, in a batch of their own: the first of `hosts`. 1 to 1000, and
