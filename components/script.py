@@ -6,6 +6,7 @@ So no value is in a process list, and a command that fails prints only the scrip
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pulumi
@@ -64,19 +65,24 @@ def text(name: str) -> str:
     Args:
         name: the script's file name.
     """
-    content = (SCRIPTS / name).read_text()
+    path = SCRIPTS / name
     if name in IN_PLACE:
         # The last line calls the functions.
         *whole, call = text(IN_PLACE[name]).splitlines(keepends=True)
-        return "".join([*whole, _COMMENT.sub("", content), call])
+        return "".join([*whole, _without_comments(path), call])
     if name in UNCHANGED:
-        return content
+        return path.read_text()
     header = f"# Slipway: components/scripts/{name} without its comments.\n"
-    content = _COMMENT.sub("", content)
+    content = _without_comments(path)
     if not name.endswith(".sh"):
         return header + content
-    ahead = [_COMMENT.sub("", (SCRIPTS / part).read_text()) for part in (LIBRARY, *PARTS.get(name, ()))]
+    ahead = [_without_comments(SCRIPTS / part) for part in (LIBRARY, *PARTS.get(name, ()))]
     return "".join(["#!/usr/bin/env bash\n", header, *ahead, content])
+
+
+@cache  # every host gets the same ones
+def _without_comments(path: Path) -> str:
+    return _COMMENT.sub("", path.read_text())
 
 
 def with_values(name: str, values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
