@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.errors import CommandError
-from cli.pass_on import PassingCommand, WordsCommand
+from cli.pass_on import PassingCommand, PossibleWordsCommand, WordsCommand
 from well_known import FORWARD_VARIABLE
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ PULUMI_OPTIONS = {"allow_extra_args": True}
 """For commands that run Pulumi: options after `--` are passed on to it."""
 WORDS = {"allow_extra_args": True, "allow_interspersed_args": True}
 """For commands that run another program: its words come after `--`."""
+POSSIBLE_WORDS = {**WORDS, "ignore_unknown_options": False}
+"""For commands that run another program, or without words what they run then."""
 
 
 def _command(
@@ -82,7 +84,12 @@ def _command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
-        kind = {str(PULUMI_OPTIONS): PassingCommand, str(WORDS): WordsCommand}.get(str(settings))
+        kinds = {
+            str(PULUMI_OPTIONS): PassingCommand,
+            str(WORDS): WordsCommand,
+            str(POSSIBLE_WORDS): PossibleWordsCommand,
+        }
+        kind = kinds.get(str(settings))
         group.command(name, cls=kind, help=text, hidden=hidden, context_settings=settings)(function)
         return function
 
@@ -647,7 +654,7 @@ def _inside(
     return run(open_stack(stack, emulate=emulate), service, words, host=host, fresh=fresh)
 
 
-@_command(app, "run", **WORDS)
+@_command(app, "run", **POSSIBLE_WORDS)
 def run_once(
     context: typer.Context,
     service: _Service,
@@ -661,6 +668,9 @@ def run_once(
     environment, secrets, files and limits of the container that serves, but without its entrypoint and its ports; it
     can only read the service's volumes. It has a terminal where this command has one. The container goes when it ends,
     and its exit status is this command's; 255 without a connection to the host.
+
+    Without a command, a service with a `schedule` runs now, as its timer would run it, and never twice at a time:
+    `./slip run tidy`. Ctrl-C leaves such a run to itself.
     """
     raise typer.Exit(_inside(stack, service, context.args, host, fresh=True, emulate=emulate))
 

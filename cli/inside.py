@@ -23,12 +23,13 @@ def run(stack: Stack, service: str, words: Sequence[str], *, host: str | None, f
     Args:
         stack: the stack.
         service: the service's name.
-        words: the program and its arguments.
+        words: the program and its arguments. Without them a job runs, as by its timer.
         host: the host; by default the service's first one.
         fresh: whether it runs in a container of its own, and not in the one that serves.
 
     Raises:
-        CommandError: there is no such service, it does not run there, or the host does not answer.
+        CommandError: there is no such service, it does not run there, it is no job and there are no words, or the host
+            does not answer.
 
     """
     running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
@@ -37,17 +38,19 @@ def run(stack: Stack, service: str, words: Sequence[str], *, host: str | None, f
         raise CommandError(f"{host} runs no {service}", f"{service} runs on {', '.join(hosts)}.", status=2)
     where = host or hosts[0]
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    command = shlex.join(
-        [
-            SWITCH_SCRIPT_PATH,
-            "--run" if fresh else "--exec",
-            service,
-            *(["terminal=yes"] if is_terminal else []),
-            "--",
-            *words,
-        ]
-    )
+    if words:
+        options = ["terminal=yes"] if is_terminal else []
+        arguments = ["--run" if fresh else "--exec", service, *options, "--", *words]
+    elif service in (running.outputs.get("serviceSchedules") or {}):
+        arguments, is_terminal = ["--run-job-now", service], False
+    else:
+        raise CommandError(
+            f"there is no command, and {service} has no schedule by which it runs",
+            f"Write: ./slip run {service} -- PROGRAM ARGUMENTS",
+            status=2,
+        )
     try:
+        command = shlex.join([SWITCH_SCRIPT_PATH, *arguments])
         return terminal.run(running.outputs, where, command, is_terminal=is_terminal)
     except ForeignKey as error:
         raise CommandError(

@@ -93,17 +93,25 @@ class PassingCommand(TyperCommand):
 class WordsCommand(TyperCommand):
     """A command that runs another program. Its words come after `--`."""
 
+    needs_words = True
+
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse what comes before `--`, and keep the rest for the program."""
         at = args.index(SEPARATOR) if SEPARATOR in args else len(args)
         rest: list[str] = super().parse_args(ctx, args[:at])
         words = args[at + 1 :]
-        if not ctx.resilient_parsing and (ctx.args or not words):
+        if not ctx.resilient_parsing and (ctx.args or (self.needs_words and not words)):
             name = ctx.info_name or ""
             wrong = f"'{ctx.args[0]}' comes before --" if ctx.args else "there is no command"
             raise CommandError(wrong, f"Write: ./slip {name} SERVICE -- PROGRAM ARGUMENTS", status=2)
         ctx.args = words
         return rest
+
+
+class PossibleWordsCommand(WordsCommand):
+    """A command that runs another program, or what it runs without words."""
+
+    needs_words = False
 
 
 def check(options: Sequence[str]) -> None:

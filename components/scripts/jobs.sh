@@ -12,6 +12,8 @@ job_label=slipway.job
 units=/etc/systemd/system
 # How many runs leave their logs.
 kept_runs=5
+# Seconds until a run that a person asks for has its container.
+run_patience=60
 
 # plan_job SERVICE CONTAINER LIMIT STOP_GRACE [pids=NUMBER] -- CALENDAR…: runs the container's command at these times.
 plan_job() {
@@ -99,4 +101,38 @@ run_job() {
   fi
   put "$jobs/.$service.last" 0644 <<<"$status $started $EPOCHSECONDS $name"
   [ "$status" = 0 ] || fail 1 "the run of $service ended with $status; \`./slip logs $service\` shows its output"
+}
+
+# run_job_now SERVICE: one run for a person, by the same unit as the timer's, so that there are never two. Its output and
+# exit status are this command's.
+run_job_now() {
+  local service=$1 unit=slipway-job-$1.service former='' status='' twin='' state
+  [ ! -e "$jobs/.$service.last" ] || read -r _ _ _ former <"$jobs/.$service.last"
+  case "$(systemctl show --property ActiveState --value "$unit")" in
+    activ* | deactivating | reloading)
+      fail 75 "a run of $service has not ended, so there is no other one; \`./slip logs $service\` shows its output"
+      ;;
+  esac
+  systemctl start --no-block "$unit"
+  for _ in $(seq "$((run_patience * 10))"); do
+    [ ! -e "$jobs/.$service.last" ] || read -r status _ _ twin <"$jobs/.$service.last"
+    [ -z "$twin" ] || [ "$twin" = "$former" ] || break
+    sleep 0.1
+  done
+  if [ -z "$twin" ] || [ "$twin" = "$former" ]; then
+    fail 125 "the run of $service on $(hostname) does not begin; \`systemctl status $unit\` there shows why"
+  fi
+  docker logs --follow "$twin" </dev/null || true
+  # The run notes its end a moment later.
+  while [ "$status" = running ]; do
+    state=$(systemctl show --property ActiveState --value "$unit")
+    read -r status _ <"$jobs/.$service.last"
+    [ "$state" = activating ] || [ "$status" != running ] || status=lost
+    [ "$status" != running ] || sleep 0.1
+  done
+  case "$status" in
+    timeout) fail 124 "the run of $service took longer than slipway:services.$service.timeLimit allows, and was ended" ;;
+    lost) fail 125 "nobody knows how the run of $service ended" ;;
+    *) exit "$status" ;;
+  esac
 }

@@ -231,10 +231,16 @@ run_inside() {
   exec docker exec "${options[@]}" "$container" "$@"
 }
 
-# run_beside SERVICE [terminal=yes] -- WORD…: runs a command in a twin of the container that serves, which goes afterwards.
+# run_beside SERVICE [terminal=yes] -- WORD…: runs a command in a twin of the container that serves, or of a job's, which goes
+# afterwards.
 run_beside() {
   local container name service=$1 has_terminal=false
-  container=$(serves "$service") || exit
+  # Of a job nothing serves, but its template has all that a twin needs.
+  if [ -e "$jobs/$service" ]; then
+    read -r container _ <"$jobs/$service"
+  else
+    container=$(serves "$service") || exit
+  fi
   shift
   if [ "$1" = terminal=yes ]; then
     has_terminal=true

@@ -21,6 +21,8 @@
 #   switch --job SERVICE CONTAINER LIMIT STOP_GRACE [pids=NUMBER] -- CALENDAR…
 #                             runs a service at these times of systemd (jobs.sh)
 #   switch --run-job SERVICE  one run of it
+#   switch --run-job-now SERVICE
+#                             one run of it for a person, with its output and exit status
 #   switch --exec SERVICE [terminal=yes] -- WORD…
 #                             runs a command in the container that serves, with this process's input and output
 #   switch --run SERVICE [terminal=yes] -- WORD…
@@ -465,6 +467,7 @@ main() {
     --release) release "${@:2}" ;;
     --job) plan_job "${@:2}" ;;
     --run-job) run_job "$2" ;;
+    --run-job-now) run_job_now "$2" ;;
     --exec) run_inside "${@:2}" ;;
     --run) run_beside "${@:2}" ;;
     --release-again) release_again "$2" ;;

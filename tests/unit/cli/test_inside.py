@@ -48,6 +48,18 @@ def test_a_command_runs_on_the_first_host_of_the_service(told: list[tuple[str, l
     ]
 
 
+def test_without_a_command_a_job_runs_now(
+    told: list[tuple[str, list[str], bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = FakeStack().outputs() | {"serviceSchedules": {"api": "17 3 * * *"}}
+    monkeypatch.setattr(FakeStack, "outputs", lambda _: outputs)
+    assert run("api") == 7
+    assert told == [("web-2", ["/usr/local/lib/slipway/switch", "--run-job-now", "api"], False)]
+    with pytest.raises(CommandError, match="web has no schedule by which it runs") as caught:
+        run("web")
+    assert caught.value.status == 2
+
+
 @pytest.mark.parametrize(
     ("service", "host", "words"),
     [("shop", None, "has no service 'shop'"), ("api", "web-1", "web-1 runs no api")],

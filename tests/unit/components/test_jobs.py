@@ -113,6 +113,64 @@ def test_there_are_never_two_runs(machine: Machine) -> None:
     assert calls(machine, "start") == []
 
 
+def run_now(machine: Machine, ends: str = "0", state: str = "inactive") -> subprocess.CompletedProcess[str]:
+    """A run that a person asks for. The unit's command has ended when `systemctl start` returns."""
+    (machine.root / "ends").write_text(ends)
+    (machine.root / "runs").write_text("")
+    machine.command(
+        "systemctl",
+        f"""case "$*" in
+        "show --property ActiveState --value slipway-job-tidy.service") echo {state} ;;
+        "start --no-block slipway-job-tidy.service")
+          [ -e {machine.root}/broken ] || /bin/bash {machine.root}/switch --run-job tidy || true ;;
+        esac""",
+    )
+    return switch(machine, "--run-job-now", "tidy", containers="new tidy created\n")
+
+
+@pytest.mark.parametrize("ends", ["0", "3"])
+def test_a_person_gets_output_and_exit_status_of_a_run(machine: Machine, ends: str) -> None:
+    plan(machine)
+    run(machine)
+    result = run_now(machine, ends)
+    assert (result.returncode, last(machine)[0]) == (int(ends), ends)
+    assert result.stdout == "its output\n"
+    assert calls(machine, "logs") == [f"logs --follow {last(machine)[3]}"]
+
+
+def test_a_person_hears_of_the_time_limit(machine: Machine) -> None:
+    plan(machine, *("--job", "tidy", "new", "1", "3", "--", "*-*-* 03:17:00 UTC"))
+    (machine.root / "slow").touch()
+    result = run_now(machine)
+    assert result.returncode == 124
+    assert "longer than slipway:services.tidy.timeLimit allows" in result.stderr
+
+
+def test_a_person_starts_no_second_run(machine: Machine) -> None:
+    plan(machine)
+    result = run_now(machine, state="activating")
+    assert result.returncode == 75
+    assert "a run of tidy has not ended" in result.stderr
+    assert calls(machine, "start") == []
+
+
+def test_a_run_that_does_not_begin_is_told(machine: Machine) -> None:
+    plan(machine)
+    run(machine)
+    (machine.root / "broken").touch()
+    result = run_now(machine)
+    assert result.returncode == 125
+    assert "`systemctl status slipway-job-tidy.service` there shows why" in result.stderr
+
+
+def test_a_command_runs_with_what_a_job_has(machine: Machine) -> None:
+    plan(machine)
+    result = switch(machine, "--run", "tidy", "--", "id", containers="new tidy created\n")
+    assert result.returncode == 0, result.stderr
+    made = json.loads((machine.root / "created.json").read_text())
+    assert (made["Entrypoint"], made["Cmd"]) == (["id"], [])
+
+
 def test_only_the_last_runs_leave_their_logs(machine: Machine) -> None:
     plan(machine)
     (machine.root / "earlier").write_text("".join(f"run-{number}\n" for number in range(7)))

@@ -90,6 +90,7 @@ def switch(
         "container inspect new "*Healthcheck*) printf '%b' "$(cat healthcheck 2>/dev/null)\\n" ;;
         "exec new "*) {check} ;;
         "container inspect "*HostConfig.Binds*) cat binds 2>/dev/null ;;
+        "logs --follow "*) echo "its output" ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
         "rm -f "*) sed -i "/^$3 /d" containers ;;
         "start "*) ;;
