@@ -203,7 +203,9 @@ def _runs_by_a_timer(stack: Stack) -> None:
     (job,) = [one for one in _processes(stack) if one["service"] == "tidy"]
     assert job["healthy"], job
     assert "has not run yet; next" in job["health"]
-    stack.on_host("box", "sh", "-c", "systemctl start slipway-job-tidy || true")
+    now = stack.slip("run", "tidy")
+    assert now.status == 3, str(now)
+    assert now.output.split() == ["42", "9000", "kept"]
     (job,) = [one for one in _processes(stack) if one["service"] == "tidy"]
     assert not job["healthy"], job
     assert "ended with status 3" in job["health"]
@@ -211,6 +213,10 @@ def _runs_by_a_timer(stack: Stack) -> None:
     assert verified.status == 1, str(verified)
     assert "ended with status 3" in " ".join(verified.output.split()), str(verified)
     assert stack.clone.read("./slip", "logs", "tidy", "--stack", stack.name).split() == ["42", "9000", "kept"]
+    asked = stack.clone.start(
+        "./slip", "run", "tidy", "--stack", stack.name, "--", "sh", "-c", "echo $STATUS"
+    ).wait()
+    assert (asked.status, asked.output.split()) == (0, ["3"]), str(asked)
 
 
 def _processes(stack: Stack) -> list[dict[str, Any]]:
