@@ -66,7 +66,7 @@ class HostOutputs(TypedDict):
     healthCheckId: Annotated[
         str,
         Since("0.10.0"),
-        "id of the health check by which Route 53 leaves the host out of its answers; not there for a host without one",
+        "id of the health check by which Route 53 leaves the host out of its answers; empty without one",
     ]
 
 

@@ -176,7 +176,7 @@ class TestWhatThereIs:
         assert record["records"] == ["public edge-1-address"]
         assert "setIdentifier" not in record
         assert not list(program.of_type("healthCheck:HealthCheck"))
-        assert "healthCheckId" not in program.outputs["hosts"]["edge-1"]
+        assert program.outputs["hosts"]["edge-1"]["healthCheckId"] == ""
         known = program.named("web-1-routes").inputs["create"]
         assert known.endswith(" edges=private address of edge-1")
         told = program.named("edge-1-backends").inputs["stdin"]
