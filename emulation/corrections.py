@@ -149,7 +149,7 @@ def _keep_record_sets() -> None:
                     one for one in zone.rr_changes if _key(one["ResourceRecordSet"]) != gone
                 ]
 
-    Route53Backend.change_resource_record_sets = change_all  # type: ignore[method-assign]
+    Route53Backend.change_resource_record_sets = change_all  # type: ignore[assignment,method-assign]
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -187,4 +187,4 @@ def _know_health_checks() -> None:
         backend.get_health_check(health_check_id)
         delete(backend, health_check_id)
 
-    Route53Backend.delete_health_check = delete_check  # type: ignore[method-assign]
+    Route53Backend.delete_health_check = delete_check  # type: ignore[assignment,method-assign]
