@@ -53,6 +53,8 @@ class Host:
     """Where the other hosts' containers would reach it: its private IP address, or the IPv4 network of all hosts."""
     private_ip: pulumi.Input[str] | None = None
     """Its private IP address, for ports that are not public; None if all its addresses are private."""
+    health_check_id: pulumi.Input[str] = ""
+    """The check by which Route 53 leaves it out of its answers while it does not answer itself; empty without one."""
     resolvers: Sequence[str] = ()
     """Name servers for its builds, IPv4 addresses; none if the host knows its own."""
     deleted_with: pulumi.Resource | None = None

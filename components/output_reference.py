@@ -63,6 +63,11 @@ class HostOutputs(TypedDict):
     enginePort: Annotated[int, "TCP port of its Docker Engine"]
     httpPort: Annotated[int, "TCP port of its proxy; 0 if it runs no services"]
     httpsPort: Annotated[int, "the same for HTTPS, which answers while a service of the host has HTTPS"]
+    healthCheckId: Annotated[
+        str,
+        Since("0.10.0"),
+        "id of the health check by which Route 53 leaves the host out of its answers; empty without one",
+    ]
 
 
 class RevisionOutputs(TypedDict):

@@ -281,6 +281,7 @@ def _host(host: Host) -> dict[str, object]:
         "enginePort": host.engine_port,
         "httpPort": host.http_port if has_proxy else 0,
         "httpsPort": host.https_port if has_proxy else 0,
+        "healthCheckId": host.health_check_id,
     }
 
 

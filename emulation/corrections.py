@@ -1,7 +1,7 @@
 """Corrections of moto, where its answers differ from AWS's."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 
@@ -13,6 +13,8 @@ def correct() -> None:
     _protect_instances()
     _forget_backup_plans()
     _keep_groups_in_use()
+    _keep_record_sets()
+    _know_health_checks()
 
 
 def _describe_rules_by_group() -> None:
@@ -120,3 +122,69 @@ def _groups_in_use(backend: Any) -> set[str]:
         if rule.source_group.get("GroupId") != group.id
     }
     return of_instances | in_rules
+
+
+def _keep_record_sets() -> None:
+    """Route 53 makes all changes of a request or none.
+
+    Beside a record without an identifier there is none with one of
+    the same name and type. Moto allows that, and deletes by the identifier alone, whatever the name.
+    """
+    from moto.route53.exceptions import Route53ClientError
+    from moto.route53.models import FakeZone, Route53Backend
+
+    change = Route53Backend.change_resource_record_sets
+
+    def change_all(backend: Any, zoneid: str, change_list: list[dict[str, Any]]) -> None:
+        zone = cast("FakeZone", backend.get_hosted_zone(zoneid))
+        if problem := _refused({_key(vars(each)) for each in zone.rrsets}, change_list):
+            raise Route53ClientError("InvalidChangeBatch", problem)
+        for each in change_list:
+            before, gone = list(zone.rrsets), _key(each["ResourceRecordSet"])
+            change(backend, zoneid, [each])
+            if each["Action"] == "DELETE":
+                zone.rrsets = [one for one in before if _key(vars(one)) != gone]
+                # Moto refuses to create what its journal has.
+                zone.rr_changes[:] = [
+                    one for one in zone.rr_changes if _key(one["ResourceRecordSet"]) != gone
+                ]
+
+    Route53Backend.change_resource_record_sets = change_all  # type: ignore[assignment,method-assign]
+
+
+def _key(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """By what Route 53 knows a record, in a request or in moto: name, type and set identifier."""
+    name = str(record.get("Name") or record.get("name"))
+    identifier = record.get("SetIdentifier") or record.get("set_identifier") or ""
+    return name.rstrip(".").lower(), str(record.get("Type") or record.get("type")), identifier
+
+
+def _refused(present: set[tuple[str, str, str]], changes: list[dict[str, Any]]) -> str:
+    """Why Route 53 refuses these changes of a zone with these records; empty if it takes them."""
+    for change in changes:
+        key = name, kind, identifier = _key(change["ResourceRecordSet"])
+        what = f"RRSet with DNS name {name}., type {kind}, SetIdentifier {identifier or 'none'}"
+        if change["Action"] == "DELETE":
+            if key not in present:
+                return f"Tried to delete {what}, but it was not found"
+            present.remove(key)
+            continue
+        if change["Action"] == "CREATE" and key in present:
+            return f"Tried to create {what}, but it already exists"
+        if any(each[:2] == key[:2] and bool(each[2]) != bool(identifier) for each in present):
+            return f"{what} cannot be created as a conflicting set exists with the same name and type"
+        present.add(key)
+    return ""
+
+
+def _know_health_checks() -> None:
+    """Moto deletes a health check that does not exist; Route 53 says so."""
+    from moto.route53.models import Route53Backend
+
+    delete = Route53Backend.delete_health_check
+
+    def delete_check(backend: Any, health_check_id: str) -> None:
+        backend.get_health_check(health_check_id)
+        delete(backend, health_check_id)
+
+    Route53Backend.delete_health_check = delete_check  # type: ignore[assignment,method-assign]

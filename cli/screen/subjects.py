@@ -19,6 +19,8 @@ class Part(Enum):
     HOST_SETUP = "set-up"
     HOST_IMAGES = "first images"
     HOST_ADDRESS = "address"
+    HEALTH_CHECK = "health check"
+    RECORD = "record"
     PROXY = "proxy"
     HTTPS_PORT = "HTTPS port of"
     PUBLIC_PORT = "public port of"
@@ -136,6 +138,10 @@ def subject(step: Step) -> Subject:
             found = Subject(Part.KEY if kind == "PrivateKey" else Part.AUTHORITY, _authority(owner))
         case "LocalPlatform":
             found = _of_local_platform(kind, name)
+        case "AwsPlatform" if kind == "Record":
+            found = Subject(Part.RECORD, name)
+        case "AwsPlatform" if kind == "HealthCheck":
+            found = Subject(Part.HEALTH_CHECK, name.removesuffix("-health"))
         case "AwsHost":
             found = _of_aws_host(kind, name, owner)
         case "AwsNetwork":

@@ -15,7 +15,7 @@ def make_hosts(settings: StackSettings, authorities: Authorities) -> dict[str, H
     if settings.platform.kind == "aws":
         from components.hosts.aws import platform as aws
 
-        return aws.make_hosts(settings, ssh_key, known if isinstance(known, dict) else ())
+        return aws.make_hosts(settings, ssh_key, known if isinstance(known, dict) else {})
     from components.hosts import local
 
     # What the hosts' set-up was first told stays: elsewhere, `slip up` tells the hosts (cli/update/name_servers.py).

@@ -232,6 +232,9 @@ answer_challenges() {
   printf '\n  http-request return status 200 content-type application/octet-stream lf-string "%%[path,field(-1,/)].%s" if { path -m reg ^/[.]well-known/acme-challenge/[A-Za-z0-9_-]{16,128}$ } !{ ssl_fc }' "$print"
 }
 
+# silent_on_checks: a health check of DNS connects to an edge and says nothing, which is no line of the access log.
+silent_on_checks() { ! is_edge || printf '\n  option dontlognull'; }
+
 # configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
 configuration() {
   local key keys=() networks='' front='' forwarded
@@ -271,7 +274,7 @@ frontend http
   bind :80$(https_bind)$front
   unique-id-format %[uuid()]
   log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)[var(txn.client)] %(peer)ci %(request_id)ID %(scheme)[var(txn.scheme)] %(method)HM %(host)[var(txn.host)] %(path)HP %(version)HV %(status)ST %(bytes_in)U %(bytes)B %(route)b %(container)s %(visitor)[var(txn.visitor)] %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta %(retries)rc %(ended)tsc"
-  error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"
+  error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"$(silent_on_checks)
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
   http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)

@@ -86,6 +86,8 @@ class HostOutputs(TypedDict):
     """TCP port of its proxy; 0 if it runs no services."""
     httpsPort: int
     """The same for HTTPS, which answers while a service of the host has HTTPS."""
+    healthCheckId: str
+    """Id of the health check by which Route 53 leaves the host out of its answers; empty without one."""
 
 
 class SlipwayOutputs:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.clients import METHODS, Clients
-from tests.support.docker_command import docker
+from tests.support.docker_command import docker, paused
+from tests.support.either_address import EitherAddress
 from tests.support.front_door import App, FrontDoor
 from tests.support.http_load import Load, greeting
 from tests.support.stack import Stack
@@ -111,6 +112,30 @@ def test_the_edge_asks_for_health_by_the_name_of_the_service(lab: Lab) -> None:
     )
     # An edge's own questions are in no log.
     assert not [line for line in lab.hosts["web-1"].log() if line.get("path") == "/up"]
+
+
+def test_a_check_that_only_connects_is_in_no_log(lab: Lab) -> None:
+    before = len(lab.edge.log())
+    assert lab.edge.said(b"", patience=0.2) == b""
+    assert lab.edge.said(b"no request\r\n\r\n").startswith(b"HTTP/1.1 400")
+    eventually("the log has what is no request", lambda: len(lab.edge.log()) > before)
+    assert len(lab.edge.log()) == before + 1
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["killed", "silent"])
+def test_of_two_edges_one_may_die_or_fall_silent(lab: Lab, tmp_path: Path, is_silent: bool) -> None:
+    tmp_path.chmod(0o755)
+    with Edge(tmp_path / "edge-2", "slipway-test-edge-2", lab.hosts) as second:
+        urls = [f"http://127.0.0.1:{door.port}/two" for door in (lab.edge, second)]
+        with EitherAddress("web.test", *urls) as clients, contextlib.ExitStack() as meanwhile:
+            clients.go_on()
+            if is_silent:
+                meanwhile.enter_context(paused(second.name))
+            else:
+                docker("kill", second.name)
+            eventually("clients take the other address", lambda: clients.moves > 0)
+            clients.go_on()
+    assert not clients.failures, f"{clients.failures[:5]} of {clients.requests}"
 
 
 def test_maintenance_is_no_illness(lab: Lab) -> None:

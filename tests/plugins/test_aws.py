@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from emulation.corrections import correct
 from plugins.aws.cloud import Cloud
 from plugins.aws.errors import Refused
 from plugins.aws.kind import tag_list
@@ -45,6 +46,7 @@ POLICY = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 VAULT = "aws:backup/vault:Vault"
 PLAN = "aws:backup/plan:Plan"
 RECORD = "aws:route53/record:Record"
+HEALTH_CHECK = "aws:route53/healthCheck:HealthCheck"
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGluz1iZbcHmYTCVZpQhFXrUMPZyhqWIgbFZ5jAIVeYd operator\n"
 TRUST = json.dumps(
@@ -217,6 +219,14 @@ LIVES: dict[str, Make] = {
     VAULT: given(name="vault", forceDestroy=True),
     PLAN: plan,
     RECORD: record,
+    HEALTH_CHECK: given(
+        type="TCP",
+        ipAddress="192.0.2.1",
+        port=80,
+        requestInterval=30,
+        failureThreshold=3,
+        tags={"Name": "edge-1"},
+    ),
 }
 
 
@@ -624,6 +634,90 @@ def test_a_record_a_role_and_tags_are_changed_in_place(
     assert found["Description"] == "other"
     assert {each["Key"]: each["Value"] for each in found["Tags"]} == {"a": "3", **DEFAULT_TAGS}
     driver.delete(updated)
+
+
+def test_a_health_check_is_changed_in_place_but_for_its_kind_and_interval(driver: Driver, url: str) -> None:
+    news = {"type": "TCP", "ipAddress": "192.0.2.1", "port": 80, "requestInterval": 30, "tags": {"a": "1"}}
+    made = driver.create(HEALTH_CHECK, news)
+    # What the program leaves out, Route 53 decides.
+    assert made.outputs["failureThreshold"] == 3
+    assert made.outputs["arn"] == f"arn:aws:route53:::healthcheck/{made.id}"
+    assert changes(driver, made, requestInterval=10, type="HTTP") == {
+        "requestInterval": "UPDATE_REPLACE",
+        "type": "UPDATE_REPLACE",
+    }
+    other = {"ipAddress": "192.0.2.7", "port": 443, "failureThreshold": 2, "tags": {"b": "2"}}
+    driver.update(made, {**news, **other})
+    route53 = client(url, "route53")
+    config = route53.get_health_check(HealthCheckId=made.id)["HealthCheck"]["HealthCheckConfig"]
+    assert (config["IPAddress"], config["Port"], config["FailureThreshold"]) == ("192.0.2.7", 443, 2)
+    found = route53.list_tags_for_resource(ResourceType="healthcheck", ResourceId=made.id)["ResourceTagSet"]
+    assert {each["Key"]: each["Value"] for each in found["Tags"]} == {"b": "2", **DEFAULT_TAGS}
+    driver.delete(made)
+
+
+def test_a_plain_record_becomes_one_of_several_at_one_moment(driver: Driver, url: str) -> None:
+    correct()
+    route53 = client(url, "route53")
+    zone = route53.create_hosted_zone(Name="example.edu", CallerReference="edges")["HostedZone"]["Id"]
+    plain = {
+        "zoneId": zone.rpartition("/")[2],
+        "name": "a.example.edu",
+        "type": "A",
+        "ttl": 60,
+        "records": ["192.0.2.1", "192.0.2.2"],
+    }
+
+    def of_host(number: int, name: str = "a.example.edu") -> dict[str, Any]:
+        return {
+            **plain,
+            "name": name,
+            "records": [f"192.0.2.{number}"],
+            "multivalueAnswerRoutingPolicy": True,
+            "setIdentifier": f"edge-{number}",
+            "healthCheckId": f"check-{number}",
+        }
+
+    def known() -> dict[str, list[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {}
+        for each in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]:
+            if each["Type"] == "A":
+                said = (each.get("SetIdentifier", ""), each.get("HealthCheckId", ""))
+                found.setdefault(each["Name"].rstrip("."), []).append(said)
+        return found
+
+    first = driver.create(RECORD, plain)
+    assert changes(driver, first, **of_host(1)) == {
+        "healthCheckId": "ADD",
+        "multivalueAnswerRoutingPolicy": "ADD",
+        "records[1]": "DELETE",
+        "setIdentifier": "ADD",
+    }
+    with pytest.raises(Failure, match="cannot be created as a conflicting set exists"):
+        driver.create(RECORD, of_host(2))
+    first = driver.update(first, of_host(1))
+    second = driver.create(RECORD, of_host(2))
+    other = driver.create(RECORD, of_host(1, "b.example.edu"))
+    assert second.id == f"{plain['zoneId']}_a.example.edu_A_edge-2"
+    assert known() == {
+        "a.example.edu": [("edge-1", "check-1"), ("edge-2", "check-2")],
+        "b.example.edu": [("edge-1", "check-1")],
+    }
+    for each in (first, second, other):
+        refreshed = driver.refresh(each)
+        assert refreshed is not None
+        assert refreshed.outputs == each.outputs
+    driver.update(second, {**of_host(2), "records": ["192.0.2.9"]})
+    assert len(known()["a.example.edu"]) == 2
+    # A record of many goes alone, and others of its name or its identifier stay.
+    driver.delete(first)
+    assert known() == {
+        "a.example.edu": [("edge-2", "check-2")],
+        "b.example.edu": [("edge-1", "check-1")],
+    }
+    driver.delete(second)
+    driver.delete(other)
+    assert known() == {}
 
 
 # Changes outside of Pulumi

@@ -43,6 +43,11 @@ DEV: dict[str, Any] = {
     },
     "protect": True,
 }
+EDGES = {
+    **DEV,
+    "hosts": {**DEV["hosts"], "edge-1": {"roles": ["edge"]}, "edge-2": {"roles": ["edge"]}},
+    "services": {"web": {"build": {"context": "app/base"}, "domain": "shop.example.org"}},
+}
 TRIED = {
     **DEV,
     "platform": {
@@ -199,7 +204,7 @@ def asked() -> tuple[list[tuple[str, str, str]], list[tuple[str, frozenset[str]]
     """Every property that the program sets on an AWS resource (type, name, path), and every call with its arguments."""
     CALLS.clear()
     paths = set()
-    for changes in (DEV, TRIED):
+    for changes in (DEV, EDGES, TRIED):
         for resource in run(json.dumps(changes)).resources.values():
             kind = resource.request.type
             if kind.startswith("aws:") or kind == "pulumi:providers:aws":

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from emulation.corrections import correct
 from tests.plugins.aws_account import KEYS, account, client
 from tests.support.waiting import PATIENCE
 from toolchain.environment import Environment, prepare
@@ -84,6 +85,43 @@ command.local.Command(
 )
 """
 """The options by which a host gives its volume back before it is detached (components/script.py)."""
+
+
+RECORDS = """
+import pulumi
+import pulumi_aws as aws
+
+provider = aws.Provider("aws", region="eu-central-1")
+config = pulumi.Config()
+common = dict(zone_id=config.require("zone"), name="shop.example.gov", type="A", ttl=60)
+
+
+def opts(**others):
+    return pulumi.ResourceOptions(provider=provider, **others)
+
+
+def of_edge(number, options):
+    check = aws.route53.HealthCheck(
+        f"edge-{number}", type="TCP", ip_address=f"192.0.2.{number}", port=80, request_interval=30, opts=opts()
+    )
+    return aws.route53.Record(
+        f"shop-edge-{number}",
+        **common,
+        records=[f"192.0.2.{number}"],
+        multivalue_answer_routing_policy=True,
+        set_identifier=f"edge-{number}",
+        health_check_id=check.id,
+        opts=options,
+    )
+
+
+if config.get_bool("edges"):
+    first = of_edge(1, opts(aliases=[pulumi.Alias(name="shop")]))
+    of_edge(2, opts(depends_on=[first]))
+else:
+    aws.route53.Record("shop", **common, records=["192.0.2.1", "192.0.2.2"], opts=opts())
+"""
+"""As components/hosts/aws/records.py has one edge and then two."""
 
 
 class Done(NamedTuple):
@@ -236,6 +274,34 @@ def test_a_volume_is_given_back_before_it_is_detached(project: Project) -> None:
         ]
         assert steps.index(("delete-replaced", "mount")) < steps.index(("delete-replaced", "attachment"))
         assert (project.directory / "log").read_text().split() == ["mount", "undo", "mount"]
+    finally:
+        project.update("destroy")
+        program.write_text(PROGRAM)
+
+
+def test_a_plain_record_becomes_those_of_two_edges_in_one_update(project: Project) -> None:
+    correct()
+    route53 = client(project.url, "route53")
+    zone = route53.create_hosted_zone(Name="example.gov", CallerReference="edges")["HostedZone"]["Id"]
+    program = project.directory / "__main__.py"
+    program.write_text(RECORDS)
+    try:
+        project.configure("zone", zone.rpartition("/")[2])
+        assert project.update("up") == {"create": 3}
+        project.configure("edges", "true")
+        done = project.update("up")
+        assert (done.get("update"), done.get("delete"), done.get("replace")) == (1, None, None), done
+        found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        known = [(each["SetIdentifier"], each["ResourceRecords"]) for each in found if each["Type"] == "A"]
+        assert known == [(f"edge-{number}", [{"Value": f"192.0.2.{number}"}]) for number in (1, 2)]
+        project.pulumi("preview", "--refresh", "--expect-no-changes", "--stack", "test")
+        project.update("destroy")
+        assert not [
+            each
+            for each in route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+            if each["Type"] == "A"
+        ]
+        assert route53.list_health_checks()["HealthChecks"] == []
     finally:
         project.update("destroy")
         program.write_text(PROGRAM)

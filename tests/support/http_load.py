@@ -88,10 +88,19 @@ class Load:
 class Client:
     """Sends the same request again and again. `http.client` takes five times the CPU time, which the stack needs."""
 
-    def __init__(self, url: str, domain: str, authority: str, keep_alive: bool, method: str = "GET") -> None:
+    def __init__(
+        self,
+        url: str,
+        domain: str,
+        authority: str,
+        keep_alive: bool,
+        method: str = "GET",
+        patience: float = ANSWER,
+    ) -> None:
         parts = urlsplit(url)
         is_https = parts.scheme == "https"
         self._address = parts.hostname or "", parts.port or (443 if is_https else 80)
+        self._patience = patience
         self._name, self._tls = domain, tls_context(authority) if is_https else None
         close = "" if keep_alive else "Connection: close\r\n"
         self._request = f"{method} / HTTP/1.1\r\nHost: {domain or parts.netloc}\r\n{close}\r\n".encode()
@@ -106,7 +115,7 @@ class Client:
 
         """
         if self._socket is None:
-            plain = socket.create_connection(self._address, ANSWER)
+            plain = socket.create_connection(self._address, self._patience)
             self._socket = self._tls.wrap_socket(plain, server_hostname=self._name) if self._tls else plain
         self._socket.sendall(self._request)
         answer = b""

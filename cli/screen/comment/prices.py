@@ -17,8 +17,9 @@ _FREE = (
     *("aws:ec2/vpc:", "aws:ec2/subnet:", "aws:ec2/internetGateway:", "aws:ec2/routeTable", "aws:ec2/route:"),
     *("aws:ec2/securityGroup", "aws:vpc/securityGroup", "aws:ec2/keyPair:", "aws:ec2/eipAssociation:"),
     *("aws:ec2/volumeAttachment:", "aws:iam/", "aws:backup/vault:", "aws:backup/selection:"),
+    "aws:route53/record:",
 )
-"""The beginnings of types that cost nothing by themselves, by AWS's price lists of EC2, VPC, IAM and Backup."""
+"""The beginnings of types that cost nothing by themselves, by AWS's lists of EC2, VPC, IAM, Backup and Route 53."""
 _BY_USE = ("aws:backup/plan:",)
 """Types whose cost depends on how much data changes."""
 
@@ -71,6 +72,8 @@ def price(kind: str, name: str, inputs: Properties, region: str, prices: Mapping
         return _disk(name, inputs.get("type"), inputs.get("size"), inputs, here)
     if kind.startswith("aws:ec2/eip:"):
         return Price(float(prices["address"]) * hours)
+    if kind.startswith("aws:route53/healthCheck:"):
+        return Price(float(prices["healthCheck"]))
     return Price(unknown=(name,))
 
 

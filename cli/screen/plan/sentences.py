@@ -34,6 +34,8 @@ SMALL = (
     Part.HOST_BOOT,
     Part.HOST_IMAGES,
     Part.HOST_ADDRESS,
+    Part.HEALTH_CHECK,
+    Part.RECORD,
 )
 """Parts that no one outside notices. They are told by number and name."""
 FEW = 2
@@ -106,7 +108,7 @@ def _of_small(change: Change, found: Changes) -> Notice:
     """Small things go unnoticed, but for what carries traffic or data of a host that stays."""
     if change.verb not in {REMOVE, REPLACE}:
         return Notice.NOBODY
-    if change.subject.part is Part.NETWORK:
+    if change.subject.part in {Part.NETWORK, Part.RECORD}:
         return Notice.FAILURES
     if change.subject.part is Part.HOST_ADDRESS and change.subject.host not in found.hosts:
         return Notice.FAILURES
@@ -148,6 +150,7 @@ _GONE = {
     Part.REGISTRY: Notice.FAILURES,
     Part.PROXY: Notice.FAILURES,
     Part.CONTAINER: Notice.FAILURES,
+    Part.RECORD: Notice.FAILURES,
     Part.OTHER: Notice.FAILURES,
 }
 """What someone notices already of a thing that is gone."""

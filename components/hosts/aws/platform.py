@@ -1,7 +1,8 @@
 """The platform `aws`: from the settings to EC2 instances with their network, firewall, volume and records."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -14,6 +15,7 @@ from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import AwsNetwork, AwsNetworkArgs
 from components.hosts.aws.provider import make_provider, tags_of_stack
 from components.hosts.aws.quotas import ADDRESSES, VCPUS, Demand, problems, standard_vcpus
+from components.hosts.aws.records import make_records
 from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
@@ -21,19 +23,16 @@ from configuration.aws import has_cpu_credits
 from configuration.platform import DEFAULT_CIDR, OWN_SUBNETS
 from configuration.settings import StackSettings
 
-RECORD_TTL = 60
-"""Seconds that DNS servers cache an address: short, so that a replaced host is reached soon."""
-
 
 def make_hosts(
-    settings: StackSettings, ssh_key: tls.PrivateKey, known_hosts: Collection[str]
+    settings: StackSettings, ssh_key: tls.PrivateKey, known_hosts: Mapping[str, Any]
 ) -> dict[str, Host]:
     """The stack's hosts, by name.
 
     Args:
         settings: the stack's.
         ssh_key: the operator's key.
-        known_hosts: the hosts that the last successful update left.
+        known_hosts: the output `hosts` that the last successful update left.
     """
     arguments = AwsPlatformArgs(settings=settings, ssh_key=ssh_key, known_hosts=known_hosts)
     return AwsPlatform("hosts", arguments).hosts
@@ -55,8 +54,8 @@ class AwsPlatformArgs:
     """The stack's settings."""
     ssh_key: tls.PrivateKey
     """The operator's key."""
-    known_hosts: Collection[str] = ()
-    """The hosts that the last successful update left."""
+    known_hosts: Mapping[str, Any] = field(default_factory=dict)
+    """The output `hosts` that the last successful update left."""
 
 
 class AwsPlatform(pulumi.ComponentResource):
@@ -127,7 +126,9 @@ class AwsPlatform(pulumi.ComponentResource):
         if registry_host := settings.registry_host:
             self._add_registry_volume(registry_host, hosts[registry_host], places)
         self.hosts = {host: made.host for host, made in hosts.items()}
-        self._make_records(zone_id)
+        if zone_id:
+            opts = pulumi.ResourceOptions(parent=self, provider=self._aws)
+            self.hosts = make_records(settings, self.hosts, args.known_hosts, self._label, zone_id, opts)
         self.register_outputs({"hosts": sorted(self.hosts)})
 
     def _images(self) -> dict[str, str]:
@@ -217,7 +218,7 @@ class AwsPlatform(pulumi.ComponentResource):
                 )
         return self._catalogue.volume(registry.data_volume) if registry.data_volume else None
 
-    def _check_quotas(self, known: Collection[str]) -> None:
+    def _check_quotas(self, known: Mapping[str, Any]) -> None:
         """Check that the account may have all hosts, if there are new ones: EC2 would refuse the last of them."""
         settings = self._settings
         if settings.hosts.keys() <= set(known):
@@ -250,19 +251,6 @@ class AwsPlatform(pulumi.ComponentResource):
         """The id of the stack's Route 53 zone, if it has one."""
         zone, connect = self._settings.platform.zone, self._settings.platform.connect
         return None if zone is None else self._catalogue.hosted_zone(zone, private=connect == "private")
-
-    def _make_records(self, zone_id: str | None) -> None:
-        """Make a record for each name in the stack's Route 53 zone."""
-        for name, its in self._settings.names_in_zone().items() if zone_id else ():
-            aws.route53.Record(
-                name,
-                zone_id=str(zone_id),
-                name=name,
-                type="A",
-                ttl=RECORD_TTL,
-                records=[self.hosts[host].address for host in its],
-                opts=pulumi.ResourceOptions(parent=self, provider=self._aws),
-            )
 
 
 def _in_zone(volume: VolumeFacts, zone: pulumi.Input[str], host: str) -> pulumi.Output[str]:

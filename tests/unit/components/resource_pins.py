@@ -214,6 +214,13 @@ ROTATED = {
     "passwords": PASSWORDS,
 }
 
+PROD = _file("Pulumi.prod.yaml")
+AWS_EDGES = PROD | {
+    "platform": PROD["platform"] | {"zone": "example.com"},
+    "hosts": THREE_HOSTS | {"edge-1": {"roles": ["edge"]}, "edge-2": {"roles": ["edge"]}},
+    "services": {"shop": {**WEB, "domain": "shop.example.com"}},
+}
+
 STACKS = (
     PinnedStack("local", _file("cli/stack/local-stack.yaml")),
     PinnedStack("local-everything", EVERYTHING, before={"engineCaGeneration": 1, "registryCaGeneration": 1}),
@@ -221,7 +228,8 @@ STACKS = (
     PinnedStack("local-edge", EDGE),
     PinnedStack("local-insecure", INSECURE),
     PinnedStack("local-rotated", ROTATED, before={"engineCaGeneration": 2, "registryCaGeneration": 2}),
-    PinnedStack("prod", _file("Pulumi.prod.yaml")),
+    PinnedStack("prod", PROD),
+    PinnedStack("aws-edges", AWS_EDGES),
     PinnedStack("dev", _file("Pulumi.dev.yaml")),
 )
 

@@ -40,10 +40,27 @@ def configuration_of(stack: str) -> dict[str, Any]:
     return found | {"passwords": {"hosts": PASSWORDS["hosts"], "deploy": PASSWORDS["alice"]}}
 
 
-def run_stack(stack: str, platform: dict[str, Any] | None = None, **changes: Any) -> Program:
+def run_stack(
+    stack: str,
+    platform: dict[str, Any] | None = None,
+    before: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Program:
     configuration = configuration_of(stack)
     configuration["platform"] |= platform or {}
-    return run(json.dumps(configuration | changes))
+    return run(json.dumps(configuration | changes), before=json.dumps(before or {}))
+
+
+SHOP: dict[str, Any] = {"web": {"build": {"context": "app/base"}, "domain": "shop.example.com"}}
+
+
+def with_edges(*edges: str) -> dict[str, Any]:
+    """As many hosts as the account has addresses for, of which these are edges."""
+    return {
+        "yard": {"roles": ["registry", "build"]},
+        **{name: {"roles": ["app"]} for name in ("web-1", "web-2")},
+        **{name: {"roles": ["edge"]} for name in edges},
+    }
 
 
 @pytest.fixture(params=["dev", "prod"])
@@ -154,22 +171,61 @@ class TestWhatThereIs:
         assert program.outputs["registryPublicAddress"] == "registry.example.com:5000"
 
     def test_behind_edges_names_lead_to_them_and_they_to_app_hosts(self) -> None:
-        services = {"web": {"build": {"context": "app/base"}, "domain": "shop.example.com"}}
-        # As many as the account has addresses for.
-        hosts = {
-            "yard": {"roles": ["registry", "build"]},
-            **{name: {"roles": ["app"]} for name in ("web-1", "web-2")},
-            **{name: {"roles": ["edge"]} for name in ("edge-1", "edge-2")},
-        }
-        program = run_stack("prod", {"zone": "example.com"}, services=services, hosts=hosts)
+        program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=with_edges("edge-1"))
         record = program.named("shop.example.com", "Record").inputs
-        assert record["records"] == ["public edge-1-address", "public edge-2-address"]
+        assert record["records"] == ["public edge-1-address"]
+        assert "setIdentifier" not in record
+        assert not list(program.of_type("healthCheck:HealthCheck"))
+        assert program.outputs["hosts"]["edge-1"]["healthCheckId"] == ""
         known = program.named("web-1-routes").inputs["create"]
-        assert known.endswith(" edges=private address of edge-1,private address of edge-2")
-        told = program.named("edge-2-backends").inputs["stdin"]
+        assert known.endswith(" edges=private address of edge-1")
+        told = program.named("edge-1-backends").inputs["stdin"]
         assert isinstance(told, Secret)
         assert "host web-2 private address of web-2\n" in str(told.value)
         assert program.outputs["serviceUrls"] == {"web": ["http://shop.example.com/"]}
+
+    def test_each_of_several_edges_has_a_record_that_goes_while_it_does_not_answer(self) -> None:
+        registry = {"users": ["deploy"], "domain": "registry.example.com"}
+        hosts = with_edges("edge-1", "edge-2")
+        program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=hosts, registry=registry)
+        for edge in ("edge-1", "edge-2"):
+            check = program.named(f"{edge}-health", "HealthCheck").inputs
+            assert (check["ipAddress"], check["port"], check["type"]) == (f"public {edge}-address", 80, "TCP")
+            assert check["tags"] == {"Name": f"slipway-test-{edge}"}
+            record = program.named(f"shop.example.com-{edge}", "Record").inputs
+            assert record["name"] == "shop.example.com"
+            assert record["records"] == [f"public {edge}-address"]
+            assert (record["setIdentifier"], record["multivalueAnswerRoutingPolicy"]) == (edge, True)
+            assert record["healthCheckId"] == program.outputs["hosts"][edge]["healthCheckId"]
+        # Nobody else's name has two hosts, and no check asks the registry.
+        plain = program.named("registry.example.com", "Record").inputs
+        assert "setIdentifier" not in plain
+        assert len(list(program.of_type("healthCheck:HealthCheck"))) == 2
+
+    def test_a_plain_record_becomes_that_of_an_edge_that_serves(self) -> None:
+        hosts, before = with_edges("edge-1", "edge-2"), {"hosts": {"edge-2": {"address": "192.0.2.2"}}}
+        program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=hosts, before=before)
+        served = program.named("shop.example.com-edge-2", "Record")
+        assert [alias.spec.name for alias in served.request.aliases] == ["shop.example.com"]
+        new = program.named("shop.example.com-edge-1", "Record")
+        assert not new.request.aliases
+        # Route 53 takes no other record beside a plain one.
+        assert served.full_urn in new.request.dependencies
+
+    def test_hosts_with_checks_keep_them(self) -> None:
+        before = {"hosts": {"edge-2": {"healthCheckId": "check-2"}}}
+        for hosts, door in ((with_edges("edge-1"), "edge-1"), (with_edges(), "web-1")):
+            program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=hosts, before=before)
+            assert program.named(f"shop.example.com-{door}", "Record").inputs["setIdentifier"] == door
+
+    def test_route_53_checks_nobody_whom_it_cannot_reach(self) -> None:
+        closed = {"web": SHOP["web"] | {"allowedCidrs": ["84.17.3.0/24"]}}
+        subnets = {"connect": "private", "network": {"subnets": ["subnet-00000000000000001"]}}
+        for services, platform in ((closed, {}), (SHOP, subnets)):
+            hosts = with_edges("edge-1", "edge-2")
+            program = run_stack("prod", {"zone": "example.com", **platform}, services=services, hosts=hosts)
+            assert len(program.named("shop.example.com", "Record").inputs["records"]) == 2
+            assert not list(program.of_type("healthCheck:HealthCheck"))
 
     def test_an_endpoint_is_asked_for_everything(self) -> None:
         endpoint = "http://127.0.0.1:4566"

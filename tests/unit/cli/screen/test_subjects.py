@@ -93,6 +93,18 @@ def test_every_resource_of_the_program_is_known(file: Path) -> None:
             "engine CA (generation 2)",
         ),
         (
+            "slipway:hosts:AwsPlatform$aws:route53/record:Record::shop.example.com-edge-1",
+            "hosts",
+            Subject(Part.RECORD, "shop.example.com-edge-1"),
+            "record shop.example.com-edge-1",
+        ),
+        (
+            "slipway:hosts:AwsPlatform$aws:route53/healthCheck:HealthCheck::edge-1-health",
+            "hosts",
+            Subject(Part.HEALTH_CHECK, "edge-1"),
+            "health check edge-1",
+        ),
+        (
             "aws:s3/bucket:Bucket::mine",
             "",
             Subject(Part.OTHER, "aws:s3/bucket:Bucket mine"),

@@ -34,6 +34,21 @@ def test_a_larger_instance() -> None:
     ]
 
 
+def test_health_checks_cost_and_records_do_not() -> None:
+    lines = described_prices(
+        [
+            *(
+                step("create", "aws:route53/healthCheck:HealthCheck", f"edge-{n}-health", None, {"a": 1})
+                for n in "12"
+            ),
+            step("create", "aws:route53/record:Record", "shop.example.com-edge-1", None, {"a": 1}),
+        ],
+        "eu-central-1",
+    )
+    assert len(lines) == 1
+    assert "0.00 USD → 1.00 USD, on demand" in lines[0]
+
+
 def test_what_is_not_in_the_table_is_unknown_and_never_nothing() -> None:
     lines = described_prices(
         [
@@ -75,5 +90,5 @@ def test_faster_disks_are_unknown() -> None:
 
 
 def test_the_table_says_where_it_is_from() -> None:
-    assert TABLE.read_text().count("https://aws.amazon.com/") == 3
+    assert TABLE.read_text().count("https://aws.amazon.com/") == 4
     assert table()["date"]
