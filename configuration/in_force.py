@@ -131,6 +131,8 @@ def _derived(settings: StackSettings) -> dict[tuple[str | int, ...], object]:
     for name, service in settings.services.items():
         if service.hosts is None:
             found["services", name, "hosts"] = list(settings.service_hosts(name))
+        if service.tls is None and service.names:
+            found["services", name, "tls"] = settings.tls(name)
         if service.health is None:
             check = service.own_check
             found["services", name, "health"] = {"tcp": check.tcp} if check else service.health_path

@@ -21,6 +21,7 @@ PAGES = {
     "examples/postgres-app/README.md": "examples/postgres-app.md",
     "examples/erddap/README.md": "examples/erddap.md",
     "examples/renewal.yml": "examples/renewal.yml",
+    "examples/webhook/haproxy.cfg": "examples/webhook/haproxy.cfg",
     "examples/gitlab/.gitlab-ci.yml": "examples/gitlab-ci.yml",
     "examples/gitea/preview.yml": "examples/gitea/preview.yml",
     "examples/gitea/deploy.yml": "examples/gitea/deploy.yml",

@@ -100,19 +100,24 @@ def deploy(remote: Remote, push: Push, screen: Screen, *, moves: bool) -> int:
                 f"{push.branch} stays at {before[:12] or 'nothing'}."
             )
             return status
+        if moves:
+            _move(bare, clone, push, before)
         screen.say(f"{push.short} is deployed to the stack {push.stack}.")
-        if moves or screen.is_gone:
-            # git's own process is not there any more, or never was.
-            Repository(clone / ".git").send(push.revision, bare, known=before)
-            bare.run(
-                "update-ref", f"refs/heads/{push.branch}", push.revision, before or "0" * len(push.revision)
-            )
+        if screen.is_gone and not moves:
+            # As this last line has shown, git's own process is not there any more.
+            _move(bare, clone, push, before)
         _take_operators(remote, push, clone, screen)
         with suppress(CommandError):
             Repository(clone / ".git").run("gc", "--auto", "--quiet")
         return 0
     finally:
         lock.release()
+
+
+def _move(bare: Repository, clone: Path, push: Push, before: str) -> None:
+    """Move the branch to what is deployed."""
+    Repository(clone / ".git").send(push.revision, bare, known=before)
+    bare.run("update-ref", f"refs/heads/{push.branch}", push.revision, before or "0" * len(push.revision))
 
 
 def moved(push: Push, now: str) -> str:

@@ -59,6 +59,8 @@ class _Running:
     step: Step
     subject: Subject
     since: float
+    stage: float
+    """When its present stage began: an image's are its build and its push."""
     said: str = ""
     """The last thing that its operation said."""
     is_told: bool = False
@@ -125,12 +127,13 @@ class Progress:
                 self._begun.setdefault("registry", now)
         if about.part is Part.IMAGE:
             self._begun[step.urn] = now
-        self._running[step.urn] = _Running(step, about, now)
+        self._running[step.urn] = _Running(step, about, now, now)
 
     def _hear(self, running: _Running, text: str) -> None:
         running.said = text.rsplit("\n", 1)[-1]
         if running.subject.part is Part.IMAGE and PUSHING in text:
-            self._pushing[running.step.urn] = self._clock()
+            self._pushing[running.step.urn] = running.stage = self._clock()
+            running.is_told = False
         if running.subject.part is Part.SWITCH and text.rstrip().endswith(STAYS_STOPPED):
             self._stopped.add(running.step.urn)
         if running.subject.part is Part.SWITCH and "healthy after " in text:
@@ -242,10 +245,10 @@ class Progress:
         return duration(self._clock() - moment)
 
     def tell_slow(self) -> None:
-        """Show which steps are still running after `PATIENCE`, each once. For where there is no status line."""
+        """Show which steps are in a stage for longer than `PATIENCE`, each once. For where there is no status line."""
         for running in self._running.values():
             worth = running.step.is_change and running.subject.part in DOING
-            if worth and not running.is_told and self._clock() - running.since > PATIENCE:
+            if worth and not running.is_told and self._clock() - running.stage > PATIENCE:
                 running.is_told = True
                 self._show("…", str(running.subject), self._doing(running))
 

@@ -22,13 +22,14 @@ class Part(Enum):
     HEALTH_CHECK = "health check"
     RECORD = "record"
     PROXY = "proxy"
-    HTTPS_PORT = "HTTPS port of"
-    PUBLIC_PORT = "public port of"
+    HTTPS_PORT = "HTTPS port"
+    PUBLIC_PORT = "public port"
     IMAGE = "image"
     PULL = "pull"
     CONTAINER = "container"
     SWITCH = "switch"
     SECRETS = "secret file"
+    FILES = "service file"
     RELEASE = "release command"
     BACKUP = "backup"
     MARKER = "in-use marker"
@@ -75,6 +76,10 @@ class Subject:
                 return f"{self.of} on {self.host}"
             case Part.SECRETS:
                 return f"secrets of {self.of} on {self.host}"
+            case Part.FILES:
+                return f"files of {self.of} on {self.host}"
+            case Part.HTTPS_PORT | Part.PUBLIC_PORT:
+                return f"{self.part.value} of {self.host}"
             case Part.RELEASE:
                 return f"release of {self.of}"
             case Part.BACKUP:
@@ -170,6 +175,8 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
         case "Command" if rest.endswith("-secrets"):
             return Subject(Part.SECRETS, service, rest.removesuffix("-secrets"))
+        case "Command" if rest.endswith("-files"):
+            return Subject(Part.FILES, service, rest.removesuffix("-files"))
         case "Command" if rest.endswith("-backup"):
             return Subject(Part.BACKUP, service, rest.removesuffix("-backup"))
         case "Command" if rest == "release":
@@ -204,9 +211,11 @@ def _of_registry(kind: str, name: str) -> Subject | None:
 def _of_local_platform(kind: str, name: str) -> Subject | None:
     match kind:
         case "Container" if name.endswith(".https"):
-            return Subject(Part.HTTPS_PORT, name.removesuffix(".https"))
+            host = name.removesuffix(".https")
+            return Subject(Part.HTTPS_PORT, host, host)
         case "Container" if "." in name:
-            return Subject(Part.PUBLIC_PORT, name.partition(".")[0])
+            host = name.partition(".")[0]
+            return Subject(Part.PUBLIC_PORT, host, host)
         case "Container":
             return Subject(Part.HOST, name, name)
         case "Image":

@@ -331,6 +331,12 @@ def refusal_of_purge(stack: Stack, others: Collection[Resource], ours: Claim) ->
 
 def refusal_of_up(stack: Stack, others: Collection[Resource]) -> CommandError:
     """The error of a first `up` while another clone's stack has the same name."""
+    if number := stack.config.pull_request:
+        return CommandError(
+            f"{TAKEN_NAME.format(stack=stack.name)}{listed(others)}",
+            f"A machine has one review environment of pull request {number}. To update that one, run "
+            f"`./slip review open {number}` with the backend that opened it.\n{_way_out(stack, others)}",
+        )
     file, other = stack.project.config_file, stack.short_name
     other = next(name for number in range(2, 1000) if not file(name := f"{other}-{number}").exists())
     return CommandError(
@@ -351,11 +357,12 @@ def listed(others: Collection[Resource]) -> str:
 
 def _way_out(stack: Stack, others: Collection[Resource]) -> str:
     """How to remove the others' resources: in the clone with their state, or by hand if the state is lost."""
-    root = str(stack.project.root)
+    root, number = str(stack.project.root), stack.config.pull_request
+    purge = f"./slip review close {number}" if number else f"./slip down --purge{stack.option}"
     clones = sorted({item.clone for item in others if item.clone not in {"", root}})
     living = [clone for clone in clones if Path(clone).is_dir()]
     lines = [
-        f"To remove those of {clone} with their data: `cd {shlex.quote(clone)} && ./slip down --purge{stack.option}`."
+        f"To remove those of {clone} with their data: `cd {shlex.quote(clone)} && {purge}`."
         for clone in living
     ]
     if own := [item for item in others if item.clone == root]:

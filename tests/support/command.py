@@ -149,6 +149,10 @@ class Command:
             time.sleep(0.02)
 
     @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
     def lines(self) -> list[str]:
         """What it has printed so far."""
         return list(self._lines)

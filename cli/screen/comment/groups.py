@@ -6,12 +6,15 @@ from cli.screen.plan.changes import CHANGE, REPLACE, WORDS, Change
 from cli.screen.plan.sentences import counted
 from cli.screen.subjects import Part
 
-_OF_HOSTS = {Part.HOST, Part.HOST_BOOT, Part.HOST_SETUP, Part.HOST_IMAGES, Part.HOST_ADDRESS, Part.PROXY}
+_OF_HOSTS = {
+    *(Part.HOST, Part.HOST_BOOT, Part.HOST_SETUP, Part.HOST_IMAGES, Part.HOST_ADDRESS, Part.PROXY),
+    *(Part.HTTPS_PORT, Part.PUBLIC_PORT),
+}
 _OF_REGISTRY = {
     *(Part.REGISTRY, Part.REGISTRY_SETTINGS, Part.REGISTRY_ANSWERS, Part.REGISTRY_DATA),
     *(Part.REGISTRY_LOGIN, Part.MIRROR, Part.SNAPSHOTS),
 }
-_OF_SERVICES = {Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL}
+_OF_SERVICES = {Part.CONTAINER, Part.SWITCH, Part.RELEASE, Part.PULL, Part.SECRETS, Part.FILES}
 _ORDER = ("service", "host", "registry", "certificates", "network", "other")
 
 

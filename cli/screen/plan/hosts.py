@@ -15,6 +15,14 @@ from cli.screen.plan.changes import (
 )
 from cli.screen.subjects import Part
 
+_ON_HOST = (
+    *(Part.HOST_IMAGES, Part.HOST_BOOT, Part.HOST_ADDRESS, Part.PROXY, Part.PULL),
+    *(Part.HTTPS_PORT, Part.PUBLIC_PORT),
+)
+_OF_PROXY = {"visitors": "passwords and pages"} | {
+    kind: kind for kind in ("backends", "certificates", "routes")
+}
+"""What a command of a proxy brings it, by the end of the command's name."""
 STOPS_INSTANCE = frozenset({"instanceType", "userData", "userDataBase64", "ebsOptimized", "cpuOptions"})
 """Inputs of an EC2 instance whose change stops and starts it, by the provider's documentation of aws.ec2.Instance."""
 
@@ -47,7 +55,7 @@ def about_hosts(found: Changes) -> list[Sentence]:
     whole = {host for host, change in machines.items() if change.verb != CHANGE}
     told += [
         change
-        for change in found.of(Part.HOST_IMAGES, Part.HOST_BOOT, Part.HOST_ADDRESS, Part.PROXY, Part.PULL)
+        for change in found.of(*_ON_HOST)
         if change.subject.host in whole and change.verb in {machines[change.subject.host].verb, REPLACE}
     ]
     told += [c for c in found.of(Part.CONNECTION) if c.subject.of in whole]
@@ -103,6 +111,9 @@ def about_proxies(found: Changes) -> list[Sentence]:
         elif kind == "Container":
             stops = change.verb == REMOVE
             texts[host] = Effect(WORDS[change.verb], Notice.FAILURES if stops else Notice.NOBODY)
+        elif kind == "Command":
+            what = _OF_PROXY.get(change.step.name.removeprefix(f"{host}-"), "files")
+            texts.setdefault(host, Effect(f"its {what} are {WORDS[change.verb]}; nobody notices"))
         elif kind != "RemoteImage":
             texts.setdefault(host, Effect(f"its {kind.lower()} is {WORDS[change.verb]}"))
         else:

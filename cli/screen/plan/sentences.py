@@ -29,6 +29,7 @@ SMALL = (
     Part.NETWORK,
     Part.PULL,
     Part.SECRETS,
+    Part.FILES,
     Part.BACKUP,
     Part.HOST_IMAGE,
     Part.HOST_BOOT,
@@ -38,6 +39,8 @@ SMALL = (
     Part.RECORD,
 )
 """Parts that no one outside notices. They are told by number and name."""
+PORTS = (Part.HTTPS_PORT, Part.PUBLIC_PORT)
+"""Containers beside a local host, which publish a port of it."""
 FEW = 2
 """How many small things of a kind are named."""
 
@@ -79,24 +82,46 @@ def _about_the_rest(found: Changes) -> list[Sentence]:
     for part, about in ((Part.FIREWALL, "firewall"), (Part.SNAPSHOTS, "snapshots")):
         mine = [change for change in rest if change.subject.part is part]
         told += [Sentence(about, text, _of_rules(part, verb)) for verb, text in _listed(mine)]
+    ports = [change for change in rest if change.subject.part in PORTS]
+    told += [
+        Sentence(
+            str(change.subject),
+            _OF_PORTS[change.verb],
+            Notice.NOBODY if change.verb == MAKE else Notice.FAILURES,
+        )
+        for change in ports
+    ]
     for verb, word in WORDS.items():
         small = [change for change in rest if change.subject.part in SMALL and change.verb == verb]
         if small:
             told.append(
                 Sentence(f"also {word}", counted(small), max(_of_small(change, found) for change in small))
             )
-    known = {Part.MIRROR, Part.FIREWALL, Part.SNAPSHOTS, *SMALL}
+    known = {Part.MIRROR, Part.FIREWALL, Part.SNAPSHOTS, *PORTS, *SMALL}
     others = [change for change in rest if change.subject.part not in known]
     told += [
         Sentence(
-            f"{change.step.type} {change.step.name}",
-            f"{WORDS[change.verb]}{details(change)}",
+            str(change.subject),
+            f"{_named(change)}{WORDS[change.verb]}{details(change)}",
             _of_unknown(change),
         )
         for change in others
     ]
     found.tell(rest)
     return told
+
+
+def _named(change: Change) -> str:
+    """The part of a subject that no sentence is about by its own name."""
+    return "" if change.subject.part is Part.OTHER else f"{change.subject.part.value} "
+
+
+_OF_PORTS = {
+    MAKE: "opened on this machine",
+    CHANGE: "changed; it may not answer for about a second",
+    REPLACE: "opened anew; it does not answer for about a second",
+    REMOVE: "closed",
+}
 
 
 def _of_rules(part: Part, verb: str) -> Notice:

@@ -219,3 +219,33 @@ def test_a_dead_container_has_no_name(tmp_path: Path, names: list[str] | None) -
     assert str(dead) == "container 0123456789ab"
     assert dead.volumes == {"data"}
     assert volumes == [volume("data"), volume("x", created=UNKNOWN)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected", "unexpected"),
+    [
+        (
+            "dev",
+            "config: {}",
+            ["cp Pulumi.dev.yaml Pulumi.dev-2.yaml", "./slip down --purge -s dev"],
+            "review",
+        ),
+        (
+            "pr-7",
+            "config: {slipway:review: {pullRequest: 7}}",
+            ["`./slip review open 7` with the backend", "./slip review close 7"],
+            "pr-7-2",
+        ),
+    ],
+)
+def test_a_taken_name_is_told_with_a_way_that_its_stack_can_go(
+    tmp_path: Path, name: str, text: str, expected: list[str], unexpected: str
+) -> None:
+    (tmp_path / f"Pulumi.{name}.yaml").write_text(text)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    theirs = Resource(CONTAINER, "x", f"slipway-{name}-box", THEIRS, str(elsewhere))
+    error = ownership.refusal_of_up(stack_in(tmp_path, name=name), [theirs])
+    assert str(elsewhere) in error.message
+    assert [words for words in expected if words not in error.remedy] == []
+    assert unexpected not in error.remedy

@@ -167,13 +167,14 @@ EVERYTHING = {
         "blog": {
             "build": {"context": "tests/e2e/fixtures/tiny"},
             "domain": "blog.example.com",
+            "files": {"/etc/blog.json": {"file": "app/config.json"}},
             "hosts": ["web-3", "web-2"],
         },
         # What others made, with data; and a service of the same image without a port.
         "db": {
             "image": "postgres:16",
             "hosts": ["web-1"],
-            "ports": {"private": [5432]},
+            "ports": {"private": [5432], "public": ["15432:5432"]},
             "volumes": {"data": "/var/lib/postgresql/data"},
             "env": {"POSTGRES_PASSWORD": {"secret": "TOKEN"}},
         },

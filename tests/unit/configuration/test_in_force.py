@@ -45,6 +45,21 @@ config:
     }
 
 
+@pytest.mark.parametrize(
+    ("service", "tls"),
+    [
+        ("domain: shop.example.com", "own"),
+        ("domain: shop.example.com, tls: 'off'", None),
+        ("port: 3000", None),
+    ],
+)
+def test_who_vouches_for_a_name_is_told_though_no_line_says_it(service: str, tls: str | None) -> None:
+    text = f"config: {{slipway:services: {{web: {{build: {{context: app/base}}, {service}}}}}}}"
+    found = report(text, "test", ROOT)
+    assert found["problems"] == []
+    assert found["derived"].get("slipway:services.web.tls") == tls
+
+
 def test_on_aws_a_host_has_what_the_platform_says() -> None:
     text = """
 config:

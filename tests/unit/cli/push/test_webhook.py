@@ -1,6 +1,11 @@
 """The receiver of a forge's webhook: what it takes, what it refuses, and what it deploys."""
 
+import hmac
+import http.client
 import json
+import os
+import shutil
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -11,6 +16,7 @@ from cli.errors import CommandError
 from cli.push import webhook
 from cli.push.remote import Remote
 from cli.stack.project import Project
+from tests.support.waiting import ANSWER, eventually
 from tests.unit.cli.push.machine import Machine
 
 SIGNATURE = f"sha256={'ab' * 32}"
@@ -177,3 +183,51 @@ def test_the_receiver_deploys_what_the_forge_has(machine: Machine) -> None:
     done = machine.slip("webhook", "deploy", "main", "d" * 40)
     assert (done.returncode, "does not have dddddddddddd" in done.stderr) == (1, True)
     assert machine.said("calls").count("\n") == 3
+
+
+def post(port: int, key: str, reference: str, after: str) -> tuple[int, str]:
+    """What a forge's delivery gets, signed by a key; unsigned without one."""
+    body = json.dumps({"ref": reference, "after": after}).encode()
+    headers = {"Content-Type": "application/json", "X-GitHub-Event": "push"}
+    if key:
+        headers["X-Hub-Signature-256"] = f"sha256={hmac.new(key.encode(), body, 'sha256').hexdigest()}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER)
+    try:
+        connection.request("POST", f"/hooks/{webhook.HOOK}", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_debians_program_lets_signed_pushes_deploy_once(machine: Machine) -> None:
+    if not shutil.which("webhook"):
+        message = "this machine has no `webhook`: `apt-get install webhook`"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    machine.add()
+    key, first = machine.slip("webhook", "secret").stdout.strip(), machine.git("rev-parse", "HEAD")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["webhook", "serve", "--from", str(machine.work), "--listen", f"127.0.0.1:{port}"]
+    receiver = subprocess.Popen(
+        [str(machine.clone / "slip"), *words], env=machine.environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually("it refuses the unsigned", lambda: post(port, "", "refs/heads/main", first)[0] == 403)
+        assert post(port, f"{key}x", "refs/heads/main", first)[0] == 403
+        status, text = post(port, key, "refs/heads/other", first)
+        assert (status, "refs/heads/other is not deployed to any stack" in text) == (200, True)
+        assert not (machine.home / "calls").exists()
+
+        status, text = post(port, key, "refs/heads/main", first)
+        assert (status, f"{first[:12]} is to be deployed to the stack dev" in text) == (200, True)
+        log = machine.private / "stacks/dev/webhook-log"
+        eventually("it is deployed", lambda: log.exists() and "is deployed to" in log.read_text())
+        assert (machine.said("serves"), machine.tip) == ("hello\n", first)
+
+        status, text = post(port, key, "refs/heads/main", first)
+        assert (status, "a replay deploys nothing" in text) == (500, True)
+        assert machine.said("calls").count("\n") == 1
+    finally:
+        receiver.terminate()
+        receiver.wait()

@@ -346,7 +346,11 @@ def test_no_change_of_any_resource_is_hidden(file: Path, operation: str) -> None
         if not one.is_component:
             alone = Step(operation, one.urn, one.parent, frozenset({"x"}))
             # A set-up command or an answer that goes, goes with its host or its registry.
-            assert sentences([alone]) or "Command" in one.type, one.urn
+            told = sentences([alone])
+            assert told or "Command" in one.type, one.urn
+            assert [sentence for sentence in told if one.type in str(sentence)] == [], (
+                "a type says nothing to people"
+            )
 
 
 def test_a_real_code_change_is_one_sentence() -> None:

@@ -132,3 +132,18 @@ def test_without_a_status_line_a_slow_step_has_one_line() -> None:
     screen.progress.tell_slow()
     screen.progress.tell_slow()
     assert screen.lines == ["… host web-1 setting up Docker Engine"]
+
+
+def test_a_slow_push_has_a_line_beside_that_of_a_slow_build() -> None:
+    screen = Screen()
+    image = step("create", IMAGE, "web")
+    screen.take(Began(image), Message(image.urn, "info", "[2/4] RUN make", True))
+    screen.now += 11
+    screen.progress.tell_slow()
+    screen.take(Message(image.urn, "info", "Pushing Image to the registry", True))
+    screen.progress.tell_slow()
+    assert screen.lines == ["… image web building: [2/4] RUN make"]
+    screen.now += 11
+    screen.progress.tell_slow()
+    screen.progress.tell_slow()
+    assert screen.lines[1:] == ["… image web pushing"]
