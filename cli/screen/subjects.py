@@ -27,6 +27,7 @@ class Part(Enum):
     CONTAINER = "container"
     SWITCH = "switch"
     SECRETS = "secret file"
+    FILES = "file of a service"
     RELEASE = "release command"
     BACKUP = "backup"
     MARKER = "in-use marker"
@@ -73,6 +74,8 @@ class Subject:
                 return f"{self.of} on {self.host}"
             case Part.SECRETS:
                 return f"secrets of {self.of} on {self.host}"
+            case Part.FILES:
+                return f"files of {self.of} on {self.host}"
             case Part.RELEASE:
                 return f"release of {self.of}"
             case Part.BACKUP:
@@ -164,6 +167,8 @@ def _of_service(kind: str, name: str, service: str) -> Subject | None:
             return Subject(Part.SWITCH, service, rest.removesuffix("-switch"))
         case "Command" if rest.endswith("-secrets"):
             return Subject(Part.SECRETS, service, rest.removesuffix("-secrets"))
+        case "Command" if rest.endswith("-files"):
+            return Subject(Part.FILES, service, rest.removesuffix("-files"))
         case "Command" if rest.endswith("-backup"):
             return Subject(Part.BACKUP, service, rest.removesuffix("-backup"))
         case "Command" if rest == "release":

@@ -29,6 +29,7 @@ SMALL = (
     Part.NETWORK,
     Part.PULL,
     Part.SECRETS,
+    Part.FILES,
     Part.BACKUP,
     Part.HOST_IMAGE,
     Part.HOST_BOOT,

@@ -419,3 +419,12 @@ def test_another_secret_is_told_as_one(
     assert [f"{one.about}: {one.text}" for one in sentences([brought, made_anew])] == [
         f"web: new settings ({what}), rolled over web-1; nobody notices"
     ]
+
+
+def test_another_file_is_told_with_its_service() -> None:
+    """Not as an unknown resource, of which nobody knows who would notice."""
+    brought = step("update", f"{SERVICE}command:remote:Command::web-web-1-files", "web", changed="stdin")
+    made_anew = container("replace", "web-1", changed="volumes")
+    assert [f"{one.about}: {one.text}" for one in sentences([brought, made_anew])] == [
+        "web: new settings (volumes or files), rolled over web-1; nobody notices"
+    ]
