@@ -222,7 +222,17 @@ class PlainScript:
         """The image that the first host runs, by digest."""
         host = self.environment["APP_HOSTS"].partition("=")[0]
         label = "label=bench.service=plain"
-        command = ["docker", "--context", host, "ps", "--no-trunc", "--filter", label, "--format", "{{.Image}}"]
+        command = [
+            "docker",
+            "--context",
+            host,
+            "ps",
+            "--no-trunc",
+            "--filter",
+            label,
+            "--format",
+            "{{.Image}}",
+        ]
         return _read(command, self.stack.root, self.environment).strip()
 
 
