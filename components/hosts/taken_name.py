@@ -45,7 +45,8 @@ def unless_taken(state: str) -> str:
     here = os.path.realpath(Path.cwd())
     clones = sorted({clone for _, clone in others})
     ways = [
-        f"They are from another state of this clone, in another backend or lost. `./slip up -s {stack}` says what to do."
+        "They are from another state of this clone, in another backend or lost. "
+        f"`./slip up -s {stack}` says what to do."
         if clone == here
         else f"To remove those of {clone} with their data: `cd {shlex.quote(clone)} && ./slip down --purge -s {stack}`."
         for clone in clones
