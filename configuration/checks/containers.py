@@ -209,8 +209,8 @@ def logs(checks: Checks) -> Iterator[Problem]:
             elif wrong := mistake_in(option, value):
                 yield Problem((*here, option), *wrong, value)
         if found := misfit(service.log_driver, service.log_options):
-            option, *said = found
-            yield Problem((*here, option), *said, service.log_options[option])
+            option, misfits, remedy = found
+            yield Problem((*here, option), misfits, remedy, service.log_options[option])
 
 
 def secrets(checks: Checks) -> Iterator[Problem]:
