@@ -102,7 +102,7 @@ def _target(stack: Stack, known: Versions, to: str | None, *, unverified: bool) 
                 status=1,
             )
         taken = lost.number in known.numbers
-        return {**lost.version, "number": max(known.numbers) + 1 if taken else lost.number}
+        return {**lost.version, "number": lost.free if taken else lost.number}
     number = known.before if to is None else int(to)
     if number is None:
         raise CommandError(
