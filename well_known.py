@@ -185,7 +185,7 @@ KEEP_ALL = "*"
 PROMOTE_VARIABLE = "SLIPWAY_PROMOTE"
 """The variable that orders an update to deploy versions of another stack, as JSON (components/promotion.py)."""
 
-TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so nothing was created:"
+TAKEN_NAME = "this machine has a stack '{stack}' from another state already, so no host was made:"
 """The refusal of a stack whose name another clone's stack has on this machine."""
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StrictStr
 
 from configuration.base import Settings
 from configuration.constraints import Matching, mistake
-from configuration.types import FilePath, Variable
+from configuration.types import FilePath, NameOfSecret
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -33,7 +33,7 @@ class ExternalAccountSettings(Settings):
     kid: Annotated[StrictStr, Field(min_length=1, examples=["kid-1"])]
     """Key identifier, as the authority shows it. Required."""
 
-    key: Annotated[Variable, Field(examples=["EAB_KEY"])]
+    key: Annotated[NameOfSecret, Field(examples=["EAB_KEY"])]
     """Name of the secret in `slipway:secrets` with the HMAC key in base64url, as the authority shows it. Required."""
 
 

@@ -8,8 +8,10 @@ from configuration.base import Settings
 from configuration.commands import Command
 from configuration.constraints import Matching, Within, distinct
 from configuration.containers import HostPath
-from configuration.types import Label, Variable
+from configuration.types import PORT_NUMBER, Label, NameOfSecret
 
+_NAME = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+"""A part of a server's name."""
 BACKUP_PASSWORD = "BACKUP_PASSWORD"  # noqa: S105 - a name
 """The secret of `slipway:secrets` that encrypted all backups of a stack in older versions.
 
@@ -39,7 +41,7 @@ class BackupTarget(Settings):
         Annotated[
             str,
             Matching(
-                r"https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]+)+",
+                rf"https?://{_NAME}(\.{_NAME})*(:{PORT_NUMBER})?(/(?!\.\.?(/|$))[A-Za-z0-9._-]+)+",
                 "not a bucket's URL",
                 "Write the server, the bucket and perhaps a folder, such as "
                 "https://s3.eu-central-1.amazonaws.com/backups.",
@@ -51,10 +53,10 @@ class BackupTarget(Settings):
     ) = None
     """Bucket of an object store that speaks S3, with its server, and perhaps a folder in it. Default: none."""
 
-    key_id: Annotated[Variable | None, Field(examples=["BACKUP_KEY_ID"])] = None
+    key_id: Annotated[NameOfSecret | None, Field(examples=["BACKUP_KEY_ID"])] = None
     """Name of the secret in `slipway:secrets` that is the id of the access key for `s3`. Required with `s3`."""
 
-    key: Annotated[Variable | None, Field(examples=["BACKUP_KEY"])] = None
+    key: Annotated[NameOfSecret | None, Field(examples=["BACKUP_KEY"])] = None
     """Name of the secret in `slipway:secrets` that is the access key itself. Required with `s3`."""
 
     @property

@@ -70,6 +70,8 @@ class Matching:
     wrong: str
     remedy: str
     length: int | None = None
+    is_shown: bool = True
+    """Whether a message shows a value that does not match. A secret itself may have been written there."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, core_schema.str_schema(strict=True))
@@ -81,10 +83,11 @@ class Matching:
         return handler(schema) | {"pattern": f"^(?:{self.pattern})$"} | limit
 
     def _check(self, value: str) -> str:
+        shown = None if self.is_shown else "…"
         if self.length is not None and len(value) > self.length:
-            raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.")
+            raise mistake(f"{len(value)} characters long", f"Use {self.length} characters at most.", shown)
         if not re.fullmatch(self.pattern, value):
-            raise mistake(self.wrong, self.remedy)
+            raise mistake(self.wrong, self.remedy, shown)
         return value
 
 

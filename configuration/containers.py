@@ -123,7 +123,9 @@ def _environment_value(value: object) -> str | FromSecret:
     if isinstance(value, dict) and value.keys() == {"secret"} and isinstance(value["secret"], str):
         if not re.fullmatch(VARIABLE_PATTERN, value["secret"]):
             raise mistake(
-                "not a secret's name", "Write { secret: SECRET }, with a name from slipway:secrets."
+                "not a secret's name",
+                "Write { secret: SECRET }, with a name from slipway:secrets.",
+                value="…",
             )
         return FromSecret(value["secret"])
     if value is None:

@@ -8,14 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from configuration.base import Settings
 from configuration.constraints import Matching, distinct
-from configuration.types import Port, text_of_number
+from configuration.types import PORT_NUMBER, Port, text_of_number
 
 Protocol = Literal["tcp", "udp"]
 
 LOOPBACK = "127.0.0.1"
-
-NUMBER = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-"""From 1 to 65535."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class PublishedPort:
 PortMapping = Annotated[
     str,
     Matching(
-        rf"{NUMBER}(?::{NUMBER})?(?:/(?:tcp|udp))?",
+        rf"{PORT_NUMBER}(?::{PORT_NUMBER})?(?:/(?:tcp|udp))?",
         "not a port of the host and one of the container",
         'Write one such as "8443:443" or "5353:53/udp": the port of the host, that of the container, both from 1 to '
         "65535, and the protocol if it is UDP.",

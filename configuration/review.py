@@ -1,12 +1,26 @@
 """`slipway:review`: review environments, each a stack for one pull request, for some days."""
 
+from datetime import datetime
 from typing import Annotated
 
+from pydantic import AfterValidator
+
 from configuration.base import Settings
-from configuration.constraints import Matching, Within
+from configuration.constraints import Matching, Within, mistake
 
 LARGEST = 999_999_999
 """The largest number of a pull request. No forge has come near it."""
+
+
+UNTIL_REMEDY = "`./slip review open` writes it, such as 2026-01-31T12:00:00Z."
+
+
+def _moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise mistake("a time that does not exist", UNTIL_REMEDY) from None
+    return text
 
 
 class ReviewSettings(Settings):
@@ -29,8 +43,9 @@ class ReviewSettings(Settings):
             Matching(
                 r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
                 "not a time in UTC",
-                "`./slip review open` writes it, such as 2026-01-31T12:00:00Z.",
+                UNTIL_REMEDY,
             ),
+            AfterValidator(_moment),
         ]
         | None
     ) = None

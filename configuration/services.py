@@ -27,6 +27,7 @@ from configuration.types import (
     DomainName,
     FilePath,
     Label,
+    NameOfSecret,
     PathPrefix,
     Port,
     Seconds,
@@ -318,7 +319,7 @@ class ServiceSettings(ContainerSettings):
     `{ secret: NAME }`, which are secrets of `slipway:secrets`. Default: none."""
 
     secrets: Annotated[
-        tuple[Variable, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
+        tuple[NameOfSecret, ...], AfterValidator(distinct), Field(examples=[["DATABASE_URL"]])
     ] = ()
     """Names from `slipway:secrets`. In the containers each is a file of that name in /run/secrets. Default:
     none."""
@@ -354,7 +355,7 @@ class ServiceSettings(ContainerSettings):
     """Addresses and networks of the clients that the service is for; the proxy answers others with 403. Of clients
     behind one of `proxy.trustedProxies`, their own address counts. Default: all."""
 
-    auth: dict[Visitor, Variable] = Field(default_factory=dict, examples=[{"alice": "ALICE_PASSWORD"}])
+    auth: dict[Visitor, NameOfSecret] = Field(default_factory=dict, examples=[{"alice": "ALICE_PASSWORD"}])
     """People who may use the service, each with the name of the secret in `slipway:secrets` that is their password, 8
     to 72 printable ASCII characters. The proxy asks for it (HTTP Basic authentication), and tells the service who it is
     in `X-Forwarded-User`. Default: everybody."""

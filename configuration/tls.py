@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from configuration.base import Settings
 from configuration.constraints import Within, mistake
-from configuration.types import FilePath, Variable
+from configuration.types import FilePath, NameOfSecret
 
 CHOICES = "Write own, off, auto, { auto: staging }, or { certificate: FILE, key: SECRET }."
 
@@ -25,7 +25,7 @@ class CertificateFiles(Settings):
     certificate: Annotated[FilePath, Field(examples=["certificates/shop.pem"])]
     """File with the certificate and the ones between it and a root, PEM, relative to the project. Required."""
 
-    key: Annotated[Variable, Field(examples=["SHOP_KEY"])]
+    key: Annotated[NameOfSecret, Field(examples=["SHOP_KEY"])]
     """Name of the secret in `slipway:secrets` with the private key, PEM. `./slip secret set NAME <key.pem` sets it.
     Required."""
 

@@ -96,6 +96,8 @@ PASSWORD_MIN = 16
 """Characters. NIST SP 800-63B asks for 15 where a password is the only factor."""
 PASSWORD_MAX = 72
 """Bytes. bcrypt ignores all further ones."""
+PORT_NUMBER = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+"""From 1 to 65535."""
 VARIABLE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
 LABEL_PATTERN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -112,6 +114,17 @@ Variable = Annotated[
         VARIABLE_PATTERN, "not a variable's name", "Use letters, digits and _, and do not begin with a digit."
     ),
 ]
+NameOfSecret = Annotated[
+    StrictStr,
+    Matching(
+        VARIABLE_PATTERN,
+        "not the name of a secret",
+        "Write a name from slipway:secrets: letters, digits and _, without a digit at the beginning. "
+        "`./slip secret set SECRET` sets its value.",
+        is_shown=False,
+    ),
+]
+"""The name of one of `slipway:secrets`."""
 Value = Annotated[StrictStr, BeforeValidator(text_of_number, json_schema_input_type=str | int)]
 Label = Annotated[
     StrictStr,
@@ -171,7 +184,7 @@ RegistryServer = Annotated[
     StrictStr,
     Matching(
         # Docker takes the first part of an image's name for a registry if it has a dot or a port.
-        r"(?=.*[.:])[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?",
+        rf"(?=.*[.:])[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:{PORT_NUMBER})?",
         "not a registry's address",
         "Write host or host:port in lower case, such as docker.io; a path after it belongs in namespace.",
         length=255,

@@ -49,14 +49,22 @@ def remove(name: str, *, yes: bool, purge: bool) -> int:
     phrase = passphrase.current(project, os.environ)
     salts = passphrase.salts(config, state)
     knows = config.has_secrets_provider or all(passphrase.fits(phrase, salt) for salt in salts)
-    if knows and deployment.managed(state):
-        raise CommandError(
-            f"the state of '{name}' is there, and its passphrase is the right one",
-            f"Run `./slip down{stack.option}`.",
-            status=2,
-        )
+    present = ownership.claim_of(state) if knows else ownership.Claim()
+    has_hosts = any(kind == CONTAINER for kind, _ in present.made)
     with operators_engine() as engine:
-        ours = [item for item in ownership.found(engine, stack) if item.clone == str(project.root)]
+        ours = [
+            item
+            for item in ownership.found(engine, stack)
+            if item.clone == str(project.root) and not present.covers(item)
+        ]
+        # A `pulumi up` that the hosts of the lost state have stopped leaves a state without hosts.
+        is_lost = not has_hosts and any(item.kind == CONTAINER for item in ours)
+        if knows and deployment.managed(state) and not is_lost:
+            raise CommandError(
+                f"the state of '{name}' is there, and its passphrase is the right one",
+                f"Run `./slip down{stack.option}`.",
+                status=2,
+            )
         kept = [] if purge else [item for item in ours if _is_data(item, stack)]
         going = [item for item in ours if item not in kept]
         _announce(stack, going, kept, knows=knows)
@@ -88,6 +96,12 @@ def _announce(stack: Stack, going: list[Resource], kept: list[Resource], *, know
     console.say(f"This clone has made for the stack {stack.name}, and this command removes:")
     for line in [str(item) for item in going] or ["(nothing that is still there)"]:
         console.say(f"  {line}")
+    hosts = [item.name for item in going if item.kind == CONTAINER and item.volumes and item.running]
+    if hosts and _has_volumes(stack.config.setting("services")):
+        console.warn(
+            "The data in the volumes of services goes with the hosts. To save it first, for each host: "
+            f"`docker exec {hosts[0]} tar --create --directory /var/lib/docker/volumes . >{hosts[0]}.tar`"
+        )
     if kept:
         console.say(f"It keeps the registry's images: {', '.join(item.name for item in kept)}.")
     if not knows:
@@ -95,6 +109,11 @@ def _announce(stack: Stack, going: list[Resource], kept: list[Resource], *, know
             f"The passphrase of the stack's secrets is lost. So the state and the secrets in {stack.config_file.name} "
             "go to .slipway/backups."
         )
+
+
+def _has_volumes(services: object) -> bool:
+    found = services.values() if isinstance(services, dict) else ()
+    return any(isinstance(one, dict) and one.get("volumes") for one in found)
 
 
 def remove_resource(engine: Any, item: Resource) -> None:

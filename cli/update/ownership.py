@@ -285,12 +285,26 @@ def foreign(resources: Iterable[Resource], ours: Claim) -> list[Resource]:
     return [resource for resource in resources if not ours.covers(resource)]
 
 
-def obstacles(resources: Collection[Resource], ours: Claim, root: Path) -> tuple[list[Resource], set[str]]:
+def obstacles(
+    resources: Collection[Resource], present: Claim, ours: Claim, root: Path
+) -> tuple[list[Resource], set[str]]:
     """The resources of others that block a first `up`, and the ids of the states whose data the stack takes over.
 
-    A clone takes over its own earlier resources, and volumes of older versions, unless a container uses them.
+    A clone takes over its own earlier resources, and volumes of older versions, unless a container uses them. The
+    container of a former state is an obstacle: a `down` leaves none, so that state was lost, with the keys of the host.
+
+    Args:
+        resources: what the engine has.
+        present: the evidence in the present state.
+        ours: that of the former states as well.
+        root: the clone's directory.
+
     """
-    others = foreign(resources, ours)
+    others = [
+        resource
+        for resource in resources
+        if not (present if resource.kind == CONTAINER else ours).covers(resource)
+    ]
     lives = {resource.state for resource in others if resource.kind == CONTAINER}
     adopted = {
         resource.state
@@ -331,16 +345,19 @@ def refusal_of_purge(stack: Stack, others: Collection[Resource], ours: Claim) ->
 
 def refusal_of_up(stack: Stack, others: Collection[Resource]) -> CommandError:
     """The error of a first `up` while another clone's stack has the same name."""
+    refused = f"{TAKEN_NAME.format(stack=stack.name)}{listed(others)}"
     if number := stack.config.pull_request:
         return CommandError(
-            f"{TAKEN_NAME.format(stack=stack.name)}{listed(others)}",
+            refused,
             f"A machine has one review environment of pull request {number}. To update that one, run "
             f"`./slip review open {number}` with the backend that opened it.\n{_way_out(stack, others)}",
         )
+    if all(item.clone == str(stack.project.root) for item in others):
+        return CommandError(refused, _way_out(stack, others))
     file, other = stack.project.config_file, stack.short_name
     other = next(name for number in range(2, 1000) if not file(name := f"{other}-{number}").exists())
     return CommandError(
-        f"{TAKEN_NAME.format(stack=stack.name)}{listed(others)}",
+        refused,
         f"Give this stack another name: `cp {stack.config_file.name} {file(other).name}`, set "
         f"slipway:platform.portOffset in that file to another multiple of 100, and run `./slip up -s {other}`.\n"
         + _way_out(stack, others),
@@ -368,8 +385,9 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
     if own := [item for item in others if item.clone == root]:
         lines.append(
             f"{'Some' if len(own) < len(others) else 'They'} are from another state of this clone, in another backend "
-            f"or lost. If it is lost: `./slip down --without-state{stack.option}` removes them, and keeps the "
-            f"registry's images for the next `./slip up{stack.option}`; with --purge it removes these, too."
+            f"or lost. If it is lost: {_from_backup(stack)}`./slip down --without-state{stack.option}` removes them "
+            "with the data of the services on them, and keeps the registry's images for the next "
+            f"`./slip up{stack.option}`; with --purge it removes these, too."
         )
     if gone := [item for item in others if item.clone in set(clones) - set(living)]:
         lines.append(f"Some are from a deleted clone: `{_commands(gone)}` removes them with their data.")
@@ -379,6 +397,12 @@ def _way_out(stack: Stack, others: Collection[Resource]) -> str:
             f"in that clone removes them. If none has, `{_commands(old)}` removes them with their data."
         )
     return "\n".join(lines)
+
+
+def _from_backup(stack: Stack) -> str:
+    if not stack.config.setting("stateBackup"):
+        return ""
+    return f"`./slip restore state{stack.option}` brings it back from its backup. Without one, "
 
 
 def _commands(resources: Collection[Resource]) -> str:

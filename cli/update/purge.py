@@ -48,7 +48,8 @@ def refuse_taken_name(stack: Stack) -> None:
         with operators_engine() as engine:
             resources = ownership.found(engine, stack)
         ours = ownership.claim(stack, state=state)
-        others, adopted = ownership.obstacles(resources, ours, stack.project.root)
+        present = ownership.claim_of(state)
+        others, adopted = ownership.obstacles(resources, present, ours, stack.project.root)
         if others:
             raise ownership.refusal_of_up(stack, others)
     ownership.remember(stack, state, adopted=adopted, checked=has_hosts)

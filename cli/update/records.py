@@ -41,6 +41,8 @@ class Lost:
     version: Mapping[str, Any]
     is_verified: bool
     """Whether this state has written the record. Another one was lost since, or is another clone's."""
+    free: int
+    """A number that neither the state nor a record has."""
 
     @property
     def number(self) -> int:
@@ -112,7 +114,7 @@ def lost(stack: Stack, known: Versions, count: int) -> list[Lost]:
         names = _names(records, stack, known)
         shown = sorted([*known.numbers, *(entry.number for entry in names.values())], reverse=True)[:count]
         return [
-            Lost(name, record.version, record.is_sealed)
+            Lost(name, record.version, record.is_sealed, _free(known, names))
             for name, entry in names.items()
             if entry.number >= shown[-1] and (record := records.read(entry))
         ]
@@ -130,7 +132,7 @@ def find(stack: Stack, known: Versions, name: str) -> Lost:
         with _opened(stack, known.service) as records:
             names = _names(records, stack, known)
             if name in names and (record := records.read(names[name])):
-                return Lost(name, record.version, record.is_sealed)
+                return Lost(name, record.version, record.is_sealed, _free(known, names))
         also = f"; in the registry: {', '.join(names)}" if names else ""
     except (CommandError, OSError, ValueError) as error:
         also = f". The registry was not asked for others: {error}"
@@ -182,6 +184,10 @@ def _names(records: "VersionRecords", stack: Stack, known: Versions) -> "dict[st
         else f"{one.number}@{one.digest.partition(':')[2][:_DIGEST_DIGITS]}": one
         for one in found
     }
+
+
+def _free(known: Versions, names: "Mapping[str, Entry]") -> int:
+    return max([*known.numbers, *(entry.number for entry in names.values())]) + 1
 
 
 def _write(stack: Stack, missing: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -102,7 +102,7 @@ def _target(stack: Stack, known: Versions, to: str | None, *, unverified: bool) 
                 status=1,
             )
         taken = lost.number in known.numbers
-        return {**lost.version, "number": max(known.numbers) + 1 if taken else lost.number}
+        return {**lost.version, "number": lost.free if taken else lost.number}
     number = known.before if to is None else int(to)
     if number is None:
         raise CommandError(
@@ -124,12 +124,14 @@ def _announce(known: Versions, version: Mapping[str, Any], hosts: Sequence[str],
         f"{service} goes from version {known.current} to version {number} on {', '.join(hosts)}, without a build:"
     )
     for what, was, then in versions.differences(now, version, service):
-        if not what.startswith("secret "):
+        if not what.startswith("secret ") and not versions.is_file(what):
             console.say(f"  {what}: {was} → {then}")
     if version["settings"].get("secrets"):
         console.say(
             f"  secrets ({', '.join(version['settings']['secrets'])}): as they are now; old values are not kept"
         )
+    if files := [name.partition(" ")[2] for name in version["secrets"] if versions.is_file(name)]:
+        console.say(f"  files ({', '.join(files)}): as they are now; old contents are not kept")
     if not versions.is_good(version):
         console.warn(f"Version {number} has never been deployed successfully.")
 

@@ -55,8 +55,8 @@ def show_difference(stack: Stack, service: str, first: str, second: str | None, 
     """Print what differs between two versions; the second one is the current one by default."""
     found = of(deployment.stack_outputs(stack.deployment()), service, stack.option)
     names = (first, str(found.current) if second is None else second)
-    before, after = (_version(stack, found, name) for name in names)
-    pairs = differences(before, after, service)
+    (before, first_own), (after, second_own) = (_version(stack, found, name) for name in names)
+    pairs = differences(before, after, service, same_key=first_own and second_own)
     if as_json:
         print(
             json.dumps(
@@ -79,10 +79,12 @@ def show_difference(stack: Stack, service: str, first: str, second: str | None, 
     )
 
 
-def _version(stack: Stack, known: Versions, name: str) -> Mapping[str, Any]:
+def _version(stack: Stack, known: Versions, name: str) -> tuple[Mapping[str, Any], bool]:
+    """A version, and whether this state has recorded it."""
     if name in map(str, known.numbers):
-        return known.version(int(name), stack.option)
-    return records.find(stack, known, name).version
+        return known.version(int(name), stack.option), True
+    lost = records.find(stack, known, name)
+    return lost.version, lost.is_verified
 
 
 def _lost(stack: Stack, known: Versions, count: int) -> list[Lost]:

@@ -187,7 +187,7 @@ def row(versions: Versions, version: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], service: str
+    before: Mapping[str, Any], after: Mapping[str, Any], service: str, *, same_key: bool = True
 ) -> list[tuple[str, str, str]]:
     """What differs between two versions: what it is, and its value in each. A secret has none.
 
@@ -195,6 +195,7 @@ def differences(
         before: a version.
         after: another one.
         service: whose they are.
+        same_key: whether one state has hashed the secrets of both. Otherwise nobody knows which of them differ.
 
     """
     found = []
@@ -215,9 +216,15 @@ def differences(
     for name in sorted(secrets_before.keys() | secrets_after.keys()):
         first, second = secrets_before.get(name), secrets_after.get(name)
         if first != second:
-            what = name if name.startswith("file ") else f"secret {name}"
-            found.append((what, "a value" if first else "-", "another value" if second else "-"))
+            what = name if is_file(name) else f"secret {name}"
+            other = "another value" if same_key or not first else "a value of another state, the same or not"
+            found.append((what, "a value" if first else "-", other if second else "-"))
     return found
+
+
+def is_file(name: str) -> bool:
+    """Whether one of a version's `secrets` is the content of a file (components/service_files.py)."""
+    return name.startswith("file ")
 
 
 def _flat(path: str, value: Any) -> list[tuple[str, str]]:

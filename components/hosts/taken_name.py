@@ -7,6 +7,7 @@ and then fail at the first name that is taken.
 import json
 import os
 import shlex
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -41,14 +42,19 @@ def unless_taken(state: str) -> str:
         f"\n  container {str((container.get('Names') or ['/?'])[0]).removeprefix('/')}, of the clone {clone}"
         for container, clone in others
     )
-    ways = "".join(
-        f"\nTo remove those of {clone} with their data: `cd {shlex.quote(clone)} && ./slip down --purge -s {stack}`."
-        for clone in sorted({clone for _, clone in others if clone})
-    )
-    raise pulumi.RunError(
-        f"{TAKEN_NAME.format(stack=stack)}{listed}\nGive this stack another name, and another "
-        f"slipway:platform.portOffset.{ways}"
-    )
+    here = os.path.realpath(Path.cwd())
+    clones = sorted({clone for _, clone in others})
+    ways = [
+        "They are from another state of this clone, in another backend or lost. "
+        f"`./slip up -s {stack}` says what to do."
+        if clone == here
+        else f"To remove those of {clone} with their data: `cd {shlex.quote(clone)} && ./slip down --purge -s {stack}`."
+        for clone in clones
+        if clone
+    ]
+    if clones != [here]:
+        ways.insert(0, "Give this stack another name, and another slipway:platform.portOffset.")
+    raise pulumi.RunError("\n".join([f"{TAKEN_NAME.format(stack=stack)}{listed}", *ways]))
 
 
 def containers(project: str, stack: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from configuration.checks.context import Check, Checks
 from configuration.containers import LOG_OPTIONS, FromSecret
 from configuration.image_names import ImageName
+from configuration.log_options import misfit, mistake_in
 from configuration.problems import Location, Problem, command, path_of, suggestion, words
 from configuration.services import ServiceSettings
 
@@ -193,17 +194,23 @@ def networks(checks: Checks) -> Iterator[Problem]:
 
 
 def logs(checks: Checks) -> Iterator[Problem]:
-    """Each log option is one of the service's log driver."""
+    """Each log option is one of the service's log driver, with a value that Docker takes."""
     for name, service in checks.settings.services.items():
+        here: Location = ("services", name, "logOptions")
         allowed = LOG_OPTIONS[service.log_driver]
         for option, value in service.log_options.items():
             if option not in allowed and checks.is_valid("services", name, "logDriver"):
                 yield Problem(
-                    ("services", name, "logOptions", option),
+                    (*here, option),
                     f"not an option of the log driver {service.log_driver}",
                     f"Write one of {', '.join(allowed)}; or set {path_of(('services', name, 'logDriver'))}.",
                     value,
                 )
+            elif wrong := mistake_in(option, value):
+                yield Problem((*here, option), *wrong, value)
+        if found := misfit(service.log_driver, service.log_options):
+            option, misfits, remedy = found
+            yield Problem((*here, option), misfits, remedy, service.log_options[option])
 
 
 def secrets(checks: Checks) -> Iterator[Problem]:

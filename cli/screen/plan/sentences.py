@@ -41,6 +41,8 @@ SMALL = (
 """Parts that no one outside notices. They are told by number and name."""
 PORTS = (Part.HTTPS_PORT, Part.PUBLIC_PORT)
 """Containers beside a local host, which publish a port of it."""
+_LISTED = {Part.FIREWALL: "firewall", Part.SNAPSHOTS: "snapshots"}
+"""Parts that are told by name, with what the sentence is about."""
 FEW = 2
 """How many small things of a kind are named."""
 
@@ -79,7 +81,7 @@ def _about_the_rest(found: Changes) -> list[Sentence]:
     for change in copies:
         text = "copied into the registry" if change.verb != REMOVE else "no longer copied"
         told.append(Sentence(f"copy of {change.subject.of}", f"{text}; nobody notices"))
-    for part, about in ((Part.FIREWALL, "firewall"), (Part.SNAPSHOTS, "snapshots")):
+    for part, about in _LISTED.items():
         mine = [change for change in rest if change.subject.part is part]
         told += [Sentence(about, text, _of_rules(part, verb)) for verb, text in _listed(mine)]
     ports = [change for change in rest if change.subject.part in PORTS]
@@ -97,7 +99,7 @@ def _about_the_rest(found: Changes) -> list[Sentence]:
             told.append(
                 Sentence(f"also {word}", counted(small), max(_of_small(change, found) for change in small))
             )
-    known = {Part.MIRROR, Part.FIREWALL, Part.SNAPSHOTS, *PORTS, *SMALL}
+    known = {Part.MIRROR, *_LISTED, *PORTS, *SMALL}
     others = [change for change in rest if change.subject.part not in known]
     told += [
         Sentence(
@@ -125,8 +127,8 @@ _OF_PORTS = {
 
 
 def _of_rules(part: Part, verb: str) -> Notice:
-    """Who came in by a rule of the firewall that goes, comes in no longer."""
-    return Notice.FAILURES if part is Part.FIREWALL and verb != MAKE else Notice.NOBODY
+    """Who came in by a rule of the firewall, or by a port, that goes, comes in no longer."""
+    return Notice.FAILURES if part is not Part.SNAPSHOTS and verb != MAKE else Notice.NOBODY
 
 
 def _of_small(change: Change, found: Changes) -> Notice:

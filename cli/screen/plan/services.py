@@ -53,7 +53,7 @@ def _about_service(found: Changes, name: str, batches: Batches | None) -> list[S
     found.tell([*images, *mine])
     containers = [c for c in mine if c.subject.part is Part.CONTAINER]
     if containers:
-        found.tell(c for c in found.of(Part.SECRETS) if c.subject.of == name)
+        found.tell(c for c in found.of(Part.SECRETS, Part.FILES) if c.subject.of == name)
     by_verb: dict[str, list[Change]] = {}
     for change in containers:
         machine = found.hosts.get(change.subject.host)

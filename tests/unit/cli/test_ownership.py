@@ -118,8 +118,16 @@ def test_what_a_running_container_proves(resources: list[Resource], expected: bo
     ],
 )
 def test_what_forbids_a_first_up(resources: list[Resource], obstacles: list[int], adopted: set[str]) -> None:
-    found = ownership.obstacles(resources, CLAIM, ROOT)
+    found = ownership.obstacles(resources, CLAIM, CLAIM, ROOT)
     assert found == ([resources[index] for index in obstacles], adopted)
+
+
+def test_the_hosts_of_a_lost_state_forbid_an_up_although_it_is_remembered() -> None:
+    """Its data is taken over once they are gone, as after a `down`."""
+    former = CLAIM | Claim(states=frozenset({GONE}))
+    data, host = volume(state=GONE, clone=str(ROOT)), container(GONE, str(ROOT))
+    assert ownership.obstacles([data, host], CLAIM, former, ROOT) == ([host], set())
+    assert ownership.obstacles([data], CLAIM, former, ROOT) == ([], set())
 
 
 def resource(kind: str, name: str, provider: str = "operator-engine", **more: Any) -> dict[str, Any]:

@@ -745,11 +745,48 @@ def test_nothing_goes_without_a_yes(lost: FakeEngine) -> None:
 
 def test_a_stack_with_its_state_is_no_lost_one(clone: Clone, lost: FakeEngine) -> None:
     before = dict(lost.things)
-    clone.write_state({"resources": [SSH_KEY]})
+    clone.write_state({"resources": [SSH_KEY, made("container", "box")]})
     with pytest.raises(CommandError, match="is there") as raised:
         lost_state.remove("local", yes=True, purge=False)
     assert raised.value.remedy == "Run `./slip down`."
     assert lost.things == before
+
+
+def test_hosts_of_a_lost_state_go_where_they_have_stopped_an_update_of_a_new_one(
+    clone: Clone, lost: FakeEngine
+) -> None:
+    """Else neither `up` nor `down` could do anything about them."""
+    clone.write_state({"resources": [SSH_KEY]})
+    assert lost_state.remove("local", yes=True, purge=False) == 0
+    assert set(lost.things) == {("volume", "slipway-local-registry"), ("container", "foreign")}
+
+
+def test_an_up_without_the_state_of_hosts_names_the_ways_to_go_on(clone: Clone, lost: FakeEngine) -> None:
+    """Although the clone's record has the id of the lost state."""
+    del lost.things["container", "foreign"]
+    states = frozenset({"f" * 16})
+    ownership.remember(clone.stack, {}, adopted=states)
+    clone.configure("config:\n  slipway:platform: {kind: local}\n  slipway:stateBackup: {to: {path: /mnt}}\n")
+    with pytest.raises(CommandError, match="no host was made:\n  container box") as raised:
+        updates.up(Update())
+    assert "`./slip restore state` brings it back" in raised.value.remedy
+    assert "`./slip down --without-state` removes them with the data of the services" in raised.value.remedy
+    assert "down --purge" not in raised.value.remedy
+    assert "another name" not in raised.value.remedy
+
+
+def test_data_that_would_go_with_a_lost_host_is_told(
+    clone: Clone, lost: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost.mounts["box"] = ["slipway-local-box-docker"]
+    lost_state.remove("local", yes=True, purge=False)
+    assert "docker exec" not in capsys.readouterr().err
+    lost.things["container", "box"] = {**FOREIGN, "slipway.clone": str(clone.root)}
+    clone.configure(
+        "config:\n  slipway:platform: {kind: local}\n  slipway:services: {db: {volumes: {data: /data}}}\n"
+    )
+    lost_state.remove("local", yes=True, purge=False)
+    assert "`docker exec box tar --create" in capsys.readouterr().err
 
 
 def test_a_lost_passphrase_takes_state_and_secrets_along(clone: Clone, lost: FakeEngine) -> None:

@@ -266,6 +266,16 @@ def test_a_number_that_is_taken_by_now_has_the_digest_behind_it(place: Place) ->
     assert (target["number"], target["images"]) == (37, {"web": place.images[0]})
 
 
+def test_a_rollback_takes_no_number_that_only_the_registry_has(place: Place) -> None:
+    """The state was lost, and its numbers have begun anew."""
+    lost = place.stack(version(place.images[1], 2), version(place.images[0], 1), key=OTHER_KEY)
+    records.catch_up(lost, has_changed=True)
+    fresh = place.stack(version(place.images[2], 1), clone="2")
+    known = versions.of(cast("FakeStack", fresh).known, "web", "")
+    (old,) = (name for name in names(fresh) if name.startswith("1@"))
+    assert rollback._target(fresh, known, old, unverified=True)["number"] == 3
+
+
 def test_records_of_other_stacks_and_services_are_not_this_ones(place: Place) -> None:
     for stack, service in (("staging", "web"), ("prod", "api")):
         one = whole(version(place.images[0], 5, images={"web": place.images[0], "api": place.images[0]}))

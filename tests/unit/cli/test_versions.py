@@ -10,7 +10,7 @@ import pytest
 from cli.errors import CommandError
 from cli.running.hang import Hang
 from cli.running.host_report import HostReport, Serving
-from cli.update import move_back, orders, ps, versions
+from cli.update import move_back, orders, ps, rollback, versions
 from cli.update.aftermath import Aftermath
 
 
@@ -102,6 +102,27 @@ def test_differences_name_settings_and_secrets_without_a_secret_or_its_hash() ->
         ("secret U", "a value", "-"),
     ]
     assert versions.differences(before, before, "web") == []
+
+
+def test_values_that_two_states_have_hashed_are_not_compared() -> None:
+    """Their keys differ, and so do the hashes of equal values."""
+    before = version(1, GOOD, secrets={"T": "11", "U": "22", "file /etc/a": "33"})
+    after = {**before, "secrets": {"T": "44", "file /etc/a": "55", "V": "66"}}
+    assert versions.differences(before, after, "web", same_key=False) == [
+        ("secret T", "a value", "a value of another state, the same or not"),
+        ("secret U", "a value", "-"),
+        ("secret V", "-", "another value"),
+        ("file /etc/a", "a value", "a value of another state, the same or not"),
+    ]
+
+
+def test_a_rollback_says_that_files_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    old = version(1, GOOD, secrets={"file /etc/a": "11"})
+    known = versions.of(outputs(version(2, GOOD, secrets={"file /etc/a": "22"}), old, current=2), "web", "")
+    rollback._announce(known, old, ["web-1"], "web")
+    said = capsys.readouterr().err
+    assert "files (/etc/a): as they are now" in said
+    assert "another value" not in said
 
 
 def test_the_table_says_how_the_last_deployment_ended() -> None:

@@ -186,6 +186,32 @@ EVERYTHING = {
     "passwords": PASSWORDS,
     "secrets": {"DATABASE_URL": "a-database-of-the-service", "TOKEN": "a-token-of-the-service"},
 }
+SERVICES = {
+    "hosts": THREE_HOSTS,
+    "registry": {"users": {"alice": {"push": ["team/*"]}}, "backup": {"to": {"host": "web-1"}}},
+    "services": {
+        "shop": {
+            **WEB,
+            "domain": "shop.example.com",
+            "hosts": ["web-1"],
+            "release": "true",
+            "networks": ["backend"],
+            "auth": {"alice": "TOKEN"},
+            "files": {"/etc/shop.ini": {"file": "app/Dockerfile"}},
+        },
+        "db": {
+            "image": "postgres:16",
+            "hosts": ["web-2"],
+            "ports": {"private": [5432], "public": ["8443:443", "5353:53/udp"]},
+            "volumes": {"data": "/var/lib/postgresql/data"},
+            "networks": ["backend"],
+            "backup": {"volumes": ["data"], "to": {"host": "yard"}},
+        },
+        "tidy": {"from": "shop", "command": ["tidy"], "hosts": ["web-2"], "schedule": "17 3 * * *"},
+    },
+    "passwords": PASSWORDS,
+    "secrets": {"TOKEN": "a-token-of-the-service", "BACKUP_PASSWORD": "a-password-of-backups"},
+}
 EXTERNAL = {
     "hosts": {"yard": {"roles": ["build"]}, "web-1": {"roles": ["app"]}},
     "registry": {
@@ -225,6 +251,7 @@ AWS_EDGES = PROD | {
 STACKS = (
     PinnedStack("local", _file("cli/stack/local-stack.yaml")),
     PinnedStack("local-everything", EVERYTHING, before={"engineCaGeneration": 1, "registryCaGeneration": 1}),
+    PinnedStack("local-services", SERVICES),
     PinnedStack("local-external", EXTERNAL),
     PinnedStack("local-edge", EDGE),
     PinnedStack("local-insecure", INSECURE),

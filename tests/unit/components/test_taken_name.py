@@ -45,6 +45,16 @@ def test_another_clones_containers_are_named_with_the_way_out() -> None:
     assert "slipway:platform.portOffset" in text
 
 
+def test_hosts_of_a_lost_state_of_this_clone_are_not_to_be_purged() -> None:
+    lost = {"slipway.state": "f" * 16, "slipway.clone": str(Path.cwd())}
+    with found(container("slipway-test-yard", **lost)), pytest.raises(pulumi.RunError) as raised:
+        taken_name.unless_taken(state_id(KEY))
+    text = str(raised.value)
+    assert "another state of this clone" in text
+    assert "--purge" not in text
+    assert "another name" not in text
+
+
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """An engine that records the questions."""

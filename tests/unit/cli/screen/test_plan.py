@@ -8,7 +8,7 @@ import pytest
 
 from batches import Batches
 from cli.screen.events import Step
-from cli.screen.plan.changes import Notice
+from cli.screen.plan.changes import Notice, Sentence
 from cli.screen.plan.sentences import sentences, totals
 from cli.stack.config import StackConfig
 from tests.unit.cli.screen import recordings
@@ -422,4 +422,25 @@ def test_another_secret_is_told_as_one(
     brought = step("update", f"{SERVICE}command:remote:Command::web-web-1-secrets", "web", changed="stdin")
     assert [f"{one.about}: {one.text}" for one in sentences([brought, made_anew])] == [
         f"web: new settings ({what}), rolled over web-1; nobody notices"
+    ]
+
+
+def test_another_file_is_told_with_its_service() -> None:
+    """Not as an unknown resource, of which nobody knows who would notice."""
+    brought = step("update", f"{SERVICE}command:remote:Command::web-web-1-files", "web", changed="stdin")
+    made_anew = container("replace", "web-1", changed="volumes")
+    assert [f"{one.about}: {one.text}" for one in sentences([brought, made_anew])] == [
+        "web: new settings (volumes or files), rolled over web-1; nobody notices"
+    ]
+
+
+@pytest.mark.parametrize("file", PINS, ids=lambda file: file.stem)
+def test_no_resource_of_the_program_is_told_by_its_type(file: Path) -> None:
+    assert [one.about for one in sentences(pinned(file)) if ":" in one.about] == []
+
+
+def test_a_port_that_goes_is_missed() -> None:
+    path = "slipway:index:LocalPlatform$docker:index/container:Container::web-2.8443-tcp"
+    assert sentences([step("delete", path, "hosts")]) == [
+        Sentence("public ports", "removed: web-2.8443-tcp", Notice.FAILURES)
     ]
