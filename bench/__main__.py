@@ -7,7 +7,18 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from bench import experiments, fleet, fork_server, proxy, registry, report, rollback, rotation, verify
+from bench import (
+    experiments,
+    fleet,
+    fork_server,
+    proxy,
+    registry,
+    report,
+    rollback,
+    rotation,
+    services,
+    verify,
+)
 from bench.experiments import Results
 from bench.measure import BenchError
 from bench.stack import prepared
@@ -30,6 +41,8 @@ class Experiment(StrEnum):
     ROTATION = "rotation"
     REGISTRY = "registry"
     PROXY = "proxy"
+    STATEFUL = "stateful"
+    TEN_SERVICES = "ten-services"
     GROWTH = "growth"
     FLEET = "fleet"
 
@@ -100,6 +113,10 @@ def main(
                 registry.registry(stack, results, seconds, APP_HOSTS, say)
             if Experiment.PROXY in chosen:
                 proxy.proxy(results, runs, seconds, say)
+            if Experiment.STATEFUL in chosen:
+                services.stateful(stack, results, runs, APP_HOSTS, say)
+            if Experiment.TEN_SERVICES in chosen:
+                services.ten_services(stack, results, runs, APP_HOSTS, say)
             if Experiment.GROWTH in chosen:
                 experiments.growth(stack, results, min(runs, experiments.GROWTH_RUNS), sizes, say)
             if Experiment.FLEET in chosen:

@@ -116,7 +116,9 @@ def timeline(stack: Stack, results: Results, runs: int, say: Say) -> None:
     results.timelines["a code change, bare pulumi up"] = medians(recorded)
 
 
-def no_op(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -> None:
+def no_op(
+    stack: Stack, results: Results, runs: int, app_hosts: int, say: Say, experiment: str = "no change"
+) -> None:
     """The time of an update without a change: `slip up`, `pulumi up` and `pulumi up` of an empty program in turn."""
     empty = EmptyProgram.of(stack)
     stack.slip_up()
@@ -129,12 +131,12 @@ def no_op(stack: Stack, results: Results, runs: int, app_hosts: int, say: Say) -
     for number in range(1, runs + 1):
         for name, up in contenders.items():
             times[name].append(up())
-        say(f"no change {number} of {runs}: " + ", ".join(f"{n} {times[n][-1]:.2f} s" for n in contenders))
+        say(f"{experiment} {number} of {runs}: " + ", ".join(f"{n} {times[n][-1]:.2f} s" for n in contenders))
     for name in contenders:
-        results.add("no change", name, "s", times[name], app_hosts)
+        results.add(experiment, name, "s", times[name], app_hosts)
     for name in ("./slip up", "pulumi up"):
         results.compare(
-            "no change",
+            experiment,
             f"{name} / empty program",
             times[name],
             times["pulumi up of an empty program"],

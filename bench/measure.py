@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ TIME_LIMIT = 900
 """Longest time of a command in seconds."""
 POLL_PERIOD = 0.02
 """Seconds between two requests for the new version, and so the precision of its moment."""
+ANSWER_LIMIT = 30
+"""Seconds after an update until which a service has to answer again."""
 MEMORY_PERIOD = 0.05
 """Seconds between two measurements of a process tree's memory."""
 MIB = 1024 * 1024
@@ -139,6 +142,49 @@ class ServingWatch:
             if text in _answer(url, domain):
                 self._moments[url] = time.monotonic() - self._begun
                 return
+            self._ended.wait(POLL_PERIOD)
+
+
+class SilenceWatch:
+    """Requests a service on one host, and knows the longest time without an answer of it."""
+
+    def __init__(self, url: str, text: str, domain: str | None = None) -> None:
+        """Begin the requests.
+
+        Args:
+            url: the service's URL.
+            text: a part of each of its answers, which the proxy's own have not.
+            domain: the Host header, if the proxy routes by name.
+        """
+        self._ended = threading.Event()
+        self._moments = [time.monotonic()]
+        self._thread = threading.Thread(target=self._poll, args=(url, text, domain), daemon=True)
+        self._thread.start()
+
+    def seconds(self) -> float:
+        """The longest time between two answers, in seconds. Call it when the update has ended.
+
+        Raises:
+            BenchError: the service does not answer any more.
+
+        """
+        ended = time.monotonic()
+        while self._moments[-1] < ended:
+            if time.monotonic() > ended + ANSWER_LIMIT:
+                self._stop()
+                raise BenchError("the update has ended, but the service does not answer")
+            time.sleep(POLL_PERIOD)
+        self._stop()
+        return max(after - before for before, after in pairwise(self._moments))
+
+    def _stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _poll(self, url: str, text: str, domain: str | None) -> None:
+        while not self._ended.is_set():
+            if text in _answer(url, domain):
+                self._moments.append(time.monotonic())
             self._ended.wait(POLL_PERIOD)
 
 

@@ -60,12 +60,18 @@ class Stack:
 
     # ------------------------------------------------------------------------------------ commands
 
-    def configure(self, app_hosts: int, parallel: str = "") -> None:
+    def configure(
+        self,
+        app_hosts: int,
+        parallel: str = "",
+        more: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         """Write the stack's configuration: the default stack `local`, with this number of app hosts.
 
         Args:
             app_hosts: how many.
             parallel: how many hosts get a version at the same time, as `rollout.parallel` has it; by default, one.
+            more: services beside `web`, with their settings, by name.
         """
         template = yaml.safe_load((self.root / "cli/stack/local-stack.yaml").read_text())
         settings = template["config"]
@@ -76,6 +82,7 @@ class Stack:
         settings["slipway:hosts"] = hosts
         if parallel:
             settings["slipway:services"]["web"]["rollout"] = {"parallel": parallel}
+        settings["slipway:services"] |= {name: dict(service) for name, service in more.items()}
         if self.is_configured:
             # Hosts cannot go back to an authority that a rotation has dropped.
             before = yaml.safe_load(self._config_file.read_text())["config"]
@@ -137,10 +144,9 @@ class Stack:
         config = json.loads(path.read_text())
         path.write_text(json.dumps(config | {"greeting": greeting}, indent=2) + "\n")
 
-    def urls(self) -> list[str]:
-        """The app's URL on each host."""
-        urls: list[str] = self.outputs["serviceUrls"]["web"]
-        return urls
+    def urls(self, service: str = "web") -> list[str]:
+        """The URL on each host of a service, by address: no name server knows the domains."""
+        return [f"http://{endpoint}/" for endpoint in self.outputs["serviceEndpoints"][service]]
 
     @property
     def outputs(self) -> dict[str, Any]:

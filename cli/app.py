@@ -862,6 +862,14 @@ def restore(
             "'2026-01-31 14:00' (UTC). By default the last one.",
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STACK",
+            help="The stack whose backup it is, with a service of the same name. By default the same stack.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     emulate: Emulate = False,
 ) -> None:
@@ -878,9 +886,8 @@ def restore(
     from cli.stack.config import STATE
     from cli.stack.open import open_stack
 
-    raise typer.Exit(
-        run(open_stack(stack, emulate=emulate, missing_ok=service == STATE), service, at, yes=yes)
-    )
+    opened = open_stack(stack, emulate=emulate, missing_ok=service == STATE)
+    raise typer.Exit(run(opened, service, at, yes=yes, source=open_stack(source) if source else None))
 
 
 @_command(app, "drill")
@@ -893,6 +900,13 @@ def drill(
             autocompletion=_service_names,
         ),
     ] = None,
+    blank: Annotated[
+        bool,
+        typer.Option(
+            "--blank",
+            help="Restore onto hosts that are made for this on this machine and removed afterwards.",
+        ),
+    ] = False,
     stack: StackName = "local",
     emulate: Emulate = False,
 ) -> None:
@@ -901,11 +915,20 @@ def drill(
     That of a service is restored into fresh volumes and a fresh container beside those that serve, on its host, which
     are removed afterwards; images are restored beside those of the registry. Says how long that took. The exit status
     is 1 if one could not be restored.
+
+    With --blank, all is restored onto new hosts on this machine: the stack `drill-NAME` is made from this stack's file,
+    updated as any other, restored, verified, and removed. Nothing of it outlives the command.
     """
-    from cli.backups import drill as run
     from cli.stack.open import open_stack
 
-    raise typer.Exit(run(open_stack(stack, emulate=emulate), service))
+    opened = open_stack(stack, emulate=emulate)
+    if blank:
+        from cli.environments.blank_drill import drill as run_on_blank_hosts
+
+        raise typer.Exit(run_on_blank_hosts(opened, service))
+    from cli.backups import drill as run
+
+    raise typer.Exit(run(opened, service))
 
 
 @_command(app, "prune")

@@ -94,7 +94,7 @@ def show(stack: Stack, service: str | None, *, as_json: bool) -> int:
         CommandError: the service has no backups.
 
     """
-    names = [service] if service else _all(stack)
+    names = [service] if service else backed_up(stack)
     found: dict[str, list[Kept]] = {}
     status = 0
     for name in names:
@@ -135,7 +135,7 @@ def show(stack: Stack, service: str | None, *, as_json: bool) -> int:
     return status
 
 
-def restore(stack: Stack, service: str, at: str | None, *, yes: bool) -> int:
+def restore(stack: Stack, service: str, at: str | None, *, yes: bool, source: Stack | None = None) -> int:
     """Put a backup in place of a service's data or of the state, or add its images. Returns the exit status.
 
     It asks before.
@@ -145,16 +145,20 @@ def restore(stack: Stack, service: str, at: str | None, *, yes: bool) -> int:
         service: the service's name, `registry` or `state`.
         at: the id of a backup; or a time, for the last one until then. None for the last one.
         yes: whether to ask nothing.
+        source: the stack whose backup it is; by default the same.
 
     Raises:
         CommandError: there is no such backup, or the answer was no.
 
     """
     if is_state(stack, service):
+        if source:
+            raise CommandError("a state is restored from its own stack's backups only", status=2)
         return _restore_state(stack, at, yes=yes)
     running = _running(stack)
     host = _host(running, service)
-    chosen = choose(_list(running, host, service), service, at)
+    giving = _running(source) if source else running
+    chosen = choose(_kept(source or stack, service), service, at)
     if service == REGISTRY:
         effect = (
             "Images that it lacks are added, and damaged ones replaced. All others stay, and nothing stops."
@@ -169,7 +173,51 @@ def restore(stack: Stack, service: str, at: str | None, *, yes: bool) -> int:
     console.say(f"{_described(chosen, service)} {effect}")
     if not yes:
         console.confirm(question, remedy="Pass --yes to do it.")
+    if source:
+        return _bring(giving, running, service, chosen)
     return _order(running, host, ["restore", service, chosen.id])
+
+
+def _bring(giving: RunningStack, running: RunningStack, service: str, chosen: Kept) -> int:
+    """Restore a backup of another stack: its content goes from host to host over this machine, and to no disk here."""
+    layout = ",".join(tag for tag in chosen.tags if not tag.startswith("bytes="))
+    words = [SCRIPT, "take", service, layout, f"{chosen.taken:%Y-%m-%d %H:%M:%S}", str(chosen.bytes or 0)]
+    from_, to = _host(giving, service), _host(running, service)
+    statuses: list[str] = []
+
+    def line(text: str) -> None:
+        if text.startswith(END):
+            statuses.append(text.removeprefix(END))
+        else:
+            console.say(text.removeprefix("slipway: "))
+
+    try:
+        given = asyncio.run(
+            ssh.hand_over(
+                (giving.outputs, from_, shlex.join([SCRIPT, "emit", service, chosen.id])),
+                (running.outputs, to, _with_status(words)),
+                line,
+            )
+        )
+    except Unreachable as error:
+        raise CommandError(
+            f"{from_} of the other stack, or {to}: {error}", "`./slip verify` shows what is wrong."
+        ) from error
+    # One that was ended, since the other host wanted no more of it, says nothing.
+    if given.status > 0:
+        raise CommandError(f"{from_} of the other stack could not read the backup: {_plain(given.stderr)}")
+    return _exit_status("".join(statuses))
+
+
+def _exit_status(text: str) -> int:
+    return int(text) if text.isdecimal() else 1
+
+
+def _with_status(words: Sequence[str]) -> str:
+    """The order for a host's shell that prints its lines, and then its exit status."""
+    # It goes on if this connection ends.
+    order = f"({shlex.join(words)} 2>&1; echo {END}$?)"
+    return f"bash -c {shlex.quote(order)}"
 
 
 def _described(chosen: Kept, service: str) -> str:
@@ -216,7 +264,7 @@ def drill(stack: Stack, service: str | None) -> int:
         CommandError: the service has no backups.
 
     """
-    names = [service] if service else _all(stack)
+    names = [service] if service else backed_up(stack)
     if not names:
         console.say("Nothing of this stack has backups, so there is nothing to restore.")
         return 1
@@ -299,7 +347,7 @@ def is_state(stack: Stack, name: str) -> bool:
     return name == STATE and (STATE in stack.config.backups or name not in stack.config.services)
 
 
-def _all(stack: Stack) -> list[str]:
+def backed_up(stack: Stack) -> list[str]:
     """The names of all that has backups."""
     return [*sorted(_backed_up(_running(stack))), *([STATE] if STATE in stack.config.backups else [])]
 
@@ -353,10 +401,8 @@ def _plain(text: str) -> str:
 
 def _order(running: RunningStack, host: str, words: Sequence[str]) -> int:
     """Have a host do something, print its lines as they come, and return its exit status."""
-    # It goes on if this connection ends.
-    order = f"({shlex.join([SCRIPT, *words])} 2>&1; echo {END}$?)"
     try:
-        return asyncio.run(_follow(running, host, f"bash -c {shlex.quote(order)}"))
+        return asyncio.run(_follow(running, host, _with_status([SCRIPT, *words])))
     except ForeignKey as error:
         raise CommandError(f"{host}: {error}", remedy_of_foreign_key(host, running.option)) from error
     except Unreachable as error:
@@ -370,4 +416,4 @@ async def _follow(running: RunningStack, host: str, command: str) -> int:
             status = line.removeprefix(END)
         else:
             console.say(line.removeprefix("slipway: "))
-    return int(status) if status.isdecimal() else 1
+    return _exit_status(status)

@@ -69,7 +69,7 @@ def _plan(clone: Clone, wish: Wish) -> tuple[Plan, str]:
     here = Clone.here(clone.project)
     others = [here.config(stack) for stack in here.stacks]
     if kind == "local":
-        return _with_ports(plan, config, others), text
+        return with_ports(plan, config, others), text
     plan = replace(plan, region=wish.region, admin_cidrs=wish.admin_cidrs)
     if network.has_own(config):
         own = (config.setting("platform").get("network") or {}).get("cidr") or str(network.FIRST)
@@ -78,7 +78,13 @@ def _plan(clone: Clone, wish: Wish) -> tuple[Plan, str]:
     return plan, text
 
 
-def _with_ports(plan: Plan, config: StackConfig, others: list[StackConfig]) -> Plan:
+def with_ports(plan: Plan, config: StackConfig, others: list[StackConfig]) -> Plan:
+    """The plan with ports of 127.0.0.1 that nothing else has.
+
+    Raises:
+        CommandError: no ports are free.
+
+    """
     stack, where = wanted(config), config.setting("platform")
     current = where.get("portOffset", 0) if isinstance(where, dict) else 0
     taken = ports.of_configurations(others).union(*ports.of_hosts().values())

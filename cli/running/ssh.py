@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from cli.errors import CommandError
 from fast_start import import_asyncssh
 
+HANDED_OVER = 1 << 18
+"""Bytes that are passed on at a time from host to host."""
 CONNECT_PATIENCE = 15.0
 """Seconds until a host must have answered."""
 
@@ -156,6 +159,63 @@ async def lines(
         process.stdin.write_eof()
         async for line in process.stdout:
             yield str(line).rstrip("\n")
+
+
+async def hand_over(
+    giver: tuple[Mapping[str, Any], str, str],
+    taker: tuple[Mapping[str, Any], str, str],
+    line: Callable[[str], None],
+) -> CommandResult:
+    """Let a command on one host read what a command on another host prints, packed by gzip. Returns the giver's result.
+
+    The end of the packed data comes only after the giver has succeeded, so the taker notices when something is missing.
+    If the taker ends early, the giver is ended, and its status is -1.
+
+    Args:
+        giver: the outputs of the stack, the host's name, and the command; its output is not in the result.
+        taker: the same; it may end early.
+        line: gets each line that the taker prints.
+
+    Raises:
+        Unreachable: a host does not answer, presents an unknown host key, or closes the connection.
+
+    """
+    async with (
+        connected(*giver[:2]) as giving,
+        connected(*taker[:2]) as taking,
+        giving.create_process(_as_root(giver), encoding=None) as gives,
+        taking.create_process(_as_root(taker), encoding=None) as takes,
+    ):
+        passing = asyncio.create_task(_pass_on(gives, takes))
+        while text := await takes.stdout.readline():
+            line(text.decode(errors="replace").rstrip("\n"))
+        if passing.done():
+            return await passing
+        passing.cancel()
+        giving.abort()
+        return CommandResult(-1, "", "")
+
+
+async def _pass_on(gives: Any, takes: Any) -> CommandResult:
+    packer = zlib.compressobj(level=1, wbits=zlib.MAX_WBITS | 16)
+    # The taker may have ended, and says why.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        while piece := await gives.stdout.read(HANDED_OVER):
+            takes.stdin.write(packer.compress(piece))
+            await takes.stdin.drain()
+    said = (await gives.stderr.read()).decode(errors="replace")
+    await gives.wait_closed()
+    status = gives.exit_status if gives.exit_status is not None else -1
+    with suppress(BrokenPipeError, ConnectionResetError):
+        if status == 0:
+            takes.stdin.write(packer.flush())
+        takes.stdin.write_eof()
+    return CommandResult(status, "", said, time.time())
+
+
+def _as_root(end: tuple[Mapping[str, Any], str, str]) -> str:
+    outputs, host, command = end
+    return command if outputs["hosts"][host]["sshUser"] == "root" else f"sudo -n {command}"
 
 
 @asynccontextmanager

@@ -9,8 +9,13 @@
 #   backup list SERVICE             prints all backups, as restic's JSON in one line
 #   backup restore SERVICE ID       puts a backup in place of the service's data, which stays in volumes of other names
 #   backup drill SERVICE ID         restores it into volumes and a container that go afterwards, beside those that serve
+#   backup emit SERVICE ID          prints what is in a backup, for `take` on a host of another stack: a tape of its
+#                                   directories, or the output of its command
+#   backup take SERVICE LAYOUT TAKEN BYTES
+#                                   as `restore`, with what `emit` of another stack has printed, by gzip, on standard input
 #   backup inside SERVICE SUFFIX WORD…
-#                                   for itself: runs restic in a directory with the volumes, in a mount namespace of its own
+#                                   for itself: runs restic, or unpacks a tape, in a directory with the volumes, in a mount
+#                                   namespace of its own
 #
 # A restore first puts the data into fresh volumes and starts a twin (once.sh) of the service's container on them. Only if
 # all this has succeeded, the service stops. Images are restored beside the registry's, and those that it lacks are added: it
@@ -165,7 +170,8 @@ parts() {
   for name in "${saved[@]}"; do echo "$name $(volume_of "$name" "$1")"; done
 }
 
-# within SUFFIX WORD…: runs restic in a directory that has each of the parts; SUFFIX is the end of the volumes' names.
+# within SUFFIX WORD…: runs restic, or `unpack`, in a directory that has each of the parts. SUFFIX is the end of the volumes'
+# names.
 within() { unshare --mount "$0" inside "$service" "$@"; }
 
 # inside SUFFIX WORD…
@@ -177,7 +183,19 @@ inside() {
     mount --bind "$path" "$stage/$name"
   done < <(parts "$suffix")
   cd "$stage"
-  repo "$@"
+  if [ "$1" = unpack ]; then unpack .; else repo "$@"; fi
+}
+
+# given: what came on standard input. Its end is missing if the other host has not printed all.
+given() { gzip -dc <&7; }
+
+unpack() { given | tar --numeric-owner -xpf - -C "$1"; }
+
+# content ID: what the backup of a command has; `-` is the one on standard input.
+content() { if [ "$1" = - ]; then given; else repo dump "$1" "/$service"; fi; }
+
+emit() {
+  if [ "$kind" = command ]; then content "$1"; else repo dump "$1" /; fi
 }
 
 # pause: stops the service for as long as this process lives. slipway-keep and an engine that starts look at the file.
@@ -311,11 +329,16 @@ fit() {
   tags=$(sed -n 's/.*"tags":\[\([^]]*\)\].*/\1/p' <<<"$said" | tr -d '"')
   bytes=$(tr ',' '\n' <<<"$tags" | sed -n 's/^bytes=//p')
   taken=$(sed -n 's/.*"time":"\([0-9-]*\)T\([0-9:]*\).*/\1 \2/p' <<<"$said")
-  case ",$tags," in
+  require_fit "$1" "$tags"
+}
+
+# require_fit ID TAGS
+require_fit() {
+  case ",$2," in
     *",unfinished,"*) fail 7 "the backup $1 is not whole: it was interrupted" ;;
     *",$layout,"*) ;;
     *)
-      fail 7 "the backup $1 is of ${tags%,bytes=*}, and $service has ${layout} now: nothing was changed" \
+      fail 7 "the backup $1 is of ${2%,bytes=*}, and $service has ${layout} now: nothing was changed" \
         "choose another backup, or set the service's volumes and backup as they were"
       ;;
   esac
@@ -425,7 +448,9 @@ try() {
   done
   if [ "$kind" = volumes ]; then
     tell "restoring into fresh volumes"
-    log=$(within "$suffix" restore -q "$id" --target . 2>&1) || fail_try "restic could not restore it: $(reason <<<"$log")"
+    local words=(restore -q "$id" --target .)
+    [ "$id" != - ] || words=(unpack)
+    log=$(within "$suffix" "${words[@]}" 2>&1) || fail_try "it could not be restored: $(reason <<<"$log")"
   fi
   # The last `Binds` of a request counts for the engine: the fresh volumes, and all else without the right to write.
   while IFS= read -r bind; do
@@ -446,7 +471,7 @@ try() {
   wait_until_fine "$twin" || fail_try "a container with the restored data was not healthy within $health_timeout s"
   if [ "$kind" = command ]; then
     tell "restoring into it by the command"
-    log=$(repo dump "$id" "/$service" | docker exec -i "$twin" "${restore_words[@]}" 2>&1 >/dev/null) ||
+    log=$(content "$id" | docker exec -i "$twin" "${restore_words[@]}" 2>&1 >/dev/null) ||
       fail_try "the restore command failed: $(tail -n 1 <<<"$log")"
   fi
   if [ "${#check_words[@]}" != 0 ]; then
@@ -502,8 +527,8 @@ bring() {
   trap 'rm -rf "$beside"' EXIT
   mkdir -m 0700 "$beside"
   tell "restoring the images beside those of the registry"
-  log=$(repo restore -q "$1" --target "$beside" 2>&1) ||
-    fail 9 "restic could not restore them: $(reason <<<"$log")" "nothing was changed"
+  if [ "$1" = - ]; then log=$(unpack "$beside" 2>&1); else log=$(repo restore -q "$1" --target "$beside" 2>&1); fi ||
+    fail 9 "they could not be restored: $(reason <<<"$log")" "nothing was changed"
   mkdir -p "$beside/blobs" "$beside/repositories"
   missing=$(comm -23 \
     <(find "$beside/repositories" -type f -path '*/_manifests/*' -name link -print0 | xargs -0r grep -aho '[a-z0-9]*:[0-9a-f]*' | sort -u) \
@@ -536,6 +561,16 @@ merge() {
   tell "the registry has the images of $taken UTC: $names tags and $blobs blobs were missing, and are back; all others are as they were"
 }
 
+# place ID: puts a backup in its place; `-` is the one on standard input.
+place() {
+  if [ "$kind" = registry ]; then
+    bring "$1"
+    merge
+  else
+    put_in_place "$1"
+  fi
+}
+
 drill() {
   local started=$SECONDS log
   log=$(repo check -q 2>&1) || fail 9 "restic finds the backups of $service damaged: $(reason <<<"$log")"
@@ -565,19 +600,24 @@ main() {
       repo snapshots --json
       ;;
     inside) inside "${@:3}" ;;
+    emit)
+      reach
+      emit "$3"
+      ;;
+    take)
+      exec 7<&0 </dev/null
+      take_turn
+      clear_tries
+      taken=$4 bytes=$5
+      require_fit "of the other stack" "$3"
+      place -
+      ;;
     restore | drill)
       take_turn
       reach
       clear_tries
       fit "$3"
-      if [ "$1" = drill ]; then
-        drill "$3"
-      elif [ "$kind" = registry ]; then
-        bring "$3"
-        merge
-      else
-        put_in_place "$3"
-      fi
+      if [ "$1" = drill ]; then drill "$3"; else place "$3"; fi
       ;;
   esac
 }

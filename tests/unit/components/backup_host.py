@@ -76,6 +76,17 @@ class BackupHost(Machine):
             timeout=300,
         )
 
+    def hand_over(self, *words: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """As `backup`, with bytes that go in and come out."""
+        return subprocess.run(
+            [self.root / "backup", *words],
+            env={"PATH": f"{self.root}/bin:/usr/bin:/bin"},
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+
     def fails(self, at: str) -> None:
         """Has each order of this name fail; empty for none."""
         (self.root / "fails").write_text(at or "no such word")

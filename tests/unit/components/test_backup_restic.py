@@ -1,5 +1,6 @@
 """Backups by restic itself: in a directory, and in an object store that speaks S3 and knows its keys."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -255,3 +256,39 @@ def test_a_backup_with_names_that_lead_nowhere_is_refused(host: Host, registry: 
     assert result.returncode == 9
     assert "names of images without the images" in result.stderr
     assert registry.files() == before
+
+
+def test_images_of_another_stacks_backup_come_on_standard_input(host: Host, registry: Registry) -> None:
+    registry.push("web", "1", "the first")
+    assert host.backup("run", "registry").returncode == 0
+    (taken,) = host.ids("registry")
+    before = registry.files()
+    emitted = host.hand_over("emit", "registry", taken)
+    assert emitted.returncode == 0, emitted.stderr
+    packed = gzip.compress(emitted.stdout)
+    registry.root.rename(host.root / "lost")
+    registry.push("web", "2", "the second")
+    fresh = registry.files()
+
+    def take(layout: str, data: bytes) -> subprocess.CompletedProcess[bytes]:
+        return host.hand_over("take", "registry", layout, "2026-01-31 03:00:00", "10", data=data)
+
+    # The other host has failed before its end, whose mark is missing.
+    layout = "service=registry,registry=images"
+    cut = take(layout, packed[:-8])
+    assert cut.returncode == 9
+    assert b"they could not be restored" in cut.stderr
+    assert take("service=db,command=data", packed).returncode == 7
+    assert registry.files() == fresh
+
+    brought = take(layout, packed)
+    assert brought.returncode == 0, brought.stderr
+    assert registry.files() == before | fresh
+
+
+def test_the_output_of_a_command_is_emitted_as_it_was(host: Host) -> None:
+    assert host.backup("run", "db").returncode == 0
+    (taken,) = host.ids()
+    emitted = host.hand_over("emit", "db", taken)
+    assert (emitted.returncode, emitted.stdout) == (0, b"a row\n"), emitted.stderr
+    assert host.hand_over("emit", "db", "0123abcd").returncode != 0
