@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -96,12 +95,14 @@ def registry(stack: Stack, results: Results, seconds: int, app_hosts: int, say: 
 
 def _measure_proxy(program: Path, folder: Path, seconds: int, say: Say) -> tuple[list[float], list[float]]:
     """Pushes and pulls per second of the program that speaks TLS itself, and of the one behind the proxy, in turn."""
-    rates: tuple[list[float], list[float]] = ([], [])
+    alone: list[float] = []
+    behind: list[float] = []
     for _ in range(PAIRS):
-        for found, run in zip(rates, (partial(bare, guarded=True), proxied), strict=True):
-            with run(program, folder) as client:
-                found.append(sum(_measure(client, seconds, say)))
-    return rates
+        with bare(program, folder, guarded=True) as client:
+            alone.append(sum(_measure(client, seconds, say)))
+        with proxied(program, folder) as client:
+            behind.append(sum(_measure(client, seconds, say)))
+    return alone, behind
 
 
 def _measure(client: Callable[[], Client], seconds: int, say: Say) -> tuple[float, float]:

@@ -136,7 +136,7 @@ def _keep_record_sets() -> None:
     change = Route53Backend.change_resource_record_sets
 
     def change_all(backend: Any, zoneid: str, change_list: list[dict[str, Any]]) -> None:
-        zone = cast("FakeZone", backend.get_hosted_zone(zoneid))
+        zone: FakeZone = backend.get_hosted_zone(zoneid)
         if problem := _refused({_key(vars(each)) for each in zone.rrsets}, change_list):
             raise Route53ClientError("InvalidChangeBatch", problem)
         for each in change_list:

@@ -304,20 +304,25 @@ run() {
     why=$(grep -v '^$\|^slipway: to mend it\|^slipway: if ' "$log" | reason | tr '\t' ' ' | LC_ALL=C tr -d '\000-\037\177' | cut -c 1-300) || true
     why=${why#slipway: }
   fi
+  # For a person who asks for a backup; none after a success.
+  sed -n 's/^slipway: \(to mend it.*\|if .*\)/\1/p' "$log" >"$own/remedy"
   rm -f "$log"
   put "$last" 0644 < <(printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$status" "$started" "$EPOCHSECONDS" "$good" "$misses" "${bytes:-0}" "$why")
   [ "$status" = 0 ] || fail 1 "the backup of $service failed: ${why:-exit status $status}"
 }
 
 now_by_systemd() {
-  local status why bytes said before='' last=$configured/.$service.last
+  local status why bytes said remedies before='' last=$configured/.$service.last
   [ "${1:-}" != new ] || rm -f "$own/found"
   [ ! -e "$last" ] || before=$(stat -c %i.%Y "$last")
   said=$(systemctl start "slipway-backup-$service.service" 2>&1) || true
   [ -e "$last" ] && [ "$(stat -c %i.%Y "$last")" != "$before" ] ||
     fail 1 "systemd has not made the backup of $service: ${said:-it has not run}"
   IFS=$'\t' read -r status _ _ _ _ bytes why <"$last" || true
-  [ "$status" = 0 ] || fail 1 "the backup of $service failed: $why"
+  if [ "$status" != 0 ]; then
+    mapfile -t remedies < <(cat "$own/remedy" 2>/dev/null)
+    fail 1 "the backup of $service failed: $why" "${remedies[@]}"
+  fi
   tell "$service is backed up, $(numfmt --to=iec "$bytes")B.${why:+ $why}"
 }
 

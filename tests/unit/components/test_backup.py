@@ -143,6 +143,21 @@ def test_a_backup_counts_once_it_is_whole(host: BackupHost) -> None:
     assert int(good) > 0
 
 
+def test_a_person_hears_what_mends_a_failed_backup(host: BackupHost) -> None:
+    host.command("systemctl", f'case "$1" in start) {host.root}/backup run db || true ;; esac')
+    assert host.backup("now", "db").returncode == 0
+    # The place has lost its backups.
+    (host.root / "repository").unlink()
+    lost = host.backup("now", "db")
+    assert lost.returncode == 1
+    assert "the backup of db failed: the backups of db cannot be read" in lost.stderr
+    assert "slipway: if they are lost, `./slip backup db --new` begins anew" in lost.stderr
+    anew = host.backup("now", "db", "new")
+    assert anew.returncode == 0, anew.stderr
+    host.fails("backup")
+    assert "--new" not in host.backup("now", "db").stderr
+
+
 def test_failures_are_counted_and_the_last_good_backup_stays_known(host: BackupHost) -> None:
     assert host.backup("run", "db").returncode == 0
     good = host.last()[3]
