@@ -442,5 +442,5 @@ def test_no_resource_of_the_program_is_told_by_its_type(file: Path) -> None:
 def test_a_port_that_goes_is_missed() -> None:
     path = "slipway:index:LocalPlatform$docker:index/container:Container::web-2.8443-tcp"
     assert sentences([step("delete", path, "hosts")]) == [
-        Sentence("public ports", "removed: web-2.8443-tcp", Notice.FAILURES)
+        Sentence("public port of web-2", "closed", Notice.FAILURES)
     ]
