@@ -36,6 +36,7 @@ test-e2e: ## Bring stacks up on this machine, break them, and take them down
 .PHONY: soak
 soak: tools ## Kill many roll-outs, roll out many versions and change what can change, under load (an hour)
 	$(python) -m pytest tests/e2e -m soak --capture=no $(PYTEST_ARGS)
+	$(python) -m pytest tests/unit -m hypothesis --hypothesis-profile=search --numprocesses auto
 
 .PHONY: pins
 pins: ## Record the program's resources again, after an intended change

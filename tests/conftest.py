@@ -7,7 +7,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # No limit of time: a busy machine is not a fault of the code. The benchmark measures how long things take.
-settings.register_profile("slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that no run fails by chance; `make soak` looks for others.
+settings.register_profile(
+    "slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.register_profile("search", settings.get_profile("slipway"), derandomize=False, max_examples=2000)
 settings.load_profile("slipway")
 
 # A background job of a shell ignores interrupts, and one of nohup hang-ups; so would all that tests start.
