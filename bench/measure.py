@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -186,6 +187,12 @@ class SilenceWatch:
             if text in _answer(url, domain):
                 self._moments.append(time.monotonic())
             self._ended.wait(POLL_PERIOD)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing has."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        return int(reserved.getsockname()[1])
 
 
 def _answer(url: str, domain: str | None) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import child_environment
 from bench.experiments import Results, Say
-from bench.measure import BenchError
+from bench.measure import BenchError, free_port
 from components.visitors import hashes
 from tests.support.authority import Authority
 from tests.support.front_door import FrontDoor
@@ -111,7 +111,7 @@ def proxy(results: Results, runs: int, seconds: int, say: Say) -> None:
         folder.chmod(0o755)
         certificate, key = Authority().leaf(NAME)
         (folder / "tls.pem").write_text(certificate + key)
-        behind, before = _free_port(), _free_port()
+        behind, before = free_port(), free_port()
         running.enter_context(_nginx(folder, "server", SERVER.format(port=behind, answer=ANSWER), log="off"))
         config = PROXY.format(port=before, behind=behind, folder=folder, name=NAME)
         running.enter_context(_nginx(folder, "proxy", config, log=f"{folder}/access.log"))
@@ -268,8 +268,3 @@ def _cpu_seconds(container: str) -> float:
 def _program(name: str) -> str:
     """The path of a program; empty without it."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import http.client
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import child_environment
 from bench.experiments import Results, Say
-from bench.measure import BenchError
+from bench.measure import BenchError, free_port
 from bench.stack import Stack
 from components.engine import LOG_DRIVER
 from components.registry import front
@@ -129,7 +128,7 @@ def _program(folder: Path) -> Path:
 @contextmanager
 def bare(program: Path, folder: Path, *, guarded: bool) -> Iterator[Callable[[], Client]]:
     """Run the registry as a process, with its data in `folder`. Yields a function that makes clients."""
-    port = _free_port()
+    port = free_port()
     client = Client(f"127.0.0.1:{port}")
     config = BARE.format(data=folder / "data", net="tcp", address=client.address)
     if guarded:
@@ -144,7 +143,7 @@ def bare(program: Path, folder: Path, *, guarded: bool) -> Iterator[Callable[[],
 @contextmanager
 def proxied(program: Path, folder: Path) -> Iterator[Callable[[], Client]]:
     """Run the registry as a process behind the stack's proxy, which has this machine's network."""
-    port, inside = _free_port(), folder / "run"
+    port, inside = free_port(), folder / "run"
     certificate = _guard(folder)
     client = Client(f"127.0.0.1:{port}", ACCOUNT, certificate)
     inside.mkdir(exist_ok=True)
@@ -198,11 +197,6 @@ def _running(program: Path, folder: Path, config: str) -> Iterator["subprocess.P
         process.terminate()
         process.wait(10)
         shutil.rmtree(folder / "data", ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
 
 
 def _wait(client: Client, process: "subprocess.Popen[bytes]") -> None:

@@ -127,8 +127,8 @@ _OF_PORTS = {
 
 
 def _of_rules(part: Part, verb: str) -> Notice:
-    """Who came in by a rule of the firewall, or by a port, that goes, comes in no longer."""
-    return Notice.FAILURES if part is not Part.SNAPSHOTS and verb != MAKE else Notice.NOBODY
+    """Who came in by a rule of the firewall that goes, comes in no longer."""
+    return Notice.FAILURES if part is Part.FIREWALL and verb != MAKE else Notice.NOBODY
 
 
 def _of_small(change: Change, found: Changes) -> Notice:
