@@ -190,7 +190,8 @@ def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
     line = ("./slip", "shell", "worker", "--stack", store.name)
     with terminal(line, store.clone.root, store.clone.environment, 90) as opened:
         opened.wait_for("# ")
-        opened.press(b"stty size; exit 5\r")
+        # Engines before API 1.42 give a terminal its size only after the command began.
+        opened.press(b"until stty size | grep -vx '0 0'; do sleep 0.1; done; exit 5\r")
         assert opened.wait() == 5, opened.output
         assert "40 90" in opened.output
 
