@@ -31,7 +31,7 @@ test-plugins: ## Compare the stand-in plugins with recordings of the official pl
 
 .PHONY: test-e2e
 test-e2e: ## Bring stacks up on this machine, break them, and take them down
-	$(python) -m pytest tests/e2e -m "not soak" --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(python) -m pytest tests/e2e -m "not soak" --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: tools ## Kill many roll-outs, roll out many versions and change what can change, under load (an hour)

@@ -19,7 +19,7 @@ from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
 from cli.running.stack import RunningStack
 from cli.stack import deployment, state_backup
 from cli.stack.config import REGISTRY, STATE
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import size
 from well_known import SCRIPTS_PATH
 
@@ -83,7 +83,7 @@ def backup(stack: Stack, service: str, *, new: bool) -> int:
     if is_state(stack, service):
         state_backup.back_up(stack, new=new)
         return 0
-    running = _running(stack)
+    running = running_of(stack)
     return _order(running, _host(running, service), ["now", service, *(["new"] if new else [])])
 
 
@@ -155,9 +155,9 @@ def restore(stack: Stack, service: str, at: str | None, *, yes: bool, source: St
         if source:
             raise CommandError("a state is restored from its own stack's backups only", status=2)
         return _restore_state(stack, at, yes=yes)
-    running = _running(stack)
+    running = running_of(stack)
     host = _host(running, service)
-    giving = _running(source) if source else running
+    giving = running_of(source) if source else running
     chosen = choose(_kept(source or stack, service), service, at)
     if service == REGISTRY:
         effect = (
@@ -276,7 +276,7 @@ def drill(stack: Stack, service: str | None) -> int:
                 console.say(f"{name}: the backup {last.id} of {last.moment}")
                 _drill_state(stack, last)
                 continue
-            running = _running(stack)
+            running = running_of(stack)
             host = _host(running, name)
             console.say(f"{name} on {host}: the backup {last.id} of {last.moment}")
             if _order(running, host, ["drill", name, last.id]):
@@ -349,19 +349,15 @@ def is_state(stack: Stack, name: str) -> bool:
 
 def backed_up(stack: Stack) -> list[str]:
     """The names of all that has backups."""
-    return [*sorted(_backed_up(_running(stack))), *([STATE] if STATE in stack.config.backups else [])]
+    return [*sorted(_backed_up(running_of(stack))), *([STATE] if STATE in stack.config.backups else [])]
 
 
 def _kept(stack: Stack, name: str) -> list[Kept]:
     """The backups of one of these, the newest first."""
     if is_state(stack, name):
         return parse(state_backup.listed(stack))
-    running = _running(stack)
+    running = running_of(stack)
     return _list(running, _host(running, name), name)
-
-
-def _running(stack: Stack) -> RunningStack:
-    return RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
 
 
 def _backed_up(running: RunningStack) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from cli import console
 from cli.logs import Line, Wanted, in_parallel, print_in_order, write
-from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack
+from cli.running.stack import Failed
+from cli.stack.stack import Stack, running_of
 from well_known import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
 
 DAY = 86_400.0
@@ -35,7 +35,7 @@ def run(stack: Stack, wanted: Wanted, *, as_json: bool = False) -> int:
         as_json: whether each event is an object of JSON.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     found: queue.SimpleQueue[Line] = queue.SimpleQueue()
     failures: list[str] = []
     now = time.time()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from cli.errors import CommandError
 from cli.running import silence, switch, terminal
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
-from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from well_known import SWITCH_SCRIPT_PATH
 
 NO_CONNECTION = 255
@@ -32,7 +31,7 @@ def run(stack: Stack, service: str, words: Sequence[str], *, host: str | None, f
             does not answer.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     hosts = switch.hosts_of(running, service, stack.name)
     if host is not None and host not in hosts:
         raise CommandError(f"{host} runs no {service}", f"{service} runs on {', '.join(hosts)}.", status=2)

@@ -15,7 +15,7 @@ from cli import access_log, console
 from cli.errors import CommandError
 from cli.running import fleet, silence
 from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import clean_log_line
 from well_known import JOB_LABEL, ROLE_LABEL, SERVICE_LABEL
 
@@ -133,7 +133,7 @@ def run(
         CommandError: the stack has no service or host of this name.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     known = [name for name in OWN if name != "registry" or "registry" in _roles(running)] + running.services
     whats = list(dict.fromkeys(whats)) or running.services
     for what in whats:

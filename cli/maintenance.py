@@ -7,8 +7,7 @@ from pathlib import Path
 from cli import console
 from cli.errors import CommandError
 from cli.running import switch
-from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 
 LARGEST_PAGE = 12 * 1024
 """Bytes of a page: HAProxy has it in one buffer of 16 KiB, with the headers."""
@@ -39,7 +38,7 @@ def run(stack: Stack, service: str, state: str, *, page: str, allow: Sequence[st
         raise CommandError(f"maintenance is neither on nor off: {state}", "Write on or off.", status=2)
     if state == "off" and (page or allow):
         raise CommandError("--page and --allow are for `on`", "Leave them out.", status=2)
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     hosts = switch.hosts_of(running, service, stack.name)
     failures = switch.order(running, hosts, ["--maintenance", service, state, *addresses], stdin=text)
     for failure in failures:

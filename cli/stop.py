@@ -10,7 +10,7 @@ from cli import console
 from cli.running import fleet, switch
 from cli.running.host_report import HostReport
 from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.update import versions
 
 STOP_PATIENCE = 7300.0
@@ -28,7 +28,7 @@ def stop(stack: Stack, service: str) -> int:
         CommandError: the stack has no such service.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     hosts = switch.hosts_of(running, service, stack.name)
     if failures := switch.order(running, hosts, ["--halt", service], patience=STOP_PATIENCE):
         return _failed(failures)
@@ -46,7 +46,7 @@ def start(stack: Stack, service: str) -> int:
         CommandError: the stack has no such service.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     hosts = switch.hosts_of(running, service, stack.name)
     if failures := switch.order(running, hosts, ["--resume", service]):
         return _failed(failures)

@@ -11,9 +11,8 @@ from typing import Any
 from cli import console
 from cli.running import usage
 from cli.running.ssh import Unreachable
-from cli.running.stack import RunningStack
 from cli.running.usage import Use
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import size
 
 PAUSE = 2.0
@@ -26,7 +25,7 @@ CLEAR = "\x1b[H\x1b[J"
 
 def run(stack: Stack, *, once: bool, as_json: bool) -> int:
     """Print what is used. Returns the exit status: 1 if a host did not answer."""
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     live = not (once or as_json) and sys.stdout.isatty()
     found: dict[str, list[Use]] = {}
     silent: dict[str, str] = {}

@@ -13,7 +13,7 @@ from cli.diagram.picture import Picture, State, picture
 from cli.errors import CommandError
 from cli.running import certificates, fleet
 from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 
 AT_ONCE = 8
 """How many certificates are asked for at the same time."""
@@ -28,7 +28,7 @@ def run(stack: Stack, output: str, *, opens: bool) -> int:
         opens: whether the browser shows it.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     drawn = look(running)
     html = page(drawn)
     if output == "-":

@@ -13,7 +13,7 @@ from cli.running import fleet, manifest, silence, stored_image
 from cli.running.manifest import REFERRERS_TAG
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import age, first_tags, short_digest, short_revision, size
 
 AT_ONCE = 8
@@ -52,7 +52,7 @@ def run(stack: Stack, *, as_json: bool) -> int:
 
     It is 1 if the registry lacks an image, or a part of one, that serves or is wanted; or if a host did not answer.
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     try:
         endpoint = running.registry_endpoint
     except Failed as failed:

@@ -51,15 +51,20 @@ class Place:
         port = "" if parts.port in {None, 443 if self.tls else 80} else f":{parts.port}"
         return f"{self.scheme}://{self.domain or self.address.rpartition(':')[0]}{port}{self.page}"
 
-    @property
-    def link(self) -> str:
-        """What shows a page of this service: its URL, or a command where no name server knows the domain."""
+    def link(self, option: str = "") -> str:
+        """What shows a page of this service: its URL, or a command where no name server knows the domain.
+
+        Args:
+            option: what names the stack on the command line.
+
+        """
         # Browsers and curl take every name that ends in .localhost for this machine (RFC 6761, section 6.3).
         if not self.domain or not self.is_local or self.domain.endswith(".localhost"):
             return self.url
         parts = urlsplit(f"//{self.address}")
         port = parts.port or (443 if self.tls else 80)
-        return f"curl --resolve {self.domain}:{port}:{parts.hostname} {self.url}"
+        authority = f" --cacert <(./slip output servicesCaCertificate{option})" if self.tls == "own" else ""
+        return f"curl{authority} --resolve {self.domain}:{port}:{parts.hostname} {self.url}"
 
 
 def places(outputs: Mapping[str, Any]) -> list[Place]:

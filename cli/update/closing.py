@@ -27,7 +27,7 @@ def say_what_runs(stack: Stack, run: Run) -> None:
     """After a good `up`: what changed, and what runs where."""
     record = run.record
     shown = deployment.stack_outputs(stack.deployment())
-    services = serving.answers(shown)
+    services = serving.answers(shown, stack.option)
     new_hosts = any(subject(step).part is Part.HOST for step in record.done if step.operation == "create")
     if record.is_first or new_hosts or not record.counts:
         outputs.summary(stack, shown, services)

@@ -16,7 +16,7 @@ from cli.running.image_copy import Copied, ImageCopy
 from cli.running.registry_api import RegistryApi
 from cli.running.stack import Failed, RunningStack
 from cli.stack.open import open_stack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import first_line, short_digest, short_revision, size
 from cli.update import ps, versions
 from cli.update.orders import limited_to, targets_of
@@ -42,7 +42,7 @@ class Running:
             CommandError: the stack is not up, or does not have the service, or no version of it.
 
         """
-        running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+        running = running_of(stack)
         return cls(stack, running, versions.of(running.outputs, service, stack.option))
 
     @property

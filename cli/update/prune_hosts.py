@@ -8,7 +8,7 @@ from cli import console
 from cli.errors import CommandError
 from cli.registry.prune import NOT_FOUND, problem, run_installed
 from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import size
 from cli.update import marker
 from well_known import SCRIPTS_PATH
@@ -50,7 +50,7 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> int:
     if not dry_run:
         # An update pulls an image before its container has it.
         marker.hold(stack)
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     hosts = sorted(running.outputs["hosts"])
 
     def prune(host: str) -> Pruned:

@@ -9,8 +9,7 @@ from typing import Any
 from cli import console
 from cli.running import fleet
 from cli.running.host_report import HostReport
-from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import age, short_digest, size
 from cli.update import versions
 from cli.update.versions import Versions
@@ -53,7 +52,7 @@ class Process:
 
 def run(stack: Stack, *, as_json: bool) -> int:
     """Print what serves. Returns the exit status: 1 if a service is not healthy on a host, or a host is silent."""
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     keeps_images = running.hosts_with("registry") if running.outputs.get("registryBackup") else []
     hosts = sorted({*(host for _, host in running.places), *running.edges, *keeps_images})
     reports = fleet.ask(running.outputs, hosts, usage=True)

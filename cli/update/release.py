@@ -7,8 +7,7 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running.host_report import HostReport
-from cli.running.stack import RunningStack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.update.aftermath import Aftermath
 from well_known import SWITCH_SCRIPT_PATH
 
@@ -20,7 +19,7 @@ def allow(stack: Stack, services: Collection[str]) -> None:
         CommandError: the stack has no such service, or a host does not answer.
 
     """
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     if unknown := sorted(set(services) - set(running.services)):
         raise CommandError(
             f"--release-again {unknown[0]}: the stack '{stack.name}' has no such service",

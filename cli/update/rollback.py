@@ -15,7 +15,7 @@ from cli.running.stack import Failed, RunningStack
 from cli.running.stored_image import look
 from cli.stack import deployment
 from cli.stack.open import open_stack
-from cli.stack.stack import Stack
+from cli.stack.stack import Stack, running_of
 from cli.text import short_digest
 from cli.update import records, versions
 from cli.update.orders import limited_to, targets_of
@@ -57,7 +57,7 @@ def run(
     known = versions.of(deployment.stack_outputs(state), service, stack.option)
     version = _target(stack, known, to, unverified=unverified)
     number = int(version["number"])
-    running = RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)
+    running = running_of(stack)
     followers = stack.config.followers(service)
     places = running.outputs.get("serviceHosts") or {}
     hosts = list(dict.fromkeys(host for name in (service, *followers) for host in places.get(name) or ()))

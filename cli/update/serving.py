@@ -19,11 +19,12 @@ EXPECTED = frozenset({"healthy", *REFUSALS.values(), ""})
 """Answers of a service that is as it should be."""
 
 
-def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def answers(outputs: Mapping[str, Any], option: str = "") -> list[tuple[str, str, str]]:
     """Each service on each of its hosts: who, what shows a page of it, and what its health path answers there.
 
     Args:
         outputs: the stack's; no secret is needed.
+        option: what names the stack on the command line.
 
     """
     asked = places(outputs)
@@ -36,7 +37,7 @@ def answers(outputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         authority = str(outputs.get("servicesCaCertificate") or "")
         said = pool.map(lambda place: _answer(place, authority), asked)
         return [
-            (f"{place.service} on {place.host}" if place.host else place.service, place.link, answer)
+            (f"{place.service} on {place.host}" if place.host else place.service, place.link(option), answer)
             for place, answer in zip(asked, said, strict=True)
         ]
 

@@ -29,7 +29,10 @@ from cli.running.place import Place, places
         (
             Place("web", "web-1", "127.0.0.1:8444", "shop.test", True, tls="own"),
             "https://shop.test:8444/",
-            "curl --resolve shop.test:8444:127.0.0.1 https://shop.test:8444/",
+            (
+                "curl --cacert <(./slip output servicesCaCertificate -s dev)"
+                " --resolve shop.test:8444:127.0.0.1 https://shop.test:8444/"
+            ),
         ),
         (
             Place("web", "web-1", "203.0.113.7:443", "shop.test", tls="given"),
@@ -40,7 +43,7 @@ from cli.running.place import Place, places
     ],
 )
 def test_a_link_shows_the_service(place: Place, url: str, link: str) -> None:
-    assert (place.url, place.link) == (url, link)
+    assert (place.url, place.link(" -s dev")) == (url, link)
 
 
 OUTPUTS: dict[str, Any] = {
