@@ -107,12 +107,25 @@ command_line() {
   echo "$(command -v dockerd) -H fd:// -H tcp://0.0.0.0:2376 --containerd=/run/containerd/containerd.sock"
 }
 
+# Containers know their host as `host-gateway`, the address of the default bridge. An engine before version 23 that starts
+# while containers run has no such address (https://github.com/moby/moby/issues/42753): in each new container, the names
+# of other services would lead nowhere. So it is given the bridge's address, if there is a bridge by then.
 unit() {
   cat <<UNIT
 [Service]
+ExecStartPre=/usr/local/lib/slipway/engine-gateway
+EnvironmentFile=-/run/slipway-engine-gateway
 ExecStart=
-ExecStart=$(command_line)
+ExecStart=$(command_line) \$GATEWAY
 UNIT
+}
+
+gateway() {
+  cat <<'SCRIPT'
+#!/bin/sh
+address=$(ip -4 -o address show docker0 2>/dev/null | awk '{ sub("/.*", "", $4); print $4; exit }')
+echo "GATEWAY=${address:+--host-gateway-ip=$address}" >/run/slipway-engine-gateway
+SCRIPT
 }
 
 # is_open: whether the engine answers a client without a certificate.
@@ -129,7 +142,7 @@ runs_otherwise() {
   local process
   process=$(systemctl show --property=MainPID --value docker.service)
   [ "${process:-0}" != 0 ] || return 1
-  [ "$(tr '\0' ' ' <"/proc/$process/cmdline" | sed 's/ $//')" != "$(command_line)" ] || is_open
+  [ "$(tr '\0' ' ' <"/proc/$process/cmdline" | sed 's/ $//; s/ --host-gateway-ip=[0-9.]*$//')" != "$(command_line)" ] || is_open
 }
 
 wait_for_engine() {
@@ -415,6 +428,8 @@ main() {
     reload=true changed=false
   fi
   if $others; then changed=true; fi
+  folder /usr/local/lib/slipway 0755
+  put /usr/local/lib/slipway/engine-gateway 0755 < <(gateway)
   put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
   if $changed; then systemctl daemon-reload; fi
   enabled docker.socket docker.service
@@ -434,7 +449,6 @@ main() {
   name_resolvers
   close_to_containers
   harden_ssh
-  folder /usr/local/lib/slipway 0755
   put /usr/local/lib/slipway/switch 0755 <<<"$SWITCH_SCRIPT"
   put /usr/local/lib/slipway/wait-for-registry 0755 <<<"$WAIT_SCRIPT"
   wait_for_engine

@@ -649,6 +649,7 @@ class TestOpenEngine:
         [
             ("$COMMAND", False, False),
             ("$COMMAND", True, True),
+            ("$COMMAND --host-gateway-ip=172.17.0.1", False, False),
             ("$COMMAND -H tcp://0.0.0.0:2375", False, True),
             ("", False, False),
         ],
