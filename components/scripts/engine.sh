@@ -113,7 +113,7 @@ command_line() {
 unit() {
   cat <<UNIT
 [Service]
-ExecStartPre=/usr/local/lib/slipway/engine-gateway
+ExecStartPre=/bin/sh /usr/local/lib/slipway/engine-gateway
 EnvironmentFile=-/run/slipway-engine-gateway
 ExecStart=
 ExecStart=$(command_line) \$GATEWAY
@@ -122,7 +122,6 @@ UNIT
 
 gateway() {
   cat <<'SCRIPT'
-#!/bin/sh
 address=$(ip -4 -o address show docker0 2>/dev/null | awk '{ sub("/.*", "", $4); print $4; exit }')
 echo "GATEWAY=${address:+--host-gateway-ip=$address}" >/run/slipway-engine-gateway
 SCRIPT
@@ -429,7 +428,7 @@ main() {
   fi
   if $others; then changed=true; fi
   folder /usr/local/lib/slipway 0755
-  put /usr/local/lib/slipway/engine-gateway 0755 < <(gateway)
+  put /usr/local/lib/slipway/engine-gateway 0644 < <(gateway)
   put /etc/systemd/system/docker.service.d/slipway.conf 0644 < <(unit)
   if $changed; then systemctl daemon-reload; fi
   enabled docker.socket docker.service
