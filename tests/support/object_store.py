@@ -4,11 +4,12 @@
 standard input ends.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,15 @@ class ObjectStore:
         """What is in the bucket."""
         found = self.client().list_objects_v2(Bucket=BUCKET).get("Contents", ())
         return [str(one["Key"]) for one in found]
+
+    def replace(self, prefix: str, changed: Callable[[bytes], bytes | None]) -> None:
+        """Replace each object whose name begins like this, under its content's checksum, unless it is to stay."""
+        client = self.client()
+        for name in [name for name in self.names() if name.startswith(prefix)]:
+            if content := changed(client.get_object(Bucket=BUCKET, Key=name)["Body"].read()):
+                new = prefix + hashlib.sha256(content).hexdigest()
+                client.put_object(Bucket=BUCKET, Key=new, Body=content)
+                client.delete_object(Bucket=BUCKET, Key=name)
 
     def stop(self) -> None:
         """Have it answer no more."""

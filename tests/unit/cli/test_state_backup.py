@@ -58,8 +58,9 @@ def deployed(count: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def pulumi(monkeypatch: pytest.MonkeyPatch) -> Pulumi:
-    monkeypatch.setenv("PATH", f"{restic.program().parent}:{os.environ['PATH']}")
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pulumi:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{restic.quick(tmp_path / 'bin').parent}:{os.environ['PATH']}")
     return Pulumi()
 
 

@@ -1,29 +1,28 @@
 """A stand-in for Docker Engine's API, as scripts/routes.sh asks it by curl.
 
-Called as `curl --unix-socket …`, with the folder of its state ahead. What changes something is noted among the calls of
+It answers `curl --unix-socket …`, and its state is in the folder. What changes something is noted among the calls of
 the machine, in the words of Docker's own command.
 """
 
 import json
 import re
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
-def main(folder: Path, arguments: list[str]) -> None:
+def main(folder: Path, arguments: list[str], stdin: str, output: TextIO) -> None:
     method, body = "GET", ""
     for position, word in enumerate(arguments):
         if word == "-X":
             method = arguments[position + 1]
         elif word == "-d":
             body = arguments[position + 1]
-            body = sys.stdin.read() if body == "@-" else body
+            body = stdin if body == "@-" else body
         elif word.startswith("http://docker/"):
             status, answer = _answer(folder, method, word.removeprefix("http://docker"), body)
-            print("" if answer is None else json.dumps(answer, separators=(",", ":")))
+            print("" if answer is None else json.dumps(answer, separators=(",", ":")), file=output)
             if "-w" in arguments:
-                print(f"code {status}")
+                print(f"code {status}", file=output)
             method, body = "GET", ""
 
 
@@ -100,7 +99,3 @@ def _container(
         "Config": {"Env": ['TEXT="Status":"dead","Pid":1,"RestartCount":9'], "Labels": {"State": "paused"}},
         "NetworkSettings": {"IPAddress": "", **_network(address)},
     }
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])

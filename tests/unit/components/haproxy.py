@@ -1,18 +1,24 @@
 """A stand-in for the process of HAProxy: its answers to the runtime commands of scripts/routes.sh.
 
-Called as `nsenter … bash -c … - COMMAND…`, with the folder of its state ahead; without a `-`, commands come on standard
-input. It reads the configuration at a `reload`
-only, as the real one does.
+It answers `nsenter … bash -c … - COMMAND…`, and its state is in the folder; without a `-`, commands come on standard
+input. It reads the configuration at a `reload` only, as the real one does.
 """
 
 import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
-def main(folder: Path, commands: list[str]) -> None:
+def main(folder: Path, arguments: list[str], stdin: str, output: TextIO) -> None:
+    if "-" in arguments:
+        _tell(folder, arguments[arguments.index("-") + 1 :], output)
+    else:
+        _take(folder, stdin, output)
+
+
+def _tell(folder: Path, commands: list[str], output: TextIO) -> None:
     state = folder / "process.json"
     if not state.exists():
         sys.exit(1)
@@ -25,21 +31,21 @@ def main(folder: Path, commands: list[str]) -> None:
         verb = command.removeprefix("@1 ")
         words = verb.split()
         if verb == "show info":
-            print(f"Name: HAProxy\ndescription: {process['mark']}\n")
+            print(f"Name: HAProxy\ndescription: {process['mark']}\n", file=output)
         elif verb == "show servers state":
-            print("1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state")
+            print("1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state", file=output)
             for name, (address, port, operation, admin) in servers.items():
                 backend, _, server = name.partition("/")
-                print(1, backend, 1, server, address, operation, admin, *["-"] * 11, port)
-            print()
+                print(1, backend, 1, server, address, operation, admin, *["-"] * 11, port, file=output)
+            print(file=output)
         elif verb == "show proc":
-            print("#<PID> <type>\n1 master\n7 worker\n8 worker")
+            print("#<PID> <type>\n1 master\n7 worker\n8 worker", file=output)
         elif "show stat" in verb:
             busy = folder / "busy"
             count = int(busy.read_text()) if busy.exists() else 0
             busy.write_text(str(max(0, count - 1)))
             for name in servers:
-                print(",".join([*name.split("/"), "0", "0", str(count)]))
+                print(",".join([*name.split("/"), "0", "0", str(count)]), file=output)
         elif words[:2] == ["add", "server"]:
             address, _, port = words[3].partition(":")
             servers[words[2]] = [address, port, "0", "1"]
@@ -52,7 +58,7 @@ def main(folder: Path, commands: list[str]) -> None:
         elif verb == "reload":
             process = load((folder / "etc/slipway/proxy/haproxy.cfg").read_text())
             servers = process["servers"]
-            print("Success=1")
+            print("Success=1", file=output)
         elif "shutdown sessions" not in verb and verb != "quit":
             sys.exit(f"unknown command: {command}")
     state.write_text(json.dumps(process | {"servers": servers}))
@@ -77,7 +83,7 @@ def load(text: str) -> dict[str, Any]:
     return {"mark": found[1] if found else "", "servers": servers, "certificates": certificates}
 
 
-def take(folder: Path, text: str) -> None:
+def _take(folder: Path, text: str, output: TextIO) -> None:
     """Take certificates, as `set ssl cert NAME <<` and `commit ssl cert NAME` bring them."""
     state = folder / "process.json"
     process = json.loads(state.read_text())
@@ -85,17 +91,10 @@ def take(folder: Path, text: str) -> None:
     for name, content, committed in found:
         assert name == committed
         if name not in process["certificates"]:
-            print("Can't replace a certificate which is not referenced by the configuration!")
+            print("Can't replace a certificate which is not referenced by the configuration!", file=output)
             continue
         process["certificates"][name] = content
-        print("Success!")
+        print("Success!", file=output)
         with (folder / "told").open("a") as log:
             log.write(f"certificate {name}\n")
     state.write_text(json.dumps(process))
-
-
-if __name__ == "__main__":
-    if "-" in sys.argv:
-        main(Path(sys.argv[1]), sys.argv[sys.argv.index("-") + 1 :])
-    else:
-        take(Path(sys.argv[1]), sys.stdin.read())

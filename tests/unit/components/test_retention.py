@@ -3,41 +3,23 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
 from components.registry.retention import Retention, retention_values
 from components.script import text as script_text
+from tests.unit.components import stand_in
 
 DAY = 86_400
-ENGINE = rf"""#!{sys.executable} -S
-import json, re, sys
-
-marks, (_, verb, *arguments) = json.load(open(__file__ + ".json")), sys.argv[1:]
-options = [(one, value) for one, value in zip(arguments, arguments[1:]) if one.startswith("--")]
-(form,) = (value for one, value in options if one == "--format")
-for mark in marks:
-    labels = mark["Labels"]
-    if verb == "ls":
-        filters = [value.split("=", 2) for one, value in options if one == "--filter"]
-        if not all(f[1] in labels and f[2:] in ([], [labels[f[1]]]) for f in filters):
-            continue
-    elif mark["Name"] not in arguments:
-        continue
-    line = re.sub(r'{{{{(?:.Label|index .Labels) "([^"]*)"}}}}', lambda found: labels.get(found[1], ""), form)
-    line = re.sub(r"{{{{\.(Name|CreatedAt)}}}}", lambda found: mark[found[1]], line)
-    assert "{{{{" not in line, form
-    print(line)
-"""
-"""A docker command that lists and inspects volumes."""
 OCI = "application/vnd.oci.image"
 NONE: Mapping[str, Sequence[str]] = {}
 ONE = {"web": ["web-1"]}
@@ -183,9 +165,9 @@ class Depot:
         settings.write_text(values + f"DATA_PATH={self.folder / 'data'}\n")
         engine = self.folder / "bin/docker"
         engine.parent.mkdir(exist_ok=True)
-        engine.write_text(ENGINE)
+        engine.write_text(f"#!/bin/bash\n{stand_in.called(_engine, self.folder)}")
         engine.chmod(0o755)
-        engine.with_name("docker.json").write_text(json.dumps(self.marks))
+        (self.folder / "volumes.json").write_text(json.dumps(self.marks))
         script = self.folder / "retention"
         # Its own folder of the machine's is not for a test to make.
         script.write_text(
@@ -199,6 +181,34 @@ class Depot:
         return subprocess.run(
             ["bash", str(script), "plan", *seen], env=environment, capture_output=True, text=True, check=False
         )
+
+
+def _engine(folder: Path, words: list[str], stdin: str, output: TextIO) -> None:
+    """A docker command that lists and inspects volumes."""
+    assert not stdin
+    marks, (_, verb, *arguments) = json.loads((folder / "volumes.json").read_text()), words
+    options = [(one, value) for one, value in pairwise(arguments) if one.startswith("--")]
+    (form,) = (value for one, value in options if one == "--format")
+    for mark in marks:
+        labels: dict[str, str] = mark["Labels"]
+        if verb == "ls":
+            filters = [value.split("=", 2) for one, value in options if one == "--filter"]
+            if not all(f[1] in labels and f[2:] in ([], [labels[f[1]]]) for f in filters):
+                continue
+        elif mark["Name"] not in arguments:
+            continue
+        values = {".Name": mark["Name"], ".CreatedAt": mark["CreatedAt"], **_labels(form, labels)}
+        line = form
+        for name, value in values.items():
+            line = line.replace("{{" + name + "}}", value)
+        assert "{{" not in line, form
+        print(line, file=output)
+
+
+def _labels(form: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """The values of a template's words for labels, of which a volume need not have each."""
+    words = re.findall(r'{{((?:\.Label|index \.Labels) "([^"]*)")}}', form)
+    return {word: labels.get(name, "") for word, name in words}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The program under an order to roll back, and while a rollback holds."""
 
 import json
+import os
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -9,17 +11,16 @@ import pytest
 from tests.unit.program import CONFIGURATION, Program, run_stack
 
 OLD = "sha256:0123"
+ORDERS = tuple(f"SLIPWAY_{order}" for order in ("ROLLBACK", "FORWARD", "KEEP", "PROMOTE", "RECOVER"))
+"""The variables by which the command orders an update."""
 
 
 @pytest.fixture(autouse=True)
 def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
     monkeypatch.setattr("configuration.local_ports.occupied", lambda *_: [])
-    monkeypatch.delenv("SLIPWAY_ROLLBACK", raising=False)
-    monkeypatch.delenv("SLIPWAY_FORWARD", raising=False)
-    monkeypatch.delenv("SLIPWAY_KEEP", raising=False)
-    monkeypatch.delenv("SLIPWAY_PROMOTE", raising=False)
-    monkeypatch.delenv("SLIPWAY_RECOVER", raising=False)
+    for name in ORDERS:
+        monkeypatch.delenv(name, raising=False)
 
 
 def up(before: dict[str, Any], **service: Any) -> Program:
@@ -38,8 +39,16 @@ def deployed(program: Program) -> dict[str, Any]:
 
 
 def two_versions() -> dict[str, Any]:
+    """The outputs after two updates, without an order."""
+    assert not [name for name in os.environ if name in ORDERS]
+    outputs: dict[str, Any] = json.loads(_two_versions())
+    return outputs
+
+
+@cache
+def _two_versions() -> str:
     first = up({}, memory=100, env={"A": "1"})
-    return {"versions": up(deployed(first), memory=200).outputs["versions"]}
+    return json.dumps({"versions": up(deployed(first), memory=200).outputs["versions"]})
 
 
 def test_a_deployment_is_recorded_once() -> None:
@@ -326,12 +335,13 @@ def test_a_rollback_from_a_promoted_version_holds_against_the_trees_from_before(
 
 
 def test_a_promotion_of_what_another_service_builds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = two_versions()
     monkeypatch.setenv("SLIPWAY_PROMOTE", json.dumps({"web": PROMOTED}))
     with pytest.raises(pulumi.RunError, match=r"web: no version of it is recorded yet. `\./slip up`"):
         up({})
     monkeypatch.setenv("SLIPWAY_PROMOTE", '{"web": {}}')
     with pytest.raises(pulumi.RunError, match=r"use `\./slip promote`"):
-        up(two_versions())
+        up(before)
 
 
 def test_the_way_back_of_a_promotion_that_failed_wins_over_its_order(monkeypatch: pytest.MonkeyPatch) -> None:

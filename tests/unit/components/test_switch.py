@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from components import script as scripts
-from tests.unit.components import engine_api, haproxy
+from tests.unit.components import engine_api, haproxy, stand_in
 from tests.unit.components.machine import Machine
 
 ARGUMENTS = ("web", "new", "8080", "/up", "1", "1", "3")
@@ -54,15 +53,16 @@ def switch(
     for number, state in enumerate(states):
         (root / f"state-{number}").write_text(state)
     (root / "containers").write_text(containers or "new web running 10.0.0.2\n")
+    engine = stand_in.called(engine_api.main, root, """[[ " $* " = *" @- "* ]]""")
     machine.command(
         "curl",
-        f"""case "$*" in *--unix-socket*) {sys.executable} {engine_api.__file__} {root} "$@" ;; esac
+        f"""case "$*" in *--unix-socket*) {engine} ;; esac
         case "$*" in *http://10.*) printf 'health '; {curl} ;; esac""",
     )
     (root / "proxy").write_text(proxy)
     if not answers:
         machine.command("sleep", "exit 0")
-    machine.command("nsenter", f'exec {sys.executable} -I -S {haproxy.__file__} {root} "$@"')
+    machine.command("nsenter", stand_in.called(haproxy.main, root, """[[ " $* " != *" - "* ]]"""))
     machine.command(
         "docker",
         f"""cd {root}
@@ -97,8 +97,10 @@ def switch(
         *) exit 9 ;;
         esac""",
     )
-    # Each look at a container is a process of Python here.
-    text = scripts.text("switch.sh").replace("seq 50", "seq 5")
+    text = scripts.text("switch.sh")
+    for patience, shorter in (("seq 50", "seq 5"), ("run_patience=60", "run_patience=1")):
+        assert patience in text
+        text = text.replace(patience, shorter)
     for folder in ("/proc/", "/etc/slipway/", "/etc/systemd/system", "/run/slipway-"):
         (root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
         text = text.replace(folder, f"{root}{folder}")
