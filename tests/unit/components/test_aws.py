@@ -66,9 +66,7 @@ def with_edges(*edges: str) -> dict[str, Any]:
 def waits_for(program: Program, name: str) -> list[str]:
     """The commands that a record comes after, of those that make hosts serve visitors."""
     needed = program.named(name, "Record").request.dependencies
-    return sorted(
-        urn.rpartition("::")[2] for urn in needed if urn.endswith(("-backends", "-routes"))
-    )
+    return sorted(urn.rpartition("::")[2] for urn in needed if urn.endswith(("-backends", "-routes")))
 
 
 @pytest.fixture(params=["dev", "prod"])
