@@ -214,24 +214,24 @@ def test_an_update_finishes_on_the_hosts_that_answer_and_no_visitor_notices(stac
             eventually("clients take the other address", lambda: clients.moves > 0)
             eventually("the other edge knows of the dead host", lambda: _ill_on(stack, "edge-8") == ["web-1"])
             stack.clone.greet(new)
-            for command in ("preview", "up"):
-                result = stack.slip(command)
+            looked, updated = stack.slip("preview"), stack.slip("up")
+            for result in (looked, updated):
                 assert result.status == 0, str(result)
                 for host in dead:
                     assert f"{host} was left out, since it does not answer" in result.output, str(result)
                     assert f"./slip forget {host} -s {stack.name}" in result.output, str(result)
-            assert not {*dead, "web-web-1", "edge-9-backends"} & result.changes.keys(), str(result)
+            assert not {*dead, "web-web-1", "edge-9-backends"} & updated.changes.keys(), str(updated)
             assert greeting(urls[0]) == new
             clients.go_on()
             # Each gets the address that the other one had.
             for host in dead:
                 docker("start", stack.container(host))
-            for edge in ("edge-8", "edge-9"):
-                eventually(
-                    f"{edge} knows where the host is now", lambda edge=edge: _ill_on(stack, edge) == []
-                )
-            result = stack.up()
-            assert "left out" not in result.output, str(result)
+            eventually(
+                "both edges know where the host is now",
+                lambda: all(_ill_on(stack, edge) == [] for edge in ("edge-8", "edge-9")),
+            )
+            whole = stack.up()
+            assert "left out" not in whole.output, str(whole)
             assert {greeting(url) for url in urls} == {new}
         assert not clients.failures, f"{clients.failures[:5]} of {clients.requests}"
         assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
