@@ -33,7 +33,7 @@ require_commits(settings)
 authorities = make_authorities(settings)
 
 # Machines that answer SSH with a known host key, on whichever platform.
-hosts = make_hosts(settings, authorities)
+hosts, announce = make_hosts(settings, authorities)
 
 # The stack's own registry or an external one: its address, its CA, its accounts.
 access = registry_access(settings, hosts, authorities)
@@ -58,9 +58,12 @@ images = make_images(settings, engines, registry, mirror, rollbacks.held)
 https = make_https(settings, authorities)
 
 # Roll-out of the services: host after host, each switched over once its new container is healthy.
-services = make_services(
+services, serving = make_services(
     settings, engines, images, registry, https, rollbacks.served_before, rollbacks.returned
 )
+
+# The stack's names lead to the hosts that serve by now.
+announce(serving)
 
 # Backups of the registry and of the services that have them, by a timer on each one's host.
 make_backups(settings, engines, services, registry)

@@ -1,6 +1,6 @@
 """A machine of the stack, as every platform returns it: reachable over SSH, with a host key known beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +11,11 @@ DIAL_TIMEOUT_SECONDS = 15
 DIAL_RETRIES = 20
 """How many failed dials are repeated on a machine that has answered before. The plugin waits 0.1 s, then half as long
 again each time, up to 5 s: a minute in all, in which a machine has restarted."""
+
+Serving = Mapping[str, Sequence[pulumi.Resource]]
+"""What has made each host that visitors reach serve them, by the host's name."""
+Announce = Callable[[Serving], None]
+"""Makes the stack's names lead to its hosts, once these serve."""
 
 
 @dataclass(frozen=True, kw_only=True)

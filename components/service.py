@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from batches import batches
 from components import containers, edge, secret_files, visitors
 from components.engine import ENGINE_DECIDES, DockerEngine
-from components.host import Host
+from components.host import Host, Serving
 from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
@@ -314,8 +314,8 @@ def make_services(
     https: Https,
     held: Collection[str] = (),
     returned: Collection[str] = (),
-) -> dict[str, Service]:
-    """The services, by name.
+) -> tuple[dict[str, Service], Serving]:
+    """The services, by name, and what makes each host serve visitors.
 
     Args:
         settings: the stack's.
@@ -391,12 +391,15 @@ def make_services(
             ),
         )
     hosts = {name: engine.host for name, engine in engines.items()}
-    routed = [
-        _routes(settings, hosts, hosts[name], proxies[name], services) for name in settings.hosts_with("app")
-    ]
-    for name in settings.edges:
-        edge.deliver(settings, hosts, name, proxies[name], routed)
-    return services
+    routed = {
+        name: _routes(settings, hosts, hosts[name], proxies[name], services)
+        for name in settings.hosts_with("app")
+    }
+    fronted = {
+        name: edge.deliver(settings, hosts, name, proxies[name], [*routed.values()])
+        for name in settings.edges
+    }
+    return services, {name: [told] for name, told in {**routed, **fronted}.items()}
 
 
 def _way_back(service: ServiceSettings) -> BatchSettings | None:

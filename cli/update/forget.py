@@ -47,7 +47,7 @@ def forget(before: Deployment, host: str) -> Forgotten:
         raise CommandError(f"the host '{host}' is not in this stack's state", f"Hosts in the state: {names}.")
     after = copy.deepcopy(before)
     own = known.get(host) or orphaned[host]
-    gone = _resources_on(own, deployment.resources(after))
+    gone = resources_on(own, deployment.resources(after))
     if host not in known:
         # The state has no machine any more, only what was on it, the set-up command included.
         gone |= {own}
@@ -67,7 +67,7 @@ def forget(before: Deployment, host: str) -> Forgotten:
     return Forgotten(after, tuple(dict.fromkeys(removed)))
 
 
-def _resources_on(host: str, resources: Iterable[Resource]) -> frozenset[str]:
+def resources_on(host: str, resources: Iterable[Resource]) -> frozenset[str]:
     """The URNs of all resources that depend on the host's existence, without the host itself."""
     everything = list(resources)
     gone: set[str] = set()

@@ -24,6 +24,7 @@ from cli.update import (
     deletions,
     diagnosis,
     full_disk,
+    left_out,
     lost_hosts,
     name_servers,
     policy,
@@ -104,6 +105,7 @@ def up(update: Update) -> int:
     recovered = [recovery.recover(stack), lost_hosts.recover(stack)]
     if any(recovered) and not _mentions(options, "--refresh", "-r"):
         options.append("--refresh")
+    options += left_out.options(stack, options)
     if not update.yes:
         # Only an update that deletes something pays for this preview.
         status = deletions.ask(
@@ -372,6 +374,8 @@ def look(
             + renewal.description(certificates),
             f"`./slip up{stack.option}` makes them anew.",
         )
+    if stack.exists():
+        options = [*options, *left_out.options(stack, options)]
     seen: list[Record] = []
     with drafted(stack) as draft:
         status = _preview(
@@ -481,7 +485,7 @@ def _preview(
         return closing.say_failure(stack, done, silent, _NAMES[command])
     if command != "destroy" and policy.refuses(done.record.steps):
         return closing.FAILED
-    return _warn_of(stack, silent)
+    return _warn_of(stack, silent, options)
 
 
 def _update(
@@ -554,7 +558,7 @@ def _update(
         closing.say_what_runs(stack, done)
     elif quiet:
         closing.say_removed(done)
-    return _warn_of(stack, silent)
+    return _warn_of(stack, silent, options)
 
 
 _NAMES = {"preview": "preview", "up": "up", "destroy": "down"}
@@ -566,11 +570,16 @@ def _silent(stack: Stack, status: int, watch: diagnosis.Watch) -> tuple[diagnosi
     return diagnosis.silences(stack.deployment()) if status or watch.found_silence() else ()
 
 
-def _warn_of(stack: Stack, silent: Collection[diagnosis.Silence]) -> int:
-    """Report silent hosts: while there are any, an update that changed nothing is no success. Returns the status."""
+def _warn_of(stack: Stack, silent: Sequence[diagnosis.Silence], options: Sequence[str]) -> int:
+    """Report silent hosts. Returns the status.
+
+    An update that changed nothing is no success while there are any, but for those that it was to leave out.
+    """
+    spared = left_out.among(silent, options, stack.deployment()) if silent else ()
     for silence in silent:
-        console.warn(diagnosis.advice(silence, stack.option))
-    return closing.FAILED if silent else 0
+        said = left_out.advice if silence in spared else diagnosis.advice
+        console.warn(said(silence, stack.option))
+    return closing.FAILED if len(spared) < len(silent) else 0
 
 
 def _mentions(options: Sequence[str], *names: str) -> bool:

@@ -55,8 +55,9 @@ watch_hosts() {
   local names before='' now
   names=$(
     {
-      sed -n 's/^host [^ ]* //p' /etc/slipway/edge
-      cat /etc/slipway/proxy/edges
+      # A host has one of the two files at most.
+      sed -n 's/^host [^ ]* //p' /etc/slipway/edge || true
+      cat /etc/slipway/proxy/edges || true
     } 2>/dev/null | grep -o '[^ ]*[a-z][^ ]*'
   ) || return 0
   while sleep 2; do

@@ -14,10 +14,10 @@ ON_YARD = re.compile(
 )
 
 
-def _names_host_and_remedy(stack: Stack, host: str) -> None:
+def _names_host_and_remedy(stack: Stack, host: str, status: int) -> None:
     for command in ("preview", "up"):
         result = stack.slip(command)
-        assert result.status == 1, str(result)
+        assert result.status == status, str(result)
         assert f"{host} does not answer" in result.output, str(result)
         assert f"docker start {stack.container(host)}" in result.output, str(result)
         assert f"./slip forget {host} -s {stack.name}" in result.output, str(result)
@@ -43,7 +43,8 @@ def test_dead_app_host_is_named_forgotten_and_made_anew(stack: Stack) -> None:
     served = greeting(second)
     with Load(second) as load:
         docker("stop", stack.container("web-1"))
-        _names_host_and_remedy(stack, "web-1")
+        # The other app host does the same work, so the update has nothing to wait for.
+        _names_host_and_remedy(stack, "web-1", 0)
         _forget(stack, "web-1", ON_WEB_1)
         result = stack.up()
         assert greeting(first) == served
@@ -109,7 +110,7 @@ def test_dead_registry_host_is_made_anew_with_all_its_images(stack: Stack) -> No
     served = greeting(urls[0])
     with Load(*urls) as load:
         docker("stop", stack.container("yard"))
-        _names_host_and_remedy(stack, "yard")
+        _names_host_and_remedy(stack, "yard", 1)
         _forget(stack, "yard", ON_YARD)
         stack.up()
     load.check()

@@ -197,6 +197,47 @@ def test_a_dead_app_host_behind_an_edge_costs_no_request(stack: Stack) -> None:
     assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
 
 
+@pytest.mark.soak
+def test_an_update_finishes_on_the_hosts_that_answer_and_no_visitor_notices(stack: Stack) -> None:
+    def with_two_edges(settings: dict[str, Any]) -> None:
+        settings["hosts"] |= {f"edge-{slot}": {"roles": ["edge"], "slot": slot} for slot in (8, 9)}
+
+    new = "Hello from one edge"
+    dead = ("edge-9", "web-1")
+    with stack.configured(with_two_edges):
+        stack.up()
+        urls = stack.urls()
+        with EitherAddress("localhost", *urls) as clients:
+            clients.go_on()
+            for host in dead:
+                docker("kill", stack.container(host))
+            eventually("clients take the other address", lambda: clients.moves > 0)
+            eventually("the other edge knows of the dead host", lambda: _ill_on(stack, "edge-8") == ["web-1"])
+            stack.clone.greet(new)
+            looked, updated = stack.slip("preview"), stack.slip("up")
+            for result in (looked, updated):
+                assert result.status == 0, str(result)
+                for host in dead:
+                    assert f"{host} was left out, since it does not answer" in result.output, str(result)
+                    assert f"./slip forget {host} -s {stack.name}" in result.output, str(result)
+            assert not {*dead, "web-web-1", "edge-9-backends"} & updated.changes.keys(), str(updated)
+            assert greeting(urls[0]) == new
+            clients.go_on()
+            # Each gets the address that the other one had.
+            for host in dead:
+                docker("start", stack.container(host))
+            eventually(
+                "both edges know where the host is now",
+                lambda: all(_ill_on(stack, edge) == [] for edge in ("edge-8", "edge-9")),
+            )
+            whole = stack.up()
+            assert "left out" not in whole.output, str(whole)
+            assert {greeting(url) for url in urls} == {new}
+        assert not clients.failures, f"{clients.failures[:5]} of {clients.requests}"
+        assert stack.slip("preview", "--refresh", "--expect-no-changes").status == 0
+    stack.up()
+
+
 @contextlib.contextmanager
 def _without_packets(stack: Stack, host: str) -> Iterator[None]:
     """A network that drops all packets between the edge and a host."""
@@ -214,10 +255,15 @@ def _without_packets(stack: Stack, host: str) -> Iterator[None]:
         each("-D")
 
 
-def _ill_on(stack: Stack) -> list[str]:
-    """The hosts where the edge finds a service ill; a word of its own if the edge does not say it."""
+def _ill_on(stack: Stack, edge: str = "edge") -> list[str]:
+    """The hosts where an edge finds a service ill; a word of its own if the edge does not say it."""
     checks = json.loads(stack.slip("verify", "--json").output)["checks"]
-    (found,) = [check for check in checks if check["check"] == "reaches the hosts behind it"]
+    found = next(
+        (one for one in checks if one["check"] == "reaches the hosts behind it" and edge in one["subject"]),
+        None,
+    )
+    if found is None:
+        return ["unknown"]
     if found["passed"]:
         return []
     ill = re.search(r"ill on (.*),", found["detail"])

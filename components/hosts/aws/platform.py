@@ -1,6 +1,6 @@
 """The platform `aws`: from the settings to EC2 instances with their network, firewall, volume and records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,14 +8,14 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_tls as tls
 
-from components.host import Host
+from components.host import Announce, Host, Serving
 from components.hosts.aws.catalogue import Catalogue, VolumeFacts, check_placement, zones_for
 from components.hosts.aws.firewall import groups, groups_of, rules
 from components.hosts.aws.instance import AwsHost, AwsHostArgs
 from components.hosts.aws.network import AwsNetwork, AwsNetworkArgs
 from components.hosts.aws.provider import make_provider, tags_of_stack
 from components.hosts.aws.quotas import ADDRESSES, VCPUS, Demand, problems, standard_vcpus
-from components.hosts.aws.records import make_records
+from components.hosts.aws.records import make_checks, make_records
 from components.hosts.aws.registry_volume import RegistryVolume, RegistryVolumeArgs
 from components.hosts.aws.security_groups import SecurityGroups, SecurityGroupsArgs
 from components.hosts.aws.snapshots import Snapshots, SnapshotsArgs
@@ -25,17 +25,24 @@ from configuration.settings import StackSettings
 
 
 def make_hosts(
-    settings: StackSettings, ssh_key: tls.PrivateKey, known_hosts: Mapping[str, Any]
-) -> dict[str, Host]:
-    """The stack's hosts, by name.
+    settings: StackSettings,
+    ssh_key: tls.PrivateKey,
+    known_hosts: Mapping[str, Any],
+    names_before: Collection[str] = (),
+) -> tuple[dict[str, Host], Announce]:
+    """The stack's hosts, by name, and what makes the stack's names lead to them.
 
     Args:
         settings: the stack's.
         ssh_key: the operator's key.
         known_hosts: the output `hosts` that the last successful update left.
+        names_before: the names that led to hosts when it ended.
     """
-    arguments = AwsPlatformArgs(settings=settings, ssh_key=ssh_key, known_hosts=known_hosts)
-    return AwsPlatform("hosts", arguments).hosts
+    arguments = AwsPlatformArgs(
+        settings=settings, ssh_key=ssh_key, known_hosts=known_hosts, names_before=names_before
+    )
+    platform = AwsPlatform("hosts", arguments)
+    return platform.hosts, platform.announce
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class AwsPlatformArgs:
     """The operator's key."""
     known_hosts: Mapping[str, Any] = field(default_factory=dict)
     """The output `hosts` that the last successful update left."""
+    names_before: Collection[str] = ()
+    """The names that led to hosts when it ended."""
 
 
 class AwsPlatform(pulumi.ComponentResource):
@@ -66,7 +75,8 @@ class AwsPlatform(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AwsPlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:hosts:AwsPlatform", name, None, opts)
-        self._settings = settings = args.settings
+        self._args, self._settings = args, args.settings
+        settings = args.settings
         self._region = str(settings.platform.region)
         self._label = f"{pulumi.get_project()}-{pulumi.get_stack()}"
         self._aws = make_provider(settings, self._region, self)
@@ -74,7 +84,7 @@ class AwsPlatform(pulumi.ComponentResource):
         self._inside = pulumi.ResourceOptions(parent=self, providers=[self._aws])
 
         # All queries come first, so that a mistake ends the update before anything is made.
-        images, zone_id, self._volume = self._images(), self._zone_id(), self._data_volume()
+        images, self._in_zone, self._volume = self._images(), self._zone_id(), self._data_volume()
         self._check_quotas(args.known_hosts)
         self._warn_of_copies()
         vpc_id, places, network = self._places()
@@ -126,10 +136,18 @@ class AwsPlatform(pulumi.ComponentResource):
         if registry_host := settings.registry_host:
             self._add_registry_volume(registry_host, hosts[registry_host], places)
         self.hosts = {host: made.host for host, made in hosts.items()}
-        if zone_id:
-            opts = pulumi.ResourceOptions(parent=self, provider=self._aws)
-            self.hosts = make_records(settings, self.hosts, args.known_hosts, self._label, zone_id, opts)
+        self._beside = pulumi.ResourceOptions(parent=self, provider=self._aws)
+        if self._in_zone:
+            self.hosts = make_checks(settings, self.hosts, args.known_hosts, self._label, self._beside)
         self.register_outputs({"hosts": sorted(self.hosts)})
+
+    def announce(self, serving: Serving) -> None:
+        """Make the names in the zone lead to the hosts, once these serve."""
+        if self._in_zone:
+            args, zone_id = self._args, self._in_zone
+            make_records(
+                args.settings, self.hosts, args.known_hosts, args.names_before, zone_id, serving, self._beside
+            )
 
     def _images(self) -> dict[str, str]:
         """The machine image of each host; each image is looked up once."""

@@ -3,10 +3,13 @@
 Beside a plain record of a name, Route 53 takes no other one of it. Pulumi makes before it deletes, so a plain record
 turns into the first edge's in place, which is one request of the provider: names resolve all the time. For the same
 reason there is no way back: a plain record could only come after the last of several had gone.
+
+A name leads to a host once the host serves, and no longer when the host goes: Pulumi deletes a record ahead of what it
+depends on. Only the first record of a new name comes before: an ACME authority asks by that name, and nobody else does.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -42,48 +45,80 @@ def has_checks(settings: StackSettings, known: Mapping[str, Any]) -> bool:
     return before or (everybody and len(settings.edges) > 1)
 
 
-def make_records(
+def make_checks(
     settings: StackSettings,
     hosts: Mapping[str, Host],
     known: Mapping[str, Any],
     label: str,
-    zone_id: str,
     opts: pulumi.ResourceOptions,
 ) -> dict[str, Host]:
-    """Make the records of the names in the stack's zone. Returns the hosts, with the health checks that they have.
+    """Make the health checks of the hosts that visitors reach by a name. Returns all hosts, with what they have.
 
     Args:
         settings: the stack's.
         hosts: the stack's hosts, by name.
         known: the output `hosts` that the last update left.
         label: the first part of names in AWS.
-        zone_id: the zone.
         opts: parent and provider.
     """
-    names = settings.names_in_zone()
-    visited = {name: its for name, its in names.items() if name != settings.registry.domain}
     if not has_checks(settings, known):
-        visited = {}
-    checks = {
-        host: _check(host, hosts[host], label, opts)
-        for host in settings.hosts
-        if any(host in its for its in visited.values())
+        return dict(hosts)
+    visited = {host for its in _visited(settings).values() for host in its}
+    return {
+        name: dataclasses.replace(host, health_check_id=_check(name, host, label, opts).id)
+        if name in visited
+        else host
+        for name, host in hosts.items()
     }
-    for name, its in names.items():
-        if name not in visited:
-            _record(name, name, [hosts[host].address for host in its], zone_id, opts)
+
+
+def _visited(settings: StackSettings) -> dict[str, tuple[str, ...]]:
+    """The names in the zone by which visitors come, each with the hosts that it leads to."""
+    return {name: its for name, its in settings.names_in_zone().items() if name != settings.registry.domain}
+
+
+def make_records(
+    settings: StackSettings,
+    hosts: Mapping[str, Host],
+    known: Mapping[str, Any],
+    names_before: Collection[str],
+    zone_id: str,
+    serving: Mapping[str, Sequence[pulumi.Resource]],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Make the records of the names in the stack's zone.
+
+    Args:
+        settings: the stack's.
+        hosts: the stack's hosts, by name, with their health checks.
+        known: the output `hosts` that the last update left.
+        names_before: the names that led to hosts when the last update ended.
+        zone_id: the zone.
+        serving: what has made each host serve visitors, by the host's name.
+        opts: parent and provider.
+    """
+    visited = _visited(settings)
+    checked = visited if has_checks(settings, known) else {}
+
+    def after(name: str, *its: str) -> pulumi.ResourceOptions:
+        """The options of a record that comes once these hosts serve, if visitors know its name."""
+        done = [each for host in its for each in serving.get(host, ())] if name in visited else []
+        return _merged(opts, pulumi.ResourceOptions(depends_on=done))
+
+    for name, its in settings.names_in_zone().items():
+        is_known = name in names_before
+        if name not in checked:
+            addresses = [hosts[host].address for host in its]
+            _record(name, name, addresses, zone_id, after(name, *(its if is_known else ())))
             continue
         # The record that was the plain one is of a host that serves already.
         first, *others = sorted(its, key=lambda host: host not in known)
         alias = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])
-        made = _of_host(name, first, hosts[first], checks[first], zone_id, _merged(opts, alias))
-        after = _merged(opts, pulumi.ResourceOptions(depends_on=[made]))
+        before = after(name, *([first] if is_known else []))
+        made = _of_host(name, first, hosts[first], zone_id, _merged(before, alias))
         for host in others:
-            _of_host(name, host, hosts[host], checks[host], zone_id, after)
-    return {
-        name: dataclasses.replace(host, health_check_id=checks[name].id) if name in checks else host
-        for name, host in hosts.items()
-    }
+            beside = pulumi.ResourceOptions(depends_on=[made])
+            _of_host(name, host, hosts[host], zone_id, _merged(after(name, host), beside))
 
 
 def _check(name: str, host: Host, label: str, opts: pulumi.ResourceOptions) -> aws.route53.HealthCheck:
@@ -124,7 +159,6 @@ def _of_host(
     name: str,
     host_name: str,
     host: Host,
-    check: aws.route53.HealthCheck,
     zone_id: str,
     opts: pulumi.ResourceOptions,
 ) -> aws.route53.Record:
@@ -137,7 +171,7 @@ def _of_host(
         # An answer has the addresses of up to eight hosts that are well, or of all if none is.
         multivalue_answer_routing_policy=True,
         set_identifier=host_name,
-        health_check_id=check.id,
+        health_check_id=host.health_check_id,
     )
 
 

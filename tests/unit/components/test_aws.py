@@ -63,6 +63,12 @@ def with_edges(*edges: str) -> dict[str, Any]:
     }
 
 
+def waits_for(program: Program, name: str) -> list[str]:
+    """The commands that a record comes after, of those that make hosts serve visitors."""
+    needed = program.named(name, "Record").request.dependencies
+    return sorted(urn.rpartition("::")[2] for urn in needed if urn.endswith(("-backends", "-routes")))
+
+
 @pytest.fixture(params=["dev", "prod"])
 def stack(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -211,6 +217,34 @@ class TestWhatThereIs:
         assert not new.request.aliases
         # Route 53 takes no other record beside a plain one.
         assert served.full_urn in new.request.dependencies
+
+    def test_a_name_leads_to_a_host_once_the_host_serves(self) -> None:
+        before = {"hosts": {"edge-1": {}}, "serviceUrls": {"web": ["http://shop.example.com/"]}}
+        hosts = with_edges("edge-1", "edge-2")
+        registry = {"users": ["deploy"], "domain": "registry.example.com"}
+        program = run_stack(
+            "prod", {"zone": "example.com"}, services=SHOP, hosts=hosts, registry=registry, before=before
+        )
+        for edge in ("edge-1", "edge-2"):
+            assert waits_for(program, f"shop.example.com-{edge}") == [f"{edge}-backends"]
+        # The build host pushes by that name before anything serves.
+        assert waits_for(program, "registry.example.com") == []
+
+    def test_a_name_in_use_comes_to_other_hosts_once_they_serve(self) -> None:
+        before = {"serviceUrls": {"web": ["https://shop.example.com/up"]}}
+        app_hosts = ["web-1-routes", "web-2-routes"]
+        for hosts, last in ((with_edges("edge-1"), ["edge-1-backends"]), (with_edges(), app_hosts)):
+            program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=hosts, before=before)
+            assert waits_for(program, "shop.example.com") == last
+
+    def test_an_acme_authority_finds_a_new_name_before_anything_serves(self) -> None:
+        program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=with_edges())
+        assert waits_for(program, "shop.example.com") == []
+        hosts = with_edges("edge-1", "edge-2")
+        program = run_stack("prod", {"zone": "example.com"}, services=SHOP, hosts=hosts)
+        assert waits_for(program, "shop.example.com-edge-1") == []
+        # By then the name leads to the first one.
+        assert waits_for(program, "shop.example.com-edge-2") == ["edge-2-backends"]
 
     def test_hosts_with_checks_keep_them(self) -> None:
         before = {"hosts": {"edge-2": {"healthCheckId": "check-2"}}}

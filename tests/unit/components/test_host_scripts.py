@@ -595,6 +595,36 @@ class TestKeep:
         self.keep(machine, {}, "  server web-ab 10.0.0.2:80", event)
         assert machine.called.count("switch --restore") == times
 
+    @pytest.mark.parametrize(
+        ("file", "text"),
+        [("edge", "host web-1 web-1\nservice web hosts=web-1\n"), ("proxy/edges", "edge-1\n")],
+        ids=["an edge", "an app host"],
+    )
+    def test_a_host_that_is_known_by_name_may_have_another_address_now(
+        self, machine: Machine, file: str, text: str
+    ) -> None:
+        known = machine.root / "etc/slipway" / file
+        known.parent.mkdir(parents=True)
+        known.write_text(text)
+        # It has another address from the third look on.
+        machine.command("getent", f'[ "$(grep -c ^getent {machine.root}/called)" -gt 2 ]; echo "172.18.0.$?"')
+        body = scripts.text("keep.sh").removesuffix("main </dev/null\n")
+        assert not body.endswith("null\n")
+        body = body.replace("/etc/slipway/", f"{machine.root}/etc/slipway/")
+        looks = (
+            'looks=0\nsleep() { looks=$((looks + 1)); [ "$looks" -le 4 ]; }\nrestore() { echo restored; }\n'
+        )
+        result = subprocess.run(
+            ["/bin/bash", "-s"],
+            input=f"{body}\n{looks}watch_hosts\n",
+            env={"PATH": f"{machine.root}/bin:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert result.stdout.split() == ["restored", "restored"], result.stderr
+
 
 class TestOperators:
     """Who may log in, in a host's authorized_keys."""
