@@ -132,8 +132,11 @@ def last(stack: Stack) -> datetime | None:
 
 def is_behind(stack: Stack) -> bool:
     """Whether the state was written since this clone last backed it up. False where no file says that."""
-    state, record = stack.backend.state_file(stack.project.name, stack.short_name), _record(stack)
-    return bool(state) and not (record.is_file() and record.stat().st_mtime_ns >= state.stat().st_mtime_ns)
+    state = stack.backend.state_file(stack.project.name, stack.short_name)
+    if state is None:
+        return False
+    record = _record(stack)
+    return not record.is_file() or record.stat().st_mtime_ns < state.stat().st_mtime_ns
 
 
 def after_update(stack: Stack) -> None:

@@ -396,21 +396,13 @@ TRICKS = (
     "/v2/team/app/manifests/..%2f..%2f..%2fweb%2fmanifests%2ftrick",
 )
 CATALOGUES = (
-    "/v2/_catalog/",
-    "//v2/_catalog",
-    "/v2//_catalog",
-    "/v2/%5fcatalog",
-    "/v2/_CATALOG",
-    "/v2/./_catalog",
+    *("/v2/_catalog/", "//v2/_catalog", "/v2//_catalog", "/v2/%5fcatalog", "/v2/_CATALOG", "/v2/./_catalog"),
+    *("/v2/_catalog;x", "/v2/stranger/../_catalog", "/v2/stranger/app/_catalog", "/v2/_catalog?n=1&last=a"),
 )
-CATALOGUES += (
-    "/v2/_catalog;x",
-    "/v2/stranger/../_catalog",
-    "/v2/stranger/app/_catalog",
-    "/v2/_catalog?n=1&last=a",
+VERBS = (
+    *("put", "Put", "pUT", "PUTT", "delete", "Delete", "post", "patch", "get"),
+    *("MOVE", "COPY", "LINK", "PROPFIND", "OPTIONS", "TRACE", "CONNECT"),
 )
-VERBS = ("put", "Put", "pUT", "PUTT", "delete", "Delete", "post", "patch", "MOVE", "COPY", "LINK", "PROPFIND")
-VERBS += ("OPTIONS", "TRACE", "CONNECT", "get")
 
 
 def _raw(stack: Stack, request: bytes) -> bytes:
