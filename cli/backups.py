@@ -15,6 +15,7 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running import silence, ssh
+from cli.running.backup import moment
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
 from cli.running.stack import RunningStack
 from cli.stack import deployment, state_backup
@@ -328,18 +329,11 @@ def choose(kept: Sequence[Kept], service: str, at: str | None) -> Kept:
 def parse(text: str) -> list[Kept]:
     """The whole backups in restic's JSON, the newest first."""
     found = [
-        Kept(one["short_id"], _moment(one["time"]), tuple(one.get("tags") or ()))
+        Kept(one["short_id"], moment(one["time"]), tuple(one.get("tags") or ()))
         for one in json.loads(text or "[]") or ()
     ]
     whole = [one for one in found if UNFINISHED not in one.tags]
     return sorted(whole, key=lambda one: one.taken, reverse=True)
-
-
-def _moment(text: str) -> datetime:
-    """A time of restic's, whose seconds have nine digits behind the point."""
-    whole, _, rest = text.partition(".")
-    zone = rest.lstrip("0123456789")
-    return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).astimezone(UTC)
 
 
 def is_state(stack: Stack, name: str) -> bool:

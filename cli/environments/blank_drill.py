@@ -26,6 +26,8 @@ PREFIX = "drill-"
 """What the names of the stacks begin with that are made for this."""
 APART = ("passwords", "stateBackup", "hooks", "notify", "protect")
 """The settings that it does not have: passwords of the real stack, what tells others, and what forbids its removal."""
+IMAGES = {"build", "image"}
+"""The settings that say where a service's image comes from, but for `from`."""
 NOWHERE = {"path": "/var/lib/slipway/no-backups-of-a-drill"}
 """The place of their own backups: it is on no host, so their timers write to no place of the real stack."""
 
@@ -113,12 +115,30 @@ def _changes(config: StackConfig, plan: Plan) -> Iterator[tuple[Location, Change
             yield at_setting(key), REMOVED
     if "backup" in _map(config.setting(REGISTRY)):
         yield at_setting(REGISTRY, "backup", "to"), NOWHERE
-    for name, service in _map(config.setting("services")).items():
-        # What it does at its times, it would do twice.
-        if "schedule" in _map(service):
+    services = {name: _map(service) for name, service in _map(config.setting("services")).items()}
+    # What a job does at its times, it would do twice.
+    jobs = {name for name, service in services.items() if "schedule" in service}
+    heirs: dict[str, str] = {}
+    for name, service in services.items():
+        if name in jobs:
             yield at_setting("services", name), REMOVED
-        elif "backup" in _map(service):
+            continue
+        if "backup" in service:
             yield at_setting("services", name, "backup", "to"), NOWHERE
+        source = service.get("from")
+        for _ in jobs:
+            if source in jobs and "from" in services[source]:
+                source = services[source]["from"]
+        if source in heirs:
+            yield at_setting("services", name, "from"), heirs[source]
+        elif source in jobs:
+            # The first of those that take a job's image gets it, and the others take it from there.
+            heirs[source] = name
+            yield at_setting("services", name, "from"), REMOVED
+            for key in IMAGES & services[source].keys():
+                yield at_setting("services", name, key), services[source][key]
+        elif source != service.get("from"):
+            yield at_setting("services", name, "from"), source
 
 
 def _map(value: object) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""The backups of a service on a host: their timer and the last one, as the host says it."""
+"""The backups of a service on a host, as the host says it, and those of the state: the last one of each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -62,6 +63,23 @@ class Backup:
             else "its timer is not active"
         )
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class StateBackups:
+    """The backups of a stack's state."""
+
+    last: Callable[[], datetime | None]
+    """Asks for the time of the last one; None if there is none. Raises CommandError if they cannot be read."""
+    changed: datetime | None
+    """When the state was last written; None if it does not say."""
+
+
+def moment(text: str) -> datetime:
+    """A time as restic and Pulumi write it, in UTC. Its seconds have nine digits behind the point."""
+    whole, _, rest = text.partition(".")
+    zone = rest.lstrip("0123456789")
+    return datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).astimezone(UTC)
 
 
 def backup(row: list[str]) -> Backup:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cli.errors import CommandError
+from cli.running.backup import StateBackups
 from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.http import Account, ClientCertificate
@@ -66,6 +67,8 @@ class RunningStack:
     """What each host said that it runs and serves, for `slip verify`."""
     desired: tuple[Desired, ...] = field(default=(), repr=False)
     """What the stack's resources have made on the hosts, for `slip verify`."""
+    state_backups: StateBackups | None = None
+    """The backups of its state, for `slip verify`; None if it has none."""
 
     @classmethod
     def of(

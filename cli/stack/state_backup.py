@@ -5,6 +5,7 @@ secrets are encrypted in them as in the state itself, and restic encrypts the wh
 """
 
 import json
+import os
 import shutil
 import subprocess
 import urllib.error
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import child_environment
 from cli import console
 from cli.errors import CommandError
+from cli.running.backup import moment
 from cli.running.http import private_files
 from cli.stack import ciphertexts, deployment, passphrase
 from cli.stack.config import STATE, password_name
@@ -110,11 +112,31 @@ def back_up(stack: Stack, *, new: bool = False) -> None:
         _restic(place, "backup", "-q", *who, "--tag", tags, "--stdin", "--stdin-filename", FILE, data=text),
         "the state could not be backed up",
     )
+    os.utime(_record(stack))
     console.say(f"The state is backed up: {resources} resources, {size(len(text))}.")
     _restic(place, "unlock", "-q")
     days = ("--keep-daily", str(place.keep), "--keep-within", "1d")
     if _restic(place, "forget", "-q", *who, "--group-by", "", *days, "--prune").returncode:
         console.warn("old backups of the state could not be removed")
+
+
+def last(stack: Stack) -> datetime | None:
+    """When the last backup was made; None without any.
+
+    Raises:
+        CommandError: they cannot be read.
+
+    """
+    return max((moment(one["time"]) for one in json.loads(listed(stack) or "[]") or ()), default=None)
+
+
+def is_behind(stack: Stack) -> bool:
+    """Whether the state was written since this clone last backed it up. False where no file says that."""
+    state = stack.backend.state_file(stack.project.name, stack.short_name)
+    if state is None:
+        return False
+    record = _record(stack)
+    return not record.is_file() or record.stat().st_mtime_ns < state.stat().st_mtime_ns
 
 
 def after_update(stack: Stack) -> None:
@@ -223,10 +245,13 @@ def _reach(stack: Stack, place: Place, *, new: bool = False, begins: bool = True
         raise CommandError(
             f"there is no directory {Path(place.repository).parents[1]}", "Mount it, or make it."
         )
-    record = stack.project.private / "state-backups" / stack.key
+    record = _record(stack)
     found = _restic(place, "cat", "config")
     if not found.returncode:
-        write_private(record, f"{place.repository}\n")
+        # Its time is that of the last backup.
+        if not record.is_file() or record.read_text().strip() != place.repository:
+            write_private(record, f"{place.repository}\n")
+            os.utime(record, (0, 0))
         return
     why = _reason(found.stderr)
     if "wrong password" in why:
@@ -247,7 +272,13 @@ def _reach(stack: Stack, place: Place, *, new: bool = False, begins: bool = True
         )
     _say_why(_restic(place, "init"), f"{what} cannot be used")
     write_private(record, f"{place.repository}\n")
+    os.utime(record, (0, 0))
     console.say(f"Began the backups of the state in {place.repository.removeprefix('s3:')}.")
+
+
+def _record(stack: Stack) -> Path:
+    """The file that says where the backups were last found. Its time is that of this clone's last backup."""
+    return stack.project.private / "state-backups" / stack.key
 
 
 def _require_answer(url: str, what: str) -> None:

@@ -140,10 +140,11 @@ def up(update: Update) -> int:
         name_servers.follow(stack)
     if status == 0:
         comparisons.remember(stack)
-    if status == 0 and aftermath.has_changed and STATE in stack.config.backups:
+    if status == 0 and STATE in stack.config.backups:
         from cli.stack import state_backup
 
-        state_backup.after_update(stack)
+        if aftermath.has_changed or state_backup.is_behind(stack):
+            state_backup.after_update(stack)
     return announcer.end(status, changed=aftermath.has_changed, reasons=aftermath.reasons)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cli.running import certificates
 from cli.running.stack import RunningStack
-from cli.verify import edge, engine, host, https, machine, registry, service
+from cli.verify import edge, engine, host, https, machine, registry, service, state
 from cli.verify.found import host_of
 
 Subjects = Callable[[RunningStack], list[str]]
@@ -334,6 +334,12 @@ CHECKS = (
     *SERVICES,
     *REGISTRY,
     *ENGINES,
+    Check(
+        "the state is backed up",
+        state.is_backed_up,
+        lambda running: ["state"] if running.state_backups else [],
+        "./slip backup state{option}",
+    ),
     Check(
         "the certificate lasts",
         certificates.inspect,

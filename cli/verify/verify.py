@@ -11,10 +11,12 @@ from datetime import timedelta
 
 from cli import console
 from cli.running import fleet
+from cli.running.backup import StateBackups, moment
 from cli.running.drift import Desired
 from cli.running.host_report import HostReport
 from cli.running.stack import RunningStack, foreign_certificate
 from cli.stack import deployment
+from cli.stack.config import STATE
 from cli.stack.deployment import Deployment
 from cli.stack.desired import desired
 from cli.stack.stack import Stack
@@ -80,7 +82,18 @@ def _running(stack: Stack, days: float | None) -> RunningStack:
     running = RunningStack.of(
         deployment.outputs_with_secrets(state), minimum_validity, name=stack.short_name, option=stack.option
     )
-    return replace(running, desired=tuple(_compared(desired(state))))
+    return replace(
+        running, desired=tuple(_compared(desired(state))), state_backups=_state_backups(stack, state)
+    )
+
+
+def _state_backups(stack: Stack, state: Deployment) -> StateBackups | None:
+    if STATE not in stack.config.backups:
+        return None
+    from cli.stack import state_backup
+
+    written = (state.get("manifest") or {}).get("time")
+    return StateBackups(lambda: state_backup.last(stack), moment(written) if written else None)
 
 
 def _compared(parts: Iterable[Desired]) -> Iterator[Desired]:

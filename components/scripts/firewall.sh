@@ -38,6 +38,9 @@ separate() {
   "$1" -w -A SLIPWAY-APART -i "$bridge" -o "$bridge" -j DROP
 }
 
+# uplinks: the bridges by which this host itself is in its network.
+uplinks() { ip -o route show default | sed -n 's/.* dev \(br-[^ ]*\).*/\1/p' | sort -u; }
+
 # rules IPTABLES REFUSAL PORTS=ADDRESS…
 rules() {
   local ipv6=false refusal=$2 chain uplink bridge host
@@ -47,10 +50,16 @@ rules() {
   echo "-A SLIPWAY-FORWARD -j SLIPWAY-APART"
   for chain in INPUT:HOST FORWARD:OTHERS; do
     # A machine may itself be in its network by a bridge.
-    for uplink in $(ip -o route show default | sed -n 's/.* dev \(br-[^ ]*\).*/\1/p' | sort -u); do
+    for uplink in $(uplinks); do
       echo "-A SLIPWAY-${chain%:*} -i $uplink -j RETURN"
     done
     for bridge in docker0 br-+; do echo "-A SLIPWAY-${chain%:*} -i $bridge -g SLIPWAY-${chain#*:}"; done
+  done
+  # What comes from elsewhere reaches a container by a published port only, whose address was replaced before. A neighbour
+  # could send packets for the container itself to this host, and engines before 28 let them pass to a port of 127.0.0.1.
+  for uplink in $(uplinks); do echo "-A SLIPWAY-FORWARD -o $uplink -j RETURN"; done
+  for bridge in docker0 br-+; do
+    echo "-A SLIPWAY-FORWARD -o $bridge -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
   done
   for chain in SLIPWAY-HOST SLIPWAY-OTHERS; do
     echo "-A $chain -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"

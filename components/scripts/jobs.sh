@@ -122,6 +122,12 @@ run_job_now() {
   if [ -z "$twin" ] || [ "$twin" = "$former" ]; then
     fail 125 "the run of $service on $(hostname) does not begin; \`systemctl status $unit\` there shows why"
   fi
+  # An engine that is asked for the output of a container that has not started yet shows none, and does not wait.
+  while [ "$status" = running ] && [ "$(docker container inspect "$twin" --format '{{.State.Status}}')" = created ]; do
+    [ "$(systemctl show --property ActiveState --value "$unit")" = activating ] || break
+    read -r status _ <"$jobs/.$service.last"
+    sleep 0.1
+  done
   docker logs --follow "$twin" </dev/null || true
   # The run notes its end a moment later.
   while [ "$status" = running ]; do

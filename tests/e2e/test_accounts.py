@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.support.command import Result
 from tests.support.docker_command import docker
 from tests.support.http_load import greeting
 from tests.support.registry import Registry
-from tests.support.registry_client import IMAGE, Client
+from tests.support.registry_client import IMAGE, INDEX, Client
 from tests.support.stack import Stack
 from tests.support.waiting import ANSWER, PATIENCE, eventually
 
@@ -321,6 +322,56 @@ def test_a_blob_of_another_repository_is_mounted_only_where_it_may_be_read(grant
         assert client.ask("HEAD", f"/v2/stranger/mounted/blobs/{blob}").status == 404
 
 
+def test_a_digest_alone_gets_nobody_an_image(granted: Stack) -> None:
+    """Who knows what is in an image of others has to have its content, too."""
+    with _client(granted, HOSTS_ACCOUNT) as client:
+        image = client.push("web", "known")
+        # From now on the registry has it at hand.
+        client.pull("web", image.digest)
+        manifest = client.need(200, "GET", f"/v2/web/manifests/{image.digest}", Accept=IMAGE).body
+    parts = json.loads(manifest)
+    layer = parts["layers"][0]["digest"]
+    with _client(granted, STRANGER) as client:
+        client.push("stranger/app", "own")
+        for digest in (layer, parts["config"]["digest"], image.digest):
+            for what in ("blobs", "manifests", "referrers"):
+                for repository, status in (("web", 403), ("stranger/app", 404)):
+                    got = client.ask("GET", f"/v2/{repository}/{what}/{digest}", Accept=IMAGE)
+                    assert got.status == status, (repository, what, digest)
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [image.descriptor]}
+        for content, kind in ((manifest, IMAGE), (json.dumps(index).encode(), INDEX)):
+            put = client.ask("PUT", "/v2/stranger/app/manifests/taken", content, Content_Type=kind)
+            assert put.status in {400, 404}, kind
+        for content in (b"", b"something else"):
+            path = f"{client.begin_upload('stranger/app')}&digest={layer}"
+            assert client.ask("PUT", path, content, Content_Type="application/octet-stream").status == 400
+        assert client.ask("HEAD", f"/v2/stranger/app/blobs/{layer}").status == 404
+        assert client.tags("stranger/app") & {"own", "taken"} == {"own"}
+
+
+def test_an_upload_is_of_whoever_got_its_address(granted: Stack) -> None:
+    """Its number alone is worth nothing, and its address nothing without the right to push there."""
+    content = os.urandom(64)
+    digest = f"sha256:{sha256(content).hexdigest()}"
+    with _client(granted, TEAM) as client:
+        path = client.continue_upload(client.begin_upload("team/app"), content[:32])
+        number, _, state = path.rpartition("/")[2].partition("?")
+        for account, address, status in (
+            (BYSTANDER, f"/v2/team/app/blobs/uploads/{number}", {400, 404}),
+            (BYSTANDER, f"/v2/web/blobs/uploads/{number}?{state}", {400, 404}),
+            (STRANGER, f"/v2/stranger/app/blobs/uploads/{number}?{state}", {400, 404}),
+            (STRANGER, path, {403}),
+            (READER, path, {403}),
+        ):
+            with _client(granted, account) as other:
+                seal = "&" if "?" in address else "?"
+                for method, query in (("PATCH", ""), ("PUT", f"{seal}digest={digest}"), ("DELETE", "")):
+                    told = other.ask(method, address + query, b"of another account")
+                    assert told.status in status, (account, address, method, told)
+        finished = client.ask("PUT", f"{path}&digest={digest}", content[32:])
+        assert finished.status == http.client.CREATED, finished
+
+
 TRICKS = (
     "/v2/team/../web/manifests/trick",
     "/v2/team/%2e%2e/web/manifests/trick",
@@ -339,6 +390,18 @@ TRICKS = (
     "https://other/v2/web/manifests/trick",
     "/v2/web/manifests/trick?x=/v2/team/app/manifests/trick",
     "/v2/web/manifests/trick#/v2/team/app/manifests/trick",
+    "/v2/team/%252e%252e/web/manifests/trick",
+    "/v2/team//../web/manifests/trick",
+    "/v2/team/app%2f..%2f..%2fweb/manifests/trick",
+    "/v2/team/app/manifests/..%2f..%2f..%2fweb%2fmanifests%2ftrick",
+)
+CATALOGUES = (
+    *("/v2/_catalog/", "//v2/_catalog", "/v2//_catalog", "/v2/%5fcatalog", "/v2/_CATALOG", "/v2/./_catalog"),
+    *("/v2/_catalog;x", "/v2/stranger/../_catalog", "/v2/stranger/app/_catalog", "/v2/_catalog?n=1&last=a"),
+)
+VERBS = (
+    *("put", "Put", "pUT", "PUTT", "delete", "Delete", "post", "patch", "get"),
+    *("MOVE", "COPY", "LINK", "PROPFIND", "OPTIONS", "TRACE", "CONNECT"),
 )
 
 
@@ -364,8 +427,8 @@ def _manifest(stack: Stack) -> bytes:
         return client.need(200, "GET", f"/v2/web/manifests/{image.digest}", Accept=IMAGE).body
 
 
-def _head(stack: Stack, line: str, *headers: str) -> bytes:
-    credentials = b64encode(":".join(_as(stack, TEAM).account).encode()).decode()
+def _head(stack: Stack, line: str, *headers: str, account: str = TEAM) -> bytes:
+    credentials = b64encode(":".join(_as(stack, account).account).encode()).decode()
     own = (line, "Host: registry", f"Authorization: Basic {credentials}", f"Content-Type: {IMAGE}")
     return "\r\n".join([*own, *headers, "", ""]).encode()
 
@@ -378,6 +441,23 @@ def test_no_spelling_of_a_path_gets_around_the_rights(granted: Stack) -> None:
         assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403", b"HTTP/1.1 404"}, (path, answer)
     with _client(granted, HOSTS_ACCOUNT) as client:
         assert not {tag for tag in client.tags("web") if "trick" in tag}
+    originals = [path.replace("/trick", "/original").replace("%2ftrick", "%2foriginal") for path in TRICKS]
+    for path in (*originals, *CATALOGUES):
+        answer = _raw(granted, _head(granted, f"GET {path} HTTP/1.1", "Connection: close", account=STRANGER))
+        assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403", b"HTTP/1.1 404"}, (path, answer)
+
+
+def test_no_other_verb_does_anything(granted: Stack) -> None:
+    manifest = _manifest(granted)
+    for verb in VERBS:
+        for account in (READER, HOSTS_ACCOUNT):
+            line, length = f"{verb} /v2/web/manifests/verb HTTP/1.1", f"Content-Length: {len(manifest)}"
+            answer = _raw(
+                granted, _head(granted, line, length, "Connection: close", account=account) + manifest
+            )
+            assert answer[:10] in {b"HTTP/1.1 4", b"HTTP/1.1 5"}, (verb, account, answer)
+    with _client(granted, HOSTS_ACCOUNT) as client:
+        assert client.tags("web") & {"verb", "original"} == {"original"}
 
 
 def test_no_request_is_smuggled_to_the_registry(granted: Stack) -> None:

@@ -58,6 +58,29 @@ def test_its_stack_has_the_secrets_and_reaches_no_place_of_backups() -> None:
     assert "tidy" not in services
 
 
+def test_a_service_keeps_the_image_of_a_job_that_is_left_out() -> None:
+    """Also of a job that has it from another job; and a service that has a job's name in front of it in the file."""
+    before = {
+        "first": {"from": "nightly"},
+        "tidy": {"build": {"context": "app"}, "schedule": "17 3 * * *"},
+        "nightly": {"from": "tidy", "schedule": "17 4 * * *"},
+        "second": {"from": "tidy", "needs": ["first"]},
+        "db": {"image": "postgres"},
+        "report": {"from": "db", "schedule": "17 5 * * *"},
+        "web": {"from": "report"},
+    }
+    text = yaml.safe_dump({"config": {"slipway:services": before}}, sort_keys=False)
+    config = StackConfig.read_text(text, "slipway")
+    plan = Plan("drill-real", "real", "local", 100, 300)
+    made = yaml.safe_load(changed(text, dict(blank_drill._changes(config, plan))))
+    assert made["config"]["slipway:services"] == {
+        "first": {"build": {"context": "app"}},
+        "second": {"from": "first", "needs": ["first"]},
+        "db": {"image": "postgres"},
+        "web": {"from": "db"},
+    }
+
+
 @pytest.mark.parametrize(
     ("platform", "service", "known", "words"),
     [

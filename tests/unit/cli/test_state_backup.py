@@ -3,6 +3,9 @@
 import json
 import os
 import subprocess
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,14 @@ import pytest
 
 from cli import backups
 from cli.errors import CommandError
+from cli.running.backup import StateBackups
+from cli.running.stack import Failed, RunningStack
 from cli.stack import state_backup
 from cli.stack.backend import Backend
 from cli.stack.project import Project
 from cli.stack.stack import Stack
+from cli.verify.found import Warned
+from cli.verify.state import is_backed_up
 from tests.support import restic
 from tests.support.object_store import object_store
 
@@ -139,6 +146,59 @@ def test_a_bucket_is_reached_by_its_key_only(
             )
     with pytest.raises(CommandError, match="does not answer"):
         state_backup.back_up(stack)
+
+
+def test_an_update_backs_up_what_was_written_since_the_last_backup(tmp_path: Path, pulumi: Pulumi) -> None:
+    (tmp_path / "backups").mkdir()
+    stack = make(tmp_path, pulumi, {"path": str(tmp_path / "backups")})
+    pulumi.state = deployed(3)
+    stack = replace(stack, backend=Backend.in_directory(tmp_path / "state"))
+    written = tmp_path / "state/.pulumi/stacks/slipway/local.json"
+    written.parent.mkdir(parents=True)
+    written.write_text("{}")
+    assert state_backup.is_behind(stack)
+    state_backup.back_up(stack)
+    assert not state_backup.is_behind(stack)
+    os.utime(written, (time.time() + 60, time.time() + 60))
+    # To look at them is no backup.
+    assert state_backup.last(stack)
+    assert state_backup.is_behind(stack)
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "changed", "outcome"),
+    [
+        (NOW, NOW - timedelta(days=400), "passes"),
+        (NOW - timedelta(days=400), NOW - timedelta(days=401), "passes"),
+        (NOW - timedelta(days=400), None, "passes"),
+        (NOW - timedelta(days=3), NOW - timedelta(hours=29), "warns"),
+        (None, NOW - timedelta(hours=1), "warns"),
+        (NOW - timedelta(days=3), NOW - timedelta(hours=31), "fails"),
+        (None, NOW - timedelta(hours=31), "fails"),
+    ],
+)
+def test_verify_tells_that_the_state_has_changed_since_its_backup(
+    last: datetime | None, changed: datetime | None, outcome: str
+) -> None:
+    running = RunningStack({}, state_backups=StateBackups(lambda: last, changed))
+    if outcome == "fails":
+        with pytest.raises(Failed, match="the state was changed 1 d ago"):
+            is_backed_up(running, "state")
+        return
+    found = is_backed_up(running, "state")
+    assert isinstance(found, Warned) == (outcome == "warns"), found
+
+
+def test_backups_of_another_machine_are_no_failure() -> None:
+    def away() -> datetime | None:
+        raise CommandError("there is no directory /mnt/backups")
+
+    found = is_backed_up(RunningStack({}, state_backups=StateBackups(away, NOW)), "state")
+    assert isinstance(found, Warned)
+    assert "/mnt/backups" in found
 
 
 def test_a_stack_without_such_backups_says_how_to_get_them(tmp_path: Path, pulumi: Pulumi) -> None:

@@ -97,6 +97,21 @@ def test_a_machine_whose_own_network_is_a_bridge_stays_reachable(machine: Machin
     assert run(machine, "=").returncode == 0
     into = [rule for rule in rules(machine) if rule.startswith("-A SLIPWAY-INPUT")]
     assert into[0] == "-A SLIPWAY-INPUT -i br-lan -j RETURN"
+    out = [rule for rule in rules(machine) if rule.startswith("-A SLIPWAY-FORWARD -o ")]
+    assert out[0] == "-A SLIPWAY-FORWARD -o br-lan -j RETURN"
+
+
+def test_only_what_comes_by_a_published_port_reaches_a_container_from_elsewhere(machine: Machine) -> None:
+    assert run(machine, "=").returncode == 0
+    for command in ("iptables", "ip6tables"):
+        forwarded = [rule for rule in rules(machine, command) if rule.startswith("-A SLIPWAY-FORWARD")]
+        # What containers send has left the chain by then.
+        assert forwarded[-4:] == [
+            "-A SLIPWAY-FORWARD -i docker0 -g SLIPWAY-OTHERS",
+            "-A SLIPWAY-FORWARD -i br-+ -g SLIPWAY-OTHERS",
+            "-A SLIPWAY-FORWARD -o docker0 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+            "-A SLIPWAY-FORWARD -o br-+ -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+        ]
 
 
 def test_a_kernel_that_cannot_refuse_drops(machine: Machine) -> None:

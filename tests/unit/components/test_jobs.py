@@ -138,6 +138,24 @@ def test_a_person_gets_output_and_exit_status_of_a_run(machine: Machine, ends: s
     assert calls(machine, "logs") == [f"logs --follow {last(machine)[3]}"]
 
 
+def test_a_person_gets_the_output_of_a_run_whose_container_has_yet_to_start(machine: Machine) -> None:
+    plan(machine)
+    noted = machine.root / "etc/slipway/jobs/.tidy.last"
+    (machine.root / "not-started").touch()
+    machine.command(
+        "systemctl",
+        f"""cd {machine.root}
+        case "$*" in
+        "show --property ActiveState"*)
+          [ -e not-started ] || echo "0 1 2 slipway-job-tidy-1" >{noted}
+          [ -e begun ] && echo activating || echo inactive ;;
+        "start --no-block"*) touch begun; echo "running 1 0 slipway-job-tidy-1" >{noted} ;;
+        esac""",
+    )
+    result = switch(machine, "--run-job-now", "tidy", containers="new tidy created\n")
+    assert (result.returncode, result.stdout) == (0, "its output\n")
+
+
 def test_a_person_hears_of_the_time_limit(machine: Machine) -> None:
     plan(machine, *("--job", "tidy", "new", "1", "3", "--", "*-*-* 03:17:00 UTC"))
     (machine.root / "slow").touch()

@@ -82,6 +82,7 @@ def switch(
         "ps -aq "*) echo earlier ;;
         "cp "* | "wait "*) ;;
         "container inspect new "*Config.Entrypoint*) echo '"Entrypoint":["/entry"],"Cmd":["word"]' ;;
+        "container inspect slipway-job-"*State.Status*) [ ! -e not-started ] || {{ echo created; rm not-started; }} ;;
         "container inspect slipway-job-"*) cat ends ;;
         "start slipway-job-"*) ;;
         "container inspect new "*PidsLimit*) echo 88 ;;
@@ -90,7 +91,7 @@ def switch(
         "container inspect new "*Healthcheck*) printf '%b' "$(cat healthcheck 2>/dev/null)\\n" ;;
         "exec new "*) {check} ;;
         "container inspect "*HostConfig.Binds*) cat binds 2>/dev/null ;;
-        "logs --follow "*) echo "its output" ;;
+        "logs --follow "*) [ ! -e not-started ] && echo "its output" || rm not-started ;;
         "logs "*) printf '\\033[31mlast words\\033[0m\\a \\377\\033]0;title\\a\\302\\233\\n' ;;
         "rm -f "*) sed -i "/^$3 /d" containers ;;
         "start "*) ;;
