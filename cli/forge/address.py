@@ -51,7 +51,12 @@ class PullRequest:
         """The URL of the pull request's comments."""
         if self.kind == GITLAB:
             return f"{self.api}/projects/{quote(self.project, safe='')}/merge_requests/{self.number}/notes"
-        return f"{self.api}/repos/{quote(self.project)}/issues/{self.number}/comments"
+        return f"{self.issue}/comments"
+
+    @property
+    def issue(self) -> str:
+        """The URL of the pull request as an issue, which it also is on GitHub and Gitea."""
+        return f"{self.api}/repos/{quote(self.project)}/issues/{self.number}"
 
     def comment(self, number: int) -> str:
         """The URL of one comment."""

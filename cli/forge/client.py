@@ -1,13 +1,14 @@
 """Writes the one comment on a pull request, or updates it.
 
-Three requests of each forge's documented API:
+Requests of each forge's documented API:
 
 - GitHub: https://docs.github.com/en/rest/issues/comments
 - GitLab: https://docs.gitlab.com/api/notes/#merge-requests
-- Gitea and Forgejo: https://docs.gitea.com/api/ (`issueGetComments`, `issueCreateComment`, `issueEditComment`)
+- Gitea and Forgejo: https://docs.gitea.com/api/ (`issueGetIssue`, `issueGetComments`,
+  `issueCreateComment`, `issueEditComment`)
 """
 
-from cli.forge.address import GITLAB, PullRequest
+from cli.forge.address import GITEA, GITLAB, PullRequest
 from cli.forge.session import ForgeSession, first_line, is_by
 
 
@@ -28,6 +29,9 @@ def post(at: PullRequest, text: str) -> str:
     with ForgeSession(at) as session:
         mark = text.partition("\n")[0]
         mine = session.authors()
+        if at.kind == GITEA:
+            # Its list of the comments of a missing pull request is an internal error.
+            session.ask("GET", at.issue)
         # The oldest first.
         order = {"sort": "asc", "order_by": "created_at"} if at.kind == GITLAB else {}
         comments = session.entries(at.comments, **order)

@@ -25,11 +25,27 @@ ACTIONS = frozenset({"github-actions[bot]", "gitea-actions", "forgejo-actions"})
 """The names under which the tokens of the forges' own CI write. Such a token may not ask for its user."""
 _REMEDIES = {
     HTTPStatus.UNAUTHORIZED: "The token is not valid any more.",
-    HTTPStatus.FORBIDDEN: "The token may not write here: on GitHub, comments need `pull-requests: write`, and issues "
-    "need `issues: write`.",
     HTTPStatus.NOT_FOUND: "There is no such page, or the token may not see it.",
     HTTPStatus.GONE: "The project has no issues: turn them on in its settings.",
+    HTTPStatus.LOCKED: "The project is archived: nobody can write there.",
+    **dict.fromkeys(
+        (
+            HTTPStatus.MOVED_PERMANENTLY,
+            HTTPStatus.FOUND,
+            HTTPStatus.TEMPORARY_REDIRECT,
+            HTTPStatus.PERMANENT_REDIRECT,
+        ),
+        "It has moved: use its new address.",
+    ),
 }
+_NEEDED = {
+    GITHUB: "comments need `pull-requests: write`, and issues need `issues: write`.",
+    GITLAB: "it needs the scope `api`.",
+    GITEA: "it needs the scopes `write:issue` and `read:user`, and its user needs access to the project.",
+}
+"""What a token of each forge needs to write comments and issues."""
+_WITHOUT_SCOPE = "required scope"
+"""What Gitea and Forgejo say of a token that lacks a scope."""
 
 
 class ForgeSession:
@@ -50,10 +66,17 @@ class ForgeSession:
         self._session.close()
 
     def authors(self) -> frozenset[str]:
-        """The name of the token's user. A token of CI may not ask: then the names of the forges' CI."""
+        """The name of the token's user. A token of CI may not ask: then the names of the forges' CI.
+
+        Raises:
+            CommandError: the token lacks a scope: what it wrote before would not be found, and be written again.
+
+        """
         answer = self._send("GET", f"{self._at.api}/user")
         if answer.status_code == HTTPStatus.OK:
             return frozenset({_name(answer.json())} - {""}) or ACTIONS
+        if answer.status_code == HTTPStatus.FORBIDDEN and _WITHOUT_SCOPE in answer.text:
+            raise self._refused(answer)
         return ACTIONS
 
     def entries(self, url: str, **options: str) -> Iterator[dict[str, Any]]:
@@ -89,9 +112,20 @@ class ForgeSession:
         answer = self._send(method, url, content)
         if answer.status_code in {HTTPStatus.OK, HTTPStatus.CREATED}:
             return answer
-        raise CommandError(
-            f"{self._at.kind.capitalize()} answers HTTP {answer.status_code} to {method} {urlsplit(url).path}",
-            next((text for status, text in _REMEDIES.items() if status == answer.status_code), ""),
+        raise self._refused(answer)
+
+    def _refused(self, answer: requests.Response) -> CommandError:
+        """The error for an answer that is none of the good ones."""
+        kind = self._at.kind
+        remedies = {**_REMEDIES, HTTPStatus.FORBIDDEN: f"The token may not write here: {_NEEDED[kind]}"}
+        if isinstance(self._at, Tracker):
+            remedies[HTTPStatus.NOT_FOUND] = (
+                "There is no such project, its issues are turned off, or the token may not see them."
+            )
+        return CommandError(
+            f"{kind.capitalize()} answers HTTP {answer.status_code} to {answer.request.method} "
+            f"{urlsplit(answer.url).path}",
+            next((text for status, text in remedies.items() if status == answer.status_code), ""),
             status=1,
         )
 

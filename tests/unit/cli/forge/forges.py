@@ -1,7 +1,8 @@
 """Small servers that answer as the documented APIs of GitHub, GitLab, Gitea and Forgejo do for comments and issues.
 
 The shapes are those of docs.github.com/en/rest/issues, docs.gitlab.com/api/notes and /api/issues, and Gitea 1.27's
-`routers/api/v1/repo/issue.go` and `issue_comment.go` with `modules/structs`, which gives all comments at once.
+`routers/api/v1/repo/issue.go` and `issue_comment.go` with `modules/structs`, which gives all comments at once, and fails
+for those of a missing pull request.
 """
 
 import http.server
@@ -31,7 +32,9 @@ class Forge:
     kind: str
     comments: list[dict[str, Any]] = field(default_factory=list)
     user: str = ME
-    """Whose token it is; a name of the forge's CI may not ask who it is."""
+    """Whose token it is; on GitHub, a name of the forge's CI may not ask who it is."""
+    scopes: frozenset[str] = frozenset({"read:user", "write:issue"})
+    """Of the token, on Gitea."""
     page: int = 30
     """Comments of a page, at most."""
     issues: list[dict[str, Any]] = field(default_factory=list)
@@ -125,9 +128,18 @@ class Forge:
         parts = urlsplit(path)
         prefix = self.at.api.removeprefix(self.address)
         if (method, parts.path) == ("GET", f"{prefix}/user"):
-            if self.user.endswith(("[bot]", "-actions")):
+            if self.user.endswith("[bot]"):
                 return 403, {"message": "Resource not accessible by integration"}, {}
+            if self.kind == GITEA and "read:user" not in self.scopes:
+                return self._lacks("read:user")
             return 200, {"username" if self.kind == GITLAB else "login": self.user}, {}
+        if self.kind == GITEA and method != "GET" and "write:issue" not in self.scopes:
+            return self._lacks("write:issue")
+        if (self.kind, method) == (GITEA, "GET"):
+            if parts.path == self.list_path.removesuffix("/comments"):
+                return 200, {"number": 12, "pull_request": {}}, {}
+            if parts.path.endswith("/comments") and parts.path != self.list_path:
+                return 500, {"message": "", "url": f"{self.address}/api/swagger"}, {}
         if method in {"POST", "PATCH", "PUT"} and len(sent.get("body", "")) > 65_536 and self.kind == GITHUB:
             return 422, {"message": "Validation Failed"}, {}
         if parts.path == self.list_path and method == "GET":
@@ -141,6 +153,10 @@ class Forge:
                 comment["body"] = sent["body"]
                 return 200, comment, {}
         return self._answer_issue(method, parts.path, parts.query, sent)
+
+    def _lacks(self, scope: str) -> tuple[int, Any, dict[str, str]]:
+        needs = f"token does not have at least one of required scope(s), required=[{scope}]"
+        return 403, {"message": f"{needs}, token scope={','.join(sorted(self.scopes))}"}, {}
 
     def _list(self, query: str) -> tuple[int, Any, dict[str, str]]:
         if self.kind == GITEA:

@@ -78,9 +78,22 @@ def test_a_refused_token(kind: str) -> None:
         assert forge.comments == []
 
 
-def test_a_missing_pull_request() -> None:
-    with serving(Forge(GITHUB)) as forge, pytest.raises(CommandError, match="HTTP 404"):
-        post(replace(forge.at, number=13), f"{MARK}\ntext")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_pull_request(kind: str) -> None:
+    with serving(Forge(kind)) as forge:
+        with pytest.raises(CommandError, match="HTTP 404") as refused:
+            post(replace(forge.at, number=13), f"{MARK}\ntext")
+        assert "There is no such page" in refused.value.remedy
+
+
+@pytest.mark.parametrize("missing", ["read:user", "write:issue"])
+def test_a_token_without_a_scope_writes_nothing(missing: str) -> None:
+    """Without `read:user` it would not find its comment again, and write one more each time."""
+    with serving(Forge(GITEA, scopes=frozenset({"read:user", "write:issue"} - {missing}))) as forge:
+        with pytest.raises(CommandError, match="HTTP 403") as refused:
+            post(forge.at, f"{MARK}\ntext")
+        assert "`write:issue` and `read:user`" in refused.value.remedy
+        assert forge.comments == []
 
 
 def test_a_forge_that_does_not_answer() -> None:
