@@ -11,6 +11,7 @@ from cli import console
 from cli.errors import INTERRUPTED, CommandError
 from cli.running import leftover_keys
 from cli.screen.record import Record
+from cli.stack import deployment
 from cli.stack.config import STATE
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
@@ -114,7 +115,7 @@ def up(update: Update) -> int:
         )
         if status:
             return status
-    is_local = stack.config.platform == "local"
+    is_local = stack.config.has_hosts_here
     if is_local or stack.emulates:
         clock.refuse_other_clock()
     from cli.update import purge as purging
@@ -613,6 +614,7 @@ def down(
         if purge:
             purging.purge(stack, announced)
         return 0
+    _refuse_guests(stack)
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options = [*options, "--refresh"]
     if stack.config.platform == "local":
@@ -630,6 +632,26 @@ def down(
     elif stack.config.platform == "local":
         purging.say_what_is_kept(stack)
     return 0
+
+
+def _refuse_guests(stack: Stack) -> None:
+    """Refuse to remove hosts that review environments are on.
+
+    Raises:
+        CommandError: there are such environments.
+
+    """
+    if not deployment.stack_outputs(stack.deployment()).get("reviewGuests"):
+        return
+    from cli.environments.reviews.known import environments
+
+    found = environments(stack.project, stack.backend)
+    there = [str(one.pull_request) for one in found if one.record and one.record.hosts_of == stack.short_name]
+    if there:
+        raise CommandError(
+            f"review environments are on the hosts of the stack '{stack.name}': {', '.join(there)}",
+            "Close them first: " + ", ".join(f"`./slip review close {number}`" for number in there) + ".",
+        )
 
 
 def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: bool) -> int:

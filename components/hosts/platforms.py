@@ -3,6 +3,7 @@
 import pulumi_tls as tls
 
 from components.authorities import Authorities
+from components.guests import others_hosts
 from components.host import Host
 from configuration.settings import StackSettings
 from resolvers import resolvers
@@ -10,6 +11,8 @@ from resolvers import resolvers
 
 def make_hosts(settings: StackSettings, authorities: Authorities) -> dict[str, Host]:
     """The stack's hosts, by name, and the operator's SSH key, which logs in to all of them."""
+    if authorities.host_stack is not None:
+        return others_hosts(settings, authorities.host_stack)
     ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
     known = authorities.previous_outputs.get("hosts")
     if settings.platform.kind == "aws":
