@@ -11,7 +11,6 @@ from cli import console
 from cli.errors import INTERRUPTED, CommandError
 from cli.running import leftover_keys
 from cli.screen.record import Record
-from cli.stack import deployment
 from cli.stack.config import STATE
 from cli.stack.draft import drafted
 from cli.stack.open import open_stack
@@ -614,7 +613,6 @@ def down(
         if purge:
             purging.purge(stack, announced)
         return 0
-    _refuse_guests(stack)
     if recovery.recover(stack) and not _mentions(options, "--refresh", "-r"):
         options = [*options, "--refresh"]
     if stack.config.platform == "local":
@@ -632,26 +630,6 @@ def down(
     elif stack.config.platform == "local":
         purging.say_what_is_kept(stack)
     return 0
-
-
-def _refuse_guests(stack: Stack) -> None:
-    """Refuse to remove hosts that review environments are on.
-
-    Raises:
-        CommandError: there are such environments.
-
-    """
-    if not deployment.stack_outputs(stack.deployment()).get("reviewGuests"):
-        return
-    from cli.environments.reviews.known import environments
-
-    found = environments(stack.project, stack.backend)
-    there = [str(one.pull_request) for one in found if one.record and one.record.hosts_of == stack.short_name]
-    if there:
-        raise CommandError(
-            f"review environments are on the hosts of the stack '{stack.name}': {', '.join(there)}",
-            "Close them first: " + ", ".join(f"`./slip review close {number}`" for number in there) + ".",
-        )
 
 
 def _end_emulation(name: str, *, yes: bool, options: Sequence[str], verbose: bool) -> int:

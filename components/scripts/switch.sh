@@ -109,7 +109,7 @@ maintenance() {
 # is_ours NAME: whether a service, or something with its name in front, is of the stack that `only` works for: a guest, or the
 # host's own stack. Guests are review environments on the hosts of another stack.
 is_ours() {
-  if [ -n "${guest:-}" ]; then [[ $1 = "$guest"* ]]; else ! [[ $1 =~ ^pr-[1-9][0-9]*- ]]; fi
+  if [ -n "${guest:-}" ]; then [[ $1 = "$guest"* ]]; else [[ ! $1 =~ ^pr-[1-9][0-9]*- ]]; fi
 }
 
 only() {

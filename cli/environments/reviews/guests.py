@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.environments.reviews.file import HostStack
+from cli.environments.reviews.known import environments
 from cli.environments.reviews.record import pull_request_of
 from cli.environments.stacks import exists
 from cli.errors import CommandError
@@ -68,6 +69,24 @@ def host_stack(project: Project, backend: Backend, name: str) -> HostStack:
     roles = {host: tuple(facts.get("roles", ())) for host, facts in sorted(hosts.items())}
     has_https = outputs.get("platform") != "local" or bool(outputs.get("serviceTls"))
     return HostStack(name, roles, str(outputs["registryAddress"]), guests, has_https)
+
+
+def refuse_guests(name: str) -> None:
+    """Refuse to remove a stack on whose hosts review environments are.
+
+    Raises:
+        CommandError: there are such environments.
+
+    """
+    project = Project.here()
+    short = name.rpartition("/")[2]
+    found = environments(project, Backend.of(project, os.environ))
+    there = [str(one.pull_request) for one in found if one.record and one.record.hosts_of == short]
+    if there:
+        raise CommandError(
+            f"review environments are on the hosts of the stack '{short}': {', '.join(there)}",
+            "Close them first: " + ", ".join(f"`./slip review close {number}`" for number in there) + ".",
+        )
 
 
 def hosts_in_template(project: Project) -> str:
