@@ -1,6 +1,5 @@
 """Review environments on the hosts of another stack come and go, and the services there lose no request."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -89,9 +88,8 @@ def guests(clone: Clone) -> Iterator[Guests]:
         "platform": {"kind": "local", "portOffset": PORT_OFFSET},
         "registry": {"retention": {"keep": 3, "days": 0}},
         "review": {"guests": 2},
-        "services": {"web": _service("production"), "shop": _service("shop", domain=SHOP, **{"from": "web"})},
+        "services": {"web": _service("production"), "shop": _service("shop", domain=SHOP)},
     }
-    del configuration["services"]["shop"]["build"]
     production.write_config(configuration)
     try:
         production.up(seconds=TOOLS_LIMIT)
@@ -110,6 +108,19 @@ def write_template(guests: Guests, greets: str) -> None:
     Stack(guests.production.clone, "review").write_config(
         {"review": {"hostsOf": "e2e-host", "limit": 3}, "services": {"web": web, "side": side}}
     )
+
+
+def kill_half_way(guests: Guests, pull_request: int) -> None:
+    """Open an environment, and kill that once its first service has a container."""
+    opening = guests.reviews.start("open", str(pull_request))
+    side = f"pr-{pull_request}-side"
+    eventually(
+        "it has a container",
+        lambda: bool(guests.production.app_containers(HOST, all_=True, service=side)),
+        TOOLS_LIMIT,
+    )
+    opening.kill_everything()
+    assert opening.wait().status != 0
 
 
 def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
@@ -137,9 +148,10 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
         write_template(guests, "review 2")
         reviews.run("open", "581")
         shop = production.outputs()["serviceEndpoints"]["shop"][0]
-        services = json.loads(json.dumps({"web": _service("production 2")}))
-        services["shop"] = _service("shop", domains=[SHOP, "www.shop.test"], **{"from": "web"})
-        del services["shop"]["build"]
+        services = {
+            "web": _service("production 2"),
+            "shop": _service("shop", domains=[SHOP, "www.shop.test"]),
+        }
         production.configure({"services": services})
         production.up()
         for line in ("host-images now", "retention now"):
@@ -159,21 +171,13 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
         assert guests.left(581) == []
 
         # One is killed half-way, and its state is lost.
-        opening = reviews.start("open", "583")
-        eventually(
-            "it has a container",
-            lambda: bool(production.app_containers(HOST, all_=True, service="pr-583-side")),
-            TOOLS_LIMIT,
-        )
-        opening.kill_everything()
-        opening.wait()
+        kill_half_way(guests, 583)
         reviews.stack(583).forget()
         for path in (production.clone.root / ".slipway/state/.pulumi/stacks/slipway").glob("pr-583*"):
             path.unlink()
         reviews.end(582)
         assert "`./slip review sweep` removes it" in str(reviews.listed()[583]["notes"])
 
-        # A host that does not answer keeps its guests until it does.
         swept = reviews.run("sweep").output
         assert "of pull request 582" in swept
         assert "of pull request 583" in swept
@@ -187,7 +191,9 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
 def test_a_guest_of_a_dead_host_goes_once_the_host_is_back(guests: Guests) -> None:
     reviews, host = guests.reviews, guests.production.container(HOST)
     write_template(guests, "review")
+    kill_half_way(guests, 584)
     reviews.run("open", "584")
+    assert guests.greets(584) == "review"
     reviews.end(584)
     eventually(f"{host} is paused", lambda: bool(docker("pause", host)))
     try:

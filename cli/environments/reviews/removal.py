@@ -36,6 +36,8 @@ from cli.update.lost_state import remove_resource
 from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Resource
 from cli.update.purge import operators_engine
 
+KEYED = ("compared", "keys", "records", "resolvers", "stacks", "state-backups", "wanted")
+"""The folders of a clone that have a file for a stack under its key."""
 TRIES, PAUSE = 5, 1.0
 """How often the engine is asked to remove what it has just refused to, and seconds between. It refuses a volume while
 it still removes a container that had it."""
@@ -133,7 +135,7 @@ def files(stack: Stack) -> Iterator[Path]:
     name, private = stack.short_name, stack.project.private
     yield stack.config_file
     yield from (private / folder / name for folder in ("contexts", "opened", "preview"))
-    yield from (private / folder / stack.key for folder in ("keys", "resolvers", "stacks", "wanted"))
+    yield from (private / folder / stack.key for folder in KEYED)
     yield ownership.record(stack)
     yield private / f"diagram-{name}.html"
     yield from (private / "backups").glob(f"*-Pulumi.{name}.yaml")
