@@ -94,6 +94,24 @@ HOSTS_ACCOUNT = "hosts"
 """The account by which the build host pushes and pulls. People have others."""
 
 
+def review_stack(pull_request: int) -> str:
+    """The name of the stack that is the review environment of a pull request."""
+    return f"pr-{pull_request}"
+
+
+GUEST_SERVICE = "pr-[1-9][0-9]*-.*"
+"""The names of the services of review environments on the hosts of another stack, as a regular expression: the stack's
+name, a hyphen, and the name in the template. Scripts on the hosts know guests by it (scripts/switch.sh).
+"""
+
+
+def guest_account(slot: int) -> str:
+    """The account by which a review environment on this stack's hosts pushes and pulls, and the first part of its
+    repositories' names.
+    """
+    return f"review-{slot}"
+
+
 def host_account(host: str) -> str:
     """The account by which another host pulls. No name of a person's account has a slash."""
     return f"host/{host}"

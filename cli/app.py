@@ -414,8 +414,11 @@ def down(
         from cli.update import lost_state
 
         raise typer.Exit(lost_state.remove(stack, yes=yes, purge=purge))
+    from cli.environments.reviews.guests import refuse_guests
     from cli.update.updates import down as run
 
+    if not emulate:
+        refuse_guests(stack)
     options = _options(context.args, refresh=refresh, parallel=parallel)
     raise typer.Exit(run(stack, yes=yes, purge=purge, options=options, emulate=emulate, verbose=verbose))
 

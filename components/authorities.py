@@ -4,11 +4,20 @@ services CA of a stack with HTTPS of its own.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from components.ca_rotation import Rotation, make_authority, rotations
-from components.certificates import Certificate, CertificateArgs, CertificateAuthority, Lifetime
+from components.certificates import (
+    Authority,
+    Certificate,
+    CertificateArgs,
+    CertificateAuthority,
+    ClientCertificate,
+    Lifetime,
+)
+from components.guests import host_stack, others_authority, others_certificate
 from components.operators import Operator, make_operators
 from components.previous_outputs import previous_outputs
 from configuration.settings import StackSettings
@@ -18,9 +27,9 @@ from configuration.settings import StackSettings
 class Authorities:
     """The engine CA, and what it takes to make the registry CA."""
 
-    engine: CertificateAuthority
+    engine: Authority
     """Signs the engines' certificates and their clients'."""
-    operator: Certificate
+    operator: ClientCertificate
     """The client certificate that this program and the operator show to engines."""
     operators: Mapping[str, Operator]
     """The people with a key and a certificate of their own, by name."""
@@ -32,6 +41,8 @@ class Authorities:
     """The rotation of each CA, `engine`, `registry` and `services`, in this update."""
     previous_outputs: Mapping[str, object]
     """The stack's outputs of the last successful update."""
+    host_stack: Mapping[str, Any] | None = None
+    """The outputs of the stack on whose hosts this one is, secrets in clear text; None if the hosts are its own."""
 
     @property
     def engine_clients_pem(self) -> pulumi.Output[str]:
@@ -68,6 +79,18 @@ def make_authorities(settings: StackSettings) -> Authorities:
         },
         outputs,
     )
+    others = host_stack(settings)
+    if others is not None:
+        return Authorities(
+            engine=others_authority(others),
+            operator=others_certificate(others),
+            operators={},
+            lifetime=lifetime,
+            authority_validity_hours=certificates.authority_validity_hours,
+            rotations=found,
+            previous_outputs=outputs,
+            host_stack=others,
+        )
     engine = make_authority("engine", found["engine"], certificates.authority_validity_hours)
     operator = Certificate(
         "operator",

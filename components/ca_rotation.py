@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.certificates import CertificateAuthority, CertificateAuthorityArgs
+from components.certificates import Authority, CertificateAuthority, CertificateAuthorityArgs
 
 
 def setting(ca: str) -> str:
@@ -100,7 +100,7 @@ def make_authority(ca: str, rotation: Rotation, validity_hours: int) -> Certific
 
 
 def reached(
-    rotation: Rotation, ca: CertificateAuthority | None, applied: Sequence[pulumi.Output[str | None]]
+    rotation: Rotation, ca: Authority | None, applied: Sequence[pulumi.Output[str | None]]
 ) -> pulumi.Output[int]:
     """The generation to export at the end of this update.
 

@@ -29,8 +29,8 @@ class CertificateAuthorityArgs:
     """During a CA rotation, the CA that this one replaces."""
 
 
-class CertificateAuthority(pulumi.ComponentResource):
-    """A private CA: a key and a self-signed certificate."""
+class Authority:
+    """What is used of a certificate authority: the stack's own, or another stack's."""
 
     certificate_pem: pulumi.Output[str]
     """The certificate of this CA alone, PEM. Public."""
@@ -41,6 +41,10 @@ class CertificateAuthority(pulumi.ComponentResource):
     that clients that trust only the predecessor accept the leaf. None without a predecessor."""
     private_key_pem: pulumi.Output[str]
     """The signing key, PEM. Secret; it never leaves the state."""
+
+
+class CertificateAuthority(pulumi.ComponentResource, Authority):
+    """A private CA: a key and a self-signed certificate."""
 
     def __init__(
         self, name: str, args: CertificateAuthorityArgs, opts: pulumi.ResourceOptions | None = None
@@ -107,7 +111,7 @@ class Lifetime:
 class CertificateArgs:
     """What a leaf certificate is made from."""
 
-    authority: CertificateAuthority
+    authority: Authority
     """The CA that signs it."""
     common_name: str
     """The common name of its subject. Clients check the SANs only."""
@@ -121,13 +125,18 @@ class CertificateArgs:
     """How long it is valid."""
 
 
-class Certificate(pulumi.ComponentResource):
-    """A leaf certificate and its key. An `up` in the last weeks before it expires renews it."""
+class ClientCertificate:
+    """What a client of an engine shows: the stack's own certificate, or another stack's."""
 
     certificate_pem: pulumi.Output[str]
     """The certificate chain, PEM: the leaf and, during a CA rotation, the cross-signed certificate. Public."""
     private_key_pem: pulumi.Output[str]
     """Its key, PEM. Secret."""
+
+
+class Certificate(pulumi.ComponentResource, ClientCertificate):
+    """A leaf certificate and its key. An `up` in the last weeks before it expires renews it."""
+
     valid_from: pulumi.Output[str]
     """When it was made, in RFC 3339, by the operator's clock. The TLS plugin makes none that is valid before that."""
 

@@ -66,8 +66,9 @@ class DockerEngine(pulumi.ComponentResource):
     """The provider of all resources on this engine."""
     ready: list[pulumi.Resource]
     """What work on the engine waits for."""
-    setup: command.remote.Command
-    """The host's set-up command. After it the host trusts the engine CA and the registry CA."""
+    setup: command.remote.Command | None
+    """The host's set-up command. After it the host trusts the engine CA and the registry CA. None for another stack's
+    host, which is set up."""
 
     def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:DockerEngine", name, None, opts)
@@ -194,6 +195,29 @@ class DockerEngine(pulumi.ComponentResource):
         return self.host.on_host(pulumi.ResourceOptions.merge(own, options))
 
 
+class OthersEngine(DockerEngine):
+    """The engine of another stack's host: this stack uses it, and changes nothing of it."""
+
+    def __init__(self, host: Host, authorities: Authorities, access: RegistryAccess) -> None:
+        pulumi.ComponentResource.__init__(self, "slipway:index:OthersEngine", host.name)
+        self.host, self.setup = host, None
+        self.provider = docker.Provider(
+            f"{host.name}-docker",
+            host=host.engine_endpoint,
+            ca_material=authorities.engine.trusted_pem,
+            cert_material=authorities.operator.certificate_pem,
+            key_material=authorities.operator.private_key_pem,
+            registry_auth=[
+                docker.ProviderRegistryAuthArgs(
+                    address=access.address, username=access.username, password=access.password
+                )
+            ],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.ready = [self.provider]
+        self.register_outputs({"endpoint": host.engine_endpoint})
+
+
 def make_engines(
     settings: StackSettings,
     hosts: Mapping[str, Host],
@@ -210,6 +234,8 @@ def make_engines(
         access: the registry to trust.
         first_images: the images that each host needs before anything can be pulled from the registry.
     """
+    if authorities.host_stack is not None:
+        return {name: OthersEngine(host, authorities, access) for name, host in hosts.items()}
     # The host that copies base images into the registry may get the originals from the operator's engine only.
     originals = [image.partition("@")[0] for image in settings.mirrored_images]
     return {

@@ -50,8 +50,8 @@ class Host:
     """DNS SANs of its certificates."""
     ip_addresses: list[pulumi.Input[str]]
     """IP SANs of its certificates."""
-    resource: pulumi.Resource
-    """The machine itself. What runs on the host is deleted and replaced with it."""
+    resource: pulumi.Resource | None
+    """The machine itself. What runs on the host is deleted and replaced with it. None for another stack's host."""
     machine_id: pulumi.Input[str]
     """An id that is different for each new machine."""
     seen_by_containers: pulumi.Input[str]
@@ -77,7 +77,7 @@ class Host:
 
         A machine's first command retries until its timeout, since the machine may still be booting.
         """
-        is_first = self.deleted_with is None
+        is_first = self.resource is not None and self.deleted_with is None
         return command.remote.ConnectionArgs(
             host=self.address,
             port=self.ssh_port,
@@ -102,6 +102,8 @@ class Host:
         Pulumi deletes these resources first and marks the machine as deleted last, so `deleted_with` names the host's
         set-up command. If it named the machine, Pulumi would call engines whose providers are not loaded.
         """
+        if self.resource is None:
+            return options
         own = pulumi.ResourceOptions(
             deleted_with=self.deleted_with or self.resource, replace_with=[self.resource]
         )

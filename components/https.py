@@ -57,6 +57,7 @@ class Https:
                     *(part for name in services for part in (f"service {name}\n", self.pairs[name], "\n"))
                 ),
                 "SERVICES_CA": self.trusted_pem,
+                **({"GUEST": "yes"} if host.resource is None else {}),
             },
             pulumi.ResourceOptions(
                 parent=proxy,

@@ -61,6 +61,9 @@ class HostOutputs(TypedDict):
     sshUser: Annotated[str, "the user who logs in there"]
     sshHostKey: Annotated[str, "its SSH host key, as in `known_hosts`"]
     enginePort: Annotated[int, "TCP port of its Docker Engine"]
+    enginePlatform: Annotated[
+        str, Since("0.10.0"), "the platform of its Docker Engine, in Docker's notation, such as `linux/amd64`"
+    ]
     httpPort: Annotated[int, "TCP port of its proxy; 0 if it runs no services"]
     httpsPort: Annotated[int, "the same for HTTPS, which answers while a service of the host has HTTPS"]
     healthCheckId: Annotated[
@@ -249,6 +252,9 @@ class StackOutputs(TypedDict):
     platform: Annotated[Literal["local", "aws"], "the platform's kind"]
     resolvers: Annotated[
         list[str], "the name servers that hosts on your machine were made with; empty on other platforms"
+    ]
+    reviewGuests: Annotated[
+        int, Since("0.10.0"), "how many review environments may be on the hosts of this stack at once"
     ]
     stackProtected: Annotated[bool, "whether Pulumi refuses to delete hosts and data"]
 

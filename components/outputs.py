@@ -62,6 +62,7 @@ def export(
     outputs: dict[str, pulumi.Input[Any]] = {
         "platform": settings.platform.kind,
         "stackProtected": settings.protect,
+        "reviewGuests": settings.review.guests,
         **_registry(settings, access),
         "hosts": {name: _host(host) for name, host in hosts.items()},
         "engineEndpoints": {name: host.engine_endpoint for name, host in hosts.items()},
@@ -153,7 +154,7 @@ def _registry(settings: StackSettings, access: RegistryAccess) -> dict[str, obje
             settings.registry.domain or host.address, f":{settings.registry_port}"
         )
         if host
-        else access.address,
+        else access.public_address or access.address,
         "registryCaCertificate": "" if access.insecure else access.certificate_authority_pem,
         "registryMode": settings.registry_mode,
         "registryRetention": _retention(settings) if host else {},
@@ -187,7 +188,7 @@ def _generations(
     https: Https,
 ) -> dict[str, object]:
     """The generation of each CA that every client and server of it has reached."""
-    setups = [engine.setup.stdin for engine in engines.values()]
+    setups = [engine.setup.stdin for engine in engines.values() if engine.setup]
     rotations = authorities.rotations
     return {
         generation_output("engine"): reached(rotations["engine"], authorities.engine, setups),
@@ -279,6 +280,7 @@ def _host(host: Host) -> dict[str, object]:
         "sshUser": host.ssh_user,
         "sshHostKey": host.ssh_host_key,
         "enginePort": host.engine_port,
+        "enginePlatform": host.platform,
         "httpPort": host.http_port if has_proxy else 0,
         "httpsPort": host.https_port if has_proxy else 0,
         "healthCheckId": host.health_check_id,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
 from components import haproxy
@@ -73,4 +74,32 @@ class Proxy(pulumi.ComponentResource):
         )
         self.network = network.name
         self.ready = [container]
+        self.register_outputs({})
+
+
+NETWORK_OF_PROXY = (
+    f"docker container inspect {PROXY_CONTAINER} --format "
+    "'{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}'"
+)
+"""Prints the name of the proxy's one network."""
+
+
+class OthersProxy(Proxy):
+    """The proxy of another stack's host: services of this stack get routes there, and change no other ones.
+
+    Services behind it do not reach each other (scripts/apart.sh), whosever they are.
+    """
+
+    def __init__(self, name: str, engine: DockerEngine) -> None:
+        pulumi.ComponentResource.__init__(self, "slipway:index:OthersProxy", name)
+        host = engine.host
+        found = command.remote.Command(
+            f"{name}-network",
+            connection=host.ssh,
+            create=host.as_root(NETWORK_OF_PROXY),
+            add_previous_output_in_env=False,
+            opts=host.on_host(pulumi.ResourceOptions(parent=self)),
+        )
+        self.network = found.stdout.apply(str.strip)
+        self.ready = [found]
         self.register_outputs({})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -16,6 +17,7 @@ from components.host import Host
 from components.previous_outputs import outputs_of
 from configuration.registry import ExternalRegistrySettings
 from configuration.settings import StackSettings
+from well_known import guest_account
 
 NEEDED_OUTPUTS = ("registryPublicAddress", "registryCaCertificate", "registryMode")
 """The outputs of another stack that its registry is read from."""
@@ -51,6 +53,8 @@ class RegistryAccess:
     """Whether it speaks plain HTTP, which an engine accepts only from the registries that its configuration lists."""
     clients: Mapping[str, Certificate] = field(default_factory=dict)
     """The client certificate of each account, if the registry requires client certificates."""
+    public_address: str = ""
+    """The address of another stack's registry for the operator; empty to go by the others."""
     namespace: str = ""
     """In an external registry: the part between its address and the names of the stack's images."""
     own: OwnRegistry | None = None
@@ -89,12 +93,34 @@ def registry_access(
         pulumi.RunError: the registry of the other stack, `registry.external.stack`, cannot be used.
     """
     external = settings.registry.external
+    if authorities.host_stack is not None and external:
+        return _guests_access(external, authorities.host_stack)
     passwords: dict[str, pulumi.Input[str]] = {
         account: pulumi.Output.secret(settings.password(account)) for account in settings.accounts
     }
     if external:
         return _external_access(external, passwords)
     return _own_access(settings, hosts[str(settings.registry_host)], authorities, passwords)
+
+
+def _guests_access(external: ExternalRegistrySettings, outputs: Mapping[str, Any]) -> RegistryAccess:
+    """The registry of the stack on whose hosts this one is, which these hosts trust already."""
+    password = outputs["registryPasswords"].get(external.username)
+    if password is None:
+        raise pulumi.RunError(
+            f"the registry of the stack whose hosts are used has no account {external.username}. "
+            "Set slipway:review.guests there, run its `./slip up`, and then `./slip review open` again."
+        )
+    return RegistryAccess(
+        address=str(outputs["registryAddress"]),
+        public_address=str(outputs["registryPublicAddress"]),
+        namespace=external.namespace or "",
+        host_address="",
+        certificate_authority_pem=str(outputs["registryCaCertificate"]),
+        username=external.username,
+        passwords={external.username: pulumi.Output.secret(password)},
+        insecure=outputs["registryMode"] == "insecure",
+    )
 
 
 def _own_access(
@@ -106,7 +132,8 @@ def _own_access(
     authority = authorities.make_registry_ca()
     accounts = {name: settings.account_of(name) for name in settings.hosts}
     seeds = pulumi.Output.all(host.ssh_private_key, passwords[settings.hosts_account])
-    for account in accounts.values():
+    of_guests = [guest_account(slot) for slot in range(1, settings.review.guests + 1)]
+    for account in [*accounts.values(), *of_guests]:
         if account not in passwords:
             derived: pulumi.Output[str] = seeds.apply(partial(_derived, account))
             passwords[account] = pulumi.Output.secret(derived)

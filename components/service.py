@@ -16,7 +16,7 @@ from components.https import Https
 from components.images.image import AppImage, RunImage
 from components.images.volumes import warn_of_volumes
 from components.job import Job
-from components.proxy import Proxy, ProxyArgs
+from components.proxy import OthersProxy, Proxy, ProxyArgs
 from components.raw_packets import warn_of_pretenders
 from components.registry.registries import AnyRegistry
 from components.registry.retention import InUseMarkers
@@ -51,6 +51,8 @@ class ServiceArgs:
     """What has to be done before it starts: the switches of what it needs."""
     networks: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
     """The names of the networks that it shares with other services, by host."""
+    alias: str = ""
+    """Its name there; empty for its own."""
     hosts: Sequence[tuple[DockerEngine, Proxy]]
     """Where it runs, in the order of the roll-out."""
     port: int
@@ -195,7 +197,7 @@ class Service(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=proxy.network),
                 *(
-                    docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name])
+                    docker.ContainerNetworksAdvancedArgs(name=network, aliases=[args.alias or name])
                     for network in args.networks.get(engine.host.name, ())
                 ),
             ],
@@ -331,6 +333,9 @@ def make_services(
     proxies: dict[str, Proxy] = {}
     # A new version of the proxy comes to the edges last.
     for name in (*settings.hosts_with("app"), *settings.edges):
+        if engines[name].setup is None:
+            proxies[name] = OthersProxy(f"{name}-proxy", engines[name])
+            continue
         before = [resource for proxy in proxies.values() for resource in proxy.ready][-1:]
         proxies[name] = Proxy(f"{name}-proxy", ProxyArgs(engine=engines[name], after=before))
     https.order({name: engines[name].host for name in proxies}, proxies)
@@ -363,6 +368,7 @@ def make_services(
                     host: [shared[host, network] for network in service.networks]
                     for host in settings.service_hosts(name)
                 },
+                alias=name.removeprefix(settings.guest_prefix),
                 job=Job.of(service),
                 files=(files := ServiceFiles.of(settings, name, key)),
                 release=ReleaseCommand.of(
@@ -416,6 +422,9 @@ def _shared_networks(
     settings: StackSettings, engines: Mapping[str, DockerEngine], proxies: Mapping[str, Proxy]
 ) -> dict[tuple[str, str], pulumi.Output[str]]:
     """The names of the networks that services share, by host and by their names in the settings."""
+    # On another stack's hosts, everything tells whose it is. Networks of stacks that exist have no label.
+    own = [docker.NetworkLabelArgs(label=STACK_LABEL, value=pulumi.get_stack())]
+    labels = own if settings.guest_prefix else None
     wanted = {
         (host, network): None
         for name, service in settings.services.items()
@@ -428,6 +437,7 @@ def _shared_networks(
             # network, HOST-proxy-network, has to come first.
             f"{host}-shared-{network}",
             driver="bridge",
+            labels=labels,
             opts=engines[host].on_engine(pulumi.ResourceOptions(parent=proxies[host])),
         ).name
         for host, network in wanted
@@ -460,6 +470,7 @@ def _routes(
         "pages": settings.with_error_page(host.name),
     }
     files = [f"{kind}={','.join(names)}" for kind, names in kept.items() if names]
+    files += [f"of={settings.guest_prefix}"] if settings.guest_prefix else []
     files += ["acme=yes"] if settings.acme_on(host.name) else []
     line = host.as_root(shlex.join([SWITCH_SCRIPT_PATH, "--only", *keys, *trusted, *files]))
     return command.remote.Command(

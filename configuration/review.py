@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from configuration.base import Settings
 from configuration.constraints import Matching, Within, mistake
+from configuration.types import Label
 
+MOST_GUESTS = 20
+"""The largest number of review environments on the hosts of one stack: each has an account, and memory is limited."""
 LARGEST = 999_999_999
 """The largest number of a pull request. No forge has come near it."""
 
@@ -25,6 +28,17 @@ def _moment(text: str) -> str:
 
 class ReviewSettings(Settings):
     """How many review environments there are, and for how long. `Pulumi.review.yaml` has these settings."""
+
+    hosts_of: Annotated[Label, Field(examples=["staging"])] | None = None
+    """Stack on whose hosts the environments are, by its name without an organization. Its `review.guests` says how many
+    may be there. Default: none, each environment has hosts of its own."""
+
+    guests: Annotated[int, Within(0, MOST_GUESTS, "a number of environments")] = 0
+    """How many review environments may be on the hosts of this stack at once, 0 to 20. Each has an account and a part
+    of the registry to itself: `review-1`, `review-2` and so on. Default: 0."""
+
+    slot: Annotated[int, Within(1, MOST_GUESTS, "the number of a guest")] | None = None
+    """Which of the guests of `hostsOf` the stack is, 1 to 20. `./slip review open` writes it. Default: none."""
 
     limit: Annotated[int, Within(1, 100, "a number of environments")] = 5
     """How many there are at most at once, 1 to 100. `./slip review open` refuses one more. Default: 5."""

@@ -51,6 +51,7 @@ from well_known import (
     REGISTRY_PORT,
     SSH_PORT,
     host_account,
+    review_stack,
 )
 
 DOCKER_HUB_LOGIN = "https://index.docker.io/v1/"
@@ -165,6 +166,13 @@ class StackSettings(Settings):
     def registry_host(self) -> str | None:
         """The name of the host that keeps the images; None if the registry is external."""
         return next(iter(self.hosts_with("registry")), None)
+
+    @property
+    def guest_prefix(self) -> str:
+        """On the hosts of another stack: what the names of the services begin with. Empty on hosts of its own."""
+        review = self.review
+        is_guest = review.hosts_of is not None and review.pull_request is not None
+        return f"{review_stack(review.pull_request or 0)}-" if is_guest else ""
 
     @property
     def build_host(self) -> str | None:

@@ -92,6 +92,17 @@ class StackConfig:
         return number if isinstance(number, int) else None
 
     @property
+    def host_stack(self) -> str:
+        """The stack on whose hosts a review environment is; empty for any other stack."""
+        name = self._object("review").get("hostsOf")
+        return name if isinstance(name, str) and self.pull_request is not None else ""
+
+    @property
+    def has_hosts_here(self) -> bool:
+        """Whether the stack has hosts of its own that are containers of this machine."""
+        return self.platform == "local" and not self.host_stack
+
+    @property
     def contexts(self) -> dict[str, str]:
         """The build context of each service's image and of its base image, by the repository's name."""
         found: dict[str, str] = {}
@@ -177,7 +188,7 @@ class StackConfig:
     def secret_users(self) -> dict[str, list[str]]:
         """What uses each secret: services, webhooks, accounts at other registries, and the external registry."""
         used: dict[str, list[str]] = {}
-        if self.has_external_registry:
+        if self.has_external_registry and not self.host_stack:
             used[EXTERNAL_PASSWORD] = ["the external registry"]
         for service, settings in self._object("services").items():
             names = settings.get("secrets") if isinstance(settings, dict) else None

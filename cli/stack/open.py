@@ -65,7 +65,7 @@ def open_stack(
         if emulation:
             name = _emulated(emulation, create=create)
         config = StackConfig.read(project.config_file(name.rpartition("/")[2]), project.name)
-    hosts_are_here = emulate or config.platform == "local"
+    hosts_are_here = emulate or config.has_hosts_here
     if hosts_are_here:
         environment.refuse_engine_with_certificates()
     toolchain = environment.prepare_toolchain(local_hosts=works_on_hosts and hosts_are_here)

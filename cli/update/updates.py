@@ -116,7 +116,7 @@ def up(update: Update) -> int:
         )
         if status:
             return status
-    is_local = stack.config.platform == "local"
+    is_local = stack.config.has_hosts_here
     if is_local or stack.emulates:
         clock.refuse_other_clock()
     from cli.update import purge as purging

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pulumi_tls as tls
 
 from components.authorities import Authorities
+from components.guests import others_hosts
 from components.host import Announce, Host
 from configuration.settings import StackSettings
 from resolvers import resolvers
@@ -17,6 +18,9 @@ def make_hosts(settings: StackSettings, authorities: Authorities) -> tuple[dict[
 
     Returns the hosts, and what makes the stack's names lead to them.
     """
+    if authorities.host_stack is not None:
+        # The names of a guest lead to the other stack's hosts by a wildcard that its people keep.
+        return others_hosts(settings, authorities.host_stack), lambda _: None
     ssh_key = tls.PrivateKey("ssh-key", algorithm="ED25519")
     known = authorities.previous_outputs.get("hosts")
     if settings.platform.kind == "aws":

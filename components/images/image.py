@@ -71,7 +71,8 @@ class AppImage(pulumi.ComponentResource):
             # In the state, what runs the image depends on the one that was built. Of what an update leaves out, Pulumi
             # copies what that depends on as well, and then refuses its registration by the program: that comes first.
             engine = args.engine
-            before = [*args.ready, engine.provider, engine.setup, *engine.ready, *self._images]
+            set_up = [engine.setup] if engine.setup else []
+            before = [*args.ready, engine.provider, *set_up, *engine.ready, *self._images]
             registered = pulumi.Output.all(*(resource.urn for resource in before))
             self.references = [
                 registered.apply(partial(_after, f"{args.access.repository(repository)}@{digest}"))

@@ -23,9 +23,9 @@ def make_registry(
 ) -> AnyRegistry:
     """The registry of the stack's images."""
     if access.own is None:
-        return ExternalRegistry(
-            "registry", ExternalRegistryArgs(access=access, engines=list(engines.values()))
-        )
+        # Another stack has seen to it that its hosts can log in.
+        tried = [] if authorities.host_stack is not None else list(engines.values())
+        return ExternalRegistry("registry", ExternalRegistryArgs(access=access, engines=tried))
     return _make_own(settings, engines, authorities, access, access.own)
 
 
@@ -49,7 +49,7 @@ def _make_own(
             port=settings.registry_port,
             rights=rights_of(settings),
             lifetime=authorities.lifetime,
-            trusted_by=[engine.setup for engine in engines.values()] if waits else [],
+            trusted_by=[engine.setup for engine in engines.values() if engine.setup] if waits else [],
             metrics_port=settings.registry.metrics_port,
             metrics_ip=own.host.private_ip,
             retention=Retention(

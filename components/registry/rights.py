@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from configuration.settings import StackSettings
+from well_known import guest_account
 
 EVERYTHING = ("*",)
 
@@ -22,7 +23,7 @@ class Rights:
     mirrors: bool = False
     """Whether it may write `mirror/*`."""
     is_host: bool = False
-    """Whether a host has it. Its password is random."""
+    """Whether it is a host's or a guest's: its password is random."""
 
 
 def rights_of(settings: StackSettings) -> dict[str, Rights]:
@@ -41,6 +42,9 @@ def rights_of(settings: StackSettings) -> dict[str, Rights]:
         found[account] = Rights(
             pull=EVERYTHING if everything else settings.repositories_on(host), is_host=True
         )
+    for slot in range(1, settings.review.guests + 1):
+        account = guest_account(slot)
+        found[account] = Rights(push=(f"{account}/*",), is_host=True)
     found[settings.hosts_account] = Rights(push=EVERYTHING, pull=EVERYTHING, mirrors=True, is_host=True)
     return dict(sorted(found.items()))
 

@@ -5,6 +5,7 @@
 # Values:
 #   CERTIFICATES   for each service a line `service NAME`, then its certificate chain and its key (PEM)
 #   SERVICES_CA    the CA that signs those of `tls: own` (PEM), or empty
+#   GUEST          yes on the host of another stack, whose CA stays
 set -euo pipefail
 
 : "${CERTIFICATES:?}" "${SERVICES_CA?}"
@@ -28,7 +29,9 @@ main() {
   done <<<"$CERTIFICATES"
   put "$folder/$service.pem" 0600 <<<"$text"
   # For who asks this host's services from the host itself.
-  if [ -n "$SERVICES_CA" ]; then
+  if [ -n "${GUEST:-}" ]; then
+    :
+  elif [ -n "$SERVICES_CA" ]; then
     put /etc/slipway/services-ca.pem 0644 <<<"$SERVICES_CA"
   else
     absent /etc/slipway/services-ca.pem

@@ -80,10 +80,12 @@ tables_of() {
 keep_visitors() {
   local file name
   for file in "$visitors"/*; do
+    is_ours "${file##*/}" || continue
     if [ -e "$file" ] && [[ " $1 " != *" ${file##*/} "* ]]; then rm -f "$file"; fi
   done
   for file in "$errors"/*.html; do
     name=${file##*/}
+    is_ours "$name" || continue
     if [ -e "$file" ] && [[ " $2 " != *" ${name%%.*} "* ]]; then rm -f "$file"; fi
   done
 }

@@ -281,6 +281,7 @@ keep_certificates() {
   for file in "$certificates"/*.pem "$served"/*.pem; do
     [ -e "$file" ] || continue
     name=${file##*/}
+    is_ours "$name" || continue
     case " $* " in *" ${name%.pem} "*) ;; *) rm -f "$file" ;; esac
   done
 }

@@ -31,7 +31,8 @@
 #   switch --only KEY…        does so with all routes but these (routes.sh says what a key is); trusted=NETWORK,… sets whom
 #                             the proxy believes who the client is; certificates=SERVICE,… says whose stay, and so do
 #                             passwords=SERVICE,… and pages=SERVICE,… of those for errors; acme=yes goes on to answer
-#                             challenges; edges=EDGE,… says who stands before this host
+#                             challenges; edges=EDGE,… says who stands before this host; of=PREFIX speaks for the services
+#                             of a guest alone, whose names begin so, and none of these does for the others
 #   switch --certificates     has the proxy take what certificates.sh, visitors.sh and acme.sh have brought
 #   switch --restore          starts the proxy and the serving containers if they were stopped, and restores lost routes
 #   switch --may-start CONTAINER
@@ -105,8 +106,14 @@ maintenance() {
   done
 }
 
+# is_ours NAME: whether a service, or something with its name in front, is of the stack that `only` works for: a guest, or the
+# host's own stack. Guests are review environments on the hosts of another stack.
+is_ours() {
+  if [ -n "${guest:-}" ]; then [[ $1 = "$guest"* ]]; else [[ ! $1 =~ ^pr-[1-9][0-9]*- ]]; fi
+}
+
 only() {
-  local key networks='' certified='' protected='' paged='' challenged='' fronts='' former=()
+  local key networks='' certified='' protected='' paged='' challenged='' fronts='' former=() guest=''
   for key in "$@"; do
     case "$key" in
       trusted=*) networks=${key#*=} networks=${networks//,/ } ;;
@@ -115,17 +122,22 @@ only() {
       passwords=*) protected=${key#*=} protected=${protected//,/ } ;;
       pages=*) paged=${key#*=} paged=${paged//,/ } ;;
       acme=*) challenged=${key#*=} ;;
+      of=*) guest=${key#*=} ;;
     esac
   done
-  folder "${trusted%/*}" 0755
-  put "$trusted" 0644 <<<"$networks"
-  keep_edges "$fronts"
+  # What is for the host as a whole is the host's own stack's.
+  if [ -z "$guest" ]; then
+    folder "${trusted%/*}" 0755
+    put "$trusted" 0644 <<<"$networks"
+    keep_edges "$fronts"
+    [ -n "$challenged" ] || rm -f "$thumbprint"
+  fi
   # shellcheck disable=SC2086 # one word a service
   keep_certificates $certified
   keep_visitors "$protected" "$paged"
-  [ -n "$challenged" ] || rm -f "$thumbprint"
   restore
   for key in $(keys); do
+    is_ours "$(target_of "$key")" || continue
     case " $* " in *" $key "*) ;; *) former+=("$key") ;; esac
   done
   drop "${former[@]}"

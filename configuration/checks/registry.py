@@ -166,7 +166,13 @@ def _external(checks: Checks, external: ExternalRegistrySettings) -> Iterator[Pr
     if external.certificate_authority and (wrong := _authority(checks, external)):
         shown = UNSHOWN if external.is_authority_text else external.certificate_authority
         yield Problem((*here, "certificateAuthority"), *wrong, shown)
-    if EXTERNAL_PASSWORD not in settings.secrets and checks.is_valid("secrets", EXTERNAL_PASSWORD):
+    # A guest's password is known to the stack whose registry it is.
+    is_guest = settings.review.hosts_of is not None
+    if (
+        EXTERNAL_PASSWORD not in settings.secrets
+        and not is_guest
+        and checks.is_valid("secrets", EXTERNAL_PASSWORD)
+    ):
         location = ("secrets", EXTERNAL_PASSWORD)
         yield Problem(
             location,

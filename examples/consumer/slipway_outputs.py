@@ -82,6 +82,8 @@ class HostOutputs(TypedDict):
     """Its SSH host key, as in `known_hosts`."""
     enginePort: int
     """TCP port of its Docker Engine."""
+    enginePlatform: str
+    """The platform of its Docker Engine, in Docker's notation, such as `linux/amd64`."""
     httpPort: int
     """TCP port of its proxy; 0 if it runs no services."""
     httpsPort: int
@@ -355,6 +357,11 @@ class SlipwayOutputs:
         0.9.0.
         """
         return self.reference.require_output("resolvers")
+
+    @property
+    def review_guests(self) -> pulumi.Output[int]:
+        """How many review environments may be on the hosts of this stack at once. Since 0.10.0."""
+        return self.reference.require_output("reviewGuests")
 
     @property
     def stack_protected(self) -> pulumi.Output[bool]:

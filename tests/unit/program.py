@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
@@ -88,9 +89,10 @@ def _plain(value: Any) -> Any:
 class _Answers(pulumi.runtime.Mocks):
     """The results of plugins, as far as the program reads them, and the stack's previous outputs."""
 
-    def __init__(self, stack: str, outputs: dict[str, Any]) -> None:
+    def __init__(self, stack: str, outputs: dict[str, Any], others: Mapping[str, dict[str, Any]]) -> None:
         self.stack = stack
         self.outputs = outputs
+        self.others = others
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         outputs = dict(args.inputs)
@@ -135,7 +137,10 @@ class _Answers(pulumi.runtime.Mocks):
         CALLS.append((args.token, dict(args.args)))
         if args.token != "pulumi:pulumi:readStackOutputs":
             return aws_answer(args.token, args.args)
-        assert args.args["name"].endswith(f"/{PROJECT}/{self.stack}"), "outputs of another stack"
+        _, _, asked = args.args["name"].rpartition(f"/{PROJECT}/")
+        if asked in self.others:
+            return {"outputs": self.others[asked]}
+        assert asked == self.stack, "outputs of another stack"
         return {"outputs": self.outputs}
 
 
@@ -286,16 +291,22 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-def run_stack(stack: str, configuration: Mapping[str, Any], before: dict[str, Any]) -> Program:
+def run_stack(
+    stack: str,
+    configuration: Mapping[str, Any],
+    before: dict[str, Any],
+    others: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+) -> Program:
     """Runs the program as a stack of this name, with this configuration and nothing else.
 
     Args:
         stack: the stack's name.
         configuration: the whole configuration, without `slipway:` ahead of the keys.
         before: the stack's outputs, as the last update left them.
+        others: the outputs of other stacks that it may read, by the stack's name.
     """
     asyncio.get_event_loop().set_exception_handler(_report)
-    answers = _Answers(stack, before)
+    answers = _Answers(stack, before, others)
     monitor = _Monitor(answers)
     pulumi.runtime.set_mocks(answers, project=PROJECT, stack=stack, monitor=monitor)
     pulumi.runtime.settings.SETTINGS.callbacks = _Hooks()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from cli import console
-from cli.environments.reviews import removal
+from cli.environments.reviews import guests, removal
 from cli.environments.reviews.known import Environment, environments, left_behind, opened
 from cli.environments.reviews.listing import Row, row
 from cli.environments.reviews.record import stack_of
@@ -35,7 +35,13 @@ def sweep() -> int:
     backend = Backend.of(project, os.environ)
     now = processes.now()
     removed, failed = 0, 0
-    for environment in _over(project, backend, now):
+    over = list(_over(project, backend, now))
+    try:
+        over += _lost_guests(project, backend)
+    except CommandError as error:
+        console.error(error.message, error.remedy)
+        failed += 1
+    for environment in over:
         try:
             gone = removal.remove(project, backend, environment, if_over_at=now)
         except CommandError as error:
@@ -63,6 +69,21 @@ def _over(project: Project, backend: Backend, now: datetime) -> Iterator[Environ
     yield from lost
 
 
+def _lost_guests(project: Project, backend: Backend) -> list[Environment]:
+    """The environments that only the hosts know on which the template has them.
+
+    Raises:
+        CommandError: a host does not answer, or the outputs of their stack cannot be decrypted.
+
+    """
+    name = guests.hosts_in_template(project)
+    if not name:
+        return []
+    there = guests.there(guests.outputs_of(project, backend, name))
+    known = {one.pull_request for one in environments(project, backend)}
+    return [Environment(number, stack_of(number)) for number in sorted(there - known)]
+
+
 def _is_empty(project: Project, backend: Backend, environment: Environment) -> bool:
     return not deployment.resources(opened(project, backend, environment).deployment())
 
@@ -75,6 +96,10 @@ def show(*, as_json: bool) -> int:
     with operators_engine() as engine:
         rows = [row(engine, project, backend, one) for one in known if one.record]
         lost = left_behind(engine, project, backend, known)
+    try:
+        lost += _lost_guests(project, backend)
+    except CommandError as error:
+        console.warn(error.message)
     note = "its state is gone, `./slip review sweep` removes it"
     rows += [Row(one.pull_request, notes=(note,)) for one in lost]
     if as_json:

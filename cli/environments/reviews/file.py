@@ -1,5 +1,11 @@
 """The text of a review environment's file, from the template. Pure functions."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
 from cli.environments.draft import (
     SCHEMA_LINE,
     Plan,
@@ -13,7 +19,7 @@ from cli.environments.reviews.record import FORMAT, Record, stack_of
 from cli.stack.config import StackConfig
 from stackfile.document import Location
 from stackfile.edit import REMOVED, Change, changed
-from well_known import REVIEW_TEMPLATE
+from well_known import REVIEW_TEMPLATE, guest_account
 
 
 def text(template: str, pull_request: int, record: Record, before: StackConfig, project: str) -> str:
@@ -42,6 +48,110 @@ def text(template: str, pull_request: int, record: Record, before: StackConfig, 
         at_setting("review", "until"): f"{record.until:{FORMAT}}",
     }
     return f"{_header(pull_request)}\n{changed(plain, {**own, **_secrets(config, before)})}"
+
+
+@dataclass(frozen=True)
+class HostStack:
+    """The stack on whose hosts an environment is, as its outputs tell."""
+
+    name: str
+    roles: Mapping[str, tuple[str, ...]]
+    """The roles of each host."""
+    registry: str
+    """The address of its registry, as its hosts know it."""
+    guests: int
+    """How many environments may be there."""
+    has_https: bool = True
+    """Whether visitors reach its hosts by HTTPS. On `local`, the port is published once one of its services has it."""
+
+
+TAKEN = ("services", "secrets", "certificates", "rollout")
+"""The settings that a guest has from the template. All others are about hosts, which are another stack's."""
+NAMED = ("from",)
+LISTED = ("needs",)
+"""The settings of a service that name others."""
+
+
+def guests_text(
+    template: str, pull_request: int, record: Record, before: StackConfig, project: str, hosts: HostStack
+) -> str:
+    """The file of an environment on the hosts of another stack.
+
+    Its services have the stack's name in front of theirs: on the hosts, names of services, volumes and files are those
+    of all stacks there.
+
+    Args:
+        template: the text of the template's file.
+        pull_request: the number of the pull request.
+        record: when the environment's time is over, and which guest it is.
+        before: the file that the environment has until now; empty without one.
+        project: the project's name.
+        hosts: the other stack.
+
+    Raises:
+        CannotEdit: a value of the template cannot be read.
+
+    """
+    config = StackConfig.read_text(template, project)
+    stack = stack_of(pull_request)
+    named = changed(
+        without_header(template),
+        {
+            **{
+                at: change
+                for at, change in changes(config, Plan(stack, "", "local")).items()
+                if at[1] == "slipway:services"
+            },
+            **_secrets(config, before),
+        },
+    )
+    document = yaml.safe_load(named)
+    settings = {key: document["config"].get(at_setting(key)[1]) for key in TAKEN}
+    account = guest_account(record.slot)
+    own: dict[str, Any] = {
+        "platform": {"kind": "local"},
+        "hosts": {
+            host: {"roles": kept}
+            for host, roles in hosts.roles.items()
+            if (kept := [one for one in roles if one in ROLES])
+        },
+        "registry": {
+            "external": {"server": hosts.registry, "namespace": f"{account}/{stack}", "username": account}
+        },
+        "review": {
+            "hostsOf": hosts.name,
+            "slot": record.slot,
+            "pullRequest": pull_request,
+            "until": f"{record.until:{FORMAT}}",
+        },
+        **{key: value for key, value in settings.items() if value is not None},
+    }
+    if isinstance(own.get("services"), dict):
+        own["services"] = {
+            f"{stack}-{name}": _renamed(service, stack, has_https=hosts.has_https)
+            for name, service in own["services"].items()
+        }
+    top = {key: value for key, value in document.items() if key != "config"}
+    content = {"config": {at_setting(key)[1]: value for key, value in own.items()}, **top}
+    return f"{_header(pull_request)}\n{yaml.safe_dump(content, sort_keys=False, width=120)}"
+
+
+ROLES = ("build", "app")
+"""What a guest uses the hosts for."""
+
+
+def _renamed(service: Any, stack: str, *, has_https: bool) -> Any:
+    """A service's settings, in which other services have the stack's name in front, too."""
+    if not isinstance(service, dict):
+        return service
+    found = dict(service) if has_https else {"tls": "off", **service}
+    for key in NAMED:
+        if isinstance(found.get(key), str):
+            found[key] = f"{stack}-{found[key]}"
+    for key in LISTED:
+        if isinstance(found.get(key), list):
+            found[key] = [f"{stack}-{one}" for one in found[key]]
+    return found
 
 
 def port_offset(config: StackConfig) -> int:

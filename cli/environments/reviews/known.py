@@ -62,8 +62,14 @@ def _in_file(project: Project, stack: str, number: int) -> Record | None:
     config = StackConfig.read(project.config_file(stack), project.name)
     if config.pull_request != number:
         return None
-    until = moment(config.setting("review").get("until"))
-    return Record(until, port_offset(config)) if until else None
+    review = config.setting("review")
+    until = moment(review.get("until"))
+    if not until:
+        return None
+    slot = review.get("slot")
+    if config.host_stack and isinstance(slot, int):
+        return Record(until, hosts_of=config.host_stack, slot=slot)
+    return Record(until, port_offset(config))
 
 
 def _in_backend(project: Project, backend: Backend, only: int | None) -> Iterable[Environment]:

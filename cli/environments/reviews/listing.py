@@ -24,6 +24,8 @@ class Row:
     """Where its services answer."""
     notes: tuple[str, ...] = ()
     """What is wrong with it."""
+    hosts_of: str = ""
+    """The stack on whose hosts it is; empty if it has hosts of its own."""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -32,6 +34,7 @@ class Row:
             "until": f"{self.until:{FORMAT}}" if self.until else "",
             "urls": list(self.urls),
             "notes": list(self.notes),
+            "hostsOf": self.hosts_of,
         }
 
     def cells(self, now: datetime) -> list[str]:
@@ -79,4 +82,4 @@ def row(engine: Any, project: Project, backend: Backend, environment: Environmen
     running = {item.name for item in ours(engine, stack) if item.kind == CONTAINER and item.running}
     if dead := sorted(host for host in hosts if f"slipway-{stack.short_name}-{host}" not in running):
         notes.append(f"{', '.join(dead)} does not run")
-    return Row(environment.pull_request, until, urls, tuple(notes))
+    return Row(environment.pull_request, until, urls, tuple(notes), environment.record.hosts_of)

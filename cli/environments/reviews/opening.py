@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from cli import console
 from cli.environments import ports
-from cli.environments.reviews import removal, tags
-from cli.environments.reviews.file import port_offset, text
+from cli.environments.reviews import guests, removal, tags
+from cli.environments.reviews.file import HostStack, guests_text, port_offset, text
 from cli.environments.reviews.known import Environment, environments, opened, refuse_other_stack
 from cli.environments.reviews.record import CLOSING, FORMAT, TAG, Record, stack_of
 from cli.errors import CommandError
@@ -50,20 +50,33 @@ def run(pull_request: int, lifetime: timedelta | None) -> int:
     refuse_other_stack(stack, before)
     if before.record and before.record.until == CLOSING:
         removal.remove(project, backend, before)
+        before = _found((), pull_request)
     # The file must not change under an update of it. From here on, nobody else works on this environment.
     recovery.stop(stack)
+    hosts = guests.host_stack(project, backend, template.hosts_of) if template.hosts_of else None
+    if before.record and before.record.hosts_of != template.hosts_of:
+        raise CommandError(
+            f"the review environment of pull request {pull_request} is on other hosts than {REVIEW_TEMPLATE} says now",
+            f"`./slip review close {pull_request}` removes it; then open it again.",
+        )
     with _turn(project, backend):
         known = environments(project, backend)
         before = _found(known, pull_request)
         others = [one for one in known if one.pull_request != pull_request and one.record]
         _refuse_more(others, template.limit)
         until = processes.now().replace(microsecond=0) + (lifetime or template.lifetime)
-        record = Record(until, _offset(project, template, before, others))
-        content = template.of(pull_request, record, StackConfig.read(stack.config_file, project.name))
+        record = (
+            Record(until, hosts_of=hosts.name, slot=_slot(hosts, before, others))
+            if hosts
+            else Record(until, _offset(project, template, before, others))
+        )
+        content = template.of(pull_request, record, StackConfig.read(stack.config_file, project.name), hosts)
         write_private(stack.config_file, content)
         stack = open_stack(before.stack, create=True, project=project)
         tags.set_tag(stack, TAG, str(record))
-    status = updates.up(updates.Update(stack.name, yes=True))
+    # The hosts of another stack may have been made anew without what was there.
+    options = ("--refresh",) if hosts and before.is_made else ()
+    status = updates.up(updates.Update(stack.name, yes=True, options=options))
     _tell(stack, pull_request, record, status)
     return status
 
@@ -85,6 +98,8 @@ class _Template:
         own = review if isinstance(review, dict) else {}
         limit, hours = own.get("limit"), own.get("ttlHours")
         self.limit = limit if isinstance(limit, int) else LIMIT
+        hosts = own.get("hostsOf")
+        self.hosts_of = hosts if isinstance(hosts, str) else ""
         self.lifetime = timedelta(hours=hours if isinstance(hours, int) else TTL_HOURS)
 
     @classmethod
@@ -109,7 +124,7 @@ class _Template:
                 f"{path.name}, {error.mistakes[0]}", f"Correct {path.name}.", status=2
             ) from None
         found = cls(project, path.read_text(encoding="utf-8"))
-        if found.config.platform != "local":
+        if found.config.platform != "local" and not found.hosts_of:
             raise CommandError(
                 f"{path.name} is on the platform {found.config.platform}, and review environments are on local only",
                 f"Set slipway:platform.kind to local in {path.name}.",
@@ -122,8 +137,10 @@ class _Template:
             )
         return found
 
-    def of(self, pull_request: int, record: Record, before: StackConfig) -> str:
-        """The file of an environment.
+    def of(
+        self, pull_request: int, record: Record, before: StackConfig, hosts: HostStack | None = None
+    ) -> str:
+        """The file of an environment, on hosts of its own or on those of another stack.
 
         Raises:
             CommandError: the template has mistakes.
@@ -131,7 +148,11 @@ class _Template:
         """
         name = self.project.config_file(REVIEW_TEMPLATE).name
         try:
-            made = text(self.content, pull_request, record, before, self.project.name)
+            made = (
+                guests_text(self.content, pull_request, record, before, self.project.name, hosts)
+                if hosts
+                else text(self.content, pull_request, record, before, self.project.name)
+            )
         except CannotEdit as error:
             raise CommandError(f"{name} cannot be copied: {error}", f"Correct {name}.", status=2) from None
         if problems := in_force(self.project, stack_of(pull_request), made).problems:
@@ -213,6 +234,26 @@ def _offset(project: Project, template: _Template, mine: Environment, others: Se
             "Close a review environment that nobody needs: `./slip review list` lists them.",
         )
     return found
+
+
+def _slot(hosts: HostStack, mine: Environment, others: Sequence[Environment]) -> int:
+    """Which guest an environment is: the one that it was, or the first that no other environment is.
+
+    Raises:
+        CommandError: there are as many guests as may be.
+
+    """
+    if mine.record and mine.record.slot:
+        return mine.record.slot
+    there = {one.record.slot: one for one in others if one.record and one.record.hosts_of == hosts.name}
+    free = next((slot for slot in range(1, hosts.guests + 1) if slot not in there), None)
+    if free is None:
+        listed = ", ".join(str(one.pull_request) for one in there.values())
+        raise CommandError(
+            f"the hosts of {hosts.name} have room for {hosts.guests} review environments, which are there: {listed}",
+            f"Close one, or raise slipway:review.guests of {hosts.name} and run `./slip up -s {hosts.name}`.",
+        )
+    return free
 
 
 def _tell(stack: Stack, pull_request: int, record: Record, status: int) -> None:

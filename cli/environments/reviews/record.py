@@ -27,7 +27,10 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-_RECORD = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) portOffset=(\d{1,5})", re.ASCII)
+_RECORD = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (?:portOffset=(\d{1,5})|hostsOf=([a-z0-9-]{1,63}) slot=(\d{1,3}))",
+    re.ASCII,
+)
 
 
 def number(text: str) -> int:
@@ -83,17 +86,26 @@ class Record:
     """When its time is over."""
     port_offset: int = 0
     """What its ports have been moved by."""
+    hosts_of: str = ""
+    """The stack on whose hosts it is; empty if it has hosts of its own."""
+    slot: int = 0
+    """Which of that stack's guests it is."""
 
     @classmethod
     def parse(cls, text: str) -> "Record | None":
         """The record that a tag has; None if it is none."""
         found = _RECORD.fullmatch(text)
         until = moment(found[1]) if found else None
-        return cls(until, int(found[2])) if found and until else None
+        if not found or not until:
+            return None
+        return cls(until, int(found[2])) if found[2] else cls(until, hosts_of=found[3], slot=int(found[4]))
 
     def __str__(self) -> str:
         """The text of the tag."""
-        return f"{self.until:{FORMAT}} portOffset={self.port_offset}"
+        where = (
+            f"hostsOf={self.hosts_of} slot={self.slot}" if self.hosts_of else f"portOffset={self.port_offset}"
+        )
+        return f"{self.until:{FORMAT}} {where}"
 
     def is_over(self, now: datetime) -> bool:
         """Whether the environment's time is over."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.environments.reviews import tags
+from cli.environments.reviews import guests, tags
 from cli.environments.reviews.known import (
     Environment,
     environments,
@@ -36,6 +36,8 @@ from cli.update.lost_state import remove_resource
 from cli.update.ownership import CONTAINER, NETWORK, VOLUME, Resource
 from cli.update.purge import operators_engine
 
+KEYED = ("compared", "keys", "records", "resolvers", "stacks", "state-backups", "wanted")
+"""The folders of a clone that have a file for a stack under its key."""
 TRIES, PAUSE = 5, 1.0
 """How often the engine is asked to remove what it has just refused to, and seconds between. It refuses a volume while
 it still removes a container that had it."""
@@ -65,9 +67,7 @@ def remove(
             return False
     if found.is_made and found.record:
         tags.set_tag(stack, TAG, str(replace(found.record, until=CLOSING)))
-    with operators_engine(status=1) as engine:
-        removed = _remove_all(engine, stack)
-        others = [] if removed or found.is_made or found.has_file else ownership.found(engine, stack)
+    removed, others = _remove_from_hosts(project, backend, stack, found)
     if LoginRecord.path(project, stack.short_name).exists():
         logout(project, stack.short_name)
     # The file with the record goes before the tag with it: a sweep goes by one of them.
@@ -87,8 +87,32 @@ def remove(
             f"{ownership.listed(others)}",
             f"Run `./slip review close {found.pull_request}` in that clone, or with the backend that opened it.",
         )
-    _require_gone(project, backend, stack, found)
+    _require_gone(project, backend, stack, found, is_guest=bool(_host_stack(project, found)))
     return bool(removed or found.is_made or found.has_file or found.record)
+
+
+def _host_stack(project: Project, found: Environment) -> str:
+    """The stack on whose hosts an environment is. Without a record, it is where the template has them."""
+    return found.record.hosts_of if found.record else guests.hosts_in_template(project)
+
+
+def _remove_from_hosts(
+    project: Project, backend: Backend, stack: Stack, found: Environment
+) -> tuple[bool, list[Resource]]:
+    """Remove its hosts, or what it has on those of another stack.
+
+    Returns whether there was anything, and what another clone has under this name.
+    """
+    removed = False
+    name = _host_stack(project, found)
+    if name:
+        removed = guests.remove(guests.outputs_of(project, backend, name), stack.short_name)
+        if found.record:
+            return removed, []
+    with operators_engine(status=1) as engine:
+        ours_here = _remove_all(engine, stack)
+        is_known = removed or ours_here or found.is_made or found.has_file
+        return removed or bool(ours_here), [] if is_known else ownership.found(engine, stack)
 
 
 def remove_free_locks(project: Project, known: Iterable[Environment]) -> None:
@@ -111,7 +135,7 @@ def files(stack: Stack) -> Iterator[Path]:
     name, private = stack.short_name, stack.project.private
     yield stack.config_file
     yield from (private / folder / name for folder in ("contexts", "opened", "preview"))
-    yield from (private / folder / stack.key for folder in ("keys", "resolvers", "stacks", "wanted"))
+    yield from (private / folder / stack.key for folder in KEYED)
     yield ownership.record(stack)
     yield private / f"diagram-{name}.html"
     yield from (private / "backups").glob(f"*-Pulumi.{name}.yaml")
@@ -158,15 +182,19 @@ def _remove_all(engine: Any, stack: Stack) -> list[Resource]:
     return list(removed.values())
 
 
-def _require_gone(project: Project, backend: Backend, stack: Stack, found: Environment) -> None:
-    """Look once more, at all places.
+def _require_gone(
+    project: Project, backend: Backend, stack: Stack, found: Environment, *, is_guest: bool
+) -> None:
+    """Look once more, at all places; the hosts of another stack have just been asked.
 
     Raises:
         CommandError: something is left.
 
     """
-    with operators_engine(status=1) as engine:
-        left = [str(item) for item in ours(engine, stack)]
+    left: list[str] = []
+    if not is_guest:
+        with operators_engine(status=1) as engine:
+            left = [str(item) for item in ours(engine, stack)]
     left += [str(path) for path in files(stack) if path.exists()]
     again = environments(project, backend, only=found.pull_request)
     left += [f"the stack {one.stack} in the backend" for one in again]

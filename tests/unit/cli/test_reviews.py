@@ -14,8 +14,8 @@ from docker.errors import APIError, NotFound
 
 from cli import outputs
 from cli.environments import ports
-from cli.environments.reviews import commands, known, listing, opening, removal
-from cli.environments.reviews.file import text
+from cli.environments.reviews import commands, guests, known, listing, opening, removal
+from cli.environments.reviews.file import HostStack, guests_text, text
 from cli.environments.reviews.known import Environment, environments, left_behind
 from cli.environments.reviews.listing import Row
 from cli.environments.reviews.record import (
@@ -29,6 +29,8 @@ from cli.environments.reviews.record import (
     ttl,
 )
 from cli.errors import CommandError
+from cli.running import ssh
+from cli.running.ssh import Command, CommandResult, Unreachable
 from cli.settings.program import InForce, Problem
 from cli.stack import processes
 from cli.stack.backend import Backend
@@ -113,7 +115,16 @@ def test_other_times_are_refused(given: str) -> None:
         ttl(given)
 
 
-@pytest.mark.parametrize("record", [Record(NOW, 0), Record(LATER, 40_900), Record(CLOSING, 100)])
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(NOW, 0),
+        Record(LATER, 40_900),
+        Record(CLOSING, 100),
+        Record(LATER, hosts_of="staging-2", slot=3),
+        Record(CLOSING, hosts_of="staging", slot=20),
+    ],
+)
 def test_a_record_is_read_as_it_was_written(record: Record) -> None:
     assert Record.parse(str(record)) == record
 
@@ -508,7 +519,9 @@ class TestSweep:
         held.release()
 
 
-class TestOpen:
+class Opening:
+    """A clone in which environments are opened without an update."""
+
     @pytest.fixture(autouse=True)
     def _made(self, project: Project, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         project.config_file("review").write_text(TEMPLATE)
@@ -537,6 +550,8 @@ class TestOpen:
         found = environments(self.project, Backend.of(self.project, {}))
         return {one.pull_request: one.record for one in found}
 
+
+class TestOpen(Opening):
     def test_each_has_ports_of_its_own_and_keeps_them(self) -> None:
         assert opening.run(582, None) == 0
         assert opening.run(583, timedelta(hours=1)) == 0
@@ -612,6 +627,189 @@ class TestOpen:
         assert not self.project.config_file("pr-582").exists()
 
 
+GUESTS_TEMPLATE = """\
+config:
+  slipway:platform: {kind: local, portOffset: 100}
+  slipway:hosts:
+    box: {roles: [registry, build, app]}
+  slipway:operators: {alice: ssh-ed25519 AAAA}
+  slipway:review: {hostsOf: staging, limit: 5}
+  slipway:services:
+    web: {build: {context: app}, domains: [app.example.com], needs: [db, cache], networks: [back]}
+    db: {build: {context: db}, health: {tcp: 5432}, networks: [back]}
+    cache: {from: db, health: {none: true}, tls: own}
+  slipway:secrets: {KEY: {secure: v1:eQ==:eQ==}}
+encryptionsalt: v1:dGVtcGxhdGU=:v1:eA==:eA==
+"""
+STAGING = HostStack(
+    "staging", {"web-1": ("app",), "yard": ("registry", "build")}, "yard:5000", guests=2, has_https=False
+)
+
+
+class TestGuests(Opening):
+    """Environments on the hosts of another stack."""
+
+    @pytest.fixture(autouse=True)
+    def _with_hosts(self, _made: None, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        project.config_file("review").write_text(GUESTS_TEMPLATE)
+        outputs = {
+            "hosts": {"web-1": {"roles": ["app"]}, "yard": {"roles": ["registry", "build"]}},
+            "registryAddress": "yard:5000",
+            "reviewGuests": 2,
+            "platform": "local",
+        }
+        stack = {"urn": "s", "type": "pulumi:pulumi:Stack", "outputs": outputs}
+        write_state(project, "staging", resources=[stack])
+        self.said = {"web-1": "", "yard": ""}
+        self.silent: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+
+        async def execute_all(_: object, host: str, asked: list[Command], __: float) -> list[CommandResult]:
+            if host in self.silent:
+                raise Unreachable("SSH gives no answer")
+            values = dict(line.split("=", 1) for line in asked[0].stdin.splitlines()[:2])
+            self.asked.append((host, f"{values['ACTION']} {values['STACK']}"))
+            return [CommandResult(0, self.said[host], "")]
+
+        monkeypatch.setattr(ssh, "execute_all", execute_all)
+        monkeypatch.setattr(
+            guests,
+            "_stack",
+            lambda project, backend, name: Stack(project, name, backend, Pulumi(project)),  # type: ignore[arg-type]
+        )
+        monkeypatch.setattr(Stack, "outputs", lambda _: outputs)
+
+    def test_a_file_has_the_services_under_names_of_their_own_and_none_of_the_hosts_settings(self) -> None:
+        made = guests_text(
+            GUESTS_TEMPLATE,
+            582,
+            Record(NOW, hosts_of="staging", slot=2),
+            StackConfig.read_text("", "slipway"),
+            "slipway",
+            STAGING,
+        )
+        document = Document.parse(made.encode())
+        assert not document.mistakes
+        assert document.content == {
+            "config": {
+                "slipway:platform": {"kind": "local"},
+                "slipway:hosts": {"web-1": {"roles": ["app"]}, "yard": {"roles": ["build"]}},
+                "slipway:registry": {
+                    "external": {
+                        "server": "yard:5000",
+                        "namespace": "review-2/pr-582",
+                        "username": "review-2",
+                    }
+                },
+                "slipway:review": {
+                    "hostsOf": "staging",
+                    "slot": 2,
+                    "pullRequest": 582,
+                    "until": "2026-01-02T12:00:00Z",
+                },
+                "slipway:services": {
+                    "pr-582-web": {
+                        "tls": "off",
+                        "build": {"context": "app"},
+                        "domains": ["pr-582.app.example.com"],
+                        "needs": ["pr-582-db", "pr-582-cache"],
+                        "networks": ["back"],
+                    },
+                    "pr-582-db": {
+                        "tls": "off",
+                        "build": {"context": "db"},
+                        "health": {"tcp": 5432},
+                        "networks": ["back"],
+                    },
+                    "pr-582-cache": {"tls": "own", "from": "pr-582-db", "health": {"none": True}},
+                },
+                "slipway:secrets": {"KEY": {"secure": "v1:eQ==:eQ=="}},
+            },
+            "encryptionsalt": "v1:dGVtcGxhdGU=:v1:eA==:eA==",
+        }
+
+    def test_each_is_a_guest_of_its_own_and_stays_that(self) -> None:
+        for one in (581, 582, 581):
+            assert opening.run(one, None) == 0
+        expected = {
+            581: Record(NOW + timedelta(hours=72), hosts_of="staging", slot=1),
+            582: Record(NOW + timedelta(hours=72), hosts_of="staging", slot=2),
+        }
+        assert self.records() == expected
+        with pytest.raises(
+            CommandError, match="have room for 2 review environments, which are there: 581, 582"
+        ):
+            opening.run(583, None)
+        assert commands.close(581) == 0
+        assert opening.run(583, None) == 0
+        assert self.records()[583] == Record(NOW + timedelta(hours=72), hosts_of="staging", slot=1)
+
+    def test_it_does_not_move_to_other_hosts(self) -> None:
+        assert opening.run(581, None) == 0
+        self.project.config_file("review").write_text(TEMPLATE)
+        with pytest.raises(CommandError, match="is on other hosts than review says now"):
+            opening.run(581, None)
+
+    @pytest.mark.parametrize(
+        ("outputs", "message"),
+        [
+            ({}, "the stack staging does not run"),
+            ({"hosts": {"yard": {"roles": []}}}, "takes no review environments on its hosts"),
+        ],
+    )
+    def test_a_stack_that_takes_none_is_told(self, outputs: dict[str, Any], message: str) -> None:
+        stack = {"urn": "s", "type": "pulumi:pulumi:Stack", "outputs": outputs}
+        write_state(self.project, "staging", resources=[stack])
+        with pytest.raises(CommandError, match=message):
+            opening.run(581, None)
+        assert self.records() == {}
+
+    def test_closing_asks_each_host_and_not_this_machines_engine(self, engine: FakeEngine) -> None:
+        assert opening.run(581, None) == 0
+        engine.add(581, self.project.root)
+        assert commands.close(581) == 0
+        assert sorted(self.asked) == [("web-1", "remove pr-581"), ("yard", "remove pr-581")]
+        assert len(engine.items) == 3
+        assert self.records() == {}
+
+    def test_a_host_that_is_silent_keeps_the_record_until_it_answers(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert opening.run(581, None) == 0
+        self.silent = {"web-1"}
+        with pytest.raises(CommandError, match="web-1 does not answer: SSH gives no answer") as failed:
+            commands.close(581)
+        assert failed.value.status == 1
+        assert self.records() == {581: Record(CLOSING, hosts_of="staging", slot=1)}
+        assert commands.sweep() == 1
+        self.silent = set()
+        assert commands.sweep() == 0
+        assert self.records() == {}
+
+    def test_what_a_host_keeps_is_named(self) -> None:
+        assert opening.run(581, None) == 0
+        self.said["yard"] = "removed\nleft volume pr-581-db.data\n"
+        with pytest.raises(CommandError, match=r"left of .* pr-581: volume pr-581-db.data on yard"):
+            commands.close(581)
+        assert self.records() == {581: Record(CLOSING, hosts_of="staging", slot=1)}
+
+    def test_what_lost_its_state_is_found_on_the_hosts(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert opening.run(581, None) == 0
+        self.said["web-1"] = "pr-581\npr-77\n"
+        commands.show(as_json=True)
+        assert [row["pullRequest"] for row in json.loads(capsys.readouterr().out)] == [581, 77]
+        assert commands.sweep() == 0
+        assert ("web-1", "remove pr-77") in self.asked
+        assert ("web-1", "remove pr-581") not in self.asked
+
+    def test_a_stack_with_guests_is_not_removed(self) -> None:
+        assert opening.run(581, None) == 0
+        with pytest.raises(CommandError, match="are on the hosts of the stack 'staging': 581"):
+            guests.refuse_guests("organization/slipway/staging")
+        assert commands.close(581) == 0
+        guests.refuse_guests("organization/slipway/staging")
+
+
 class TestList:
     def test_each_says_until_when_where_and_what_is_wrong(
         self, project: Project, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
@@ -634,6 +832,7 @@ class TestList:
             "until": "2026-01-03T12:00:00Z",
             "urls": ["http://127.0.0.1:8180/"],
             "notes": [],
+            "hostsOf": "",
         }
         assert [one["notes"][0].partition(",")[0] for one in found[1:]] == [
             "it was never up",
