@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandError
-from cli.forge.address import PullRequest, pull_request
+from cli.forge.address import PullRequest, pull_request, tracker
 from cli.forge.client import post
+from cli.forge.issue import keep_open
 from cli.screen.comment.comment import LIMITS
 from cli.update import repair, updates
 from cli.update.pull_request import Wanted
@@ -220,6 +222,17 @@ def test_one_issue_is_open_while_the_stack_differs(
             project.gitea.ask("GET", f"repos{run}")
 
 
+@contextmanager
+def changed(project: Project, **settings: str | bool) -> Iterator[None]:
+    """Change settings of the project for a while."""
+    before = project.gitea.ask("GET", f"repos/{project.name}")
+    now = project.gitea.ask("PATCH", f"repos/{project.name}", settings)["full_name"]
+    try:
+        yield
+    finally:
+        project.gitea.ask("PATCH", f"repos/{now}", {name: before[name] for name in settings})
+
+
 def test_what_is_refused_has_a_sentence(project: Project, at: PullRequest) -> None:
     def refusal(of: PullRequest) -> str:
         before = project.comments
@@ -243,11 +256,13 @@ def test_what_is_refused_has_a_sentence(project: Project, at: PullRequest) -> No
     said = refusal(replace(at, number=99))
     assert "HTTP 404" in said
     assert "There is no such page, or the token may not see it." in said
-    project.gitea.ask("PATCH", f"repos/{project.name}", {"archived": True})
-    try:
+    with changed(project, archived=True):
         assert "The project is archived" in refusal(at)
-    finally:
-        project.gitea.ask("PATCH", f"repos/{project.name}", {"archived": False})
+    with changed(project, has_issues=False), pytest.raises(CommandError, match="HTTP 404") as refused:
+        keep_open(tracker(os.environ), "Drift", "text")
+    assert "its issues are turned off" in refused.value.remedy
+    with changed(project, name="renamed"):
+        assert "It has moved: use its new address." in refusal(at)
 
 
 @pytest.fixture

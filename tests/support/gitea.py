@@ -58,7 +58,7 @@ LEVEL = Info
 
 
 def program() -> Path:
-    """Gitea's path; built from its Go module if it is missing, which takes some minutes of two processors."""
+    """Gitea's path; built from its Go module if it is missing, which takes eight minutes of a processor."""
     version = go.pinned("gitea", MODULE)
     target = cache.root() / "gitea" / version / "gitea"
     if not target.is_file():
@@ -195,7 +195,7 @@ class Runner:
     def job(self) -> "Job | None":
         """The next job that waits; None without one. It runs until it is ended."""
         task = self._ask("FetchTask", {"tasksVersion": 0}).get("task")
-        return Job(int(task["id"]), task["context"], task.get("secrets", {})) if task else None
+        return Job(int(task["id"]), task["context"]) if task else None
 
     def end(self, job: "Job") -> None:
         """Say that a job has succeeded."""
@@ -215,7 +215,6 @@ class Job:
     number: int
     context: Mapping[str, Any]
     """What a workflow has as `github`."""
-    secrets: Mapping[str, str] = field(repr=False)
 
     @property
     def name(self) -> str:
