@@ -6,6 +6,7 @@ Each program has a module below `go/`, whose go.mod and go.sum pin everything th
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain import cache, commands, versions
@@ -24,6 +25,8 @@ def build(
     *,
     version_variable: str = "",
     version: str = "",
+    tags: Sequence[str] = (),
+    cgo: bool = False,
     lock: int | None = None,
 ) -> None:
     """Build the program `package` in the module `MODULES/module` and put it at `target`.
@@ -36,6 +39,8 @@ def build(
         target: the executable's path.
         version_variable: the linker's name of the variable that holds the program's version.
         version: the variable's value.
+        tags: build tags.
+        cgo: whether it has parts in C, for which there has to be a C compiler.
         lock: the cache's lock, see `cache.lock`.
 
     Raises:
@@ -54,6 +59,7 @@ def build(
                 # Debugging tables are stripped anyway; not making them saves a sixth of the compiler's time.
                 "-gcflags=all=-dwarf=false",
                 f"-ldflags={flags}",
+                f"-tags={','.join(tags)}",
                 "-o",
                 made,
                 package,
@@ -61,7 +67,7 @@ def build(
             log=f"build-{target.name}",
             failure=f"{target.name} {version} cannot be built",
             directory=MODULES / module,
-            variables=variables(),
+            variables={**variables(), "CGO_ENABLED": "1" if cgo else "0"},
             keep_open=() if lock is None else (lock,),
         )
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Small servers that answer as the documented APIs of GitHub, GitLab, Gitea and Forgejo do for comments and issues.
 
-The shapes are those of docs.github.com/en/rest/issues, docs.gitlab.com/api/notes and /api/issues, and Gitea 1.27's
-`routers/api/v1/repo/issue.go` and `issue_comment.go` with `modules/structs`, which gives all comments at once, and fails
-for those of a missing pull request.
+The shapes are those of docs.github.com/en/rest/issues, docs.gitlab.com/api/notes and /api/issues, and those of a real
+Gitea 1.26 (`tests/e2e/test_gitea.py`). It gives all comments at once, and an internal error for those of a missing pull
+request.
 """
 
 import http.server
