@@ -569,8 +569,8 @@ class TestRoutes:
         assert switch(machine, *only, routes=routes, containers=containers).returncode == 0
         assert not [word for word in asks if word in configuration(machine)]
         routes = {"@*.test": "shop-1 80 30 10 canonical=a.test", "@a.test%api": "shop-1 80 30 10"}
-        only += ("trusted=10.0.0.0/8",)
-        assert switch(machine, *only, routes=routes, containers=containers).returncode == 0
+        asked = (*only, "trusted=10.0.0.0/8")
+        assert switch(machine, *asked, routes=routes, containers=containers).returncode == 0
         assert not [word for word in asks if word not in configuration(machine)]
 
     def test_a_removed_service_leaves_them_to_the_one_that_took_them_over(self, machine: Machine) -> None:
