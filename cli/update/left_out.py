@@ -32,7 +32,7 @@ def options(stack: Stack, given: Sequence[str]) -> list[str]:
         given: the options of the command, which may leave out hosts already.
 
     """
-    if any(option.partition("=")[0] in _NEEDS_ALL for option in given):
+    if len(stack.config.hosts) < 2 or any(option.partition("=")[0] in _NEEDS_ALL for option in given):
         return []
     state = stack.deployment()
     known = deployment.stack_outputs(state)
