@@ -5,7 +5,7 @@ Pulumi reports the address of an engine that it cannot reach, in its plugin's wo
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -107,16 +107,19 @@ def _handshake(connection: socket.socket) -> str:
 
 def silences(state: Deployment, patience: float = PATIENCE) -> tuple[Silence, ...]:
     """The hosts of a state that do not answer. All hosts are asked at the same time."""
-    asked = endpoints(state)
+    return _by_host(failures(endpoints(state), patience), state)
+
+
+def failures(asked: Sequence[Endpoint], patience: float = PATIENCE) -> list[tuple[Endpoint, str]]:
+    """Each of the endpoints, with why it does not answer, or empty. All are asked at the same time."""
     if not asked:
-        return ()
-    # Slow to import; an update imports it in the background (Watch).
+        return []
+    # Slow to import.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as pool:
         reasons = pool.map(lambda endpoint: failure(endpoint, patience), asked)
-        answers = list(zip(asked, reasons, strict=True))
-    return _by_host(answers, state)
+        return list(zip(asked, reasons, strict=True))
 
 
 def _by_host(answers: Iterable[tuple[Endpoint, str]], state: Deployment) -> tuple[Silence, ...]:

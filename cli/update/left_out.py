@@ -32,11 +32,15 @@ def options(stack: Stack, given: Sequence[str]) -> list[str]:
         given: the options of the command, which may leave out hosts already.
 
     """
-    if any(option.partition("=")[0] in _NEEDS_ALL for option in given):
+    if len(stack.config.hosts) < 2 or any(option.partition("=")[0] in _NEEDS_ALL for option in given):
         return []
     state = stack.deployment()
     known = deployment.stack_outputs(state)
     if not _have_substitutes(known):
+        return []
+    # An everyday update asks the engines only, which takes a few milliseconds.
+    engines = [endpoint for endpoint in diagnosis.endpoints(state) if endpoint.service == "engine"]
+    if not any(reason for _, reason in diagnosis.failures(engines)):
         return []
     silent = [silence for silence in diagnosis.silences(state) if not silence.answers_ssh]
     before = among(silent, given, state)

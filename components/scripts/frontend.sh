@@ -180,6 +180,7 @@ backend() {
   to_https "$https" "$canonical" "$hsts"
   maintenance_of "$service"
   if [ -n "$canonical" ] && [ "$canonical" != "$name" ]; then
+    echo "  http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)"
     echo "  http-request redirect code 308 location %[var(txn.scheme)]://$canonical%[var(txn.port)]%[pathq]"
   fi
   [ -z "${options[auth]:-}" ] || password_of "${service:-nobody}"
@@ -235,9 +236,38 @@ answer_challenges() {
 # silent_on_checks: a health check of DNS connects to an edge and says nothing, which is no line of the access log.
 silent_on_checks() { ! is_edge || printf '\n  option dontlognull'; }
 
+# compared KEY…: what the rules of these routes compare besides the name. Each costs time at every request.
+compared() {
+  case " $*" in *' @*'*) printf '\n  http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)' ;; esac
+  case "$*" in *%*) printf '\n  http-request set-var-fmt(txn.path) %%[path]/' ;; esac
+}
+
+# who_is_believed NETWORKS FRONT: the rules on headers that say who the client is. Proxies in these networks may send them, and
+# the edges that FRONT is about; if there are none, nothing is compared.
+who_is_believed() {
+  local unless='' rules=()
+  if [ -n "$1$2" ]; then
+    unless=' unless trusted'
+    rules=(
+      "acl trusted src 255.255.255.255${1:+ $1}"
+      "http-request set-var(txn.client) req.hdr_ip(X-Forwarded-For,-1) if trusted { req.hdr(X-Forwarded-For) -m found }"
+      "acl told_scheme req.hdr(X-Forwarded-Proto) -m str http https"
+      "http-request set-var(txn.scheme) req.hdr(X-Forwarded-Proto) if trusted told_scheme"
+    )
+  fi
+  rules+=(
+    "http-request del-header X-Forwarded- -m beg$unless"
+    "http-request del-header Forwarded$unless"
+    "http-request del-header X-Real-IP$unless"
+    "http-request set-header X-Forwarded-Host %[req.hdr(host)]${unless:+$unless { req.hdr(X-Forwarded-Host) -m found \}}"
+    "http-request set-header X-Request-Id %[unique-id]${unless:+$unless { req.hdr(X-Request-Id) -m found \}}"
+  )
+  printf '\n  %s' "${rules[@]}"
+}
+
 # configuration SERVERS: HAProxy's configuration. MARK stands for its mark.
 configuration() {
-  local key keys=() networks='' front='' forwarded
+  local key keys=() networks='' front='' forwarded compared
   # An app host behind an edge adds the client itself.
   forwarded=$'\n  http-request add-header X-Forwarded-For %[src]'
   if is_edge; then
@@ -248,6 +278,7 @@ configuration() {
     [ ! -s "$edges" ] || front=$'\n'$(from_edges "$(edge_addresses)")
   fi
   [ ! -e "$trusted" ] || networks=$(<"$trusted")
+  compared=$(compared "${keys[@]}")
   cat <<CONFIGURATION
 global
   description MARK
@@ -276,23 +307,10 @@ frontend http
   log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)[var(txn.client)] %(peer)ci %(request_id)ID %(scheme)[var(txn.scheme)] %(method)HM %(host)[var(txn.host)] %(path)HP %(version)HV %(status)ST %(bytes_in)U %(bytes)B %(route)b %(container)s %(visitor)[var(txn.visitor)] %(queue_ms)Tw %(connect_ms)Tc %(first_byte_ms)Tr %(total_ms)Ta %(retries)rc %(ended)tsc"
   error-log-format "%{+json}o %(time)[accept_date(ms),ms_utime('%Y-%m-%dT%H:%M:%S.%3NZ')] %(client)ci %(refused)[fc_err_str] %(tls)[ssl_fc_err_str]"$(silent_on_checks)
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
-  http-request set-var(txn.port) req.hdr(host),regsub(^[^:]*,)
-  http-request set-var(txn.wildcard) var(txn.host),regsub(^[^.]*,*)
-  http-request set-var-fmt(txn.path) %[path]/
   http-request set-var(txn.scheme) str(http)
   http-request set-var(txn.scheme) str(https) if { ssl_fc }
-  acl trusted src 255.255.255.255${networks:+ $networks}
-  http-request set-var(txn.client) src
-  http-request set-var(txn.client) req.hdr_ip(X-Forwarded-For,-1) if trusted { req.hdr(X-Forwarded-For) -m found }
-  acl told_scheme req.hdr(X-Forwarded-Proto) -m str http https
-  http-request set-var(txn.scheme) req.hdr(X-Forwarded-Proto) if trusted told_scheme
-  http-request del-header X-Forwarded- -m beg unless trusted
-  http-request del-header Forwarded unless trusted
-  http-request del-header X-Real-IP unless trusted
-  http-request del-header X-Request-Id unless trusted$forwarded
+  http-request set-var(txn.client) src$compared$(who_is_believed "$networks" "$front")$forwarded
   http-request set-header X-Forwarded-Proto %[var(txn.scheme)]
-  http-request set-header X-Forwarded-Host %[req.hdr(host)] unless { req.hdr(X-Forwarded-Host) -m found }
-  http-request set-header X-Request-Id %[unique-id] unless { req.hdr(X-Request-Id) -m found }
   http-request disable-l7-retry unless { method GET HEAD OPTIONS }
   http-response set-timeout client 24d$(answer_challenges)
 CONFIGURATION

@@ -8,7 +8,7 @@ import pytest
 
 from cli.stack.stack import Stack
 from cli.update import diagnosis, left_out
-from cli.update.diagnosis import Silence
+from cli.update.diagnosis import Endpoint, Silence
 
 PREFIX = "urn:pulumi:local::slipway::"
 CONTAINER = "docker:index/container:Container"
@@ -27,7 +27,10 @@ def outputs(
     hosts: Mapping[str, Sequence[str]] = ROLES, services: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Any]:
     return {
-        "hosts": {name: {"roles": roles} for name, roles in hosts.items()},
+        "hosts": {
+            name: {"roles": roles, "address": name, "enginePort": 2376, "sshPort": 22}
+            for name, roles in hosts.items()
+        },
         "serviceHosts": {"web": ["web-1", "web-2"]} if services is None else services,
     }
 
@@ -97,7 +100,7 @@ class Fleet:
 
     silences: tuple[Silence, ...] = ()
     known: dict[str, Any] = dataclasses.field(default_factory=outputs)
-    asked: int = 0
+    asked: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def config(self) -> "Fleet":
@@ -119,11 +122,15 @@ class Fleet:
 def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     found = Fleet()
 
-    def silences(_: object) -> tuple[Silence, ...]:
-        found.asked += 1
-        return found.silences
+    def silent(host: str) -> bool:
+        return host in {silence.host for silence in found.silences}
 
-    monkeypatch.setattr(diagnosis, "silences", silences)
+    def failures(asked: Sequence[Endpoint]) -> list[tuple[Endpoint, str]]:
+        found.asked += [str(endpoint) for endpoint in asked]
+        return [(endpoint, "refuses" if silent(endpoint.host) else "") for endpoint in asked]
+
+    monkeypatch.setattr(diagnosis, "failures", failures)
+    monkeypatch.setattr(diagnosis, "silences", lambda _: found.silences)
     return found
 
 
@@ -167,4 +174,10 @@ def test_hosts_without_a_substitute_are_not_asked(fleet: Fleet) -> None:
     fleet.known = outputs({"box": ["registry", "build", "app"]}, {"web": ["box"]})
     assert fleet.options() == []
     fleet.known = {}
-    assert fleet.asked == 0
+    assert fleet.asked == []
+
+
+def test_an_everyday_update_asks_each_engine_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "silences", lambda _: pytest.fail("asked again"))
+    assert fleet.options() == []
+    assert sorted(fleet.asked) == sorted(f"engine at {host}:2376" for host in ROLES)

@@ -565,6 +565,17 @@ class TestRoutes:
         assert calls(machine) == ["stop -t 10 shop-1"]
         assert "acl trusted src 255.255.255.255 10.0.0.0/8 10.1.0.1/32\n" in configuration(machine)
 
+    def test_a_request_pays_only_for_rules_that_a_setting_asks_for(self, machine: Machine) -> None:
+        routes, containers = {"@a.test": "shop-1 80 30 10"}, "shop-1 shop running 10.0.0.3\n"
+        asks = ("trusted", "txn.wildcard", "txn.path", "txn.port")
+        only = ("--only", "@a.test", "@*.test", "@a.test%api")
+        assert switch(machine, *only, routes=routes, containers=containers).returncode == 0
+        assert not [word for word in asks if word in configuration(machine)]
+        routes = {"@*.test": "shop-1 80 30 10 canonical=a.test", "@a.test%api": "shop-1 80 30 10"}
+        asked = (*only, "trusted=10.0.0.0/8")
+        assert switch(machine, *asked, routes=routes, containers=containers).returncode == 0
+        assert not [word for word in asks if word not in configuration(machine)]
+
     def test_a_removed_service_leaves_them_to_the_one_that_took_them_over(self, machine: Machine) -> None:
         containers = "shop-1 shop running 10.0.0.3\nweb-1 web exited\n"
         routes = {"@a.test": "shop-1 80 30 10"}
