@@ -23,11 +23,11 @@ tools: ## Install what this machine lacks: Pulumi, plugins, Docker Engine, image
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests, which need only Python, and Go for an ACME authority
-	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit --numprocesses auto $(PYTEST_ARGS)
+	PULUMI_ERROR_OUTPUT_STRING=true $(python) -m pytest tests/unit --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-plugins
 test-plugins: ## Compare the stand-in plugins with recordings of the official plugins
-	$(python) -m pytest tests/plugins --numprocesses auto $(PYTEST_ARGS)
+	$(python) -m pytest tests/plugins --numprocesses auto --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: ## Bring stacks up on this machine, break them, and take them down

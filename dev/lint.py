@@ -1,9 +1,11 @@
 """`make lint`. Every check runs, also after one that fails: one run shows everything that is to be mended."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import child_environment
@@ -31,15 +33,16 @@ def main() -> int:
         print(f"lint: {error}", file=sys.stderr)
         return 1
     # The name, the command, and the files that it checks. A check without files is a mistake in this module.
+    # mypy takes as long as all others together, so it comes first, and the others run beside it.
     checks: list[tuple[str, list[str | Path], Sequence[str | Path]]] = [
-        ("ruff format", [program / "ruff", "format", "--check", "--quiet"], python),
-        ("ruff check", [program / "ruff", "check", "--quiet"], python),
         (
             "mypy",
             [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", f"--cache-dir={types}"],
             # By package, so that each module gets its full name.
             sorted({path.parts[0] for path in python}),
         ),
+        ("ruff format", [program / "ruff", "format", "--check", "--quiet"], python),
+        ("ruff check", [program / "ruff", "check", "--quiet"], python),
         (
             "import-linter",
             [program / "lint-imports", "--no-logo", f"--cache-dir={cache.root() / 'import-linter'}"],
@@ -52,8 +55,12 @@ def main() -> int:
         # Offline, it asks GitHub nothing: whether a commit is still the tag that its comment names.
         ("zizmor", [program / "zizmor", "--offline", "--no-progress", "--quiet"], workflows),
     ]
-    with cache.lock(f"mypy/{types.name}", _say_waiting):
-        failed = [name for name, command, files in checks if not _passes(name, command, files)]
+    with (
+        cache.lock(f"mypy/{types.name}", _say_waiting),
+        ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool,
+    ):
+        passed = list(pool.map(lambda check: _passes(*check), checks))
+    failed = [name for (name, *_), passes in zip(checks, passed, strict=True) if not passes]
     failed += [] if _locks_are_current(sources) else ["locks"]
     if failed:
         print(f"lint: {', '.join(failed)} failed", file=sys.stderr)
@@ -80,9 +87,10 @@ def _passes(name: str, command: list[str | Path], files: Sequence[str | Path]) -
         check=False,
     )
     passes = result.returncode == 0
-    if not passes:
-        print(result.stdout, end="")
-    print(f"{'✓' if passes else '✗'} {name:<14} {duration(time.monotonic() - started)}", flush=True)
+    line = f"{'✓' if passes else '✗'} {name:<14} {duration(time.monotonic() - started)}\n"
+    # In one piece: other checks print, too.
+    sys.stdout.write(line if passes else result.stdout + line)
+    sys.stdout.flush()
     return passes
 
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import sys
-from importlib.metadata import distributions
 from pathlib import Path
 
 from cli.errors import CommandError
@@ -46,6 +45,9 @@ def _link(path: Path, environment: Path) -> None:
 
 def _lacking(root: Path, path: Path) -> list[str]:
     """The requirements that a virtual environment does not meet, as requirements.txt writes them."""
+    # Its import takes 20 ms of every command, and few clones have an environment of their own.
+    from importlib.metadata import distributions
+
     folders = [str(folder) for folder in path.glob("lib/python*/site-packages")]
     there = {f"{_name(one.name)}=={one.version}" for one in distributions(path=folders)}
     lines = [line.partition("#")[0].strip() for line in (root / "requirements.txt").read_text().splitlines()]

@@ -173,8 +173,9 @@ class Project:
         (summary,) = [line["summaryEvent"] for line in lines if "summaryEvent" in line]
         return {name: count for name, count in summary["resourceChanges"].items() if name != "same"}
 
-    def configure(self, name: str, value: str) -> None:
-        self.pulumi("config", "set", name, value, "--stack", "test")
+    def configure(self, **values: str) -> None:
+        pairs = [word for name, value in values.items() for word in ("--plaintext", f"{name}={value}")]
+        self.pulumi("config", "set-all", *pairs, "--stack", "test")
 
     def outputs(self) -> dict[str, Any]:
         return dict(json.loads(self.pulumi("stack", "output", "--json", "--stack", "test").text))
@@ -210,8 +211,7 @@ def test_a_stack_lives_and_nothing_of_it_is_left(project: Project) -> None:
     project.pulumi("preview", "--refresh", "--expect-no-changes", "--stack", "test")
 
     # In place, and by replacement.
-    for name, value in (("name", "second"), ("size", "8"), ("type", "t3.small"), ("data", "other")):
-        project.configure(name, value)
+    project.configure(name="second", size="8", type="t3.small", data="other")
     done = project.update("up")
     assert (done["update"], done["replace"]) == (2, 2), done
     second = project.outputs()
@@ -286,9 +286,9 @@ def test_a_plain_record_becomes_those_of_two_edges_in_one_update(project: Projec
     program = project.directory / "__main__.py"
     program.write_text(RECORDS)
     try:
-        project.configure("zone", zone.rpartition("/")[2])
+        project.configure(zone=zone.rpartition("/")[2])
         assert project.update("up") == {"create": 3}
-        project.configure("edges", "true")
+        project.configure(edges="true")
         done = project.update("up")
         assert (done.get("update"), done.get("delete"), done.get("replace")) == (1, None, None), done
         found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]

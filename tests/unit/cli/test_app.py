@@ -106,7 +106,7 @@ def test_the_everyday_command_builds_no_parser() -> None:
         "import cli.update.updates\n"
         "cli.update.updates.up = lambda update: print(update == cli.update.updates.Update()) or 7\n"
         "from cli.__main__ import main\n"
-        "print(main(), sorted({'typer', 'docker', 'rich', 'pulumi', 'ssl'} & sys.modules.keys()))"
+        "print(main(), sorted({'typer', 'docker', 'rich', 'pulumi', 'ssl', 'importlib.metadata'} & sys.modules.keys()))"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     result = subprocess.run(

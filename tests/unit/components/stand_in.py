@@ -56,7 +56,9 @@ def _serve(listening: socket.socket) -> None:
         connection, _ = listening.accept()
         with connection, connection.makefile("rwb") as stream:
             try:
-                stream.write(b"".join(part.encode() + b"\0" for part in _answer(stream)))
+                stream.write(
+                    b"".join(part.encode(errors="surrogateescape") + b"\0" for part in _answer(stream))
+                )
                 stream.flush()
             except OSError:
                 continue  # the script was killed
@@ -74,7 +76,8 @@ def _answer(stream: io.BufferedRWPair) -> tuple[str, str, str]:
                 raise BrokenPipeError
             received += part
         value, _, received = received.partition(b"\0")
-        return value.decode()
+        # As Python reads arguments.
+        return value.decode(errors="surrogateescape")
 
     name, folder, count = field(), Path(field()), int(field())
     arguments = [field() for _ in range(count)]

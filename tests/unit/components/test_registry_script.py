@@ -77,6 +77,8 @@ class RegistryHost:
             esac""",
         )
         text = scripts.text("registry.sh").replace("/usr/local/lib/slipway/wait-for", "wait-for")
+        assert "seq 50" in text
+        text = text.replace("seq 50", "seq 5")
         values = dict(self.values)
         for folder in ("/etc/slipway", "/var/lib/slipway", "/run/slipway-", "/etc/systemd", "/usr/local/lib"):
             (root / folder.strip("/")).mkdir(parents=True, exist_ok=True)
