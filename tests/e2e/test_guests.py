@@ -18,6 +18,8 @@ HOST = "box"
 SHOP = "shop.test"
 PORT_OFFSET = 500
 """Apart from those of other stacks of these tests."""
+OVER = "2026-01-01T00:00:00Z hostsOf=e2e-host slot=2"
+"""The record of a guest whose time is over."""
 NAMED = r"""
 find / -xdev -name "*$1*" -not -path '/proc/*' -not -path '/sys/*'
 find /run /etc/slipway /var/lib/slipway /var/lib/docker/volumes -name "*$1*"
@@ -175,7 +177,7 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
         reviews.stack(583).forget()
         for path in (production.clone.root / ".slipway/state/.pulumi/stacks/slipway").glob("pr-583*"):
             path.unlink()
-        reviews.end(582)
+        reviews.end(582, OVER)
         assert "`./slip review sweep` removes it" in str(reviews.listed()[583]["notes"])
 
         swept = reviews.run("sweep").output
@@ -194,7 +196,13 @@ def test_a_guest_of_a_dead_host_goes_once_the_host_is_back(guests: Guests) -> No
     kill_half_way(guests, 584)
     reviews.run("open", "584")
     assert guests.greets(584) == "review"
-    reviews.end(584)
+    # What ends all services of a host is for the stack whose host it is.
+    down = reviews.stack(584).slip("down", "--yes")
+    assert down.status == 0, str(down)
+    assert greeting(guests.production.urls()[0]).startswith("production")
+    assert not guests.production.app_containers(HOST, all_=True, service="pr-584-web")
+    reviews.run("open", "584")
+    reviews.end(584, OVER)
     eventually(f"{host} is paused", lambda: bool(docker("pause", host)))
     try:
         failed = reviews.run("sweep", status=1)
