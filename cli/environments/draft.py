@@ -87,9 +87,10 @@ def changes(config: StackConfig, plan: Plan) -> dict[Location, Change]:
     # A volume belongs to one stack.
     if "dataVolume" in registry:
         found[at_setting("registry", "dataVolume")] = REMOVED
-    # The new stack is no review environment, whatever it is like.
+    # The new stack is no review environment, and has none on its hosts, whatever it is like.
     review = _map(config.setting("review"))
-    found |= {at_setting("review", key): REMOVED for key in ("pullRequest", "until") if key in review}
+    not_copied = ("pullRequest", "until", "slot", "guests")
+    found |= {at_setting("review", key): REMOVED for key in not_copied if key in review}
     label = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-") or "new"
     for at, names in domains(config).items():
         own = [_below(label, name) for name in names]

@@ -100,6 +100,12 @@ def managed(deployment: Deployment) -> list[Resource]:
     ]
 
 
+def is_guest(deployment: Deployment) -> bool:
+    """Whether the stack is on hosts of another one: what is done to a whole host is not its business."""
+    kind = "slipway:index:OthersEngine"
+    return any(resource.get("type") == kind for resource in resources(deployment))
+
+
 def hosts(deployment: Deployment) -> dict[str, Resource]:
     """The resource of each host itself, by the host's name.
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cli.errors import CommandError
 from cli.running import ssh
+from cli.stack import deployment
 from cli.stack.stack import Stack
 from well_known import SWITCH_SCRIPT_PATH
 
@@ -17,7 +18,11 @@ def end_services(stack: Stack) -> None:
 
     Nothing happens to a stack with protected resources, since Pulumi refuses to remove it.
     """
-    resources = stack.deployment().get("resources") or []
+    state = stack.deployment()
+    # It would end the services of the stack whose hosts these are, too. The switches of a guest end its own.
+    if deployment.is_guest(state):
+        return
+    resources = deployment.resources(state)
     if not any("::slipway:index:Service" in resource["urn"] for resource in resources):
         return
     if any(resource.get("protect") for resource in resources):

@@ -8,6 +8,7 @@ from cli import console
 from cli.errors import CommandError
 from cli.registry.prune import NOT_FOUND, problem, run_installed
 from cli.running.stack import RunningStack
+from cli.stack import deployment
 from cli.stack.stack import Stack, running_of
 from cli.text import size
 from cli.update import marker
@@ -44,9 +45,14 @@ def run(stack: Stack, *, dry_run: bool, as_json: bool) -> int:
     """Remove what the hosts no longer need, or only show it. Returns the exit status: 1 if a host failed.
 
     Raises:
-        CommandError: the stack does not run, or an update of it is under way.
+        CommandError: the stack does not run, is on the hosts of another one, or an update of it is under way.
 
     """
+    if deployment.is_guest(stack.deployment()):
+        raise CommandError(
+            f"the stack '{stack.name}' is on the hosts of another stack, which says what stays there",
+            "Run it for that stack: `./slip prune --hosts -s STACK`.",
+        )
     if not dry_run:
         # An update pulls an image before its container has it.
         marker.hold(stack)

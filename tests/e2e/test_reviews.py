@@ -69,9 +69,9 @@ class Reviews:
         command.kill_everything()
         assert command.wait().status != 0
 
-    def end(self, pull_request: int) -> None:
+    def end(self, pull_request: int, record: str = OVER) -> None:
         """Let an environment's time be over."""
-        line = f"pulumi stack tag set slipway:review '{OVER}' --stack pr-{pull_request}"
+        line = f"pulumi stack tag set slipway:review '{record}' --stack pr-{pull_request}"
         self.clone.read(*Stack(self.clone, f"pr-{pull_request}").in_prepared_shell(line))
 
     def freeze(self, pull_request: int) -> None:

@@ -42,8 +42,18 @@ def test_the_services_of_all_app_hosts_end(asked: list[tuple[str, str]]) -> None
     assert sorted(asked) == [("web-1", command), ("web-2", command)]
 
 
+GUEST = {"urn": "x", "type": "slipway:index:OthersEngine"}
+"""In the state of a stack on the hosts of another one, whose services must not end."""
+
+
 @pytest.mark.parametrize(
-    "stack", [_stack(), _stack(SERVICE, {"urn": "x", "protect": True}), _stack(SERVICE, outputs={})]
+    "stack",
+    [
+        _stack(),
+        _stack(SERVICE, {"urn": "x", "protect": True}),
+        _stack(SERVICE, outputs={}),
+        _stack(SERVICE, GUEST),
+    ],
 )
 def test_nothing_ends_where_nothing_runs_or_pulumi_will_refuse(
     stack: Stack, asked: list[tuple[str, str]]

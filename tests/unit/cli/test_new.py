@@ -193,7 +193,7 @@ class TestFile:
     def test_what_is_like_a_review_environment_is_none(self) -> None:
         demo = DEMO.replace(
             "  other:token",
-            "  slipway:review: {pullRequest: 582, until: 2026-01-31T12:00:00Z}\n  other:token",
+            "  slipway:review: {guests: 2, pullRequest: 582, until: 2026-01-31T12:00:00Z}\n  other:token",
         )
         text = draft.text(demo, Plan("x", "demo", "local", port_offset=300), "slipway")
         assert self.content(text)["config"]["slipway:review"] == {}

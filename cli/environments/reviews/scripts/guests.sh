@@ -96,7 +96,8 @@ remove_once() {
   done
 }
 
-# remove_folders: takes its images out of the registry. The layers go with the next run of retention, which begins now.
+# remove_folders: takes its images out of the registry. The layers go with a run of retention that begins after this: a run
+# that is under way may have counted them already, so the first start waits for its end.
 remove_folders() {
   local folder
   # Retention makes the registry's folder read-only for a moment.
@@ -107,7 +108,8 @@ remove_folders() {
     rmdir --ignore-fail-on-non-empty "${folder%/*}" || true
   done
   exec 9>&-
-  [ ! -e "$units/slipway-retention.service" ] || systemctl start --no-block slipway-retention.service
+  [ ! -e "$units/slipway-retention.service" ] || systemd-run --quiet --collect --no-block \
+    sh -c 'systemctl start slipway-retention.service; systemctl start slipway-retention.service' || true
 }
 
 remove() {
