@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import pulumi
 import pulumi_command as command
@@ -20,8 +21,10 @@ from configuration.services import ServiceSettings
 from configuration.settings import StackSettings
 from well_known import REGISTRY_DATA_PATH
 
-STORE_USER = "slipway-backup"
-"""The user of scripts/backup-store.sh."""
+STORE_USER = "slipway-backup-"
+"""What the names of the users begin with that scripts/backup-store.sh makes, one for each service."""
+USER_LENGTH = 32
+"""Characters that the name of a user of Linux has at most (useradd(8))."""
 SSH_PORT = 22
 """TCP port of the hosts' SSH servers, as the other hosts reach it."""
 
@@ -33,12 +36,10 @@ def make_backups(
     registry: AnyRegistry,
 ) -> None:
     """Sets up the backups of all services that have them, and of the registry. A stack without any gets nothing."""
-    backed_up = {name: service.backup for name, service in settings.services.items() if service.backup}
-    of_registry = settings.registry.backup
-    targets = [backup.to for backup in (*backed_up.values(), of_registry) if backup]
-    stores = _stores({target.host for target in targets if target.host}, engines)
-    for name, backup in backed_up.items():
-        service = settings.services[name]
+    planned: list[tuple[Setup, DockerEngine, pulumi.Resource]] = []
+    for name, service in settings.services.items():
+        if not (backup := service.backup):
+            continue
         (host,) = (engines[host] for host in settings.service_hosts(name))
         setup = Setup(
             f"{container_name(name, host.host.name)}-backup",
@@ -47,8 +48,8 @@ def make_backups(
             f"*-*-* {backup.hour:02}:00:00 {service.time_zone}",
             backup.to,
         )
-        _set_up(settings, setup, host, stores.get(backup.to.host or ""), services[name])
-    if of_registry and settings.registry_host:
+        planned.append((setup, host, services[name]))
+    if (of_registry := settings.registry.backup) and settings.registry_host:
         setup = Setup(
             "registry-backup",
             REGISTRY,
@@ -56,39 +57,10 @@ def make_backups(
             f"*-*-* {of_registry.hour:02}:00:00",
             of_registry.to,
         )
-        host = engines[settings.registry_host]
-        _set_up(settings, setup, host, stores.get(of_registry.to.host or ""), registry)
-
-
-@dataclass(frozen=True)
-class Store:
-    """A host that keeps backups of others."""
-
-    host: Host
-    key: tls.PrivateKey
-    """What logs in there, to nothing else."""
-    ready: pulumi.Resource
-
-
-def _stores(names: set[str], engines: Mapping[str, DockerEngine]) -> dict[str, Store]:
-    if not names:
-        return {}
-    key = tls.PrivateKey("backup-key", algorithm="ED25519")
-    return {
-        name: Store(
-            engines[name].host,
-            key,
-            script.remote_command(
-                f"{name}-backup-store",
-                engines[name].host,
-                "backup-store.sh",
-                {"PUBLIC_KEY": key.public_key_openssh.apply(str.strip)},
-                pulumi.ResourceOptions(depends_on=[*engines[name].ready], delete_before_replace=True),
-                is_undone=True,
-            ),
-        )
-        for name in sorted(names)
-    }
+        planned.append((setup, engines[settings.registry_host], registry))
+    stores = _stores([setup for setup, _, _ in planned], engines)
+    for setup, host, parent in planned:
+        _set_up(settings, setup, host, stores.get(setup.name), parent)
 
 
 @dataclass(frozen=True)
@@ -104,6 +76,52 @@ class Setup:
     calendar: str
     """When it is made, as an event of systemd's calendar."""
     to: BackupTarget
+
+
+@dataclass(frozen=True)
+class Store:
+    """A host that keeps the backups of a service of another host."""
+
+    host: Host
+    key: tls.PrivateKey
+    """What logs in there as the service's user, and to nothing else."""
+    ready: pulumi.Resource
+
+
+def _stores(setups: Sequence[Setup], engines: Mapping[str, DockerEngine]) -> dict[str, Store]:
+    """Where another host keeps backups: that host by the service's name."""
+    keys = {
+        setup.name: tls.PrivateKey(f"{setup.resource}-key", algorithm="ED25519")
+        for setup in setups
+        if setup.to.host
+    }
+    found: dict[str, Store] = {}
+    for host in sorted({setup.to.host for setup in setups if setup.to.host}):
+        names = sorted(setup.name for setup in setups if setup.to.host == host)
+        users = [
+            pulumi.Output.concat(
+                store_user(name), " ", name, " ", keys[name].public_key_openssh.apply(str.strip)
+            )
+            for name in names
+        ]
+        ready = script.remote_command(
+            f"{host}-backup-store",
+            engines[host].host,
+            "backup-store.sh",
+            {"USERS": pulumi.Output.all(*users).apply("\n".join)},
+            pulumi.ResourceOptions(depends_on=[*engines[host].ready], delete_before_replace=True),
+            is_undone=True,
+        )
+        found |= {name: Store(engines[host].host, keys[name], ready) for name in names}
+    return found
+
+
+def store_user(service: str) -> str:
+    """The user who has a service's backups on another host. A name that would be too long has its hash there."""
+    name = f"{STORE_USER}{service}"
+    if len(name) <= USER_LENGTH:
+        return name
+    return STORE_USER + sha256(service.encode()).hexdigest()[: USER_LENGTH - len(STORE_USER)]
 
 
 def _set_up(
@@ -124,7 +142,7 @@ def _set_up(
     ssh_key: pulumi.Input[str] = ""
     if store:
         address = pulumi.Output.from_input(store.host.private_address)
-        written = pulumi.Output.concat(written, f"target={STORE_USER}@", address, "\n")
+        written = pulumi.Output.concat(written, f"target={store_user(setup.name)}@", address, "\n")
         known_host = pulumi.Output.concat(address, " ", store.host.ssh_host_key)
         ssh_key = store.key.private_key_openssh
     return script.remote_command(
@@ -171,6 +189,7 @@ def host_settings(settings: StackSettings, name: str, backup: BackupSettings) ->
     }
     values = {
         "repository": repository(backup.to, stack, name),
+        "keeper": backup.to.host or "",
         "target": "",
         "port": str(SSH_PORT),
         "stack": stack,
@@ -191,6 +210,7 @@ def registry_settings(backup: RegistryBackupSettings) -> str:
     stack = pulumi.get_stack()
     values = {
         "repository": repository(backup.to, stack, REGISTRY),
+        "keeper": backup.to.host or "",
         "target": "",
         "port": str(SSH_PORT),
         "stack": stack,

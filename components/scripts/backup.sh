@@ -41,9 +41,10 @@ export TZ=UTC
 
 tell() { printf 'slipway: %s\n' "$*" || true; }
 
-# load SERVICE: reads its settings: repository, target, port, stack, kind (command, volumes or registry), keep; of the registry
-# data, its folder; of a service saved and mounted (names of volumes), dump_words, restore_words, check_words, stops, well (how
-# it is known to be healthy), domain, health_timeout, stop_grace, own_limit.
+# load SERVICE: reads its settings: repository; keeper, the name of another host that has it, target, how that is logged in
+# to, and port; stack, kind (command, volumes or registry), keep; of the registry data, its folder; of a service saved and
+# mounted (names of volumes), dump_words, restore_words, check_words, stops, well (how it is known to be healthy), domain,
+# health_timeout, stop_grace, own_limit.
 load() {
   service=$1
   [ -e "$configured/$service" ] || fail 2 "$service has no backup on $(hostname); \`./slip up\` sets it up"
@@ -114,8 +115,9 @@ drop_former() {
   touch "$own/moved"
 }
 
-# was_found: whether the repository of these settings was there before. An older version has noted no name.
-was_found() { [ -e "$own/found" ] && { [ ! -s "$own/found" ] || [ "$(cat "$own/found")" = "$target $repository" ]; }; }
+# was_found: whether the repository of these settings was there before. A host that was made anew may have another address,
+# and an older version has noted no name.
+was_found() { [ -e "$own/found" ] && { [ ! -s "$own/found" ] || [ "$(cat "$own/found")" = "$keeper $repository" ]; }; }
 
 # reach: finds the repository, or makes the first one. A directory that is not mounted, or a disk that was replaced, is none.
 reach() {
@@ -126,7 +128,7 @@ reach() {
     s3:*) answers "${repository#s3:}" ;;
   esac
   if said=$(repo cat config 2>&1 >/dev/null) || take_over; then
-    echo "$target $repository" >"$own/found"
+    echo "$keeper $repository" >"$own/found"
     drop_former
     return
   fi
@@ -142,7 +144,7 @@ reach() {
       "if they are lost, \`./slip backup $service --new\` begins anew"
   fi
   said=$(repo init 2>&1) || fail 7 "the place for the backups of $service cannot be used: $(reason <<<"$said")"
-  echo "$target $repository" >"$own/found"
+  echo "$keeper $repository" >"$own/found"
 }
 
 # ids: the short ids in restic's JSON on standard input.
@@ -413,8 +415,12 @@ is_fine() {
 
 # wait_until_fine CONTAINER: false if it ends, or is not healthy in time.
 wait_until_fine() {
-  local deadline=$((SECONDS + health_timeout)) container=$1 test=()
-  [ "$well" != command ] || read_test
+  local deadline=$((SECONDS + health_timeout)) container test=()
+  if [ "$well" = command ]; then
+    # A twin has no check of its own.
+    container=$(base)
+    find_test || return
+  fi
   while [ "$(docker container inspect "$1" --format '{{.State.Running}}')" = true ]; do
     ! is_fine "$1" || return 0
     [ "$SECONDS" -lt "$deadline" ] || return 1
@@ -591,7 +597,7 @@ drill() {
 }
 
 main() {
-  local suffix='' taken='' bytes='' data own repository target port stack kind saved mounted dump_words restore_words
+  local suffix='' taken='' bytes='' keeper='' data own repository target port stack kind saved mounted dump_words restore_words
   local check_words stops keep well domain health_timeout stop_grace layout service
   load "$2"
   # Members have an order of their own in each stack's settings.

@@ -16,7 +16,7 @@ from tests.support.waiting import TOOLS_LIMIT
 
 pytestmark = pytest.mark.soak
 
-NOTE = "/data/note"
+NOTE, ROW = "/data/note", "/rows/row"
 SERVER = "tests/e2e/fixtures/tiny/server.pl"
 
 
@@ -38,7 +38,23 @@ def noted(clone: Clone) -> Iterator[Stack]:
                     "drainTimeout": 1,
                     "volumes": {"data": "/data"},
                     "backup": {"volumes": ["data"], "check": f"grep kept {NOTE}", "to": {"host": "yard"}},
-                }
+                },
+                "rows": {
+                    "from": "web",
+                    "needs": ["web"],
+                    "entrypoint": ["/bin/sh", "-c"],
+                    "command": ["touch /alive && exec sleep 1000000"],
+                    "health": {"command": "test -e /alive"},
+                    "volumes": {"rows": "/rows"},
+                    "backup": {
+                        "command": f"cat {ROW}",
+                        "restoreCommand": f"cat >{ROW}",
+                        "check": f"grep kept {ROW}",
+                        "to": {"host": "yard"},
+                    },
+                },
+                # A drill leaves it out.
+                "tidy": {"from": "rows", "command": ["true"], "schedule": "17 3 1 1 *"},
             },
         }
     )
@@ -48,7 +64,8 @@ def noted(clone: Clone) -> Iterator[Stack]:
         clone.commit("Greet for the second time")
         stack.up()
         assert _inside(stack, f"echo kept >{NOTE}; cat {NOTE}") == "kept"
-        for name in ("web", "registry"):
+        _inside(stack, f"echo kept >{ROW}", "rows")
+        for name in ("web", "rows", "registry"):
             made = stack.slip("backup", name)
             assert made.status == 0, str(made)
         yield stack
@@ -56,8 +73,8 @@ def noted(clone: Clone) -> Iterator[Stack]:
         stack.take_down()
 
 
-def _inside(stack: Stack, command: str) -> str:
-    (name,) = stack.app_containers("data-1")
+def _inside(stack: Stack, command: str, service: str = "web") -> str:
+    (name,) = stack.app_containers("data-1", service=service)
     return stack.on_host("data-1", "docker", "exec", name, "sh", "-c", command)
 
 
@@ -65,7 +82,13 @@ def test_a_drill_restores_onto_new_hosts_and_leaves_nothing(noted: Stack) -> Non
     before, container = noted.state(), noted.app_containers("data-1")
     drilled = noted.slip("drill", "--blank", seconds=TOOLS_LIMIT)
     assert drilled.status == 0, str(drilled)
-    for words in ("web is restored", "registry is restored", "tags and", "Nothing of them is left"):
+    for words in (
+        "web is restored",
+        "rows is restored",
+        "registry is restored",
+        "tags and",
+        "Nothing of them is left",
+    ):
         assert words in drilled.output, str(drilled)
     blank = Stack(noted.clone, f"drill-{noted.name}")
     assert not blank.is_there()
@@ -92,6 +115,29 @@ def test_a_lost_registry_gets_its_images_back_on_a_new_host(noted: Stack) -> Non
     restored = noted.slip("restore", "registry", "--yes")
     assert restored.status == 0, str(restored)
     assert not noted.registry().lacks(images)
+
+
+def test_a_lost_service_host_and_the_backups_that_it_kept_come_back(noted: Stack) -> None:
+    _lose(noted, "data-1")
+    forgotten = noted.slip("forget", "data-1", "--yes")
+    assert forgotten.status == 0, str(forgotten)
+    noted.up()
+    assert _inside(noted, f"ls {NOTE} 2>/dev/null || true") == ""
+    for service, file in (("web", NOTE), ("rows", ROW)):
+        restored = noted.slip("restore", service, "--yes")
+        assert restored.status == 0, str(restored)
+        assert _inside(noted, f"cat {file}", service) == "kept"
+    # The registry's were on the lost host, and nothing begins anew in silence.
+    lost = noted.slip("backup", "registry")
+    assert lost.status == 1, str(lost)
+    assert "./slip backup registry --new" in lost.output
+    anew = noted.slip("backup", "registry", "--new")
+    assert anew.status == 0, str(anew)
+    assert noted.slip("backups", "registry").output.count("the images") == 1
+    for service in ("web", "rows"):
+        assert noted.slip("backup", service).status == 0
+    verified = noted.slip("verify")
+    assert verified.status == 0, str(verified)
 
 
 def _lose(stack: Stack, host: str) -> None:

@@ -1,10 +1,12 @@
 """A database from an image that others made, beside a service of the same image that reaches it on another host."""
 
 import base64
+import contextlib
 import json
 import shlex
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.support import restic, settings
 from tests.support.clone import REPOSITORY
 from tests.support.docker_command import docker
 from tests.support.object_store import object_store
+from tests.support.secret_values import no_process_shows
 from tests.support.stack import Stack
 from tests.support.terminal import terminal
 from tests.support.waiting import ANSWER, PATIENCE, eventually
@@ -22,6 +25,9 @@ from well_known import RELEASE_LABEL, RESTORE_LABEL
 IMAGE = "slipway-test/store:1"
 FIXTURE = REPOSITORY / "tests/e2e/fixtures/store"
 PASSWORD = "a-database-password-of-tests"
+FORMER, LATTER = "the-former-secret-of-a-file", "the-latter-secret-of-a-file"
+OWN_VARIABLES = ("POSTGRES_PASSWORD", "PGPASSWORD")
+"""Variables with a secret that the services have by their settings."""
 DATA = "/var/lib/postgresql/data"
 PSQL = "psql -h db -U postgres -tAqc"
 DEVICE = "/dev/slipway-null"
@@ -66,6 +72,14 @@ def _services(**of_database: Any) -> dict[str, Any]:
     return {"db": _database(**of_database), "web": web, "worker": worker}
 
 
+FORMER_STORE = """
+useradd --system --no-create-home --shell /usr/sbin/nologin slipway-backup
+mkdir -p /var/lib/slipway/backups/data/registry && touch /var/lib/slipway/backups/data/registry/kept
+chown -R slipway-backup: /var/lib/slipway/backups/data && touch /etc/ssh/slipway-backup-keys
+"""
+"""Makes a host that keeps backups as a version did in which all services had one user."""
+
+
 @pytest.fixture(scope="module")
 def store(one_host: Stack) -> Stack:
     """A stack of two hosts: the database on one, a service on both, a worker on the other."""
@@ -77,10 +91,17 @@ def store(one_host: Stack) -> Stack:
             "services": _services(),
         }
     )
-    set_secret = f"echo {PASSWORD} | ./slip secret set DB_PASSWORD --stack {one_host.name}"
-    assert one_host.clone.start("bash", "-c", set_secret).wait().status == 0
+    one_host.set_secret("DB_PASSWORD", PASSWORD)
+    one_host.set_secret("FILE_SECRET", FORMER)
     one_host.up(seconds=2 * PATIENCE)
     return one_host
+
+
+@pytest.fixture
+def unseen(store: Stack) -> Iterator[None]:
+    """Fails if a process shows a secret meanwhile."""
+    with no_process_shows(store, more=(PASSWORD, FORMER, LATTER), variables=OWN_VARIABLES):
+        yield
 
 
 def _ask(stack: Stack, what: str, host: int = 0) -> str:
@@ -173,6 +194,7 @@ def test_a_release_command_that_is_killed_asks_before_it_runs_again(store: Stack
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
 
 
+@pytest.mark.usefixtures("unseen")
 def test_commands_run_beside_and_inside_what_runs(store: Stack) -> None:
     def run(command: str, service: str, *words: str) -> tuple[int, str]:
         result = store.slip(command, service, "--", *words)
@@ -253,14 +275,39 @@ def _has_ports(stack: Stack) -> None:
     assert stack.on_host("box", "docker", "exec", web, "sh", "-c", "getent hosts worker || true") == ""
     refused = f'timeout 10 bash -c "exec 3<>/dev/tcp/{address}/9102" 2>&1 || true'
     assert "Connection refused" in stack.on_host("data-1", "sh", "-c", refused)
+    _keeps_local_ports_to_itself(stack, address)
 
 
+def _keeps_local_ports_to_itself(stack: Stack, address: str) -> None:
+    """Ports in `ports.local` answer their own host, and neither a container nor root of another one."""
+    ask = "exec 3<>/dev/udp/$0/$1 && echo word >&3 && timeout 3 head -c 9 <&3 || true"
+    assert stack.on_host("box", "bash", "-c", ask, "127.0.0.1", "9103") == "9003 word"
+    assert stack.on_host("data-1", "bash", "-c", ask, address, "9001") == "9001 word"
+    inside = ("docker", "exec", _container(stack), "bash", "-c", ask)
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    (name,) = stack.app_containers("box", service="worker")
+    networks = stack.on_host("box", "docker", "inspect", "--format", form, name).split()
+    assert networks
+    for target, port in ((address, "9103"), (address, "9003"), *((one, "9003") for one in networks)):
+        assert stack.on_host("data-1", *inside, target, port) == "", (target, port)
+    # A neighbour sends packets for the container to its host by itself.
+    for one in networks:
+        stack.on_host("data-1", "ip", "route", "add", one, "via", address)
+        try:
+            for port, tried in (("9003", ask), ("9002", ask.replace("/udp/", "/tcp/"))):
+                line = f"timeout 5 bash -c '{tried}' {one} {port} 2>/dev/null || true"
+                assert stack.on_host("data-1", "sh", "-c", line) == "", port
+        finally:
+            stack.on_host("data-1", "ip", "route", "del", one)
+
+
+@pytest.mark.usefixtures("unseen")
 def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> None:
     store.on_host("box", "sh", "-c", f"[ -e {DEVICE} ] || mknod {DEVICE} c 1 3; mkdir -p /srv/notes")
     store.on_host("box", "sh", "-c", "echo from the host >/srv/notes/note")
     # They lie in no repository.
     (tmp_path / "app.ini.j2").write_text(
-        "{{ service }} {{ secrets.DB_PASSWORD }} {{ settings.hosts | length }}\n"
+        "{{ service }} {{ secrets.FILE_SECRET }} {{ settings.hosts | length }}\n"
     )
     (tmp_path / "bytes").write_bytes(b"\xff\n")
     files = {
@@ -272,7 +319,7 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         "user": "nobody:nogroup",
         "command": ["exec perl /ports.pl"],
         "health": {"command": ["test", "-d", "/scratch"]},
-        "ports": {"public": ["9100:9000", "9001/udp"], "local": ["9102:9002"]},
+        "ports": {"public": ["9100:9000", "9001/udp"], "local": ["9102:9002", "9103:9003/udp"]},
         "networks": ["backend"],
         "workdir": "/usr",
         "memory": 256,
@@ -338,7 +385,7 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         *("docker-init", "2048", "1234", "device"),
         "10.0.0.9 legacy",
         *("from the host", "Read-only file system", "1"),
-        *(f"worker {PASSWORD} 2", "400 65534:65534", "444 1:2", "ff0a", "1"),
+        *(f"worker {FORMER} 2", "400 65534:65534", "444 1:2", "ff0a", "1"),
     ]
     _has_ports(store)
     inspected = json.loads(store.on_host("box", "docker", "inspect", name))[0]
@@ -349,6 +396,8 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
     assert (host["LogConfig"]["Type"], host["LogConfig"]["Config"]["max-size"]) == ("json-file", "1m")
     assert PASSWORD not in store.export()
     assert store.slip("preview", "--", "--refresh", "--expect-no-changes").status == 0
+    _replaces_a_secret_of_a_file(store, tmp_path)
+    (name,) = store.app_containers("box", service="worker")
 
     # A changed file comes with a new container of this service, and of no other.
     others = {service: store.app_containers("box", service=service) for service in ("web", "db")}
@@ -362,6 +411,40 @@ def test_containers_get_what_the_settings_say(store: Stack, tmp_path: Path) -> N
         store.on_host("box", "docker", "exec", second, "cat", "/etc/app/app.ini") == "of the second version"
     )
     assert {service: store.app_containers("box", service=service) for service in others} == others
+
+
+def _replaces_a_secret_of_a_file(store: Stack, folder: Path) -> None:
+    """Neither value is in what is printed, logged, stored in clear text or inspected."""
+    seen = {}
+
+    def run(what: str, *words: str) -> None:
+        events = folder / f"{what}.events"
+        line = ("./slip", *words, "--stack", store.name, "--", "--event-log", str(events))
+        result = store.clone.start(*line).wait()
+        assert result.status == 0, str(result)
+        seen[what] = result.output
+        seen[events.name] = events.read_text()
+        assert "worker-box-files" in seen[events.name], "the file does not change"
+
+    store.set_secret("FILE_SECRET", LATTER)
+    run("preview", "preview")
+    run("every property", "preview", "--diff")
+    run("Pulumi's display", "preview", "--verbose")
+    run("update", "up", "--yes", "--verbose")
+    (name,) = store.app_containers("box", service="worker")
+    found = store.on_host("box", "docker", "exec", name, "cat", "/etc/app/app.ini")
+    assert found == f"worker {LATTER} 2"
+    seen["state"] = store.export()
+    seen["configuration"] = store.config_file.read_text()
+    for command in ("verify", "ps", "history", "output"):
+        seen[command] = store.slip(command, *(["worker"] if command == "history" else [])).output
+    every = "docker inspect $(docker ps -aq) $(docker images -q); journalctl --no-pager -q"
+    for host in ("box", "data-1"):
+        seen[f"what {host} shows"] = store.on_host(host, "sh", "-c", every)
+    seen["hosts"] = docker("inspect", *(store.container(host) for host in ("box", "data-1")))
+    for value in (FORMER, LATTER):
+        for text in (value, base64.b64encode(value.encode()).decode()):
+            assert [what for what, content in seen.items() if text in content] == []
 
 
 def test_one_that_hangs_is_restarted_and_told(store: Stack) -> None:
@@ -385,8 +468,7 @@ def test_an_image_of_a_registry_that_wants_an_account(store: Stack) -> None:
     services["worker"]["image"] = f"{server}/mirror/{IMAGE}"
     sources = {server: {"username": "hosts", "password": {"secret": "SOURCE_PASSWORD"}}}
     with store.configured(lambda _: None):
-        set_secret = f"printf %s {password} | ./slip secret set SOURCE_PASSWORD --stack {store.name}"
-        assert store.clone.start("bash", "-c", set_secret).wait().status == 0
+        store.set_secret("SOURCE_PASSWORD", password)
         store.configure({"registry": {**settings.REGISTRY, "sources": sources}, "services": services})
         previewed, made = store.slip("preview"), store.up()
         assert store.outputs()["mirror"][services["worker"]["image"]].startswith(f"{server}/mirror/")
@@ -416,7 +498,8 @@ def test_rows_images_and_state_come_back_from_their_backups(
     before, container = volumes(), _container(store)
     networks = "{{ range .NetworkSettings.Networks }}{{ .Gateway }}{{ end }}"
     gateway = docker("inspect", store.container("data-1"), "--format", networks).strip()
-    with store.configured(lambda _: None), object_store(gateway) as bucket:
+    with store.configured(lambda _: None), object_store(gateway) as bucket, contextlib.ExitStack() as watched:
+        passwords = [PASSWORD, bucket.key]
         backup = {
             "command": "PGPASSWORD=$POSTGRES_PASSWORD pg_dumpall -h /tmp -U postgres",
             "restoreCommand": "PGPASSWORD=$POSTGRES_PASSWORD psql -h /tmp -U postgres",
@@ -424,11 +507,16 @@ def test_rows_images_and_state_come_back_from_their_backups(
             "to": {"s3": f"{bucket.bucket}/team", "keyId": "BUCKET_ID", "key": "BUCKET_KEY"},
         }
         for name, value in {"BUCKET_ID": bucket.key_id, "BUCKET_KEY": bucket.key}.items():
-            set_secret = f"echo {value} | ./slip secret set {name} --stack {store.name}"
-            assert store.clone.start("bash", "-c", set_secret).wait().status == 0
+            store.set_secret(name, value)
+        services = _services(backup=backup)
+        services["worker"] |= {
+            "volumes": {"work": "/work"},
+            "backup": {"volumes": ["work"], "to": {"host": "data-1"}},
+        }
+        store.on_host("data-1", "bash", "-c", FORMER_STORE)
         store.configure(
             {
-                "services": _services(backup=backup),
+                "services": services,
                 "registry": settings.REGISTRY | {"backup": {"to": {"host": "data-1"}}},
                 "stateBackup": {"to": {"path": str(state)}},
             }
@@ -438,6 +526,12 @@ def test_rows_images_and_state_come_back_from_their_backups(
         assert _container(store) == container
         assert _ask(store, "add") == ""
         rows = select("select text from notes order by 1")
+        for name in ("DB", "REGISTRY", "STATE"):
+            line = f"pulumi config get --path slipway:secrets.BACKUP_PASSWORD_{name} --stack {store.name}"
+            passwords.append(store.clone.read(*store.in_prepared_shell(line)).strip())
+        watched.enter_context(
+            no_process_shows(store, more=passwords, variables=(*OWN_VARIABLES, "AWS_SECRET_ACCESS_KEY"))
+        )
 
         made = store.slip("backup", "db")
         assert made.status == 0, str(made)
@@ -478,12 +572,37 @@ def _with_restic(path: str) -> str:
     return f"{restic.program().parent}:{path}"
 
 
+def _keeps_backups_apart(store: Stack) -> None:
+    """Root on a service's host gets at the backups of this service, and at no others that the same host keeps."""
+    made = store.slip("backup", "worker")
+    assert made.status == 0, str(made)
+    script = """
+        . /etc/slipway/backups/worker
+        own=/var/lib/slipway/backup/worker
+        words=(-q -F none -i "$own/id" -o UserKnownHostsFile="$own/known_hosts")
+        words+=(-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes -o BatchMode=yes)
+        try() { printf '%s\n' "${@:2}" | sftp "${words[@]}" -b - "$1" 2>/dev/null | grep -v '^sftp>' || true; }
+        try "$target" 'ls -1 /' '-ls -1 /data/registry' '-rm /data/registry/config' '-ls -1 /../slipway-backup-registry'
+        try "${target/worker/registry}" 'ls -1 /'
+        try "slipway-backup@${target#*@}" 'ls -1 /'
+        ssh "${words[@]}" "$target" id 2>/dev/null || true
+    """
+    answer = "This service allows sftp connections only."
+    assert store.on_host("box", "bash", "-c", script).splitlines() == ["/data", answer]
+    # What an older version kept there has moved, and its user of all services is gone.
+    moved = "/var/lib/slipway/backups/of/slipway-backup-registry/data/registry/kept"
+    assert store.on_host("data-1", "stat", "-c", "%U", moved).strip() == "slipway-backup-registry"
+    left = "ls /var/lib/slipway/backups; id slipway-backup 2>/dev/null; ls /etc/ssh/slipway-backup-keys 2>/dev/null"
+    assert store.on_host("data-1", "sh", "-c", f"{left} || true").split() == ["of"]
+
+
 def _loses_the_registry(store: Stack) -> None:
     """The registry's folder is gone; all its images come back from the other host, while it runs."""
     images = store.registry().images()
     assert images
     made = store.slip("backup", "registry")
     assert made.status == 0, str(made)
+    _keeps_backups_apart(store)
     # Nobody who keeps it can read it.
     search = "grep -rl sha256: /var/lib/slipway/backups || true"
     assert store.on_host("data-1", "sh", "-c", search) == ""

@@ -292,11 +292,6 @@ def test_slipways_own_containers_are_not_roots(one_host: Stack) -> None:
     assert set(owners.split()) == {str(REGISTRY_USER)}
 
 
-def set_secret(stack: Stack, name: str, value: str) -> None:
-    line = f"printf %s {value} | ./slip secret set {name} --stack {stack.name}"
-    assert stack.clone.start("bash", "-c", line).wait().status == 0
-
-
 def test_a_container_that_may_not_write_still_serves_and_has_its_secrets(one_host: Stack) -> None:
     def read_only(settings: dict[str, Any]) -> None:
         settings["services"]["web"] |= {"readOnly": True, "capabilities": [], "secrets": ["TOKEN"]}
@@ -307,7 +302,7 @@ def test_a_container_that_may_not_write_still_serves_and_has_its_secrets(one_hos
         return one_host.on_host("box", "docker", "exec", "--user", "65534", app, "cat", "/run/secrets/TOKEN")
 
     with one_host.configured(read_only):
-        set_secret(one_host, "TOKEN", "a-former-token")
+        one_host.set_secret("TOKEN", "a-former-token")
         one_host.up()
         (app,) = one_host.app_containers("box")
         inside = ("docker", "exec", app, "sh", "-c")
@@ -332,7 +327,7 @@ def test_a_container_that_may_not_write_still_serves_and_has_its_secrets(one_hos
         eventually("the service is back", lambda: bool(greeting(url)))
         assert token() == "a-former-token"
 
-        set_secret(one_host, "TOKEN", "a-newer-token")
+        one_host.set_secret("TOKEN", "a-newer-token")
         with Load(url) as load:
             one_host.up()
         load.check()
@@ -488,7 +483,7 @@ def shop(first_up: FirstUp) -> Iterator[Stack]:
         "hosts": ["web-2"],
     }
     try:
-        set_secret(stack, "KEY", SHOP_SECRET)
+        stack.set_secret("KEY", SHOP_SECRET)
         stack.configure({"services": services})
         stack.up()
         yield stack

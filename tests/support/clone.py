@@ -101,11 +101,17 @@ class Clone:
         self._started.append(arguments)
         return Command(arguments, self.root, self.environment, self.printed)
 
-    def read(self, *arguments: str) -> str:
-        """The standard output of a command. It may be secret, so `printed` does not get it."""
+    def read(self, *arguments: str, given: str = "") -> str:
+        """The standard output of a command, which gets this input. It may be secret, so `printed` does not get it."""
         self._started.append(arguments)
         result = subprocess.run(
-            arguments, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=PATIENCE
+            arguments,
+            cwd=self.root,
+            env=self.environment,
+            input=given or None,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         assert result.returncode == 0, f"{arguments}: {result.stderr}"
         return result.stdout

@@ -80,6 +80,10 @@ class Stack:
         assert result.status == 0, str(result)
         return result
 
+    def set_secret(self, name: str, value: str) -> None:
+        """Set a secret of the configuration, in no argument of a command."""
+        self.clone.read("./slip", "secret", "set", name, "--stack", self.name, given=value)
+
     def in_prepared_shell(self, line: str) -> tuple[str, ...]:
         """The command for a shell line with plain `pulumi`, after `eval "$(./slip env)"`."""
         return ("bash", "-c", f'eval "$(./slip env --stack {self.name})" && {line}')

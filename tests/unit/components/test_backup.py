@@ -39,7 +39,7 @@ def values(found: Program, name: str = "db-web-1-backup") -> dict[str, str]:
     assigned = stdin[: stdin.index(f"#!/usr/bin/env bash\n# Slipway: components/scripts/{script}.sh")]
     words = (
         *("SETTINGS", "CALENDAR", "PASSWORD", "FORMER_PASSWORD", "KEYS", "SSH_KEY", "KNOWN_HOST"),
-        "PUBLIC_KEY",
+        "USERS",
     )
     told = "".join(f'printf "%s\\0" "${{{word}-}}"\n' for word in words)
     output = subprocess.run(["bash", "-c", assigned + told], capture_output=True, text=True, check=True)
@@ -66,12 +66,12 @@ def test_another_host_keeps_backups_for_a_user_of_their_own() -> None:
     assert got["SSH_KEY"]
     assert got["KNOWN_HOST"]
     assert settings(got["SETTINGS"], "repository") == ["sftp:store:/data/db"]
-    assert settings(got["SETTINGS"], "target")[0].startswith("slipway-backup@")
+    assert settings(got["SETTINGS"], "target")[0].startswith("slipway-backup-db@")
     assert settings(got["SETTINGS"], "dump_words") == ["/bin/sh", "-c", "dump 'all of it'"]
     assert settings(got["SETTINGS"], "restore_words") == ["load", "a b"]
     assert settings(got["SETTINGS"], "saved") == ["data", "log"]
     assert settings(got["SETTINGS"], "well") == ["tcp:5432"]
-    assert values(found, "yard-backup-store")["PUBLIC_KEY"]
+    assert values(found, "yard-backup-store")["USERS"].startswith("slipway-backup-db db ")
     # Undone when the setting goes, and not again on another machine.
     for name in ("db-web-1-backup", "yard-backup-store"):
         made = found.named(name, "remote:Command")
@@ -121,7 +121,26 @@ def test_the_registry_is_backed_up_to_another_host() -> None:
     assert got["SSH_KEY"]
     made = found.named("registry-backup", "remote:Command")
     assert made.request.parent == found.named("registry", "index:Registry").full_urn
-    assert values(found, "web-1-backup-store")["PUBLIC_KEY"]
+    assert values(found, "web-1-backup-store")["USERS"].startswith("slipway-backup-registry registry ")
+
+
+def test_services_that_share_a_host_for_their_backups_share_no_login() -> None:
+    backup = {"volumes": ["log"], "to": {"host": "yard"}}
+    long = "a-service-with-a-name-longer-than-users-have"
+    services = {
+        "db": {**DATABASE, "backup": backup},
+        long: {**DATABASE, "ports": {}, "hosts": ["web-2"], "backup": backup},
+    }
+    secrets = {f"BACKUP_PASSWORD_{name.upper().replace('-', '_')}": PASSWORD for name in services}
+    found = run(json.dumps({"services": services, "secrets": secrets}))
+    users = [line.split(maxsplit=2) for line in values(found, "yard-backup-store")["USERS"].splitlines()]
+    assert [service for _, service, _ in users] == [long, "db"]
+    assert len({user for user, _, _ in users}) == len({key for _, _, key in users}) == 2
+    assert all(len(user) <= 32 for user, _, _ in users)
+    got = {"db": values(found), long: values(found, f"{long}-web-2-backup")}
+    assert len({one["SSH_KEY"] for one in got.values()}) == 2
+    for user, service, _ in users:
+        assert settings(got[service]["SETTINGS"], "target")[0].startswith(f"{user}@")
 
 
 @pytest.fixture
@@ -191,6 +210,12 @@ def test_a_repository_that_was_there_is_not_made_anew_by_itself(host: BackupHost
     before = settings_file.read_text()
     settings_file.write_text(before.replace("/srv/test/db", "/srv/other/db"))
     assert host.backup("run", "db").returncode == 0
+    # The host that keeps it is the same with another address.
+    (host.root / "repository").unlink()
+    for keeper, address, status in (("yard", 7, 0), ("yard", 8, 1), ("web-1", 8, 0)):
+        settings_file.write_text(before.replace("target=", f"keeper={keeper} target=db@10.0.0.{address}"))
+        assert host.backup("run", "db").returncode == status, (keeper, address)
+        (host.root / "repository").unlink(missing_ok=True)
     settings_file.write_text(before)
     (host.root / "srv").rename(host.root / "unmounted")
     assert host.backup("run", "db").returncode == 1
