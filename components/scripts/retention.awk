@@ -4,7 +4,7 @@
 #   P KEEP DAYS NOW              the rule: keep the newest KEEP images and those of the last DAYS; NOW in seconds since 1970
 #   D REPOSITORY@DIGEST          deployed: a host serves the image, or a service is to run it
 #   S TIME REPOSITORY@DIGEST…    served: a service has served these images at that time
-#   H VOLUME TIME REPOSITORY@DIGEST…    the same, with the volume that is the marker; a useless one is removed
+#   H VOLUME SERVICE TIME REPOSITORY@DIGEST…    the same, with the volume that is the marker; a useless one is removed
 #   K REPOSITORY REASON          keep all images of the repository
 #   L PATH TIME                  a link of a repository, by its path below `repositories`; TIME is its modification time
 #   C PATH:DIGEST                the content of a tag's link
@@ -31,7 +31,7 @@ BEGIN { FS = " "; OFS = "\t" }
 $1 == "P" { now = $4; keep = $2; oldest = $3 > 0 ? $4 - $3 * 86400 : 1e18; previous = keep > 2 ? keep - 1 : 1 }
 $1 == "D" { split($2, part, "@"); deployed[part[1], part[2]] = part[1] }
 $1 == "S" { note(2, "") }
-$1 == "H" { note(3, $2) }
+$1 == "H" { service_of[$2] = $3; note(4, $2) }
 $1 == "K" { kept_because[$2] = substr($0, length($1 $2) + 3) }
 $1 == "L" && match($2, "/_manifests/revisions/") {
   repository = substr($2, 1, RSTART - 1)
@@ -100,17 +100,20 @@ function note(n, volume, i, part, images) {
     if (volume != "" && (!(part[1] in first_note) || $n + 0 < time_of[first_note[part[1]]] + 0)) first_note[part[1]] = volume
   }
   if (volume == "") return
+  # A service and those that run its image have a marker each, which the state has.
   noted[volume] = images
+  images = service_of[volume] images
   if (!(images in last_note) || $n + 0 > time_of[last_note[images]] + 0) last_note[images] = volume
 }
 
-# The first marker of a repository is useful, since KEEP counts from its time; so is the last marker of an image that stays.
+# The first marker of a repository is useful, since KEEP counts from its time; so is a service's last marker of an image that
+# stays.
 function is_useful(volume, i, count, refs, part) {
   count = split(noted[volume], refs, " ")
   for (i = 1; i <= count; i++) {
     split(refs[i], part, "@")
     if (first_note[part[1]] == volume) return 1
-    if (last_note[noted[volume]] == volume && ((part[1], part[2]) in deployed || (part[1], part[2]) in kept)) return 1
+    if (last_note[service_of[volume] noted[volume]] == volume && ((part[1], part[2]) in deployed || (part[1], part[2]) in kept)) return 1
   }
   return 0
 }

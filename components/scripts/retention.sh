@@ -114,7 +114,7 @@ desired() {
 # The images that have served, with the times.
 served() {
   inspect slipway.serving | sed -E 's/^([^ ]+) [^ ]+ [^ ]+/S \1/'
-  inspect slipway.served | sed -E 's/^([^ ]+) ([^ ]+) [^ ]+/H \2 \1/'
+  inspect slipway.served | sed -E 's/^([^ ]+) ([^ ]+) ([^ ]+)/H \2 \3 \1/'
 }
 
 # The repositories of services with a host that has no serving marker: an older version of Slipway made the stack, or no

@@ -569,6 +569,16 @@ def test_served_markers_go_with_their_images(depot: Depot) -> None:
     assert {name for (name,) in plan.of("mark")} == {marks[1], marks[2], marks[3], gone}
 
 
+def test_each_service_of_one_image_keeps_its_marker(depot: Depot) -> None:
+    """Pulumi's state has them all, as where a service is `from` another one."""
+    depot.deploy("web", depot.image("web", days=12), "web-1", days=11)
+    image = depot.image("web", days=9)
+    depot.deploy("web", image, "web-1", days=8)
+    old = depot.mark("served", "shop", f"web@{image}", days=7)
+    depot.mark("served", "shop", f"web@{image}", days=6)
+    assert depot.plan(services=ONE).of("mark") == [[old]]
+
+
 def test_a_deployed_marker_stays_even_if_the_registry_lacks_its_image(depot: Depot) -> None:
     """Pulumi would make it again at each refresh."""
     depot.image("web", days=9)
