@@ -468,7 +468,7 @@ def test_what_a_stack_runs_healthily_is_promoted_to_another_one(fleet: Stack, pr
     assert "does not run one healthy version of web:\n  web-2: " in refused.output, str(refused)
     assert not production.registry().has("web", digest)
 
-    with Load(*production.urls()) as load:
+    with Load(*production.urls()) as load, no_process_shows(fleet, production, more=(SECRET,)):
         promoted = clone.start("./slip", *promotion).wait()
     load.check()
     assert promoted.status == 0, str(promoted)
