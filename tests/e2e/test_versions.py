@@ -15,6 +15,7 @@ from tests.support import settings
 from tests.support.clone import Clone
 from tests.support.command import Command
 from tests.support.http_load import Load, greeting
+from tests.support.secret_values import no_process_shows
 from tests.support.stack import Stack
 from tests.support.waiting import TOOLS_LIMIT, eventually
 
@@ -55,8 +56,7 @@ def fleet(clone: Clone) -> Iterator[Stack]:
         stack.up(seconds=TOOLS_LIMIT)
         clone.edit(SERVER, "tiny version 1", "tiny version 2")
         clone.commit("Greet for the second time")
-        line = f"printf %s {SECRET} | ./slip secret set TOKEN --stack {stack.name}"
-        assert clone.start("bash", "-c", line).wait().status == 0
+        stack.set_secret("TOKEN", SECRET)
         _configure(stack, secrets=["TOKEN"])
         stack.up()
         _configure(stack, env={"GREETING": "tiny version 3"}, memory=256)
@@ -152,7 +152,7 @@ def test_versions_are_recorded_and_compared(fleet: Stack) -> None:
 
 
 def test_a_rollback_needs_no_build_no_registry_and_fails_no_request(fleet: Stack) -> None:
-    with _registry_stopped(fleet), _eight_clients(fleet):
+    with _registry_stopped(fleet), _eight_clients(fleet), no_process_shows(fleet, more=(SECRET,)):
         result = fleet.slip("rollback", "web", "--to", "1", "--yes")
     assert result.status == 0, str(result)
     assert _greetings(fleet) == {"tiny version 1"}
@@ -468,7 +468,7 @@ def test_what_a_stack_runs_healthily_is_promoted_to_another_one(fleet: Stack, pr
     assert "does not run one healthy version of web:\n  web-2: " in refused.output, str(refused)
     assert not production.registry().has("web", digest)
 
-    with Load(*production.urls()) as load:
+    with Load(*production.urls()) as load, no_process_shows(fleet, production, more=(SECRET,)):
         promoted = clone.start("./slip", *promotion).wait()
     load.check()
     assert promoted.status == 0, str(promoted)
