@@ -26,7 +26,7 @@ OLD_COMMIT = "7471139ba2dd995ee10d75761f1b548c2928d909"
 """The commit whose tree makes the stack. Each release moves it to the release before."""
 ALLOWED_CREATES: tuple[str, ...] = ()
 """Patterns of the names of resources that the first `up` of this version creates."""
-ALLOWED_UPDATES: tuple[str, ...] = ("box-setup",)
+ALLOWED_UPDATES: tuple[str, ...] = ("box-setup", "registry-settings")
 """Patterns of the names of resources that the first `up` of this version updates in place."""
 ALLOWED_REPLACEMENTS: tuple[str, ...] = ()
 """Patterns of the names of resources that the first `up` of this version replaces.
