@@ -17,10 +17,10 @@ from cli.errors import CommandError
 from cli.running import silence, ssh
 from cli.running.backup import moment
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
-from cli.running.stack import RunningStack
+from cli.running.stack import RunningStack, running_of
 from cli.stack import deployment, state_backup
 from cli.stack.config import REGISTRY, STATE
-from cli.stack.stack import Stack, running_of
+from cli.stack.stack import Stack
 from cli.text import size
 from well_known import SCRIPTS_PATH
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from cli import console
 from cli.logs import Line, Wanted, in_parallel, print_in_order, write
-from cli.running.stack import Failed
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import Failed, running_of
+from cli.stack.stack import Stack
 from well_known import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
 
 DAY = 86_400.0

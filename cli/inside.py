@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cli.errors import CommandError
 from cli.running import silence, switch, terminal
 from cli.running.ssh import ForeignKey, Unreachable, remedy_of_foreign_key
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import running_of
+from cli.stack.stack import Stack
 from well_known import SWITCH_SCRIPT_PATH
 
 NO_CONNECTION = 255

@@ -14,8 +14,8 @@ from typing import Any
 from cli import access_log, console
 from cli.errors import CommandError
 from cli.running import fleet, silence
-from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import Failed, RunningStack, running_of
+from cli.stack.stack import Stack
 from cli.text import clean_log_line
 from well_known import JOB_LABEL, ROLE_LABEL, SERVICE_LABEL
 

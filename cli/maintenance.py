@@ -7,7 +7,8 @@ from pathlib import Path
 from cli import console
 from cli.errors import CommandError
 from cli.running import switch
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import running_of
+from cli.stack.stack import Stack
 
 LARGEST_PAGE = 12 * 1024
 """Bytes of a page: HAProxy has it in one buffer of 16 KiB, with the headers."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from cli import console
 from cli.running import fleet, switch
 from cli.running.host_report import HostReport
-from cli.running.stack import RunningStack
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import RunningStack, running_of
+from cli.stack.stack import Stack
 from cli.update import versions
 
 STOP_PATIENCE = 7300.0

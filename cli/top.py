@@ -11,8 +11,9 @@ from typing import Any
 from cli import console
 from cli.running import usage
 from cli.running.ssh import Unreachable
+from cli.running.stack import running_of
 from cli.running.usage import Use
-from cli.stack.stack import Stack, running_of
+from cli.stack.stack import Stack
 from cli.text import size
 
 PAUSE = 2.0

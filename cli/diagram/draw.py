@@ -12,8 +12,8 @@ from cli.diagram.page import page
 from cli.diagram.picture import Picture, State, picture
 from cli.errors import CommandError
 from cli.running import certificates, fleet
-from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import Failed, RunningStack, running_of
+from cli.stack.stack import Stack
 
 AT_ONCE = 8
 """How many certificates are asked for at the same time."""

@@ -12,8 +12,8 @@ from cli.errors import CommandError
 from cli.running import fleet, manifest, silence, stored_image
 from cli.running.manifest import REFERRERS_TAG
 from cli.running.registry_api import RegistryApi
-from cli.running.stack import Failed, RunningStack
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import Failed, RunningStack, running_of
+from cli.stack.stack import Stack
 from cli.text import age, first_tags, short_digest, short_revision, size
 
 AT_ONCE = 8

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from cli.errors import CommandError
@@ -287,3 +287,23 @@ def foreign_certificate() -> ClientCertificate:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
     )
+
+
+class Known(Protocol):
+    """A stack of Pulumi, such as `cli.stack.stack.Stack`."""
+
+    @property
+    def short_name(self) -> str:
+        """The name without an organization."""
+
+    @property
+    def option(self) -> str:
+        """The option that names it on the command line."""
+
+    def outputs(self) -> Mapping[str, Any]:
+        """The outputs, with secrets in plain text."""
+
+
+def running_of(stack: Known) -> RunningStack:
+    """What runs, by the stack's outputs. Raises a `CommandError` if it is not up."""
+    return RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)

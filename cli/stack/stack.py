@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import CommandError
-from cli.running.stack import RunningStack
 from cli.stack import decryption, passphrase
 from cli.stack.backend import Backend, Lock
 from cli.stack.config import StackConfig
@@ -172,8 +171,3 @@ class Stack:
     def _remember(self) -> None:
         if self.backend.directory is None:
             write_private(self._known, f"{self.name}\n")
-
-
-def running_of(stack: Stack) -> RunningStack:
-    """What runs, by the stack's outputs. Raises a `CommandError` if it is not up."""
-    return RunningStack.of(stack.outputs(), name=stack.short_name, option=stack.option)

@@ -14,9 +14,9 @@ from cli.errors import CommandError
 from cli.running import fleet
 from cli.running.image_copy import Copied, ImageCopy
 from cli.running.registry_api import RegistryApi
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, running_of
 from cli.stack.open import open_stack
-from cli.stack.stack import Stack, running_of
+from cli.stack.stack import Stack
 from cli.text import first_line, short_digest, short_revision, size
 from cli.update import ps, versions
 from cli.update.orders import limited_to, targets_of

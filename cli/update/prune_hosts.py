@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from cli import console
 from cli.errors import CommandError
 from cli.registry.prune import NOT_FOUND, problem, run_installed
-from cli.running.stack import RunningStack
+from cli.running.stack import RunningStack, running_of
 from cli.stack import deployment
-from cli.stack.stack import Stack, running_of
+from cli.stack.stack import Stack
 from cli.text import size
 from cli.update import marker
 from well_known import SCRIPTS_PATH

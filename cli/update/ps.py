@@ -9,7 +9,8 @@ from typing import Any
 from cli import console
 from cli.running import fleet
 from cli.running.host_report import HostReport
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import running_of
+from cli.stack.stack import Stack
 from cli.text import age, short_digest, size
 from cli.update import versions
 from cli.update.versions import Versions

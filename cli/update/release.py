@@ -7,7 +7,8 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running.host_report import HostReport
-from cli.stack.stack import Stack, running_of
+from cli.running.stack import running_of
+from cli.stack.stack import Stack
 from cli.update.aftermath import Aftermath
 from well_known import SWITCH_SCRIPT_PATH
 

@@ -11,11 +11,11 @@ from typing import Any
 from cli import console
 from cli.errors import CommandError
 from cli.running.registry_api import RegistryApi
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, running_of
 from cli.running.stored_image import look
 from cli.stack import deployment
 from cli.stack.open import open_stack
-from cli.stack.stack import Stack, running_of
+from cli.stack.stack import Stack
 from cli.text import short_digest
 from cli.update import records, versions
 from cli.update.orders import limited_to, targets_of
