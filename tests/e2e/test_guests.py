@@ -22,7 +22,7 @@ APP = "guest-app"
 """The folder in the clone with the app of the guests, whose image no other service has."""
 SHOP = "shop.test"
 PORT_OFFSET = 500
-"""Apart from those of other stacks of these tests."""
+"""Apart from those of other stacks of these tests, as the numbers of the pull requests are, which name stacks."""
 OVER = "2026-01-01T00:00:00Z hostsOf=e2e-host slot=2"
 """The record of a guest whose time is over."""
 NAMED = r"""
@@ -143,24 +143,24 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
     write_template(guests, "review")
     (url,) = production.urls()
     with Load(url) as load:
-        for opening in [reviews.start("open", str(number)) for number in (581, 582)]:
+        for opening in [reviews.start("open", str(number)) for number in (681, 682)]:
             result = opening.wait(TOOLS_LIMIT)
             assert result.status == 0, str(result)
-        assert [guests.greets(number) for number in (581, 582)] == ["review", "review"]
+        assert [guests.greets(number) for number in (681, 682)] == ["review", "review"]
         assert {row["hostsOf"] for row in reviews.listed().values()} == {"e2e-host"}
         assert (
-            "have room for 2 review environments, which are there: 581, 582"
-            in reviews.run("open", "583", status=3).output
+            "have room for 2 review environments, which are there: 681, 682"
+            in reviews.run("open", "683", status=3).output
         )
 
         # A guest reaches its own services by the names of the template, and nobody else's.
-        assert guests.reaches("pr-581-web", "side")
-        for other in ("web", "pr-582-web", "pr-582-side"):
-            assert not guests.reaches("pr-581-web", guests.address(other)), other
+        assert guests.reaches("pr-681-web", "side")
+        for other in ("web", "pr-682-web", "pr-682-side"):
+            assert not guests.reaches("pr-681-web", guests.address(other)), other
 
         # Each stack's updates and timers leave the other ones alone.
         write_template(guests, "review 2")
-        reviews.run("open", "581")
+        reviews.run("open", "681")
         shop = production.outputs()["serviceEndpoints"]["shop"][0]
         services = {
             "web": _service("production 2"),
@@ -170,32 +170,32 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
         production.up()
         for line in ("host-images now", "retention now"):
             production.on_host(HOST, "bash", "-c", f"/usr/local/lib/slipway/{line}")
-        assert [guests.greets(number) for number in (581, 582)] == ["review 2", "review"]
+        assert [guests.greets(number) for number in (681, 682)] == ["review 2", "review"]
         assert greeting(f"https://{shop}/", SHOP, production.outputs()["servicesCaCertificate"]) == "shop"
-        for stack in (production, reviews.stack(581)):
+        for stack in (production, reviews.stack(681)):
             checked = stack.slip("verify")
             assert checked.status == 0, str(checked)
             same = stack.slip("preview", "--", "--refresh", "--expect-no-changes")
             assert same.status == 0, str(same)
         refused = production.slip("down", "--yes")
         assert refused.status == 3
-        assert "review environments are on the hosts of the stack 'e2e-host': 581, 582" in refused.output
+        assert "review environments are on the hosts of the stack 'e2e-host': 681, 682" in refused.output
 
-        reviews.run("close", "581")
-        assert guests.left(581) == []
+        reviews.run("close", "681")
+        assert guests.left(681) == []
 
         # One is killed half-way, and its state is lost.
-        kill_half_way(guests, 583)
-        reviews.stack(583).forget()
-        for path in (production.clone.root / ".slipway/state/.pulumi/stacks/slipway").glob("pr-583*"):
+        kill_half_way(guests, 683)
+        reviews.stack(683).forget()
+        for path in (production.clone.root / ".slipway/state/.pulumi/stacks/slipway").glob("pr-683*"):
             path.unlink()
-        reviews.end(582, OVER)
-        assert "`./slip review sweep` removes it" in str(reviews.listed()[583]["notes"])
+        reviews.end(682, OVER)
+        assert "`./slip review sweep` removes it" in str(reviews.listed()[683]["notes"])
 
         swept = reviews.run("sweep").output
-        assert "of pull request 582" in swept
-        assert "of pull request 583" in swept
-        assert {number: left for number in (582, 583) if (left := guests.left(number))} == {}
+        assert "of pull request 682" in swept
+        assert "of pull request 683" in swept
+        assert {number: left for number in (682, 683) if (left := guests.left(number))} == {}
         assert reviews.listed() == {}
         eventually("no layer of them is left", lambda: not guests.unused_layers(), 90)
     load.check()
@@ -205,22 +205,22 @@ def test_guests_come_and_go_while_the_stack_serves(guests: Guests) -> None:
 def test_a_guest_of_a_dead_host_goes_once_the_host_is_back(guests: Guests) -> None:
     reviews, host = guests.reviews, guests.production.container(HOST)
     write_template(guests, "review")
-    kill_half_way(guests, 584)
-    reviews.run("open", "584")
-    assert guests.greets(584) == "review"
+    kill_half_way(guests, 684)
+    reviews.run("open", "684")
+    assert guests.greets(684) == "review"
     # What ends all services of a host is for the stack whose host it is.
-    down = reviews.stack(584).slip("down", "--yes")
+    down = reviews.stack(684).slip("down", "--yes")
     assert down.status == 0, str(down)
     assert greeting(guests.production.urls()[0]).startswith("production")
-    assert not guests.production.app_containers(HOST, all_=True, service="pr-584-web")
-    reviews.run("open", "584")
-    reviews.end(584, OVER)
+    assert not guests.production.app_containers(HOST, all_=True, service="pr-684-web")
+    reviews.run("open", "684")
+    reviews.end(684, OVER)
     eventually(f"{host} is paused", lambda: bool(docker("pause", host)))
     try:
         failed = reviews.run("sweep", status=1)
         assert "box does not answer" in failed.output
-        assert 584 in reviews.listed()
+        assert 684 in reviews.listed()
     finally:
         docker("unpause", host)
     reviews.run("sweep")
-    assert guests.left(584) == []
+    assert guests.left(684) == []
