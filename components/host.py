@@ -12,7 +12,7 @@ DIAL_RETRIES = 20
 """How many failed dials are repeated on a machine that has answered before. The plugin waits 0.1 s, then half as long
 again each time, up to 5 s: a minute in all, in which a machine has restarted."""
 
-Serving = Mapping[str, Sequence[pulumi.Resource]]
+Serving = Mapping[str, pulumi.Resource]
 """What has made each host that visitors reach serve them, by the host's name."""
 Announce = Callable[[Serving], None]
 """Makes the stack's names lead to its hosts, once these serve."""

@@ -405,7 +405,7 @@ def make_services(
         name: edge.deliver(settings, hosts, name, proxies[name], [*routed.values()])
         for name in settings.edges
     }
-    return services, {name: [told] for name, told in {**routed, **fronted}.items()}
+    return services, {**routed, **fronted}
 
 
 def _way_back(service: ServiceSettings) -> BatchSettings | None:

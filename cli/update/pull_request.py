@@ -11,7 +11,7 @@ from cli.errors import CommandError
 from cli.forge.address import PullRequest, pull_request
 from cli.forge.client import post
 from cli.running.registry_api import RegistryApi
-from cli.running.stack import Failed, RunningStack
+from cli.running.stack import Failed, RunningStack, running_of
 from cli.screen.comment.comment import LIMITS, Preview, comment, failed
 from cli.screen.comment.images import NewImage, new_images, pushed_images
 from cli.screen.record import Record
@@ -90,7 +90,7 @@ def _in_registry(stack: Stack, tags: Mapping[str, str]) -> dict[str, Image]:
     """What the stack's registry has under each image's tag."""
     found = {name: Image(tag) for name, tag in tags.items()}
     try:
-        running = RunningStack.of(stack.outputs(), name=stack.short_name) if stack.exists() else None
+        running = running_of(stack) if stack.exists() else None
         endpoint = running.registry_endpoint if running else None
     except (CommandError, Failed):
         return found  # there is no registry yet

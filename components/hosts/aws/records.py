@@ -9,13 +9,13 @@ depends on. Only the first record of a new name comes before: an ACME authority 
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from components.host import Host
+from components.host import Host, Serving
 from components.hosts.aws.firewall import EVERYWHERE, HTTP
 from configuration.settings import StackSettings
 
@@ -83,7 +83,7 @@ def make_records(
     known: Mapping[str, Any],
     names_before: Collection[str],
     zone_id: str,
-    serving: Mapping[str, Sequence[pulumi.Resource]],
+    serving: Serving,
     opts: pulumi.ResourceOptions,
 ) -> None:
     """Make the records of the names in the stack's zone.
@@ -102,7 +102,7 @@ def make_records(
 
     def after(name: str, *its: str) -> pulumi.ResourceOptions:
         """The options of a record that comes once these hosts serve, if visitors know its name."""
-        done = [each for host in its for each in serving.get(host, ())] if name in visited else []
+        done = [serving[host] for host in its if host in serving] if name in visited else []
         return _merged(opts, pulumi.ResourceOptions(depends_on=done))
 
     for name, its in settings.names_in_zone().items():
